@@ -1,0 +1,18 @@
+//! The words of the gateway: ids, grants, reasons, secrets, time.
+//!
+//! Nothing here knows HTTP, casbin, files or sockets. Every other module may
+//! import this one; it imports none of them.
+
+mod clock;
+mod grant;
+mod ids;
+mod outcome;
+mod reason;
+mod secret;
+
+pub use clock::{Clock, FixedClock, SystemClock, rfc3339_micros};
+pub use grant::{GrantRequest, Grantee};
+pub use ids::{AcsUserId, CallerId, EntranceId, IdError, RequestId, Revision, UserIdentityId};
+pub use outcome::Outcome;
+pub use reason::Reason;
+pub use secret::Secret;

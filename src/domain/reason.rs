@@ -1,0 +1,151 @@
+//! Why a request was permitted or refused: one closed list.
+//!
+//! The same kebab-case code appears in the audit log, in metrics, in log lines and
+//! in the tests. Codes are stable: a published code keeps its meaning.
+
+macro_rules! reasons {
+    ($($(#[$doc:meta])* $name:ident = $code:literal,)+) => {
+        /// Why a request was permitted or refused.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum Reason { $($(#[$doc])* $name,)+ }
+
+        impl Reason {
+            /// Every reason, for metrics, documentation and tests.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// The stable kebab-case code.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $code,)+ }
+            }
+        }
+    };
+}
+
+reasons! {
+    // The decision.
+    /// An allow rule matched and no deny rule did.
+    AllowedByRule = "allowed-by-rule",
+    /// A deny rule matched.
+    DeniedByRule = "denied-by-rule",
+    /// Rules name the caller and the entrance, but none matches the pair.
+    NoRuleMatches = "no-rule-matches",
+    /// No rule can ever match this caller.
+    CallerOutsidePolicy = "caller-outside-policy",
+    /// No rule can ever match this entrance.
+    EntranceOutsidePolicy = "entrance-outside-policy",
+    /// Policy evaluation failed.
+    PolicyError = "policy-error",
+    /// Policy evaluation panicked.
+    PolicyPanic = "policy-panic",
+
+    // The route.
+    /// No such path.
+    RouteUnknown = "route-unknown",
+    /// The path exists with another method.
+    MethodNotAllowed = "method-not-allowed",
+    /// The request target has a query.
+    QueryNotAllowed = "query-not-allowed",
+    /// The Host header is missing, repeated or malformed (RFC 9112, section 3.2).
+    HostInvalid = "host-invalid",
+    /// The request names a host that this gateway does not serve.
+    HostNotServed = "host-not-served",
+
+    // The credential.
+    /// Neither a token nor a client certificate.
+    CredentialMissing = "credential-missing",
+    /// An Authorization header that is not one `Bearer` token.
+    CredentialMalformed = "credential-malformed",
+    /// No caller has this token.
+    TokenUnknown = "token-unknown",
+    /// The token's time is over.
+    TokenExpired = "token-expired",
+    /// No caller has this client certificate's name.
+    CertificateUnknown = "certificate-unknown",
+    /// The client certificate's names break the SPIFFE rules or are ambiguous.
+    CertificateMalformed = "certificate-malformed",
+    /// The token and the certificate name different callers.
+    CredentialsConflict = "credentials-conflict",
+
+    // The body.
+    /// Content-Type is not `application/json`.
+    ContentTypeInvalid = "content-type-invalid",
+    /// Content-Encoding is not `identity`.
+    ContentEncodingUnsupported = "content-encoding-unsupported",
+    /// The body is larger than the limit.
+    BodyTooLarge = "body-too-large",
+    /// The body did not arrive in time.
+    BodyTimeout = "body-timeout",
+    /// The connection ended within the body.
+    BodyIncomplete = "body-incomplete",
+    /// The body is empty.
+    BodyEmpty = "body-empty",
+    /// The body starts with a byte order mark.
+    BodyByteOrderMark = "body-byte-order-mark",
+    /// The body is not UTF-8.
+    BodyNotUtf8 = "body-not-utf8",
+    /// The body is not JSON.
+    BodyNotJson = "body-not-json",
+    /// The body is JSON, but not an object.
+    BodyNotObject = "body-not-object",
+    /// Something follows the JSON object.
+    BodyTrailingBytes = "body-trailing-bytes",
+    /// A key occurs twice.
+    BodyDuplicateKey = "body-duplicate-key",
+    /// A key that the operation does not have.
+    BodyUnknownKey = "body-unknown-key",
+    /// A field is null.
+    FieldNull = "field-null",
+    /// A field is not a string.
+    FieldNotString = "field-not-string",
+    /// A field is not a uuid in its 36-character form.
+    FieldNotUuid = "field-not-uuid",
+    /// `acs_entrance_id` is missing.
+    EntranceMissing = "entrance-missing",
+    /// Neither `acs_user_id` nor `user_identity_id`.
+    GranteeMissing = "grantee-missing",
+    /// Both `acs_user_id` and `user_identity_id`.
+    GranteeAmbiguous = "grantee-ambiguous",
+
+    // The gateway itself.
+    /// Too many requests in flight.
+    Overloaded = "overloaded",
+    /// The decision could not be made durable.
+    AuditUnavailable = "audit-unavailable",
+    /// The permit grew too old between its record and the forward.
+    PermitExpired = "permit-expired",
+    /// A fault of the gateway.
+    InternalError = "internal-error",
+
+    // The upstream.
+    /// Seam refused with an error of its own.
+    UpstreamRejected = "upstream-rejected",
+    /// Seam refused the workspace key.
+    UpstreamKeyRefused = "upstream-key-refused",
+    /// No connection to Seam: nothing was sent.
+    UpstreamUnreachable = "upstream-unreachable",
+    /// The connection broke before an answer.
+    UpstreamBroken = "upstream-broken",
+    /// No answer in time.
+    UpstreamTimeout = "upstream-timeout",
+    /// An answer that is not Seam's: a redirect, HTML, a 2xx without `"ok":true`, too large.
+    UpstreamAnswerInvalid = "upstream-answer-invalid",
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::HashSet;
+
+    #[test]
+    fn codes_are_distinct_and_kebab_case() {
+        let mut seen = HashSet::new();
+        for reason in Reason::ALL {
+            let code = reason.as_str();
+            assert!(seen.insert(code), "{code} twice");
+            assert!(
+                code.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+            );
+        }
+    }
+}

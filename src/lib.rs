@@ -1,0 +1,3 @@
+//! grantgate: a gateway between an organisation's services and the Seam Connect API.
+
+pub mod domain;

@@ -1,0 +1,2 @@
+//! grantgate
+fn main() {}
