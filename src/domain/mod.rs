@@ -7,6 +7,7 @@ mod clock;
 mod grant;
 mod ids;
 mod outcome;
+mod problem;
 mod reason;
 mod secret;
 
@@ -14,5 +15,6 @@ pub use clock::{Clock, FixedClock, SystemClock, rfc3339_micros};
 pub use grant::{GrantRequest, Grantee};
 pub use ids::{AcsUserId, CallerId, EntranceId, IdError, RequestId, Revision, UserIdentityId};
 pub use outcome::Outcome;
+pub use problem::Problem;
 pub use reason::Reason;
 pub use secret::Secret;

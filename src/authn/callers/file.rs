@@ -1,0 +1,123 @@
+//! `callers.toml`, read strictly.
+
+use std::collections::HashMap;
+
+use super::{Caller, Token};
+use crate::authn::TokenDigest;
+use crate::authn::certificate::is_spiffe_id;
+use crate::domain::{CallerId, Problem};
+use crate::toml_source::{Place, Section, TomlSource};
+
+/// What was seen already, to refuse a second one.
+#[derive(Default)]
+struct Seen {
+    ids: HashMap<CallerId, ()>,
+    tokens: HashMap<TokenDigest, CallerId>,
+    certificates: HashMap<String, CallerId>,
+}
+
+pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Vec<Caller>, Vec<Problem>> {
+    let text = std::str::from_utf8(bytes).map_err(|error| {
+        let valid = String::from_utf8_lossy(bytes.get(..error.valid_up_to()).unwrap_or_default());
+        vec![Problem::at_offset(file, &valid, valid.len(), "not UTF-8")]
+    })?;
+    let source = TomlSource::parse(file, text.to_owned()).map_err(|problem| vec![problem])?;
+    let mut seen = Seen::default();
+    let root = source.root();
+    let sections = root.sections("caller");
+    let callers: Vec<Caller> =
+        sections.into_iter().filter_map(|section| caller(section, &mut seen)).collect();
+    root.finish();
+    let problems = source.into_problems();
+    if problems.is_empty() { Ok(callers) } else { Err(problems) }
+}
+
+fn caller(section: Section<'_>, seen: &mut Seen) -> Option<Caller> {
+    let id = section.required("id").and_then(|place| {
+        let id = CallerId::parse(place.string()?);
+        match id {
+            Err(error) => place.refuse(format!("the caller id {error}")),
+            Ok(ref id) if seen.ids.insert(id.clone(), ()).is_some() => {
+                place.refuse(format!("a second caller `{id}`; put its credentials into one table"));
+            }
+            Ok(_) => {}
+        }
+        id.ok()
+    });
+    let description = section.value("description").and_then(|p| p.string()).unwrap_or_default();
+    // A table whose id is broken is still read, so that all its mistakes show.
+    let owner = id.clone().or_else(|| CallerId::parse("unnamed").ok())?;
+    let mut tokens: Vec<Token> = Vec::new();
+    for table in section.sections("tokens") {
+        if let Some(token) = token(table, &owner, &tokens, seen) {
+            tokens.push(token);
+        }
+    }
+    let names = section.value("certificates").and_then(|p| p.strings()).unwrap_or_default();
+    let certificates =
+        names.into_iter().filter_map(|(place, name)| certificate(&place, name, &owner, seen));
+    let certificates = certificates.collect();
+    section.finish();
+    Some(Caller { id: id?, description: description.to_owned(), tokens, certificates })
+}
+
+fn token(
+    section: Section<'_>,
+    owner: &CallerId,
+    others: &[Token],
+    seen: &mut Seen,
+) -> Option<Token> {
+    let name = section.required("name").and_then(|place| {
+        let name = place.string()?;
+        if let Err(error) = CallerId::parse(name) {
+            place.refuse(format!("the token name {error}"));
+        } else if others.iter().any(|other| other.name == name) {
+            place.refuse(format!("a second token `{name}` of caller `{owner}`"));
+        }
+        Some(name.to_owned())
+    });
+    let sha256 = section.required("sha256").and_then(|place| {
+        let digest = TokenDigest::parse(place.string()?);
+        match digest {
+            None => place.refuse(
+                "`sha256` must be the 64 hexadecimal digits of the token's SHA-256; \
+                 `grantgate caller new` writes them",
+            ),
+            Some(digest) => {
+                if let Some(first) = seen.tokens.insert(digest, owner.clone()) {
+                    place.refuse(format!("caller `{first}` has the same token already"));
+                }
+            }
+        }
+        digest
+    });
+    let expires = section.value("expires").and_then(|place| place.timestamp());
+    section.finish();
+    Some(Token { name: name?, sha256: sha256?, expires })
+}
+
+fn certificate(
+    place: &Place<'_>,
+    name: String,
+    owner: &CallerId,
+    seen: &mut Seen,
+) -> Option<String> {
+    let dns = name.strip_prefix("dns:").is_some_and(|host| {
+        !host.is_empty()
+            && host.len() <= 253
+            && host
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-".contains(&b))
+    });
+    if !dns && !is_spiffe_id(&name) {
+        place.refuse(format!(
+            "`{name}` is no certificate name; write `spiffe://trust-domain/path` or `dns:` and a \
+             lower-case host name without wildcard"
+        ));
+        return None;
+    }
+    if let Some(first) = seen.certificates.insert(name.clone(), owner.clone()) {
+        place.refuse(format!("caller `{first}` has the certificate name `{name}` already"));
+    }
+    Some(name)
+}

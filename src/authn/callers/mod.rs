@@ -1,0 +1,132 @@
+//! The callers registry: which services exist and how each proves itself.
+//!
+//! Read from `callers.toml`, which belongs to the security team. The file is read
+//! strictly and whole: one mistake and nothing of it is used.
+
+mod edit;
+mod file;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+use jiff::Timestamp;
+
+use super::TokenDigest;
+use crate::domain::{CallerId, Problem};
+pub use edit::{EditError, add_token, revoke};
+
+/// All configured callers. Immutable once read.
+#[derive(Debug)]
+pub struct Callers {
+    callers: Vec<Caller>,
+    tokens: HashMap<TokenDigest, Credential>,
+    certificates: HashMap<String, Credential>,
+    digest: [u8; 32],
+}
+
+/// One service, for listings.
+#[derive(Debug, Clone)]
+pub struct Caller {
+    /// Its id, which policy knows as `caller:<id>`.
+    pub id: CallerId,
+    /// What it is, for people.
+    pub description: String,
+    /// Its tokens.
+    pub tokens: Vec<Token>,
+    /// Its certificate names: `spiffe://…` or `dns:…`.
+    pub certificates: Vec<String>,
+}
+
+/// One token of a caller, as stored.
+#[derive(Debug, Clone)]
+pub struct Token {
+    /// Its name, which audit records show.
+    pub name: String,
+    /// The SHA-256 of the token.
+    pub sha256: TokenDigest,
+    /// From when on it is refused.
+    pub expires: Option<Timestamp>,
+}
+
+/// What a credential proves.
+#[derive(Debug)]
+pub(super) struct Credential {
+    pub(super) caller: CallerId,
+    pub(super) credential: Arc<str>,
+    pub(super) expires: Option<Timestamp>,
+}
+
+impl Callers {
+    /// Reads the text of a callers file. `file` is its name in problems.
+    ///
+    /// # Errors
+    /// Every mistake in the file, in the file's order.
+    pub fn parse(file: &str, bytes: &[u8]) -> Result<Self, Vec<Problem>> {
+        let callers = file::read(file, bytes)?;
+        let mut registry = Self {
+            tokens: HashMap::new(),
+            certificates: HashMap::new(),
+            digest: [0; 32],
+            callers: Vec::new(),
+        };
+        registry.digest.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
+        for caller in &callers {
+            for token in &caller.tokens {
+                let credential = Credential {
+                    caller: caller.id.clone(),
+                    credential: format!("token:{}", token.name).into(),
+                    expires: token.expires,
+                };
+                registry.tokens.insert(token.sha256, credential);
+            }
+            for name in &caller.certificates {
+                let credential = Credential {
+                    caller: caller.id.clone(),
+                    credential: format!("certificate:{name}").into(),
+                    expires: None,
+                };
+                registry.certificates.insert(name.clone(), credential);
+            }
+        }
+        registry.callers = callers;
+        Ok(registry)
+    }
+
+    /// Whether a caller of this id is configured.
+    #[must_use]
+    pub fn contains(&self, id: &CallerId) -> bool {
+        self.callers.iter().any(|caller| caller.id == *id)
+    }
+
+    /// All callers, in the file's order.
+    #[must_use]
+    pub fn all(&self) -> &[Caller] {
+        &self.callers
+    }
+
+    /// The ids of all callers, in the file's order.
+    pub fn ids(&self) -> impl Iterator<Item = &CallerId> {
+        self.callers.iter().map(|caller| &caller.id)
+    }
+
+    /// The SHA-256 of the file's bytes.
+    #[must_use]
+    pub fn digest(&self) -> &[u8; 32] {
+        &self.digest
+    }
+
+    /// Whether some caller has this text as its token: the workspace key must not be one.
+    #[must_use]
+    pub fn accepts_token(&self, token: &str) -> bool {
+        self.tokens.contains_key(&TokenDigest::of(token))
+    }
+
+    pub(super) fn by_token(&self, digest: TokenDigest) -> Option<&Credential> {
+        self.tokens.get(&digest)
+    }
+
+    pub(super) fn by_certificate(&self, name: &str) -> Option<&Credential> {
+        self.certificates.get(name)
+    }
+}

@@ -1,0 +1,79 @@
+//! Client certificates, named by SPIFFE id or DNS name.
+//!
+//! The TLS handshake has verified the chain before this code sees a certificate;
+//! here only its names are read. A certificate with a SPIFFE id must have exactly
+//! one URI (X.509-SVID, section 2); its DNS names are then ignored.
+
+use rustls_pki_types::CertificateDer;
+use webpki::EndEntityCert;
+
+use super::{Callers, Finding, Principal};
+use crate::domain::Reason;
+
+/// The names in a verified client certificate, read once per connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PeerCertificate(Names);
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Names {
+    Spiffe(String),
+    Dns(Vec<String>),
+    Malformed,
+}
+
+impl PeerCertificate {
+    /// Reads the subject alternative names of a certificate that the handshake has
+    /// verified.
+    #[must_use]
+    pub fn read(der: &CertificateDer<'_>) -> Self {
+        let Ok(certificate) = EndEntityCert::try_from(der) else { return Self(Names::Malformed) };
+        let uris: Vec<&str> = certificate.valid_uri_names().collect();
+        Self(match uris.as_slice() {
+            [] => {
+                let names = certificate.valid_dns_names().filter(|name| !name.contains('*'));
+                Names::Dns(names.map(str::to_ascii_lowercase).collect())
+            }
+            [uri] if is_spiffe_id(uri) => Names::Spiffe((*uri).to_owned()),
+            _ => Names::Malformed,
+        })
+    }
+}
+
+/// A SPIFFE id with a path (SPIFFE-ID, section 2): `spiffe://trust-domain/path`.
+pub(super) fn is_spiffe_id(text: &str) -> bool {
+    let Some((domain, path)) = text.strip_prefix("spiffe://").and_then(|t| t.split_once('/'))
+    else {
+        return false;
+    };
+    let in_domain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-_".contains(&b);
+    let in_segment = |b: u8| b.is_ascii_alphanumeric() || b".-_".contains(&b);
+    let segment = |s: &str| !s.is_empty() && s != "." && s != ".." && s.bytes().all(in_segment);
+    text.len() <= 2048
+        && !domain.is_empty()
+        && domain.bytes().all(in_domain)
+        && path.split('/').all(segment)
+}
+
+/// Looks the certificate's names up among the callers.
+pub(super) fn find(certificate: Option<&PeerCertificate>, callers: &Callers) -> Finding {
+    let Some(PeerCertificate(names)) = certificate else { return Finding::Absent };
+    let found = match names {
+        Names::Malformed => return Finding::Invalid(Reason::CertificateMalformed),
+        Names::Spiffe(id) => callers.by_certificate(id),
+        Names::Dns(names) => {
+            let mut known =
+                names.iter().filter_map(|n| callers.by_certificate(&format!("dns:{n}")));
+            let first = known.next();
+            if known.any(|other| Some(&other.caller) != first.map(|f| &f.caller)) {
+                return Finding::Invalid(Reason::CertificateMalformed);
+            }
+            first
+        }
+    };
+    match found {
+        None => Finding::Invalid(Reason::CertificateUnknown),
+        Some(known) => {
+            Finding::Proven(Principal::new(known.caller.clone(), known.credential.clone()))
+        }
+    }
+}

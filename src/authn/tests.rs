@@ -1,0 +1,202 @@
+use super::*;
+use http::HeaderValue;
+use http::header::AUTHORIZATION;
+use rustls_pki_types::CertificateDer;
+
+const TOKEN: &str = "seam_gg_one";
+
+/// Name, Authorization headers, certificate names, expected reason.
+type Row<'a> = (&'a str, &'a [&'a [u8]], Option<&'a [&'a str]>, Reason);
+
+fn callers() -> Callers {
+    let text = format!(
+        r#"
+[[caller]]
+id = "desk"
+tokens = [
+  {{ name = "2026-11", sha256 = "{}" }},
+  {{ name = "old", sha256 = "{}", expires = 2026-01-01T00:00:00Z }},
+]
+certificates = ["spiffe://example.org/front/desk", "dns:desk.internal"]
+
+[[caller]]
+id = "rota"
+tokens = [{{ name = "a", sha256 = "{}" }}]
+certificates = ["spiffe://example.org/rota", "dns:rota.internal"]
+"#,
+        TokenDigest::of(TOKEN),
+        TokenDigest::of("seam_gg_old"),
+        TokenDigest::of("seam_gg_rota"),
+    );
+    Callers::parse("callers.toml", text.as_bytes()).unwrap()
+}
+
+fn now() -> Timestamp {
+    "2026-01-01T00:00:00Z".parse().unwrap()
+}
+
+fn certificate(names: &[&str]) -> PeerCertificate {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut params = rcgen::CertificateParams::default();
+    params.subject_alt_names = names
+        .iter()
+        .map(|name| match name.strip_prefix("dns:") {
+            Some(host) => rcgen::SanType::DnsName(host.try_into().unwrap()),
+            None => rcgen::SanType::URI((*name).try_into().unwrap()),
+        })
+        .collect();
+    let der: CertificateDer<'static> = params.self_signed(&key).unwrap().der().clone();
+    PeerCertificate::read(&der)
+}
+
+fn ask(authorization: &[&[u8]], names: Option<&[&str]>) -> Result<(String, String), Reason> {
+    let mut headers = HeaderMap::new();
+    for value in authorization {
+        headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
+    }
+    let certificate = names.map(certificate);
+    authenticate(&headers, certificate.as_ref(), &callers(), now())
+        .map(|p| (p.caller().to_string(), p.credential().to_owned()))
+}
+
+#[test]
+fn a_caller_is_found_by_token_or_by_certificate() {
+    let desk = |credential: &str| Ok(("desk".to_owned(), credential.to_owned()));
+    let bearer: &[u8] = b"Bearer seam_gg_one";
+    let spiffe = "spiffe://example.org/front/desk";
+    assert_eq!(ask(&[bearer], None), desk("token:2026-11"));
+    assert_eq!(ask(&[], Some(&[spiffe])), desk(&format!("certificate:{spiffe}")));
+    assert_eq!(ask(&[], Some(&["dns:Desk.Internal"])), desk("certificate:dns:desk.internal"));
+    assert_eq!(ask(&[], Some(&["dns:x.y", "dns:desk.internal"])).unwrap().0, "desk");
+    assert_eq!(ask(&[bearer], Some(&[spiffe])), desk("token:2026-11"), "both name the same caller");
+    assert_eq!(ask(&[bearer], Some(&["dns:mesh.internal"])), desk("token:2026-11"));
+}
+
+#[test]
+fn every_doubt_about_a_credential_refuses() {
+    use Reason as R;
+    let spiffe: &[&str] = &["spiffe://example.org/front/desk"];
+    let long = format!("Bearer {}", "a".repeat(257));
+    let table: &[Row<'_>] = &[
+        ("nothing", &[], None, R::CredentialMissing),
+        ("unknown token", &[b"Bearer seam_gg_two"], None, R::TokenUnknown),
+        ("token with other case", &[b"Bearer seam_gg_ONE"], None, R::TokenUnknown),
+        ("expired at this instant", &[b"Bearer seam_gg_old"], None, R::TokenExpired),
+        (
+            "two headers",
+            &[b"Bearer seam_gg_one", b"Bearer seam_gg_one"],
+            None,
+            R::CredentialMalformed,
+        ),
+        ("list", &[b"Bearer seam_gg_one, Bearer x"], None, R::CredentialMalformed),
+        ("lower-case scheme", &[b"bearer seam_gg_one"], None, R::CredentialMalformed),
+        ("other scheme", &[b"Basic c2VhbTo="], None, R::CredentialMalformed),
+        ("no token", &[b"Bearer "], None, R::CredentialMalformed),
+        ("only padding", &[b"Bearer =="], None, R::CredentialMalformed),
+        ("two spaces", &[b"Bearer  seam_gg_one"], None, R::CredentialMalformed),
+        ("tab", &[b"Bearer\tseam_gg_one"], None, R::CredentialMalformed),
+        ("empty", &[b""], None, R::CredentialMalformed),
+        ("not ASCII", &[b"Bearer seam_\xc3\xa9"], None, R::CredentialMalformed),
+        ("too long", &[long.as_bytes()], None, R::CredentialMalformed),
+        ("bad token, good certificate", &[b"Bearer x"], Some(spiffe), R::TokenUnknown),
+        (
+            "expired token, good certificate",
+            &[b"Bearer seam_gg_old"],
+            Some(spiffe),
+            R::TokenExpired,
+        ),
+        ("malformed token, good certificate", &[b"Basic x"], Some(spiffe), R::CredentialMalformed),
+        ("two callers", &[b"Bearer seam_gg_rota"], Some(spiffe), R::CredentialsConflict),
+        ("unknown SPIFFE id", &[], Some(&["spiffe://example.org/x"]), R::CertificateUnknown),
+        ("unknown host", &[], Some(&["dns:x.internal"]), R::CertificateUnknown),
+        ("wildcard", &[], Some(&["dns:*.internal"]), R::CertificateUnknown),
+        ("no name", &[], Some(&[]), R::CertificateUnknown),
+        (
+            "two URIs",
+            &[],
+            Some(&["spiffe://example.org/front/desk", "spiffe://example.org/x"]),
+            R::CertificateMalformed,
+        ),
+        ("URI of no SPIFFE id", &[], Some(&["https://desk.internal/"]), R::CertificateMalformed),
+        ("SPIFFE id without path", &[], Some(&["spiffe://example.org"]), R::CertificateMalformed),
+        (
+            "hosts of two callers",
+            &[],
+            Some(&["dns:desk.internal", "dns:rota.internal"]),
+            R::CertificateMalformed,
+        ),
+        (
+            "good token, malformed certificate",
+            &[b"Bearer seam_gg_one"],
+            Some(&["https://x/"]),
+            R::CertificateMalformed,
+        ),
+        (
+            "DNS names beside a SPIFFE id do not count",
+            &[],
+            Some(&["spiffe://example.org/x", "dns:desk.internal"]),
+            R::CertificateUnknown,
+        ),
+    ];
+    for (name, authorization, names, reason) in table {
+        assert_eq!(ask(authorization, *names), Err(*reason), "{name}");
+    }
+}
+
+#[test]
+fn a_generated_token_has_the_shape_that_the_sdks_accept() {
+    let token = CallerToken::generate().unwrap();
+    let other = CallerToken::generate().unwrap();
+    assert_ne!(token.expose(), other.expose());
+    assert_eq!(token.expose().len(), TOKEN_PREFIX.len() + 43);
+    for refused in ["seam_at", "seam_cst", "seam_pk"] {
+        assert!(!token.expose().starts_with(refused));
+    }
+    assert_eq!(TokenDigest::parse(&token.digest().to_string()), Some(token.digest()));
+}
+
+#[test]
+fn every_mistake_in_a_callers_file_is_reported_with_its_line() {
+    let sha = TokenDigest::of("x").to_string();
+    let text = format!(
+        r#"[[caller]]
+id = "Desk"
+colour = "red"
+tokens = [{{ name = "a", sha256 = "{sha}" }}, {{ name = "a", sha256 = "12" }}]
+
+[[caller]]
+tokens = [{{ name = "b", sha256 = "{sha}", expires = 2027-02-01 }}]
+certificates = ["*.internal", "dns:X", "spiffe://a/b", 3]
+
+[[caller]]
+id = "rota"
+certificates = ["spiffe://a/b"]
+
+[[caller]]
+id = "rota"
+"#
+    );
+    let problems = Callers::parse("callers.toml", text.as_bytes()).unwrap_err();
+    let lines: Vec<(u32, &str)> =
+        problems.iter().map(|p| (p.line.unwrap(), p.text.as_str())).collect();
+    let expected = [
+        (2, "the caller id must be 1 to 64"),
+        (3, "unknown key `caller.colour`"),
+        (4, "a second token `a`"),
+        (4, "`sha256` must be the 64"),
+        (6, "`caller.id` is missing"),
+        (7, "has the same token already"),
+        (7, "`caller.tokens.expires` must be a date and time with offset"),
+        (8, "`caller.certificates` must be a string"),
+        (15, "a second caller `rota`"),
+    ];
+    assert_eq!(lines.len(), expected.len(), "{lines:#?}");
+    for ((line, text), (expected_line, start)) in lines.iter().zip(expected) {
+        assert_eq!(*line, expected_line, "{text}");
+        assert!(text.contains(start), "{text} / {start}");
+    }
+    let names =
+        "[[caller]]\nid = \"a\"\ncertificates = [\"*.internal\", \"dns:X\", \"spiffe://a\"]\n";
+    assert_eq!(Callers::parse("c", names.as_bytes()).unwrap_err().len(), 3);
+    assert!(Callers::parse("c", b"\xff").unwrap_err()[0].text.contains("UTF-8"));
+}

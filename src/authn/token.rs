@@ -1,0 +1,121 @@
+//! Bearer tokens (RFC 6750, section 2.1), of which only the SHA-256 is stored.
+//!
+//! A token has 256 random bits, so a plain digest cannot be guessed from, and a slow
+//! password hash would only slow the gateway. Looking the digest up leaks nothing
+//! about a token through time.
+
+use std::fmt;
+
+use aws_lc_rs::{digest, rand};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+use jiff::Timestamp;
+
+use super::{Callers, Finding, Principal};
+use crate::domain::{Reason, Secret};
+
+/// What caller tokens start with. Seam's SDKs refuse, before any request, a key that
+/// does not start with `seam_` or that looks like one of Seam's other token kinds.
+pub const TOKEN_PREFIX: &str = "seam_gg_";
+
+/// The longest token that is looked at, in bytes.
+const TOKEN_BYTES_MAX: usize = 256;
+
+/// The SHA-256 of a token.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct TokenDigest([u8; 32]);
+
+impl TokenDigest {
+    /// Digests a token.
+    #[must_use]
+    pub fn of(token: &str) -> Self {
+        let mut bytes = [0; 32];
+        bytes.copy_from_slice(digest::digest(&digest::SHA256, token.as_bytes()).as_ref());
+        Self(bytes)
+    }
+
+    /// Parses 64 hexadecimal digits.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        if text.len() != 64 || !text.is_ascii() {
+            return None;
+        }
+        let mut bytes = [0; 32];
+        for (byte, pair) in bytes.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+            let pair = std::str::from_utf8(pair).ok().filter(|p| !p.starts_with('+'))?;
+            *byte = u8::from_str_radix(pair, 16).ok()?;
+        }
+        Some(Self(bytes))
+    }
+}
+
+impl fmt::Display for TokenDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for TokenDigest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TokenDigest({self})")
+    }
+}
+
+/// A newly made caller token, shown once and never stored.
+pub struct CallerToken(Secret);
+
+impl CallerToken {
+    /// Makes a token: [`TOKEN_PREFIX`] and 43 base64url characters (256 random bits).
+    ///
+    /// # Errors
+    /// When the machine has no randomness.
+    pub fn generate() -> Result<Self, std::io::Error> {
+        let mut bytes = [0_u8; 32];
+        rand::fill(&mut bytes).map_err(|_| std::io::Error::other("no random numbers"))?;
+        Ok(Self(Secret::new(format!("{TOKEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes)))))
+    }
+
+    /// The token, to hand to its caller.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose()
+    }
+
+    /// What the callers file stores.
+    #[must_use]
+    pub fn digest(&self) -> TokenDigest {
+        TokenDigest::of(self.expose())
+    }
+}
+
+/// Looks for one `Authorization: Bearer` header. Anything else in that header, or a
+/// second one, is invalid.
+pub(super) fn find(headers: &HeaderMap, callers: &Callers, now: Timestamp) -> Finding {
+    let mut values = headers.get_all(AUTHORIZATION).iter();
+    let Some(value) = values.next() else { return Finding::Absent };
+    let token = value.to_str().ok().and_then(|v| v.strip_prefix("Bearer "));
+    let (Some(token), None) = (token.filter(|t| is_b64token(t)), values.next()) else {
+        return Finding::Invalid(Reason::CredentialMalformed);
+    };
+    match callers.by_token(TokenDigest::of(token)) {
+        None => Finding::Invalid(Reason::TokenUnknown),
+        Some(known) if known.expires.is_some_and(|expires| expires <= now) => {
+            Finding::Invalid(Reason::TokenExpired)
+        }
+        Some(known) => {
+            Finding::Proven(Principal::new(known.caller.clone(), known.credential.clone()))
+        }
+    }
+}
+
+/// The `b64token` of RFC 6750, section 2.1, bounded in length.
+fn is_b64token(token: &str) -> bool {
+    let body = token.trim_end_matches('=');
+    !body.is_empty()
+        && token.len() <= TOKEN_BYTES_MAX
+        && body.bytes().all(|b| {
+            b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/')
+        })
+}
