@@ -1,2 +1,5 @@
-//! grantgate
-fn main() {}
+//! Starts the program; all of it lives in the library.
+
+fn main() -> std::process::ExitCode {
+    grantgate::cli::run()
+}

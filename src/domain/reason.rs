@@ -114,6 +114,8 @@ reasons! {
     AuditUnavailable = "audit-unavailable",
     /// The permit grew too old between its record and the forward.
     PermitExpired = "permit-expired",
+    /// The process ended before it knew; closed by the next start.
+    GatewayRestarted = "gateway-restarted",
     /// A fault of the gateway.
     InternalError = "internal-error",
 

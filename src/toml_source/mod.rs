@@ -69,13 +69,17 @@ impl TomlSource {
         problems
     }
 
-    fn refuse(&self, span: Option<Range<usize>>, text: String) {
-        self.report(match span {
+    fn problem(&self, span: Option<Range<usize>>, text: String) -> Problem {
+        match span {
             Some(span) => {
                 Problem::at_offset(self.file.clone(), self.document.raw(), span.start, text)
             }
             None => Problem::of_file(self.file.clone(), text),
-        });
+        }
+    }
+
+    fn refuse(&self, span: Option<Range<usize>>, text: String) {
+        self.report(self.problem(span, text));
     }
 }
 
@@ -89,7 +93,9 @@ pub struct Section<'a> {
 }
 
 impl<'a> Section<'a> {
-    fn path_of(&self, key: &str) -> String {
+    /// The full name of `key`: `section.key`.
+    #[must_use]
+    pub fn path_of(&self, key: &str) -> String {
         if self.path.is_empty() { key.to_owned() } else { format!("{}.{key}", self.path) }
     }
 

@@ -46,12 +46,15 @@ impl<'a> Place<'a> {
 
     /// Reports what is wrong with this value.
     pub fn refuse(&self, text: impl Into<String>) {
-        let text = text.into();
+        self.source.report(self.problem(text));
+    }
+
+    /// A problem at this place, not reported.
+    #[must_use]
+    pub fn problem(&self, text: impl Into<String>) -> Problem {
         match self.variable {
-            Some(name) => {
-                self.source.report(Problem::of_file(format!("environment variable {name}"), text));
-            }
-            None => self.source.refuse(self.span.clone(), text),
+            Some(name) => Problem::of_file(format!("environment variable {name}"), text),
+            None => self.source.problem(self.span.clone(), text.into()),
         }
     }
 

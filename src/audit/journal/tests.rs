@@ -1,0 +1,231 @@
+use super::*;
+use crate::audit::entry::DecisionEntry;
+use crate::audit::{FileStore, MemoryStore, NoObserver, Stage};
+use crate::domain::{Outcome, Reason, SystemClock};
+
+struct Asked {
+    request_id: RequestId,
+    allow: bool,
+}
+
+impl Evidence for Asked {
+    fn decision(&self) -> DecisionEntry<'_> {
+        DecisionEntry {
+            request_id: self.request_id,
+            caller: "desk",
+            credential: "token:a",
+            peer: ([127, 0, 0, 1], 1).into(),
+            grant: None,
+            allow: self.allow,
+            reason: Reason::AllowedByRule,
+            rules: Vec::new(),
+            revision: "sha256:0",
+            body_sha256: None,
+        }
+    }
+}
+
+fn asked(allow: bool) -> Asked {
+    Asked { request_id: RequestId::generate(), allow }
+}
+
+fn open_with(store: impl Store, queue: usize, wait_ms: u64) -> Started {
+    let settings =
+        JournalSettings { queue_records_max: queue, commit_wait: Duration::from_millis(wait_ms) };
+    let revision = Revision::from_sha256(&[0]);
+    Journal::open(store, settings, &revision, Arc::new(SystemClock), Arc::new(NoObserver)).unwrap()
+}
+
+fn outcome(recorded: &Recorded<Asked>) -> OutcomeEntry {
+    OutcomeEntry {
+        outcome: Outcome::Granted,
+        reason: Reason::AllowedByRule,
+        ..not_sent(recorded.evidence().request_id, recorded.seq())
+    }
+}
+
+/// What every store owes, held against each.
+fn conformance(open: impl Fn() -> Box<dyn FnOnce() -> Started>, read: impl Fn() -> String) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let Started { journal, closer, .. } = open()();
+        let first = journal.record(asked(true)).await.unwrap();
+        assert!(read().contains(&first.evidence().request_id.to_string()), "durable once returned");
+        journal.complete(&outcome(&first));
+        let second = journal.record(asked(false)).await.unwrap();
+        assert!(second.seq() > first.seq());
+        closer.close();
+        let text = read();
+        let seqs: Vec<u64> = text
+            .lines()
+            .map(|line| {
+                serde_json::from_str::<serde_json::Value>(line).unwrap()["seq"].as_u64().unwrap()
+            })
+            .collect();
+        assert_eq!(seqs, (1..=5).collect::<Vec<u64>>(), "start, decision, outcome, decision, stop");
+        assert!(text.ends_with("\"event\":\"log.stop\"}\n"), "{text}");
+    });
+}
+
+#[test]
+fn both_stores_keep_the_contract() {
+    let memory = MemoryStore::default();
+    conformance(
+        || {
+            let store = memory.clone();
+            Box::new(move || open_with(store, 10, 1000))
+        },
+        || memory.durable(),
+    );
+    let directory = tempfile::tempdir().unwrap();
+    conformance(
+        || {
+            let path = directory.path().to_owned();
+            Box::new(move || open_with(FileStore::open(&path).unwrap(), 10, 1000))
+        },
+        || std::fs::read_to_string(directory.path().join("00000000000000000001.jsonl")).unwrap(),
+    );
+}
+
+#[tokio::test]
+async fn a_record_is_not_made_before_the_sync_returns() {
+    let store = MemoryStore::default();
+    let Started { journal, closer, .. } = open_with(store.clone(), 10, 60_000);
+    let gate = store.hold();
+    let recording = tokio::spawn({
+        let journal = journal.clone();
+        async move { journal.record(asked(true)).await.map(|r| r.seq()) }
+    });
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    assert!(!recording.is_finished());
+    assert!(!store.durable().contains("grant.decision"));
+    drop(gate);
+    assert_eq!(recording.await.unwrap(), Ok(2));
+    closer.close();
+}
+
+#[tokio::test]
+async fn records_that_wait_together_share_a_sync() {
+    let store = MemoryStore::default();
+    let Started { journal, closer, .. } = open_with(store.clone(), 1000, 60_000);
+    let before = store.syncs();
+    let gate = store.hold();
+    let tasks: Vec<_> = (0..100)
+        .map(|_| {
+            let journal = journal.clone();
+            tokio::spawn(async move { journal.record(asked(false)).await.is_ok() })
+        })
+        .collect();
+    for _ in 0..1000 {
+        tokio::task::yield_now().await;
+    }
+    drop(gate);
+    for task in tasks {
+        assert!(task.await.unwrap());
+    }
+    assert!(store.syncs() - before <= 3, "{} syncs for 100 records", store.syncs() - before);
+    closer.close();
+}
+
+#[tokio::test]
+async fn decisions_beyond_the_queue_are_refused_and_outcomes_are_not() {
+    let store = MemoryStore::default();
+    let Started { journal, closer, .. } = open_with(store.clone(), 1, 60_000);
+    let first = journal.record(asked(true)).await.unwrap();
+    let gate = store.hold();
+    let mut waiting = Vec::new();
+    let mut full = false;
+    // One may be with the writer already and one wait; a third finds the queue full.
+    for _ in 0..3 {
+        let journal = journal.clone();
+        waiting.push(tokio::spawn(async move { journal.record(asked(false)).await.err() }));
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+    }
+    journal.complete(&outcome(&first));
+    drop(gate);
+    for task in waiting {
+        full |= task.await.unwrap() == Some(AuditError::QueueFull);
+    }
+    assert!(full);
+    closer.close();
+    assert!(store.durable().contains("grant.outcome"));
+}
+
+#[tokio::test]
+async fn a_permit_that_nobody_waits_for_any_more_is_closed_as_not_sent() {
+    let store = MemoryStore::default();
+    let Started { journal, closer, .. } = open_with(store.clone(), 10, 20);
+    let gate = store.hold();
+    assert_eq!(journal.record(asked(true)).await.err(), Some(AuditError::TimedOut));
+    let cancelled = tokio::spawn({
+        let journal = journal.clone();
+        async move { journal.record(asked(true)).await.is_ok() }
+    });
+    tokio::task::yield_now().await;
+    cancelled.abort();
+    let _ = cancelled.await;
+    drop(gate);
+    closer.close();
+    let text = store.durable();
+    assert_eq!(text.matches("\"decision\":\"allow\"").count(), 2, "{text}");
+    assert_eq!(text.matches("\"outcome\":\"not-sent\"").count(), 2, "{text}");
+}
+
+#[tokio::test]
+async fn after_a_failed_write_the_next_record_succeeds_and_no_outcome_is_lost() {
+    let store = MemoryStore::default();
+    let Started { journal, closer, .. } = open_with(store.clone(), 10, 60_000);
+    let first = journal.record(asked(true)).await.unwrap();
+    store.fail(Stage::Append, 1);
+    journal.complete(&outcome(&first));
+    // Either this or the outcome's own batch meets the failure.
+    let second = journal.record(asked(false)).await;
+    let third = journal.record(asked(false)).await;
+    assert!(second.is_ok() || matches!(second, Err(AuditError::Failed(_))));
+    assert!(third.is_ok());
+    closer.close();
+    let text = store.durable();
+    assert_eq!(text.matches("\"outcome\":\"granted\"").count(), 1, "{text}");
+    for (line, seq) in text.lines().zip(1..) {
+        assert!(line.starts_with(&format!("{{\"seq\":{seq},")), "no gap: {line}");
+    }
+}
+
+#[tokio::test]
+async fn after_a_failed_sync_nothing_is_recorded_any_more() {
+    let store = MemoryStore::default();
+    let Started { journal, closer, .. } = open_with(store.clone(), 10, 60_000);
+    store.fail(Stage::Sync, 1);
+    assert!(matches!(journal.record(asked(true)).await, Err(AuditError::Broken(_))));
+    assert!(matches!(journal.record(asked(true)).await, Err(AuditError::Broken(_))));
+    assert!(matches!(journal.health(), JournalHealth::Broken(_)));
+    closer.close();
+    assert!(!store.durable().contains("grant.decision"));
+}
+
+#[test]
+fn a_journal_whose_first_record_fails_does_not_open() {
+    for stage in [Stage::Begin, Stage::Append, Stage::Sync] {
+        let store = MemoryStore::default();
+        store.fail(stage, 1);
+        let settings =
+            JournalSettings { queue_records_max: 1, commit_wait: Duration::from_secs(1) };
+        let revision = Revision::from_sha256(&[0]);
+        let opened =
+            Journal::open(store, settings, &revision, Arc::new(SystemClock), Arc::new(NoObserver));
+        assert!(matches!(opened.err(), Some(OpenError::Store(_))), "{stage:?}");
+    }
+}
+
+#[test]
+fn a_second_process_is_kept_out() {
+    let directory = tempfile::tempdir().unwrap();
+    let store = FileStore::open(directory.path()).unwrap();
+    assert!(matches!(FileStore::open(directory.path()), Err(OpenError::Locked)));
+    drop(store);
+    assert!(FileStore::open(directory.path()).is_ok());
+}

@@ -1,0 +1,25 @@
+//! The audit log: what was decided and what became of it, durable before anything
+//! else happens.
+//!
+//! A [`Recorded`] value proves that its evidence is on disk: only [`Journal::record`]
+//! makes one, after the fsync. Nothing here knows HTTP or policy.
+//!
+//! After a failed write nothing of the batch counts and the next batch may succeed;
+//! after a failed fsync the segment is never trusted again and every record fails
+//! until the process is started anew.
+
+mod entry;
+mod journal;
+mod read;
+mod recorded;
+mod recovery;
+mod store;
+mod writer;
+
+pub use entry::{DecisionEntry, Evidence, OutcomeEntry};
+pub use journal::{AuditError, Journal, JournalCloser, JournalSettings, OpenError, Started};
+pub use read::{ReadError, ShowFormat, ShowSummary, show};
+pub use recorded::Recorded;
+pub use recovery::{Cut, OpenDecision, RecoveryReport};
+pub use store::{FileStore, Gate, MemoryStore, Stage, Store, StoreError};
+pub use writer::{JournalHealth, NoObserver, Observer};

@@ -1,0 +1,203 @@
+//! Reading a log: for people and for programs. Needs no lock and changes nothing.
+
+use std::fs::File;
+use std::io::{self, BufRead as _, BufReader, Read as _, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::recovery::{LINE_BYTES_MAX, segments};
+use crate::domain::Problem;
+
+/// How records are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShowFormat {
+    /// A line of columns per record.
+    Human,
+    /// The stored lines as they are.
+    Json,
+}
+
+/// What was printed.
+#[derive(Debug, Default)]
+pub struct ShowSummary {
+    /// Whole records.
+    pub records: u64,
+    /// Lines that are no records; the last one of a running gateway's log may be
+    /// half-written.
+    pub damaged: Vec<Problem>,
+}
+
+/// Why a log was not read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// The directory or a segment cannot be read.
+    #[error("`{path}` cannot be read: {1}", path = .0.display())]
+    Input(PathBuf, #[source] io::Error),
+    /// There is no segment.
+    #[error("`{}` holds no audit log", .0.display())]
+    Empty(PathBuf),
+    /// The output cannot be written.
+    #[error("the output cannot be written: {0}")]
+    Output(#[source] io::Error),
+}
+
+/// Prints every record of the log in `directory`, in order, and names the damaged
+/// lines.
+///
+/// # Errors
+/// [`ReadError`].
+pub fn show(
+    directory: &Path,
+    format: ShowFormat,
+    out: &mut impl Write,
+) -> Result<ShowSummary, ReadError> {
+    let found = segments(directory).map_err(|e| ReadError::Input(directory.to_owned(), e))?;
+    if found.is_empty() {
+        return Err(ReadError::Empty(directory.to_owned()));
+    }
+    let mut summary = ShowSummary::default();
+    for path in found.values() {
+        show_segment(path, format, out, &mut summary)?;
+    }
+    out.flush().map_err(ReadError::Output)?;
+    Ok(summary)
+}
+
+fn show_segment(
+    path: &Path,
+    format: ShowFormat,
+    out: &mut impl Write,
+    summary: &mut ShowSummary,
+) -> Result<(), ReadError> {
+    let input = |error| ReadError::Input(path.to_owned(), error);
+    let mut reader = BufReader::with_capacity(1 << 18, File::open(path).map_err(input)?);
+    let mut line = Vec::new();
+    for number in 1_u32.. {
+        line.clear();
+        reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line).map_err(input)?;
+        if line.is_empty() {
+            break;
+        }
+        let record = line.strip_suffix(b"\n").and_then(|l| serde_json::from_slice::<Value>(l).ok());
+        let Some(record) = record.filter(|record| record.get("seq").is_some()) else {
+            summary.damaged.push(Problem {
+                file: path.display().to_string(),
+                line: Some(number),
+                column: None,
+                text: "not a whole record".into(),
+            });
+            continue;
+        };
+        summary.records += 1;
+        match format {
+            ShowFormat::Json => out.write_all(&line),
+            ShowFormat::Human => writeln!(out, "{}", columns(&record)),
+        }
+        .map_err(ReadError::Output)?;
+    }
+    Ok(())
+}
+
+/// One line for people. Control characters are shown, not obeyed.
+fn columns(record: &Value) -> String {
+    let text = |key: &str| match record.get(key) {
+        Some(Value::String(text)) => text.chars().flat_map(visible).collect::<String>(),
+        Some(Value::Null) | None => String::new(),
+        Some(other) => other.to_string(),
+    };
+    let event = text("event");
+    let head = format!("{:>6}  {}  ", text("seq"), text("time"));
+    let rest = match event.as_str() {
+        "grant.decision" => {
+            let (user, identity) = (text("acs_user_id"), text("user_identity_id"));
+            let grantee = match (user.is_empty(), identity.is_empty()) {
+                (false, _) => format!("acs user {user}"),
+                (true, false) => format!("user identity {identity}"),
+                (true, true) => "-".to_owned(),
+            };
+            let entrance = Some(text("entrance_id")).filter(|id| !id.is_empty());
+            format!(
+                "{:<8}  {}  entrance {}  {grantee}  {}{}",
+                text("decision"),
+                text("caller"),
+                entrance.as_deref().unwrap_or("-"),
+                text("reason"),
+                rules(record),
+            )
+        }
+        "grant.outcome" => {
+            let status = Some(text("status")).filter(|s| !s.is_empty());
+            format!(
+                "{:<8}  of {}  {}{}",
+                text("outcome"),
+                text("decision_seq"),
+                text("reason"),
+                status.map_or(String::new(), |status| format!("  status {status}")),
+            )
+        }
+        "log.start" => format!(
+            "start     version {}  revision {}  closed decisions {}",
+            text("version"),
+            text("revision"),
+            text("closed_decisions"),
+        ),
+        "log.stop" => "stop".to_owned(),
+        _ => event,
+    };
+    format!("{head}{rest}")
+}
+
+fn rules(record: &Value) -> String {
+    let rules = record.get("rules").and_then(Value::as_array).into_iter().flatten();
+    rules.filter_map(Value::as_str).fold(String::new(), |all, rule| {
+        all + "  " + &rule.chars().flat_map(visible).collect::<String>()
+    })
+}
+
+fn visible(c: char) -> impl Iterator<Item = char> {
+    let escaped = if c.is_control() { Some(c.escape_default()) } else { None };
+    let plain = escaped.is_none().then_some(c);
+    escaped.into_iter().flatten().chain(plain)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn control_characters_of_a_record_do_not_reach_the_terminal() {
+        let record = serde_json::json!({
+            "seq": 1, "event": "grant.decision", "caller": "a\u{1b}[2J\n", "rules": ["x\u{7}:1"],
+        });
+        let line = columns(&record);
+        assert!(!line.chars().any(char::is_control), "{line:?}");
+        assert!(line.contains(r"a\u{1b}[2J\n"), "{line}");
+    }
+
+    #[test]
+    fn a_damaged_line_is_named_and_the_others_are_shown() {
+        let directory = tempfile::tempdir().unwrap();
+        let text =
+            "{\"seq\":1,\"event\":\"log.stop\"}\nxx\n{\"seq\":2,\"event\":\"log.stop\"}\n{\"se";
+        std::fs::write(directory.path().join("00000000000000000001.jsonl"), text).unwrap();
+        let mut out = Vec::new();
+        let summary = show(directory.path(), ShowFormat::Json, &mut out).unwrap();
+        assert_eq!(summary.records, 2);
+        let lines: Vec<_> = summary.damaged.iter().filter_map(|p| p.line).collect();
+        assert_eq!(lines, [2, 4]);
+        assert_eq!(String::from_utf8(out).unwrap().lines().count(), 2);
+        let empty = tempfile::tempdir().unwrap();
+        let error = show(empty.path(), ShowFormat::Json, &mut Vec::new());
+        assert!(matches!(error, Err(ReadError::Empty(_))));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
+            let directory = tempfile::tempdir().unwrap();
+            std::fs::write(directory.path().join("00000000000000000001.jsonl"), bytes).unwrap();
+            let _ = show(directory.path(), ShowFormat::Human, &mut Vec::new());
+        }
+    }
+}

@@ -1,0 +1,149 @@
+use super::*;
+use crate::audit::store::FileStore;
+use crate::audit::{Journal, JournalSettings, NoObserver, Started, Store};
+use crate::domain::{Revision, SystemClock};
+use proptest::prelude::*;
+use std::sync::Arc;
+use std::time::Duration;
+
+const START_1: &str = r#"{"seq":1,"event":"log.start"}"#;
+const ALLOW_2: &str = r#"{"seq":2,"event":"grant.decision","request_id":"r2","decision":"allow"}"#;
+const ALLOW_3: &str = r#"{"seq":3,"event":"grant.decision","request_id":"r3","decision":"allow"}"#;
+const DONE_4: &str = r#"{"seq":4,"event":"grant.outcome","decision_seq":2,"outcome":"granted"}"#;
+const DENY_5: &str = r#"{"seq":5,"event":"grant.decision","request_id":"r5","decision":"deny"}"#;
+
+fn log() -> String {
+    [START_1, ALLOW_2, ALLOW_3, DONE_4, DENY_5].map(|line| format!("{line}\n")).concat()
+}
+
+fn directory(segments: &[(u64, &[u8])]) -> tempfile::TempDir {
+    let directory = tempfile::tempdir().unwrap();
+    for (first, bytes) in segments {
+        std::fs::write(directory.path().join(segment_name(*first)), bytes).unwrap();
+    }
+    directory
+}
+
+fn open_seqs(recovered: &Recovered) -> Vec<u64> {
+    recovered.open.iter().map(|decision| decision.seq).collect()
+}
+
+#[test]
+fn decisions_without_outcome_are_found() {
+    let directory = directory(&[(1, log().as_bytes())]);
+    let recovered = recover(directory.path()).unwrap();
+    assert_eq!(recovered.next_seq, 6);
+    assert_eq!(recovered.open, [OpenDecision { seq: 3, request_id: "r3".into() }]);
+    assert_eq!(recovered.cut, None);
+}
+
+#[test]
+fn every_kind_of_torn_tail_is_kept_aside_and_cut() {
+    let mut tails: Vec<(String, Vec<u8>)> = (1..ALLOW_3.len())
+        .map(|length| (format!("{length} bytes of a line"), ALLOW_3.as_bytes()[..length].to_vec()))
+        .collect();
+    tails.push(("no newline".into(), br#"{"seq":6,"event":"log.stop"}"#.to_vec()));
+    tails.push(("zeros".into(), vec![0; 5000]));
+    tails.push(("garbage".into(), (0..=255).cycle().take(3000).collect()));
+    tails.push(("garbage lines".into(), b"\xff\n\xfe\n{\n".to_vec()));
+    tails.push(("longer than a record".into(), vec![b'x'; 200_000]));
+    for (name, tail) in tails {
+        let whole = log();
+        let directory = directory(&[(1, &[whole.as_bytes(), &tail].concat())]);
+        let recovered = recover(directory.path()).unwrap();
+        assert_eq!(recovered.next_seq, 6, "{name}");
+        let cut = recovered.cut.unwrap();
+        assert_eq!(cut.bytes, tail.len() as u64, "{name}");
+        assert_eq!(std::fs::read(directory.path().join(cut.kept_in)).unwrap(), tail, "{name}");
+        let left = std::fs::read_to_string(directory.path().join(segment_name(1))).unwrap();
+        assert_eq!(left, whole, "{name}");
+        assert_eq!(recover(directory.path()).unwrap().cut, None, "{name}: once more");
+    }
+}
+
+#[test]
+fn what_no_crash_explains_stops_the_start() {
+    let swap = format!("{START_1}\n{ALLOW_3}\n{ALLOW_2}\n");
+    let gap = format!("{START_1}\n{ALLOW_3}\n");
+    let inside = format!("{START_1}\nxx\n{ALLOW_2}\n");
+    let wrong_name = format!("{ALLOW_2}\n");
+    for (name, text, line) in [
+        ("reordered", &swap, 2),
+        ("gap", &gap, 2),
+        ("damaged inside", &inside, 2),
+        ("name and content differ", &wrong_name, 1),
+    ] {
+        let directory = directory(&[(1, text.as_bytes())]);
+        match recover(directory.path()) {
+            Err(OpenError::Damaged { line: found, .. }) => assert_eq!(found, line, "{name}"),
+            other => panic!("{name}: {other:?}"),
+        }
+        let left = std::fs::read_to_string(directory.path().join(segment_name(1))).unwrap();
+        assert_eq!(&left, text, "{name}: left as it is");
+    }
+}
+
+#[test]
+fn a_start_that_died_before_its_first_record_loses_no_open_decision() {
+    let closing = r#"{"seq":6,"event":"grant.outcome","decision_seq":3,"outcome":"unknown"}"#;
+    let start = r#"{"seq":7,"event":"log.start"}"#;
+    let table: [(&str, String, Vec<u64>); 4] = [
+        ("empty segment", String::new(), vec![3]),
+        ("torn closing", closing[..20].to_owned(), vec![3]),
+        ("closed, no start", format!("{closing}\n"), vec![]),
+        ("closed and started", format!("{closing}\n{start}\n"), vec![]),
+    ];
+    for (name, second, expected) in table {
+        let directory = directory(&[(1, log().as_bytes()), (6, second.as_bytes())]);
+        assert_eq!(open_seqs(&recover(directory.path()).unwrap()), expected, "{name}");
+    }
+}
+
+#[test]
+fn a_start_closes_what_was_open_and_the_next_finds_nothing() {
+    let directory = directory(&[(1, log().as_bytes())]);
+    let open = || -> Started {
+        let store = FileStore::open(directory.path()).unwrap();
+        let settings =
+            JournalSettings { queue_records_max: 1, commit_wait: Duration::from_secs(1) };
+        let revision = Revision::from_sha256(&[1]);
+        Journal::open(store, settings, &revision, Arc::new(SystemClock), Arc::new(NoObserver))
+            .unwrap()
+    };
+    let first = open();
+    assert_eq!(first.recovery.closed_decisions, 1);
+    first.closer.close();
+    let text = std::fs::read_to_string(directory.path().join(segment_name(6))).unwrap();
+    assert!(
+        text.contains(
+            r#""decision_seq":3,"outcome":"unknown","reason":"gateway-restarted","recovered":true"#
+        ),
+        "{text}"
+    );
+    let second = open();
+    assert_eq!(second.recovery.closed_decisions, 0);
+    second.closer.close();
+}
+
+#[test]
+fn a_segment_is_not_begun_over_another() {
+    let directory = directory(&[(1, log().as_bytes())]);
+    let mut store = FileStore::open(directory.path()).unwrap();
+    assert!(store.begin(1).is_err());
+    assert!(store.append(b"x").is_err(), "nothing can be appended without a segment");
+}
+
+proptest! {
+    /// Wherever a crash cuts the log, every whole record before the cut stays.
+    #[test]
+    fn any_prefix_recovers(length in 0..log().len(), junk in proptest::collection::vec(any::<u8>(), 0..40)) {
+        let whole = log();
+        let bytes = [&whole.as_bytes()[..length], &junk].concat();
+        let directory = directory(&[(1, &bytes)]);
+        let records = whole[..length].matches('\n').count() as u64;
+        match recover(directory.path()) {
+            Ok(recovered) => prop_assert!(recovered.next_seq > records),
+            Err(error) => prop_assert!(matches!(error, OpenError::Damaged { .. }), "{error}"),
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! Segment files in a directory that one process owns.
+//!
+//! Each start begins a segment of its own, named after the sequence number of its
+//! first record. Rotation by size will begin further ones.
+
+use std::fs::{DirBuilder, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use rustix::fs::{FlockOperation, flock};
+
+use super::{Stage, Store, StoreError};
+use crate::audit::OpenError;
+use crate::audit::recovery::{self, Recovered};
+
+/// The audit log on disk.
+#[derive(Debug)]
+pub struct FileStore {
+    directory: PathBuf,
+    segment: Option<Segment>,
+    /// Keeps other processes out for as long as this one lives.
+    _lock: File,
+}
+
+#[derive(Debug)]
+struct Segment {
+    file: File,
+    /// What is known to be whole lines, in bytes.
+    length: u64,
+    broken: bool,
+}
+
+impl FileStore {
+    /// Opens the directory, makes it when it does not exist (mode 0700), and locks it.
+    ///
+    /// # Errors
+    /// [`OpenError::Locked`] when another process has it; [`OpenError::Io`].
+    pub fn open(directory: &Path) -> Result<Self, OpenError> {
+        if !directory.exists() {
+            DirBuilder::new().mode(0o700).create(directory)?;
+            let parent = directory.parent().filter(|path| !path.as_os_str().is_empty());
+            sync_directory(parent.unwrap_or(Path::new(".")))?;
+        }
+        let mut options = OpenOptions::new();
+        options.create(true).truncate(false).write(true).mode(0o600);
+        let lock = options.open(directory.join("lock"))?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|errno| {
+            if errno == rustix::io::Errno::WOULDBLOCK {
+                OpenError::Locked
+            } else {
+                OpenError::Io(errno.into())
+            }
+        })?;
+        Ok(Self { directory: directory.to_owned(), segment: None, _lock: lock })
+    }
+
+    fn segment(&mut self, stage: Stage) -> Result<&mut Segment, StoreError> {
+        match &mut self.segment {
+            Some(segment) if !segment.broken => Ok(segment),
+            _ => {
+                let error = io::Error::other("the segment failed before and is not trusted again");
+                Err(StoreError { stage, error, broken: true })
+            }
+        }
+    }
+}
+
+impl Store for FileStore {
+    fn recover(&mut self) -> Result<Recovered, OpenError> {
+        recovery::recover(&self.directory)
+    }
+
+    fn begin(&mut self, first_seq: u64) -> Result<(), StoreError> {
+        let begin = || {
+            let mut options = OpenOptions::new();
+            // A segment of this name can only be an empty one: a process that died
+            // right here before.
+            options.create(true).append(true).mode(0o600);
+            let file = options.open(self.directory.join(recovery::segment_name(first_seq)))?;
+            if file.metadata()?.len() != 0 {
+                return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the segment exists"));
+            }
+            // If the process dies here the segment may be missing or empty: no record
+            // was acknowledged yet.
+            file.sync_all()?;
+            sync_directory(&self.directory)?;
+            Ok(file)
+        };
+        let file =
+            begin().map_err(|error| StoreError { stage: Stage::Begin, error, broken: true })?;
+        self.segment = Some(Segment { file, length: 0, broken: false });
+        Ok(())
+    }
+
+    fn append(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        let segment = self.segment(Stage::Append)?;
+        // If the process dies in here a part of the bytes may be there: recovery cuts
+        // a torn line, and whole lines are records that nobody was told of.
+        match segment.file.write_all(bytes) {
+            Ok(()) => {
+                segment.length += bytes.len() as u64;
+                Ok(())
+            }
+            Err(error) => match segment.file.set_len(segment.length) {
+                Ok(()) => Err(StoreError { stage: Stage::Append, error, broken: false }),
+                Err(error) => {
+                    segment.broken = true;
+                    Err(StoreError { stage: Stage::Truncate, error, broken: true })
+                }
+            },
+        }
+    }
+
+    fn sync(&mut self) -> Result<(), StoreError> {
+        let segment = self.segment(Stage::Sync)?;
+        // If the process dies before this returns, nobody was told of the records yet,
+        // whether or not they are on disk.
+        segment.file.sync_data().map_err(|error| {
+            // The kernel may have dropped the pages and report success the next time.
+            segment.broken = true;
+            StoreError { stage: Stage::Sync, error, broken: true }
+        })
+    }
+}
+
+/// Makes names in a directory durable.
+pub(in crate::audit) fn sync_directory(directory: &Path) -> io::Result<()> {
+    File::open(directory)?.sync_all()
+}

@@ -1,0 +1,283 @@
+//! The single writer: takes all that waits, writes it once, syncs it once, tells all.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use super::AuditError;
+use super::entry::{Line, OutcomeEntry};
+use super::store::{Store, StoreError};
+use crate::domain::{Clock, Outcome, Reason, RequestId};
+
+/// How long records that could not be written wait for the next try.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// Whether records can be made durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JournalHealth {
+    /// Yes.
+    Healthy,
+    /// The last batch failed; the next may succeed.
+    Failing(String),
+    /// No, until the process is started anew.
+    Broken(String),
+}
+
+impl fmt::Display for JournalHealth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Healthy => f.write_str("healthy"),
+            Self::Failing(why) => write!(f, "failing: {why}"),
+            Self::Broken(why) => write!(f, "broken until restarted: {why}"),
+        }
+    }
+}
+
+/// Told of what the writer does, on the writer's thread.
+pub trait Observer: Send + Sync + 'static {
+    /// A batch is durable; `events` names its records.
+    fn committed(&self, events: &mut dyn Iterator<Item = &'static str>, took: Duration);
+    /// A stage failed.
+    fn failed(&self, stage: &'static str);
+    /// How many records wait.
+    fn waiting(&self, records: usize);
+}
+
+/// An observer that looks away.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoObserver;
+
+impl Observer for NoObserver {
+    fn committed(&self, _: &mut dyn Iterator<Item = &'static str>, _: Duration) {}
+    fn failed(&self, _: &'static str) {}
+    fn waiting(&self, _: usize) {}
+}
+
+/// Told the sequence number once the record is durable.
+pub(super) type Ticket = oneshot::Sender<Result<u64, AuditError>>;
+
+/// One record on its way to the disk.
+pub(super) struct Item {
+    pub(super) line: Line,
+    /// Present for decisions; outcomes wait for nobody.
+    pub(super) ticket: Option<Ticket>,
+    /// The request of an allow decision, which must get an outcome.
+    pub(super) permits: Option<RequestId>,
+}
+
+/// What submitters and the writer share.
+pub(super) struct Queue {
+    state: Mutex<State>,
+    work: Condvar,
+    pub(super) observer: Arc<dyn Observer>,
+    pub(super) clock: Arc<dyn Clock>,
+}
+
+struct State {
+    items: VecDeque<Item>,
+    decisions: usize,
+    /// The writer is waiting for work: only then does a submitter wake it.
+    idle: bool,
+    closing: bool,
+    health: JournalHealth,
+}
+
+impl Queue {
+    pub(super) fn new(observer: Arc<dyn Observer>, clock: Arc<dyn Clock>) -> Self {
+        let state = State {
+            items: VecDeque::new(),
+            decisions: 0,
+            idle: false,
+            closing: false,
+            health: JournalHealth::Healthy,
+        };
+        Self { state: Mutex::new(state), work: Condvar::new(), observer, clock }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a record. Decisions beyond `decisions_max` are refused; outcomes never
+    /// are: there are no more of them than permitted decisions.
+    pub(super) fn submit(&self, item: Item, decisions_max: usize) -> Result<(), AuditError> {
+        let mut state = self.lock();
+        if let JournalHealth::Broken(why) = &state.health {
+            return Err(AuditError::Broken(why.clone()));
+        }
+        if state.closing {
+            return Err(AuditError::Broken("the journal is closed".into()));
+        }
+        if item.ticket.is_some() {
+            if state.decisions >= decisions_max {
+                return Err(AuditError::QueueFull);
+            }
+            state.decisions += 1;
+        }
+        state.items.push_back(item);
+        let wake = std::mem::take(&mut state.idle);
+        drop(state);
+        if wake {
+            self.work.notify_one();
+        }
+        Ok(())
+    }
+
+    pub(super) fn health(&self) -> JournalHealth {
+        self.lock().health.clone()
+    }
+
+    /// Lets the writer end once nothing waits any more.
+    pub(super) fn close(&self) {
+        self.lock().closing = true;
+        self.work.notify_one();
+    }
+
+    /// Everything that waits, or `None` when the journal is closed and nothing does.
+    fn take(&self, retained: bool) -> Option<VecDeque<Item>> {
+        let mut state = self.lock();
+        while state.items.is_empty() && !state.closing {
+            state.idle = true;
+            if retained {
+                let waited = self.work.wait_timeout(state, RETRY_AFTER);
+                let (guard, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+                state = guard;
+                if timeout.timed_out() {
+                    break;
+                }
+            } else {
+                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+            }
+        }
+        state.idle = false;
+        state.decisions = 0;
+        let items = std::mem::take(&mut state.items);
+        (!items.is_empty() || !state.closing || retained).then_some(items)
+    }
+
+    fn set_health(&self, health: JournalHealth) {
+        self.lock().health = health;
+    }
+}
+
+/// Owns the store, on a thread of its own.
+pub(super) struct Writer<S> {
+    pub(super) store: S,
+    pub(super) next_seq: u64,
+    pub(super) queue: Arc<Queue>,
+    /// Outcomes that could not be written yet.
+    retained: VecDeque<Item>,
+    buffer: Vec<u8>,
+}
+
+impl<S: Store> Writer<S> {
+    pub(super) fn new(store: S, next_seq: u64, queue: Arc<Queue>) -> Self {
+        Self { store, next_seq, queue, retained: VecDeque::new(), buffer: Vec::new() }
+    }
+
+    /// Runs until the queue is closed and empty. Should it panic, whoever waits is
+    /// told by the drop of its ticket.
+    pub(super) fn run(mut self) {
+        struct Ending(Arc<Queue>);
+        impl Drop for Ending {
+            fn drop(&mut self) {
+                if std::thread::panicking() {
+                    self.0.set_health(JournalHealth::Broken("the writer panicked".into()));
+                    self.0.lock().items.clear();
+                }
+            }
+        }
+        let _ending = Ending(self.queue.clone());
+        let mut last_try = false;
+        while let Some(items) = self.queue.take(!self.retained.is_empty()) {
+            let closing = self.queue.lock().closing;
+            if closing && items.is_empty() && std::mem::replace(&mut last_try, true) {
+                tracing::error!(lost = self.retained.len(), "outcomes could not be recorded");
+                return;
+            }
+            let mut batch = std::mem::take(&mut self.retained);
+            batch.extend(items);
+            if !batch.is_empty() {
+                self.commit(batch);
+            }
+        }
+    }
+
+    /// Writes and syncs one batch, then tells all who wait.
+    pub(super) fn commit(&mut self, batch: VecDeque<Item>) {
+        self.queue.observer.waiting(batch.len());
+        let started = Instant::now();
+        self.buffer.clear();
+        for (seq, item) in (self.next_seq..).zip(&batch) {
+            item.line.write(seq, &mut self.buffer);
+        }
+        // If the process dies before the sync returns, no one was told: nothing was
+        // forwarded and nothing answered on the strength of these records.
+        let written = self.store.append(&self.buffer).and_then(|()| self.store.sync());
+        if let Err(error) = written {
+            return self.fail(batch, &error);
+        }
+        self.queue.set_health(JournalHealth::Healthy);
+        let mut events = batch.iter().map(|item| item.line.event);
+        self.queue.observer.committed(&mut events, started.elapsed());
+        for item in batch {
+            let seq = self.next_seq;
+            self.next_seq += 1;
+            // If the process dies from here on, the records are there, and the next
+            // start closes those that got no outcome.
+            let told = item.ticket.map(|ticket| ticket.send(Ok(seq)).is_ok());
+            if let (Some(false), Some(request_id)) = (told, item.permits) {
+                self.close_abandoned(request_id, seq);
+            }
+        }
+    }
+
+    /// Whoever asked for this permit has given up: nobody will forward it.
+    fn close_abandoned(&mut self, request_id: RequestId, decision_seq: u64) {
+        let entry = not_sent(request_id, decision_seq);
+        let line = Line::outcome(&entry, self.queue.clock.now());
+        self.retained.push_back(Item { line, ticket: None, permits: None });
+    }
+
+    fn fail(&mut self, batch: VecDeque<Item>, error: &StoreError) {
+        tracing::error!(stage = error.stage.as_str(), %error, broken = error.broken, "audit log");
+        self.queue.observer.failed(error.stage.as_str());
+        let why = error.to_string();
+        self.queue.set_health(if error.broken {
+            JournalHealth::Broken(why.clone())
+        } else {
+            JournalHealth::Failing(why.clone())
+        });
+        for item in batch {
+            match item.ticket {
+                Some(ticket) if error.broken => {
+                    let _ = ticket.send(Err(AuditError::Broken(why.clone())));
+                }
+                Some(ticket) => {
+                    let _ = ticket.send(Err(AuditError::Failed(why.clone())));
+                }
+                None if error.broken => tracing::error!(
+                    record = %String::from_utf8_lossy(&item.line.rest),
+                    "an outcome could not be recorded; the next start closes its decision as unknown"
+                ),
+                None => self.retained.push_back(item),
+            }
+        }
+    }
+}
+
+/// The outcome of a permit that was recorded and then not used.
+pub(super) fn not_sent(request_id: RequestId, decision_seq: u64) -> OutcomeEntry {
+    OutcomeEntry {
+        request_id,
+        decision_seq,
+        outcome: Outcome::NotSent,
+        reason: Reason::AuditUnavailable,
+        status: None,
+        seam_request_id: None,
+        upstream_ms: None,
+    }
+}

@@ -1,0 +1,203 @@
+//! `grantgate caller`: make, list and revoke callers and their tokens.
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Subcommand};
+use jiff::Timestamp;
+
+use super::{Exit, Format, fail, note, report, say};
+use crate::authn::callers::{EditError, add_token, revoke};
+use crate::authn::{CallerToken, Callers};
+use crate::domain::CallerId;
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Make a token, and the caller when it is new; the token is printed once
+    New(NewArguments),
+    /// List callers and the names of their tokens and certificates
+    List(ListArguments),
+    /// Remove one token of a caller, or the caller with all of them
+    Revoke(RevokeArguments),
+}
+
+#[derive(Args)]
+#[command(after_help = "Example: grantgate caller new visitor-desk --name 2026-11 \
+    --expires 2027-02-01T00:00:00Z")]
+pub(super) struct NewArguments {
+    /// The caller's id
+    #[arg(value_parser = caller_id)]
+    caller: CallerId,
+    /// What the caller is, for people
+    #[arg(long, value_name = "TEXT")]
+    description: Option<String>,
+    /// The token's name, which audit records show [default: today's date]
+    #[arg(long, value_name = "NAME", value_parser = caller_id)]
+    name: Option<CallerId>,
+    /// When the token stops being accepted (RFC 3339)
+    #[arg(long, value_name = "TIME")]
+    expires: Option<Timestamp>,
+    #[command(flatten)]
+    file: FileArgument,
+}
+
+#[derive(Args)]
+#[command(after_help = "Example: grantgate caller list --format json")]
+pub(super) struct ListArguments {
+    /// How to print the list
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+    #[command(flatten)]
+    file: FileArgument,
+}
+
+#[derive(Args)]
+#[command(after_help = "Example: grantgate caller revoke visitor-desk --token 2026-11")]
+pub(super) struct RevokeArguments {
+    /// The caller's id
+    #[arg(value_parser = caller_id)]
+    caller: CallerId,
+    /// The token's name; without it the whole caller is removed
+    #[arg(long, value_name = "NAME")]
+    token: Option<String>,
+    #[command(flatten)]
+    file: FileArgument,
+}
+
+#[derive(Args)]
+struct FileArgument {
+    /// The callers file
+    #[arg(long = "callers", value_name = "FILE", default_value = "callers.toml")]
+    file: PathBuf,
+}
+
+fn caller_id(text: &str) -> Result<CallerId, String> {
+    CallerId::parse(text).map_err(|error| error.to_string())
+}
+
+pub(super) fn run(command: &Command) -> Exit {
+    match command {
+        Command::New(arguments) => new(arguments),
+        Command::List(arguments) => list(arguments),
+        Command::Revoke(arguments) => {
+            let name = arguments.token.as_deref();
+            edit(&arguments.file.file, |file, text| revoke(file, text, &arguments.caller, name))
+        }
+    }
+}
+
+fn new(arguments: &NewArguments) -> Exit {
+    let token = match CallerToken::generate() {
+        Ok(token) => token,
+        Err(error) => return fail(error),
+    };
+    let name = match &arguments.name {
+        Some(name) => name.to_string(),
+        None => Timestamp::now().to_string().chars().take(10).collect(),
+    };
+    let caller = &arguments.caller;
+    let exit = edit(&arguments.file.file, |file, text| {
+        let description = arguments.description.as_deref();
+        add_token(file, text, caller, description, &name, token.digest(), arguments.expires)
+    });
+    if exit == Exit::Done {
+        note(format_args!("caller `{caller}` has a new token `{name}`; it is shown only now:"));
+        say(token.expose());
+    }
+    exit
+}
+
+fn list(arguments: &ListArguments) -> Exit {
+    let file = &arguments.file.file;
+    let bytes = match std::fs::read(file) {
+        Ok(bytes) => bytes,
+        Err(error) => return fail(format_args!("`{}` cannot be read: {error}", file.display())),
+    };
+    let callers = match Callers::parse(&file.display().to_string(), &bytes) {
+        Ok(callers) => callers,
+        Err(problems) => {
+            report("error", &problems);
+            return Exit::Invalid;
+        }
+    };
+    match arguments.format {
+        Format::Json => say(json(&callers)),
+        Format::Human => human(&callers),
+    }
+    Exit::Done
+}
+
+fn human(callers: &Callers) {
+    let now = Timestamp::now();
+    for caller in callers.all() {
+        say(format_args!("{}  {}", caller.id, caller.description));
+        for token in &caller.tokens {
+            let expires = match token.expires {
+                None => "does not expire".to_owned(),
+                Some(time) if time <= now => format!("EXPIRED {time}"),
+                Some(time) => format!("expires {time}"),
+            };
+            say(format_args!("  token        {}  {expires}", token.name));
+        }
+        for name in &caller.certificates {
+            say(format_args!("  certificate  {name}"));
+        }
+    }
+}
+
+fn json(callers: &Callers) -> serde_json::Value {
+    let one = |caller: &crate::authn::callers::Caller| {
+        let tokens: Vec<_> = caller
+            .tokens
+            .iter()
+            .map(|token| {
+                serde_json::json!({
+                    "name": token.name,
+                    "expires": token.expires.map(|time| time.to_string()),
+                })
+            })
+            .collect();
+        serde_json::json!({
+            "id": caller.id.as_str(),
+            "description": caller.description,
+            "tokens": tokens,
+            "certificates": caller.certificates,
+        })
+    };
+    callers.all().iter().map(one).collect()
+}
+
+/// Reads the file, edits its text and puts it back by rename.
+fn edit(path: &Path, change: impl FnOnce(&str, &str) -> Result<String, EditError>) -> Exit {
+    let name = path.display().to_string();
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        // The first caller of all makes the file.
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) => return fail(format_args!("`{name}` cannot be read: {error}")),
+    };
+    match change(&name, &text) {
+        Ok(text) => match replace(path, &text) {
+            Ok(()) => Exit::Done,
+            Err(error) => fail(format_args!("`{name}` cannot be written: {error}")),
+        },
+        Err(EditError::Invalid(problems)) => {
+            report("error", &problems);
+            Exit::Invalid
+        }
+        Err(error) => fail(error),
+    }
+}
+
+/// A reader sees the old file or the new one, and a crash leaves one of them.
+fn replace(path: &Path, text: &str) -> std::io::Result<()> {
+    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    file.write_all(text.as_bytes())?;
+    if let Ok(metadata) = std::fs::metadata(path) {
+        file.as_file().set_permissions(metadata.permissions())?;
+    }
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    std::fs::File::open(directory)?.sync_all()
+}

@@ -1,0 +1,110 @@
+//! `grantgate check`: everything that `serve` would load, without binding a port.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::{Exit, Format, default_config, environment, note, say};
+use crate::config::{self, Settings};
+use crate::domain::Problem;
+use crate::snapshot;
+
+#[derive(Args)]
+#[command(after_help = "Example: grantgate check --config grantgate.toml --format json\n\n\
+    Exit codes: 0 valid, 2 warnings with --deny-warnings, 3 problems found.")]
+pub(super) struct Arguments {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value_os_t = default_config())]
+    config: PathBuf,
+    /// How to print what was found
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+    /// Exit with 2 when there are warnings
+    #[arg(long)]
+    deny_warnings: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Exit {
+    let (problems, warnings) = find(&arguments.config);
+    print(arguments.format, &problems, &warnings);
+    if !problems.is_empty() {
+        Exit::Invalid
+    } else if arguments.deny_warnings && !warnings.is_empty() {
+        Exit::Different
+    } else {
+        Exit::Done
+    }
+}
+
+fn find(file: &Path) -> (Vec<Problem>, Vec<Problem>) {
+    let name = file.display().to_string();
+    let text = match std::fs::read_to_string(file) {
+        Ok(text) => text,
+        Err(error) => {
+            let text = format!("cannot be read: {error}; `grantgate init` writes one");
+            return (vec![Problem::of_file(name, text)], Vec::new());
+        }
+    };
+    let mut settings = match config::load(file, &text, &environment()) {
+        Ok(settings) => settings,
+        Err(problems) => return (problems, Vec::new()),
+    };
+    let mut warnings = std::mem::take(&mut settings.warnings);
+    let mut problems = match snapshot::load(&settings) {
+        Ok(loaded) => {
+            warnings.extend(loaded.warnings);
+            Vec::new()
+        }
+        Err(problems) => problems,
+    };
+    problems.extend(check_audit(&settings));
+    (problems, warnings)
+}
+
+/// A file can be made in the audit directory, or the directory can be made.
+fn check_audit(settings: &Settings) -> Option<Problem> {
+    let directory = &settings.audit.directory;
+    let exists = directory.exists();
+    let place = if exists { Some(directory.as_path()) } else { directory.parent() };
+    let place = place.filter(|path| !path.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    tempfile::tempfile_in(place).err().map(|error| {
+        let text = if exists {
+            format!("the audit directory cannot be written to: {error}")
+        } else {
+            format!("the audit directory does not exist and cannot be made: {error}")
+        };
+        Problem::of_file(directory.display().to_string(), text)
+    })
+}
+
+fn print(format: Format, problems: &[Problem], warnings: &[Problem]) {
+    match format {
+        Format::Human => {
+            for problem in problems {
+                say(format_args!("error: {problem}"));
+            }
+            for warning in warnings {
+                say(format_args!("warning: {warning}"));
+            }
+            let counts = (problems.len(), warnings.len());
+            note(match counts {
+                (0, 0) => "valid".to_owned(),
+                (0, warnings) => format!("valid, {warnings} warning(s)"),
+                (problems, warnings) => format!("{problems} problem(s), {warnings} warning(s)"),
+            });
+        }
+        Format::Json => {
+            let list = |kind: &str, found: &[Problem]| -> Vec<serde_json::Value> {
+                let one = |p: &Problem| {
+                    serde_json::json!({
+                        "kind": kind, "file": p.file, "line": p.line, "column": p.column, "text": p.text,
+                    })
+                };
+                found.iter().map(one).collect()
+            };
+            let mut found = list("error", problems);
+            found.extend(list("warning", warnings));
+            say(serde_json::json!({ "valid": problems.is_empty(), "problems": found }));
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! `grantgate init`: a directory to start from.
+
+use std::fs::{DirBuilder, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::{Exit, fail, note, say};
+use crate::authn::CallerToken;
+use crate::pki::DevelopmentPki;
+
+const CONFIG: &str = include_str!("templates/grantgate.toml");
+const CALLERS: &str = include_str!("templates/callers.toml");
+const MODEL: &str = include_str!("../../policies/model.conf");
+const RULES: &str = include_str!("../../policies/policy.csv");
+
+/// The SPIFFE id in the development client certificate; the sample callers file has it.
+const CALLER_SPIFFE_ID: &str = "spiffe://example.org/front/visitor-desk";
+
+#[derive(Args)]
+#[command(after_help = "Example: grantgate init --dev-certs gateway\n\n\
+    Nothing that exists is overwritten.")]
+pub(super) struct Arguments {
+    /// The directory to write to; made when it does not exist
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+    /// Also make a development PKI, and point the gateway at the sandbox
+    #[arg(long)]
+    dev_certs: bool,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Exit {
+    let files = match files(arguments.dev_certs) {
+        Ok(files) => files,
+        Err(error) => return fail(error),
+    };
+    let directory = &arguments.directory;
+    let existing: Vec<&str> =
+        files.iter().map(|file| file.path).filter(|path| directory.join(path).exists()).collect();
+    if !existing.is_empty() {
+        let list = existing.join("`, `");
+        return fail(format_args!("`{}` has `{list}` already; nothing was written", directory.display()));
+    }
+    if let Err(error) = write(directory, &files) {
+        return fail(format_args!("`{}` cannot be written: {error}", directory.display()));
+    }
+    for file in &files {
+        say(directory.join(file.path).display());
+    }
+    next_steps(directory, arguments.dev_certs);
+    Exit::Done
+}
+
+fn next_steps(directory: &Path, dev_certs: bool) {
+    let shown = directory.display();
+    note("next:");
+    if !dev_certs {
+        note(format_args!("  put the certificate and key into {shown}/certs"));
+        note(format_args!("  put the workspace key into {shown}/secrets/seam_api_key, mode 0600"));
+    }
+    note(format_args!("  grantgate caller new visitor-desk --callers {shown}/callers.toml"));
+    note(format_args!("  grantgate check --config {shown}/grantgate.toml"));
+    if dev_certs {
+        note(format_args!("  (cd {shown} && grantgate sandbox)"));
+    }
+    note(format_args!("  grantgate serve --config {shown}/grantgate.toml"));
+}
+
+/// A file to write.
+pub(super) struct NewFile {
+    path: &'static str,
+    text: String,
+    secret: bool,
+}
+
+/// What a directory to start from consists of.
+pub(super) fn files(dev_certs: bool) -> Result<Vec<NewFile>, Box<dyn std::error::Error>> {
+    let public = |path, text: &str| NewFile { path, text: text.to_owned(), secret: false };
+    let secret = |path, text: &str| NewFile { path, text: text.to_owned(), secret: true };
+    let config = if dev_certs { development(CONFIG) } else { CONFIG.to_owned() };
+    let mut files = vec![
+        public("grantgate.toml", &config),
+        public("callers.toml", CALLERS),
+        public("policies/model.conf", MODEL),
+        public("policies/policy.csv", RULES),
+    ];
+    if dev_certs {
+        let pki = DevelopmentPki::generate(CALLER_SPIFFE_ID)?;
+        // Not a caller's token: the sandbox's workspace key, which is as random.
+        let key = CallerToken::generate()?.expose().replace("seam_gg_", "seam_sandbox_");
+        files.extend([
+            public("certs/servers-ca.pem", &pki.servers_ca),
+            public("certs/callers-ca.pem", &pki.callers_ca),
+            public("certs/server.pem", &pki.server.certificate),
+            secret("certs/server.key", &pki.server.key),
+            public("certs/sandbox.pem", &pki.sandbox.certificate),
+            secret("certs/sandbox.key", &pki.sandbox.key),
+            public("certs/caller.pem", &pki.caller.certificate),
+            secret("certs/caller.key", &pki.caller.key),
+            secret("secrets/seam_api_key", &key),
+        ]);
+    }
+    Ok(files)
+}
+
+/// The configuration with the sandbox as upstream and client certificates turned on.
+fn development(config: &str) -> String {
+    config
+        .replace("# url = \"https://connect.getseam.com\"", "url = \"https://localhost:8444\"")
+        .replace("# ca_file = ", "ca_file = ")
+        .replace("# client_ca_file = ", "client_ca_file = ")
+}
+
+/// Writes the files. None may exist.
+pub(super) fn write(directory: &Path, files: &[NewFile]) -> io::Result<()> {
+    for part in ["", "policies", "certs"] {
+        std::fs::create_dir_all(directory.join(part))?;
+    }
+    let secrets = directory.join("secrets");
+    if !secrets.exists() {
+        DirBuilder::new().mode(0o700).create(secrets)?;
+    }
+    for file in files {
+        let mode = if file.secret { 0o600 } else { 0o644 };
+        let path = directory.join(file.path);
+        let mut open = OpenOptions::new();
+        open.write(true).create_new(true).mode(mode);
+        open.open(path)?.write_all(file.text.as_bytes())?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config;
+
+    #[test]
+    fn every_commented_default_is_a_real_setting_with_that_default() {
+        let uncommented: String = CONFIG
+            .lines()
+            .map(|line| match line.strip_prefix("# ") {
+                Some(rest) if rest.contains(" = ") && !rest.contains("  ") => format!("{rest}\n"),
+                _ => format!("{line}\n"),
+            })
+            .filter(|line| !line.starts_with("personal_access_token_file"))
+            .collect();
+        let file = Path::new("grantgate.toml");
+        let environment = config::Environment::new();
+        let all = config::load(file, &uncommented, &environment).unwrap();
+        let few = config::load(file, CONFIG, &environment).unwrap();
+        assert_eq!(format!("{:?}", all.limits), format!("{:?}", few.limits));
+        assert_eq!(format!("{:?}", all.connection_limits), format!("{:?}", few.connection_limits));
+        assert_eq!(format!("{:?}", all.audit), format!("{:?}", few.audit));
+        assert_eq!(all.admin_address, few.admin_address);
+        assert_eq!(all.upstream.url, few.upstream.url);
+        assert_eq!(all.upstream.deadline, few.upstream.deadline);
+    }
+
+    #[test]
+    fn the_development_configuration_points_at_the_sandbox() {
+        let text = development(CONFIG);
+        let settings =
+            config::load(Path::new("g.toml"), &text, &config::Environment::new()).unwrap();
+        assert_eq!(settings.upstream.url.as_str(), "https://localhost:8444/");
+        assert!(settings.upstream.ca_file.is_some() && settings.listener.clients.is_some());
+    }
+}

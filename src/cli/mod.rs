@@ -1,0 +1,174 @@
+//! The command line: one file per command, typed exit codes.
+//!
+//! Results go to standard output, everything else to standard error.
+
+mod audit;
+mod caller;
+mod check;
+mod demo;
+mod init;
+mod policy;
+mod sandbox;
+mod serve;
+
+use std::fmt::Display;
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::config::{self, Environment, Settings};
+use crate::domain::Problem;
+
+/// A gateway that decides, records and forwards entrance grants to the Seam Connect API.
+#[derive(Parser)]
+#[command(name = "grantgate", version, propagate_version = true, after_help = EXIT_CODES)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 denied or differences found, \
+    3 invalid configuration or policy, 4 audit log damaged, 64 usage.";
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the whole gateway on made-up data: the first thing to try
+    Demo(demo::Arguments),
+    /// Run the gateway
+    Serve(serve::Arguments),
+    /// Validate everything that `serve` would load, without binding a port
+    Check(check::Arguments),
+    /// Write a commented configuration, a sample policy and a callers file
+    Init(init::Arguments),
+    /// Make, list and revoke callers and their tokens
+    #[command(subcommand)]
+    Caller(caller::Command),
+    /// Look at the policy
+    #[command(subcommand)]
+    Policy(policy::Command),
+    /// Look at the audit log
+    #[command(subcommand)]
+    Audit(audit::Command),
+    /// Run a stand-in for Seam, with known doors and people
+    Sandbox(sandbox::Arguments),
+}
+
+/// How a command ends. The numbers are documented and do not change.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Done.
+    Done = 0,
+    /// Failed.
+    Failed = 1,
+    /// Denied, or differences found.
+    Different = 2,
+    /// Invalid configuration or policy.
+    Invalid = 3,
+    /// The audit log is damaged.
+    Damaged = 4,
+    /// Wrong usage.
+    Usage = 64,
+}
+
+/// How results are printed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For people.
+    Human,
+    /// JSON, for programs.
+    Json,
+}
+
+/// Runs the program with the process's arguments and environment.
+#[must_use]
+pub fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
+            return ExitCode::from(exit as u8);
+        }
+    };
+    let exit = match cli.command {
+        Command::Demo(arguments) => demo::run(&arguments),
+        Command::Serve(arguments) => serve::run(&arguments),
+        Command::Check(arguments) => check::run(&arguments),
+        Command::Init(arguments) => init::run(&arguments),
+        Command::Caller(command) => caller::run(&command),
+        Command::Policy(command) => policy::run(&command),
+        Command::Audit(command) => audit::run(&command),
+        Command::Sandbox(arguments) => sandbox::run(&arguments),
+    };
+    ExitCode::from(exit as u8)
+}
+
+/// Prints a line of the result. A reader that has gone away ends nothing.
+fn say(text: impl Display) {
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// Prints a line about the command itself.
+fn note(text: impl Display) {
+    let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Prints why a command failed.
+fn fail(error: impl Display) -> Exit {
+    note(format_args!("error: {error}"));
+    Exit::Failed
+}
+
+/// Prints problems, each on a line of its own.
+fn report(kind: &str, problems: &[Problem]) {
+    for problem in problems {
+        note(format_args!("{kind}: {problem}"));
+    }
+}
+
+/// Reads the configuration, or reports every problem in it.
+fn settings(file: &Path) -> Result<Settings, Exit> {
+    let problems = match std::fs::read_to_string(file) {
+        Err(error) => {
+            let text = format!("cannot be read: {error}; `grantgate init` writes one");
+            vec![Problem::of_file(file.display().to_string(), text)]
+        }
+        Ok(text) => match config::load(file, &text, &environment()) {
+            Ok(settings) => return Ok(settings),
+            Err(problems) => problems,
+        },
+    };
+    report("error", &problems);
+    Err(Exit::Invalid)
+}
+
+/// The environment, without variables that are not UTF-8.
+fn environment() -> Environment {
+    std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect()
+}
+
+/// A runtime for the commands that serve.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}
+
+/// Resolves at SIGINT or SIGTERM.
+async fn stop_signal() {
+    use tokio::signal::unix::{SignalKind, signal};
+    let (Ok(mut interrupt), Ok(mut terminate)) =
+        (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+}
+
+/// The default configuration file.
+fn default_config() -> PathBuf {
+    PathBuf::from("grantgate.toml")
+}

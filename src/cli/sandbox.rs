@@ -1,0 +1,82 @@
+//! `grantgate sandbox`: a stand-in for Seam.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Exit, fail, runtime, say, stop_signal};
+use crate::domain::Secret;
+use crate::listener::{Listener, ListenerLimits};
+use crate::sandbox::{Catalogue, Sandbox};
+use crate::telemetry::ListenerMetrics;
+use crate::tls::{Identity, server_config};
+
+#[derive(Args)]
+#[command(after_help = "Example: grantgate sandbox --certificate certs/sandbox.pem \
+    --private-key certs/sandbox.key\n\n\
+    What was granted is shown by GET /_sandbox/grants.")]
+pub(super) struct Arguments {
+    /// The address to bind
+    #[arg(long, default_value = "127.0.0.1:8444")]
+    address: SocketAddr,
+    /// The certificate chain, PEM; `grantgate init --dev-certs` makes one
+    #[arg(long, value_name = "FILE", default_value = "certs/sandbox.pem")]
+    certificate: PathBuf,
+    /// Its private key, PEM
+    #[arg(long, value_name = "FILE", default_value = "certs/sandbox.key")]
+    private_key: PathBuf,
+    /// The file with the workspace key to accept
+    #[arg(long, value_name = "FILE", default_value = "secrets/seam_api_key")]
+    key_file: PathBuf,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Exit {
+    let read = |path: &PathBuf| {
+        std::fs::read(path).map_err(|error| format!("`{}` cannot be read: {error}", path.display()))
+    };
+    let load = || -> Result<(Identity, Secret), String> {
+        let (chain, key) = (read(&arguments.certificate)?, read(&arguments.private_key)?);
+        let identity = Identity::from_pem(&chain, &key)
+            .map_err(|error| format!("`{}`: {error}", arguments.certificate.display()))?;
+        let key = String::from_utf8_lossy(&read(&arguments.key_file)?).trim_end().to_owned();
+        Ok((identity, Secret::new(key)))
+    };
+    match (load(), runtime()) {
+        (Ok((identity, key)), Ok(runtime)) => runtime.block_on(serve(arguments, &identity, key)),
+        (Err(error), _) => fail(error),
+        (_, Err(error)) => fail(error),
+    }
+}
+
+async fn serve(arguments: &Arguments, identity: &Identity, key: Secret) -> Exit {
+    let listener = match bind(arguments.address, identity).await {
+        Ok(listener) => listener,
+        Err(error) => return fail(error),
+    };
+    match listener.local_address() {
+        Ok(address) => say(format_args!("the sandbox serves https://{address}")),
+        Err(error) => return fail(error),
+    }
+    for entrance in Catalogue::entrances() {
+        say(format_args!("entrance       {}  {}", entrance.id, entrance.name));
+    }
+    for user in Catalogue::acs_users() {
+        say(format_args!("acs user       {}  {}", user.id, user.name));
+    }
+    for identity in Catalogue::user_identities() {
+        say(format_args!("user identity  {}  {}", identity.id, identity.name));
+    }
+    let sandbox = Sandbox::new(key);
+    listener.serve(move |_| sandbox.clone(), stop_signal()).await;
+    Exit::Done
+}
+
+/// Binds a listener for a sandbox.
+pub(super) async fn bind(address: SocketAddr, identity: &Identity) -> Result<Listener, String> {
+    let tls = server_config(identity, None).map_err(|error| error.to_string())?;
+    let metrics = ListenerMetrics::unregistered().map_err(|error| error.to_string())?;
+    Listener::bind(address, tls, ListenerLimits::default(), metrics)
+        .await
+        .map_err(|error| format!("{address} cannot be bound: {error}"))
+}

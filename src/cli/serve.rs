@@ -1,0 +1,76 @@
+//! `grantgate serve`: the production path.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::{Exit, default_config, fail, report, runtime, settings, stop_signal};
+use crate::audit::OpenError;
+use crate::config::Settings;
+use crate::server::{Server, StartError};
+use crate::snapshot;
+use crate::telemetry::start_logging;
+
+#[derive(Args)]
+#[command(after_help = "Example: grantgate serve --config /etc/grantgate/grantgate.toml")]
+pub(super) struct Arguments {
+    /// The configuration file
+    #[arg(long, value_name = "FILE", default_value_os_t = default_config())]
+    config: PathBuf,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Exit {
+    let settings = match settings(&arguments.config) {
+        Ok(settings) => settings,
+        Err(exit) => return exit,
+    };
+    start_logging(settings.log_format, settings.log_level);
+    match runtime() {
+        Ok(runtime) => runtime.block_on(serve(settings, |_| {}, stop_signal())),
+        Err(error) => fail(error),
+    }
+}
+
+/// Loads, starts and serves until `stop`. `ready` is called once both ports are bound.
+pub(super) async fn serve(
+    settings: Settings,
+    ready: impl FnOnce(&Server),
+    stop: impl Future<Output = ()>,
+) -> Exit {
+    // A signal during the start must not be lost.
+    let mut stop = std::pin::pin!(stop);
+    let loaded = match snapshot::load(&settings) {
+        Ok(loaded) => loaded,
+        Err(problems) => {
+            report("error", &problems);
+            return Exit::Invalid;
+        }
+    };
+    for warning in settings.warnings.iter().chain(&loaded.warnings) {
+        tracing::warn!("{warning}");
+    }
+    let server = match Server::start(settings, loaded).await {
+        Ok(server) => server,
+        Err(error) => return start_failed(&error),
+    };
+    match (server.address(), server.admin_address()) {
+        (Ok(address), Ok(admin)) => tracing::info!(%address, %admin, "serving"),
+        (Err(error), _) | (_, Err(error)) => return fail(error),
+    }
+    let recovery = server.recovery();
+    if recovery.needs_attention() {
+        tracing::warn!("the audit log was recovered: {recovery}");
+    }
+    ready(&server);
+    server.serve(&mut stop).await;
+    tracing::info!("stopped");
+    Exit::Done
+}
+
+fn start_failed(error: &StartError) -> Exit {
+    let exit = fail(error);
+    match error {
+        StartError::Audit(_, OpenError::Damaged { .. }) => Exit::Damaged,
+        StartError::Audit(..) | StartError::Bind(..) | StartError::Metrics(_) => exit,
+    }
+}

@@ -1,0 +1,128 @@
+//! The configuration: one TOML file, overridden by the environment.
+//!
+//! Every problem is found in one go, each with file, line and key or with the name
+//! of the environment variable. Unknown keys and unknown `GRANTGATE__…` variables are
+//! problems. Nothing here opens the files that the settings name.
+
+mod read;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use crate::domain::{Problem, Secret};
+use crate::listener::ListenerLimits;
+use crate::telemetry::LogFormat;
+pub use read::{Environment, load};
+
+/// All settings, checked.
+#[derive(Debug)]
+pub struct Settings {
+    /// `[listener]`
+    pub listener: ListenerSettings,
+    /// `[admin]`
+    pub admin_address: SocketAddr,
+    /// `[upstream]`
+    pub upstream: UpstreamSettings,
+    /// `policy.model_file`
+    pub policy_model_file: PathBuf,
+    /// `policy.rules_file`
+    pub policy_rules_file: PathBuf,
+    /// `callers.file`
+    pub callers_file: PathBuf,
+    /// `[audit]`
+    pub audit: AuditSettings,
+    /// `[limits]`, of connections
+    pub connection_limits: ListenerLimits,
+    /// `[limits]`, of requests
+    pub limits: RequestLimits,
+    /// `log.format`
+    pub log_format: LogFormat,
+    /// `log.level`
+    pub log_level: tracing::Level,
+    /// What deserves a second look but stops nothing.
+    pub warnings: Vec<Problem>,
+}
+
+/// `[listener]`: where callers connect.
+#[derive(Debug)]
+pub struct ListenerSettings {
+    /// The address to bind.
+    pub address: SocketAddr,
+    /// The certificate chain, leaf first, PEM.
+    pub certificate_file: PathBuf,
+    /// Its private key, PEM.
+    pub private_key_file: PathBuf,
+    /// Client certificates, when turned on.
+    pub clients: Option<ClientSettings>,
+    /// Host names that requests may name; empty allows any.
+    pub hostnames: Vec<String>,
+}
+
+/// Client certificates.
+#[derive(Debug)]
+pub struct ClientSettings {
+    /// Authorities, PEM.
+    pub ca_file: PathBuf,
+    /// Revocation lists, PEM.
+    pub crl_file: Option<PathBuf>,
+    /// Whether a client must have one.
+    pub required: bool,
+}
+
+/// `[upstream]`: Seam.
+#[derive(Debug)]
+pub struct UpstreamSettings {
+    /// `https://host[:port]`, nothing else.
+    pub url: reqwest::Url,
+    /// How the gateway proves itself to Seam.
+    pub credential: CredentialSettings,
+    /// Trust only these authorities.
+    pub ca_file: Option<PathBuf>,
+    /// From the forward to the whole answer.
+    pub deadline: Duration,
+    /// To a connection with finished handshake.
+    pub connect_timeout: Duration,
+}
+
+/// Where the workspace key comes from.
+#[derive(Debug)]
+pub struct CredentialSettings {
+    /// The key or token.
+    pub source: SecretSource,
+    /// The workspace, which a personal access token needs.
+    pub workspace_id: Option<String>,
+}
+
+/// A secret, or the file that holds it.
+#[derive(Debug)]
+pub enum SecretSource {
+    /// From the environment.
+    Value(Secret),
+    /// The first line of a file.
+    File(PathBuf),
+}
+
+/// `[audit]`: the audit log.
+#[derive(Debug)]
+pub struct AuditSettings {
+    /// Its directory.
+    pub directory: PathBuf,
+    /// Decisions that may wait to be written; further ones are refused with 503.
+    pub queue_records_max: usize,
+    /// How long a request waits for its record before it is refused with 503.
+    pub commit_wait: Duration,
+}
+
+/// The part of `[limits]` about requests.
+#[derive(Debug, Clone)]
+pub struct RequestLimits {
+    /// The largest body, in bytes.
+    pub body_bytes_max: usize,
+    /// The whole body arrives within this.
+    pub body_timeout: Duration,
+    /// Requests in flight; further ones are refused with 503.
+    pub requests_in_flight_max: usize,
+    /// From the whole body to the answer.
+    pub answer_deadline: Duration,
+}

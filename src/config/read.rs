@@ -1,0 +1,356 @@
+//! From text and environment to [`Settings`].
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::ops::RangeInclusive;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use super::{
+    AuditSettings, ClientSettings, CredentialSettings, ListenerSettings, RequestLimits,
+    SecretSource, Settings, UpstreamSettings,
+};
+use crate::domain::{Problem, Secret};
+use crate::listener::ListenerLimits;
+use crate::telemetry::LogFormat;
+use crate::toml_source::{Place, Section, TomlSource};
+
+const PREFIX: &str = "GRANTGATE__";
+const SEAM_URL: &str = "https://connect.getseam.com";
+
+/// Environment variables by name.
+pub type Environment = BTreeMap<String, String>;
+
+/// Reads the configuration `file`, whose text is `text`. Relative paths are relative
+/// to the file's directory.
+///
+/// # Errors
+/// Every problem, in the order of the file.
+pub fn load(file: &Path, text: &str, environment: &Environment) -> Result<Settings, Vec<Problem>> {
+    let name = file.display().to_string();
+    let mut source = TomlSource::parse(name, text.to_owned()).map_err(|problem| vec![problem])?;
+    let overrides = take_overrides(&mut source, environment);
+    let base = file.parent().unwrap_or(Path::new(""));
+    let mut reader =
+        Reader { base, environment, warnings: Vec::new(), known: Vec::new(), source: &source };
+    let settings = reader.settings();
+    let Reader { warnings, known, .. } = reader;
+    for (path, variable) in overrides {
+        if !known.contains(&path) {
+            let text = format!("there is no setting `{path}`");
+            source.report(Problem::of_file(format!("environment variable {variable}"), text));
+        }
+    }
+    let problems = source.into_problems();
+    match settings {
+        Some(settings) if problems.is_empty() => Ok(Settings { warnings, ..settings }),
+        _ => Err(problems),
+    }
+}
+
+/// `GRANTGATE__LISTENER__ADDRESS` takes the place of `listener.address`.
+fn take_overrides(source: &mut TomlSource, environment: &Environment) -> Vec<(String, String)> {
+    let mut taken = Vec::new();
+    for (variable, text) in environment {
+        let Some(rest) = variable.strip_prefix(PREFIX) else { continue };
+        let path = rest.to_ascii_lowercase().replace("__", ".");
+        source.override_value(path.clone(), variable.clone(), text.clone());
+        taken.push((path, variable.clone()));
+    }
+    taken
+}
+
+struct Reader<'a> {
+    base: &'a Path,
+    environment: &'a Environment,
+    warnings: Vec<Problem>,
+    known: Vec<String>,
+    source: &'a TomlSource,
+}
+
+impl Reader<'_> {
+    fn settings(&mut self) -> Option<Settings> {
+        let root = self.source.root();
+        let listener = self.listener(root.section("listener"));
+        let admin = root.section("admin");
+        let admin_address = self.address(&admin, "address", "127.0.0.1:9464");
+        if let Some((place, address)) = &admin_address
+            && !address.ip().is_loopback()
+        {
+            let text = "the admin listener has no TLS and no authentication: bind it to a \
+                        loopback address such as 127.0.0.1:9464";
+            match place {
+                Some(place) => place.refuse(text),
+                None => admin.refuse(text),
+            }
+        }
+        admin.finish();
+        let upstream = self.upstream(root.section("upstream"));
+        let policy = root.section("policy");
+        let model = self.path(&policy, "model_file", Some("policies/model.conf"));
+        let rules = self.path(&policy, "rules_file", Some("policies/policy.csv"));
+        policy.finish();
+        let callers = root.section("callers");
+        let callers_file = self.path(&callers, "file", Some("callers.toml"));
+        callers.finish();
+        let audit = self.audit(root.section("audit"));
+        let limits = self.limits(root.section("limits"));
+        let log = root.section("log");
+        let log_format =
+            self.choice(&log, "format", &[("human", LogFormat::Human), ("json", LogFormat::Json)]);
+        let levels = [
+            ("info", tracing::Level::INFO),
+            ("debug", tracing::Level::DEBUG),
+            ("warn", tracing::Level::WARN),
+            ("error", tracing::Level::ERROR),
+        ];
+        let log_level = self.choice(&log, "level", &levels);
+        log.finish();
+        root.finish();
+        let (connection_limits, limits) = limits?;
+        Some(Settings {
+            listener: listener?,
+            connection_limits,
+            admin_address: admin_address?.1,
+            upstream: upstream?,
+            policy_model_file: model?,
+            policy_rules_file: rules?,
+            callers_file: callers_file?,
+            audit: audit?,
+            limits,
+            log_format: log_format?,
+            log_level: log_level?,
+            warnings: Vec::new(),
+        })
+    }
+
+    fn listener(&mut self, section: Section<'_>) -> Option<ListenerSettings> {
+        let address = self.address(&section, "address", "0.0.0.0:8443").map(|(_, a)| a);
+        let certificate_file = self.path(&section, "certificate_file", None);
+        let private_key_file = self.path(&section, "private_key_file", None);
+        let ca_file = self.optional_path(&section, "client_ca_file");
+        let crl_file = self.optional_path(&section, "client_crl_file");
+        let choices = [("optional", false), ("required", true)];
+        let required = self.choice(&section, "client_certificates", &choices);
+        if let (None, Some(place)) = (&ca_file, section.value("client_crl_file")) {
+            place.refuse("`listener.client_crl_file` needs `listener.client_ca_file`");
+        }
+        if let (None, Some(true)) = (&ca_file, required) {
+            section.refuse("required client certificates need `listener.client_ca_file`");
+        }
+        let hostnames = self.known(&section, "hostnames").and_then(|place| place.strings());
+        let hostnames = hostnames.unwrap_or_default();
+        section.finish();
+        let clients = match (ca_file, required) {
+            (Some(ca_file), Some(required)) => Some(ClientSettings { ca_file, crl_file, required }),
+            _ => None,
+        };
+        Some(ListenerSettings {
+            address: address?,
+            certificate_file: certificate_file?,
+            private_key_file: private_key_file?,
+            clients,
+            hostnames: hostnames.into_iter().map(|(_, name)| name.to_ascii_lowercase()).collect(),
+        })
+    }
+
+    fn connection_limits(&mut self, section: &Section<'_>) -> Option<ListenerLimits> {
+        let connections = self.number(section, "connections_max", 1..=1_000_000, 10_000);
+        let handshake = self.millis(section, "handshake_timeout_ms", 100..=60_000, 10_000);
+        let idle = self.millis(section, "idle_timeout_ms", 1_000..=3_600_000, 60_000);
+        let streams = self.number(section, "streams_per_connection_max", 1..=1_000, 100);
+        let header = self.number(section, "header_bytes_max", 8_192..=65_536, 16_384);
+        let drain = self.millis(section, "drain_timeout_ms", 0..=600_000, 15_000);
+        Some(ListenerLimits {
+            connections_max: usize::try_from(connections?).ok()?,
+            handshake_timeout: handshake?,
+            idle_timeout: idle?,
+            streams_per_connection_max: u32::try_from(streams?).ok()?,
+            header_bytes_max: u32::try_from(header?).ok()?,
+            drain_timeout: drain?,
+        })
+    }
+
+    fn limits(&mut self, section: Section<'_>) -> Option<(ListenerLimits, RequestLimits)> {
+        let connections = self.connection_limits(&section);
+        let body = self.number(&section, "body_bytes_max", 256..=65_536, 8_192);
+        let body_timeout = self.millis(&section, "body_timeout_ms", 100..=60_000, 10_000);
+        let in_flight = self.number(&section, "requests_in_flight_max", 1..=100_000, 1_024);
+        let deadline = self.millis(&section, "answer_deadline_ms", 500..=60_000, 9_000);
+        section.finish();
+        let requests = RequestLimits {
+            body_bytes_max: usize::try_from(body?).ok()?,
+            body_timeout: body_timeout?,
+            requests_in_flight_max: usize::try_from(in_flight?).ok()?,
+            answer_deadline: deadline?,
+        };
+        Some((connections?, requests))
+    }
+
+    fn upstream(&mut self, section: Section<'_>) -> Option<UpstreamSettings> {
+        let place = self.known(&section, "url");
+        let text = place.as_ref().map_or(Some(SEAM_URL), Place::string);
+        let url = text.and_then(|text| upstream_url(text, place.as_ref()));
+        if let (Some(url), Some(place)) = (&url, &place)
+            && url.host_str() != Some("connect.getseam.com")
+        {
+            let host = url.host_str().unwrap_or_default();
+            self.warnings.push(place.problem(format!(
+                "the workspace key will be sent to `{host}`, which is not connect.getseam.com"
+            )));
+        }
+        let credential = self.credential(&section);
+        let ca_file = self.optional_path(&section, "ca_file");
+        let deadline = self.millis(&section, "deadline_ms", 100..=30_000, 8_000);
+        let connect = self.millis(&section, "connect_timeout_ms", 50..=30_000, 3_000);
+        section.finish();
+        Some(UpstreamSettings {
+            url: url?,
+            credential: credential?,
+            ca_file,
+            deadline: deadline?,
+            connect_timeout: connect?,
+        })
+    }
+
+    /// The file's keys go before `SEAM_API_KEY` and the other variables of the SDKs.
+    fn credential(&mut self, section: &Section<'_>) -> Option<CredentialSettings> {
+        let key_file = self.optional_path(section, "api_key_file");
+        let token_file = self.optional_path(section, "personal_access_token_file");
+        let workspace = self.known(section, "workspace_id").and_then(|p| p.string());
+        let workspace = workspace.map(str::to_owned).or_else(|| self.variable("SEAM_WORKSPACE_ID"));
+        let from_files = key_file.is_some() || token_file.is_some();
+        let source = |file: Option<PathBuf>, variable: &str| match file {
+            Some(file) => Some(SecretSource::File(file)),
+            None if from_files => None,
+            None => self.variable(variable).map(|text| SecretSource::Value(Secret::new(text))),
+        };
+        let key = source(key_file, "SEAM_API_KEY");
+        let token = source(token_file, "SEAM_PERSONAL_ACCESS_TOKEN");
+        match (key, token) {
+            (Some(source), None) => Some(CredentialSettings { source, workspace_id: None }),
+            (None, Some(source)) if workspace.is_some() => {
+                Some(CredentialSettings { source, workspace_id: workspace })
+            }
+            (None, Some(_)) => {
+                section.refuse(
+                    "a personal access token needs `upstream.workspace_id` or SEAM_WORKSPACE_ID",
+                );
+                None
+            }
+            (Some(_), Some(_)) => {
+                section.refuse("give an api key or a personal access token, not both");
+                None
+            }
+            (None, None) => {
+                section.refuse(
+                    "no workspace key: set `upstream.api_key_file`, or SEAM_API_KEY in the environment",
+                );
+                None
+            }
+        }
+    }
+
+    fn audit(&mut self, section: Section<'_>) -> Option<AuditSettings> {
+        let directory = self.path(&section, "directory", None);
+        let queue = self.number(&section, "queue_records_max", 1..=1_000_000, 4_096);
+        let wait = self.millis(&section, "commit_wait_ms", 10..=5_000, 2_000);
+        section.finish();
+        Some(AuditSettings {
+            directory: directory?,
+            queue_records_max: usize::try_from(queue?).ok()?,
+            commit_wait: wait?,
+        })
+    }
+
+    fn known<'s>(&mut self, section: &Section<'s>, key: &str) -> Option<Place<'s>> {
+        self.known.push(section.path_of(key));
+        section.value(key)
+    }
+
+    fn variable(&self, name: &str) -> Option<String> {
+        self.environment.get(name).filter(|text| !text.is_empty()).cloned()
+    }
+
+    fn path(&mut self, section: &Section<'_>, key: &str, default: Option<&str>) -> Option<PathBuf> {
+        self.known.push(section.path_of(key));
+        match default {
+            None => section.required(key)?.string().map(|text| self.base.join(text)),
+            Some(default) => {
+                let text = section.value(key).map_or(Some(default), |place| place.string());
+                text.map(|text| self.base.join(text))
+            }
+        }
+    }
+
+    fn optional_path(&mut self, section: &Section<'_>, key: &str) -> Option<PathBuf> {
+        self.known(section, key)?.string().map(|text| self.base.join(text))
+    }
+
+    fn number(
+        &mut self,
+        section: &Section<'_>,
+        key: &str,
+        range: RangeInclusive<u64>,
+        default: u64,
+    ) -> Option<u64> {
+        self.known(section, key).map_or(Some(default), |place| place.integer(range))
+    }
+
+    fn millis(
+        &mut self,
+        section: &Section<'_>,
+        key: &str,
+        range: RangeInclusive<u64>,
+        default: u64,
+    ) -> Option<Duration> {
+        self.number(section, key, range, default).map(Duration::from_millis)
+    }
+
+    fn address<'s>(
+        &mut self,
+        section: &Section<'s>,
+        key: &str,
+        default: &str,
+    ) -> Option<(Option<Place<'s>>, SocketAddr)> {
+        let place = self.known(section, key);
+        let text = place.as_ref().map_or(Some(default), Place::string)?;
+        let address = text.parse();
+        if let (Err(_), Some(place)) = (&address, &place) {
+            place.refuse(format!("`{text}` is no address and port such as {default}"));
+        }
+        Some((place, address.ok()?))
+    }
+
+    /// The first choice is the default.
+    fn choice<T: Copy>(&mut self, section: &Section<'_>, key: &str, of: &[(&str, T)]) -> Option<T> {
+        let Some(place) = self.known(section, key) else { return of.first().map(|(_, v)| *v) };
+        let text = place.string()?;
+        let found = of.iter().find(|(name, _)| *name == text).map(|(_, value)| *value);
+        if found.is_none() {
+            let names: Vec<&str> = of.iter().map(|(name, _)| *name).collect();
+            place.refuse(format!("`{}` must be one of `{}`", place.path(), names.join("`, `")));
+        }
+        found
+    }
+}
+
+/// `https://host[:port]` and nothing else: the path is a constant of the gateway's.
+fn upstream_url(text: &str, place: Option<&Place<'_>>) -> Option<reqwest::Url> {
+    let url = reqwest::Url::parse(text).ok().filter(|url| {
+        url.scheme() == "https"
+            && url.has_host()
+            && url.username().is_empty()
+            && url.password().is_none()
+            && url.path() == "/"
+            && url.query().is_none()
+            && url.fragment().is_none()
+    });
+    if let (None, Some(place)) = (&url, place) {
+        place.refuse("`upstream.url` must be https://host or https://host:port, nothing after it");
+    }
+    url
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+use super::*;
+
+const MINIMAL: &str = r#"
+[listener]
+certificate_file = "certs/server.pem"
+private_key_file = "/etc/server.key"
+[upstream]
+api_key_file = "key"
+[audit]
+directory = "audit"
+"#;
+
+fn environment(pairs: &[(&str, &str)]) -> Environment {
+    pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect()
+}
+
+fn problems(text: &str, pairs: &[(&str, &str)]) -> Vec<String> {
+    let result = load(Path::new("/etc/gg/grantgate.toml"), text, &environment(pairs));
+    result.unwrap_err().iter().map(Problem::to_string).collect()
+}
+
+#[test]
+fn paths_are_relative_to_the_file_and_defaults_fill_the_rest() {
+    let settings = load(Path::new("/etc/gg/grantgate.toml"), MINIMAL, &environment(&[])).unwrap();
+    assert_eq!(settings.listener.certificate_file, Path::new("/etc/gg/certs/server.pem"));
+    assert_eq!(settings.listener.private_key_file, Path::new("/etc/server.key"));
+    assert_eq!(settings.policy_rules_file, Path::new("/etc/gg/policies/policy.csv"));
+    assert_eq!(settings.upstream.url.as_str(), "https://connect.getseam.com/");
+    assert_eq!(settings.limits.body_bytes_max, 8192);
+    assert!(settings.warnings.is_empty());
+}
+
+#[test]
+fn every_problem_is_reported_at_once_with_its_place() {
+    let text = r#"
+[listener]
+address = "8443"
+certificate_file = 7
+client_certificates = "maybe"
+port = 1
+[admin]
+address = "0.0.0.0:9464"
+[upstream]
+url = "http://connect.getseam.com"
+deadline_ms = 0
+[limits]
+body_bytes_max = "big"
+[log]
+format = "xml"
+[extra]
+"#;
+    let found = problems(text, &[("GRANTGATE__LIMITS__COLOUR", "1")]);
+    let expected = [
+        "/etc/gg/grantgate.toml:2:1: `listener.private_key_file` is missing",
+        ":3:11: `8443` is no address and port",
+        ":4:20: `listener.certificate_file` must be a string",
+        ":5:23: `listener.client_certificates` must be one of `optional`, `required`",
+        ":6:1: unknown key `listener.port`",
+        ":8:11: the admin listener has no TLS",
+        ":9:1: no workspace key",
+        ":10:7: `upstream.url` must be https://",
+        ":11:15: `upstream.deadline_ms` must be a whole number from 100 to 30000",
+        ":13:18: `limits.body_bytes_max` must be a whole number from 256 to 65536",
+        ":15:10: `log.format` must be one of `human`, `json`",
+        "unknown key `extra`",
+        "`audit.directory` is missing",
+        "environment variable GRANTGATE__LIMITS__COLOUR: there is no setting `limits.colour`",
+    ];
+    assert_eq!(found.len(), expected.len(), "{found:#?}");
+    for part in expected {
+        assert!(found.iter().any(|line| line.contains(part)), "{part} in {found:#?}");
+    }
+}
+
+#[test]
+fn the_environment_overrides_the_file() {
+    let pairs = [
+        ("GRANTGATE__LIMITS__BODY_BYTES_MAX", "1024"),
+        ("GRANTGATE__LISTENER__HOSTNAMES", "a.b, C"),
+    ];
+    let settings = load(Path::new("g.toml"), MINIMAL, &environment(&pairs)).unwrap();
+    assert_eq!(settings.limits.body_bytes_max, 1024);
+    assert_eq!(settings.listener.hostnames, ["a.b", "c"]);
+}
+
+#[test]
+fn the_workspace_key_comes_from_one_place() {
+    let none = MINIMAL.replace("api_key_file = \"key\"\n", "");
+    let load_with = |text: &str, pairs: &[(&str, &str)]| {
+        load(Path::new("g.toml"), text, &environment(pairs)).map(|s| s.upstream.credential)
+    };
+    let credential = load_with(&none, &[("SEAM_API_KEY", "seam_x")]).unwrap();
+    assert!(matches!(credential.source, SecretSource::Value(ref s) if s.expose() == "seam_x"));
+    let credential = load_with(MINIMAL, &[("SEAM_API_KEY", "seam_x")]).unwrap();
+    assert!(matches!(credential.source, SecretSource::File(_)), "the file goes first");
+    let token = [("SEAM_PERSONAL_ACCESS_TOKEN", "seam_at1"), ("SEAM_WORKSPACE_ID", "w")];
+    assert_eq!(load_with(&none, &token).unwrap().workspace_id.as_deref(), Some("w"));
+    assert!(load_with(&none, &token[..1]).is_err(), "a token without workspace");
+    let both = [("SEAM_API_KEY", "a"), token[0], token[1]];
+    assert!(load_with(&none, &both).is_err());
+    assert!(load_with(&none, &[("SEAM_API_KEY", "")]).is_err());
+}
+
+#[test]
+fn another_upstream_is_allowed_and_pointed_out() {
+    let text = MINIMAL.replace("[upstream]", "[upstream]\nurl = \"https://localhost:8444\"");
+    let settings = load(Path::new("g.toml"), &text, &environment(&[])).unwrap();
+    assert!(settings.warnings[0].text.contains("`localhost`"));
+    for wrong in ["https://u:p@x", "https://x/path", "https://x/?q", "https://x/#f", "ftp://x", "x"]
+    {
+        let text = MINIMAL.replace("[upstream]", &format!("[upstream]\nurl = \"{wrong}\""));
+        assert!(load(Path::new("g.toml"), &text, &environment(&[])).is_err(), "{wrong}");
+    }
+}

@@ -1,0 +1,105 @@
+//! The body: bounded in size and time, checked for its declared form, then parsed.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http_body::Body;
+use http_body_util::{BodyExt as _, LengthLimitError, Limited};
+
+use crate::domain::Reason;
+
+/// Reads the whole body, unless its headers or its length say that it is not wanted.
+///
+/// # Errors
+/// The reason to refuse.
+pub(super) async fn read<B>(
+    headers: &HeaderMap,
+    body: B,
+    bytes_max: usize,
+    time_max: Duration,
+) -> Result<Bytes, Reason>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    check_headers(headers, bytes_max)?;
+    let whole = Limited::new(body, bytes_max).collect();
+    match tokio::time::timeout(time_max, whole).await {
+        Err(_) => Err(Reason::BodyTimeout),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Reason::BodyTooLarge),
+        Ok(Err(_)) => Err(Reason::BodyIncomplete),
+        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+    }
+}
+
+fn check_headers(headers: &HeaderMap, bytes_max: usize) -> Result<(), Reason> {
+    let length = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
+    if length.is_some_and(|length| length > bytes_max as u64) {
+        return Err(Reason::BodyTooLarge);
+    }
+    let identity = |value: &http::HeaderValue| value.as_bytes().eq_ignore_ascii_case(b"identity");
+    if !headers.get_all(CONTENT_ENCODING).iter().all(identity) {
+        return Err(Reason::ContentEncodingUnsupported);
+    }
+    let mut types = headers.get_all(CONTENT_TYPE).iter();
+    match (types.next().and_then(|value| value.to_str().ok()), types.next()) {
+        (Some(text), None) if is_json(text) => Ok(()),
+        _ => Err(Reason::ContentTypeInvalid),
+    }
+}
+
+/// `application/json`, with no parameter but a charset of UTF-8 (RFC 8259, section 11).
+fn is_json(text: &str) -> bool {
+    let mut parts = text.split(';').map(str::trim);
+    let essence = parts.next().unwrap_or_default();
+    essence.eq_ignore_ascii_case("application/json")
+        && parts.all(|parameter| {
+            let parameter = parameter.to_ascii_lowercase();
+            matches!(parameter.as_str(), "charset=utf-8" | "charset=\"utf-8\"")
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::HeaderName;
+    use http_body_util::Full;
+
+    async fn judge(headers: &[(HeaderName, &str)], body: &'static str) -> Result<Bytes, Reason> {
+        let mut map = HeaderMap::new();
+        for (name, value) in headers {
+            map.append(name, value.parse().unwrap());
+        }
+        read(&map, Full::new(Bytes::from_static(body.as_bytes())), 8, Duration::from_secs(1)).await
+    }
+
+    #[tokio::test]
+    async fn the_declared_form_is_checked_before_the_body_is_read() {
+        use Reason as R;
+        const T: HeaderName = CONTENT_TYPE;
+        const E: HeaderName = CONTENT_ENCODING;
+        let json = (T, "application/json");
+        let table: &[(&[(HeaderName, &str)], &'static str, Option<Reason>)] = &[
+            (&[json.clone()], "{}", None),
+            (&[(T, "Application/JSON; charset=UTF-8")], "{}", None),
+            (&[(T, "application/json;charset=\"utf-8\"")], "{}", None),
+            (&[json.clone(), (E, "identity")], "{}", None),
+            (&[json.clone()], "12345678", None),
+            (&[json.clone()], "123456789", Some(R::BodyTooLarge)),
+            (&[json.clone(), (CONTENT_LENGTH, "9")], "{}", Some(R::BodyTooLarge)),
+            (&[], "{}", Some(R::ContentTypeInvalid)),
+            (&[json.clone(), json.clone()], "{}", Some(R::ContentTypeInvalid)),
+            (&[(T, "text/plain; x=application/json")], "{}", Some(R::ContentTypeInvalid)),
+            (&[(T, "application/json; charset=utf-16")], "{}", Some(R::ContentTypeInvalid)),
+            (&[(T, "application/json, text/plain")], "{}", Some(R::ContentTypeInvalid)),
+            (&[(T, "application/x-www-form-urlencoded")], "{}", Some(R::ContentTypeInvalid)),
+            (&[json.clone(), (E, "gzip")], "{}", Some(R::ContentEncodingUnsupported)),
+            (&[json.clone(), (E, "identity"), (E, "br")], "{}", Some(R::ContentEncodingUnsupported)),
+        ];
+        for (headers, body, reason) in table {
+            assert_eq!(judge(headers, body).await.err(), *reason, "{headers:?} {body}");
+        }
+    }
+}

@@ -1,0 +1,16 @@
+//! The enforcement point: from a request to its answer.
+//!
+//! [`Gateway::handle`] is the whole way of a request, in one function. What can
+//! refuse, and how a refusal looks on the wire, is in one exhaustive match
+//! (`refusal.rs`).
+
+mod answer;
+mod body;
+mod evidence;
+mod pipeline;
+mod refusal;
+mod route;
+
+pub use answer::Answer;
+pub use pipeline::{Context, Gateway};
+pub use refusal::Refusal;

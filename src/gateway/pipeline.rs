@@ -1,0 +1,189 @@
+//! The way of a request, in one function.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use http::Request;
+use http_body::Body;
+
+use super::evidence::{Refused, outcome_of, sha256};
+use super::{Answer, Refusal, body, route};
+use crate::audit::{Evidence, Journal, Recorded};
+use crate::authn::{self, PeerCertificate, Principal};
+use crate::config::RequestLimits;
+use crate::domain::{CallerId, Clock, GrantRequest, Reason, RequestId};
+use crate::policy::{Attempt, Decision, Permit};
+use crate::seam;
+use crate::snapshot::Snapshot;
+use crate::telemetry::Metrics;
+
+/// What is known of a request beside the request itself.
+#[derive(Debug, Clone)]
+pub struct Context {
+    /// The gateway's id of the request.
+    pub request_id: RequestId,
+    /// The other end of the connection.
+    pub peer: SocketAddr,
+    /// Its client certificate.
+    pub certificate: Option<Arc<PeerCertificate>>,
+}
+
+/// The enforcement point.
+pub struct Gateway {
+    /// All reloadable state. A request reads it once.
+    pub snapshot: ArcSwap<Snapshot>,
+    /// The audit log.
+    pub journal: Journal,
+    /// The metrics.
+    pub metrics: Arc<Metrics>,
+    /// Limits of requests.
+    pub limits: RequestLimits,
+    /// Host names that requests may name; empty allows any.
+    pub hostnames: Vec<String>,
+    /// Wall-clock time.
+    pub clock: Arc<dyn Clock>,
+}
+
+/// What is counted and logged of a request, filled in on its way.
+#[derive(Default)]
+struct Account {
+    caller: Option<CallerId>,
+    permitted: bool,
+}
+
+impl Gateway {
+    /// Answers one request. It must run to its end whatever the connection does: once
+    /// a permit is recorded, its outcome is too.
+    pub async fn handle<B>(&self, context: Context, request: Request<B>) -> Answer
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let started = Instant::now();
+        let mut account = Account::default();
+        let answer = self.judge(&context, request, &mut account).await.unwrap_or_else(Answer::from);
+        let took = started.elapsed();
+        let caller = account.caller.as_ref();
+        self.metrics.answered(caller, account.permitted, answer.reason(), took.as_secs_f64());
+        tracing::debug!(
+            request_id = %context.request_id,
+            caller = caller.map(CallerId::as_str),
+            reason = answer.reason().as_str(),
+            status = answer.status().as_u16(),
+            took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
+            "answered"
+        );
+        answer
+    }
+
+    /// Authenticate, parse, decide, record, forward, complete. Each step consumes what
+    /// the step before has proven, and each may refuse.
+    async fn judge<B>(
+        &self,
+        context: &Context,
+        request: Request<B>,
+        account: &mut Account,
+    ) -> Result<Answer, Refusal>
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let snapshot = self.snapshot.load_full();
+        let (head, body) = request.into_parts();
+        route::check(&head, &self.hostnames)?;
+
+        let certificate = context.certificate.as_deref();
+        let principal =
+            authn::authenticate(&head.headers, certificate, &snapshot.callers, self.clock.now())?;
+        account.caller = Some(principal.caller().clone());
+
+        let limits = &self.limits;
+        let bytes =
+            body::read(&head.headers, body, limits.body_bytes_max, limits.body_timeout).await;
+        let deadline = Instant::now() + limits.answer_deadline;
+        let (grant, body_sha256) = match parse(bytes) {
+            Ok(parsed) => parsed,
+            Err(refusal) => return self.refuse(context, &snapshot, principal, refusal).await,
+        };
+
+        let attempt = Attempt {
+            request_id: context.request_id,
+            peer: context.peer,
+            principal,
+            grant,
+            body_sha256,
+        };
+        let decided = self.metrics.decision_duration.start_timer();
+        let decision = snapshot.policy.decide(attempt);
+        decided.observe_duration();
+
+        match decision {
+            Decision::Denial(denial) => {
+                // Durable before it is answered.
+                let recorded = self.record(denial).await?;
+                Err(recorded.evidence().reason().into())
+            }
+            Decision::Permit(permit) => {
+                account.permitted = true;
+                // Durable before a byte is sent. If the process dies after this line,
+                // the next start closes the decision as unknown.
+                let recorded = self.record(permit).await?;
+                Ok(self.forward(&snapshot, recorded, deadline).await)
+            }
+        }
+    }
+
+    /// Sends a recorded permit and records what became of it.
+    async fn forward(
+        &self,
+        snapshot: &Snapshot,
+        permit: Recorded<Permit>,
+        deadline: Instant,
+    ) -> Answer {
+        let (request_id, decision_seq) = (permit.evidence().attempt().request_id, permit.seq());
+        let budget = deadline.saturating_duration_since(Instant::now());
+        let forwarded = snapshot.upstream.grant(permit, budget).await;
+        // Queued before the answer is sent; it cannot fail the caller any more.
+        self.journal.complete(outcome_of(request_id, decision_seq, &forwarded));
+        self.metrics.completed(forwarded.outcome);
+        if let Some(took) = forwarded.took {
+            self.metrics.upstream_duration.observe(took.as_secs_f64());
+        }
+        forwarded.into()
+    }
+
+    /// Records that an authenticated caller sent something that is no grant request.
+    async fn refuse(
+        &self,
+        context: &Context,
+        snapshot: &Snapshot,
+        principal: Principal,
+        refusal: Refusal,
+    ) -> Result<Answer, Refusal> {
+        let refused = Refused {
+            request_id: context.request_id,
+            peer: context.peer,
+            principal,
+            reason: refusal.reason,
+            revision: snapshot.policy.revision().clone(),
+        };
+        self.record(refused).await?;
+        Err(refusal)
+    }
+
+    async fn record<E: Evidence>(&self, evidence: E) -> Result<Recorded<E>, Reason> {
+        self.journal.record(evidence).await.map_err(|error| {
+            tracing::error!(%error, "a decision could not be made durable");
+            Reason::AuditUnavailable
+        })
+    }
+}
+
+fn parse(bytes: Result<Bytes, Reason>) -> Result<(GrantRequest, [u8; 32]), Refusal> {
+    let bytes = bytes?;
+    let grant = seam::parse_grant(&bytes)?;
+    Ok((grant, sha256(&bytes)))
+}

@@ -1,0 +1,156 @@
+//! How every refusal looks on the wire: status, Seam error type, public text.
+//!
+//! The texts are fixed. They say what a caller can act on and nothing about policy,
+//! other callers or which entrances exist. All causes of a 401 look alike.
+
+use http::StatusCode;
+
+use crate::domain::Reason;
+use crate::seam::{BodyError, SeamError};
+
+/// A request that ends without a confirmed grant.
+#[derive(Debug)]
+pub struct Refusal {
+    /// Why.
+    pub reason: Reason,
+    /// The error to show, where it is more exact than the reason's fixed text.
+    detail: Option<SeamError>,
+}
+
+impl From<Reason> for Refusal {
+    fn from(reason: Reason) -> Self {
+        Self { reason, detail: None }
+    }
+}
+
+impl From<BodyError> for Refusal {
+    fn from(error: BodyError) -> Self {
+        let detail = SeamError::invalid_input(error.field, error.message);
+        Self { reason: error.reason, detail: Some(detail) }
+    }
+}
+
+impl Refusal {
+    /// The status and the error to send.
+    #[must_use]
+    pub fn wire(self) -> (StatusCode, SeamError) {
+        let (status, kind, text) = wire(self.reason);
+        let fixed = || match kind {
+            "invalid_input" => SeamError::invalid_input(None, text),
+            _ => SeamError::new(kind, text),
+        };
+        (status, self.detail.unwrap_or_else(fixed))
+    }
+}
+
+const NOT_ALLOWED: &str = "this caller may not grant access to this entrance";
+const UNAUTHORIZED: &str = "the credentials are missing, unknown or no longer valid";
+const UNDECIDED: &str = "the request could not be decided; nothing was sent to Seam";
+const UNKNOWN: &str = "the outcome is unknown: Seam may or may not have made the grant";
+const MALFORMED: &str = "the body is not a grant request";
+
+/// Status, Seam error type and text of each reason.
+fn wire(reason: Reason) -> (StatusCode, &'static str, &'static str) {
+    use Reason as R;
+    use StatusCode as S;
+    match reason {
+        R::DeniedByRule
+        | R::NoRuleMatches
+        | R::CallerOutsidePolicy
+        | R::EntranceOutsidePolicy => (S::FORBIDDEN, "forbidden", NOT_ALLOWED),
+        R::PolicyError | R::PolicyPanic => {
+            (S::SERVICE_UNAVAILABLE, "service_unavailable", UNDECIDED)
+        }
+
+        R::RouteUnknown => {
+            (S::NOT_FOUND, "not_found", "this gateway serves POST /acs/entrances/grant_access only")
+        }
+        R::MethodNotAllowed => {
+            (S::METHOD_NOT_ALLOWED, "method_not_allowed", "only POST is accepted")
+        }
+        R::QueryNotAllowed => {
+            (S::BAD_REQUEST, "invalid_input", "a query is not accepted; send the fields in the body")
+        }
+        R::HostInvalid => {
+            (S::BAD_REQUEST, "invalid_input", "exactly one valid Host is required")
+        }
+        R::HostNotServed => (
+            S::MISDIRECTED_REQUEST,
+            "misdirected_request",
+            "this gateway does not serve the requested host",
+        ),
+
+        R::CredentialMissing
+        | R::CredentialMalformed
+        | R::TokenUnknown
+        | R::TokenExpired
+        | R::CertificateUnknown
+        | R::CertificateMalformed
+        | R::CredentialsConflict => (S::UNAUTHORIZED, "unauthorized", UNAUTHORIZED),
+
+        R::ContentTypeInvalid => (
+            S::BAD_REQUEST,
+            "invalid_content_type",
+            "the content type must be application/json in UTF-8",
+        ),
+        R::ContentEncodingUnsupported => (
+            S::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            "encoded bodies are not accepted; send the body without Content-Encoding",
+        ),
+        R::BodyTooLarge => {
+            (S::PAYLOAD_TOO_LARGE, "payload_too_large", "the body is larger than the limit")
+        }
+        R::BodyTimeout => {
+            (S::REQUEST_TIMEOUT, "request_timeout", "the body did not arrive in time")
+        }
+        R::BodyIncomplete
+        | R::BodyEmpty
+        | R::BodyByteOrderMark
+        | R::BodyNotUtf8
+        | R::BodyNotJson
+        | R::BodyNotObject
+        | R::BodyTrailingBytes
+        | R::BodyDuplicateKey
+        | R::BodyUnknownKey
+        | R::FieldNull
+        | R::FieldNotString
+        | R::FieldNotUuid
+        | R::EntranceMissing
+        | R::GranteeMissing
+        | R::GranteeAmbiguous => (S::BAD_REQUEST, "invalid_input", MALFORMED),
+
+        R::Overloaded => (
+            S::SERVICE_UNAVAILABLE,
+            "service_unavailable",
+            "too many requests in flight; nothing was sent to Seam",
+        ),
+        R::AuditUnavailable => (
+            S::SERVICE_UNAVAILABLE,
+            "service_unavailable",
+            "the decision could not be recorded; nothing was sent to Seam",
+        ),
+        R::PermitExpired => (
+            S::SERVICE_UNAVAILABLE,
+            "service_unavailable",
+            "the decision took too long; nothing was sent to Seam",
+        ),
+
+        R::UpstreamUnreachable => {
+            (S::BAD_GATEWAY, "upstream_error", "Seam cannot be reached; nothing was sent")
+        }
+        R::UpstreamKeyRefused => {
+            (S::BAD_GATEWAY, "upstream_error", "Seam refused the gateway's own credentials")
+        }
+        R::UpstreamTimeout => (S::GATEWAY_TIMEOUT, "upstream_timeout", UNKNOWN),
+        R::UpstreamBroken | R::UpstreamAnswerInvalid => {
+            (S::BAD_GATEWAY, "upstream_error", UNKNOWN)
+        }
+        // These three have an answer of their own and come here only by a fault of ours.
+        R::UpstreamRejected | R::AllowedByRule | R::GatewayRestarted | R::InternalError => (
+            S::INTERNAL_SERVER_ERROR,
+            "internal_server_error",
+            "an internal error of the gateway; the outcome is unknown",
+        ),
+    }
+}

@@ -1,0 +1,104 @@
+//! The one route, matched byte for byte.
+
+use http::header::HOST;
+use http::{Method, Version, request};
+
+use crate::domain::Reason;
+use crate::seam::GRANT_ACCESS_PATH;
+
+/// Lets `POST /acs/entrances/grant_access` pass. Nothing is decoded, folded or
+/// normalised: another spelling of the path is another path.
+///
+/// # Errors
+/// The reason to refuse.
+pub(super) fn check(head: &request::Parts, hostnames: &[String]) -> Result<(), Reason> {
+    let host = host(head).ok_or(Reason::HostInvalid)?;
+    if head.uri.path() != GRANT_ACCESS_PATH {
+        return Err(Reason::RouteUnknown);
+    }
+    if head.method != Method::POST {
+        return Err(Reason::MethodNotAllowed);
+    }
+    if head.uri.query().is_some() {
+        return Err(Reason::QueryNotAllowed);
+    }
+    if !hostnames.is_empty() && !hostnames.iter().any(|name| name.eq_ignore_ascii_case(host)) {
+        return Err(Reason::HostNotServed);
+    }
+    Ok(())
+}
+
+/// The host without port: of the request target where it names one, else of the one
+/// Host header (RFC 9112, sections 3.2 and 3.2.2; RFC 9113, section 8.3.1).
+fn host(head: &request::Parts) -> Option<&str> {
+    let mut values = head.headers.get_all(HOST).iter();
+    let header = match (values.next(), values.next()) {
+        (Some(value), None) => Some(value.to_str().ok()?),
+        (None, _) => None,
+        (Some(_), Some(_)) => return None,
+    };
+    if header.is_none() && head.version < Version::HTTP_2 {
+        return None;
+    }
+    let authority = head.uri.authority().map(http::uri::Authority::as_str).or(header)?;
+    if authority.contains('@') {
+        return None;
+    }
+    let host = match authority.strip_prefix('[') {
+        Some(rest) => rest.split(']').next()?,
+        None => authority.split(':').next()?,
+    };
+    (!host.is_empty()).then_some(host)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use http::Request;
+
+    fn judge(method: &str, uri: &str, hosts: &[&str]) -> Result<(), Reason> {
+        let mut request = Request::builder().method(method).uri(uri);
+        for host in hosts {
+            request = request.header(HOST, *host);
+        }
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        check(&head, &["gate.internal".into(), "::1".into()])
+    }
+
+    #[test]
+    fn only_the_exact_route_passes() {
+        use Reason as R;
+        let path = "/acs/entrances/grant_access";
+        let absolute = format!("https://gate.internal:8443{path}");
+        let userinfo = format!("https://me@gate.internal{path}");
+        let table: &[(&str, &str, &[&str], Result<(), Reason>)] = &[
+            ("POST", path, &["gate.internal"], Ok(())),
+            ("POST", path, &["GATE.internal:8443"], Ok(())),
+            ("POST", path, &["[::1]:8443"], Ok(())),
+            ("POST", &absolute, &["other"], Ok(())),
+            ("POST", path, &["other.internal"], Err(R::HostNotServed)),
+            ("POST", path, &[], Err(R::HostInvalid)),
+            ("POST", path, &[""], Err(R::HostInvalid)),
+            ("POST", path, &["gate.internal", "gate.internal"], Err(R::HostInvalid)),
+            ("POST", &userinfo, &["gate.internal"], Err(R::HostInvalid)),
+            ("GET", path, &["gate.internal"], Err(R::MethodNotAllowed)),
+            ("HEAD", path, &["gate.internal"], Err(R::MethodNotAllowed)),
+            ("OPTIONS", path, &["gate.internal"], Err(R::MethodNotAllowed)),
+            ("post", path, &["gate.internal"], Err(R::MethodNotAllowed)),
+            ("POST", "/acs/entrances/grant_access?a=b", &["gate.internal"], Err(R::QueryNotAllowed)),
+            ("POST", "/acs/entrances/grant_access?", &["gate.internal"], Err(R::QueryNotAllowed)),
+            ("POST", "/acs/entrances/grant_access/", &["gate.internal"], Err(R::RouteUnknown)),
+            ("POST", "//acs/entrances/grant_access", &["gate.internal"], Err(R::RouteUnknown)),
+            ("POST", "/acs/entrances/../entrances/grant_access", &["gate.internal"], Err(R::RouteUnknown)),
+            ("POST", "/acs/entrances/grant%5Faccess", &["gate.internal"], Err(R::RouteUnknown)),
+            ("POST", "/acs/entrances/GRANT_ACCESS", &["gate.internal"], Err(R::RouteUnknown)),
+            ("POST", "/acs/entrances/grant_access;a", &["gate.internal"], Err(R::RouteUnknown)),
+            ("POST", "/api/acs/entrances/grant_access", &["gate.internal"], Err(R::RouteUnknown)),
+            ("POST", "/acs/entrances/unlock", &["gate.internal"], Err(R::RouteUnknown)),
+            ("POST", "/", &["gate.internal"], Err(R::RouteUnknown)),
+        ];
+        for (method, uri, hosts, expected) in table {
+            assert_eq!(judge(method, uri, hosts), *expected, "{method} {uri} {hosts:?}");
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! A stand-in for Seam's grant route, over TLS, with known doors and people.
+//!
+//! For the demo, for development and for the tests of callers. It answers as Seam
+//! does for the one route, keeps what it granted in memory, and shows that under
+//! `GET /_sandbox/grants`. It is no part of the gateway's request path.
+
+mod catalogue;
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{AUTHORIZATION, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt as _, Full, Limited};
+use hyper::body::Incoming;
+use serde_json::json;
+
+use crate::domain::{GrantRequest, Grantee, RequestId, Secret};
+use crate::seam::{self, SeamError};
+pub use catalogue::{Catalogue, Entry};
+
+/// The most grants that are remembered; older ones are forgotten.
+const GRANTS_MAX: usize = 100_000;
+
+/// A sandbox: cheap to clone, one state.
+#[derive(Clone)]
+pub struct Sandbox {
+    state: Arc<State>,
+}
+
+struct State {
+    catalogue: Catalogue,
+    key: Secret,
+    grants: Mutex<std::collections::VecDeque<GrantRequest>>,
+}
+
+impl Sandbox {
+    /// A sandbox that knows the built-in catalogue and one workspace key.
+    #[must_use]
+    pub fn new(key: Secret) -> Self {
+        let grants = Mutex::default();
+        Self { state: Arc::new(State { catalogue: Catalogue::built_in(), key, grants }) }
+    }
+
+    /// What was granted, oldest first.
+    #[must_use]
+    pub fn grants(&self) -> Vec<GrantRequest> {
+        self.lock().iter().copied().collect()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, std::collections::VecDeque<GrantRequest>> {
+        self.state.grants.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn answer(self, request: Request<Incoming>) -> Response<Full<Bytes>> {
+        let request_id = RequestId::generate();
+        let result = match (request.method(), request.uri().path()) {
+            (&Method::GET, "/_sandbox/grants") => Ok(self.show_grants()),
+            (&Method::POST, seam::GRANT_ACCESS_PATH) => self.grant(request).await,
+            (_, seam::GRANT_ACCESS_PATH) => {
+                Err((StatusCode::METHOD_NOT_ALLOWED, SeamError::new("method_not_allowed", "only POST accepted")))
+            }
+            _ => Err((StatusCode::NOT_FOUND, SeamError::new("not_found", "no such route"))),
+        };
+        let (status, body) = match result {
+            Ok(body) => (StatusCode::OK, body),
+            Err((status, error)) => (status, seam::error_body(&error, request_id).into()),
+        };
+        let mut response = Response::new(Full::new(body));
+        *response.status_mut() = status;
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=utf-8"));
+        if let Ok(value) = HeaderValue::from_str(&request_id.to_string()) {
+            headers.insert(seam::REQUEST_ID_HEADER, value);
+        }
+        response
+    }
+
+    async fn grant(&self, request: Request<Incoming>) -> Result<Bytes, (StatusCode, SeamError)> {
+        let expected = format!("Bearer {}", self.state.key.expose());
+        let given = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
+        if given != Some(expected.as_bytes()) {
+            let error = SeamError::new("unauthorized", "the sandbox does not know this key");
+            return Err((StatusCode::UNAUTHORIZED, error));
+        }
+        let invalid = |error: SeamError| (StatusCode::BAD_REQUEST, error);
+        let body = Limited::new(request.into_body(), 64 * 1024).collect().await;
+        let body = body.map_err(|_| invalid(SeamError::invalid_input(None, "unreadable body")))?;
+        let grant = seam::parse_grant(&body.to_bytes())
+            .map_err(|e| invalid(SeamError::invalid_input(e.field, e.message)))?;
+        self.state.catalogue.check(&grant).map_err(|error| (StatusCode::NOT_FOUND, error))?;
+        let mut grants = self.lock();
+        if grants.len() == GRANTS_MAX {
+            grants.pop_front();
+        }
+        grants.push_back(grant);
+        Ok(Bytes::from_static(seam::success_body()))
+    }
+
+    fn show_grants(&self) -> Bytes {
+        let shown: Vec<_> = self
+            .grants()
+            .iter()
+            .map(|grant| match grant.grantee {
+                Grantee::AcsUser(id) => {
+                    json!({"acs_entrance_id": grant.entrance.to_string(), "acs_user_id": id.to_string()})
+                }
+                Grantee::UserIdentity(id) => {
+                    json!({"acs_entrance_id": grant.entrance.to_string(), "user_identity_id": id.to_string()})
+                }
+            })
+            .collect();
+        json!({ "grants": shown, "ok": true }).to_string().into()
+    }
+}
+
+impl tower::Service<Request<Incoming>> for Sandbox {
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        let sandbox = self.clone();
+        Box::pin(async move { Ok(sandbox.answer(request).await) })
+    }
+}

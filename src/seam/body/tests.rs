@@ -1,0 +1,119 @@
+use super::*;
+use proptest::prelude::*;
+
+const E: &str = "d23d7180-c1ee-4bbe-8630-05df5031ce35";
+const U: &str = "c6247b75-f1cb-493a-9915-a85a0b9639ae";
+
+fn reason(body: &[u8]) -> Reason {
+    parse_grant(body).unwrap_err().reason
+}
+
+#[test]
+fn a_grant_is_read_in_both_forms_and_in_either_case() {
+    let upper = E.to_uppercase();
+    let grant = parse_grant(
+        format!(" {{\"acs_entrance_id\":\"{upper}\",\"acs_user_id\":\"{U}\"}}\n").as_bytes(),
+    )
+    .unwrap();
+    assert_eq!(
+        String::from_utf8(encode_grant(&grant)).unwrap(),
+        format!(r#"{{"acs_entrance_id":"{E}","acs_user_id":"{U}"}}"#)
+    );
+    let grant =
+        parse_grant(format!(r#"{{"user_identity_id":"{U}","acs_entrance_id":"{E}"}}"#).as_bytes())
+            .unwrap();
+    assert_eq!(
+        String::from_utf8(encode_grant(&grant)).unwrap(),
+        format!(r#"{{"acs_entrance_id":"{E}","user_identity_id":"{U}"}}"#)
+    );
+}
+
+#[test]
+fn an_escaped_spelling_of_a_key_is_the_same_key() {
+    let body = format!(r#"{{"\u0061cs_entrance_id":"{E}","acs_user_id":"{U}"}}"#);
+    assert!(parse_grant(body.as_bytes()).is_ok());
+}
+
+#[test]
+fn whatever_could_be_read_in_two_ways_is_refused() {
+    use Reason as R;
+    let ok = format!(r#""acs_entrance_id":"{E}","acs_user_id":"{U}""#);
+    let simple = E.replace('-', "");
+    let table: Vec<(&str, String, Reason)> = vec![
+        ("empty", String::new(), R::BodyEmpty),
+        ("byte order mark", format!("\u{feff}{{{ok}}}"), R::BodyByteOrderMark),
+        ("only space", "  ".into(), R::BodyNotJson),
+        ("array", format!(r#"["{E}","{U}"]"#), R::BodyNotObject),
+        ("string", format!("\"{E}\""), R::BodyNotObject),
+        ("null", "null".into(), R::BodyNotObject),
+        ("form", format!("acs_entrance_id={E}"), R::BodyNotJson),
+        ("cut off", format!("{{{ok}"), R::BodyNotJson),
+        ("trailing comma", format!("{{{ok},}}"), R::BodyNotJson),
+        ("single quotes", format!("{{'acs_entrance_id':'{E}'}}"), R::BodyNotJson),
+        ("comment", format!("{{{ok}/* */}}"), R::BodyNotJson),
+        ("two objects", format!("{{{ok}}}{{{ok}}}"), R::BodyTrailingBytes),
+        ("trailing bytes", format!("{{{ok}}} x"), R::BodyTrailingBytes),
+        ("trailing NUL", format!("{{{ok}}}\0"), R::BodyTrailingBytes),
+        ("NaN", r#"{"acs_entrance_id":NaN}"#.into(), R::BodyNotJson),
+        ("duplicate", format!(r#"{{{ok},"acs_user_id":"{U}"}}"#), R::BodyDuplicateKey),
+        (
+            "duplicate with escape",
+            format!(r#"{{{ok},"\u0061cs_entrance_id":"{U}"}}"#),
+            R::BodyDuplicateKey,
+        ),
+        ("unknown key", format!(r#"{{{ok},"extra":1}}"#), R::BodyUnknownKey),
+        ("key in other case", format!(r#"{{"ACS_entrance_id":"{E}"}}"#), R::BodyUnknownKey),
+        ("key with NUL", format!(r#"{{"acs_entrance_id\u0000":"{E}"}}"#), R::BodyUnknownKey),
+        ("empty key", format!(r#"{{"":"{E}"}}"#), R::BodyUnknownKey),
+        ("both grantees", format!(r#"{{{ok},"user_identity_id":"{U}"}}"#), R::GranteeAmbiguous),
+        ("no grantee", format!(r#"{{"acs_entrance_id":"{E}"}}"#), R::GranteeMissing),
+        ("no entrance", format!(r#"{{"acs_user_id":"{U}"}}"#), R::EntranceMissing),
+        ("no field", "{}".into(), R::EntranceMissing),
+        ("null entrance", r#"{"acs_entrance_id":null}"#.into(), R::FieldNull),
+        ("null beside", format!(r#"{{{ok},"user_identity_id":null}}"#), R::FieldNull),
+        ("number", r#"{"acs_entrance_id":1}"#.into(), R::FieldNotString),
+        ("float", r#"{"acs_entrance_id":1e9}"#.into(), R::FieldNotString),
+        ("boolean", r#"{"acs_entrance_id":true}"#.into(), R::FieldNotString),
+        ("list", format!(r#"{{"acs_entrance_id":["{E}"]}}"#), R::FieldNotString),
+        ("object", format!(r#"{{"acs_entrance_id":{{"a":"{E}"}}}}"#), R::FieldNotString),
+        ("empty uuid", r#"{"acs_entrance_id":""}"#.into(), R::FieldNotUuid),
+        ("no hyphens", format!(r#"{{"acs_entrance_id":"{simple}"}}"#), R::FieldNotUuid),
+        ("braces", format!(r#"{{"acs_entrance_id":"{{{E}}}"}}"#), R::FieldNotUuid),
+        ("urn", format!(r#"{{"acs_entrance_id":"urn:uuid:{E}"}}"#), R::FieldNotUuid),
+        ("space", format!(r#"{{"acs_entrance_id":" {E}"}}"#), R::FieldNotUuid),
+        ("escaped NUL", format!(r#"{{"acs_entrance_id":"{E}\u0000"}}"#), R::FieldNotUuid),
+        ("lone surrogate", r#"{"acs_entrance_id":"\ud800"}"#.into(), R::BodyNotJson),
+        ("deep", format!("{{\"acs_entrance_id\":{}", "[".repeat(4000)), R::BodyNotJson),
+    ];
+    for (name, body, expected) in table {
+        assert_eq!(reason(body.as_bytes()), expected, "{name}: {body}");
+    }
+    assert_eq!(reason(b"{\"acs_entrance_id\":\"\xff\"}"), R::BodyNotUtf8);
+    assert_eq!(reason(b"\xff\xfe{\0}\0"), R::BodyNotUtf8);
+}
+
+#[test]
+fn a_message_names_the_field_and_nothing_of_the_body() {
+    let error = parse_grant(br#"{"acs_user_id":"secret"}"#).unwrap_err();
+    assert_eq!(error.field, Some("acs_user_id"));
+    assert!(!error.message.contains("secret"));
+}
+
+proptest! {
+    /// What is accepted reads the same to a lenient parser, and re-encodes to the same value.
+    #[test]
+    fn accepted_bodies_have_one_reading(body in r#"\{("(acs_entrance_id|acs_user_id|user_identity_id)":"[0-9a-fA-F]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",? ?){1,3}\}"#) {
+        if let Ok(grant) = parse_grant(body.as_bytes()) {
+            let lenient: serde_json::Value = serde_json::from_str(&body).unwrap();
+            let encoded: serde_json::Value = serde_json::from_slice(&encode_grant(&grant)).unwrap();
+            let lower: serde_json::Value = serde_json::from_str(&lenient.to_string().to_lowercase()).unwrap();
+            prop_assert_eq!(&lower, &encoded);
+            prop_assert_eq!(parse_grant(&encode_grant(&grant)), Ok(grant));
+        }
+    }
+
+    #[test]
+    fn arbitrary_bytes_never_panic(body in proptest::collection::vec(any::<u8>(), 0..200)) {
+        let _ = parse_grant(&body);
+    }
+}

@@ -1,0 +1,90 @@
+//! The admin listener: metrics and health, on loopback.
+//!
+//! | path | answer |
+//! |---|---|
+//! | `/metrics` | Prometheus text format |
+//! | `/livez` | 200 while the process answers |
+//! | `/readyz` | 200 when grants can be decided and recorded, else 503 with the cause |
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CONTENT_TYPE};
+use http::{HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+use tokio_util::sync::CancellationToken;
+
+use crate::gateway::Gateway;
+
+/// Serves until the task is dropped: health is asked for while the gateway drains too.
+pub(super) async fn serve(tcp: TcpListener, gateway: Arc<Gateway>, stopping: CancellationToken) {
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        let Ok((stream, _)) = tcp.accept().await else {
+            tokio::time::sleep(Duration::from_millis(100)).await;
+            continue;
+        };
+        // A handful of scrapers at most; more is a mistake or an attack.
+        if connections.len() >= 64 {
+            continue;
+        }
+        let (gateway, stopping) = (gateway.clone(), stopping.clone());
+        let service = service_fn(move |request: Request<Incoming>| {
+            let response = answer(&request, &gateway, stopping.is_cancelled());
+            async move { Ok::<_, Infallible>(response) }
+        });
+        let connection = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(Duration::from_secs(60))
+            .serve_connection(TokioIo::new(stream), service);
+        connections.spawn(connection);
+    }
+}
+
+fn answer(request: &Request<Incoming>, gateway: &Gateway, stopping: bool) -> Response<Full<Bytes>> {
+    if request.method() != Method::GET && request.method() != Method::HEAD {
+        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET is accepted\n");
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return response;
+    }
+    match request.uri().path() {
+        "/metrics" => metrics(gateway),
+        "/livez" => text(StatusCode::OK, "ok\n"),
+        "/readyz" if stopping => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+        "/readyz" => match gateway.journal.health() {
+            crate::audit::JournalHealth::Healthy => text(StatusCode::OK, "ok\n"),
+            unhealthy => text(StatusCode::SERVICE_UNAVAILABLE, &format!("audit: {unhealthy}\n")),
+        },
+        _ => text(StatusCode::NOT_FOUND, "try /metrics, /livez or /readyz\n"),
+    }
+}
+
+fn metrics(gateway: &Gateway) -> Response<Full<Bytes>> {
+    match gateway.metrics.render() {
+        Ok((body, media_type)) => {
+            let mut response = Response::new(Full::new(body.into()));
+            if let Ok(value) = HeaderValue::from_str(&media_type) {
+                response.headers_mut().insert(CONTENT_TYPE, value);
+            }
+            response
+        }
+        Err(error) => {
+            tracing::error!(%error, "metrics cannot be rendered");
+            text(StatusCode::INTERNAL_SERVER_ERROR, "metrics cannot be rendered\n")
+        }
+    }
+}
+
+fn text(status: StatusCode, body: &str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(body.to_owned().into()));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    response
+}

@@ -1,0 +1,145 @@
+//! A running gateway: listeners, tower stack, drain.
+//!
+//! `serve`, the demo and the tests all start a gateway here, so there is one path.
+
+mod admin;
+mod stack;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::audit::{FileStore, Journal, JournalSettings, OpenError, RecoveryReport};
+use crate::config::Settings;
+use crate::domain::SystemClock;
+use crate::gateway::Gateway;
+use crate::listener::Listener;
+use crate::snapshot::Loaded;
+use crate::telemetry::Metrics;
+use stack::Shared;
+
+/// Why a gateway did not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The audit log cannot be opened.
+    #[error("the audit log in `{path}` cannot be opened: {1}", path = .0.display())]
+    Audit(PathBuf, #[source] OpenError),
+    /// An address cannot be bound.
+    #[error("`{0}` = \"{1}\" cannot be bound: {2}")]
+    Bind(&'static str, SocketAddr, #[source] std::io::Error),
+    /// The metrics registry refused a metric: a fault of the program.
+    #[error("the metrics cannot be set up: {0}")]
+    Metrics(#[from] prometheus::Error),
+}
+
+/// A gateway that is bound and has opened its audit log, not yet serving.
+pub struct Server {
+    gateway: Arc<Gateway>,
+    listener: Listener,
+    admin: tokio::net::TcpListener,
+    shared: Arc<Shared>,
+    closer: crate::audit::JournalCloser,
+    recovery: RecoveryReport,
+}
+
+impl Server {
+    /// Opens the audit log and binds both addresses.
+    ///
+    /// # Errors
+    /// [`StartError`]; nothing is bound then.
+    pub async fn start(settings: Settings, loaded: Loaded) -> Result<Self, StartError> {
+        let metrics = Arc::new(Metrics::new()?);
+        let policy = &loaded.snapshot.policy;
+        metrics.policy_in_force(policy.revision().as_str(), policy.rule_count());
+
+        let tcp = Listener::bind(
+            settings.listener.address,
+            loaded.tls,
+            settings.connection_limits,
+            metrics.listener.clone(),
+        );
+        let address = settings.listener.address;
+        let listener =
+            tcp.await.map_err(|error| StartError::Bind("listener.address", address, error))?;
+        let admin = tokio::net::TcpListener::bind(settings.admin_address)
+            .await
+            .map_err(|e| StartError::Bind("admin.address", settings.admin_address, e))?;
+
+        let directory = settings.audit.directory.clone();
+        let opened = FileStore::open(&directory).and_then(|store| {
+            let journal = JournalSettings {
+                queue_records_max: settings.audit.queue_records_max,
+                commit_wait: settings.audit.commit_wait,
+            };
+            Journal::open(store, journal, Arc::new(SystemClock), metrics.clone())
+        });
+        let (journal, closer, recovery) =
+            opened.map_err(|error| StartError::Audit(directory, error))?;
+
+        let in_flight = settings.limits.requests_in_flight_max;
+        let gateway = Arc::new(Gateway {
+            snapshot: ArcSwap::from_pointee(loaded.snapshot),
+            journal,
+            metrics,
+            limits: settings.limits,
+            hostnames: settings.listener.hostnames,
+            clock: Arc::new(SystemClock),
+        });
+        let shared = Arc::new(Shared {
+            gateway: gateway.clone(),
+            places: Arc::new(Semaphore::new(in_flight)),
+            running: TaskTracker::new(),
+        });
+        Ok(Self { gateway, listener, admin, shared, closer, recovery })
+    }
+
+    /// Where callers connect.
+    ///
+    /// # Errors
+    /// When the operating system does not say.
+    pub fn address(&self) -> std::io::Result<SocketAddr> {
+        self.listener.local_address()
+    }
+
+    /// Where metrics and health are served.
+    ///
+    /// # Errors
+    /// When the operating system does not say.
+    pub fn admin_address(&self) -> std::io::Result<SocketAddr> {
+        self.admin.local_addr()
+    }
+
+    /// What the audit log found when it was opened.
+    #[must_use]
+    pub fn recovery(&self) -> &RecoveryReport {
+        &self.recovery
+    }
+
+    /// Serves until `stop` resolves. Then no connection is accepted any more, what is
+    /// in flight is answered, every outcome is recorded, and the audit log is closed.
+    pub async fn serve(self, stop: impl Future<Output = ()>) {
+        let Self { gateway, listener, admin, shared, closer, recovery: _ } = self;
+        let stopping = CancellationToken::new();
+        let admin = tokio::spawn(admin::serve(admin, gateway, stopping.clone()));
+        let stack = shared.clone();
+        let signalled = async {
+            stop.await;
+            stopping.cancel();
+        };
+        listener.serve(move |peer| stack::service(&stack, peer), signalled).await;
+        // Requests whose caller has hung up still run.
+        shared.running.close();
+        shared.running.wait().await;
+        admin.abort();
+        let _ = admin.await;
+        drop(shared);
+        if let Err(error) = tokio::task::spawn_blocking(move || closer.close()).await {
+            tracing::error!(%error, "the audit log was not closed");
+        }
+    }
+}

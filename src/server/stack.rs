@@ -1,0 +1,121 @@
+//! The tower stack of one connection, outermost first.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context as TaskContext, Poll};
+
+use bytes::Bytes;
+use http::header::AUTHORIZATION;
+use http::{HeaderValue, Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use tokio::sync::Semaphore;
+use tokio_util::task::TaskTracker;
+use tower::limit::GlobalConcurrencyLimitLayer;
+use tower::{BoxError, Service, ServiceBuilder, ServiceExt as _};
+use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
+
+use crate::authn::PeerCertificate;
+use crate::domain::{Reason, RequestId};
+use crate::gateway::{Answer, Context, Gateway, Refusal};
+use crate::listener::{HttpService, Peer};
+use crate::seam::REQUEST_ID_HEADER;
+
+/// What all connections share.
+pub(super) struct Shared {
+    pub(super) gateway: Arc<Gateway>,
+    /// One place for each request in flight, whichever connection it came on.
+    pub(super) places: Arc<Semaphore>,
+    /// Requests that are running, with or without a caller waiting.
+    pub(super) running: TaskTracker,
+}
+
+/// The service of one connection.
+pub(super) fn service(shared: &Arc<Shared>, peer: &Peer) -> impl HttpService + use<> {
+    let certificate = peer.certificate.as_ref().map(|c| Arc::new(PeerCertificate::read(c)));
+    let pipeline =
+        Pipeline { gateway: shared.gateway.clone(), address: peer.address, certificate };
+    let inner = ServiceBuilder::new()
+        // Debug output of a request must not show the token.
+        .layer(SetSensitiveRequestHeadersLayer::new([AUTHORIZATION]))
+        // Beyond the limit: refused at once instead of queued.
+        .load_shed()
+        // Holds the place until the request has run to its end.
+        .layer(GlobalConcurrencyLimitLayer::with_semaphore(shared.places.clone()))
+        .service(pipeline);
+    // Gives every request its id and every answer its header, and lets a request run
+    // on when its connection is gone.
+    Detached { inner, running: shared.running.clone() }
+}
+
+/// Runs each request on a task of its own: a caller that hangs up cuts nothing, and a
+/// panic is an answer like any other.
+#[derive(Clone)]
+struct Detached<S> {
+    inner: S,
+    running: TaskTracker,
+}
+
+impl<S> Service<Request<Incoming>> for Detached<S>
+where
+    S: Service<Request<Incoming>, Response = Answer, Error = BoxError> + Clone + Send + 'static,
+    S::Future: Send,
+{
+    type Response = Response<Full<Bytes>>;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, mut request: Request<Incoming>) -> Self::Future {
+        let request_id = RequestId::generate();
+        request.extensions_mut().insert(request_id);
+        let running = self.running.spawn(self.inner.clone().oneshot(request));
+        Box::pin(async move {
+            let answer = match running.await {
+                Ok(Ok(answer)) => answer,
+                Ok(Err(_overloaded)) => Refusal::from(Reason::Overloaded).into(),
+                Err(panic) => {
+                    tracing::error!(%request_id, error = %panic, "a request ended in a panic");
+                    Refusal::from(Reason::InternalError).into()
+                }
+            };
+            let mut response = answer.into_response(request_id);
+            if let Ok(value) = HeaderValue::from_str(&request_id.to_string()) {
+                response.headers_mut().insert(REQUEST_ID_HEADER, value);
+            }
+            Ok(response)
+        })
+    }
+}
+
+/// The innermost service: the gateway itself, for one peer.
+#[derive(Clone)]
+struct Pipeline {
+    gateway: Arc<Gateway>,
+    address: std::net::SocketAddr,
+    certificate: Option<Arc<PeerCertificate>>,
+}
+
+impl Service<Request<Incoming>> for Pipeline {
+    type Response = Answer;
+    type Error = Infallible;
+    type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+        let gateway = self.gateway.clone();
+        let context = Context {
+            request_id: request.extensions().get().copied().unwrap_or_else(RequestId::generate),
+            peer: self.address,
+            certificate: self.certificate.clone(),
+        };
+        Box::pin(async move { Ok(gateway.handle(context, request).await) })
+    }
+}

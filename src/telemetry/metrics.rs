@@ -1,0 +1,229 @@
+//! The metrics registry as one struct of typed handles.
+
+use prometheus::{
+    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec,
+    Opts, Registry, TextEncoder,
+};
+
+use crate::domain::{CallerId, Outcome, Reason};
+
+/// Buckets from 50 microseconds to 10 seconds, in seconds.
+const SECONDS: &[f64] = &[
+    5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
+    10.0,
+];
+
+/// Buckets for a decision, from 1 microsecond to 0.1 second.
+const DECISION_SECONDS: &[f64] = &[1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 1e-3, 0.01, 0.1];
+
+/// Every metric of the gateway.
+pub struct Metrics {
+    registry: Registry,
+    requests: IntCounterVec,
+    request_duration: HistogramVec,
+    upstream_requests: IntCounterVec,
+    policy_info: IntGaugeVec,
+    /// Time of a policy decision, in seconds.
+    pub decision_duration: Histogram,
+    /// Time from the forward to the upstream's whole answer, in seconds.
+    pub upstream_duration: Histogram,
+    /// Rules in force.
+    pub policy_rules: IntGauge,
+    /// The listener's part.
+    pub listener: ListenerMetrics,
+    /// The audit log's part.
+    pub audit: AuditMetrics,
+}
+
+/// What the listener counts.
+#[derive(Clone)]
+pub struct ListenerMetrics {
+    /// Open connections.
+    pub connections: IntGauge,
+    /// Handshakes that failed, by reason: `timeout`, `tls`.
+    pub handshake_failures: IntCounterVec,
+    /// Connections refused before the handshake, by reason: `limit`.
+    pub refused: IntCounterVec,
+}
+
+/// What the audit log counts.
+#[derive(Clone)]
+pub struct AuditMetrics {
+    /// Durable records, by event.
+    pub records: IntCounterVec,
+    /// Time of one commit (write and fdatasync), in seconds.
+    pub commit_duration: Histogram,
+    /// Records in one commit.
+    pub batch_records: Histogram,
+    /// Records waiting for a commit.
+    pub queue_records: IntGauge,
+    /// Failures, by stage: `append`, `sync`, `truncate`, `writer`.
+    pub failures: IntCounterVec,
+}
+
+impl ListenerMetrics {
+    /// # Errors
+    /// Never for these constant names.
+    fn new() -> prometheus::Result<Self> {
+        Ok(Self {
+            connections: IntGauge::new("connections", "Open connections.")?,
+            handshake_failures: counter(
+                "tls_handshake_failures_total",
+                "TLS handshakes that failed.",
+                &["reason"],
+            )?,
+            refused: counter(
+                "refused_connections_total",
+                "Connections refused before the TLS handshake.",
+                &["reason"],
+            )?,
+        })
+    }
+
+    /// Handles that no registry shows: for the sandbox.
+    ///
+    /// # Errors
+    /// Never for these constant names.
+    pub fn unregistered() -> prometheus::Result<Self> {
+        Self::new()
+    }
+}
+
+impl Metrics {
+    /// Makes the registry and every metric in it.
+    ///
+    /// # Errors
+    /// Never for these constant names.
+    pub fn new() -> prometheus::Result<Self> {
+        let registry = Registry::new_custom(Some("grantgate".into()), None)?;
+        let metrics = Self {
+            requests: counter(
+                "requests_total",
+                "Answered requests.",
+                &["caller", "decision", "reason"],
+            )?,
+            request_duration: HistogramVec::new(
+                HistogramOpts::new(
+                    "request_duration_seconds",
+                    "Time from the head of a request to its answer.",
+                )
+                .buckets(SECONDS.to_vec()),
+                &["decision"],
+            )?,
+            upstream_requests: counter(
+                "upstream_requests_total",
+                "Permitted grants, by what became of them.",
+                &["outcome"],
+            )?,
+            policy_info: IntGaugeVec::new(
+                Opts::new("policy_info", "The policy in force."),
+                &["revision"],
+            )?,
+            decision_duration: histogram(
+                "decision_duration_seconds",
+                "Time of a policy decision.",
+                DECISION_SECONDS,
+            )?,
+            upstream_duration: histogram(
+                "upstream_duration_seconds",
+                "Time from the forward to the whole answer.",
+                SECONDS,
+            )?,
+            policy_rules: IntGauge::new("policy_rules", "Rules in force.")?,
+            listener: ListenerMetrics::new()?,
+            audit: AuditMetrics {
+                records: counter("audit_records_total", "Durable audit records.", &["event"])?,
+                commit_duration: histogram(
+                    "audit_commit_duration_seconds",
+                    "Time of one commit: write and fdatasync.",
+                    SECONDS,
+                )?,
+                batch_records: histogram(
+                    "audit_batch_records",
+                    "Records in one commit.",
+                    &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0],
+                )?,
+                queue_records: IntGauge::new(
+                    "audit_queue_records",
+                    "Records waiting for a commit.",
+                )?,
+                failures: counter(
+                    "audit_failures_total",
+                    "Failures of the audit log.",
+                    &["stage"],
+                )?,
+            },
+            registry,
+        };
+        metrics.register()?;
+        for outcome in Outcome::ALL {
+            metrics.upstream_requests.with_label_values(&[outcome.as_str()]);
+        }
+        Ok(metrics)
+    }
+
+    fn register(&self) -> prometheus::Result<()> {
+        let build = IntGaugeVec::new(Opts::new("build_info", "The running build."), &["version"])?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let collectors: Vec<Box<dyn prometheus::core::Collector>> = vec![
+            Box::new(build),
+            Box::new(self.requests.clone()),
+            Box::new(self.request_duration.clone()),
+            Box::new(self.upstream_requests.clone()),
+            Box::new(self.policy_info.clone()),
+            Box::new(self.decision_duration.clone()),
+            Box::new(self.upstream_duration.clone()),
+            Box::new(self.policy_rules.clone()),
+            Box::new(self.listener.connections.clone()),
+            Box::new(self.listener.handshake_failures.clone()),
+            Box::new(self.listener.refused.clone()),
+            Box::new(self.audit.records.clone()),
+            Box::new(self.audit.commit_duration.clone()),
+            Box::new(self.audit.batch_records.clone()),
+            Box::new(self.audit.queue_records.clone()),
+            Box::new(self.audit.failures.clone()),
+            Box::new(prometheus::process_collector::ProcessCollector::for_self()),
+        ];
+        collectors.into_iter().try_for_each(|collector| self.registry.register(collector))
+    }
+
+    /// Counts one answered request. `caller` is `None` for a stranger, who is counted
+    /// as `other`.
+    pub fn answered(&self, caller: Option<&CallerId>, allowed: bool, reason: Reason, seconds: f64) {
+        let decision = if allowed { "allow" } else { "deny" };
+        let caller = caller.map_or("other", CallerId::as_str);
+        self.requests.with_label_values(&[caller, decision, reason.as_str()]).inc();
+        self.request_duration.with_label_values(&[decision]).observe(seconds);
+    }
+
+    /// Counts what became of a permitted grant.
+    pub fn completed(&self, outcome: Outcome) {
+        self.upstream_requests.with_label_values(&[outcome.as_str()]).inc();
+    }
+
+    /// Shows the policy in force.
+    pub fn policy_in_force(&self, revision: &str, rules: usize) {
+        self.policy_info.reset();
+        self.policy_info.with_label_values(&[revision]).set(1);
+        self.policy_rules.set(i64::try_from(rules).unwrap_or(i64::MAX));
+    }
+
+    /// The text exposition format, and its media type.
+    ///
+    /// # Errors
+    /// When a collector hands over something that cannot be written.
+    pub fn render(&self) -> prometheus::Result<(Vec<u8>, String)> {
+        let encoder = TextEncoder::new();
+        let mut text = Vec::new();
+        encoder.encode(&self.registry.gather(), &mut text)?;
+        Ok((text, encoder.format_type().to_owned()))
+    }
+}
+
+fn counter(name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
+    IntCounterVec::new(Opts::new(name, help), labels)
+}
+
+fn histogram(name: &str, help: &str, buckets: &[f64]) -> prometheus::Result<Histogram> {
+    Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))
+}

@@ -1,0 +1,258 @@
+//! Seam: the only holder of the workspace key and of the HTTP client.
+//!
+//! There is one way in, [`Upstream::grant`], and it takes a recorded permit by value:
+//! no grant can be sent without a durable record, and none twice. What is sent is
+//! encoded from the value that policy saw, to a constant path, with a fixed set of
+//! headers. Redirects are not followed and proxies of the environment not used.
+
+mod classify;
+
+use std::time::{Duration, Instant};
+
+use bytes::BytesMut;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+
+use crate::audit::Recorded;
+use crate::domain::{Outcome, Reason, Secret};
+use crate::policy::Permit;
+use crate::seam::{self, SeamError};
+use crate::tls::ClientTls;
+
+const WORKSPACE: HeaderName = HeaderName::from_static("seam-workspace");
+const USER_AGENT: &str = concat!("grantgate/", env!("CARGO_PKG_VERSION"));
+
+/// The largest answer that is read, in bytes.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// A permit older than this is not sent: a stalled queue must not outlive a
+/// revocation.
+pub const PERMIT_AGE_MAX: Duration = Duration::from_secs(5);
+
+/// What came of one permitted grant.
+#[derive(Debug)]
+pub struct Forwarded {
+    /// What became of the grant.
+    pub outcome: Outcome,
+    /// Why, for the record.
+    pub reason: Reason,
+    /// The upstream's status, when there was an answer.
+    pub status: Option<StatusCode>,
+    /// Seam's own error, when it sent one that may be passed on.
+    pub error: Option<SeamError>,
+    /// Seconds of the upstream's Retry-After.
+    pub retry_after_s: Option<u32>,
+    /// Seam's request id.
+    pub seam_request_id: Option<String>,
+    /// From the forward to the whole answer; `None` when nothing was sent.
+    pub took: Option<Duration>,
+}
+
+/// Why an upstream cannot be set up.
+#[derive(Debug, thiserror::Error)]
+pub enum UpstreamError {
+    /// The workspace key is no header value.
+    #[error("the workspace key must be 1 to 512 visible ASCII characters")]
+    KeyInvalid,
+    /// The workspace id is no header value.
+    #[error("`upstream.workspace_id` must be visible ASCII characters")]
+    WorkspaceInvalid,
+    /// The HTTP client refused its settings.
+    #[error("the HTTP client cannot be set up: {0}")]
+    Client(#[source] reqwest::Error),
+}
+
+/// How the gateway talks to Seam.
+pub struct Upstream {
+    client: reqwest::Client,
+    url: reqwest::Url,
+    headers: HeaderMap,
+    key: Secret,
+    deadline: Duration,
+}
+
+impl std::fmt::Debug for Upstream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Upstream").field("host", &self.url.host_str()).finish_non_exhaustive()
+    }
+}
+
+impl Upstream {
+    /// Sets the client up; connects to nothing.
+    ///
+    /// # Errors
+    /// [`UpstreamError`].
+    pub fn new(
+        mut url: reqwest::Url,
+        key: Secret,
+        workspace_id: Option<&str>,
+        tls: ClientTls,
+        deadline: Duration,
+        connect_timeout: Duration,
+    ) -> Result<Self, UpstreamError> {
+        let visible = |text: &str| text.bytes().all(|b| b.is_ascii_graphic());
+        if key.expose().is_empty() || key.expose().len() > 512 || !visible(key.expose()) {
+            return Err(UpstreamError::KeyInvalid);
+        }
+        let mut bearer = HeaderValue::from_str(&format!("Bearer {}", key.expose()))
+            .map_err(|_| UpstreamError::KeyInvalid)?;
+        bearer.set_sensitive(true);
+        let mut headers = HeaderMap::new();
+        headers.insert(AUTHORIZATION, bearer);
+        headers.insert(CONTENT_TYPE, seam::JSON);
+        headers.insert(ACCEPT, seam::JSON);
+        if let Some(id) = workspace_id {
+            let value = HeaderValue::from_str(id).ok().filter(|_| visible(id) && !id.is_empty());
+            headers.insert(WORKSPACE, value.ok_or(UpstreamError::WorkspaceInvalid)?);
+        }
+        url.set_path(seam::GRANT_ACCESS_PATH);
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls.into_config())
+            .user_agent(USER_AGENT)
+            .https_only(true)
+            .http1_only()
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .retry(reqwest::retry::never())
+            .connect_timeout(connect_timeout)
+            // Below the idle time of common load balancers, so that a request is
+            // seldom sent into a connection that is being closed.
+            .pool_idle_timeout(Duration::from_secs(30))
+            .tcp_keepalive(Duration::from_secs(15))
+            .build()
+            .map_err(UpstreamError::Client)?;
+        Ok(Self { client, url, headers, key, deadline })
+    }
+
+    /// Sends one permitted grant, at most once, and reads what became of it. Never
+    /// fails: a failure is an outcome. Takes no longer than `budget` or the configured
+    /// deadline, whichever is less.
+    ///
+    /// A recorded permit is what it takes:
+    /// ```no_run
+    /// # use grantgate::{audit::Recorded, policy::Permit, upstream::{Forwarded, Upstream}};
+    /// # use std::time::Duration;
+    /// async fn send(upstream: &Upstream, permit: Recorded<Permit>) -> Forwarded {
+    ///     upstream.grant(permit, Duration::from_secs(9)).await
+    /// }
+    /// ```
+    /// A permit without a record does not compile:
+    /// ```compile_fail,E0308
+    /// # use grantgate::{audit::Recorded, policy::Permit, upstream::{Forwarded, Upstream}};
+    /// # use std::time::Duration;
+    /// async fn send(upstream: &Upstream, permit: Permit) -> Forwarded {
+    ///     upstream.grant(permit, Duration::from_secs(9)).await
+    /// }
+    /// ```
+    /// Nor does a recorded denial:
+    /// ```compile_fail,E0308
+    /// # use grantgate::{audit::Recorded, policy::Denial, upstream::{Forwarded, Upstream}};
+    /// # use std::time::Duration;
+    /// async fn send(upstream: &Upstream, denial: Recorded<Denial>) -> Forwarded {
+    ///     upstream.grant(denial, Duration::from_secs(9)).await
+    /// }
+    /// ```
+    /// Nor sending one permit twice:
+    /// ```compile_fail,E0382
+    /// # use grantgate::{audit::Recorded, policy::Permit, upstream::{Forwarded, Upstream}};
+    /// # use std::time::Duration;
+    /// async fn send(upstream: &Upstream, permit: Recorded<Permit>) -> Forwarded {
+    ///     upstream.grant(permit, Duration::from_secs(9)).await;
+    ///     upstream.grant(permit, Duration::from_secs(9)).await
+    /// }
+    /// ```
+    pub async fn grant(&self, permit: Recorded<Permit>, budget: Duration) -> Forwarded {
+        if permit.age() > PERMIT_AGE_MAX || budget.is_zero() {
+            return Forwarded::not_sent(Reason::PermitExpired);
+        }
+        let started = Instant::now();
+        let request = self
+            .client
+            .post(self.url.clone())
+            .headers(self.headers.clone())
+            .timeout(self.deadline.min(budget))
+            .body(seam::encode_grant(&permit.evidence().attempt().grant));
+        let forwarded = match request.send().await {
+            Err(error) => classify::failure(error),
+            Ok(answer) => self.read(answer).await,
+        };
+        let took = (forwarded.outcome != Outcome::NotSent).then(|| started.elapsed());
+        Forwarded { took, ..forwarded }
+    }
+
+    async fn read(&self, mut answer: reqwest::Response) -> Forwarded {
+        let status = answer.status();
+        let headers = std::mem::take(answer.headers_mut());
+        let mut body = BytesMut::new();
+        let read = loop {
+            match answer.chunk().await {
+                Ok(Some(chunk)) if body.len() + chunk.len() > ANSWER_BYTES_MAX => {
+                    break Err(Reason::UpstreamAnswerInvalid);
+                }
+                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
+                Ok(None) => break Ok(()),
+                Err(error) if error.is_timeout() => break Err(Reason::UpstreamTimeout),
+                Err(_) => break Err(Reason::UpstreamBroken),
+            }
+        };
+        let forwarded = match read {
+            Ok(()) => classify::answer(status, &headers, &body),
+            Err(reason) => classify::unread(status, reason),
+        };
+        Forwarded {
+            status: Some(status),
+            retry_after_s: headers
+                .get(RETRY_AFTER)
+                .and_then(|value| value.to_str().ok()?.parse::<u32>().ok())
+                .filter(|seconds| *seconds <= 3600),
+            seam_request_id: headers.get(seam::REQUEST_ID_HEADER).and_then(request_id),
+            ..forwarded
+        }
+        .without(&self.key)
+    }
+}
+
+/// An id of the upstream's that is fit for a record.
+fn request_id(value: &HeaderValue) -> Option<String> {
+    let text = value.to_str().ok()?;
+    let fit = !text.is_empty() && text.len() <= 100 && text.bytes().all(|b| b.is_ascii_graphic());
+    fit.then(|| text.to_owned())
+}
+
+impl Forwarded {
+    fn new(outcome: Outcome, reason: Reason) -> Self {
+        Self {
+            outcome,
+            reason,
+            status: None,
+            error: None,
+            retry_after_s: None,
+            seam_request_id: None,
+            took: None,
+        }
+    }
+
+    fn not_sent(reason: Reason) -> Self {
+        Self::new(Outcome::NotSent, reason)
+    }
+
+    /// Drops whatever echoes the workspace key.
+    fn without(mut self, key: &Secret) -> Self {
+        let echoes = |text: &str| text.contains(key.expose());
+        let error = self.error.take_if(|error| {
+            let object = |map: &Option<serde_json::Map<String, serde_json::Value>>| {
+                map.as_ref().is_some_and(|m| serde_json::to_string(m).is_ok_and(|t| echoes(&t)))
+            };
+            echoes(&error.kind)
+                || echoes(&error.message)
+                || object(&error.data)
+                || object(&error.validation_errors)
+        });
+        if error.is_some() {
+            self.reason = Reason::UpstreamAnswerInvalid;
+        }
+        self.seam_request_id = self.seam_request_id.filter(|id| !echoes(id));
+        self
+    }
+}
