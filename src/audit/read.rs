@@ -150,9 +150,8 @@ fn columns(record: &Value) -> String {
 
 fn rules(record: &Value) -> String {
     let rules = record.get("rules").and_then(Value::as_array).into_iter().flatten();
-    rules.filter_map(Value::as_str).fold(String::new(), |all, rule| {
-        all + "  " + &rule.chars().flat_map(visible).collect::<String>()
-    })
+    let shown = rules.filter_map(Value::as_str).flat_map(|rule| "  ".chars().chain(rule.chars()));
+    shown.flat_map(visible).collect()
 }
 
 fn visible(c: char) -> impl Iterator<Item = char> {

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{Exit, environment, fail, init, report, runtime, say, serve, stop_signal};
-use crate::authn::callers::add_token;
 use crate::authn::CallerToken;
+use crate::authn::callers::add_token;
 use crate::config;
 use crate::domain::{CallerId, Secret};
 use crate::sandbox::{Catalogue, Sandbox};
@@ -64,10 +64,12 @@ fn demonstrate(arguments: &Arguments, directory: &Path) -> Result<Exit, Failure>
     let key = String::from_utf8(read("secrets/seam_api_key")?)?;
 
     runtime()?.block_on(async {
-        let listener = super::sandbox::bind(SocketAddr::from(([127, 0, 0, 1], 0)), &identity).await?;
+        let listener =
+            super::sandbox::bind(SocketAddr::from(([127, 0, 0, 1], 0)), &identity).await?;
         let sandbox_address = listener.local_address()?;
         let sandbox = Sandbox::new(Secret::new(key));
-        let sandbox = tokio::spawn(listener.serve(move |_| sandbox.clone(), std::future::pending()));
+        let sandbox =
+            tokio::spawn(listener.serve(move |_| sandbox.clone(), std::future::pending()));
 
         let file = directory.join("grantgate.toml");
         let text = std::fs::read_to_string(&file)?;
@@ -91,7 +93,11 @@ fn demonstrate(arguments: &Arguments, directory: &Path) -> Result<Exit, Failure>
             }
         };
         sandbox.abort();
-        say(if arguments.keep.is_some() { "stopped; the files are kept" } else { "stopped; nothing is left behind" });
+        say(if arguments.keep.is_some() {
+            "stopped; the files are kept"
+        } else {
+            "stopped; nothing is left behind"
+        });
         Ok(exit)
     })
 }
@@ -147,7 +153,8 @@ fn show(server: &Server, directory: &Path, sandbox: &str, token: &str) {
     say(format_args!("  {program} audit show {files}/audit"));
     say(format_args!("  curl http://{admin}/metrics"));
     say(format_args!("  curl --cacert {ca} {sandbox}/_sandbox/grants"));
-    let call = format!("acs_entrance_id{{}}\"{}\", user_identity_id{{}}\"{}\"", lobby.id, person.id);
+    let call =
+        format!("acs_entrance_id{{}}\"{}\", user_identity_id{{}}\"{}\"", lobby.id, person.id);
     say("\nFrom Python (pip install seam):\n");
     say(format_args!(
         "  SSL_CERT_FILE={ca} SEAM_ENDPOINT={gateway} SEAM_API_KEY={token} \\\n    python3 -c \

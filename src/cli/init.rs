@@ -41,7 +41,10 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         files.iter().map(|file| file.path).filter(|path| directory.join(path).exists()).collect();
     if !existing.is_empty() {
         let list = existing.join("`, `");
-        return fail(format_args!("`{}` has `{list}` already; nothing was written", directory.display()));
+        return fail(format_args!(
+            "`{}` has `{list}` already; nothing was written",
+            directory.display()
+        ));
     }
     if let Err(error) = write(directory, &files) {
         return fail(format_args!("`{}` cannot be written: {error}", directory.display()));

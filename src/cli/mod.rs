@@ -146,7 +146,9 @@ fn settings(file: &Path) -> Result<Settings, Exit> {
 
 /// The environment, without variables that are not UTF-8.
 fn environment() -> Environment {
-    std::env::vars_os().filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?))).collect()
+    std::env::vars_os()
+        .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
+        .collect()
 }
 
 /// A runtime for the commands that serve.

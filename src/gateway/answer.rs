@@ -37,12 +37,9 @@ impl From<Forwarded> for Answer {
                 Self { status: StatusCode::OK, error: None, reason, retry_after_s: None }
             }
             // Seam's own error: its status and its known fields.
-            (_, Some(status), Some(error)) => Self {
-                status,
-                error: Some(error),
-                reason,
-                retry_after_s: forwarded.retry_after_s,
-            },
+            (_, Some(status), Some(error)) => {
+                Self { status, error: Some(error), reason, retry_after_s: forwarded.retry_after_s }
+            }
             _ => Self { retry_after_s: forwarded.retry_after_s, ..Refusal::from(reason).into() },
         }
     }

@@ -1,11 +1,14 @@
 //! What the audit log is told, made from what was decided.
 
 use std::net::SocketAddr;
+use std::time::Duration;
+
+use aws_lc_rs::digest;
 
 use crate::audit::{DecisionEntry, Evidence, OutcomeEntry};
 use crate::authn::Principal;
 use crate::domain::{Reason, RequestId, Revision};
-use crate::policy::{Denial, Permit};
+use crate::policy::{Attempt, Denial, Permit, RuleRef};
 use crate::upstream::Forwarded;
 
 /// A request of an authenticated caller that is no grant request.
@@ -15,4 +18,78 @@ pub(super) struct Refused {
     pub(super) principal: Principal,
     pub(super) reason: Reason,
     pub(super) revision: Revision,
+}
+
+impl Evidence for Refused {
+    fn decision(&self) -> DecisionEntry<'_> {
+        DecisionEntry {
+            request_id: self.request_id,
+            caller: self.principal.caller().as_str(),
+            credential: self.principal.credential(),
+            peer: self.peer,
+            grant: None,
+            allow: false,
+            reason: self.reason,
+            rules: Vec::new(),
+            revision: self.revision.as_str(),
+            body_sha256: None,
+        }
+    }
+}
+
+impl Evidence for Permit {
+    fn decision(&self) -> DecisionEntry<'_> {
+        entry(self.attempt(), true, self.reason(), self.rules(), self.revision())
+    }
+}
+
+impl Evidence for Denial {
+    fn decision(&self) -> DecisionEntry<'_> {
+        entry(self.attempt(), false, self.reason(), self.rules(), self.revision())
+    }
+}
+
+fn entry<'a>(
+    attempt: &'a Attempt,
+    allow: bool,
+    reason: Reason,
+    rules: &[RuleRef],
+    revision: &'a Revision,
+) -> DecisionEntry<'a> {
+    DecisionEntry {
+        request_id: attempt.request_id,
+        caller: attempt.principal.caller().as_str(),
+        credential: attempt.principal.credential(),
+        peer: attempt.peer,
+        grant: Some(attempt.grant),
+        allow,
+        reason,
+        rules: rules.iter().map(RuleRef::to_string).collect(),
+        revision: revision.as_str(),
+        body_sha256: Some(attempt.body_sha256),
+    }
+}
+
+/// The record of what became of a forwarded grant.
+pub(super) fn outcome_of(
+    request_id: RequestId,
+    decision_seq: u64,
+    forwarded: &Forwarded,
+) -> OutcomeEntry {
+    let millis = |took: Duration| u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
+    OutcomeEntry {
+        request_id,
+        decision_seq,
+        outcome: forwarded.outcome,
+        reason: forwarded.reason,
+        status: forwarded.status.map(|status| status.as_u16()),
+        seam_request_id: forwarded.seam_request_id.clone(),
+        upstream_ms: forwarded.took.map(millis),
+    }
+}
+
+pub(super) fn sha256(bytes: &[u8]) -> [u8; 32] {
+    let mut out = [0; 32];
+    out.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
+    out
 }

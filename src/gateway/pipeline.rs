@@ -147,7 +147,7 @@ impl Gateway {
         let budget = deadline.saturating_duration_since(Instant::now());
         let forwarded = snapshot.upstream.grant(permit, budget).await;
         // Queued before the answer is sent; it cannot fail the caller any more.
-        self.journal.complete(outcome_of(request_id, decision_seq, &forwarded));
+        self.journal.complete(&outcome_of(request_id, decision_seq, &forwarded));
         self.metrics.completed(forwarded.outcome);
         if let Some(took) = forwarded.took {
             self.metrics.upstream_duration.observe(took.as_secs_f64());
@@ -170,7 +170,7 @@ impl Gateway {
             reason: refusal.reason,
             revision: snapshot.policy.revision().clone(),
         };
-        self.record(refused).await?;
+        let _recorded = self.record(refused).await?;
         Err(refusal)
     }
 

@@ -54,10 +54,9 @@ fn wire(reason: Reason) -> (StatusCode, &'static str, &'static str) {
     use Reason as R;
     use StatusCode as S;
     match reason {
-        R::DeniedByRule
-        | R::NoRuleMatches
-        | R::CallerOutsidePolicy
-        | R::EntranceOutsidePolicy => (S::FORBIDDEN, "forbidden", NOT_ALLOWED),
+        R::DeniedByRule | R::NoRuleMatches | R::CallerOutsidePolicy | R::EntranceOutsidePolicy => {
+            (S::FORBIDDEN, "forbidden", NOT_ALLOWED)
+        }
         R::PolicyError | R::PolicyPanic => {
             (S::SERVICE_UNAVAILABLE, "service_unavailable", UNDECIDED)
         }
@@ -68,12 +67,12 @@ fn wire(reason: Reason) -> (StatusCode, &'static str, &'static str) {
         R::MethodNotAllowed => {
             (S::METHOD_NOT_ALLOWED, "method_not_allowed", "only POST is accepted")
         }
-        R::QueryNotAllowed => {
-            (S::BAD_REQUEST, "invalid_input", "a query is not accepted; send the fields in the body")
-        }
-        R::HostInvalid => {
-            (S::BAD_REQUEST, "invalid_input", "exactly one valid Host is required")
-        }
+        R::QueryNotAllowed => (
+            S::BAD_REQUEST,
+            "invalid_input",
+            "a query is not accepted; send the fields in the body",
+        ),
+        R::HostInvalid => (S::BAD_REQUEST, "invalid_input", "exactly one valid Host is required"),
         R::HostNotServed => (
             S::MISDIRECTED_REQUEST,
             "misdirected_request",
@@ -143,9 +142,7 @@ fn wire(reason: Reason) -> (StatusCode, &'static str, &'static str) {
             (S::BAD_GATEWAY, "upstream_error", "Seam refused the gateway's own credentials")
         }
         R::UpstreamTimeout => (S::GATEWAY_TIMEOUT, "upstream_timeout", UNKNOWN),
-        R::UpstreamBroken | R::UpstreamAnswerInvalid => {
-            (S::BAD_GATEWAY, "upstream_error", UNKNOWN)
-        }
+        R::UpstreamBroken | R::UpstreamAnswerInvalid => (S::BAD_GATEWAY, "upstream_error", UNKNOWN),
         // These three have an answer of their own and come here only by a fault of ours.
         R::UpstreamRejected | R::AllowedByRule | R::GatewayRestarted | R::InternalError => (
             S::INTERNAL_SERVER_ERROR,

@@ -56,6 +56,9 @@ mod tests {
     use super::*;
     use http::Request;
 
+    /// Method, target, Host headers, expected judgement.
+    type Row<'a> = (&'a str, &'a str, &'a [&'a str], Result<(), Reason>);
+
     fn judge(method: &str, uri: &str, hosts: &[&str]) -> Result<(), Reason> {
         let mut request = Request::builder().method(method).uri(uri);
         for host in hosts {
@@ -71,7 +74,7 @@ mod tests {
         let path = "/acs/entrances/grant_access";
         let absolute = format!("https://gate.internal:8443{path}");
         let userinfo = format!("https://me@gate.internal{path}");
-        let table: &[(&str, &str, &[&str], Result<(), Reason>)] = &[
+        let table: &[Row<'_>] = &[
             ("POST", path, &["gate.internal"], Ok(())),
             ("POST", path, &["GATE.internal:8443"], Ok(())),
             ("POST", path, &["[::1]:8443"], Ok(())),
@@ -85,11 +88,21 @@ mod tests {
             ("HEAD", path, &["gate.internal"], Err(R::MethodNotAllowed)),
             ("OPTIONS", path, &["gate.internal"], Err(R::MethodNotAllowed)),
             ("post", path, &["gate.internal"], Err(R::MethodNotAllowed)),
-            ("POST", "/acs/entrances/grant_access?a=b", &["gate.internal"], Err(R::QueryNotAllowed)),
+            (
+                "POST",
+                "/acs/entrances/grant_access?a=b",
+                &["gate.internal"],
+                Err(R::QueryNotAllowed),
+            ),
             ("POST", "/acs/entrances/grant_access?", &["gate.internal"], Err(R::QueryNotAllowed)),
             ("POST", "/acs/entrances/grant_access/", &["gate.internal"], Err(R::RouteUnknown)),
             ("POST", "//acs/entrances/grant_access", &["gate.internal"], Err(R::RouteUnknown)),
-            ("POST", "/acs/entrances/../entrances/grant_access", &["gate.internal"], Err(R::RouteUnknown)),
+            (
+                "POST",
+                "/acs/entrances/../entrances/grant_access",
+                &["gate.internal"],
+                Err(R::RouteUnknown),
+            ),
             ("POST", "/acs/entrances/grant%5Faccess", &["gate.internal"], Err(R::RouteUnknown)),
             ("POST", "/acs/entrances/GRANT_ACCESS", &["gate.internal"], Err(R::RouteUnknown)),
             ("POST", "/acs/entrances/grant_access;a", &["gate.internal"], Err(R::RouteUnknown)),

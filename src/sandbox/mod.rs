@@ -60,9 +60,10 @@ impl Sandbox {
         let result = match (request.method(), request.uri().path()) {
             (&Method::GET, "/_sandbox/grants") => Ok(self.show_grants()),
             (&Method::POST, seam::GRANT_ACCESS_PATH) => self.grant(request).await,
-            (_, seam::GRANT_ACCESS_PATH) => {
-                Err((StatusCode::METHOD_NOT_ALLOWED, SeamError::new("method_not_allowed", "only POST accepted")))
-            }
+            (_, seam::GRANT_ACCESS_PATH) => Err((
+                StatusCode::METHOD_NOT_ALLOWED,
+                SeamError::new("method_not_allowed", "only POST accepted"),
+            )),
             _ => Err((StatusCode::NOT_FOUND, SeamError::new("not_found", "no such route"))),
         };
         let (status, body) = match result {

@@ -20,6 +20,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::JournalHealth;
 use crate::gateway::Gateway;
 
 /// Serves until the task is dropped: health is asked for while the gateway drains too.
@@ -59,8 +60,10 @@ fn answer(request: &Request<Incoming>, gateway: &Gateway, stopping: bool) -> Res
         "/livez" => text(StatusCode::OK, "ok\n"),
         "/readyz" if stopping => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
         "/readyz" => match gateway.journal.health() {
-            crate::audit::JournalHealth::Healthy => text(StatusCode::OK, "ok\n"),
-            unhealthy => text(StatusCode::SERVICE_UNAVAILABLE, &format!("audit: {unhealthy}\n")),
+            JournalHealth::Healthy => text(StatusCode::OK, "ok\n"),
+            unhealthy @ (JournalHealth::Failing(_) | JournalHealth::Broken(_)) => {
+                text(StatusCode::SERVICE_UNAVAILABLE, &format!("audit: {unhealthy}\n"))
+            }
         },
         _ => text(StatusCode::NOT_FOUND, "try /metrics, /livez or /readyz\n"),
     }

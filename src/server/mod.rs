@@ -3,6 +3,7 @@
 //! `serve`, the demo and the tests all start a gateway here, so there is one path.
 
 mod admin;
+mod observe;
 mod stack;
 
 use std::net::SocketAddr;
@@ -14,7 +15,7 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::audit::{FileStore, Journal, JournalSettings, OpenError, RecoveryReport};
+use crate::audit::{FileStore, Journal, JournalSettings, OpenError, RecoveryReport, Started};
 use crate::config::Settings;
 use crate::domain::SystemClock;
 use crate::gateway::Gateway;
@@ -76,9 +77,10 @@ impl Server {
                 queue_records_max: settings.audit.queue_records_max,
                 commit_wait: settings.audit.commit_wait,
             };
-            Journal::open(store, journal, Arc::new(SystemClock), metrics.clone())
+            let revision = loaded.snapshot.policy.revision();
+            Journal::open(store, journal, revision, Arc::new(SystemClock), metrics.clone())
         });
-        let (journal, closer, recovery) =
+        let Started { journal, closer, recovery } =
             opened.map_err(|error| StartError::Audit(directory, error))?;
 
         let in_flight = settings.limits.requests_in_flight_max;

@@ -34,19 +34,19 @@ pub(super) struct Shared {
 /// The service of one connection.
 pub(super) fn service(shared: &Arc<Shared>, peer: &Peer) -> impl HttpService + use<> {
     let certificate = peer.certificate.as_ref().map(|c| Arc::new(PeerCertificate::read(c)));
-    let pipeline =
-        Pipeline { gateway: shared.gateway.clone(), address: peer.address, certificate };
-    let inner = ServiceBuilder::new()
-        // Debug output of a request must not show the token.
-        .layer(SetSensitiveRequestHeadersLayer::new([AUTHORIZATION]))
+    let pipeline = Pipeline { gateway: shared.gateway.clone(), address: peer.address, certificate };
+    let admitted = ServiceBuilder::new()
         // Beyond the limit: refused at once instead of queued.
         .load_shed()
         // Holds the place until the request has run to its end.
         .layer(GlobalConcurrencyLimitLayer::with_semaphore(shared.places.clone()))
         .service(pipeline);
-    // Gives every request its id and every answer its header, and lets a request run
-    // on when its connection is gone.
-    Detached { inner, running: shared.running.clone() }
+    ServiceBuilder::new()
+        // Debug output of a request must not show the token.
+        .layer(SetSensitiveRequestHeadersLayer::new([AUTHORIZATION]))
+        // Gives every request its id and every answer its header, and lets a request
+        // run on when its connection is gone.
+        .service(Detached { inner: admitted, running: shared.running.clone() })
 }
 
 /// Runs each request on a task of its own: a caller that hangs up cuts nothing, and a

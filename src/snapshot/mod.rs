@@ -113,10 +113,7 @@ fn load_policy(
     }
 }
 
-fn load_upstream(
-    settings: &Settings,
-    callers: Option<&Callers>,
-) -> Result<Upstream, Vec<Problem>> {
+fn load_upstream(settings: &Settings, callers: Option<&Callers>) -> Result<Upstream, Vec<Problem>> {
     let upstream = &settings.upstream;
     let (origin, key) = match &upstream.credential.source {
         SecretSource::Value(secret) => {

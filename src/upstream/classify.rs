@@ -28,10 +28,9 @@ pub(super) fn answer(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fo
         return Forwarded::new(outcome, Reason::UpstreamKeyRefused);
     }
     match seam::read_error(body).filter(|_| json) {
-        Some(error) => Forwarded {
-            error: Some(error),
-            ..Forwarded::new(outcome, Reason::UpstreamRejected)
-        },
+        Some(error) => {
+            Forwarded { error: Some(error), ..Forwarded::new(outcome, Reason::UpstreamRejected) }
+        }
         None => Forwarded::new(outcome, Reason::UpstreamAnswerInvalid),
     }
 }
@@ -75,9 +74,7 @@ fn is_json(headers: &HeaderMap) -> bool {
 mod tests {
     use super::*;
     use Outcome::{Granted, Rejected, Unknown};
-    use Reason::{
-        AllowedByRule, UpstreamAnswerInvalid, UpstreamKeyRefused, UpstreamRejected,
-    };
+    use Reason::{AllowedByRule, UpstreamAnswerInvalid, UpstreamKeyRefused, UpstreamRejected};
 
     #[test]
     fn only_seams_own_confirmation_is_a_grant() {

@@ -1,0 +1,122 @@
+//! What was asked, and what was decided.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::authn::Principal;
+use crate::domain::{GrantRequest, Reason, RequestId, Revision};
+
+/// What is to be decided: an authenticated caller's grant request.
+#[derive(Debug)]
+pub struct Attempt {
+    /// The request.
+    pub request_id: RequestId,
+    /// Where it came from.
+    pub peer: SocketAddr,
+    /// Who asks.
+    pub principal: Principal,
+    /// For what.
+    pub grant: GrantRequest,
+    /// SHA-256 of the caller's body.
+    pub body_sha256: [u8; 32],
+}
+
+/// Where a rule stands: prints as `policies/policy.csv:12`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RuleRef {
+    file: Arc<str>,
+    line: u32,
+}
+
+impl RuleRef {
+    pub(super) fn new(file: Arc<str>, line: u32) -> Self {
+        Self { file, line }
+    }
+}
+
+impl fmt::Display for RuleRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.file, self.line)
+    }
+}
+
+/// What a decision rests on.
+#[derive(Debug)]
+pub(super) struct Grounds {
+    pub(super) attempt: Attempt,
+    pub(super) reason: Reason,
+    pub(super) rules: Vec<RuleRef>,
+    pub(super) revision: Revision,
+}
+
+/// A decision: exactly one of the two.
+#[derive(Debug)]
+pub enum Decision {
+    /// The grant may be forwarded, once it is recorded.
+    Permit(Permit),
+    /// It may not.
+    Denial(Denial),
+}
+
+impl Decision {
+    /// The one place where a permit is made.
+    pub(super) fn new(grounds: Grounds) -> Self {
+        if grounds.reason == Reason::AllowedByRule {
+            Self::Permit(Permit(grounds))
+        } else {
+            Self::Denial(Denial(grounds))
+        }
+    }
+}
+
+/// Policy's permission for one attempt. It cannot be made elsewhere, copied or kept:
+/// ```compile_fail,E0423
+/// # use grantgate::policy::Permit;
+/// fn forge() -> Permit { Permit(todo!()) }
+/// ```
+/// ```compile_fail,E0599
+/// # use grantgate::policy::Permit;
+/// fn copy(permit: &Permit) -> Permit { Permit::clone(permit) }
+/// ```
+#[derive(Debug)]
+#[must_use]
+pub struct Permit(Grounds);
+
+/// Policy's refusal of one attempt.
+#[derive(Debug)]
+#[must_use]
+pub struct Denial(Grounds);
+
+macro_rules! accessors {
+    ($name:ident) => {
+        impl $name {
+            /// What was asked.
+            #[must_use]
+            pub fn attempt(&self) -> &Attempt {
+                &self.0.attempt
+            }
+
+            /// Why it was decided so.
+            #[must_use]
+            pub fn reason(&self) -> Reason {
+                self.0.reason
+            }
+
+            /// The rules that decided; empty where none did.
+            #[must_use]
+            pub fn rules(&self) -> &[RuleRef] {
+                &self.0.rules
+            }
+
+            /// The policy that was in force.
+            #[must_use]
+            pub fn revision(&self) -> &Revision {
+                &self.0.revision
+            }
+        }
+    };
+}
+
+accessors!(Permit);
+accessors!(Denial);

@@ -1,0 +1,184 @@
+//! The decision point: which caller may grant which entrance.
+//!
+//! casbin decides. Around it stand a strict loader, because casbin accepts in silence
+//! much that is a mistake, and a check that denies callers and entrances that no rule
+//! can reach before casbin is asked. A [`Permit`] can only be made here. An error or a
+//! panic of the evaluation is a denial.
+
+mod decision;
+mod engine;
+mod graph;
+mod lint;
+mod model;
+mod rules;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use aws_lc_rs::digest;
+
+use crate::authn::Callers;
+use crate::domain::{CallerId, EntranceId, Problem, Reason, Revision};
+use decision::Grounds;
+pub use decision::{Attempt, Decision, Denial, Permit, RuleRef};
+use engine::{Engine, Verdict};
+use graph::Graph;
+use rules::Rules;
+
+/// Model and rules as read from their files.
+#[derive(Debug)]
+pub struct PolicySource {
+    /// The casbin model.
+    pub model: SourceFile,
+    /// The rules.
+    pub rules: SourceFile,
+}
+
+/// A file that was read once and whole.
+#[derive(Debug)]
+pub struct SourceFile {
+    /// Its name in problems and audit records.
+    pub name: String,
+    /// Its bytes.
+    pub bytes: Vec<u8>,
+}
+
+/// A loaded policy and what deserves a second look in it.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The policy.
+    pub policy: Policy,
+    /// Rules that do nothing, roles that nobody has, and the like.
+    pub warnings: Vec<Problem>,
+}
+
+/// A policy in force. Immutable.
+pub struct Policy {
+    engine: Engine,
+    reach: Reach,
+    rules: Vec<RuleRef>,
+    revision: Revision,
+}
+
+impl std::fmt::Debug for Policy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Policy").field("revision", &self.revision).finish_non_exhaustive()
+    }
+}
+
+impl Policy {
+    /// Loads a policy for these callers.
+    ///
+    /// # Errors
+    /// Every problem of both files, with file and line.
+    pub fn load(source: &PolicySource, callers: &Callers) -> Result<Loaded, Vec<Problem>> {
+        let model = model::parse(&source.model);
+        let rules = rules::parse(&source.rules, callers);
+        let (model, rules) = match (model, rules) {
+            (Ok(model), Ok(rules)) => (model, rules),
+            (model, rules) => {
+                return Err([model.err(), rules.err()].into_iter().flatten().flatten().collect());
+            }
+        };
+        let misfits = rules.misfits(&model);
+        if !misfits.is_empty() {
+            return Err(misfits);
+        }
+        let graph = Graph::new(&rules)?;
+        let warnings = lint::warnings(&rules, &graph, callers);
+        let reach = Reach::new(&rules, &graph);
+        let file: Arc<str> = source.rules.name.as_str().into();
+        let lines = rules.rules.iter().map(|rule| RuleRef::new(file.clone(), rule.line)).collect();
+        let engine = Engine::new(&model.text, &rules, graph).map_err(|error| {
+            let text = format!("casbin does not take the policy: {error}");
+            vec![Problem::of_file(source.model.name.clone(), text)]
+        })?;
+        engine.self_test(&rules).map_err(|problem| vec![problem])?;
+        let policy = Self { engine, reach, rules: lines, revision: revision(source, callers) };
+        Ok(Loaded { policy, warnings })
+    }
+
+    /// Decides one attempt. Whatever goes wrong is a denial.
+    #[must_use]
+    pub fn decide(&self, attempt: Attempt) -> Decision {
+        let caller = attempt.principal.caller();
+        let entrance = attempt.grant.entrance;
+        let (reason, rules) = match self.judge(caller, entrance) {
+            Err(reason) => (reason, Vec::new()),
+            Ok(verdict) => (verdict.reason(), self.rule_refs(&verdict)),
+        };
+        let grounds = Grounds { attempt, reason, rules, revision: self.revision.clone() };
+        Decision::new(grounds)
+    }
+
+    fn judge(&self, caller: &CallerId, entrance: EntranceId) -> Result<Verdict, Reason> {
+        let subject = format!("caller:{caller}");
+        let object = format!("entrance:{entrance}");
+        if !self.reach.callers.contains(&subject) {
+            return Err(Reason::CallerOutsidePolicy);
+        }
+        if !self.reach.every_entrance && !self.reach.entrances.contains(&object) {
+            return Err(Reason::EntranceOutsidePolicy);
+        }
+        self.engine.judge(&subject, &object)
+    }
+
+    fn rule_refs(&self, verdict: &Verdict) -> Vec<RuleRef> {
+        verdict.rules.iter().filter_map(|index| self.rules.get(*index).cloned()).collect()
+    }
+
+    /// The digest of model, rules and callers.
+    #[must_use]
+    pub fn revision(&self) -> &Revision {
+        &self.revision
+    }
+
+    /// How many rules are in force.
+    #[must_use]
+    pub fn rule_count(&self) -> usize {
+        self.rules.len()
+    }
+}
+
+/// Which callers and entrances some rule can match.
+struct Reach {
+    callers: HashSet<String>,
+    entrances: HashSet<String>,
+    every_entrance: bool,
+}
+
+impl Reach {
+    /// Sound for every matcher that [`model::parse`] accepts: each asks for the rule's
+    /// subject among the caller's roles, and for its object among the entrance's zones
+    /// or to be the wildcard.
+    fn new(rules: &Rules, graph: &Graph) -> Self {
+        let subjects: HashSet<&str> = rules.rules.iter().map(|r| r.subject.as_str()).collect();
+        let objects: HashSet<&str> = rules.rules.iter().map(|r| r.object.as_str()).collect();
+        let reached = |prefix: &str, targets: &HashSet<&str>| -> HashSet<String> {
+            let linked = graph.names().chain(targets.iter().copied());
+            let own = linked.filter(|name| name.starts_with(prefix));
+            own.filter(|name| graph.with_ancestors(name).any(|n| targets.contains(n)))
+                .map(str::to_owned)
+                .collect()
+        };
+        Self {
+            callers: reached("caller:", &subjects),
+            entrances: reached("entrance:", &objects),
+            every_entrance: objects.contains(rules::WILDCARD),
+        }
+    }
+}
+
+/// SHA-256 over model, rules and callers, each preceded by its length, so that no byte
+/// can move from one to the next unseen.
+fn revision(source: &PolicySource, callers: &Callers) -> Revision {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for part in [source.model.bytes.as_slice(), &source.rules.bytes, callers.digest()] {
+        context.update(&(part.len() as u64).to_be_bytes());
+        context.update(part);
+    }
+    Revision::from_sha256(context.finish().as_ref())
+}
+
+#[cfg(test)]
+mod tests;
