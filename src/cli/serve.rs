@@ -26,7 +26,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     };
     start_logging(settings.log_format, settings.log_level);
     match runtime() {
-        Ok(runtime) => runtime.block_on(serve(settings, |_| {}, stop_signal())),
+        Ok(runtime) => runtime.block_on(async { serve(settings, |_| {}, stop_signal()).await }),
         Err(error) => fail(error),
     }
 }
@@ -37,8 +37,6 @@ pub(super) async fn serve(
     ready: impl FnOnce(&Server),
     stop: impl Future<Output = ()>,
 ) -> Exit {
-    // A signal during the start must not be lost.
-    let mut stop = std::pin::pin!(stop);
     let loaded = match snapshot::load(&settings) {
         Ok(loaded) => loaded,
         Err(problems) => {
@@ -62,7 +60,7 @@ pub(super) async fn serve(
         tracing::warn!("the audit log was recovered: {recovery}");
     }
     ready(&server);
-    server.serve(&mut stop).await;
+    server.serve(stop).await;
     tracing::info!("stopped");
     Exit::Done
 }

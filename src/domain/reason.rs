@@ -48,6 +48,8 @@ reasons! {
     QueryNotAllowed = "query-not-allowed",
     /// The Host header is missing, repeated or malformed (RFC 9112, section 3.2).
     HostInvalid = "host-invalid",
+    /// A Transfer-Encoding other than one `chunked` (RFC 9112, section 6.1).
+    FramingInvalid = "framing-invalid",
     /// The request names a host that this gateway does not serve.
     HostNotServed = "host-not-served",
 

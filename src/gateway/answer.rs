@@ -79,7 +79,8 @@ impl Answer {
             headers.insert(RETRY_AFTER, seconds.into());
         }
         // The rest of an unread body would be taken for the next request's head.
-        if matches!(self.reason, Reason::BodyTooLarge | Reason::BodyTimeout) {
+        let close = [Reason::BodyTooLarge, Reason::BodyTimeout, Reason::FramingInvalid];
+        if close.contains(&self.reason) {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         response

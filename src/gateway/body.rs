@@ -10,6 +10,9 @@ use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
 use crate::domain::Reason;
 
+/// How long a stranger's body is waited for.
+const DISCARD_TIMEOUT: Duration = Duration::from_millis(500);
+
 /// Reads the whole body, unless its headers or its length say that it is not wanted.
 ///
 /// # Errors
@@ -24,7 +27,10 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    check_headers(headers, bytes_max)?;
+    if let Err(reason) = check_headers(headers, bytes_max) {
+        discard(body, bytes_max).await;
+        return Err(reason);
+    }
     let whole = Limited::new(body, bytes_max).collect();
     match tokio::time::timeout(time_max, whole).await {
         Err(_) => Err(Reason::BodyTimeout),
@@ -32,6 +38,19 @@ where
         Ok(Err(_)) => Err(Reason::BodyIncomplete),
         Ok(Ok(collected)) => Ok(collected.to_bytes()),
     }
+}
+
+/// Takes a refused request's body off the connection, if it is small and already on
+/// its way. Without this an HTTP/2 client may see a reset stream instead of the answer
+/// (RFC 9113, section 8.1), and an HTTP/1.1 connection could not be used again.
+pub(super) async fn discard<B>(body: B, bytes_max: usize)
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    let mut body = std::pin::pin!(Limited::new(body, bytes_max));
+    let read = async { while let Some(Ok(_)) = body.frame().await {} };
+    let _ = tokio::time::timeout(DISCARD_TIMEOUT, read).await;
 }
 
 fn check_headers(headers: &HeaderMap, bytes_max: usize) -> Result<(), Reason> {

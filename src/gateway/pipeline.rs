@@ -93,11 +93,17 @@ impl Gateway {
     {
         let snapshot = self.snapshot.load_full();
         let (head, body) = request.into_parts();
-        route::check(&head, &self.hostnames)?;
-
-        let certificate = context.certificate.as_deref();
-        let principal =
-            authn::authenticate(&head.headers, certificate, &snapshot.callers, self.clock.now())?;
+        let admitted = route::check(&head, &self.hostnames).and_then(|()| {
+            let certificate = context.certificate.as_deref();
+            authn::authenticate(&head.headers, certificate, &snapshot.callers, self.clock.now())
+        });
+        let principal = match admitted {
+            Ok(principal) => principal,
+            Err(reason) => {
+                body::discard(body, self.limits.body_bytes_max).await;
+                return Err(reason.into());
+            }
+        };
         account.caller = Some(principal.caller().clone());
 
         let limits = &self.limits;

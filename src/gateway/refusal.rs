@@ -73,6 +73,11 @@ fn wire(reason: Reason) -> (StatusCode, &'static str, &'static str) {
             "a query is not accepted; send the fields in the body",
         ),
         R::HostInvalid => (S::BAD_REQUEST, "invalid_input", "exactly one valid Host is required"),
+        R::FramingInvalid => (
+            S::BAD_REQUEST,
+            "invalid_input",
+            "the only transfer coding is chunked, once; most clients need none",
+        ),
         R::HostNotServed => (
             S::MISDIRECTED_REQUEST,
             "misdirected_request",

@@ -1,6 +1,6 @@
 //! The one route, matched byte for byte.
 
-use http::header::HOST;
+use http::header::{HOST, TRANSFER_ENCODING};
 use http::{Method, Version, request};
 
 use crate::domain::Reason;
@@ -12,6 +12,9 @@ use crate::seam::GRANT_ACCESS_PATH;
 /// # Errors
 /// The reason to refuse.
 pub(super) fn check(head: &request::Parts, hostnames: &[String]) -> Result<(), Reason> {
+    if !framing_is_plain(head) {
+        return Err(Reason::FramingInvalid);
+    }
     let host = host(head).ok_or(Reason::HostInvalid)?;
     if head.uri.path() != GRANT_ACCESS_PATH {
         return Err(Reason::RouteUnknown);
@@ -26,6 +29,14 @@ pub(super) fn check(head: &request::Parts, hostnames: &[String]) -> Result<(), R
         return Err(Reason::HostNotServed);
     }
     Ok(())
+}
+
+/// Codings that another server on the way might read differently are refused, and
+/// the connection closed.
+fn framing_is_plain(head: &request::Parts) -> bool {
+    let mut codings = head.headers.get_all(TRANSFER_ENCODING).iter();
+    let first = codings.next().is_none_or(|c| c.as_bytes().eq_ignore_ascii_case(b"chunked"));
+    first && codings.next().is_none()
 }
 
 /// The host without port: of the request target where it names one, else of the one

@@ -1,0 +1,142 @@
+//! Nothing happens before the record is durable; without a record nothing happens.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use bytes::Bytes;
+use grantgate::audit::{
+    Journal, JournalCloser, JournalSettings, MemoryStore, NoObserver, Stage, Started,
+};
+use grantgate::config::{self, RequestLimits};
+use grantgate::domain::{RequestId, SystemClock};
+use grantgate::gateway::{Context, Gateway};
+use grantgate::snapshot;
+use grantgate::telemetry::Metrics;
+use http::Request;
+use http_body_util::Full;
+
+use crate::seam::{Behaviour, Seam};
+use crate::support::{LOBBY, PATH, SERVER_ROOM, Site, grant_body, post, until};
+
+/// A gateway whose audit log is in memory and can be steered.
+fn gateway(
+    site: &Site,
+    seam: &Seam,
+    store: &MemoryStore,
+    answer_deadline: Duration,
+) -> (Arc<Gateway>, JournalCloser) {
+    let file = site.path("grantgate.toml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    let settings = config::load(&file, &text, &site.environment(seam, &[])).unwrap();
+    let loaded = snapshot::load(&settings).unwrap();
+    let journal = JournalSettings { queue_records_max: 100, commit_wait: Duration::from_secs(30) };
+    let revision = loaded.snapshot.policy.revision();
+    let clock = Arc::new(SystemClock);
+    let opened =
+        Journal::open(store.clone(), journal, revision, clock.clone(), Arc::new(NoObserver));
+    let Started { journal, closer, .. } = opened.unwrap();
+    let gateway = Gateway {
+        snapshot: ArcSwap::from_pointee(loaded.snapshot),
+        journal,
+        metrics: Arc::new(Metrics::new().unwrap()),
+        limits: RequestLimits { answer_deadline, ..settings.limits },
+        hostnames: Vec::new(),
+        clock,
+    };
+    (Arc::new(gateway), closer)
+}
+
+async fn ask(gateway: Arc<Gateway>, token: String, entrance: &str) -> (u16, &'static str) {
+    let request = Request::post(PATH)
+        .header("host", "localhost")
+        .header("authorization", format!("Bearer {token}"))
+        .header("content-type", "application/json")
+        .body(Full::new(Bytes::from(grant_body(entrance))))
+        .unwrap();
+    let context = Context {
+        request_id: RequestId::generate(),
+        peer: ([127, 0, 0, 1], 1).into(),
+        certificate: None,
+    };
+    let answer = gateway.handle(context, request).await;
+    (answer.status().as_u16(), answer.reason().as_str())
+}
+
+const LONG: Duration = Duration::from_secs(30);
+
+#[tokio::test]
+async fn nothing_is_forwarded_or_answered_before_the_record_is_durable() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let store = MemoryStore::default();
+    let (gateway, closer) = gateway(&site, &seam, &store, LONG);
+    let gate = store.hold();
+    let permitted = tokio::spawn(ask(gateway.clone(), site.token.clone(), LOBBY));
+    let denied = tokio::spawn(ask(gateway.clone(), site.token.clone(), SERVER_ROOM));
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert_eq!(seam.requests(), Vec::<String>::new(), "not forwarded");
+    assert!(!permitted.is_finished() && !denied.is_finished(), "not answered");
+    drop(gate);
+    assert_eq!(permitted.await.unwrap(), (200, "allowed-by-rule"));
+    assert_eq!(denied.await.unwrap(), (403, "denied-by-rule"));
+    assert_eq!(seam.requests().len(), 1);
+    closer.close();
+}
+
+#[tokio::test]
+async fn without_a_durable_record_nothing_is_forwarded() {
+    for stage in [Stage::Append, Stage::Sync] {
+        let site = Site::new();
+        let seam = Seam::start(&site, Behaviour::confirm()).await;
+        let store = MemoryStore::default();
+        let (gateway, closer) = gateway(&site, &seam, &store, LONG);
+        store.fail(stage, 2);
+        for entrance in [LOBBY, SERVER_ROOM] {
+            let answer = ask(gateway.clone(), site.token.clone(), entrance).await;
+            assert_eq!(answer, (503, "audit-unavailable"), "{stage:?}");
+        }
+        assert_eq!(seam.requests(), Vec::<String>::new(), "{stage:?}");
+        let after = ask(gateway.clone(), site.token.clone(), LOBBY).await;
+        let recovers = stage == Stage::Append;
+        assert_eq!(after.0, if recovers { 200 } else { 503 }, "{stage:?}");
+        assert_eq!(seam.requests().len(), usize::from(recovers), "{stage:?}");
+        closer.close();
+    }
+}
+
+#[tokio::test]
+async fn a_permit_that_waited_too_long_is_not_sent() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let store = MemoryStore::default();
+    let (gateway, closer) = gateway(&site, &seam, &store, Duration::from_millis(50));
+    let gate = store.hold();
+    let asked = tokio::spawn(ask(gateway.clone(), site.token.clone(), LOBBY));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    drop(gate);
+    assert_eq!(asked.await.unwrap(), (503, "permit-expired"));
+    assert_eq!(seam.requests(), Vec::<String>::new());
+    closer.close();
+    assert!(store.durable().contains("\"outcome\":\"not-sent\""));
+}
+
+#[tokio::test]
+async fn beyond_the_limit_requests_are_refused_at_once() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::Slow(Duration::from_secs(2))).await;
+    let gateway = site.start(&seam, &[("GRANTGATE__LIMITS__REQUESTS_IN_FLIGHT_MAX", "1")]).await;
+    let client = site.client();
+    let first = post(&client, &gateway, &site.token, grant_body(LOBBY));
+    let second = async {
+        until("the first is forwarded", || seam.requests().len() == 1).await;
+        post(&client, &gateway, &site.token, grant_body(LOBBY)).await
+    };
+    let (first, second) = tokio::join!(first, second);
+    assert_eq!(first.status(), 200);
+    assert_eq!(second.status(), 503);
+    assert_eq!(second.headers()["retry-after"], "1");
+    assert!(second.headers().contains_key("seam-request-id"));
+    assert_eq!(seam.requests().len(), 1);
+    gateway.stop().await;
+}

@@ -1,0 +1,91 @@
+//! The demo as a newcomer sees it: what it prints works, and nothing is left behind.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, Command, Stdio};
+
+use crate::support::process::signal;
+
+struct Demo {
+    child: Child,
+    printed: String,
+    out: BufReader<std::process::ChildStdout>,
+}
+
+impl Drop for Demo {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn demo(temporary: &std::path::Path, arguments: &[&str]) -> Demo {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_grantgate"))
+        .args(["demo", "--address", "127.0.0.1:0", "--admin-address", "127.0.0.1:0"])
+        .args(arguments)
+        .env("TMPDIR", temporary)
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = BufReader::new(child.stdout.take().unwrap());
+    let mut printed = String::new();
+    while !printed.ends_with("Ctrl-C stops.\n") {
+        assert_ne!(out.read_line(&mut printed).unwrap(), 0, "ended early: {printed}");
+    }
+    Demo { child, printed, out }
+}
+
+/// Runs the commands of the demo that start with `program`, as printed.
+fn paste(printed: &str, program: &str) -> Vec<String> {
+    let joined = printed.replace("\\\n", " ");
+    let commands = joined.lines().filter(|line| line.trim_start().starts_with(program));
+    commands
+        .map(|command| {
+            let command = command.replace("curl ", "curl -s -w ' %{http_code}' ");
+            let output = Command::new("sh").arg("-c").arg(command).output().unwrap();
+            String::from_utf8(output.stdout).unwrap()
+        })
+        .collect()
+}
+
+#[test]
+fn what_the_demo_prints_can_be_pasted_and_nothing_is_left_behind() {
+    let temporary = tempfile::tempdir().unwrap();
+    let mut demo = demo(temporary.path(), &[]);
+    let answers = paste(&demo.printed, "curl");
+    let [granted, denied, refused, metrics, grants] = answers.as_slice() else {
+        panic!("{answers:?}")
+    };
+    assert_eq!(granted, "{\"ok\":true} 200");
+    assert!(denied.contains("\"type\":\"forbidden\"") && denied.ends_with(" 403"), "{denied}");
+    assert!(
+        refused.contains("\"type\":\"unauthorized\"") && refused.ends_with(" 401"),
+        "{refused}"
+    );
+    assert!(metrics.contains("grantgate_requests_total"), "{metrics}");
+    assert_eq!(grants.matches("acs_entrance_id").count(), 1, "{grants}");
+    let shown = paste(&demo.printed, env!("CARGO_BIN_EXE_grantgate"));
+    assert!(shown[0].contains("allow") && shown[0].contains("deny"), "{shown:?}");
+    signal(demo.child.id(), "INT");
+    assert_eq!(demo.child.wait().unwrap().code(), Some(0));
+    let mut rest = String::new();
+    demo.out.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("nothing is left behind"), "{rest}");
+    let left: Vec<_> = std::fs::read_dir(temporary.path()).unwrap().collect();
+    assert!(left.is_empty(), "{left:?}");
+}
+
+#[test]
+fn kept_files_are_a_valid_gateway() {
+    let temporary = tempfile::tempdir().unwrap();
+    let kept = temporary.path().join("gateway");
+    let mut demo = demo(temporary.path(), &["--keep", kept.to_str().unwrap()]);
+    signal(demo.child.id(), "TERM");
+    assert_eq!(demo.child.wait().unwrap().code(), Some(0));
+    let config = kept.join("grantgate.toml");
+    let check = Command::new(env!("CARGO_BIN_EXE_grantgate"))
+        .args(["check", "--config"])
+        .arg(config)
+        .output()
+        .unwrap();
+    assert!(check.status.success(), "{}", String::from_utf8_lossy(&check.stdout));
+}

@@ -1,0 +1,139 @@
+//! The module table of `docs/ARCHITECTURE.md`, held by reading the sources: which
+//! module may import which, and which crate is confined to which modules.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// Module, its layer, and what it may import of its own layer or above.
+const LAYERS: &[(&str, u8, &[&str])] = &[
+    ("domain", 0, &[]),
+    ("toml_source", 1, &[]),
+    ("tls", 1, &[]),
+    ("pki", 1, &[]),
+    ("seam", 1, &[]),
+    ("telemetry", 1, &[]),
+    ("audit", 1, &[]),
+    ("authn", 2, &[]),
+    ("policy", 3, &[]),
+    ("listener", 2, &[]),
+    ("upstream", 4, &[]),
+    ("config", 4, &[]),
+    ("snapshot", 5, &[]),
+    ("gateway", 6, &[]),
+    ("server", 7, &[]),
+    ("sandbox", 7, &[]),
+    ("cli", 8, &[]),
+];
+
+/// Modules that must not import these although their layer would allow it.
+const FORBIDDEN: &[(&str, &[&str])] = &[
+    ("authn", &["audit", "seam", "telemetry", "tls", "pki"]),
+    ("policy", &["audit", "seam", "telemetry", "tls", "pki", "listener", "toml_source"]),
+    ("listener", &["audit", "authn", "seam", "toml_source", "pki", "tls"]),
+    ("upstream", &["authn", "telemetry", "listener", "toml_source", "pki"]),
+    ("config", &["audit", "authn", "policy", "seam", "tls", "pki"]),
+    ("sandbox", &["audit", "authn", "policy", "gateway", "upstream", "snapshot", "config"]),
+];
+
+/// Crate and the modules that may name it.
+const CONFINED: &[(&str, &[&str])] = &[
+    ("casbin", &["policy"]),
+    ("reqwest", &["upstream", "config"]),
+    ("prometheus", &["telemetry", "server"]),
+    ("toml_edit", &["toml_source", "authn"]),
+    ("rcgen", &["pki"]),
+    ("rustls", &["tls", "listener", "snapshot"]),
+    ("tokio_rustls", &["listener"]),
+    ("hyper", &["listener", "server", "sandbox"]),
+    ("hyper_util", &["listener", "server"]),
+    ("tower", &["listener", "server", "sandbox"]),
+    ("clap", &["cli"]),
+    ("rustix", &["audit"]),
+    ("webpki", &["authn"]),
+    ("tracing_subscriber", &["telemetry"]),
+    ("serde_json", &["seam", "audit", "upstream", "sandbox", "cli"]),
+    ("arc_swap", &["gateway", "server"]),
+];
+
+fn sources(directory: &Path, found: &mut Vec<PathBuf>) {
+    for entry in std::fs::read_dir(directory).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            sources(&path, found);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The code of each module, without comments, doc tests and unit tests.
+fn modules() -> BTreeMap<String, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut files = Vec::new();
+    sources(&root, &mut files);
+    let mut code: BTreeMap<String, String> = BTreeMap::new();
+    for file in files {
+        let inside = file.strip_prefix(&root).unwrap();
+        let module = inside.components().next().unwrap().as_os_str().to_str().unwrap();
+        let is_test = inside.file_name().is_some_and(|name| name == "tests.rs");
+        if matches!(module, "lib.rs" | "main.rs") || is_test {
+            continue;
+        }
+        let text = std::fs::read_to_string(&file).unwrap();
+        let text = text.split("#[cfg(test)]\nmod tests {").next().unwrap();
+        let lines = text.lines().filter(|line| !line.trim_start().starts_with("//"));
+        let joined: String = lines.flat_map(|line| [line, "\n"]).collect();
+        code.entry(module.to_owned()).or_default().push_str(&joined);
+    }
+    code
+}
+
+/// Whether `code` names `path` as the start of a path.
+fn names(code: &str, path: &str) -> bool {
+    code.match_indices(path).any(|(at, _)| {
+        let before = code[..at].chars().next_back();
+        !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':')
+    })
+}
+
+#[test]
+fn imports_point_down_only() {
+    let modules = modules();
+    let known: BTreeSet<&str> = LAYERS.iter().map(|(name, ..)| *name).collect();
+    let found: BTreeSet<&str> = modules.keys().map(String::as_str).collect();
+    assert_eq!(found, known, "every module has a layer");
+    for (name, layer, also) in LAYERS {
+        let code = &modules[*name];
+        let forbidden = FORBIDDEN.iter().find(|(n, _)| n == name).map_or(&[][..], |(_, f)| f);
+        for (other, other_layer, _) in LAYERS.iter().filter(|(other, ..)| other != name) {
+            let allowed =
+                (other_layer < layer || also.contains(other)) && !forbidden.contains(other);
+            let imports = names(code, &format!("crate::{other}"));
+            assert!(allowed || !imports, "`{name}` may not import `{other}`");
+        }
+    }
+}
+
+#[test]
+fn crates_stay_in_their_modules() {
+    let modules = modules();
+    for (name, allowed) in CONFINED {
+        for (module, code) in &modules {
+            let used = names(code, &format!("{name}::"));
+            assert!(!used || allowed.contains(&module.as_str()), "`{module}` may not use `{name}`");
+        }
+        for module in *allowed {
+            let used = names(&modules[*module], &format!("{name}::"));
+            assert!(used, "`{module}` does not use `{name}`: take it off the list");
+        }
+    }
+}
+
+#[test]
+fn files_are_touched_in_few_places() {
+    let modules = modules();
+    for (module, code) in &modules {
+        let allowed = ["audit", "snapshot", "cli"].contains(&module.as_str());
+        assert!(allowed || !names(code, "std::fs"), "`{module}` may not touch files");
+    }
+}

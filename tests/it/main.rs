@@ -1,0 +1,23 @@
+//! Integration tests: real gateways, real TLS sockets, real processes, a real disk.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    unreachable_pub,
+    reason = "a test fails by panicking, and this crate has no outside"
+)]
+
+mod audit_first;
+mod cli;
+mod demo;
+mod hang_up;
+mod killed;
+mod layers;
+mod refusals;
+mod seam;
+mod start;
+mod support;
+mod tls;
+mod upstream;

@@ -1,0 +1,151 @@
+//! A stand-in for Seam that does what a test tells it to, over TLS.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use grantgate::tls::{Identity, server_config};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+use tokio_rustls::TlsAcceptor;
+use tokio_rustls::server::TlsStream;
+
+use crate::support::Site;
+
+/// What to do with a request once it was read.
+#[derive(Debug, Clone)]
+pub enum Behaviour {
+    /// Send these bytes and keep the connection.
+    Answer(Vec<u8>),
+    /// Send these bytes and close.
+    AnswerAndClose(Vec<u8>),
+    /// Close without a byte.
+    Close,
+    /// Say nothing.
+    Hang,
+    /// Confirm after a while.
+    Slow(Duration),
+}
+
+impl Behaviour {
+    pub fn confirm() -> Self {
+        Self::answer(200, "application/json", r#"{"ok":true}"#)
+    }
+
+    pub fn answer(status: u16, media_type: &str, body: &str) -> Self {
+        Self::answer_with(status, media_type, "", body)
+    }
+
+    pub fn answer_with(status: u16, media_type: &str, headers: &str, body: &str) -> Self {
+        let length = body.len();
+        Self::Answer(
+            format!(
+                "HTTP/1.1 {status} X\r\ncontent-type: {media_type}\r\nseam-request-id: seam-1\r\n\
+                 content-length: {length}\r\n{headers}\r\n{body}"
+            )
+            .into_bytes(),
+        )
+    }
+}
+
+/// A running stand-in.
+pub struct Seam {
+    address: SocketAddr,
+    state: Arc<State>,
+    serving: JoinHandle<()>,
+}
+
+struct State {
+    behaviour: Mutex<Behaviour>,
+    requests: Mutex<Vec<String>>,
+}
+
+impl Seam {
+    pub async fn start(site: &Site, behaviour: Behaviour) -> Self {
+        let identity =
+            Identity::from_pem(&site.read("certs/sandbox.pem"), &site.read("certs/sandbox.key"));
+        let tls = server_config(&identity.unwrap(), None).unwrap();
+        let acceptor = TlsAcceptor::from(Arc::new(tls));
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = tcp.local_addr().unwrap();
+        let state =
+            Arc::new(State { behaviour: Mutex::new(behaviour), requests: Mutex::default() });
+        let shared = state.clone();
+        let serving = tokio::spawn(async move {
+            while let Ok((stream, _)) = tcp.accept().await {
+                let (acceptor, state) = (acceptor.clone(), shared.clone());
+                tokio::spawn(async move {
+                    if let Ok(tls) = acceptor.accept(stream).await {
+                        state.connection(tls).await;
+                    }
+                });
+            }
+        });
+        Self { address, state, serving }
+    }
+
+    pub fn url(&self) -> String {
+        format!("https://localhost:{}", self.address.port())
+    }
+
+    pub fn set(&self, behaviour: Behaviour) {
+        *self.state.behaviour.lock().unwrap() = behaviour;
+    }
+
+    /// Every request that arrived, head and body.
+    pub fn requests(&self) -> Vec<String> {
+        self.state.requests.lock().unwrap().clone()
+    }
+}
+
+impl Drop for Seam {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+impl State {
+    async fn connection(&self, mut tls: TlsStream<TcpStream>) {
+        while let Some(request) = read_request(&mut tls).await {
+            self.requests.lock().unwrap().push(request);
+            let behaviour = self.behaviour.lock().unwrap().clone();
+            let (bytes, keep) = match behaviour {
+                Behaviour::Answer(bytes) => (bytes, true),
+                Behaviour::AnswerAndClose(bytes) => (bytes, false),
+                Behaviour::Close => return,
+                Behaviour::Hang => std::future::pending().await,
+                Behaviour::Slow(time) => {
+                    tokio::time::sleep(time).await;
+                    let Behaviour::Answer(bytes) = Behaviour::confirm() else { return };
+                    (bytes, true)
+                }
+            };
+            if tls.write_all(&bytes).await.is_err() || tls.flush().await.is_err() || !keep {
+                let _ = tls.shutdown().await;
+                return;
+            }
+        }
+    }
+}
+
+async fn read_request(tls: &mut TlsStream<TcpStream>) -> Option<String> {
+    let mut bytes = Vec::new();
+    let mut buffer = [0; 4096];
+    loop {
+        let text = String::from_utf8_lossy(&bytes);
+        if let Some((head, body)) = text.split_once("\r\n\r\n") {
+            let length = head
+                .lines()
+                .find_map(|line| line.strip_prefix("content-length: "))
+                .map_or(0, |length| length.parse().unwrap());
+            if body.len() >= length {
+                return Some(text.into_owned());
+            }
+        }
+        match tls.read(&mut buffer).await {
+            Ok(read @ 1..) => bytes.extend_from_slice(&buffer[..read]),
+            _ => return None,
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! A gateway in this process, started as `serve` starts one, and a client for it.
+
+pub mod http1;
+pub mod process;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use grantgate::config::{self, Environment};
+use grantgate::server::Server;
+use grantgate::snapshot;
+use serde_json::Value;
+use tokio::sync::oneshot;
+use tokio::task::JoinHandle;
+
+use crate::seam::Seam;
+
+pub const LOBBY: &str = "d23d7180-c1ee-4bbe-8630-05df5031ce35";
+pub const SERVER_ROOM: &str = "5f0c2a4e-8d6b-4c1f-9a37-2b9e6d1c7f08";
+pub const PERSON: &str = "c6247b75-f1cb-493a-9915-a85a0b9639ae";
+pub const KEY: &str = "seam_workspace_key_canary";
+pub const PATH: &str = "/acs/entrances/grant_access";
+
+/// Runs the program and gives standard output; panics with standard error.
+pub fn grantgate(arguments: &[&str]) -> String {
+    let output = Command::new(env!("CARGO_BIN_EXE_grantgate")).args(arguments).output().unwrap();
+    assert!(output.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
+    String::from_utf8(output.stdout).unwrap()
+}
+
+/// A directory as `init --dev-certs` makes it, with a token for `visitor-desk`.
+pub struct Site {
+    directory: tempfile::TempDir,
+    pub token: String,
+}
+
+impl Site {
+    pub fn new() -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().to_str().unwrap();
+        grantgate(&["init", "--dev-certs", path]);
+        let callers = format!("{path}/callers.toml");
+        let token =
+            grantgate(&["caller", "new", "visitor-desk", "--name", "t", "--callers", &callers]);
+        std::fs::write(directory.path().join("secrets/seam_api_key"), KEY).unwrap();
+        Self { directory, token: token.trim().to_owned() }
+    }
+
+    pub fn path(&self, file: &str) -> PathBuf {
+        self.directory.path().join(file)
+    }
+
+    pub fn root(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub fn read(&self, file: &str) -> Vec<u8> {
+        std::fs::read(self.path(file)).unwrap()
+    }
+
+    /// The records of the audit log.
+    pub fn records(&self) -> Vec<Value> {
+        let log = self.path("audit");
+        let text = grantgate(&["audit", "show", "--format", "json", log.to_str().unwrap()]);
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    }
+
+    /// Overrides of the configuration for a gateway under test.
+    pub fn environment(&self, seam: &Seam, more: &[(&str, &str)]) -> Environment {
+        let fixed = [
+            ("GRANTGATE__LISTENER__ADDRESS", "127.0.0.1:0".to_owned()),
+            ("GRANTGATE__ADMIN__ADDRESS", "127.0.0.1:0".to_owned()),
+            ("GRANTGATE__UPSTREAM__URL", seam.url()),
+        ];
+        let more = more.iter().map(|(name, value)| (*name, (*value).to_owned()));
+        fixed.into_iter().chain(more).map(|(name, value)| (name.to_owned(), value)).collect()
+    }
+
+    /// Starts a gateway in this process, as `serve` does.
+    pub async fn start(&self, seam: &Seam, more: &[(&str, &str)]) -> Gateway {
+        let file = self.path("grantgate.toml");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let settings = config::load(&file, &text, &self.environment(seam, more)).unwrap();
+        let loaded = snapshot::load(&settings).unwrap();
+        let server = Server::start(settings, loaded).await.unwrap();
+        let (address, admin) = (server.address().unwrap(), server.admin_address().unwrap());
+        let (stop, stopped) = oneshot::channel::<()>();
+        let serving = tokio::spawn(server.serve(async {
+            let _ = stopped.await;
+        }));
+        Gateway { address, admin, stop, serving }
+    }
+
+    /// A client that trusts the development authority, without client certificate.
+    pub fn client(&self) -> reqwest::Client {
+        self.client_builder().build().unwrap()
+    }
+
+    pub fn client_builder(&self) -> reqwest::ClientBuilder {
+        let authority = self.read("certs/servers-ca.pem");
+        let tls = grantgate::tls::ClientTls::new(&grantgate::tls::Roots::Only(&authority)).unwrap();
+        reqwest::Client::builder()
+            .tls_backend_preconfigured(tls.into_config())
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .timeout(Duration::from_secs(20))
+    }
+}
+
+/// A running gateway.
+pub struct Gateway {
+    pub address: SocketAddr,
+    pub admin: SocketAddr,
+    stop: oneshot::Sender<()>,
+    serving: JoinHandle<()>,
+}
+
+impl Gateway {
+    pub fn url(&self) -> String {
+        format!("https://localhost:{}{PATH}", self.address.port())
+    }
+
+    /// Stops in order: everything in flight is answered and recorded.
+    pub async fn stop(self) {
+        let _ = self.stop.send(());
+        tokio::time::timeout(Duration::from_secs(30), self.serving).await.unwrap().unwrap();
+    }
+}
+
+pub fn grant_body(entrance: &str) -> String {
+    format!(r#"{{"acs_entrance_id":"{entrance}","user_identity_id":"{PERSON}"}}"#)
+}
+
+/// Posts a grant with the site's token.
+pub async fn post(
+    client: &reqwest::Client,
+    gateway: &Gateway,
+    token: &str,
+    body: impl Into<String>,
+) -> reqwest::Response {
+    client
+        .post(gateway.url())
+        .bearer_auth(token)
+        .header("content-type", "application/json")
+        .body(body.into())
+        .send()
+        .await
+        .unwrap()
+}
+
+/// The records of one event.
+pub fn of_event<'a>(records: &'a [Value], event: &str) -> Vec<&'a Value> {
+    records.iter().filter(|record| record["event"] == event).collect()
+}
+
+/// Waits until `done`, for at most ten seconds.
+pub async fn until(what: &str, mut done: impl FnMut() -> bool) {
+    for _ in 0..1000 {
+        if done() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("never happened: {what}");
+}

@@ -1,0 +1,81 @@
+//! A gateway in a process of its own.
+
+use std::io::{BufRead as _, BufReader};
+use std::net::SocketAddr;
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc;
+use std::time::Duration;
+
+use super::Site;
+use crate::seam::Seam;
+
+/// A running `grantgate serve`; killed when dropped.
+pub struct Process {
+    child: Child,
+    pub address: SocketAddr,
+}
+
+impl Process {
+    /// Starts `serve` and waits until both ports are bound.
+    pub fn serve(site: &Site, seam: &Seam) -> Self {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_grantgate"))
+            .arg("serve")
+            .arg("--config")
+            .arg(site.path("grantgate.toml"))
+            .envs(site.environment(seam, &[("GRANTGATE__LOG__FORMAT", "json")]))
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = BufReader::new(child.stderr.take().unwrap());
+        let (sender, receiver) = mpsc::channel();
+        std::thread::spawn(move || {
+            // Reads on after the first address, so that the process never blocks.
+            for line in log.lines().map_while(Result::ok) {
+                let value: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
+                if let Some(address) = value["address"].as_str() {
+                    let _ = sender.send(address.parse::<SocketAddr>().unwrap());
+                }
+            }
+        });
+        let address = receiver.recv_timeout(Duration::from_secs(20));
+        let Ok(address) = address else {
+            let _ = child.kill();
+            panic!("the gateway did not start");
+        };
+        Self { child, address }
+    }
+
+    /// `kill -9`.
+    pub fn kill(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    pub fn id(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Waits for the end after a signal.
+    pub fn wait(mut self) -> Option<i32> {
+        for _ in 0..3000 {
+            if let Some(status) = self.child.try_wait().unwrap() {
+                return status.code();
+            }
+            std::thread::park_timeout(Duration::from_millis(10));
+        }
+        panic!("the process did not end");
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// Sends a signal by name.
+pub fn signal(id: u32, name: &str) {
+    let status = Command::new("kill").arg(format!("-{name}")).arg(id.to_string()).status().unwrap();
+    assert!(status.success());
+}

@@ -1,0 +1,248 @@
+//! What the upstream may answer, and what the caller and the audit log then see.
+
+use serde_json::{Value, json};
+
+use crate::seam::{Behaviour, Seam};
+use crate::support::{KEY, LOBBY, PERSON, Site, grant_body, of_event, post};
+
+#[tokio::test]
+async fn a_confirmed_grant_is_the_only_success() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let gateway = site.start(&seam, &[]).await;
+    let client = site.client();
+    let answer = client
+        .post(gateway.url())
+        .bearer_auth(&site.token)
+        .header("content-type", "application/json;charset=utf-8")
+        .header("seam-workspace", "other")
+        .header("cookie", "a=b")
+        .header("x-forwarded-for", "10.0.0.1")
+        .header("seam-client-session-token", "seam_cst1")
+        .body(grant_body(&LOBBY.to_uppercase()).replace(':', " : "))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), 200);
+    assert_eq!(answer.headers()["content-type"], "application/json");
+    let request_id = answer.headers()["seam-request-id"].to_str().unwrap().to_owned();
+    assert_eq!(answer.text().await.unwrap(), r#"{"ok":true}"#);
+    gateway.stop().await;
+
+    let requests = seam.requests();
+    let [request] = requests.as_slice() else { panic!("{requests:?}") };
+    let (head, body) = request.split_once("\r\n\r\n").unwrap();
+    assert_eq!(body, grant_body(LOBBY), "encoded anew, in lower case");
+    let mut lines: Vec<&str> = head.lines().collect();
+    lines.sort_unstable();
+    let host = seam.url().replace("https://", "host: ");
+    let mut expected = vec![
+        "POST /acs/entrances/grant_access HTTP/1.1".to_owned(),
+        "accept: application/json".to_owned(),
+        format!("authorization: Bearer {KEY}"),
+        format!("content-length: {}", body.len()),
+        "content-type: application/json".to_owned(),
+        host,
+        format!("user-agent: grantgate/{}", env!("CARGO_PKG_VERSION")),
+    ];
+    expected.sort_unstable();
+    assert_eq!(lines, expected, "these headers and no others");
+
+    let records = site.records();
+    let decision = of_event(&records, "grant.decision")[0].clone();
+    assert_eq!(decision["decision"], "allow");
+    assert_eq!(decision["request_id"], request_id);
+    assert_eq!(decision["entrance_id"], LOBBY);
+    assert_eq!(decision["user_identity_id"], PERSON);
+    assert!(decision["rules"][0].as_str().unwrap().ends_with("policies/policy.csv:8"));
+    let outcome = of_event(&records, "grant.outcome")[0].clone();
+    assert_eq!(outcome["outcome"], "granted");
+    assert_eq!(outcome["decision_seq"], decision["seq"]);
+    assert_eq!(outcome["seam_request_id"], "seam-1");
+    assert_eq!(records.last().unwrap()["event"], "log.stop");
+}
+
+struct Row {
+    name: &'static str,
+    behaviour: Behaviour,
+    status: u16,
+    kind: &'static str,
+    outcome: &'static str,
+    reason: &'static str,
+}
+
+fn row(
+    name: &'static str,
+    behaviour: Behaviour,
+    status: u16,
+    kind: &'static str,
+    outcome: &'static str,
+    reason: &'static str,
+) -> Row {
+    Row { name, behaviour, status, kind, outcome, reason }
+}
+
+fn rows() -> Vec<Row> {
+    let json = "application/json; charset=utf-8";
+    let typed = |status| {
+        let body = r#"{"error":{"type":"acs_user_not_found","message":"no user","stack":"/srv"},"ok":false}"#;
+        Behaviour::answer_with(status, json, "retry-after: 7\r\nset-cookie: a=b\r\n", body)
+    };
+    let echo = format!(r#"{{"error":{{"type":"x","message":"Bearer {KEY}"}}}}"#);
+    let cut = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{\"ok\":true}";
+    let unknown = "unknown";
+    let invalid = "upstream-answer-invalid";
+    vec![
+        row("typed error", typed(404), 404, "acs_user_not_found", "rejected", "upstream-rejected"),
+        row("rate limit", typed(429), 429, "acs_user_not_found", "rejected", "upstream-rejected"),
+        row("typed 500", typed(500), 500, "acs_user_not_found", unknown, "upstream-rejected"),
+        row("our key", typed(401), 502, "upstream_error", "rejected", "upstream-key-refused"),
+        row("our key, 403", typed(403), 502, "upstream_error", "rejected", "upstream-key-refused"),
+        row(
+            "echo of the key",
+            Behaviour::answer(400, json, &echo),
+            502,
+            "upstream_error",
+            "rejected",
+            invalid,
+        ),
+        row(
+            "HTML 200",
+            Behaviour::answer(200, "text/html", "<p>ok"),
+            502,
+            "upstream_error",
+            unknown,
+            invalid,
+        ),
+        row(
+            "not ok",
+            Behaviour::answer(200, json, r#"{"ok":false}"#),
+            502,
+            "upstream_error",
+            unknown,
+            invalid,
+        ),
+        row("empty 200", Behaviour::answer(200, json, ""), 502, "upstream_error", unknown, invalid),
+        row(
+            "no content",
+            Behaviour::answer(204, json, ""),
+            502,
+            "upstream_error",
+            unknown,
+            invalid,
+        ),
+        row(
+            "redirect",
+            Behaviour::answer_with(307, json, "location: /elsewhere\r\n", r#"{"ok":true}"#),
+            502,
+            "upstream_error",
+            unknown,
+            invalid,
+        ),
+        row(
+            "text 404",
+            Behaviour::answer(404, "text/plain", "404"),
+            502,
+            "upstream_error",
+            "rejected",
+            invalid,
+        ),
+        row(
+            "too large",
+            Behaviour::answer(
+                200,
+                json,
+                &format!("{{\"ok\":true,\"x\":\"{}\"}}", "x".repeat(70_000)),
+            ),
+            502,
+            "upstream_error",
+            unknown,
+            invalid,
+        ),
+        row(
+            "cut off",
+            Behaviour::AnswerAndClose(cut.to_vec()),
+            502,
+            "upstream_error",
+            unknown,
+            "upstream-broken",
+        ),
+        row(
+            "garbage",
+            Behaviour::AnswerAndClose(b"\0\xff\r\n\r\n".to_vec()),
+            502,
+            "upstream_error",
+            unknown,
+            "upstream-broken",
+        ),
+        row("close", Behaviour::Close, 502, "upstream_error", unknown, "upstream-broken"),
+        row("hang", Behaviour::Hang, 504, "upstream_timeout", unknown, "upstream-timeout"),
+    ]
+}
+
+#[tokio::test]
+async fn every_other_answer_is_a_refusal() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let gateway = site.start(&seam, &[("GRANTGATE__UPSTREAM__DEADLINE_MS", "700")]).await;
+    let client = site.client();
+    let mut expected = Vec::new();
+    for (number, row) in rows().into_iter().enumerate() {
+        let name = row.name;
+        seam.set(row.behaviour);
+        let answer = post(&client, &gateway, &site.token, grant_body(LOBBY)).await;
+        assert_eq!(answer.status().as_u16(), row.status, "{name}");
+        let headers = answer.headers().clone();
+        assert!(headers.contains_key("seam-request-id"), "{name}");
+        assert!(!headers.contains_key("set-cookie") && !headers.contains_key("location"), "{name}");
+        let passed_on = row.reason == "upstream-rejected";
+        if passed_on {
+            assert_eq!(headers["retry-after"], "7", "{name}");
+        }
+        let body: Value = serde_json::from_slice(&answer.bytes().await.unwrap()).unwrap();
+        assert_eq!(body["error"]["type"], row.kind, "{name}");
+        let text = body.to_string();
+        assert!(!text.contains(KEY) && !text.contains("stack"), "{name}: {text}");
+        assert_eq!(seam.requests().len(), number + 1, "{name}: sent once");
+        expected.push(json!([row.outcome, row.reason]));
+    }
+    gateway.stop().await;
+    let records = site.records();
+    let found: Vec<Value> = of_event(&records, "grant.outcome")
+        .iter()
+        .map(|record| json!([record["outcome"], record["reason"]]))
+        .collect();
+    assert_eq!(found, expected);
+    assert_eq!(of_event(&records, "grant.decision").len(), expected.len());
+}
+
+#[tokio::test]
+async fn without_a_connection_nothing_was_sent() {
+    let site = Site::new();
+    let gone = {
+        let seam = Seam::start(&site, Behaviour::confirm()).await;
+        let gateway = site.start(&seam, &[]).await;
+        drop(seam);
+        gateway
+    };
+    // The listener is closed when its task has been dropped.
+    tokio::task::yield_now().await;
+    let answer = post(&site.client(), &gone, &site.token, grant_body(LOBBY)).await;
+    assert_eq!(answer.status(), 502);
+    assert!(answer.text().await.unwrap().contains("nothing was sent"));
+    gone.stop().await;
+    let records = site.records();
+    assert_eq!(of_event(&records, "grant.outcome")[0]["outcome"], "not-sent");
+}
+
+#[tokio::test]
+async fn a_server_with_another_name_or_authority_gets_no_key() {
+    let site = Site::new();
+    let other = Site::new();
+    let seam = Seam::start(&other, Behaviour::confirm()).await;
+    let gateway = site.start(&seam, &[]).await;
+    let answer = post(&site.client(), &gateway, &site.token, grant_body(LOBBY)).await;
+    assert_eq!(answer.status(), 502);
+    assert_eq!(seam.requests(), Vec::<String>::new());
+    gateway.stop().await;
+}
