@@ -166,3 +166,22 @@ fn showing_no_log_is_an_error_that_says_so() {
     assert_eq!(code, 1);
     assert!(error.contains("holds no audit log"), "{error}");
 }
+
+#[test]
+fn every_setting_is_documented() {
+    let template = include_str!("../../src/cli/templates/grantgate.toml");
+    let page = include_str!("../../docs/configuration.md");
+    let mut section = "";
+    let mut settings = 0;
+    for line in template.lines().map(|line| line.strip_prefix("# ").unwrap_or(line)) {
+        if let Some(name) = line.strip_prefix('[').and_then(|l| l.strip_suffix(']')) {
+            section = name;
+        } else if let Some((key, _)) = line.split_once(" = ").filter(|(key, _)| !key.contains(' '))
+        {
+            settings += 1;
+            assert!(page.contains(&format!("`{section}.{key}`")), "{section}.{key}");
+        }
+    }
+    assert!(settings > 25, "{settings}");
+    assert_eq!(page.matches("\n| `").count() - 3, settings, "no setting that is gone");
+}
