@@ -23,9 +23,11 @@ pub enum ShowFormat {
 pub struct ShowSummary {
     /// Whole records.
     pub records: u64,
-    /// Lines that are no records; the last one of a running gateway's log may be
-    /// half-written.
+    /// Lines that are no records.
     pub damaged: Vec<Problem>,
+    /// The last line of all, when it has no end: a gateway is writing it, or was killed
+    /// while it did. The next start mends it.
+    pub torn: Option<Problem>,
 }
 
 /// Why a log was not read.
@@ -58,6 +60,7 @@ pub fn show(
     }
     let mut summary = ShowSummary::default();
     for path in found.values() {
+        summary.damaged.extend(summary.torn.take());
         show_segment(path, format, out, &mut summary)?;
     }
     out.flush().map_err(ReadError::Output)?;
@@ -81,12 +84,17 @@ fn show_segment(
         }
         let record = line.strip_suffix(b"\n").and_then(|l| serde_json::from_slice::<Value>(l).ok());
         let Some(record) = record.filter(|record| record.get("seq").is_some()) else {
-            summary.damaged.push(Problem {
+            let problem = Problem {
                 file: path.display().to_string(),
                 line: Some(number),
                 column: None,
                 text: "not a whole record".into(),
-            });
+            };
+            if line.ends_with(b"\n") || line.len() as u64 == LINE_BYTES_MAX {
+                summary.damaged.push(problem);
+            } else {
+                summary.torn = Some(problem);
+            }
             continue;
         };
         summary.records += 1;
@@ -184,7 +192,8 @@ mod tests {
         let summary = show(directory.path(), ShowFormat::Json, &mut out).unwrap();
         assert_eq!(summary.records, 2);
         let lines: Vec<_> = summary.damaged.iter().filter_map(|p| p.line).collect();
-        assert_eq!(lines, [2, 4]);
+        assert_eq!(lines, [2]);
+        assert_eq!(summary.torn.and_then(|p| p.line), Some(4), "still being written");
         assert_eq!(String::from_utf8(out).unwrap().lines().count(), 2);
         let empty = tempfile::tempdir().unwrap();
         let error = show(empty.path(), ShowFormat::Json, &mut Vec::new());

@@ -33,12 +33,16 @@ pub(super) fn run(command: &Command) -> Exit {
     };
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     match audit::show(&arguments.directory, format, &mut out) {
-        Ok(summary) if summary.damaged.is_empty() => Exit::Done,
         Ok(summary) => {
             for problem in &summary.damaged {
                 note(format_args!("damaged: {problem}"));
             }
-            Exit::Damaged
+            if let Some(problem) = &summary.torn {
+                note(format_args!(
+                    "note: {problem}: it is being written, or its gateway was killed"
+                ));
+            }
+            if summary.damaged.is_empty() { Exit::Done } else { Exit::Damaged }
         }
         // The reader has seen enough: `audit show | head`.
         Err(ReadError::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => {

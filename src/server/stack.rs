@@ -31,6 +31,14 @@ pub(super) struct Shared {
     pub(super) running: TaskTracker,
 }
 
+impl Shared {
+    /// Refuses a request that the gateway did not get to answer.
+    fn refuse(&self, reason: Reason) -> Answer {
+        self.gateway.metrics.answered(None, false, reason, 0.0);
+        Refusal::from(reason).into()
+    }
+}
+
 /// The service of one connection.
 pub(super) fn service(shared: &Arc<Shared>, peer: &Peer) -> impl HttpService + use<> {
     let certificate = peer.certificate.as_ref().map(|c| Arc::new(PeerCertificate::read(c)));
@@ -46,7 +54,7 @@ pub(super) fn service(shared: &Arc<Shared>, peer: &Peer) -> impl HttpService + u
         .layer(SetSensitiveRequestHeadersLayer::new([AUTHORIZATION]))
         // Gives every request its id and every answer its header, and lets a request
         // run on when its connection is gone.
-        .service(Detached { inner: admitted, running: shared.running.clone() })
+        .service(Detached { inner: admitted, shared: shared.clone() })
 }
 
 /// Runs each request on a task of its own: a caller that hangs up cuts nothing, and a
@@ -54,7 +62,7 @@ pub(super) fn service(shared: &Arc<Shared>, peer: &Peer) -> impl HttpService + u
 #[derive(Clone)]
 struct Detached<S> {
     inner: S,
-    running: TaskTracker,
+    shared: Arc<Shared>,
 }
 
 impl<S> Service<Request<Incoming>> for Detached<S>
@@ -73,14 +81,15 @@ where
     fn call(&mut self, mut request: Request<Incoming>) -> Self::Future {
         let request_id = RequestId::generate();
         request.extensions_mut().insert(request_id);
-        let running = self.running.spawn(self.inner.clone().oneshot(request));
+        let shared = self.shared.clone();
+        let running = shared.running.spawn(self.inner.clone().oneshot(request));
         Box::pin(async move {
             let answer = match running.await {
                 Ok(Ok(answer)) => answer,
-                Ok(Err(_overloaded)) => Refusal::from(Reason::Overloaded).into(),
+                Ok(Err(_overloaded)) => shared.refuse(Reason::Overloaded),
                 Err(panic) => {
                     tracing::error!(%request_id, error = %panic, "a request ended in a panic");
-                    Refusal::from(Reason::InternalError).into()
+                    shared.refuse(Reason::InternalError)
                 }
             };
             let mut response = answer.into_response(request_id);

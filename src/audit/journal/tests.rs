@@ -176,6 +176,25 @@ async fn a_permit_that_nobody_waits_for_any_more_is_closed_as_not_sent() {
 }
 
 #[tokio::test]
+async fn a_permit_whose_waiter_went_away_after_it_was_told_is_closed_as_not_sent() {
+    let store = MemoryStore::default();
+    let Started { journal, closer, .. } = open_with(store.clone(), 10, 60_000);
+    let mut told_too_late = Box::pin(journal.record(asked(true)));
+    std::future::poll_fn(|context| {
+        assert!(told_too_late.as_mut().poll(context).is_pending());
+        std::task::Poll::Ready(())
+    })
+    .await;
+    // A later record: by now the writer has told the first waiter.
+    let _ = journal.record(asked(false)).await.unwrap();
+    let _ = journal.record(asked(false)).await.unwrap();
+    drop(told_too_late);
+    closer.close();
+    let text = store.durable();
+    assert_eq!(text.matches("\"outcome\":\"not-sent\"").count(), 1, "{text}");
+}
+
+#[tokio::test]
 async fn after_a_failed_write_the_next_record_succeeds_and_no_outcome_is_lost() {
     let store = MemoryStore::default();
     let Started { journal, closer, .. } = open_with(store.clone(), 10, 60_000);

@@ -1,0 +1,64 @@
+// Seam's own fake behind a TLS front on loopback. Arguments: the folder in which the
+// fake is installed, certificate, key. Prints the front's URL and serves until killed.
+import { readFileSync } from 'node:fs'
+import http from 'node:http'
+import https from 'node:https'
+import { createRequire } from 'node:module'
+import net from 'node:net'
+import { pathToFileURL } from 'node:url'
+
+const [folder, certificate, key] = process.argv.slice(2)
+
+// The fake listens on every interface and has no option for it.
+const listen = net.Server.prototype.listen
+let last
+net.Server.prototype.listen = function (...options) {
+  last = this
+  const [first, ...rest] = options
+  const callback = rest.find((option) => typeof option === 'function')
+  const port = typeof first === 'object' ? first.port : first
+  return listen.call(this, { port, host: '127.0.0.1' }, callback)
+}
+
+const require = createRequire(`${folder}/`)
+const path = pathToFileURL(require.resolve('@seamapi/fake-seam-connect')).href
+const { createFake } = await import(path)
+const fake = await createFake()
+const seed = await fake.seed()
+const workspace_id = seed.seed_workspace_1 ?? 'seed_workspace_1'
+const system = fake.database.addAcsSystem({
+  workspace_id,
+  external_type: 'visionline_system',
+  name: 'front',
+  connected_account_id: seed.john_connected_account_id ?? 'john_connected_account_id',
+})
+const entrance = fake.database.addAcsEntrance({
+  acs_system_id: system.acs_system_id,
+  workspace_id,
+  display_name: 'main entrance',
+})
+const user = fake.database.addAcsUser({
+  workspace_id,
+  acs_system_id: system.acs_system_id,
+  external_type: 'visionline_user',
+  full_name: 'a guest',
+})
+// The fake makes ids of its own; these two get the form of Seam's.
+entrance.acs_entrance_id = 'd23d7180-c1ee-4bbe-8630-05df5031ce35'
+user.acs_user_id = '4b0a3f6e-6a0e-4a3f-8f3d-6b1f6e0d9a51'
+await fake.startServer({ port: 0 })
+const { port } = last.address()
+
+const front = https.createServer(
+  { cert: readFileSync(certificate), key: readFileSync(key) },
+  (request, response) => {
+    const { method, url, headers } = request
+    const inner = http.request({ host: '127.0.0.1', port, method, path: url, headers }, (answer) => {
+      response.writeHead(answer.statusCode, answer.headers)
+      answer.pipe(response)
+    })
+    inner.on('error', () => response.destroy())
+    request.pipe(inner)
+  },
+)
+front.listen(0, () => console.log(`https://localhost:${front.address().port}`))
