@@ -15,6 +15,13 @@ use crate::domain::{Clock, Outcome, Reason, RequestId};
 /// How long records that could not be written wait for the next try.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
 
+/// How long outcomes, for which nobody waits, may wait for decisions to share a commit
+/// with. A commit of their own would also be in the way of the next decision.
+const LINGER: Duration = Duration::from_millis(10);
+
+/// A writer that had nothing to do for this many times [`LINGER`] goes to sleep.
+const LINGERS_MAX: u32 = 100;
+
 /// Whether records can be made durable.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum JournalHealth {
@@ -76,11 +83,22 @@ pub(super) struct Queue {
     pub(super) clock: Arc<dyn Clock>,
 }
 
+/// What the writer waits for. A submitter wakes it only where it must: a wake-up costs
+/// more than all else in submitting.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    /// Nothing: it is writing, and will look at the queue again.
+    No,
+    /// A decision, or the end of [`LINGER`].
+    Briefly,
+    /// Any record.
+    Asleep,
+}
+
 struct State {
     items: VecDeque<Item>,
     decisions: usize,
-    /// The writer is waiting for work: only then does a submitter wake it.
-    idle: bool,
+    writer: Waits,
     closing: bool,
     health: JournalHealth,
 }
@@ -90,7 +108,7 @@ impl Queue {
         let state = State {
             items: VecDeque::new(),
             decisions: 0,
-            idle: false,
+            writer: Waits::No,
             closing: false,
             health: JournalHealth::Healthy,
         };
@@ -111,16 +129,22 @@ impl Queue {
         if state.closing {
             return Err(AuditError::Broken("the journal is closed".into()));
         }
-        if item.ticket.is_some() {
+        let waited_for = item.ticket.is_some();
+        if waited_for {
             if state.decisions >= decisions_max {
                 return Err(AuditError::QueueFull);
             }
             state.decisions += 1;
         }
         state.items.push_back(item);
-        let wake = std::mem::take(&mut state.idle);
-        drop(state);
+        let wake = match state.writer {
+            Waits::No => false,
+            Waits::Briefly => waited_for,
+            Waits::Asleep => true,
+        };
         if wake {
+            state.writer = Waits::No;
+            drop(state);
             self.work.notify_one();
         }
         Ok(())
@@ -139,20 +163,25 @@ impl Queue {
     /// Everything that waits, or `None` when the journal is closed and nothing does.
     fn take(&self, retained: bool) -> Option<VecDeque<Item>> {
         let mut state = self.lock();
-        while state.items.is_empty() && !state.closing {
-            state.idle = true;
-            if retained {
-                let waited = self.work.wait_timeout(state, RETRY_AFTER);
+        let mut lingers = 0;
+        while state.decisions == 0 && !state.closing {
+            let asleep = lingers == LINGERS_MAX && !retained;
+            state.writer = if asleep { Waits::Asleep } else { Waits::Briefly };
+            if asleep {
+                lingers = 0;
+                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+            } else {
+                let time = if retained { RETRY_AFTER } else { LINGER };
+                let waited = self.work.wait_timeout(state, time);
                 let (guard, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
                 state = guard;
-                if timeout.timed_out() {
+                lingers += 1;
+                if timeout.timed_out() && (retained || !state.items.is_empty()) {
                     break;
                 }
-            } else {
-                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
             }
         }
-        state.idle = false;
+        state.writer = Waits::No;
         state.decisions = 0;
         let items = std::mem::take(&mut state.items);
         (!items.is_empty() || !state.closing || retained).then_some(items)

@@ -179,12 +179,14 @@ async fn a_permit_that_nobody_waits_for_any_more_is_closed_as_not_sent() {
 async fn a_permit_whose_waiter_went_away_after_it_was_told_is_closed_as_not_sent() {
     let store = MemoryStore::default();
     let Started { journal, closer, .. } = open_with(store.clone(), 10, 60_000);
+    let gate = store.hold();
     let mut told_too_late = Box::pin(journal.record(asked(true)));
     std::future::poll_fn(|context| {
         assert!(told_too_late.as_mut().poll(context).is_pending());
         std::task::Poll::Ready(())
     })
     .await;
+    drop(gate);
     // A later record: by now the writer has told the first waiter.
     let _ = journal.record(asked(false)).await.unwrap();
     let _ = journal.record(asked(false)).await.unwrap();
