@@ -77,10 +77,17 @@ uuid_id! {
 }
 
 impl RequestId {
-    /// A new id (UUID version 7, so ids sort by time).
+    /// A new id (UUID version 7, RFC 9562, section 5.7), so that ids sort by time.
     #[must_use]
     pub fn generate() -> Self {
-        Self(Uuid::now_v7())
+        let now = std::time::SystemTime::now();
+        let since_epoch = now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let millis = u64::try_from(since_epoch.as_millis()).unwrap_or_default();
+        let mut random = [0_u8; 10];
+        // A generator in this process: no system call for each request. Should it fail,
+        // ids of one millisecond are alike; nothing is decided by them.
+        let _ = aws_lc_rs::rand::fill(&mut random);
+        Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
     }
 }
 
@@ -188,6 +195,14 @@ mod tests {
         ] {
             assert_eq!(EntranceId::parse(wrong), Err(IdError::NotAUuid), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn request_ids_are_distinct_and_of_version_7() {
+        let ids: std::collections::HashSet<RequestId> =
+            (0..1000).map(|_| RequestId::generate()).collect();
+        assert_eq!(ids.len(), 1000);
+        assert!(ids.iter().all(|id| id.0.get_version_num() == 7));
     }
 
     #[test]

@@ -1,0 +1,143 @@
+//! Time of a policy decision with the sample policy. Prints a Markdown table.
+//!
+//! `cargo bench --profile dist --bench decision`
+//!
+//! Rounds of the cases are interleaved, so that a slow moment of the machine falls on
+//! all of them; each figure is the median of its rounds.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
+
+use std::hint::black_box;
+use std::time::{Duration, Instant};
+
+use grantgate::authn::{Callers, Principal, TokenDigest, authenticate};
+use grantgate::domain::{AcsUserId, EntranceId, GrantRequest, Grantee, Reason, RequestId};
+use grantgate::policy::{Attempt, Decision, Policy, PolicySource, SourceFile};
+use http::HeaderMap;
+use http::header::AUTHORIZATION;
+
+const MODEL: &str = include_str!("../policies/model.conf");
+const RULES: &str = include_str!("../policies/policy.csv");
+const LOBBY: &str = "d23d7180-c1ee-4bbe-8630-05df5031ce35";
+const OFFICE: &str = "e4a7c9b2-18d3-4e6f-a5b0-3c2d1e0f9a8b";
+const SERVER_ROOM: &str = "5f0c2a4e-8d6b-4c1f-9a37-2b9e6d1c7f08";
+
+const ROUNDS: usize = 41;
+const DECISIONS: u32 = 2_000;
+const LOADS: u32 = 5;
+
+struct Case {
+    name: &'static str,
+    caller: &'static str,
+    entrance: &'static str,
+    reason: Reason,
+}
+
+const CASES: [Case; 4] = [
+    Case { name: "allow", caller: "visitor-desk", entrance: LOBBY, reason: Reason::AllowedByRule },
+    Case {
+        name: "deny by rule",
+        caller: "visitor-desk",
+        entrance: SERVER_ROOM,
+        reason: Reason::DeniedByRule,
+    },
+    Case {
+        name: "no rule matches",
+        caller: "visitor-desk",
+        entrance: OFFICE,
+        reason: Reason::NoRuleMatches,
+    },
+    Case {
+        name: "caller outside policy (casbin is not asked)",
+        caller: "nobody",
+        entrance: LOBBY,
+        reason: Reason::CallerOutsidePolicy,
+    },
+];
+
+fn main() {
+    let callers = callers(&["visitor-desk", "cleaning-rota", "facilities", "nobody"]);
+    let source = source();
+    let policy = Policy::load(&source, &callers).unwrap().policy;
+    let principals = CASES.each_ref().map(|case| principal(&callers, case.caller));
+
+    let mut loads = Vec::new();
+    let mut times: [Vec<Duration>; 4] = Default::default();
+    for _ in 0..ROUNDS {
+        for ((case, principal), times) in CASES.iter().zip(&principals).zip(&mut times) {
+            times.push(round(&policy, case, principal));
+        }
+        let started = Instant::now();
+        for _ in 0..LOADS {
+            black_box(Policy::load(black_box(&source), &callers).unwrap());
+        }
+        loads.push(started.elapsed() / LOADS);
+    }
+
+    println!("| sample policy | median µs | least | most |");
+    println!("|---|---:|---:|---:|");
+    for (case, times) in CASES.iter().zip(times) {
+        row(case.name, times);
+    }
+    row("load (parse, check, self-test)", loads);
+}
+
+/// The time of one decision, attempts made beforehand.
+fn round(policy: &Policy, case: &Case, principal: &Principal) -> Duration {
+    let attempts: Vec<Attempt> = (0..DECISIONS).map(|_| attempt(case, principal)).collect();
+    let mut decisions = Vec::with_capacity(attempts.len());
+    let started = Instant::now();
+    for attempt in attempts {
+        decisions.push(policy.decide(black_box(attempt)));
+    }
+    let took = started.elapsed();
+    for decision in decisions {
+        let reason = match &decision {
+            Decision::Permit(permit) => permit.reason(),
+            Decision::Denial(denial) => denial.reason(),
+        };
+        assert_eq!(reason, case.reason, "{}", case.name);
+    }
+    took / DECISIONS
+}
+
+fn row(name: &str, mut times: Vec<Duration>) {
+    times.sort_unstable();
+    let micros = |time: Option<&Duration>| time.unwrap().as_secs_f64() * 1e6;
+    let (least, most) = (micros(times.first()), micros(times.last()));
+    let median = micros(times.get(times.len() / 2));
+    println!("| {name} | {median:.2} | {least:.2} | {most:.2} |");
+}
+
+fn attempt(case: &Case, principal: &Principal) -> Attempt {
+    Attempt {
+        request_id: RequestId::generate(),
+        peer: ([127, 0, 0, 1], 1).into(),
+        principal: principal.clone(),
+        grant: GrantRequest {
+            entrance: EntranceId::parse(case.entrance).unwrap(),
+            grantee: Grantee::AcsUser(AcsUserId::parse(LOBBY).unwrap()),
+        },
+        body_sha256: [0; 32],
+    }
+}
+
+fn callers(ids: &[&str]) -> Callers {
+    let entry = |id: &&str| {
+        let digest = TokenDigest::of(id);
+        format!("[[caller]]\nid = \"{id}\"\ntokens = [{{ name = \"t\", sha256 = \"{digest}\" }}]\n")
+    };
+    let text: String = ids.iter().map(entry).collect();
+    Callers::parse("callers.toml", text.as_bytes()).unwrap()
+}
+
+fn principal(callers: &Callers, id: &str) -> Principal {
+    let mut headers = HeaderMap::new();
+    headers.insert(AUTHORIZATION, format!("Bearer {id}").parse().unwrap());
+    authenticate(&headers, None, callers, jiff::Timestamp::now()).unwrap()
+}
+
+fn source() -> PolicySource {
+    let file = |name: &str, text: &str| SourceFile { name: name.into(), bytes: text.into() };
+    PolicySource { model: file("model.conf", MODEL), rules: file("policy.csv", RULES) }
+}

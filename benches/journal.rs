@@ -1,0 +1,225 @@
+//! Decision-to-durable time of the audit journal on a real disk, beside the raw cost
+//! of write and fdatasync of as many bytes on the same disk. Prints a Markdown table.
+//!
+//! `cargo bench --profile dist --bench journal`
+//!
+//! The files are made in `GRANTGATE_BENCH_DIR`, else in the working directory (never
+//! in a memory file system, where an fdatasync costs nothing). Rounds of all cases are
+//! interleaved; each figure is the median of the rounds' own figures.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
+
+use std::io::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use grantgate::audit::{
+    DecisionEntry, Evidence, FileStore, Journal, JournalSettings, Observer, Started,
+};
+use grantgate::domain::{
+    EntranceId, GrantRequest, Grantee, Reason, RequestId, Revision, SystemClock, UserIdentityId,
+};
+
+const ROUNDS: usize = 7;
+/// In flight, and decisions of each worker in one round.
+const CASES: [(usize, usize); 3] = [(1, 400), (32, 100), (128, 50)];
+const RAW_WRITES: usize = 300;
+
+fn main() {
+    let base = std::env::var_os("GRANTGATE_BENCH_DIR").unwrap_or_else(|| ".".into());
+    let directory = tempfile::Builder::new().prefix("bench-journal-").tempdir_in(base).unwrap();
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+
+    let line_bytes = line_bytes(&runtime, &directory.path().join("line"));
+    let mut journal: [Vec<Figures>; 3] = Default::default();
+    let mut raw: [Vec<Figures>; 3] = Default::default();
+    for round in 0..ROUNDS {
+        for (index, (in_flight, each)) in CASES.into_iter().enumerate() {
+            let path = directory.path().join(format!("{round}-{in_flight}"));
+            let figures = runtime.block_on(journal_round(&path, in_flight, each));
+            // As many bytes as the journal wrote at once in the round just past.
+            let records = figures.records_per_sync.round().max(1.0);
+            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
+            let bytes = records as usize * line_bytes;
+            raw.get_mut(index).unwrap().push(raw_round(&path.with_extension("raw"), bytes));
+            journal.get_mut(index).unwrap().push(figures);
+        }
+    }
+
+    println!("One record is {line_bytes} bytes. Times in µs.\n");
+    println!(
+        "| in flight | journal median | journal p99 | decisions/s | records per fsync | raw \
+         write + fdatasync of as many bytes: median | raw p99 |"
+    );
+    println!("|---:|---:|---:|---:|---:|---:|---:|");
+    for (((in_flight, _), journal), raw) in CASES.into_iter().zip(&journal).zip(&raw) {
+        let of = |figures: &[Figures], field: fn(&Figures) -> f64| {
+            let mut values: Vec<f64> = figures.iter().map(field).collect();
+            values.sort_by(f64::total_cmp);
+            values.get(values.len() / 2).copied().unwrap()
+        };
+        println!(
+            "| {in_flight} | {:.0} | {:.0} | {:.0} | {:.1} | {:.0} | {:.0} |",
+            of(journal, |f| f.median),
+            of(journal, |f| f.p99),
+            of(journal, |f| f.per_second),
+            of(journal, |f| f.records_per_sync),
+            of(raw, |f| f.median),
+            of(raw, |f| f.p99),
+        );
+    }
+}
+
+/// One round. Times in microseconds.
+struct Figures {
+    median: f64,
+    p99: f64,
+    per_second: f64,
+    records_per_sync: f64,
+}
+
+impl Figures {
+    fn new(mut times: Vec<Duration>, took: Duration, records_per_sync: f64) -> Self {
+        times.sort_unstable();
+        let at = |share: usize| {
+            let time = times.get((times.len() * share / 100).min(times.len() - 1));
+            time.unwrap().as_secs_f64() * 1e6
+        };
+        #[allow(clippy::cast_precision_loss)]
+        let per_second = times.len() as f64 / took.as_secs_f64();
+        Self { median: at(50), p99: at(99), per_second, records_per_sync }
+    }
+}
+
+#[derive(Default)]
+struct Counts {
+    commits: AtomicU64,
+    records: AtomicU64,
+}
+
+impl Observer for Counts {
+    fn committed(&self, events: &mut dyn Iterator<Item = &'static str>, _: Duration) {
+        let records = events.filter(|event| *event == "grant.decision").count() as u64;
+        if records > 0 {
+            self.commits.fetch_add(1, Ordering::Relaxed);
+            self.records.fetch_add(records, Ordering::Relaxed);
+        }
+    }
+    fn failed(&self, stage: &'static str) {
+        panic!("the audit log failed: {stage}");
+    }
+    fn waiting(&self, _: usize) {}
+}
+
+/// What the gateway records of an allowed grant with the sample policy.
+struct Allowed {
+    request_id: RequestId,
+    grant: GrantRequest,
+    revision: Revision,
+}
+
+impl Allowed {
+    fn new() -> Self {
+        Self {
+            request_id: RequestId::generate(),
+            grant: GrantRequest {
+                entrance: EntranceId::parse("d23d7180-c1ee-4bbe-8630-05df5031ce35").unwrap(),
+                grantee: Grantee::UserIdentity(
+                    UserIdentityId::parse("c6247b75-f1cb-493a-9915-a85a0b9639ae").unwrap(),
+                ),
+            },
+            revision: Revision::from_sha256(&[0xab; 32]),
+        }
+    }
+}
+
+impl Evidence for Allowed {
+    fn decision(&self) -> DecisionEntry<'_> {
+        DecisionEntry {
+            request_id: self.request_id,
+            caller: "visitor-desk",
+            credential: "token:2026-11-23",
+            peer: ([127, 0, 0, 1], 40_000).into(),
+            grant: Some(self.grant),
+            // A denial: it needs no outcome, so that only decisions are timed.
+            allow: false,
+            reason: Reason::AllowedByRule,
+            rules: vec!["policies/policy.csv:8".into()],
+            revision: self.revision.as_str(),
+            body_sha256: Some([0xab; 32]),
+        }
+    }
+}
+
+fn open(directory: &Path, counts: Arc<Counts>) -> Started {
+    let settings =
+        JournalSettings { queue_records_max: 4096, commit_wait: Duration::from_secs(30) };
+    let revision = Revision::from_sha256(&[0xab; 32]);
+    let store = FileStore::open(directory).unwrap();
+    Journal::open(store, settings, &revision, Arc::new(SystemClock), counts).unwrap()
+}
+
+async fn journal_round(directory: &Path, in_flight: usize, each: usize) -> Figures {
+    let counts = Arc::new(Counts::default());
+    let Started { journal, closer, .. } = open(directory, counts.clone());
+    let started = Instant::now();
+    let workers: Vec<_> = (0..in_flight)
+        .map(|_| {
+            let journal = journal.clone();
+            tokio::spawn(async move {
+                let mut times = Vec::with_capacity(each);
+                for _ in 0..each {
+                    let evidence = Allowed::new();
+                    let since = Instant::now();
+                    let recorded = journal.record(evidence).await.unwrap();
+                    times.push(since.elapsed());
+                    drop(recorded);
+                }
+                times
+            })
+        })
+        .collect();
+    let mut times = Vec::new();
+    for worker in workers {
+        times.extend(worker.await.unwrap());
+    }
+    let took = started.elapsed();
+    closer.close();
+    let (records, commits) =
+        (counts.records.load(Ordering::Relaxed), counts.commits.load(Ordering::Relaxed));
+    #[allow(clippy::cast_precision_loss)]
+    let records_per_sync = records as f64 / commits as f64;
+    Figures::new(times, took, records_per_sync)
+}
+
+/// Appends and syncs, one after the other, on this thread.
+fn raw_round(path: &Path, bytes: usize) -> Figures {
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+    let data = vec![b'x'; bytes];
+    let started = Instant::now();
+    let times = (0..RAW_WRITES)
+        .map(|_| {
+            let since = Instant::now();
+            file.write_all(&data).unwrap();
+            file.sync_data().unwrap();
+            since.elapsed()
+        })
+        .collect();
+    Figures::new(times, started.elapsed(), 1.0)
+}
+
+/// The length of one recorded line.
+fn line_bytes(runtime: &tokio::runtime::Runtime, directory: &Path) -> usize {
+    let Started { journal, closer, .. } = open(directory, Arc::default());
+    drop(runtime.block_on(journal.record(Allowed::new())).unwrap());
+    closer.close();
+    let segment = std::fs::read_dir(directory)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .find(|path| path.extension().is_some_and(|extension| extension == "jsonl"))
+        .unwrap();
+    let text = std::fs::read_to_string(segment).unwrap();
+    text.lines().find(|line| line.contains("grant.decision")).unwrap().len() + 1
+}
