@@ -1,35 +1,38 @@
-//! casbin, fed once and asked often.
+//! casbin, given the rules that could match and asked which of them do.
 //!
-//! Rules go in as parsed values in the file's order; nothing is read from files and
-//! nothing changes afterwards. An effector of our own sees every matching rule, so
-//! that a decision can name the rules that decided.
+//! Rules go in as parsed values in the file's order; nothing is read from files. An
+//! effector of our own sees every matching rule, so that a decision can name the rules
+//! that decided.
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use casbin::{
-    CoreApi as _, DefaultModel, EffectKind, Effector, EffectorStream, Enforcer, Model as _,
-};
+use casbin::{CoreApi as _, DefaultModel, EffectKind, Effector, EffectorStream, Enforcer};
 
 use super::graph::Graph;
-use super::rules::{GRANT, Rules, WILDCARD};
-use crate::domain::{Problem, Reason};
+use super::rules::{GRANT, Rule, WILDCARD};
+use crate::domain::Reason;
 
-/// The most rules that the self-test evaluates: each walks all rules.
+/// The most rules that the self-test evaluates.
 const SELF_TEST_RULES_MAX: usize = 64;
 
 /// Names that no policy can hold: their ids are too long.
 const NO_CALLER: &str = "caller:-";
 const NO_ENTRANCE: &str = "entrance:-";
 
-/// A loaded enforcer.
+/// The rules, and enforcers to judge them.
 pub(super) struct Engine {
-    enforcer: Enforcer,
+    rules: Vec<Rule>,
+    model: DefaultModel,
+    graph: Arc<parking_lot::RwLock<Graph>>,
+    /// Enforcers that judge nothing at the moment: judging changes what an enforcer
+    /// holds. There are never more of them than threads that judged at once.
+    idle: Mutex<Vec<Enforcer>>,
 }
 
-/// What casbin said, and the numbers of the rules that made it so.
-#[derive(Debug, PartialEq, Eq)]
+/// What casbin said, and the places of the rules that made it so.
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Verdict {
     pub(super) allowed: bool,
     pub(super) rules: Vec<usize>,
@@ -46,42 +49,70 @@ impl Verdict {
 }
 
 impl Engine {
-    /// Gives casbin the model and the rules.
-    pub(super) fn new(model: &str, rules: &Rules, graph: Graph) -> casbin::Result<Self> {
-        let mut enforcer = ready(async {
-            let mut model = DefaultModel::from_str(model).await?;
-            for rule in &rules.rules {
-                let effect = if rule.allow { "allow" } else { "deny" };
-                let fields = [&rule.subject, &rule.object, GRANT, effect].map(str::to_owned);
-                if !model.add_policy("p", "p", fields.into()) {
-                    return Err(std::io::Error::other("casbin dropped a rule").into());
-                }
-            }
-            Enforcer::new_raw(model, ()).await
-        })?;
-        enforcer.enable_auto_build_role_links(false);
-        enforcer.set_role_manager(Arc::new(parking_lot::RwLock::new(graph)))?;
-        enforcer.set_effector(Box::new(Recorder));
-        let loaded = enforcer.get_model().get_policy("p", "p").len();
-        if loaded != rules.rules.len() {
-            let text = format!("casbin holds {loaded} of {} rules", rules.rules.len());
-            return Err(std::io::Error::other(text).into());
-        }
-        Ok(Self { enforcer })
+    /// Gives casbin the model and the links.
+    pub(super) fn new(model: &str, rules: Vec<Rule>, graph: Graph) -> casbin::Result<Self> {
+        let model = ready(DefaultModel::from_str(model))?;
+        let graph = Arc::new(parking_lot::RwLock::new(graph));
+        let engine = Self { rules, model, graph, idle: Mutex::default() };
+        let first = engine.enforcer()?;
+        engine.put_back(first);
+        Ok(engine)
     }
 
-    /// Asks casbin.
+    fn enforcer(&self) -> casbin::Result<Enforcer> {
+        let mut enforcer = ready(Enforcer::new_raw(self.model.clone(), ()))?;
+        enforcer.enable_auto_build_role_links(false);
+        enforcer.set_role_manager(self.graph.clone())?;
+        enforcer.set_effector(Box::new(Recorder));
+        Ok(enforcer)
+    }
+
+    fn take(&self) -> casbin::Result<Enforcer> {
+        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+        idle.map_or_else(|| self.enforcer(), Ok)
+    }
+
+    fn put_back(&self, enforcer: Enforcer) {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(enforcer);
+    }
+
+    /// How many rules there are.
+    pub(super) fn rule_count(&self) -> usize {
+        self.rules.len()
+    }
+
+    /// The line of a rule.
+    pub(super) fn line(&self, place: usize) -> Option<u32> {
+        self.rules.get(place).map(|rule| rule.line)
+    }
+
+    /// Asks casbin to judge these rules, given by their places. Without a rule, no rule
+    /// matches: casbin would evaluate its matcher on empty fields.
     ///
     /// # Errors
     /// [`Reason::PolicyError`] or [`Reason::PolicyPanic`].
-    pub(super) fn judge(&self, subject: &str, object: &str) -> Result<Verdict, Reason> {
-        // The enforcer is only read; the effects of an evaluation that unwound are
-        // cleared by the next.
-        let evaluate = AssertUnwindSafe(|| self.enforcer.enforce((subject, object, GRANT)));
+    pub(super) fn judge(
+        &self,
+        subject: &str,
+        object: &str,
+        places: &[usize],
+    ) -> Result<Verdict, Reason> {
+        if places.is_empty() {
+            return Ok(Verdict { allowed: false, rules: Vec::new() });
+        }
+        // An enforcer whose evaluation unwinds is dropped and another made when needed.
+        let evaluate = AssertUnwindSafe(|| {
+            let mut enforcer = self.take()?;
+            let allowed = self
+                .give(&mut enforcer, places)
+                .and_then(|()| enforcer.enforce((subject, object, GRANT)));
+            self.put_back(enforcer);
+            allowed
+        });
         match catch_unwind(evaluate) {
             Ok(Ok(allowed)) => {
                 let decisive = if allowed { EffectKind::Allow } else { EffectKind::Deny };
-                Ok(Verdict { allowed, rules: Recorder::rules(decisive) })
+                Ok(Verdict { allowed, rules: Recorder::places(decisive, places) })
             }
             Ok(Err(error)) => {
                 tracing::error!(%error, "policy evaluation failed");
@@ -94,25 +125,43 @@ impl Engine {
         }
     }
 
+    /// Makes these rules, in this order, all that the enforcer holds.
+    fn give(&self, enforcer: &mut Enforcer, places: &[usize]) -> casbin::Result<()> {
+        let sections = enforcer.get_mut_model().get_mut_model();
+        let held = sections.get_mut("p").and_then(|section| section.get_mut("p"));
+        let held = held.ok_or_else(|| std::io::Error::other("the model has no policy section"))?;
+        let held = held.get_mut_policy();
+        held.clear();
+        for rule in places.iter().filter_map(|place| self.rules.get(*place)) {
+            let effect = if rule.allow { "allow" } else { "deny" };
+            held.insert(Vec::from([&rule.subject, &rule.object, GRANT, effect].map(str::to_owned)));
+        }
+        // One too few would move the effects of all that follow.
+        if held.len() == places.len() {
+            Ok(())
+        } else {
+            Err(std::io::Error::other("casbin dropped a rule").into())
+        }
+    }
+
     /// Evaluates rules with their own subject and object, which each must match, and
     /// strangers, whom nothing may match but a wildcard.
-    pub(super) fn self_test(&self, rules: &Rules) -> Result<(), Problem> {
-        let step = rules.rules.len().div_ceil(SELF_TEST_RULES_MAX).max(1);
-        let last = rules.rules.len().saturating_sub(1);
-        for (index, rule) in rules.rules.iter().enumerate() {
-            if index % step != 0 && index != last {
+    pub(super) fn self_test(&self) -> Result<(), (u32, &'static str)> {
+        let step = self.rules.len().div_ceil(SELF_TEST_RULES_MAX).max(1);
+        let last = self.rules.len().saturating_sub(1);
+        for (place, rule) in self.rules.iter().enumerate() {
+            if place % step != 0 && place != last {
                 continue;
             }
             let object = if rule.object == WILDCARD { NO_ENTRANCE } else { &rule.object };
-            let result = self.judge(&rule.subject, object);
-            let kind = if rule.allow { EffectKind::Allow } else { EffectKind::Deny };
-            if result.is_err() || !Recorder::rules(kind).contains(&index) {
+            let expected = Verdict { allowed: rule.allow, rules: vec![place] };
+            if self.judge(&rule.subject, object, &[place]) != Ok(expected) {
                 let text = "self-test: casbin does not match this rule with its own fields";
-                return Err(rules.problem(rule.line, text));
+                return Err((rule.line, text));
             }
-            if self.judge(NO_CALLER, object).map(|verdict| verdict.allowed) != Ok(false) {
-                let text = "self-test: casbin allows a caller that does not exist";
-                return Err(rules.problem(rule.line, text));
+            let stranger = self.judge(NO_CALLER, object, &[place]);
+            if stranger.map(|verdict| verdict.reason()) != Ok(Reason::NoRuleMatches) {
+                return Err((rule.line, "self-test: casbin matches a caller that does not exist"));
             }
         }
         Ok(())
@@ -140,9 +189,11 @@ thread_local! {
 struct Recorder;
 
 impl Recorder {
-    fn rules(kind: EffectKind) -> Vec<usize> {
+    /// Which of the rules that were judged had this effect.
+    fn places(kind: EffectKind, judged: &[usize]) -> Vec<usize> {
         MATCHED.with_borrow(|matched| {
-            matched.iter().filter(|(_, k)| *k == kind).map(|(index, _)| *index).collect()
+            let of_kind = matched.iter().filter(|(_, k)| *k == kind);
+            of_kind.filter_map(|(index, _)| judged.get(*index).copied()).collect()
         })
     }
 }
@@ -191,18 +242,20 @@ mod tests {
             object: "*".into(),
             allow,
         };
-        let rules = Rules { rules: vec![rule(1, true)], ..Rules::default() };
-        Engine::new(&model, &rules, Graph::default()).unwrap()
+        Engine::new(&model, vec![rule(1, true)], Graph::default()).unwrap()
     }
 
     #[test]
     fn an_evaluation_that_fails_or_panics_is_no_permission() {
-        assert!(engine("true").judge("caller:x", "entrance:y").unwrap().allowed);
+        assert!(engine("true").judge("caller:x", "entrance:y", &[0]).unwrap().allowed);
         let failing = engine("unknown_function(r.sub)");
-        assert_eq!(failing.judge("caller:x", "entrance:y"), Err(Reason::PolicyError));
+        assert_eq!(failing.judge("caller:x", "entrance:y", &[0]), Err(Reason::PolicyError));
         // A bad regular expression panics inside casbin.
         let panicking = engine("regexMatch(r.sub, \"(\")");
-        assert_eq!(panicking.judge("caller:x", "entrance:y"), Err(Reason::PolicyPanic));
-        assert!(engine("true").judge("caller:x", "entrance:y").unwrap().allowed, "and goes on");
+        assert_eq!(panicking.judge("caller:x", "entrance:y", &[0]), Err(Reason::PolicyPanic));
+        assert!(
+            engine("true").judge("caller:x", "entrance:y", &[0]).unwrap().allowed,
+            "and goes on"
+        );
     }
 }

@@ -1,18 +1,18 @@
 //! The decision point: which caller may grant which entrance.
 //!
-//! casbin decides. Around it stand a strict loader, because casbin accepts in silence
-//! much that is a mistake, and a check that denies callers and entrances that no rule
-//! can reach before casbin is asked. A [`Permit`] can only be made here. An error or a
-//! panic of the evaluation is a denial.
+//! casbin decides. In front of it stand a strict loader, because casbin accepts in
+//! silence much that is a mistake, and an index, which denies callers and entrances
+//! that no rule can reach and gives casbin only rules that could match. A [`Permit`]
+//! can only be made here. An error or a panic of the evaluation is a denial.
 
 mod decision;
 mod engine;
 mod graph;
+mod index;
 mod lint;
 mod model;
 mod rules;
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
@@ -23,7 +23,7 @@ use decision::Grounds;
 pub use decision::{Attempt, Decision, Denial, Permit, RuleRef};
 use engine::{Engine, Verdict};
 use graph::Graph;
-use rules::Rules;
+use index::Index;
 
 /// Model and rules as read from their files.
 #[derive(Debug)]
@@ -54,9 +54,10 @@ pub struct Loaded {
 
 /// A policy in force. Immutable.
 pub struct Policy {
+    index: Index,
     engine: Engine,
-    reach: Reach,
-    rules: Vec<RuleRef>,
+    /// Where the rules stand.
+    file: Arc<str>,
     revision: Revision,
 }
 
@@ -86,15 +87,16 @@ impl Policy {
         }
         let graph = Graph::new(&rules)?;
         let warnings = lint::warnings(&rules, &graph, callers);
-        let reach = Reach::new(&rules, &graph);
-        let file: Arc<str> = source.rules.name.as_str().into();
-        let lines = rules.rules.iter().map(|rule| RuleRef::new(file.clone(), rule.line)).collect();
-        let engine = Engine::new(&model.text, &rules, graph).map_err(|error| {
+        let index = Index::new(&rules, &graph);
+        let engine = Engine::new(&model.text, rules.rules, graph).map_err(|error| {
             let text = format!("casbin does not take the policy: {error}");
             vec![Problem::of_file(source.model.name.clone(), text)]
         })?;
-        engine.self_test(&rules).map_err(|problem| vec![problem])?;
-        let policy = Self { engine, reach, rules: lines, revision: revision(source, callers) };
+        let file = source.rules.name.clone();
+        engine.self_test().map_err(|(line, text)| {
+            vec![Problem { file: file.clone(), line: Some(line), column: None, text: text.into() }]
+        })?;
+        let policy = Self { index, engine, file: file.into(), revision: revision(source, callers) };
         Ok(Loaded { policy, warnings })
     }
 
@@ -114,17 +116,13 @@ impl Policy {
     fn judge(&self, caller: &CallerId, entrance: EntranceId) -> Result<Verdict, Reason> {
         let subject = format!("caller:{caller}");
         let object = format!("entrance:{entrance}");
-        if !self.reach.callers.contains(&subject) {
-            return Err(Reason::CallerOutsidePolicy);
-        }
-        if !self.reach.every_entrance && !self.reach.entrances.contains(&object) {
-            return Err(Reason::EntranceOutsidePolicy);
-        }
-        self.engine.judge(&subject, &object)
+        let candidates = self.index.candidates(&subject, &object)?;
+        self.engine.judge(&subject, &object, &candidates)
     }
 
     fn rule_refs(&self, verdict: &Verdict) -> Vec<RuleRef> {
-        verdict.rules.iter().filter_map(|index| self.rules.get(*index).cloned()).collect()
+        let lines = verdict.rules.iter().filter_map(|place| self.engine.line(*place));
+        lines.map(|line| RuleRef::new(self.file.clone(), line)).collect()
     }
 
     /// The digest of model, rules and callers.
@@ -136,36 +134,7 @@ impl Policy {
     /// How many rules are in force.
     #[must_use]
     pub fn rule_count(&self) -> usize {
-        self.rules.len()
-    }
-}
-
-/// Which callers and entrances some rule can match.
-struct Reach {
-    callers: HashSet<String>,
-    entrances: HashSet<String>,
-    every_entrance: bool,
-}
-
-impl Reach {
-    /// Sound for every matcher that [`model::parse`] accepts: each asks for the rule's
-    /// subject among the caller's roles, and for its object among the entrance's zones
-    /// or to be the wildcard.
-    fn new(rules: &Rules, graph: &Graph) -> Self {
-        let subjects: HashSet<&str> = rules.rules.iter().map(|r| r.subject.as_str()).collect();
-        let objects: HashSet<&str> = rules.rules.iter().map(|r| r.object.as_str()).collect();
-        let reached = |prefix: &str, targets: &HashSet<&str>| -> HashSet<String> {
-            let linked = graph.names().chain(targets.iter().copied());
-            let own = linked.filter(|name| name.starts_with(prefix));
-            own.filter(|name| graph.with_ancestors(name).any(|n| targets.contains(n)))
-                .map(str::to_owned)
-                .collect()
-        };
-        Self {
-            callers: reached("caller:", &subjects),
-            entrances: reached("entrance:", &objects),
-            every_entrance: objects.contains(rules::WILDCARD),
-        }
+        self.engine.rule_count()
     }
 }
 

@@ -1,3 +1,5 @@
+use std::collections::HashSet;
+
 use super::*;
 use crate::authn::{Principal, TokenDigest, authenticate};
 use crate::domain::{AcsUserId, GrantRequest, Grantee, RequestId};
@@ -361,6 +363,27 @@ proptest! {
                 prop_assert_eq!(reason == Reason::AllowedByRule, expected, "{} {}\n{}", id, uuid, small.text());
                 let by_rule = matches!(reason, Reason::AllowedByRule | Reason::DeniedByRule);
                 prop_assert_eq!(by_rule, !rules.is_empty());
+            }
+        }
+    }
+
+    /// casbin on the rules that the index finds says what casbin says on all rules, and
+    /// names the same rules; what the index refuses, no rule matches.
+    #[test]
+    fn the_index_changes_no_verdict(small in small()) {
+        let callers = callers(&TEAM);
+        let policy = Policy::load(&source(MODEL, &small.text()), &callers).unwrap().policy;
+        let all: Vec<usize> = (0..policy.rule_count()).collect();
+        for caller in TEAM.map(|id| CallerId::parse(id).unwrap()) {
+            for entrance in ENTRANCES.into_iter().chain([ELSEWHERE]) {
+                let entrance = EntranceId::parse(entrance).unwrap();
+                let (subject, object) = (format!("caller:{caller}"), format!("entrance:{entrance}"));
+                let plain = policy.engine.judge(&subject, &object, &all).unwrap();
+                let indexed = policy.judge(&caller, entrance);
+                let none = Verdict { allowed: false, rules: Vec::new() };
+                prop_assert_eq!(&indexed.clone().unwrap_or(none), &plain, "{} {}\n{}", subject, object, small.text());
+                let outside = [Reason::CallerOutsidePolicy, Reason::EntranceOutsidePolicy];
+                prop_assert!(indexed.is_ok() || outside.contains(&indexed.unwrap_err()));
             }
         }
     }
