@@ -135,6 +135,33 @@ pub(super) struct StartEntry<'a> {
 
 pub(super) const DECISION: &str = "grant.decision";
 pub(super) const OUTCOME: &str = "grant.outcome";
+/// What a `config.reload` record says: a reload that took effect, or one that failed
+/// and changed nothing.
+#[derive(Debug)]
+pub struct ReloadEntry<'a> {
+    /// The parts whose files changed.
+    pub parts: &'a [&'static str],
+    /// The policy in force until now.
+    pub revision_before: &'a str,
+    /// The policy in force from now on.
+    pub revision: &'a str,
+    /// Why it failed; empty when it did not.
+    pub problems: &'a [String],
+}
+
+#[derive(Serialize)]
+struct Reload<'a> {
+    #[serde(flatten)]
+    head: Head,
+    result: &'static str,
+    parts: &'a [&'static str],
+    revision_before: &'a str,
+    revision: &'a str,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    problems: &'a [String],
+}
+
+pub(super) const RELOAD: &str = "config.reload";
 pub(super) const START: &str = "log.start";
 pub(super) const STOP: &str = "log.stop";
 
@@ -201,6 +228,17 @@ impl Line {
             closed_decisions: entry.closed_decisions,
             cut_bytes: entry.cut.map(|(bytes, _)| bytes),
             cut_kept_in: entry.cut.map(|(_, file)| file),
+        })
+    }
+
+    pub(super) fn reload(entry: &ReloadEntry<'_>, time: Timestamp) -> Self {
+        Self::new(RELOAD, time, |head| Reload {
+            head,
+            result: if entry.problems.is_empty() { "ok" } else { "failed" },
+            parts: entry.parts,
+            revision_before: entry.revision_before,
+            revision: entry.revision,
+            problems: entry.problems,
         })
     }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::Recorded;
-use super::entry::{Evidence, Line, OutcomeEntry, StartEntry};
+use super::entry::{Evidence, Line, OutcomeEntry, ReloadEntry, StartEntry};
 use super::recovery::RecoveryReport;
 use super::store::{Store, StoreError};
 use super::writer::{Item, JournalHealth, Observer, Queue, Writer, not_sent};
@@ -150,13 +150,26 @@ impl Journal {
         let entry = evidence.decision();
         let permits = entry.allow.then_some(entry.request_id);
         let line = Line::decision(&entry, self.queue.clock.now());
+        let seq = self.commit(line, permits).await?;
+        Ok(Recorded::new(evidence, seq, since))
+    }
+
+    /// Records a reload and waits until the record is durable.
+    ///
+    /// # Errors
+    /// [`AuditError`]. The record may still become durable.
+    pub async fn record_reload(&self, entry: &ReloadEntry<'_>) -> Result<(), AuditError> {
+        let line = Line::reload(entry, self.queue.clock.now());
+        self.commit(line, None).await.map(drop)
+    }
+
+    async fn commit(&self, line: Line, permits: Option<RequestId>) -> Result<u64, AuditError> {
         let (ticket, told) = oneshot::channel();
         let item = Item { line, ticket: Some(ticket), permits };
         self.queue.submit(item, self.settings.queue_records_max)?;
         let mut waiting = Waiting { told: Some(told), permits, queue: &self.queue };
         let answer = tokio::time::timeout(self.settings.commit_wait, waiting.told()).await;
-        let seq = answer.map_err(|_| AuditError::TimedOut)??;
-        Ok(Recorded::new(evidence, seq, since))
+        answer.map_err(|_| AuditError::TimedOut)?
     }
 
     /// Records what became of a forwarded grant. Never blocks and never fails the

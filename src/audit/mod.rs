@@ -16,7 +16,7 @@ mod recovery;
 mod store;
 mod writer;
 
-pub use entry::{DecisionEntry, Evidence, OutcomeEntry};
+pub use entry::{DecisionEntry, Evidence, OutcomeEntry, ReloadEntry};
 pub use journal::{AuditError, Journal, JournalCloser, JournalSettings, OpenError, Started};
 pub use read::{ReadError, ShowFormat, ShowSummary, show};
 pub use recorded::Recorded;

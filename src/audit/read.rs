@@ -131,7 +131,7 @@ fn columns(record: &Value) -> String {
                 text("caller"),
                 entrance.as_deref().unwrap_or("-"),
                 text("reason"),
-                rules(record),
+                listed(record, "rules"),
             )
         }
         "grant.outcome" => {
@@ -150,15 +150,23 @@ fn columns(record: &Value) -> String {
             text("revision"),
             text("closed_decisions"),
         ),
+        "config.reload" => format!(
+            "reload    {}{}  revision {}{}",
+            text("result"),
+            listed(record, "parts"),
+            text("revision"),
+            listed(record, "problems"),
+        ),
         "log.stop" => "stop".to_owned(),
         _ => event,
     };
     format!("{head}{rest}")
 }
 
-fn rules(record: &Value) -> String {
-    let rules = record.get("rules").and_then(Value::as_array).into_iter().flatten();
-    let shown = rules.filter_map(Value::as_str).flat_map(|rule| "  ".chars().chain(rule.chars()));
+/// The texts of a list, each after two spaces.
+fn listed(record: &Value, key: &str) -> String {
+    let texts = record.get(key).and_then(Value::as_array).into_iter().flatten();
+    let shown = texts.filter_map(Value::as_str).flat_map(|text| "  ".chars().chain(text.chars()));
     shown.flat_map(visible).collect()
 }
 

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 
@@ -76,7 +77,8 @@ async fn serve(arguments: &Arguments, identity: &Identity, key: Secret) -> Exit 
 pub(super) async fn bind(address: SocketAddr, identity: &Identity) -> Result<Listener, String> {
     let tls = server_config(identity, None).map_err(|error| error.to_string())?;
     let metrics = ListenerMetrics::unregistered().map_err(|error| error.to_string())?;
-    Listener::bind(address, tls, ListenerLimits::default(), metrics)
+    let tls = Arc::new(tls);
+    Listener::bind(address, Arc::new(move || tls.clone()), ListenerLimits::default(), metrics)
         .await
         .map_err(|error| format!("{address} cannot be bound: {error}"))
 }

@@ -8,7 +8,7 @@ use super::{Exit, default_config, fail, report, runtime, settings, stop_signal};
 use crate::audit::OpenError;
 use crate::config::Settings;
 use crate::server::{Server, StartError};
-use crate::snapshot;
+use crate::snapshot::{self, ReloadHandle};
 use crate::telemetry::start_logging;
 
 #[derive(Args)]
@@ -60,9 +60,24 @@ pub(super) async fn serve(
         tracing::warn!("the audit log was recovered: {recovery}");
     }
     ready(&server);
+    let reloading = reload_at_hangup(server.reload_handle());
     server.serve(stop).await;
+    reloading.abort();
     tracing::info!("stopped");
     Exit::Done
+}
+
+/// SIGHUP asks for a reload. From the call on it ends the process no more.
+fn reload_at_hangup(handle: ReloadHandle) -> tokio::task::JoinHandle<()> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let hangups = signal(SignalKind::hangup());
+    tokio::spawn(async move {
+        let Ok(mut hangups) = hangups else { return };
+        while hangups.recv().await.is_some() {
+            tracing::info!("reload requested by SIGHUP");
+            handle.request();
+        }
+    })
 }
 
 fn start_failed(error: &StartError) -> Exit {

@@ -36,6 +36,8 @@ pub struct Settings {
     pub connection_limits: ListenerLimits,
     /// `[limits]`, of requests
     pub limits: RequestLimits,
+    /// `reload.poll_ms`: how often files are looked at even if nothing seems to change.
+    pub reload_poll: Duration,
     /// `log.format`
     pub log_format: LogFormat,
     /// `log.level`

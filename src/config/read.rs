@@ -95,6 +95,9 @@ impl Reader<'_> {
         callers.finish();
         let audit = self.audit(root.section("audit"));
         let limits = self.limits(root.section("limits"));
+        let reload = root.section("reload");
+        let reload_poll = self.millis(&reload, "poll_ms", 1_000..=3_600_000, 30_000);
+        reload.finish();
         let log = root.section("log");
         let log_format =
             self.choice(&log, "format", &[("human", LogFormat::Human), ("json", LogFormat::Json)]);
@@ -118,6 +121,7 @@ impl Reader<'_> {
             callers_file: callers_file?,
             audit: audit?,
             limits,
+            reload_poll: reload_poll?,
             log_format: log_format?,
             log_level: log_level?,
             warnings: Vec::new(),

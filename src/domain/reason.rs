@@ -66,6 +66,8 @@ reasons! {
     CertificateUnknown = "certificate-unknown",
     /// The client certificate's names break the SPIFFE rules or are ambiguous.
     CertificateMalformed = "certificate-malformed",
+    /// The client certificate was accepted once and no longer is: revoked, or expired.
+    CertificateWithdrawn = "certificate-withdrawn",
     /// The token and the certificate name different callers.
     CredentialsConflict = "credentials-conflict",
 

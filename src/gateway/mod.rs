@@ -8,9 +8,11 @@ mod answer;
 mod body;
 mod evidence;
 mod pipeline;
+mod presented;
 mod refusal;
 mod route;
 
 pub use answer::Answer;
 pub use pipeline::{Context, Gateway};
+pub use presented::Presented;
 pub use refusal::Refusal;

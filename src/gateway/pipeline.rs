@@ -10,9 +10,9 @@ use http::Request;
 use http_body::Body;
 
 use super::evidence::{Refused, outcome_of, sha256};
-use super::{Answer, Refusal, body, route};
+use super::{Answer, Presented, Refusal, body, route};
 use crate::audit::{Evidence, Journal, Recorded};
-use crate::authn::{self, PeerCertificate, Principal};
+use crate::authn::{self, Principal};
 use crate::config::RequestLimits;
 use crate::domain::{CallerId, Clock, GrantRequest, Reason, RequestId};
 use crate::policy::{Attempt, Decision, Permit};
@@ -28,13 +28,13 @@ pub struct Context {
     /// The other end of the connection.
     pub peer: SocketAddr,
     /// Its client certificate.
-    pub certificate: Option<Arc<PeerCertificate>>,
+    pub certificate: Option<Arc<Presented>>,
 }
 
 /// The enforcement point.
 pub struct Gateway {
     /// All reloadable state. A request reads it once.
-    pub snapshot: ArcSwap<Snapshot>,
+    pub snapshot: Arc<ArcSwap<Snapshot>>,
     /// The audit log.
     pub journal: Journal,
     /// The metrics.
@@ -94,7 +94,9 @@ impl Gateway {
         let snapshot = self.snapshot.load_full();
         let (head, body) = request.into_parts();
         let admitted = route::check(&head, &self.hostnames).and_then(|()| {
-            let certificate = context.certificate.as_deref();
+            let clients = snapshot.certificates.clients.as_ref();
+            let certificate = context.certificate.as_ref().map(|c| c.verified(clients));
+            let certificate = certificate.transpose()?;
             authn::authenticate(&head.headers, certificate, &snapshot.callers, self.clock.now())
         });
         let principal = match admitted {

@@ -90,6 +90,7 @@ fn wire(reason: Reason) -> (StatusCode, &'static str, &'static str) {
         | R::TokenExpired
         | R::CertificateUnknown
         | R::CertificateMalformed
+        | R::CertificateWithdrawn
         | R::CredentialsConflict => (S::UNAUTHORIZED, "unauthorized", UNAUTHORIZED),
 
         R::ContentTypeInvalid => (

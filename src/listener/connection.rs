@@ -2,7 +2,6 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -12,11 +11,10 @@ use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::server::graceful::Watcher;
 use hyper_util::service::TowerToHyperService;
-use rustls::ServerConfig;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
 
-use super::{ListenerLimits, Peer};
+use super::{ListenerLimits, Peer, TlsSource};
 use crate::telemetry::ListenerMetrics;
 
 /// What a listener serves: a tower service that answers every request.
@@ -46,18 +44,14 @@ impl<S> HttpService for S where
 
 /// What all connections of a listener share.
 pub(super) struct Serving {
-    acceptor: TlsAcceptor,
+    tls: TlsSource,
     http: auto::Builder<TokioExecutor>,
     limits: ListenerLimits,
     metrics: ListenerMetrics,
 }
 
 impl Serving {
-    pub(super) fn new(
-        tls: Arc<ServerConfig>,
-        limits: ListenerLimits,
-        metrics: ListenerMetrics,
-    ) -> Self {
+    pub(super) fn new(tls: TlsSource, limits: ListenerLimits, metrics: ListenerMetrics) -> Self {
         let mut http = auto::Builder::new(TokioExecutor::new());
         http.http1()
             .timer(TokioTimer::new())
@@ -75,7 +69,7 @@ impl Serving {
             .max_local_error_reset_streams(100)
             .keep_alive_interval(limits.idle_timeout / 2)
             .keep_alive_timeout(limits.handshake_timeout);
-        Self { acceptor: TlsAcceptor::from(tls), http, limits, metrics }
+        Self { tls, http, limits, metrics }
     }
 
     /// Serves one connection to its end.
@@ -88,15 +82,14 @@ impl Serving {
     ) {
         // Answers are small and complete: waiting to fill a segment only delays them.
         let _ = stream.set_nodelay(true);
-        let handshake = self.acceptor.accept(stream);
+        let handshake = TlsAcceptor::from((self.tls)()).accept(stream);
         let tls = match tokio::time::timeout(self.limits.handshake_timeout, handshake).await {
             Err(_) => return self.handshake_failed(address, "timeout", &"time-out"),
             Ok(Err(error)) => return self.handshake_failed(address, "tls", &error),
             Ok(Ok(tls)) => tls,
         };
-        let certificates = tls.get_ref().1.peer_certificates();
-        let certificate = certificates.and_then(<[_]>::first).cloned().map(|c| c.into_owned());
-        let service = TowerToHyperService::new(service_for(&Peer { address, certificate }));
+        let certificates = tls.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
+        let service = TowerToHyperService::new(service_for(&Peer { address, certificates }));
         let connection = self.http.serve_connection(TokioIo::new(tls), service).into_owned();
         self.metrics.connections.inc();
         if let Err(error) = watcher.watch(connection).await {

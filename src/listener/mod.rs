@@ -51,19 +51,22 @@ impl Default for ListenerLimits {
     }
 }
 
+/// Where each handshake takes its settings from: they may change while the listener runs.
+pub type TlsSource = Arc<dyn Fn() -> Arc<ServerConfig> + Send + Sync>;
+
 /// Who is at the other end of a connection.
 #[derive(Debug, Clone)]
 pub struct Peer {
     /// Its address.
     pub address: SocketAddr,
-    /// Its client certificate (leaf), verified in the handshake.
-    pub certificate: Option<CertificateDer<'static>>,
+    /// Its client certificates, leaf first, verified in the handshake; empty without.
+    pub certificates: Vec<CertificateDer<'static>>,
 }
 
 /// A bound listener.
 pub struct Listener {
     tcp: TcpListener,
-    tls: Arc<ServerConfig>,
+    tls: TlsSource,
     limits: ListenerLimits,
     metrics: ListenerMetrics,
 }
@@ -75,12 +78,12 @@ impl Listener {
     /// When the address cannot be bound.
     pub async fn bind(
         address: SocketAddr,
-        tls: ServerConfig,
+        tls: TlsSource,
         limits: ListenerLimits,
         metrics: ListenerMetrics,
     ) -> io::Result<Self> {
         let tcp = TcpListener::bind(address).await?;
-        Ok(Self { tcp, tls: Arc::new(tls), limits, metrics })
+        Ok(Self { tcp, tls, limits, metrics })
     }
 
     /// The bound address.

@@ -25,6 +25,10 @@ use engine::{Engine, Verdict};
 use graph::Graph;
 use index::Index;
 
+/// A decision names at most this many of the rules that made it, the first of the file:
+/// a record must stay a line that can be read.
+const RULES_NAMED_MAX: usize = 64;
+
 /// Model and rules as read from their files.
 #[derive(Debug)]
 pub struct PolicySource {
@@ -122,6 +126,7 @@ impl Policy {
 
     fn rule_refs(&self, verdict: &Verdict) -> Vec<RuleRef> {
         let lines = verdict.rules.iter().filter_map(|place| self.engine.line(*place));
+        let lines = lines.take(RULES_NAMED_MAX);
         lines.map(|line| RuleRef::new(self.file.clone(), line)).collect()
     }
 

@@ -5,6 +5,8 @@
 //! | `/metrics` | Prometheus text format |
 //! | `/livez` | 200 while the process answers |
 //! | `/readyz` | 200 when grants can be decided and recorded, else 503 with the cause |
+//! | `/readyz?verbose` | the same with every check |
+//! | `/status` | everything in JSON |
 
 use std::convert::Infallible;
 use std::sync::Arc;
@@ -18,13 +20,13 @@ use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 
-use crate::audit::JournalHealth;
+use super::health::Health;
 use crate::gateway::Gateway;
+use crate::seam::JSON;
 
 /// Serves until the task is dropped: health is asked for while the gateway drains too.
-pub(super) async fn serve(tcp: TcpListener, gateway: Arc<Gateway>, stopping: CancellationToken) {
+pub(super) async fn serve(tcp: TcpListener, health: Arc<Health>) {
     let mut connections = tokio::task::JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
@@ -36,9 +38,9 @@ pub(super) async fn serve(tcp: TcpListener, gateway: Arc<Gateway>, stopping: Can
         if connections.len() >= 64 {
             continue;
         }
-        let (gateway, stopping) = (gateway.clone(), stopping.clone());
+        let health = health.clone();
         let service = service_fn(move |request: Request<Incoming>| {
-            let response = answer(&request, &gateway, stopping.is_cancelled());
+            let response = answer(&request, &health);
             async move { Ok::<_, Infallible>(response) }
         });
         let connection = hyper::server::conn::http1::Builder::new()
@@ -49,23 +51,26 @@ pub(super) async fn serve(tcp: TcpListener, gateway: Arc<Gateway>, stopping: Can
     }
 }
 
-fn answer(request: &Request<Incoming>, gateway: &Gateway, stopping: bool) -> Response<Full<Bytes>> {
+fn answer(request: &Request<Incoming>, health: &Health) -> Response<Full<Bytes>> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET is accepted\n");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
         return response;
     }
     match request.uri().path() {
-        "/metrics" => metrics(gateway),
+        "/metrics" => metrics(&health.gateway),
         "/livez" => text(StatusCode::OK, "ok\n"),
-        "/readyz" if stopping => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
-        "/readyz" => match gateway.journal.health() {
-            JournalHealth::Healthy => text(StatusCode::OK, "ok\n"),
-            unhealthy @ (JournalHealth::Failing(_) | JournalHealth::Broken(_)) => {
-                text(StatusCode::SERVICE_UNAVAILABLE, &format!("audit: {unhealthy}\n"))
-            }
-        },
-        _ => text(StatusCode::NOT_FOUND, "try /metrics, /livez or /readyz\n"),
+        "/readyz" => {
+            let (ready, said) = health.ready(request.uri().query() == Some("verbose"));
+            let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            text(status, &said)
+        }
+        "/status" => {
+            let mut response = text(StatusCode::OK, &format!("{:#}\n", health.status()));
+            response.headers_mut().insert(CONTENT_TYPE, JSON);
+            response
+        }
+        _ => text(StatusCode::NOT_FOUND, "try /metrics, /livez, /readyz?verbose or /status\n"),
     }
 }
 

@@ -3,6 +3,7 @@
 //! `serve`, the demo and the tests all start a gateway here, so there is one path.
 
 mod admin;
+mod health;
 mod observe;
 mod stack;
 
@@ -11,7 +12,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio::sync::Semaphore;
+use tokio::sync::{Semaphore, mpsc};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
@@ -20,8 +21,9 @@ use crate::config::Settings;
 use crate::domain::SystemClock;
 use crate::gateway::Gateway;
 use crate::listener::Listener;
-use crate::snapshot::Loaded;
+use crate::snapshot::{Loaded, ReloadHandle, Reloader};
 use crate::telemetry::Metrics;
+use health::Health;
 use stack::Shared;
 
 /// Why a gateway did not start.
@@ -46,6 +48,8 @@ pub struct Server {
     shared: Arc<Shared>,
     closer: crate::audit::JournalCloser,
     recovery: RecoveryReport,
+    reloader: Arc<Reloader>,
+    reloading: (ReloadHandle, mpsc::Receiver<()>),
 }
 
 impl Server {
@@ -55,13 +59,13 @@ impl Server {
     /// [`StartError`]; nothing is bound then.
     pub async fn start(settings: Settings, loaded: Loaded) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new()?);
-        let policy = &loaded.snapshot.policy;
-        metrics.policy_in_force(policy.revision().as_str(), policy.rule_count());
-
+        let settings = Arc::new(settings);
+        let snapshot = Arc::new(ArcSwap::from_pointee(loaded.snapshot));
+        let current = snapshot.clone();
         let tcp = Listener::bind(
             settings.listener.address,
-            loaded.tls,
-            settings.connection_limits,
+            Arc::new(move || current.load().certificates.tls.clone()),
+            settings.connection_limits.clone(),
             metrics.listener.clone(),
         );
         let address = settings.listener.address;
@@ -77,27 +81,30 @@ impl Server {
                 queue_records_max: settings.audit.queue_records_max,
                 commit_wait: settings.audit.commit_wait,
             };
-            let revision = loaded.snapshot.policy.revision();
-            Journal::open(store, journal, revision, Arc::new(SystemClock), metrics.clone())
+            let revision = snapshot.load().policy.revision().clone();
+            Journal::open(store, journal, &revision, Arc::new(SystemClock), metrics.clone())
         });
         let Started { journal, closer, recovery } =
             opened.map_err(|error| StartError::Audit(directory, error))?;
 
         let in_flight = settings.limits.requests_in_flight_max;
         let gateway = Arc::new(Gateway {
-            snapshot: ArcSwap::from_pointee(loaded.snapshot),
-            journal,
-            metrics,
-            limits: settings.limits,
-            hostnames: settings.listener.hostnames,
+            snapshot: snapshot.clone(),
+            journal: journal.clone(),
+            metrics: metrics.clone(),
+            limits: settings.limits.clone(),
+            hostnames: settings.listener.hostnames.clone(),
             clock: Arc::new(SystemClock),
         });
+        let clock = Arc::new(SystemClock);
+        let reloader = Reloader::new(settings, snapshot, loaded.digests, journal, metrics, clock);
+        let reloading = Reloader::handle();
         let shared = Arc::new(Shared {
             gateway: gateway.clone(),
             places: Arc::new(Semaphore::new(in_flight)),
             running: TaskTracker::new(),
         });
-        Ok(Self { gateway, listener, admin, shared, closer, recovery })
+        Ok(Self { gateway, listener, admin, shared, closer, recovery, reloader, reloading })
     }
 
     /// Where callers connect.
@@ -116,6 +123,12 @@ impl Server {
         self.admin.local_addr()
     }
 
+    /// Asks for reloads, as long as the gateway serves.
+    #[must_use]
+    pub fn reload_handle(&self) -> ReloadHandle {
+        self.reloading.0.clone()
+    }
+
     /// What the audit log found when it was opened.
     #[must_use]
     pub fn recovery(&self) -> &RecoveryReport {
@@ -125,9 +138,17 @@ impl Server {
     /// Serves until `stop` resolves. Then no connection is accepted any more, what is
     /// in flight is answered, every outcome is recorded, and the audit log is closed.
     pub async fn serve(self, stop: impl Future<Output = ()>) {
-        let Self { gateway, listener, admin, shared, closer, recovery: _ } = self;
+        let Self { gateway, listener, admin, shared, closer, reloader, reloading, .. } = self;
         let stopping = CancellationToken::new();
-        let admin = tokio::spawn(admin::serve(admin, gateway, stopping.clone()));
+        let health = Health {
+            started: gateway.clock.now(),
+            gateway,
+            reloader: reloader.clone(),
+            stopping: stopping.clone(),
+        };
+        let admin = tokio::spawn(admin::serve(admin, Arc::new(health)));
+        let (handle, requests) = reloading;
+        let reloading = tokio::spawn(reloader.run(requests));
         let stack = shared.clone();
         let signalled = async {
             stop.await;
@@ -137,6 +158,9 @@ impl Server {
         // Requests whose caller has hung up still run.
         shared.running.close();
         shared.running.wait().await;
+        reloading.abort();
+        let _ = reloading.await;
+        drop(handle);
         admin.abort();
         let _ = admin.await;
         drop(shared);

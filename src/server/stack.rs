@@ -16,9 +16,8 @@ use tower::limit::GlobalConcurrencyLimitLayer;
 use tower::{BoxError, Service, ServiceBuilder, ServiceExt as _};
 use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
 
-use crate::authn::PeerCertificate;
 use crate::domain::{Reason, RequestId};
-use crate::gateway::{Answer, Context, Gateway, Refusal};
+use crate::gateway::{Answer, Context, Gateway, Presented, Refusal};
 use crate::listener::{HttpService, Peer};
 use crate::seam::REQUEST_ID_HEADER;
 
@@ -41,7 +40,7 @@ impl Shared {
 
 /// The service of one connection.
 pub(super) fn service(shared: &Arc<Shared>, peer: &Peer) -> impl HttpService + use<> {
-    let certificate = peer.certificate.as_ref().map(|c| Arc::new(PeerCertificate::read(c)));
+    let certificate = Presented::new(&peer.certificates).map(Arc::new);
     let pipeline = Pipeline { gateway: shared.gateway.clone(), address: peer.address, certificate };
     let admitted = ServiceBuilder::new()
         // Beyond the limit: refused at once instead of queued.
@@ -106,7 +105,7 @@ where
 struct Pipeline {
     gateway: Arc<Gateway>,
     address: std::net::SocketAddr,
-    certificate: Option<Arc<PeerCertificate>>,
+    certificate: Option<Arc<Presented>>,
 }
 
 impl Service<Request<Incoming>> for Pipeline {

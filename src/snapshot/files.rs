@@ -1,11 +1,13 @@
-//! Reading the files that the settings name.
+//! Reading the files that the settings name, each once.
 
 use std::io::Read as _;
 use std::os::unix::fs::MetadataExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
+use aws_lc_rs::digest;
 use zeroize::Zeroizing;
 
+use crate::config::{SecretSource, Settings};
 use crate::domain::Problem;
 
 /// No file that is read whole may be larger, in bytes.
@@ -14,16 +16,110 @@ const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
 /// Others than the owner may not write a secret; others than its group not read it.
 const SECRET_MODE_REFUSED: u32 = 0o037;
 
-pub(super) fn read(path: &PathBuf) -> Result<Vec<u8>, Problem> {
-    open(path, false)
+/// A file's bytes, or why there are none.
+pub(super) type Bytes = Result<Zeroizing<Vec<u8>>, Problem>;
+
+/// What a snapshot is built from: all files of one moment, by part.
+pub(super) struct Inputs {
+    pub(super) chain: Bytes,
+    pub(super) private_key: Bytes,
+    pub(super) client_ca: Option<Bytes>,
+    pub(super) client_crl: Option<Bytes>,
+    pub(super) callers: Bytes,
+    pub(super) model: Bytes,
+    pub(super) rules: Bytes,
+    /// `None` when it comes from the environment.
+    pub(super) workspace_key: Option<Bytes>,
+    pub(super) upstream_ca: Option<Bytes>,
 }
 
-/// Reads a file that holds a secret, and refuses one that others can read.
-pub(super) fn read_secret(path: &PathBuf) -> Result<Zeroizing<Vec<u8>>, Problem> {
-    open(path, true).map(Zeroizing::new)
+/// SHA-256 of each part's files. Kept in memory only: some are of secrets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Digests {
+    pub(super) certificates: [u8; 32],
+    pub(super) callers: [u8; 32],
+    pub(super) policy: [u8; 32],
+    pub(super) upstream: [u8; 32],
 }
 
-fn open(path: &PathBuf, secret: bool) -> Result<Vec<u8>, Problem> {
+impl Inputs {
+    pub(super) fn read(settings: &Settings) -> Self {
+        let (listener, upstream) = (&settings.listener, &settings.upstream);
+        let clients = listener.clients.as_ref();
+        let plain = |path: &PathBuf| read(path, false);
+        Self {
+            chain: plain(&listener.certificate_file),
+            private_key: read(&listener.private_key_file, true),
+            client_ca: clients.map(|clients| plain(&clients.ca_file)),
+            client_crl: clients.and_then(|clients| clients.crl_file.as_ref()).map(plain),
+            callers: plain(&settings.callers_file),
+            model: plain(&settings.policy_model_file),
+            rules: plain(&settings.policy_rules_file),
+            workspace_key: match &upstream.credential.source {
+                SecretSource::Value(_) => None,
+                SecretSource::File(path) => Some(read(path, true)),
+            },
+            upstream_ca: upstream.ca_file.as_ref().map(plain),
+        }
+    }
+
+    pub(super) fn digests(&self) -> Digests {
+        let clients = [self.client_ca.as_ref(), self.client_crl.as_ref()];
+        let own = [Some(&self.chain), Some(&self.private_key)];
+        Digests {
+            certificates: digest(own.into_iter().chain(clients)),
+            callers: digest([Some(&self.callers)]),
+            policy: digest([Some(&self.model), Some(&self.rules)]),
+            upstream: digest([self.workspace_key.as_ref(), self.upstream_ca.as_ref()]),
+        }
+    }
+}
+
+/// Every file that [`Inputs::read`] reads.
+pub(super) fn paths(settings: &Settings) -> Vec<&Path> {
+    let (listener, upstream) = (&settings.listener, &settings.upstream);
+    let clients = listener.clients.as_ref();
+    let key = match &upstream.credential.source {
+        SecretSource::Value(_) => None,
+        SecretSource::File(path) => Some(path),
+    };
+    let always = [
+        &listener.certificate_file,
+        &listener.private_key_file,
+        &settings.callers_file,
+        &settings.policy_model_file,
+        &settings.policy_rules_file,
+    ];
+    let sometimes = [
+        clients.map(|clients| &clients.ca_file),
+        clients.and_then(|clients| clients.crl_file.as_ref()),
+        key,
+        upstream.ca_file.as_ref(),
+    ];
+    always.into_iter().chain(sometimes.into_iter().flatten()).map(PathBuf::as_path).collect()
+}
+
+/// Each file goes in with its length, and a missing one as its problem, so that no two
+/// states of the files look alike.
+fn digest<'a>(files: impl IntoIterator<Item = Option<&'a Bytes>>) -> [u8; 32] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    for file in files {
+        let (kind, bytes) = match file {
+            None => (0, Vec::new()),
+            Some(Ok(bytes)) => (1, digest::digest(&digest::SHA256, bytes).as_ref().to_vec()),
+            Some(Err(problem)) => (2, problem.to_string().into_bytes()),
+        };
+        context.update(&[kind]);
+        context.update(&(bytes.len() as u64).to_be_bytes());
+        context.update(&bytes);
+    }
+    let mut out = [0; 32];
+    out.copy_from_slice(context.finish().as_ref());
+    out
+}
+
+/// Reads a file; one that holds a secret is refused when others can read it.
+fn read(path: &Path, secret: bool) -> Bytes {
     let problem = |text: String| Problem::of_file(path.display().to_string(), text);
     let cannot = |error: std::io::Error| problem(format!("cannot be read: {error}"));
     let file = std::fs::File::open(path).map_err(cannot)?;
@@ -39,7 +135,9 @@ fn open(path: &PathBuf, secret: bool) -> Result<Vec<u8>, Problem> {
              `chmod 0600` on it"
         )));
     }
-    let mut bytes = Vec::new();
+    // Room for all of it, so that no copy of a secret is left behind in a smaller one.
+    let room = usize::try_from(metadata.len().min(FILE_BYTES_MAX)).unwrap_or(0) + 1;
+    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
     file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(cannot)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
         return Err(problem("is larger than 64 MiB".into()));

@@ -1,37 +1,65 @@
 //! All state that a reload can replace, immutable and whole.
 //!
 //! A snapshot is built beside the one in force and swapped in, or not at all. Every
-//! file is read once; what was read is what is judged, hashed and used.
+//! file is read once; what was read is what is judged, hashed and used. Parts whose
+//! files did not change are carried over, and with them what they hold: connections
+//! to Seam, TLS sessions.
 
 mod files;
+mod reload;
+mod watch;
 
+use std::sync::Arc;
+
+use jiff::Timestamp;
 use rustls::ServerConfig;
+use zeroize::Zeroizing;
 
 use crate::authn::Callers;
 use crate::config::{SecretSource, Settings};
 use crate::domain::{Problem, Secret};
 use crate::policy::{Policy, PolicySource, SourceFile};
-use crate::tls::{ClientCertificates, ClientTls, Identity, Roots, server_config};
+use crate::tls::{ClientCertificates, ClientTls, Identity, Roots, not_after, server_config};
 use crate::upstream::Upstream;
-use files::{read, read_secret};
+pub use files::Digests;
+use files::{Bytes, Inputs};
+pub use reload::{ReloadFailure, ReloadHandle, ReloadStatus, Reloader};
 
 /// What one request works with, from start to end.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Snapshot {
     /// Who may call.
-    pub callers: Callers,
+    pub callers: Arc<Callers>,
     /// What they may do.
-    pub policy: Policy,
+    pub policy: Arc<Policy>,
     /// Seam, with the workspace key.
-    pub upstream: Upstream,
+    pub upstream: Arc<Upstream>,
+    /// What new connections are accepted with.
+    pub certificates: Arc<Certificates>,
 }
 
-/// A snapshot and what else was loaded with it.
+/// The listener's side of TLS.
+pub struct Certificates {
+    /// For handshakes.
+    pub tls: Arc<ServerConfig>,
+    /// For connections that are open already.
+    pub clients: Option<ClientCertificates>,
+    /// When each kind of certificate expires, the first of its kind.
+    pub expiries: Vec<(&'static str, Timestamp)>,
+}
+
+impl std::fmt::Debug for Certificates {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Certificates").field("expiries", &self.expiries).finish_non_exhaustive()
+    }
+}
+
+/// A snapshot and what else was found while loading it.
 pub struct Loaded {
     /// The snapshot.
     pub snapshot: Snapshot,
-    /// The listener's TLS settings.
-    pub tls: ServerConfig,
+    /// Of the files it was made from.
+    pub digests: Digests,
     /// What deserves a second look.
     pub warnings: Vec<Problem>,
 }
@@ -41,23 +69,63 @@ pub struct Loaded {
 /// # Errors
 /// Every problem of every file.
 pub fn load(settings: &Settings) -> Result<Loaded, Vec<Problem>> {
+    let inputs = Inputs::read(settings);
+    build(settings, inputs, None)
+}
+
+/// Builds a snapshot. `before` is the one in force, whose parts are carried over where
+/// their files are the same.
+fn build(
+    settings: &Settings,
+    inputs: Inputs,
+    before: Option<(&Snapshot, &Digests)>,
+) -> Result<Loaded, Vec<Problem>> {
+    let digests = inputs.digests();
+    let same = |part: fn(&Digests) -> &[u8; 32]| {
+        before.filter(|(_, old)| part(old) == part(&digests)).map(|(snapshot, _)| snapshot)
+    };
+    let same_callers = same(|d| &d.callers);
     let mut problems = Vec::new();
-    let tls = keep(&mut problems, load_tls(settings));
-    let callers = keep(&mut problems, load_callers(settings));
-    let policy = match &callers {
-        Some(callers) => keep(&mut problems, load_policy(settings, callers)),
-        None => {
+    let certificates = match same(|d| &d.certificates) {
+        Some(old) => Some(old.certificates.clone()),
+        None => keep(&mut problems, certificates(settings, &inputs).map(Arc::new)),
+    };
+    let callers = match same_callers {
+        Some(old) => Some(old.callers.clone()),
+        None => keep(&mut problems, callers(settings, &inputs.callers).map(Arc::new)),
+    };
+    let mut warnings = Vec::new();
+    let policy = match (&callers, same(|d| &d.policy).filter(|_| same_callers.is_some())) {
+        (_, Some(old)) => Some(old.policy.clone()),
+        (Some(callers), None) => {
+            let loaded = keep(&mut problems, policy(settings, inputs.model, inputs.rules, callers));
+            loaded.map(|loaded| {
+                warnings.extend(loaded.warnings);
+                Arc::new(loaded.policy)
+            })
+        }
+        (None, None) => {
             let file = settings.policy_rules_file.display().to_string();
             let text = "not checked yet: mend the callers file first";
             problems.push(Problem::of_file(file, text));
             None
         }
     };
-    let upstream = keep(&mut problems, load_upstream(settings, callers.as_ref()));
-    match (tls, callers, policy, upstream) {
-        (Some(tls), Some(callers), Some(loaded), Some(upstream)) if problems.is_empty() => {
-            let snapshot = Snapshot { callers, policy: loaded.policy, upstream };
-            Ok(Loaded { snapshot, tls, warnings: loaded.warnings })
+    let upstream = keep(
+        &mut problems,
+        workspace_key(settings, inputs.workspace_key, callers.as_deref()).and_then(
+            |(origin, key)| match same(|d| &d.upstream) {
+                Some(old) => Ok(old.upstream.clone()),
+                None => upstream(settings, &origin, key, inputs.upstream_ca).map(Arc::new),
+            },
+        ),
+    );
+    match (certificates, callers, policy, upstream) {
+        (Some(certificates), Some(callers), Some(policy), Some(upstream))
+            if problems.is_empty() =>
+        {
+            let snapshot = Snapshot { callers, policy, upstream, certificates };
+            Ok(Loaded { snapshot, digests, warnings })
         }
         _ => Err(problems),
     }
@@ -67,77 +135,107 @@ fn keep<T>(problems: &mut Vec<Problem>, result: Result<T, Vec<Problem>>) -> Opti
     result.map_err(|found| problems.extend(found)).ok()
 }
 
-fn load_tls(settings: &Settings) -> Result<ServerConfig, Vec<Problem>> {
+fn certificates(settings: &Settings, inputs: &Inputs) -> Result<Certificates, Vec<Problem>> {
     let listener = &settings.listener;
-    let chain = read(&listener.certificate_file);
-    let key = read_secret(&listener.private_key_file);
-    let clients = listener.clients.as_ref().map(|clients| {
-        let authorities = read(&clients.ca_file)?;
-        let lists = clients.crl_file.as_ref().map(read).transpose()?;
-        ClientCertificates::new(&authorities, lists.as_deref(), clients.required).map_err(|error| {
-            let file = clients.ca_file.display().to_string();
-            Problem::of_file(file, format!("client certificates cannot be verified: {error}"))
-        })
-    });
-    let clients = clients.transpose();
-    let (chain, key, clients) = match (chain, key, clients) {
-        (Ok(chain), Ok(key), Ok(clients)) => (chain, key, clients),
-        (chain, key, clients) => {
-            return Err([chain.err(), key.err(), clients.err()].into_iter().flatten().collect());
-        }
-    };
+    let files = [Some(&inputs.chain), Some(&inputs.private_key)];
+    let files = files.into_iter().chain([inputs.client_ca.as_ref(), inputs.client_crl.as_ref()]);
+    let unread: Vec<Problem> =
+        files.flatten().filter_map(|file| file.as_ref().err().cloned()).collect();
+    let (Ok(chain), Ok(key)) = (&inputs.chain, &inputs.private_key) else { return Err(unread) };
+    if !unread.is_empty() {
+        return Err(unread);
+    }
+    let mut expiries: Vec<(&'static str, Timestamp)> =
+        not_after(chain).map(|time| ("server", time)).into_iter().collect();
+    let mut clients = None;
+    if let (Some(setting), Some(Ok(authorities))) = (&listener.clients, &inputs.client_ca) {
+        let lists = inputs.client_crl.as_ref().and_then(|list| list.as_ref().ok());
+        let lists = lists.map(|list| list.as_slice());
+        let made = ClientCertificates::new(authorities, lists, setting.required);
+        clients = Some(made.map_err(|error| {
+            let file = setting.ca_file.display().to_string();
+            let text = format!("client certificates cannot be verified: {error}");
+            vec![Problem::of_file(file, text)]
+        })?);
+        expiries.extend(not_after(authorities).map(|time| ("client-ca", time)));
+    }
     let refused = |error| {
         let file = listener.certificate_file.display().to_string();
         let key = listener.private_key_file.display();
         vec![Problem::of_file(file, format!("cannot be used with `{key}`: {error}"))]
     };
-    let identity = Identity::from_pem(&chain, &key).map_err(refused)?;
-    server_config(&identity, clients.as_ref()).map_err(refused)
+    let identity = Identity::from_pem(chain, key).map_err(refused)?;
+    let tls = server_config(&identity, clients.as_ref()).map_err(refused)?;
+    Ok(Certificates { tls: Arc::new(tls), clients, expiries })
 }
 
-fn load_callers(settings: &Settings) -> Result<Callers, Vec<Problem>> {
-    let bytes = read(&settings.callers_file).map_err(|problem| vec![problem])?;
-    Callers::parse(&settings.callers_file.display().to_string(), &bytes)
+fn callers(settings: &Settings, bytes: &Bytes) -> Result<Callers, Vec<Problem>> {
+    let bytes = bytes.as_ref().map_err(|problem| vec![problem.clone()])?;
+    Callers::parse(&settings.callers_file.display().to_string(), bytes)
 }
 
-fn load_policy(
+fn policy(
     settings: &Settings,
+    model: Bytes,
+    rules: Bytes,
     callers: &Callers,
 ) -> Result<crate::policy::Loaded, Vec<Problem>> {
-    let source = |path: &std::path::PathBuf| {
-        read(path).map(|bytes| SourceFile { name: path.display().to_string(), bytes })
+    let source = |path: &std::path::Path, mut bytes: Zeroizing<Vec<u8>>| SourceFile {
+        name: path.display().to_string(),
+        bytes: std::mem::take(&mut *bytes),
     };
-    match (source(&settings.policy_model_file), source(&settings.policy_rules_file)) {
-        (Ok(model), Ok(rules)) => Policy::load(&PolicySource { model, rules }, callers),
+    match (model, rules) {
+        (Ok(model), Ok(rules)) => {
+            let model = source(&settings.policy_model_file, model);
+            let rules = source(&settings.policy_rules_file, rules);
+            Policy::load(&PolicySource { model, rules }, callers)
+        }
         (model, rules) => Err([model.err(), rules.err()].into_iter().flatten().collect()),
     }
 }
 
-fn load_upstream(settings: &Settings, callers: Option<&Callers>) -> Result<Upstream, Vec<Problem>> {
-    let upstream = &settings.upstream;
-    let (origin, key) = match &upstream.credential.source {
-        SecretSource::Value(secret) => {
+/// The workspace key and where it came from. It must not be a caller's token.
+fn workspace_key(
+    settings: &Settings,
+    file: Option<Bytes>,
+    callers: Option<&Callers>,
+) -> Result<(String, Secret), Vec<Problem>> {
+    let (origin, key) = match (&settings.upstream.credential.source, file) {
+        (SecretSource::Value(secret), _) => {
             ("the workspace key".to_owned(), Secret::new(secret.expose().to_owned()))
         }
-        SecretSource::File(path) => {
-            let bytes = read_secret(path).map_err(|problem| vec![problem])?;
-            let text = String::from_utf8_lossy(&bytes).trim_end().to_owned();
-            (path.display().to_string(), Secret::new(text))
+        (SecretSource::File(path), bytes) => {
+            let origin = path.display().to_string();
+            let missing = || Err(Problem::of_file(origin.clone(), "was not read"));
+            let bytes = bytes.unwrap_or_else(missing).map_err(|problem| vec![problem])?;
+            let text = str::from_utf8(&bytes).map_err(|_| {
+                vec![Problem::of_file(origin.clone(), "the workspace key is not UTF-8")]
+            })?;
+            (origin, Secret::new(text.trim_end().to_owned()))
         }
     };
-    let problem = |file: &str, text: String| vec![Problem::of_file(file, text)];
     if callers.is_some_and(|callers| callers.accepts_token(key.expose())) {
         let text = "the workspace key is also a caller's token; make the caller a token of its own";
-        return Err(problem(&origin, text.into()));
+        return Err(vec![Problem::of_file(origin, text)]);
     }
-    let pem = upstream.ca_file.as_ref().map(read).transpose().map_err(|p| vec![p])?;
-    let roots = pem.as_deref().map_or(Roots::System, Roots::Only);
+    Ok((origin, key))
+}
+
+fn upstream(
+    settings: &Settings,
+    origin: &str,
+    key: Secret,
+    ca: Option<Bytes>,
+) -> Result<Upstream, Vec<Problem>> {
+    let upstream = &settings.upstream;
+    let pem = ca.transpose().map_err(|problem| vec![problem])?;
+    let roots = pem.as_ref().map_or(Roots::System, |pem| Roots::Only(pem));
     let tls = ClientTls::new(&roots).map_err(|error| {
         let file = upstream.ca_file.as_ref().map(|path| path.display().to_string());
-        problem(file.as_deref().unwrap_or("upstream"), error.to_string())
+        vec![Problem::of_file(file.as_deref().unwrap_or("upstream"), error.to_string())]
     })?;
     let workspace = upstream.credential.workspace_id.as_deref();
     let (url, deadline) = (upstream.url.clone(), upstream.deadline);
     Upstream::new(url, key, workspace, tls, deadline, upstream.connect_timeout)
-        .map_err(|error| problem(&origin, error.to_string()))
+        .map_err(|error| vec![Problem::of_file(origin, error.to_string())])
 }

@@ -16,9 +16,15 @@ const SECONDS: &[f64] = &[
 /// Buckets for a decision, from 1 microsecond to 0.1 second.
 const DECISION_SECONDS: &[f64] = &[1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 1e-3, 0.01, 0.1];
 
+/// The events of audit records.
+const EVENTS: &[&str] =
+    &["grant.decision", "grant.outcome", "config.reload", "log.start", "log.stop"];
+
 /// Every metric of the gateway.
 pub struct Metrics {
     registry: Registry,
+    /// Those of the process, whose names every dashboard knows without our prefix.
+    process: Registry,
     requests: IntCounterVec,
     request_duration: HistogramVec,
     upstream_requests: IntCounterVec,
@@ -29,6 +35,14 @@ pub struct Metrics {
     pub upstream_duration: Histogram,
     /// Rules in force.
     pub policy_rules: IntGauge,
+    /// Reloads, by part and result: `ok`, `failed`.
+    pub reloads: IntCounterVec,
+    /// When each part of what is in force was loaded, in seconds since 1970.
+    pub last_reload: IntGaugeVec,
+    /// 1 while the files are not what is in force.
+    pub reload_failing: IntGauge,
+    /// When certificates expire, by role, in seconds since 1970.
+    pub certificate_expiry: IntGaugeVec,
     /// The listener's part.
     pub listener: ListenerMetrics,
     /// The audit log's part.
@@ -57,7 +71,7 @@ pub struct AuditMetrics {
     pub batch_records: Histogram,
     /// Records waiting for a commit.
     pub queue_records: IntGauge,
-    /// Failures, by stage: `append`, `sync`, `truncate`, `writer`.
+    /// Failures, by stage: `append`, `sync`, `truncate`.
     pub failures: IntCounterVec,
 }
 
@@ -130,6 +144,22 @@ impl Metrics {
                 SECONDS,
             )?,
             policy_rules: IntGauge::new("policy_rules", "Rules in force.")?,
+            reloads: counter("reloads_total", "Reloads that changed a part.", &["part", "result"])?,
+            last_reload: IntGaugeVec::new(
+                Opts::new(
+                    "last_successful_reload_timestamp_seconds",
+                    "When each part in force was loaded.",
+                ),
+                &["part"],
+            )?,
+            reload_failing: IntGauge::new(
+                "reload_failing",
+                "1 while the files are not what is in force.",
+            )?,
+            certificate_expiry: IntGaugeVec::new(
+                Opts::new("certificate_expiry_timestamp_seconds", "When certificates expire."),
+                &["role"],
+            )?,
             listener: ListenerMetrics::new()?,
             audit: AuditMetrics {
                 records: counter("audit_records_total", "Durable audit records.", &["event"])?,
@@ -154,12 +184,34 @@ impl Metrics {
                 )?,
             },
             registry,
+            process: Registry::new(),
         };
         metrics.register()?;
-        for outcome in Outcome::ALL {
-            metrics.upstream_requests.with_label_values(&[outcome.as_str()]);
-        }
+        metrics.begin_at_zero();
         Ok(metrics)
+    }
+
+    /// Shows every series of a closed set from the start: a counter that appears with its
+    /// first increment hides that increment from `rate` and `increase`.
+    fn begin_at_zero(&self) {
+        let each = |vec: &IntCounterVec, values: &[&str]| {
+            for value in values {
+                vec.with_label_values(&[value]);
+            }
+        };
+        each(&self.upstream_requests, &Outcome::ALL.map(Outcome::as_str));
+        each(&self.audit.records, EVENTS);
+        each(&self.audit.failures, &["append", "sync", "truncate"]);
+        each(&self.listener.handshake_failures, &["tls", "timeout"]);
+        each(&self.listener.refused, &["limit"]);
+        for part in ["certificates", "callers", "policy", "upstream"] {
+            for result in ["ok", "failed"] {
+                self.reloads.with_label_values(&[part, result]);
+            }
+        }
+        for decision in ["allow", "deny"] {
+            self.request_duration.with_label_values(&[decision]);
+        }
     }
 
     fn register(&self) -> prometheus::Result<()> {
@@ -174,6 +226,10 @@ impl Metrics {
             Box::new(self.decision_duration.clone()),
             Box::new(self.upstream_duration.clone()),
             Box::new(self.policy_rules.clone()),
+            Box::new(self.reloads.clone()),
+            Box::new(self.last_reload.clone()),
+            Box::new(self.reload_failing.clone()),
+            Box::new(self.certificate_expiry.clone()),
             Box::new(self.listener.connections.clone()),
             Box::new(self.listener.handshake_failures.clone()),
             Box::new(self.listener.refused.clone()),
@@ -182,8 +238,9 @@ impl Metrics {
             Box::new(self.audit.batch_records.clone()),
             Box::new(self.audit.queue_records.clone()),
             Box::new(self.audit.failures.clone()),
-            Box::new(prometheus::process_collector::ProcessCollector::for_self()),
         ];
+        self.process
+            .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         collectors.into_iter().try_for_each(|collector| self.registry.register(collector))
     }
 
@@ -216,6 +273,7 @@ impl Metrics {
         let encoder = TextEncoder::new();
         let mut text = Vec::new();
         encoder.encode(&self.registry.gather(), &mut text)?;
+        encoder.encode(&self.process.gather(), &mut text)?;
         Ok((text, encoder.format_type().to_owned()))
     }
 }

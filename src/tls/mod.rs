@@ -9,6 +9,7 @@ mod server;
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -66,6 +67,17 @@ impl Identity {
 pub fn certificates_from_pem(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, TlsError> {
     let read: Result<Vec<_>, _> = CertificateDer::pem_slice_iter(pem).collect();
     read.ok().filter(|chain| !chain.is_empty()).ok_or(TlsError::NotPem("certificate"))
+}
+
+/// When the first of the certificates in a PEM text expires.
+#[must_use]
+pub fn not_after(pem: &[u8]) -> Option<Timestamp> {
+    let chain = certificates_from_pem(pem).ok()?;
+    let times = chain.iter().filter_map(|der| {
+        let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
+        Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()
+    });
+    times.min()
 }
 
 /// Reads the private key of a PEM text (PKCS #8, PKCS #1 or SEC 1).

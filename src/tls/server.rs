@@ -1,18 +1,22 @@
 //! The side that callers connect to.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateRevocationListDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
 use rustls::{DEFAULT_VERSIONS, RootCertStore, ServerConfig};
 
 use super::{Identity, TlsError, certificates_from_pem, provider};
 
+static GENERATIONS: AtomicU64 = AtomicU64::new(0);
+
 /// How client certificates are verified.
 pub struct ClientCertificates {
     verifier: Arc<dyn ClientCertVerifier>,
+    generation: u64,
 }
 
 impl ClientCertificates {
@@ -40,7 +44,20 @@ impl ClientCertificates {
             builder = builder.allow_unauthenticated();
         }
         let verifier = builder.build().map_err(|error| TlsError::Refused(error.to_string()))?;
-        Ok(Self { verifier })
+        Ok(Self { verifier, generation: GENERATIONS.fetch_add(1, Ordering::Relaxed) })
+    }
+
+    /// Differs for every value that was ever made.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.generation
+    }
+
+    /// Whether a handshake would accept this chain, leaf first, now.
+    #[must_use]
+    pub fn accept(&self, chain: &[CertificateDer<'_>]) -> bool {
+        let Some((leaf, intermediates)) = chain.split_first() else { return false };
+        self.verifier.verify_client_cert(leaf, intermediates, UnixTime::now()).is_ok()
     }
 }
 

@@ -37,7 +37,7 @@ fn gateway(
         Journal::open(store.clone(), journal, revision, clock.clone(), Arc::new(NoObserver));
     let Started { journal, closer, .. } = opened.unwrap();
     let gateway = Gateway {
-        snapshot: ArcSwap::from_pointee(loaded.snapshot),
+        snapshot: Arc::new(ArcSwap::from_pointee(loaded.snapshot)),
         journal,
         metrics: Arc::new(Metrics::new().unwrap()),
         limits: RequestLimits { answer_deadline, ..settings.limits },

@@ -43,6 +43,8 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("toml_edit", &["toml_source", "authn"]),
     ("rcgen", &["pki"]),
     ("rustls", &["tls", "listener", "snapshot"]),
+    ("x509_parser", &["tls"]),
+    ("notify", &["snapshot"]),
     ("tokio_rustls", &["listener"]),
     ("hyper", &["listener", "server", "sandbox"]),
     ("hyper_util", &["listener", "server"]),
@@ -51,8 +53,8 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("rustix", &["audit"]),
     ("webpki", &["authn"]),
     ("tracing_subscriber", &["telemetry"]),
-    ("serde_json", &["seam", "audit", "upstream", "sandbox", "cli"]),
-    ("arc_swap", &["gateway", "server"]),
+    ("serde_json", &["seam", "audit", "upstream", "server", "sandbox", "cli"]),
+    ("arc_swap", &["gateway", "snapshot", "server"]),
 ];
 
 fn sources(directory: &Path, found: &mut Vec<PathBuf>) {

@@ -12,10 +12,12 @@
 mod audit_first;
 mod cli;
 mod demo;
+mod docs;
 mod hang_up;
 mod killed;
 mod layers;
 mod refusals;
+mod reload;
 mod seam;
 mod start;
 mod support;

@@ -76,6 +76,7 @@ fn case(reason: Reason) -> Case {
         | R::CertificateUnknown
         | R::CertificateMalformed
         | R::CredentialsConflict => Elsewhere("authn::tests"),
+        R::CertificateWithdrawn => Elsewhere("reload"),
         R::ContentTypeInvalid => Send(Sent {
             headers: vec![("content-type", "text/plain")],
             ..sent(400, "invalid_content_type")

@@ -11,10 +11,11 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use crate::seam::{Behaviour, Seam};
+use crate::support::authority::Authority;
 use crate::support::http1::exchange;
 use crate::support::{Gateway, LOBBY, PATH, Site, grant_body, of_event, post};
 
-fn client_config(
+pub fn client_config(
     site: &Site,
     versions: &[&'static SupportedProtocolVersion],
     alpn: &[&str],
@@ -41,7 +42,10 @@ fn client_config(
     config
 }
 
-async fn connect(gateway: &Gateway, config: ClientConfig) -> std::io::Result<TlsStream<TcpStream>> {
+pub async fn connect(
+    gateway: &Gateway,
+    config: ClientConfig,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let tcp = TcpStream::connect(gateway.address).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
     TlsConnector::from(Arc::new(config)).connect(name, tcp).await
@@ -141,53 +145,22 @@ async fn a_client_certificate_is_a_credential_beside_the_token() {
 
 #[tokio::test]
 async fn a_revoked_or_unlisted_certificate_gets_no_handshake() {
-    use rcgen::{CertificateParams, Issuer, KeyPair};
     let site = Site::new();
     let seam = Seam::start(&site, Behaviour::confirm()).await;
-    // An authority of the test's own, which can sign a revocation list.
-    let authority_key = KeyPair::generate().unwrap();
-    let mut authority = CertificateParams::default();
-    authority.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
-    authority.key_usages =
-        vec![rcgen::KeyUsagePurpose::KeyCertSign, rcgen::KeyUsagePurpose::CrlSign];
-    let authority_pem = authority.self_signed(&authority_key).unwrap().pem();
-    let issuer = Issuer::new(authority, authority_key);
-    let issue = |serial: u64| {
-        let key = KeyPair::generate().unwrap();
-        let mut params = CertificateParams::default();
-        let name = "spiffe://example.org/front/visitor-desk";
-        params.subject_alt_names = vec![rcgen::SanType::URI(name.try_into().unwrap())];
-        params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ClientAuth];
-        params.serial_number = Some(serial.into());
-        let certificate = params.signed_by(&key, &issuer).unwrap();
-        (certificate.pem().into_bytes(), key.serialize_pem().into_bytes())
-    };
-    let list = |next_update: i32| rcgen::CertificateRevocationListParams {
-        this_update: rcgen::date_time_ymd(2020, 1, 1),
-        next_update: rcgen::date_time_ymd(next_update, 1, 1),
-        crl_number: 1.into(),
-        issuing_distribution_point: None,
-        revoked_certs: vec![rcgen::RevokedCertParams {
-            serial_number: 7.into(),
-            revocation_time: rcgen::date_time_ymd(2020, 1, 1),
-            reason_code: None,
-            invalidity_date: None,
-        }],
-        key_identifier_method: rcgen::KeyIdMethod::Sha256,
-    };
-    std::fs::write(site.path("certs/callers-ca.pem"), authority_pem).unwrap();
+    let authority = Authority::new(&site);
+    let issue = |serial| Some(authority.issue(serial));
     let crl = site.path("certs/callers.crl");
     let with_list = [("GRANTGATE__LISTENER__CLIENT_CRL_FILE", crl.to_str().unwrap())];
 
-    std::fs::write(&crl, list(2100).signed_by(&issuer).unwrap().pem().unwrap()).unwrap();
+    std::fs::write(&crl, authority.revocation_list(&[7], 2100)).unwrap();
     let gateway = site.start(&seam, &with_list).await;
-    assert_eq!(ask(&site, &gateway, Some(issue(6)), None).await, "HTTP/1.1 200 OK");
-    assert_eq!(ask(&site, &gateway, Some(issue(7)), None).await, "no handshake");
+    assert_eq!(ask(&site, &gateway, issue(6), None).await, "HTTP/1.1 200 OK");
+    assert_eq!(ask(&site, &gateway, issue(7), None).await, "no handshake");
     gateway.stop().await;
 
-    std::fs::write(&crl, list(2021).signed_by(&issuer).unwrap().pem().unwrap()).unwrap();
+    std::fs::write(&crl, authority.revocation_list(&[7], 2021)).unwrap();
     let gateway = site.start(&seam, &with_list).await;
-    let stale = ask(&site, &gateway, Some(issue(6)), None).await;
+    let stale = ask(&site, &gateway, issue(6), None).await;
     assert_eq!(stale, "no handshake", "a list past its next update");
     gateway.stop().await;
 }
@@ -198,19 +171,10 @@ async fn metrics_and_health_are_on_the_admin_listener_only() {
     let seam = Seam::start(&site, Behaviour::confirm()).await;
     let gateway = site.start(&seam, &[]).await;
     post(&site.client(), &gateway, &site.token, grant_body(LOBBY)).await;
-    let plain = reqwest::Client::builder();
-    // The admin listener has no TLS; the client still needs settings for it.
-    let authority = site.read("certs/servers-ca.pem");
-    let tls = grantgate::tls::ClientTls::new(&grantgate::tls::Roots::Only(&authority)).unwrap();
-    let plain = plain.tls_backend_preconfigured(tls.into_config()).no_proxy().build().unwrap();
-    let get = async |path: &str| {
-        let answer = plain.get(format!("http://{}{path}", gateway.admin)).send().await.unwrap();
-        (answer.status().as_u16(), answer.text().await.unwrap())
-    };
-    assert_eq!(get("/livez").await, (200, "ok\n".into()));
-    assert_eq!(get("/readyz").await, (200, "ok\n".into()));
-    assert_eq!(get("/nothing").await.0, 404);
-    let (_, text) = get("/metrics").await;
+    assert_eq!(gateway.admin("/livez").await, (200, "ok\n".into()));
+    assert_eq!(gateway.admin("/readyz").await, (200, "ready\n".into()));
+    assert_eq!(gateway.admin("/nothing").await.0, 404);
+    let (_, text) = gateway.admin("/metrics").await;
     for line in [
         "grantgate_requests_total{caller=\"visitor-desk\",decision=\"allow\",reason=\"allowed-by-rule\"} 1",
         "grantgate_upstream_requests_total{outcome=\"granted\"} 1",

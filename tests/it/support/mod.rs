@@ -1,5 +1,6 @@
 //! A gateway in this process, started as `serve` starts one, and a client for it.
 
+pub mod authority;
 pub mod http1;
 pub mod process;
 
@@ -10,8 +11,9 @@ use std::time::Duration;
 
 use grantgate::config::{self, Environment};
 use grantgate::server::Server;
-use grantgate::snapshot;
+use grantgate::snapshot::{self, ReloadHandle};
 use serde_json::Value;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
@@ -86,11 +88,12 @@ impl Site {
         let loaded = snapshot::load(&settings).unwrap();
         let server = Server::start(settings, loaded).await.unwrap();
         let (address, admin) = (server.address().unwrap(), server.admin_address().unwrap());
+        let reload = server.reload_handle();
         let (stop, stopped) = oneshot::channel::<()>();
         let serving = tokio::spawn(server.serve(async {
             let _ = stopped.await;
         }));
-        Gateway { address, admin, stop, serving }
+        Gateway { address, admin, reload, stop, serving }
     }
 
     /// A client that trusts the development authority, without client certificate.
@@ -113,6 +116,7 @@ impl Site {
 pub struct Gateway {
     pub address: SocketAddr,
     pub admin: SocketAddr,
+    pub reload: ReloadHandle,
     stop: oneshot::Sender<()>,
     serving: JoinHandle<()>,
 }
@@ -120,6 +124,17 @@ pub struct Gateway {
 impl Gateway {
     pub fn url(&self) -> String {
         format!("https://localhost:{}{PATH}", self.address.port())
+    }
+
+    /// Asks the admin listener: status and body.
+    pub async fn admin(&self, path: &str) -> (u16, String) {
+        let mut stream = tokio::net::TcpStream::connect(self.admin).await.unwrap();
+        let request = format!("GET {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).await.unwrap();
+        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
     }
 
     /// Stops in order: everything in flight is answered and recorded.

@@ -1,0 +1,142 @@
+//! What the admin listener says about the gateway's state.
+
+use std::fmt::Write as _;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use crate::audit::JournalHealth;
+use crate::gateway::Gateway;
+use crate::snapshot::Reloader;
+
+/// The parts whose state is shown.
+pub(super) struct Health {
+    pub(super) gateway: Arc<Gateway>,
+    pub(super) reloader: Arc<Reloader>,
+    pub(super) stopping: CancellationToken,
+    pub(super) started: Timestamp,
+}
+
+/// One thing that was looked at.
+struct Check {
+    name: &'static str,
+    state: State,
+    text: String,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum State {
+    Ok,
+    /// Shown; grants are still decided and recorded.
+    Warning,
+    /// No grant can go through.
+    Failed,
+}
+
+impl Health {
+    fn checks(&self) -> [Check; 5] {
+        [self.policy(), self.reload(), self.audit(), self.certificates(), self.draining()]
+    }
+
+    /// Whether grants can be decided and recorded, and a text that says so: the checks
+    /// that failed, or with `verbose` all of them.
+    pub(super) fn ready(&self, verbose: bool) -> (bool, String) {
+        let checks = self.checks();
+        let ready = checks.iter().all(|check| check.state != State::Failed);
+        let mut text = String::new();
+        for check in checks.iter().filter(|check| verbose || check.state == State::Failed) {
+            let mark = match check.state {
+                State::Ok => "+",
+                State::Warning => "!",
+                State::Failed => "-",
+            };
+            let _ = writeln!(text, "[{mark}] {}: {}", check.name, check.text);
+        }
+        text.push_str(if ready { "ready\n" } else { "not ready\n" });
+        (ready, text)
+    }
+
+    /// Everything, for programs.
+    pub(super) fn status(&self) -> Value {
+        let snapshot = self.gateway.snapshot.load();
+        let reload = self.reloader.status();
+        let checks = self.checks();
+        let expiries = &snapshot.certificates.expiries;
+        json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "started": self.started.to_string(),
+            "ready": checks.iter().all(|check| check.state != State::Failed),
+            "draining": self.stopping.is_cancelled(),
+            "policy": {
+                "revision": snapshot.policy.revision().as_str(),
+                "rules": snapshot.policy.rule_count(),
+                "callers": snapshot.callers.all().len(),
+                "loaded": reload.loaded.to_string(),
+            },
+            "reload_failure": reload.failure.map(|failure| json!({
+                "time": failure.time.to_string(),
+                "problems": failure.problems,
+            })),
+            "audit": self.gateway.journal.health().to_string(),
+            "certificates": expiries.iter().map(|(role, time)| json!({
+                "role": role,
+                "expires": time.to_string(),
+            })).collect::<Vec<_>>(),
+        })
+    }
+
+    fn policy(&self) -> Check {
+        let snapshot = self.gateway.snapshot.load();
+        let (rules, revision) = (snapshot.policy.rule_count(), snapshot.policy.revision());
+        let text = format!("{rules} rules, {}", revision.as_str());
+        Check { name: "policy", state: State::Ok, text }
+    }
+
+    fn reload(&self) -> Check {
+        let status = self.reloader.status();
+        let (state, text) = match status.failure {
+            None => (State::Ok, format!("loaded {}", status.loaded)),
+            Some(failure) => {
+                let first = failure.problems.first().map_or("", String::as_str);
+                let more = failure.problems.len().saturating_sub(1);
+                let more = if more == 0 { String::new() } else { format!(" and {more} more") };
+                let text = format!(
+                    "what is in force is of {}; failed at {}: {first}{more}",
+                    status.loaded, failure.time
+                );
+                (State::Warning, text)
+            }
+        };
+        Check { name: "reload", state, text }
+    }
+
+    fn audit(&self) -> Check {
+        let health = self.gateway.journal.health();
+        let state = if health == JournalHealth::Healthy { State::Ok } else { State::Failed };
+        Check { name: "audit", state, text: health.to_string() }
+    }
+
+    fn certificates(&self) -> Check {
+        let snapshot = self.gateway.snapshot.load();
+        let now = self.gateway.clock.now();
+        let expiries = &snapshot.certificates.expiries;
+        let expired = |role: &str| expiries.iter().any(|(r, time)| *r == role && *time <= now);
+        let state = match (expired("server"), expired("client-ca")) {
+            // Nobody who verifies it connects any more.
+            (true, _) => State::Failed,
+            (false, true) => State::Warning,
+            (false, false) => State::Ok,
+        };
+        let text: Vec<String> =
+            expiries.iter().map(|(role, time)| format!("{role} expires {time}")).collect();
+        Check { name: "certificates", state, text: text.join(", ") }
+    }
+
+    fn draining(&self) -> Check {
+        let (state, text) =
+            if self.stopping.is_cancelled() { (State::Failed, "yes") } else { (State::Ok, "no") };
+        Check { name: "draining", state, text: text.into() }
+    }
+}

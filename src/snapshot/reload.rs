@@ -1,0 +1,239 @@
+//! Reloading: a whole new snapshot, recorded and swapped in, or nothing.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arc_swap::ArcSwap;
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+
+use super::files::{Digests, Inputs};
+use super::{Loaded, Snapshot, build};
+use crate::audit::{Journal, ReloadEntry};
+use crate::config::Settings;
+use crate::domain::{Clock, Problem};
+use crate::telemetry::Metrics;
+
+/// At most this many problems go into a record, each cut to this many bytes.
+const PROBLEMS_RECORDED_MAX: usize = 10;
+const PROBLEM_BYTES_MAX: usize = 500;
+
+/// A part's name in metrics and records, and its digest.
+type Part = (&'static str, fn(&Digests) -> &[u8; 32]);
+
+/// The parts of a snapshot.
+const PARTS: [Part; 4] = [
+    ("certificates", |d| &d.certificates),
+    ("callers", |d| &d.callers),
+    ("policy", |d| &d.policy),
+    ("upstream", |d| &d.upstream),
+];
+
+/// How reloading stands.
+#[derive(Debug, Clone)]
+pub struct ReloadStatus {
+    /// When the snapshot in force was loaded.
+    pub loaded: Timestamp,
+    /// The last reload, when it failed: the files on disk are not what is in force.
+    pub failure: Option<ReloadFailure>,
+}
+
+/// A reload that failed.
+#[derive(Debug, Clone)]
+pub struct ReloadFailure {
+    /// When.
+    pub time: Timestamp,
+    /// Why.
+    pub problems: Vec<String>,
+}
+
+/// Asks for a reload. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct ReloadHandle(mpsc::Sender<()>);
+
+impl ReloadHandle {
+    /// Asks for a reload, also of files that did not change since the last try. A
+    /// request beside one that waits already changes nothing.
+    pub fn request(&self) {
+        let _ = self.0.try_send(());
+    }
+}
+
+/// Replaces the snapshot in force.
+pub struct Reloader {
+    settings: Arc<Settings>,
+    current: Arc<ArcSwap<Snapshot>>,
+    journal: Journal,
+    metrics: Arc<Metrics>,
+    clock: Arc<dyn Clock>,
+    state: Mutex<State>,
+}
+
+/// The parts whose files changed, and what was made of the files.
+type Built = (Vec<&'static str>, Result<Loaded, Vec<Problem>>);
+
+struct State {
+    in_force: Digests,
+    /// Of the files of the last try.
+    tried: Digests,
+    status: ReloadStatus,
+}
+
+impl Reloader {
+    /// For the snapshot `current`, which was made from files with these digests.
+    pub fn new(
+        settings: Arc<Settings>,
+        current: Arc<ArcSwap<Snapshot>>,
+        digests: Digests,
+        journal: Journal,
+        metrics: Arc<Metrics>,
+        clock: Arc<dyn Clock>,
+    ) -> Arc<Self> {
+        let status = ReloadStatus { loaded: clock.now(), failure: None };
+        let state = Mutex::new(State { in_force: digests, tried: digests, status });
+        let reloader = Self { settings, current, journal, metrics, clock, state };
+        reloader.show(&PARTS.map(|(part, _)| part));
+        Arc::new(reloader)
+    }
+
+    /// How reloading stands.
+    #[must_use]
+    pub fn status(&self) -> ReloadStatus {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).status.clone()
+    }
+
+    pub(super) fn settings(&self) -> &Settings {
+        &self.settings
+    }
+
+    /// A handle, and what it sends to.
+    #[must_use]
+    pub fn handle() -> (ReloadHandle, mpsc::Receiver<()>) {
+        let (sender, requests) = mpsc::channel(1);
+        (ReloadHandle(sender), requests)
+    }
+
+    /// Looks at the files and puts them in force if they changed and are valid. Without
+    /// `again`, files that were tried and refused are not tried once more.
+    pub(super) async fn reload(self: &Arc<Self>, again: bool) {
+        let reloader = self.clone();
+        let built = tokio::task::spawn_blocking(move || reloader.build(again)).await;
+        match built {
+            Ok(None) => {}
+            Ok(Some((parts, Ok(loaded)))) => self.put_in_force(&parts, loaded).await,
+            Ok(Some((parts, Err(problems)))) => self.fail(&parts, &problems, true).await,
+            Err(error) => {
+                let text = format!("the reload ended in a panic: {error}");
+                self.fail(&[], &[Problem::of_file("reload", text)], true).await;
+            }
+        }
+    }
+
+    /// Reads and builds, off the request path. `None` when there is nothing to do.
+    fn build(&self, again: bool) -> Option<Built> {
+        let inputs = Inputs::read(&self.settings);
+        let digests = inputs.digests();
+        let in_force = {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            if digests == state.tried && !again {
+                return None;
+            }
+            state.tried = digests;
+            if digests == state.in_force {
+                // Files that failed were put back as they were.
+                if state.status.failure.take().is_some() {
+                    self.metrics.reload_failing.set(0);
+                    tracing::info!("the files are those in force again");
+                }
+                return None;
+            }
+            state.in_force
+        };
+        let changed = PARTS.iter().filter(|(_, part)| part(&digests) != part(&in_force));
+        let parts = changed.map(|(name, _)| *name).collect();
+        let before = self.current.load_full();
+        Some((parts, build(&self.settings, inputs, Some((&before, &in_force)))))
+    }
+
+    /// Recorded first: a policy that is in force is one that the audit log knows.
+    async fn put_in_force(&self, parts: &[&'static str], loaded: Loaded) {
+        let before = self.current.load_full();
+        let revision_before = before.policy.revision().as_str();
+        let revision = loaded.snapshot.policy.revision().as_str();
+        let entry = ReloadEntry { parts, revision_before, revision, problems: &[] };
+        if let Err(error) = self.journal.record_reload(&entry).await {
+            let problem =
+                Problem::of_file("audit log", format!("the reload was not recorded: {error}"));
+            self.fail(parts, &[problem], false).await;
+            // Tried again at the next look.
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.tried = state.in_force;
+            return;
+        }
+        for warning in &loaded.warnings {
+            tracing::warn!("{warning}");
+        }
+        tracing::info!(?parts, revision_before, revision, "reloaded");
+        self.current.store(Arc::new(loaded.snapshot));
+        {
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.in_force = loaded.digests;
+            state.status = ReloadStatus { loaded: self.clock.now(), failure: None };
+        }
+        for part in parts {
+            self.metrics.reloads.with_label_values(&[part, "ok"]).inc();
+        }
+        self.show(parts);
+    }
+
+    /// Nothing changes but what is shown.
+    async fn fail(&self, parts: &[&'static str], problems: &[Problem], record: bool) {
+        let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        for text in &texts {
+            tracing::error!("reload failed, the state before stays in force: {text}");
+        }
+        {
+            let failure = ReloadFailure { time: self.clock.now(), problems: texts.clone() };
+            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            state.status.failure = Some(failure);
+        }
+        self.metrics.reload_failing.set(1);
+        for part in parts {
+            self.metrics.reloads.with_label_values(&[part, "failed"]).inc();
+        }
+        if record {
+            let before = self.current.load_full();
+            let revision = before.policy.revision().as_str();
+            let short: Vec<String> =
+                texts.iter().take(PROBLEMS_RECORDED_MAX).map(|text| cut(text)).collect();
+            let entry =
+                ReloadEntry { parts, revision_before: revision, revision, problems: &short };
+            if let Err(error) = self.journal.record_reload(&entry).await {
+                tracing::error!(%error, "a failed reload could not be recorded");
+            }
+        }
+    }
+
+    /// Shows what is in force.
+    fn show(&self, parts: &[&'static str]) {
+        let snapshot = self.current.load_full();
+        let policy = &snapshot.policy;
+        self.metrics.policy_in_force(policy.revision().as_str(), policy.rule_count());
+        for (role, time) in &snapshot.certificates.expiries {
+            self.metrics.certificate_expiry.with_label_values(&[role]).set(time.as_second());
+        }
+        let now = self.clock.now().as_second();
+        for part in parts {
+            self.metrics.last_reload.with_label_values(&[part]).set(now);
+        }
+        self.metrics.reload_failing.set(0);
+    }
+}
+
+/// As much of a text as a record takes.
+fn cut(text: &str) -> String {
+    let mut end = text.len().min(PROBLEM_BYTES_MAX);
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    text.get(..end).unwrap_or_default().to_owned()
+}

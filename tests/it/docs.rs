@@ -1,0 +1,141 @@
+//! What the documentation lists is what there is.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use grantgate::config;
+
+use crate::seam::{Behaviour, Seam};
+use crate::support::{LOBBY, SERVER_ROOM, Site, grant_body, post};
+
+fn page(name: &str) -> String {
+    std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join(name)).unwrap()
+}
+
+/// The cells of every table row that begins with a word in backticks.
+fn rows(page: &str) -> Vec<Vec<&str>> {
+    let rows = page.lines().filter(|line| line.starts_with("| `"));
+    rows.map(|line| line.trim_matches('|').split('|').map(str::trim).collect()).collect()
+}
+
+fn quoted(text: &str) -> Vec<&str> {
+    text.split('`').skip(1).step_by(2).collect()
+}
+
+/// Label names and, where the page lists them, their values.
+fn labels(cell: &str) -> BTreeMap<&str, BTreeSet<&str>> {
+    let mut found = BTreeMap::new();
+    let mut rest = cell;
+    while let Some((_, after)) = rest.split_once('`') {
+        let (name, after) = after.split_once('`').unwrap();
+        let mut values = BTreeSet::new();
+        rest = after;
+        if let Some(list) = after.strip_prefix(" (") {
+            let (list, after) = list.split_once(')').unwrap();
+            values = quoted(list).into_iter().collect();
+            rest = after;
+        }
+        found.insert(name, values);
+    }
+    found
+}
+
+#[tokio::test]
+async fn every_metric_is_documented_with_its_type_and_labels() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let gateway = site.start(&seam, &[]).await;
+    for entrance in [LOBBY, SERVER_ROOM] {
+        post(&site.client(), &gateway, &site.token, grant_body(entrance)).await;
+    }
+    post(&site.client(), &gateway, "unknown", grant_body(LOBBY)).await;
+    let (_, text) = gateway.admin("/metrics").await;
+    gateway.stop().await;
+
+    let page = page("docs/metrics.md");
+    let documented: BTreeMap<String, Vec<&str>> = rows(&page)
+        .into_iter()
+        .map(|row| (format!("grantgate_{}", quoted(row[0])[0]), row))
+        .collect();
+    let shown: BTreeMap<&str, &str> = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("# TYPE ")?.split_once(' '))
+        .filter(|(name, _)| !name.starts_with("process_"))
+        .collect();
+    let names = |names: Vec<&str>| names.into_iter().map(str::to_owned).collect::<BTreeSet<_>>();
+    assert_eq!(
+        names(documented.keys().map(String::as_str).collect()),
+        names(shown.keys().copied().collect())
+    );
+    assert!(text.contains("\nprocess_resident_memory_bytes "), "without the prefix");
+    for (name, row) in &documented {
+        assert_eq!(row[1], shown[name.as_str()], "{name}");
+        let documented = labels(row[2]);
+        let series = text.lines().filter(|line| {
+            line.strip_prefix(name.as_str()).is_some_and(|rest| rest.starts_with(['{', '_', ' ']))
+        });
+        let mut seen = 0;
+        for line in series.filter(|line| {
+            // Not of a longer name.
+            !shown.keys().any(|other| other.len() > name.len() && line.starts_with(*other))
+        }) {
+            seen += 1;
+            let Some((list, _)) = line.split_once('{').and_then(|(_, rest)| rest.split_once('}'))
+            else {
+                assert_eq!(documented.len(), 0, "{line}");
+                continue;
+            };
+            let pairs: BTreeMap<&str, &str> = list
+                .split(',')
+                .filter_map(|pair| pair.split_once("=\""))
+                .map(|(label, value)| (label, value.trim_end_matches('"')))
+                .filter(|(label, _)| *label != "le")
+                .collect();
+            let both: (BTreeSet<_>, BTreeSet<_>) =
+                (pairs.keys().copied().collect(), documented.keys().copied().collect());
+            assert_eq!(both.0, both.1, "{line}");
+            for (label, value) in pairs {
+                let values = &documented[label];
+                assert!(values.is_empty() || values.contains(value), "{line}");
+            }
+        }
+        assert_ne!(seen, 0, "{name} has no series");
+    }
+}
+
+#[test]
+fn every_setting_is_documented_and_in_the_template() {
+    let page = page("docs/configuration.md");
+    let documented: BTreeSet<String> = rows(&page)
+        .iter()
+        .map(|row| quoted(row[0])[0].to_owned())
+        .filter(|n| n.contains('.'))
+        .collect();
+
+    let template = self::page("src/cli/templates/grantgate.toml");
+    let (mut section, mut settings) = (String::new(), BTreeSet::new());
+    for line in template.lines() {
+        if let Some(name) = line.strip_prefix('[') {
+            section = name.trim_end_matches(']').to_owned();
+        }
+        let line = line.strip_prefix("# ").unwrap_or(line);
+        if let Some((key, _)) = line.split_once(" = ")
+            && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+        {
+            settings.insert(format!("{section}.{key}"));
+        }
+    }
+    assert_eq!(documented, settings);
+
+    let unknown = |setting: &str| {
+        let variable = format!("GRANTGATE__{}", setting.replace('.', "__").to_uppercase());
+        let environment = [(variable, "\u{1}".to_owned())].into();
+        let problems = config::load(Path::new("grantgate.toml"), &template, &environment);
+        let problems = problems.err().unwrap_or_default();
+        problems.iter().any(|p| p.text == format!("there is no setting `{setting}`"))
+    };
+    assert!(unknown("limits.nonsense"));
+    for setting in &documented {
+        assert!(!unknown(setting), "{setting}");
+    }
+}
