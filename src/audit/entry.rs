@@ -162,6 +162,25 @@ struct Reload<'a> {
 }
 
 pub(super) const RELOAD: &str = "config.reload";
+/// What a `log.outage` record says: until now nothing could be written.
+#[derive(Debug)]
+pub(super) struct Outage {
+    pub(super) since: Timestamp,
+    /// Decisions that were refused for it.
+    pub(super) refused: u64,
+    pub(super) cause: String,
+}
+
+#[derive(Serialize)]
+struct OutageLine<'a> {
+    #[serde(flatten)]
+    head: Head,
+    since: String,
+    refused_decisions: u64,
+    cause: &'a str,
+}
+
+pub(super) const OUTAGE: &str = "log.outage";
 pub(super) const START: &str = "log.start";
 pub(super) const STOP: &str = "log.stop";
 
@@ -242,6 +261,15 @@ impl Line {
         })
     }
 
+    pub(super) fn outage(outage: &Outage, time: Timestamp) -> Self {
+        Self::new(OUTAGE, time, |head| OutageLine {
+            head,
+            since: rfc3339_micros(outage.since),
+            refused_decisions: outage.refused,
+            cause: &outage.cause,
+        })
+    }
+
     pub(super) fn stop(time: Timestamp) -> Self {
         Self::new(STOP, time, |head| head)
     }
@@ -257,10 +285,16 @@ impl Line {
         Self { event, rest: encoded.get(1..).unwrap_or_default().to_vec() }
     }
 
-    /// Writes the whole line with its sequence number.
-    pub(super) fn write(&self, seq: u64, out: &mut Vec<u8>) {
+    /// Writes the whole line with its sequence number. `batch` is that of the first
+    /// record that is written and synced together with it: recovery must know what a
+    /// crash may have left in pieces.
+    pub(super) fn write(&self, seq: u64, batch: u64, out: &mut Vec<u8>) {
         out.extend_from_slice(b"{\"seq\":");
         out.extend_from_slice(seq.to_string().as_bytes());
+        if batch != seq {
+            out.extend_from_slice(b",\"batch\":");
+            out.extend_from_slice(batch.to_string().as_bytes());
+        }
         out.push(b',');
         out.extend_from_slice(&self.rest);
         out.push(b'\n');
@@ -302,7 +336,7 @@ mod tests {
             body_sha256: Some([0xab; 32]),
         };
         let mut out = Vec::new();
-        Line::decision(&entry, time).write(41, &mut out);
+        Line::decision(&entry, time).write(41, 41, &mut out);
         Line::outcome(
             &OutcomeEntry {
                 request_id,
@@ -315,8 +349,8 @@ mod tests {
             },
             time,
         )
-        .write(42, &mut out);
-        Line::stop(time).write(43, &mut out);
+        .write(42, 41, &mut out);
+        Line::stop(time).write(43, 43, &mut out);
         let digest = "ab".repeat(32);
         assert_eq!(
             String::from_utf8(out).unwrap(),
@@ -328,7 +362,7 @@ mod tests {
                  \"user_identity_id\":\"c6247b75-f1cb-493a-9915-a85a0b9639ae\",\
                  \"decision\":\"allow\",\"reason\":\"allowed-by-rule\",\"rules\":[\"policy.csv:12\"],\
                  \"revision\":\"sha256:00\",\"body_sha256\":\"{digest}\"}}\n\
-                 {{\"seq\":42,\"time\":\"2026-11-23T09:00:00.123456Z\",\"event\":\"grant.outcome\",\
+                 {{\"seq\":42,\"batch\":41,\"time\":\"2026-11-23T09:00:00.123456Z\",\"event\":\"grant.outcome\",\
                  \"request_id\":\"01890a5d-ac96-774b-bcce-b302099a8057\",\"decision_seq\":41,\
                  \"outcome\":\"granted\",\"reason\":\"allowed-by-rule\",\"status\":200,\
                  \"seam_request_id\":\"r1\",\"upstream_ms\":87}}\n\

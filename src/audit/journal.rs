@@ -125,7 +125,7 @@ impl Journal {
         let mut bytes = Vec::new();
         let mut next_seq = found.next_seq;
         for line in &lines {
-            line.write(next_seq, &mut bytes);
+            line.write(next_seq, found.next_seq, &mut bytes);
             next_seq += 1;
         }
         store.append(&bytes)?;
@@ -161,6 +161,15 @@ impl Journal {
     pub async fn record_reload(&self, entry: &ReloadEntry<'_>) -> Result<(), AuditError> {
         let line = Line::reload(entry, self.queue.clock.now());
         self.commit(line, None).await.map(drop)
+    }
+
+    /// Records a reload that failed, without waiting: nothing depends on it.
+    pub fn note_reload(&self, entry: &ReloadEntry<'_>) {
+        let line = Line::reload(entry, self.queue.clock.now());
+        let item = Item { line, ticket: None, permits: None };
+        if let Err(error) = self.queue.submit(item, usize::MAX) {
+            tracing::error!(%error, "a failed reload could not be recorded");
+        }
     }
 
     async fn commit(&self, line: Line, permits: Option<RequestId>) -> Result<u64, AuditError> {

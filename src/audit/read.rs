@@ -157,6 +157,12 @@ fn columns(record: &Value) -> String {
             text("revision"),
             listed(record, "problems"),
         ),
+        "log.outage" => format!(
+            "outage    since {}  refused decisions {}  {}",
+            text("since"),
+            text("refused_decisions"),
+            text("cause"),
+        ),
         "log.stop" => "stop".to_owned(),
         _ => event,
     };

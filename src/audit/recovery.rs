@@ -1,8 +1,9 @@
 //! What an earlier process left behind.
 //!
-//! A crash can leave a torn, zero-filled or garbage tail after the last whole record.
-//! Such a tail is kept aside and cut. A damaged line with whole records after it is
-//! not a crash's work: the log is left as it is and nothing starts.
+//! A crash can leave a torn, zero-filled or garbage tail, and holes in the last batch.
+//! From the first such place on the log is kept aside and cut. A damaged line before
+//! records of a later batch is not a crash's work: the log is left as it is and nothing
+//! starts.
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
@@ -106,6 +107,7 @@ pub(super) fn segments(directory: &Path) -> io::Result<BTreeMap<u64, PathBuf>> {
 #[derive(Deserialize)]
 struct Record<'a> {
     seq: u64,
+    batch: Option<u64>,
     #[serde(borrow)]
     event: Cow<'a, str>,
     #[serde(borrow)]
@@ -119,7 +121,7 @@ struct Record<'a> {
 #[derive(Default)]
 struct Segment {
     next_seq: u64,
-    opened: Vec<OpenDecision>,
+    opened: BTreeMap<u64, OpenDecision>,
     closed: Vec<u64>,
     /// Has closed all that was open before it.
     started: bool,
@@ -149,7 +151,7 @@ pub(super) fn recover(directory: &Path) -> Result<Recovered, OpenError> {
     }
     let mut open = BTreeMap::new();
     for segment in read.into_iter().rev() {
-        open.extend(segment.opened.into_iter().map(|decision| (decision.seq, decision)));
+        open.extend(segment.opened);
         for seq in segment.closed {
             open.remove(&seq);
         }
@@ -188,11 +190,14 @@ fn read_segment(first_seq: u64, path: &Path) -> Result<Segment, OpenError> {
                 segment.take(&record, length);
             }
             None => {
-                // A tail, unless a whole record follows.
+                // A tail, unless a record of a later batch follows: then this one was on
+                // the disk once. Within a batch a power loss may keep later pages only.
                 while reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line)? > 0 {
                     let after = line.strip_suffix(b"\n").unwrap_or(&line);
                     let after = after.rsplit(|b| *b == b'\n').next().unwrap_or_default();
-                    if serde_json::from_slice::<Record<'_>>(after).is_ok() {
+                    let after = serde_json::from_slice::<Record<'_>>(after);
+                    let later = |r: Record<'_>| r.batch.is_none_or(|b| b > segment.next_seq);
+                    if after.is_ok_and(later) {
                         return Err(damaged("not a record, but records follow it"));
                     }
                     line.clear();
@@ -204,17 +209,24 @@ fn read_segment(first_seq: u64, path: &Path) -> Result<Segment, OpenError> {
 }
 
 impl Segment {
+    /// Nearly always a decision of this segment, which then needs no memory.
+    fn close(&mut self, seq: u64) {
+        if self.opened.remove(&seq).is_none() {
+            self.closed.push(seq);
+        }
+    }
+
     fn take(&mut self, record: &Record<'_>, length: u64) {
         self.length += length;
         self.next_seq = record.seq + 1;
         self.stopped = record.event == STOP;
         match (record.event.as_ref(), record.decision.as_deref(), record.decision_seq) {
             (START, ..) => self.started = true,
-            (DECISION, Some("allow"), _) => self.opened.push(OpenDecision {
-                seq: record.seq,
-                request_id: record.request_id.as_deref().unwrap_or_default().to_owned(),
-            }),
-            (OUTCOME, _, Some(seq)) => self.closed.push(seq),
+            (DECISION, Some("allow"), _) => {
+                let request_id = record.request_id.as_deref().unwrap_or_default().to_owned();
+                self.opened.insert(record.seq, OpenDecision { seq: record.seq, request_id });
+            }
+            (OUTCOME, _, Some(seq)) => self.close(seq),
             _ => {}
         }
     }

@@ -8,9 +8,12 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::AuditError;
-use super::entry::{Line, OutcomeEntry};
+use super::entry::{Line, Outage, OutcomeEntry};
 use super::store::{Store, StoreError};
 use crate::domain::{Clock, Outcome, Reason, RequestId};
+
+/// A commit that takes longer than this is a fault of the disk, in whatever it ends.
+const COMMIT_TIME_MAX: Duration = Duration::from_secs(2);
 
 /// How long records that could not be written wait for the next try.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -101,6 +104,8 @@ struct State {
     writer: Waits,
     closing: bool,
     health: JournalHealth,
+    /// When the commit that is under way began.
+    committing: Option<Instant>,
 }
 
 impl Queue {
@@ -111,6 +116,7 @@ impl Queue {
             writer: Waits::No,
             closing: false,
             health: JournalHealth::Healthy,
+            committing: None,
         };
         Self { state: Mutex::new(state), work: Condvar::new(), observer, clock }
     }
@@ -151,7 +157,12 @@ impl Queue {
     }
 
     pub(super) fn health(&self) -> JournalHealth {
-        self.lock().health.clone()
+        let state = self.lock();
+        let took = state.committing.map_or(Duration::ZERO, |since| since.elapsed());
+        if state.health == JournalHealth::Healthy && took > COMMIT_TIME_MAX {
+            return JournalHealth::Failing(format!("a commit has taken {} s", took.as_secs()));
+        }
+        state.health.clone()
     }
 
     /// Lets the writer end once nothing waits any more.
@@ -187,6 +198,10 @@ impl Queue {
         (!items.is_empty() || !state.closing || retained).then_some(items)
     }
 
+    fn set_committing(&self, since: Option<Instant>) {
+        self.lock().committing = since;
+    }
+
     fn set_health(&self, health: JournalHealth) {
         self.lock().health = health;
     }
@@ -199,12 +214,16 @@ pub(super) struct Writer<S> {
     pub(super) queue: Arc<Queue>,
     /// Outcomes that could not be written yet.
     retained: VecDeque<Item>,
+    /// Since when nothing can be written. Recorded with the first write that succeeds,
+    /// and tried for its sake: while it is there readiness is refused, and no decision
+    /// may come to try.
+    outage: Option<Outage>,
     buffer: Vec<u8>,
 }
 
 impl<S: Store> Writer<S> {
     pub(super) fn new(store: S, next_seq: u64, queue: Arc<Queue>) -> Self {
-        Self { store, next_seq, queue, retained: VecDeque::new(), buffer: Vec::new() }
+        Self { store, next_seq, queue, retained: VecDeque::new(), outage: None, buffer: Vec::new() }
     }
 
     /// Runs until the queue is closed and empty. Should it panic, whoever waits is
@@ -221,7 +240,8 @@ impl<S: Store> Writer<S> {
         }
         let _ending = Ending(self.queue.clone());
         let mut last_try = false;
-        while let Some(items) = self.queue.take(!self.retained.is_empty()) {
+        while let Some(items) = self.queue.take(!self.retained.is_empty() || self.outage.is_some())
+        {
             let closing = self.queue.lock().closing;
             if closing && items.is_empty() && std::mem::replace(&mut last_try, true) {
                 tracing::error!(lost = self.retained.len(), "outcomes could not be recorded");
@@ -229,7 +249,7 @@ impl<S: Store> Writer<S> {
             }
             let mut batch = std::mem::take(&mut self.retained);
             batch.extend(items);
-            if !batch.is_empty() {
+            if !batch.is_empty() || self.outage.is_some() {
                 self.commit(batch);
             }
         }
@@ -240,18 +260,26 @@ impl<S: Store> Writer<S> {
         self.queue.observer.waiting(batch.len());
         let started = Instant::now();
         self.buffer.clear();
-        for (seq, item) in (self.next_seq..).zip(&batch) {
-            item.line.write(seq, &mut self.buffer);
+        let note = self.outage.as_ref().map(|o| Line::outage(o, self.queue.clock.now()));
+        let lines = note.iter().chain(batch.iter().map(|item| &item.line));
+        for (seq, line) in (self.next_seq..).zip(lines) {
+            line.write(seq, self.next_seq, &mut self.buffer);
         }
+        self.queue.set_committing(Some(started));
         // If the process dies before the sync returns, no one was told: nothing was
         // forwarded and nothing answered on the strength of these records.
         let written = self.store.append(&self.buffer).and_then(|()| self.store.sync());
+        self.queue.set_committing(None);
         if let Err(error) = written {
             return self.fail(batch, &error);
         }
         self.queue.set_health(JournalHealth::Healthy);
-        let mut events = batch.iter().map(|item| item.line.event);
+        let mut events = note.iter().chain(batch.iter().map(|item| &item.line)).map(|l| l.event);
         self.queue.observer.committed(&mut events, started.elapsed());
+        if self.outage.take().is_some() {
+            self.next_seq += 1;
+            tracing::info!("the audit log can be written again");
+        }
         for item in batch {
             let seq = self.next_seq;
             self.next_seq += 1;
@@ -272,7 +300,9 @@ impl<S: Store> Writer<S> {
     }
 
     fn fail(&mut self, batch: VecDeque<Item>, error: &StoreError) {
-        tracing::error!(stage = error.stage.as_str(), %error, broken = error.broken, "audit log");
+        if self.outage.is_none() {
+            tracing::error!(stage = error.stage.as_str(), %error, broken = error.broken, "audit log");
+        }
         self.queue.observer.failed(error.stage.as_str());
         let why = error.to_string();
         self.queue.set_health(if error.broken {
@@ -280,6 +310,12 @@ impl<S: Store> Writer<S> {
         } else {
             JournalHealth::Failing(why.clone())
         });
+        if !error.broken {
+            let refused = batch.iter().filter(|item| item.ticket.is_some()).count();
+            let since = self.queue.clock.now();
+            let outage = Outage { since, refused: 0, cause: why.clone() };
+            self.outage.get_or_insert(outage).refused += refused as u64;
+        }
         for item in batch {
             match item.ticket {
                 Some(ticket) if error.broken => {

@@ -216,6 +216,46 @@ async fn after_a_failed_write_the_next_record_succeeds_and_no_outcome_is_lost() 
     }
 }
 
+async fn until(what: &str, done: impl Fn() -> bool) {
+    for _ in 0..500 {
+        if done() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("never happened: {what}");
+}
+
+#[tokio::test]
+async fn an_outage_ends_without_a_request_and_is_recorded() {
+    let store = MemoryStore::default();
+    let Started { journal, closer, .. } = open_with(store.clone(), 10, 60_000);
+    store.fail(Stage::Append, 3);
+    assert!(matches!(journal.record(asked(true)).await, Err(AuditError::Failed(_))));
+    assert!(matches!(journal.health(), JournalHealth::Failing(_)));
+    until("it is healthy again", || journal.health() == JournalHealth::Healthy).await;
+    let after = journal.record(asked(true)).await.unwrap();
+    assert_eq!(after.seq(), 3);
+    closer.close();
+    let text = store.durable();
+    let outage = text.lines().nth(1).unwrap();
+    assert!(outage.contains("\"event\":\"log.outage\""), "{text}");
+    assert!(outage.contains("\"refused_decisions\":1"), "{outage}");
+}
+
+#[tokio::test]
+async fn a_commit_that_does_not_end_is_no_health() {
+    let store = MemoryStore::default();
+    let Started { journal, closer, .. } = open_with(store.clone(), 10, 10);
+    let gate = store.hold();
+    assert_eq!(journal.record(asked(true)).await.err(), Some(AuditError::TimedOut));
+    assert_eq!(journal.health(), JournalHealth::Healthy, "it has its time");
+    until("it is taken for a fault", || journal.health() != JournalHealth::Healthy).await;
+    drop(gate);
+    until("it is over", || journal.health() == JournalHealth::Healthy).await;
+    closer.close();
+}
+
 #[tokio::test]
 async fn after_a_failed_sync_nothing_is_recorded_any_more() {
     let store = MemoryStore::default();

@@ -62,6 +62,29 @@ fn every_kind_of_torn_tail_is_kept_aside_and_cut() {
 }
 
 #[test]
+fn holes_in_the_last_batch_are_a_crashs_work() {
+    let of_batch = |seq: u64| format!("{{\"seq\":{seq},\"batch\":6,\"event\":\"log.stop\"}}\n");
+    let first = "{\"seq\":6,\"event\":\"log.stop\"}\n";
+    let zeros = "\0".repeat(40);
+    for tail in [
+        // Its first page did not reach the disk.
+        format!("{zeros}{}{}", of_batch(7), of_batch(8)),
+        format!("{zeros}\n{}{}", of_batch(7), of_batch(8)),
+        format!("{first}{zeros}\n{}", of_batch(8)),
+        format!("{first}{}{zeros}\n{}", of_batch(7), of_batch(9)),
+    ] {
+        let directory = directory(&[(1, format!("{}{tail}", log()).as_bytes())]);
+        let recovered = recover(directory.path()).unwrap();
+        let whole = tail.split(&zeros).next().unwrap().len() as u64;
+        assert_eq!(recovered.cut.unwrap().bytes, tail.len() as u64 - whole);
+    }
+    // A batch after it: it was on the disk, and is not any more.
+    let later = format!("{}{zeros}\n{}{{\"seq\":9,\"event\":\"log.stop\"}}\n", log(), of_batch(8));
+    let directory = directory(&[(1, later.as_bytes())]);
+    assert!(matches!(recover(directory.path()), Err(OpenError::Damaged { line: 6, .. })));
+}
+
+#[test]
 fn what_no_crash_explains_stops_the_start() {
     let swap = format!("{START_1}\n{ALLOW_3}\n{ALLOW_2}\n");
     let gap = format!("{START_1}\n{ALLOW_3}\n");
