@@ -114,6 +114,10 @@ reasons! {
     // The gateway itself.
     /// Too many requests in flight.
     Overloaded = "overloaded",
+    /// The caller sends more requests a second than it may.
+    RateLimited = "rate-limited",
+    /// The caller has too many requests in flight.
+    CallerBusy = "caller-busy",
     /// The decision could not be made durable.
     AuditUnavailable = "audit-unavailable",
     /// The permit grew too old between its record and the forward.
@@ -134,6 +138,8 @@ reasons! {
     UpstreamBroken = "upstream-broken",
     /// No answer in time.
     UpstreamTimeout = "upstream-timeout",
+    /// A 4xx answer that is not Seam's: the grant was refused, by Seam or in front of it.
+    UpstreamErrorInvalid = "upstream-error-invalid",
     /// An answer that is not Seam's: a redirect, HTML, a 2xx without `"ok":true`, too large.
     UpstreamAnswerInvalid = "upstream-answer-invalid",
 }

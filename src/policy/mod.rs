@@ -28,6 +28,7 @@ use index::Index;
 /// A decision names at most this many of the rules that made it, the first of the file:
 /// a record must stay a line that can be read.
 const RULES_NAMED_MAX: usize = 64;
+const NAMES_BYTES_MAX: usize = 16 * 1024;
 
 /// Model and rules as read from their files.
 #[derive(Debug)]
@@ -126,7 +127,8 @@ impl Policy {
 
     fn rule_refs(&self, verdict: &Verdict) -> Vec<RuleRef> {
         let lines = verdict.rules.iter().filter_map(|place| self.engine.line(*place));
-        let lines = lines.take(RULES_NAMED_MAX);
+        let lines =
+            lines.take(RULES_NAMED_MAX.min(NAMES_BYTES_MAX / (self.file.len() + 12)).max(1));
         lines.map(|line| RuleRef::new(self.file.clone(), line)).collect()
     }
 

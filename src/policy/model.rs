@@ -25,7 +25,7 @@ const DEFINITIONS: &[(&str, &str, Option<&str>)] = &[
 /// A model whose meaning is known.
 #[derive(Debug)]
 pub(super) struct Model {
-    /// The text for casbin.
+    /// The text for casbin: the known meaning, not the file's spelling of it.
     pub(super) text: String,
     /// The matcher asks for roles of callers.
     pub(super) roles: bool,
@@ -90,14 +90,16 @@ pub(super) fn parse(source: &SourceFile) -> Result<Model, Vec<Problem>> {
             problems.push(Problem::of_file(source.name.clone(), text));
         }
     }
-    let Conditions { roles, zones, wildcard } = conditions;
-    let model = Model { text: text.to_owned(), roles, zones, wildcard };
+    let Conditions { matcher, roles, zones, wildcard } = conditions;
+    let model = Model { text: canonical(&matcher), roles, zones, wildcard };
     if problems.is_empty() { Ok(model) } else { Err(problems) }
 }
 
 /// What a matcher asks for.
 #[derive(Debug, Default)]
 struct Conditions {
+    /// As casbin is given it.
+    matcher: String,
     roles: bool,
     zones: bool,
     wildcard: bool,
@@ -136,8 +138,26 @@ impl Conditions {
                 return Err(unknown());
             }
         }
-        if act && subject && object { Ok(found) } else { Err(unknown()) }
+        if !(act && subject && object) {
+            return Err(unknown());
+        }
+        found.matcher = squeeze(matcher).replace("&&", " && ");
+        Ok(found)
     }
+}
+
+/// A model of the expected definitions and this matcher.
+fn canonical(matcher: &str) -> String {
+    let mut text = String::new();
+    let mut last = "";
+    for (section, key, value) in DEFINITIONS {
+        if last != *section {
+            text.push_str(&format!("[{section}]\n"));
+            last = section;
+        }
+        text.push_str(&format!("{key} = {}\n", value.unwrap_or(matcher)));
+    }
+    text
 }
 
 /// Without spaces, which mean nothing in these texts.

@@ -88,6 +88,16 @@ pub(super) fn parse(source: &SourceFile, callers: &Callers) -> Result<Rules, Vec
         let valid = String::from_utf8_lossy(valid);
         vec![Problem::at_offset(source.name.clone(), &valid, valid.len(), "not UTF-8")]
     })?;
+    if !text.ends_with('\n') && !text.is_empty() {
+        let line = u32::try_from(text.lines().count()).ok();
+        let text = "the last line has no end: the file may be cut off; add a newline";
+        return Err(vec![Problem {
+            file: source.name.clone(),
+            line,
+            column: None,
+            text: text.into(),
+        }]);
+    }
     let mut parser = Parser {
         rules: Rules { file: source.name.clone(), ..Rules::default() },
         callers,

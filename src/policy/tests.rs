@@ -183,6 +183,8 @@ fn every_line_that_casbin_would_skip_or_misread_is_refused() {
         assert!(found[0].contains(expected), "{name}: {found:?}");
         assert!(found[0].starts_with("policy.csv:2"), "{name}: {found:?}");
     }
+    let cut = problems(MODEL, &ok.replace('\n', ""));
+    assert!(cut[0].contains("policy.csv:1: the last line has no end"), "{cut:?}");
     assert!(problems(MODEL, "")[0].contains("has no rule"));
     assert!(problems(MODEL, "# only a comment\n")[0].contains("has no rule"));
     assert!(

@@ -26,6 +26,15 @@ pub struct SeamError {
 }
 
 impl SeamError {
+    /// Cuts an overlong message.
+    #[must_use]
+    pub fn shorten(mut self) -> Self {
+        if let Some((end, _)) = self.message.char_indices().nth(MESSAGE_CHARS_MAX) {
+            self.message.truncate(end);
+        }
+        self
+    }
+
     /// An error with a type and a message.
     #[must_use]
     pub fn new(kind: &str, message: &str) -> Self {
@@ -85,7 +94,7 @@ pub fn read_error(body: &[u8]) -> Option<SeamError> {
     let printable = error.message.chars().filter(|c| !c.is_control());
     Some(SeamError {
         kind: error.r#type,
-        message: printable.take(MESSAGE_CHARS_MAX).collect(),
+        message: printable.collect(),
         data: error.data.and_then(into_object),
         validation_errors: error.validation_errors.and_then(into_object),
     })

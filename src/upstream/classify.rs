@@ -31,7 +31,7 @@ pub(super) fn answer(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fo
         Some(error) => {
             Forwarded { error: Some(error), ..Forwarded::new(outcome, Reason::UpstreamRejected) }
         }
-        None => Forwarded::new(outcome, Reason::UpstreamAnswerInvalid),
+        None => Forwarded::new(outcome, invalid(outcome)),
     }
 }
 
@@ -55,6 +55,15 @@ pub(super) fn failure(error: reqwest::Error) -> Forwarded {
     forwarded
 }
 
+/// An answer that cannot be passed on.
+pub(super) fn invalid(outcome: Outcome) -> Reason {
+    if outcome == Outcome::Rejected {
+        Reason::UpstreamErrorInvalid
+    } else {
+        Reason::UpstreamAnswerInvalid
+    }
+}
+
 fn outcome_of_error(status: StatusCode) -> Outcome {
     if status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT {
         Outcome::Rejected
@@ -74,7 +83,10 @@ fn is_json(headers: &HeaderMap) -> bool {
 mod tests {
     use super::*;
     use Outcome::{Granted, Rejected, Unknown};
-    use Reason::{AllowedByRule, UpstreamAnswerInvalid, UpstreamKeyRefused, UpstreamRejected};
+    use Reason::{
+        AllowedByRule, UpstreamAnswerInvalid, UpstreamErrorInvalid, UpstreamKeyRefused,
+        UpstreamRejected,
+    };
 
     #[test]
     fn only_seams_own_confirmation_is_a_grant() {
@@ -94,8 +106,8 @@ mod tests {
             ("typed 429", 429, json, typed, Rejected, UpstreamRejected),
             ("typed 408", 408, json, typed, Unknown, UpstreamRejected),
             ("typed 500", 500, json, typed, Unknown, UpstreamRejected),
-            ("text 400", 400, "text/plain", "Invalid JSON", Rejected, UpstreamAnswerInvalid),
-            ("typed as text", 404, "text/plain", typed, Rejected, UpstreamAnswerInvalid),
+            ("text 400", 400, "text/plain", "Invalid JSON", Rejected, UpstreamErrorInvalid),
+            ("typed as text", 404, "text/plain", typed, Rejected, UpstreamErrorInvalid),
             ("HTML 502", 502, "text/html", "<html>", Unknown, UpstreamAnswerInvalid),
             ("our key", 401, json, typed, Rejected, UpstreamKeyRefused),
             ("our key, HTML", 403, "text/html", "", Rejected, UpstreamKeyRefused),

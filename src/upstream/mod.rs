@@ -52,7 +52,9 @@ pub struct Forwarded {
 #[derive(Debug, thiserror::Error)]
 pub enum UpstreamError {
     /// The workspace key is no header value.
-    #[error("the workspace key must be 1 to 512 visible ASCII characters")]
+    #[error(
+        "the workspace key must be 1 to 512 visible ASCII characters other than quotes and backslashes"
+    )]
     KeyInvalid,
     /// The workspace id is no header value.
     #[error("`upstream.workspace_id` must be visible ASCII characters")]
@@ -90,7 +92,9 @@ impl Upstream {
         deadline: Duration,
         connect_timeout: Duration,
     ) -> Result<Self, UpstreamError> {
-        let visible = |text: &str| text.bytes().all(|b| b.is_ascii_graphic());
+        // Nor what JSON would escape: an echo of the key is looked for as it stands.
+        let visible =
+            |text: &str| text.bytes().all(|b| b.is_ascii_graphic() && !matches!(b, b'"' | b'\\'));
         if key.expose().is_empty() || key.expose().len() > 512 || !visible(key.expose()) {
             return Err(UpstreamError::KeyInvalid);
         }
@@ -204,6 +208,8 @@ impl Upstream {
             status: Some(status),
             retry_after_s: headers
                 .get(RETRY_AFTER)
+                // Only a grant that was refused may be asked for again.
+                .filter(|_| forwarded.outcome == Outcome::Rejected)
                 .and_then(|value| value.to_str().ok()?.parse::<u32>().ok())
                 .filter(|seconds| *seconds <= 3600),
             seam_request_id: headers.get(seam::REQUEST_ID_HEADER).and_then(request_id),
@@ -250,8 +256,10 @@ impl Forwarded {
                 || object(&error.validation_errors)
         });
         if error.is_some() {
-            self.reason = Reason::UpstreamAnswerInvalid;
+            self.reason = classify::invalid(self.outcome);
         }
+        // Only now: the start of a key would not be found.
+        self.error = self.error.map(SeamError::shorten);
         self.seam_request_id = self.seam_request_id.filter(|id| !echoes(id));
         self
     }
