@@ -7,6 +7,7 @@
 mod read;
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -127,4 +128,10 @@ pub struct RequestLimits {
     pub requests_in_flight_max: usize,
     /// From the whole body to the answer.
     pub answer_deadline: Duration,
+    /// Requests of one caller in flight; further ones are refused with 429.
+    pub caller_requests_in_flight_max: usize,
+    /// Requests of one caller a second, on average; further ones are refused with 429.
+    pub caller_requests_per_second: NonZeroU32,
+    /// Requests of one caller at once after a pause.
+    pub caller_requests_burst: NonZeroU32,
 }

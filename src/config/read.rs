@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -161,16 +162,22 @@ impl Reader<'_> {
     fn connection_limits(&mut self, section: &Section<'_>) -> Option<ListenerLimits> {
         let connections = self.number(section, "connections_max", 1..=1_000_000, 10_000);
         let handshake = self.millis(section, "handshake_timeout_ms", 100..=60_000, 10_000);
-        let idle = self.millis(section, "idle_timeout_ms", 1_000..=3_600_000, 60_000);
+        let header = self.millis(section, "header_timeout_ms", 100..=3_600_000, 60_000);
+        let idle = self.millis(section, "idle_timeout_ms", 100..=3_600_000, 60_000);
+        let age = self.millis(section, "connection_age_max_ms", 1_000..=86_400_000, 3_600_000);
+        let per_address = self.number(section, "connections_per_address_max", 1..=1_000_000, 1_000);
         let streams = self.number(section, "streams_per_connection_max", 1..=1_000, 100);
-        let header = self.number(section, "header_bytes_max", 8_192..=65_536, 16_384);
+        let header_bytes = self.number(section, "header_bytes_max", 8_192..=65_536, 16_384);
         let drain = self.millis(section, "drain_timeout_ms", 0..=600_000, 15_000);
         Some(ListenerLimits {
             connections_max: usize::try_from(connections?).ok()?,
             handshake_timeout: handshake?,
+            header_timeout: header?,
             idle_timeout: idle?,
+            connection_age_max: age?,
+            connections_per_address_max: usize::try_from(per_address?).ok()?,
             streams_per_connection_max: u32::try_from(streams?).ok()?,
-            header_bytes_max: u32::try_from(header?).ok()?,
+            header_bytes_max: u32::try_from(header_bytes?).ok()?,
             drain_timeout: drain?,
         })
     }
@@ -181,12 +188,19 @@ impl Reader<'_> {
         let body_timeout = self.millis(&section, "body_timeout_ms", 100..=60_000, 10_000);
         let in_flight = self.number(&section, "requests_in_flight_max", 1..=100_000, 1_024);
         let deadline = self.millis(&section, "answer_deadline_ms", 500..=60_000, 9_000);
+        let own = self.number(&section, "caller_requests_in_flight_max", 1..=100_000, 256);
+        let rate = self.number(&section, "caller_requests_per_second", 1..=1_000_000, 100);
+        let burst = self.number(&section, "caller_requests_burst", 1..=1_000_000, 200);
         section.finish();
+        let count = |number: u64| NonZeroU32::new(u32::try_from(number).ok()?);
         let requests = RequestLimits {
             body_bytes_max: usize::try_from(body?).ok()?,
             body_timeout: body_timeout?,
             requests_in_flight_max: usize::try_from(in_flight?).ok()?,
             answer_deadline: deadline?,
+            caller_requests_in_flight_max: usize::try_from(own?).ok()?,
+            caller_requests_per_second: count(rate?)?,
+            caller_requests_burst: count(burst?)?,
         };
         Some((connections?, requests))
     }

@@ -22,9 +22,8 @@ pub struct Answer {
 
 impl From<Refusal> for Answer {
     fn from(refusal: Refusal) -> Self {
-        let reason = refusal.reason;
+        let (reason, retry_after_s) = (refusal.reason, refusal.retry_after_s);
         let (status, error) = refusal.wire();
-        let retry_after_s = (reason == Reason::Overloaded).then_some(1);
         Self { status, error: Some(error), reason, retry_after_s }
     }
 }

@@ -4,6 +4,7 @@
 //! refuse, and how a refusal looks on the wire, is in one exhaustive match
 //! (`refusal.rs`).
 
+mod admission;
 mod answer;
 mod body;
 mod evidence;
@@ -12,6 +13,7 @@ mod presented;
 mod refusal;
 mod route;
 
+pub use admission::Admission;
 pub use answer::Answer;
 pub use pipeline::{Context, Gateway};
 pub use presented::Presented;

@@ -6,11 +6,11 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::Request;
+use http::{HeaderMap, Request};
 use http_body::Body;
 
 use super::evidence::{Refused, outcome_of, sha256};
-use super::{Answer, Presented, Refusal, body, route};
+use super::{Admission, Answer, Presented, Refusal, body, route};
 use crate::audit::{Evidence, Journal, Recorded};
 use crate::authn::{self, Principal};
 use crate::config::RequestLimits;
@@ -33,12 +33,14 @@ pub struct Context {
 
 /// The enforcement point.
 pub struct Gateway {
-    /// All reloadable state. A request reads it once.
+    /// All reloadable state. A request is decided, recorded and sent under one of its values.
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     /// The audit log.
     pub journal: Journal,
     /// The metrics.
     pub metrics: Arc<Metrics>,
+    /// How much work is taken on.
+    pub admission: Admission,
     /// Limits of requests.
     pub limits: RequestLimits,
     /// Host names that requests may name; empty allows any.
@@ -91,27 +93,38 @@ impl Gateway {
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let snapshot = self.snapshot.load_full();
         let (head, body) = request.into_parts();
-        let admitted = route::check(&head, &self.hostnames).and_then(|()| {
-            let clients = snapshot.certificates.clients.as_ref();
-            let certificate = context.certificate.as_ref().map(|c| c.verified(clients));
-            let certificate = certificate.transpose()?;
-            authn::authenticate(&head.headers, certificate, &snapshot.callers, self.clock.now())
-        });
-        let principal = match admitted {
-            Ok(principal) => principal,
-            Err(reason) => {
-                body::discard(body, self.limits.body_bytes_max).await;
-                return Err(reason.into());
+        let early = self.snapshot.load_full();
+        let admitted = route::check(&head, &self.hostnames)
+            .and_then(|()| self.authenticate(context, &head.headers, &early))
+            .map_err(Refusal::from)
+            .and_then(|principal| {
+                account.caller = Some(principal.caller().clone());
+                self.admission.admit(principal.caller()).map(|place| (principal, place))
+            });
+        let (principal, _place) = match admitted {
+            Ok(admitted) => admitted,
+            Err(refusal) => {
+                if let Some(_discarding) = self.admission.discard() {
+                    body::discard(body, self.limits.body_bytes_max).await;
+                }
+                return Err(refusal);
             }
         };
-        account.caller = Some(principal.caller().clone());
 
         let limits = &self.limits;
         let bytes =
             body::read(&head.headers, body, limits.body_bytes_max, limits.body_timeout).await;
         let deadline = Instant::now() + limits.answer_deadline;
+        // From here on one snapshot. A caller that was slow with its body gets nothing
+        // that was taken from it meanwhile.
+        let snapshot = self.snapshot.load_full();
+        let principal = if Arc::ptr_eq(&early, &snapshot) {
+            principal
+        } else {
+            self.authenticate(context, &head.headers, &snapshot)?
+        };
+        account.caller = Some(principal.caller().clone());
         let (grant, body_sha256) = match parse(bytes) {
             Ok(parsed) => parsed,
             Err(refusal) => return self.refuse(context, &snapshot, principal, refusal).await,
@@ -142,6 +155,18 @@ impl Gateway {
                 Ok(self.forward(&snapshot, recorded, deadline).await)
             }
         }
+    }
+
+    /// Who is calling, as this snapshot knows callers and certificates.
+    fn authenticate(
+        &self,
+        context: &Context,
+        headers: &HeaderMap,
+        snapshot: &Snapshot,
+    ) -> Result<Principal, Reason> {
+        let clients = snapshot.certificates.clients.as_ref();
+        let certificate = context.certificate.as_ref().map(|c| c.verified(clients)).transpose()?;
+        authn::authenticate(headers, certificate, &snapshot.callers, self.clock.now())
     }
 
     /// Sends a recorded permit and records what became of it.

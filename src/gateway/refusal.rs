@@ -14,23 +14,30 @@ pub struct Refusal {
     /// Why.
     pub reason: Reason,
     /// The error to show, where it is more exact than the reason's fixed text.
-    detail: Option<SeamError>,
+    detail: Option<Box<SeamError>>,
+    /// When to come back, in seconds.
+    pub retry_after_s: Option<u32>,
 }
 
 impl From<Reason> for Refusal {
     fn from(reason: Reason) -> Self {
-        Self { reason, detail: None }
+        Self { reason, detail: None, retry_after_s: None }
     }
 }
 
 impl From<BodyError> for Refusal {
     fn from(error: BodyError) -> Self {
         let detail = SeamError::invalid_input(error.field, error.message);
-        Self { reason: error.reason, detail: Some(detail) }
+        Self { reason: error.reason, detail: Some(Box::new(detail)), retry_after_s: None }
     }
 }
 
 impl Refusal {
+    /// A refusal that will pass.
+    pub(super) fn retry_after(reason: Reason, seconds: u32) -> Self {
+        Self { retry_after_s: Some(seconds), ..Self::from(reason) }
+    }
+
     /// The status and the error to send.
     #[must_use]
     pub fn wire(self) -> (StatusCode, SeamError) {
@@ -39,7 +46,7 @@ impl Refusal {
             "invalid_input" => SeamError::invalid_input(None, text),
             _ => SeamError::new(kind, text),
         };
-        (status, self.detail.unwrap_or_else(fixed))
+        (status, self.detail.map_or_else(fixed, |detail| *detail))
     }
 }
 
@@ -130,6 +137,11 @@ fn wire(reason: Reason) -> (StatusCode, &'static str, &'static str) {
             "service_unavailable",
             "too many requests in flight; nothing was sent to Seam",
         ),
+        R::RateLimited | R::CallerBusy => (
+            S::TOO_MANY_REQUESTS,
+            "rate_limit_exceeded",
+            "this caller sends too many requests; nothing was sent to Seam",
+        ),
         R::AuditUnavailable => (
             S::SERVICE_UNAVAILABLE,
             "service_unavailable",
@@ -146,6 +158,9 @@ fn wire(reason: Reason) -> (StatusCode, &'static str, &'static str) {
         }
         R::UpstreamKeyRefused => {
             (S::BAD_GATEWAY, "upstream_error", "Seam refused the gateway's own credentials")
+        }
+        R::UpstreamErrorInvalid => {
+            (S::BAD_GATEWAY, "upstream_error", "the grant was refused, in no form of Seam's")
         }
         R::UpstreamTimeout => (S::GATEWAY_TIMEOUT, "upstream_timeout", UNKNOWN),
         R::UpstreamBroken | R::UpstreamAnswerInvalid => (S::BAD_GATEWAY, "upstream_error", UNKNOWN),

@@ -1,65 +1,52 @@
 //! One connection: handshake within its time, then HTTP until it ends.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
 
-use bytes::Bytes;
-use http::{Request, Response};
-use http_body_util::Full;
-use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
-use hyper_util::server::graceful::Watcher;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
-use tokio_rustls::TlsAcceptor;
+use tokio::time::{Instant, sleep_until, timeout};
+use tokio_rustls::{TlsAcceptor, server::TlsStream};
+use tokio_util::sync::CancellationToken;
 
-use super::{ListenerLimits, Peer, TlsSource};
+use super::activity::{Activity, Watched};
+use super::{HttpService, ListenerLimits, Peer, TlsSource};
 use crate::telemetry::ListenerMetrics;
-
-/// What a listener serves: a tower service that answers every request.
-pub trait HttpService:
-    tower::Service<
-        Request<Incoming>,
-        Response = Response<Full<Bytes>>,
-        Error = Infallible,
-        Future: Send + 'static,
-    > + Clone
-    + Send
-    + 'static
-{
-}
-
-impl<S> HttpService for S where
-    S: tower::Service<
-            Request<Incoming>,
-            Response = Response<Full<Bytes>>,
-            Error = Infallible,
-            Future: Send + 'static,
-        > + Clone
-        + Send
-        + 'static
-{
-}
 
 /// What all connections of a listener share.
 pub(super) struct Serving {
     tls: TlsSource,
-    http: auto::Builder<TokioExecutor>,
+    http1: auto::Builder<TokioExecutor>,
+    http2: auto::Builder<TokioExecutor>,
     limits: ListenerLimits,
     metrics: ListenerMetrics,
 }
 
+/// How connections learn of the end.
+#[derive(Clone)]
+pub(super) struct Stop {
+    /// Finish what is in flight, begin nothing new.
+    pub(super) draining: CancellationToken,
+    /// End now.
+    pub(super) ended: CancellationToken,
+}
+
 impl Serving {
     pub(super) fn new(tls: TlsSource, limits: ListenerLimits, metrics: ListenerMetrics) -> Self {
-        let mut http = auto::Builder::new(TokioExecutor::new());
-        http.http1()
+        // Each speaks one protocol, that of ALPN: none waits for first bytes to guess by.
+        let mut http1 = auto::Builder::new(TokioExecutor::new()).http1_only();
+        http1
+            .http1()
             .timer(TokioTimer::new())
-            // Also the limit for a kept-alive connection that says nothing.
-            .header_read_timeout(limits.idle_timeout)
+            .header_read_timeout(limits.header_timeout)
             .max_buf_size(usize::try_from(limits.header_bytes_max).unwrap_or(16 * 1024))
             .max_headers(64);
-        http.http2()
+        let mut http2 = auto::Builder::new(TokioExecutor::new()).http2_only();
+        http2
+            .http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits.streams_per_connection_max)
             .max_header_list_size(limits.header_bytes_max)
@@ -67,9 +54,10 @@ impl Serving {
             // work is not yet dropped: the bound against reset floods.
             .max_pending_accept_reset_streams(20)
             .max_local_error_reset_streams(100)
+            // Finds peers that are gone without a word.
             .keep_alive_interval(limits.idle_timeout / 2)
             .keep_alive_timeout(limits.handshake_timeout);
-        Self { tls, http, limits, metrics }
+        Self { tls, http1, http2, limits, metrics }
     }
 
     /// Serves one connection to its end.
@@ -77,25 +65,75 @@ impl Serving {
         &self,
         stream: TcpStream,
         address: SocketAddr,
-        watcher: Watcher,
+        stop: Stop,
         service_for: impl Fn(&Peer) -> S,
     ) {
         // Answers are small and complete: waiting to fill a segment only delays them.
         let _ = stream.set_nodelay(true);
         let handshake = TlsAcceptor::from((self.tls)()).accept(stream);
-        let tls = match tokio::time::timeout(self.limits.handshake_timeout, handshake).await {
-            Err(_) => return self.handshake_failed(address, "timeout", &"time-out"),
-            Ok(Err(error)) => return self.handshake_failed(address, "tls", &error),
-            Ok(Ok(tls)) => tls,
+        let handshake = timeout(self.limits.handshake_timeout, handshake);
+        let tls = tokio::select! {
+            biased;
+            () = stop.ended.cancelled() => return,
+            done = handshake => match done {
+                Err(_) => return self.handshake_failed(address, "timeout", &"time-out"),
+                Ok(Err(error)) => return self.handshake_failed(address, "tls", &error),
+                Ok(Ok(tls)) => tls,
+            },
         };
         let certificates = tls.get_ref().1.peer_certificates().unwrap_or_default().to_vec();
-        let service = TowerToHyperService::new(service_for(&Peer { address, certificates }));
-        let connection = self.http.serve_connection(TokioIo::new(tls), service).into_owned();
+        let service = service_for(&Peer { address, certificates });
         self.metrics.connections.inc();
-        if let Err(error) = watcher.watch(connection).await {
-            tracing::debug!(peer = %address, error = %error, "connection ended with an error");
-        }
+        self.http(tls, address, stop, service).await;
         self.metrics.connections.dec();
+    }
+
+    /// Until the peer closes, nothing was asked for too long, the connection is too old,
+    /// or the listener stops. In the last three cases what is in flight is finished first.
+    async fn http<S: HttpService>(
+        &self,
+        tls: TlsStream<TcpStream>,
+        address: SocketAddr,
+        stop: Stop,
+        service: S,
+    ) {
+        let http = match tls.get_ref().1.alpn_protocol() {
+            Some(b"h2") => &self.http2,
+            _ => &self.http1,
+        };
+        let activity = Arc::new(Activity::default());
+        let watched = Watched::new(service, activity.clone());
+        let service = TowerToHyperService::new(watched);
+        let mut connection = pin!(http.serve_connection(TokioIo::new(tls), service));
+        let oldest = Instant::now() + self.limits.connection_age_max;
+        let mut closing = None;
+        loop {
+            let look = closing
+                .unwrap_or_else(|| oldest.min(activity.idle_until(self.limits.idle_timeout)));
+            tokio::select! {
+                ended = connection.as_mut() => {
+                    if let Err(error) = ended {
+                        tracing::debug!(peer = %address, %error, "connection ended with an error");
+                    }
+                    return;
+                }
+                () = stop.ended.cancelled() => return,
+                () = stop.draining.cancelled(), if closing.is_none() => {}
+                () = sleep_until(look) => {
+                    let now = Instant::now();
+                    if closing.is_some() {
+                        // It had its time to finish.
+                        return;
+                    }
+                    let idle = activity.idle_until(self.limits.idle_timeout);
+                    if now < oldest && now < idle {
+                        continue;
+                    }
+                }
+            }
+            connection.as_mut().graceful_shutdown();
+            closing = Some(Instant::now() + self.limits.drain_timeout);
+        }
     }
 
     fn handshake_failed(&self, peer: SocketAddr, reason: &str, error: &dyn std::fmt::Display) {

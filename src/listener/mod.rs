@@ -4,22 +4,29 @@
 //! not finish a TLS handshake in time is cut off. Running out of file descriptors
 //! pauses the accept loop and does not end it.
 
+mod activity;
 mod connection;
+mod places;
 
+use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use hyper_util::server::graceful::GracefulShutdown;
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body_util::Full;
+use hyper::body::Incoming;
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use tokio::net::TcpListener;
-use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
 
 use crate::telemetry::ListenerMetrics;
-pub use connection::HttpService;
-use connection::Serving;
+use connection::{Serving, Stop};
+use places::Places;
 
 /// Limits of a listener. Times are wall-clock durations of one connection.
 #[derive(Debug, Clone)]
@@ -28,8 +35,15 @@ pub struct ListenerLimits {
     pub connections_max: usize,
     /// A TLS handshake takes at most this long.
     pub handshake_timeout: Duration,
-    /// A connection without a complete request head is closed after this.
+    /// A request's head arrives within this; on HTTP/1.1 the pause between two requests
+    /// counts.
+    pub header_timeout: Duration,
+    /// A connection without a request is closed after this.
     pub idle_timeout: Duration,
+    /// A connection takes no further request after this.
+    pub connection_age_max: Duration,
+    /// Connections of one address; further ones are closed at once.
+    pub connections_per_address_max: usize,
     /// HTTP/2 streams of one connection (RFC 9113, section 5.1.2).
     pub streams_per_connection_max: u32,
     /// A request's head in bytes.
@@ -43,7 +57,10 @@ impl Default for ListenerLimits {
         Self {
             connections_max: 10_000,
             handshake_timeout: Duration::from_secs(10),
+            header_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(60),
+            connection_age_max: Duration::from_secs(3600),
+            connections_per_address_max: 1_000,
             streams_per_connection_max: 100,
             header_bytes_max: 16 * 1024,
             drain_timeout: Duration::from_secs(15),
@@ -61,6 +78,31 @@ pub struct Peer {
     pub address: SocketAddr,
     /// Its client certificates, leaf first, verified in the handshake; empty without.
     pub certificates: Vec<CertificateDer<'static>>,
+}
+
+/// What a listener serves: a tower service that answers every request.
+pub trait HttpService:
+    tower::Service<
+        Request<Incoming>,
+        Response = Response<Full<Bytes>>,
+        Error = Infallible,
+        Future: Send + 'static,
+    > + Clone
+    + Send
+    + 'static
+{
+}
+
+impl<S> HttpService for S where
+    S: tower::Service<
+            Request<Incoming>,
+            Response = Response<Full<Bytes>>,
+            Error = Infallible,
+            Future: Send + 'static,
+        > + Clone
+        + Send
+        + 'static
+{
 }
 
 /// A bound listener.
@@ -102,8 +144,10 @@ impl Listener {
         S: HttpService,
         M: Fn(&Peer) -> S + Clone + Send + Sync + 'static,
     {
-        let graceful = GracefulShutdown::new();
-        let places = Arc::new(Semaphore::new(self.limits.connections_max));
+        let ending = Stop { draining: CancellationToken::new(), ended: CancellationToken::new() };
+        let open = TaskTracker::new();
+        let limits = &self.limits;
+        let places = Places::new(limits.connections_max, limits.connections_per_address_max);
         let serving = Arc::new(Serving::new(self.tls, self.limits.clone(), self.metrics.clone()));
         let mut stop = std::pin::pin!(stop);
         loop {
@@ -115,22 +159,31 @@ impl Listener {
                     Err(error) => { pause_after(&error).await; continue }
                 },
             };
-            let Ok(place) = places.clone().try_acquire_owned() else {
-                self.metrics.refused.with_label_values(&["limit"]).inc();
-                continue;
+            let place = match places.take(address.ip()) {
+                Ok(place) => place,
+                Err(limit) => {
+                    self.metrics.refused.with_label_values(&[limit]).inc();
+                    continue;
+                }
             };
-            let (serving, watcher, service_for) =
-                (serving.clone(), graceful.watcher(), service_for.clone());
-            tokio::spawn(async move {
-                serving.connection(stream, address, watcher, service_for).await;
+            let (serving, ending, service_for) =
+                (serving.clone(), ending.clone(), service_for.clone());
+            open.spawn(async move {
+                serving.connection(stream, address, ending, service_for).await;
                 drop(place);
             });
         }
         // New connections are refused from here on.
         drop(self.tcp);
-        if tokio::time::timeout(self.limits.drain_timeout, graceful.shutdown()).await.is_err() {
-            tracing::warn!("connections were still open when the drain time-out ended");
+        ending.draining.cancel();
+        open.close();
+        if tokio::time::timeout(self.limits.drain_timeout, open.wait()).await.is_err() {
+            let left = open.len();
+            tracing::warn!(left, "connections were still open when the drain time-out ended");
         }
+        // After this no request begins any more.
+        ending.ended.cancel();
+        open.wait().await;
     }
 }
 

@@ -12,14 +12,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use arc_swap::ArcSwap;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::{FileStore, Journal, JournalSettings, OpenError, RecoveryReport, Started};
 use crate::config::Settings;
 use crate::domain::SystemClock;
-use crate::gateway::Gateway;
+use crate::gateway::{Admission, Gateway};
 use crate::listener::Listener;
 use crate::snapshot::{Loaded, ReloadHandle, Reloader};
 use crate::telemetry::Metrics;
@@ -87,11 +87,11 @@ impl Server {
         let Started { journal, closer, recovery } =
             opened.map_err(|error| StartError::Audit(directory, error))?;
 
-        let in_flight = settings.limits.requests_in_flight_max;
         let gateway = Arc::new(Gateway {
             snapshot: snapshot.clone(),
             journal: journal.clone(),
             metrics: metrics.clone(),
+            admission: Admission::new(&settings.limits),
             limits: settings.limits.clone(),
             hostnames: settings.listener.hostnames.clone(),
             clock: Arc::new(SystemClock),
@@ -99,11 +99,7 @@ impl Server {
         let clock = Arc::new(SystemClock);
         let reloader = Reloader::new(settings, snapshot, loaded.digests, journal, metrics, clock);
         let reloading = Reloader::handle();
-        let shared = Arc::new(Shared {
-            gateway: gateway.clone(),
-            places: Arc::new(Semaphore::new(in_flight)),
-            running: TaskTracker::new(),
-        });
+        let shared = Arc::new(Shared { gateway: gateway.clone(), running: TaskTracker::new() });
         Ok(Self { gateway, listener, admin, shared, closer, recovery, reloader, reloading })
     }
 

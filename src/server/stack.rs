@@ -10,10 +10,8 @@ use http::header::AUTHORIZATION;
 use http::{HeaderValue, Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use tokio::sync::Semaphore;
 use tokio_util::task::TaskTracker;
-use tower::limit::GlobalConcurrencyLimitLayer;
-use tower::{BoxError, Service, ServiceBuilder, ServiceExt as _};
+use tower::{Service, ServiceBuilder, ServiceExt as _};
 use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
 
 use crate::domain::{Reason, RequestId};
@@ -24,8 +22,6 @@ use crate::seam::REQUEST_ID_HEADER;
 /// What all connections share.
 pub(super) struct Shared {
     pub(super) gateway: Arc<Gateway>,
-    /// One place for each request in flight, whichever connection it came on.
-    pub(super) places: Arc<Semaphore>,
     /// Requests that are running, with or without a caller waiting.
     pub(super) running: TaskTracker,
 }
@@ -42,18 +38,12 @@ impl Shared {
 pub(super) fn service(shared: &Arc<Shared>, peer: &Peer) -> impl HttpService + use<> {
     let certificate = Presented::new(&peer.certificates).map(Arc::new);
     let pipeline = Pipeline { gateway: shared.gateway.clone(), address: peer.address, certificate };
-    let admitted = ServiceBuilder::new()
-        // Beyond the limit: refused at once instead of queued.
-        .load_shed()
-        // Holds the place until the request has run to its end.
-        .layer(GlobalConcurrencyLimitLayer::with_semaphore(shared.places.clone()))
-        .service(pipeline);
     ServiceBuilder::new()
         // Debug output of a request must not show the token.
         .layer(SetSensitiveRequestHeadersLayer::new([AUTHORIZATION]))
         // Gives every request its id and every answer its header, and lets a request
         // run on when its connection is gone.
-        .service(Detached { inner: admitted, shared: shared.clone() })
+        .service(Detached { inner: pipeline, shared: shared.clone() })
 }
 
 /// Runs each request on a task of its own: a caller that hangs up cuts nothing, and a
@@ -66,7 +56,7 @@ struct Detached<S> {
 
 impl<S> Service<Request<Incoming>> for Detached<S>
 where
-    S: Service<Request<Incoming>, Response = Answer, Error = BoxError> + Clone + Send + 'static,
+    S: Service<Request<Incoming>, Response = Answer, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
     type Response = Response<Full<Bytes>>;
@@ -85,7 +75,6 @@ where
         Box::pin(async move {
             let answer = match running.await {
                 Ok(Ok(answer)) => answer,
-                Ok(Err(_overloaded)) => shared.refuse(Reason::Overloaded),
                 Err(panic) => {
                     tracing::error!(%request_id, error = %panic, "a request ended in a panic");
                     shared.refuse(Reason::InternalError)

@@ -1,10 +1,12 @@
 //! Reloading: a whole new snapshot, recorded and swapped in, or nothing.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
 use tokio::sync::mpsc;
+use tokio::time::sleep;
 
 use super::files::{Digests, Inputs};
 use super::{Loaded, Snapshot, build};
@@ -14,7 +16,7 @@ use crate::domain::{Clock, Problem};
 use crate::telemetry::Metrics;
 
 /// At most this many problems go into a record, each cut to this many bytes.
-const PROBLEMS_RECORDED_MAX: usize = 10;
+const PROBLEMS_MAX: usize = 10;
 const PROBLEM_BYTES_MAX: usize = 500;
 
 /// A part's name in metrics and records, and its digest.
@@ -68,13 +70,19 @@ pub struct Reloader {
     state: Mutex<State>,
 }
 
+/// Files are put in force when they were the same twice, this long after each other.
+const STEADY: Duration = Duration::from_millis(250);
+
+/// Files that keep changing are left alone after this many looks, until the next.
+const LOOKS_MAX: usize = 40;
+
 /// The parts whose files changed, and what was made of the files.
 type Built = (Vec<&'static str>, Result<Loaded, Vec<Problem>>);
 
 struct State {
     in_force: Digests,
-    /// Of the files of the last try.
-    tried: Digests,
+    /// Of the files that were tried last, if they are not in force.
+    tried: Option<Digests>,
     status: ReloadStatus,
 }
 
@@ -89,7 +97,7 @@ impl Reloader {
         clock: Arc<dyn Clock>,
     ) -> Arc<Self> {
         let status = ReloadStatus { loaded: clock.now(), failure: None };
-        let state = Mutex::new(State { in_force: digests, tried: digests, status });
+        let state = Mutex::new(State { in_force: digests, tried: None, status });
         let reloader = Self { settings, current, journal, metrics, clock, state };
         reloader.show(&PARTS.map(|(part, _)| part));
         Arc::new(reloader)
@@ -98,7 +106,7 @@ impl Reloader {
     /// How reloading stands.
     #[must_use]
     pub fn status(&self) -> ReloadStatus {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner).status.clone()
+        self.state().status.clone()
     }
 
     pub(super) fn settings(&self) -> &Settings {
@@ -115,40 +123,56 @@ impl Reloader {
     /// Looks at the files and puts them in force if they changed and are valid. Without
     /// `again`, files that were tried and refused are not tried once more.
     pub(super) async fn reload(self: &Arc<Self>, again: bool) {
-        let reloader = self.clone();
-        let built = tokio::task::spawn_blocking(move || reloader.build(again)).await;
-        match built {
-            Ok(None) => {}
-            Ok(Some((parts, Ok(loaded)))) => self.put_in_force(&parts, loaded).await,
-            Ok(Some((parts, Err(problems)))) => self.fail(&parts, &problems, true).await,
-            Err(error) => {
-                let text = format!("the reload ended in a panic: {error}");
-                self.fail(&[], &[Problem::of_file("reload", text)], true).await;
+        for _ in 0..LOOKS_MAX {
+            let reloader = self.clone();
+            let looked = blocking(move || Inputs::read(&reloader.settings).digests()).await;
+            let Some(seen) = looked.filter(|seen| self.is_worth_trying(seen, again)) else {
+                return;
+            };
+            // What is still being written must not be taken for whole: a policy without
+            // its last lines may be valid and allow more.
+            sleep(STEADY).await;
+            let reloader = self.clone();
+            match blocking(move || reloader.build(&seen)).await {
+                Some(Some((parts, Ok(loaded)))) => return self.put_in_force(&parts, loaded).await,
+                Some(Some((parts, Err(problems)))) => return self.fail(&parts, &problems),
+                Some(None) => {}
+                None => return self.fail(&[], &[Problem::of_file("reload", "ended in a panic")]),
             }
         }
+        tracing::warn!("the files keep changing; they will be looked at again");
     }
 
-    /// Reads and builds, off the request path. `None` when there is nothing to do.
-    fn build(&self, again: bool) -> Option<Built> {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_worth_trying(&self, seen: &Digests, again: bool) -> bool {
+        let mut state = self.state();
+        if *seen == state.in_force {
+            state.tried = None;
+            if state.status.failure.take().is_some() {
+                self.metrics.reload_failing.set(0);
+                tracing::info!("the files are those in force again");
+            }
+            return false;
+        }
+        again || state.tried != Some(*seen)
+    }
+
+    /// Reads and builds, off the request path. `None` when the files are no longer those
+    /// that were seen.
+    fn build(&self, seen: &Digests) -> Option<Built> {
         let inputs = Inputs::read(&self.settings);
-        let digests = inputs.digests();
+        if inputs.digests() != *seen {
+            return None;
+        }
         let in_force = {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            if digests == state.tried && !again {
-                return None;
-            }
-            state.tried = digests;
-            if digests == state.in_force {
-                // Files that failed were put back as they were.
-                if state.status.failure.take().is_some() {
-                    self.metrics.reload_failing.set(0);
-                    tracing::info!("the files are those in force again");
-                }
-                return None;
-            }
+            let mut state = self.state();
+            state.tried = Some(*seen);
             state.in_force
         };
-        let changed = PARTS.iter().filter(|(_, part)| part(&digests) != part(&in_force));
+        let changed = PARTS.iter().filter(|(_, part)| part(seen) != part(&in_force));
         let parts = changed.map(|(name, _)| *name).collect();
         let before = self.current.load_full();
         Some((parts, build(&self.settings, inputs, Some((&before, &in_force)))))
@@ -161,12 +185,11 @@ impl Reloader {
         let revision = loaded.snapshot.policy.revision().as_str();
         let entry = ReloadEntry { parts, revision_before, revision, problems: &[] };
         if let Err(error) = self.journal.record_reload(&entry).await {
-            let problem =
-                Problem::of_file("audit log", format!("the reload was not recorded: {error}"));
-            self.fail(parts, &[problem], false).await;
+            let text = format!("the reload was not recorded: {error}");
+            // The record may still reach the disk; the next one then takes it back.
+            self.fail(parts, &[Problem::of_file("audit log", text)]);
             // Tried again at the next look.
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            state.tried = state.in_force;
+            self.state().tried = None;
             return;
         }
         for warning in &loaded.warnings {
@@ -175,7 +198,7 @@ impl Reloader {
         tracing::info!(?parts, revision_before, revision, "reloaded");
         self.current.store(Arc::new(loaded.snapshot));
         {
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut state = self.state();
             state.in_force = loaded.digests;
             state.status = ReloadStatus { loaded: self.clock.now(), failure: None };
         }
@@ -186,31 +209,22 @@ impl Reloader {
     }
 
     /// Nothing changes but what is shown.
-    async fn fail(&self, parts: &[&'static str], problems: &[Problem], record: bool) {
+    fn fail(&self, parts: &[&'static str], problems: &[Problem]) {
         let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
         for text in &texts {
             tracing::error!("reload failed, the state before stays in force: {text}");
         }
-        {
-            let failure = ReloadFailure { time: self.clock.now(), problems: texts.clone() };
-            let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-            state.status.failure = Some(failure);
-        }
+        let short: Vec<String> = texts.iter().take(PROBLEMS_MAX).map(|text| cut(text)).collect();
+        let failure = ReloadFailure { time: self.clock.now(), problems: texts };
+        self.state().status.failure = Some(failure);
         self.metrics.reload_failing.set(1);
         for part in parts {
             self.metrics.reloads.with_label_values(&[part, "failed"]).inc();
         }
-        if record {
-            let before = self.current.load_full();
-            let revision = before.policy.revision().as_str();
-            let short: Vec<String> =
-                texts.iter().take(PROBLEMS_RECORDED_MAX).map(|text| cut(text)).collect();
-            let entry =
-                ReloadEntry { parts, revision_before: revision, revision, problems: &short };
-            if let Err(error) = self.journal.record_reload(&entry).await {
-                tracing::error!(%error, "a failed reload could not be recorded");
-            }
-        }
+        let before = self.current.load_full();
+        let revision = before.policy.revision().as_str();
+        let entry = ReloadEntry { parts, revision_before: revision, revision, problems: &short };
+        self.journal.note_reload(&entry);
     }
 
     /// Shows what is in force.
@@ -227,6 +241,11 @@ impl Reloader {
         }
         self.metrics.reload_failing.set(0);
     }
+}
+
+/// Runs what reads files. `None` when it panicked, which the panic's own message tells.
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Option<T> {
+    tokio::task::spawn_blocking(work).await.ok()
 }
 
 /// As much of a text as a record takes.

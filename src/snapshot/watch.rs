@@ -17,7 +17,7 @@ use super::reload::Reloader;
 /// Quiet for this long after a change, so that a set of files is read when it is whole.
 const QUIET: Duration = Duration::from_millis(250);
 
-/// A change is not put off longer than this.
+/// A look is not put off longer than this.
 const PUT_OFF_MAX: Duration = Duration::from_secs(2);
 
 impl Reloader {

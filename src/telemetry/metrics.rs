@@ -18,7 +18,7 @@ const DECISION_SECONDS: &[f64] = &[1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4,
 
 /// The events of audit records.
 const EVENTS: &[&str] =
-    &["grant.decision", "grant.outcome", "config.reload", "log.start", "log.stop"];
+    &["grant.decision", "grant.outcome", "config.reload", "log.start", "log.outage", "log.stop"];
 
 /// Every metric of the gateway.
 pub struct Metrics {
@@ -56,7 +56,7 @@ pub struct ListenerMetrics {
     pub connections: IntGauge,
     /// Handshakes that failed, by reason: `timeout`, `tls`.
     pub handshake_failures: IntCounterVec,
-    /// Connections refused before the handshake, by reason: `limit`.
+    /// Connections refused before the handshake, by reason: `limit`, `address-limit`.
     pub refused: IntCounterVec,
 }
 
@@ -154,7 +154,7 @@ impl Metrics {
             )?,
             reload_failing: IntGauge::new(
                 "reload_failing",
-                "1 while the files are not what is in force.",
+                "Whether the files are not what is in force: 1 or 0.",
             )?,
             certificate_expiry: IntGaugeVec::new(
                 Opts::new("certificate_expiry_timestamp_seconds", "When certificates expire."),
@@ -203,7 +203,7 @@ impl Metrics {
         each(&self.audit.records, EVENTS);
         each(&self.audit.failures, &["append", "sync", "truncate"]);
         each(&self.listener.handshake_failures, &["tls", "timeout"]);
-        each(&self.listener.refused, &["limit"]);
+        each(&self.listener.refused, &["limit", "address-limit"]);
         for part in ["certificates", "callers", "policy", "upstream"] {
             for result in ["ok", "failed"] {
                 self.reloads.with_label_values(&[part, result]);

@@ -10,7 +10,7 @@ use grantgate::audit::{
 };
 use grantgate::config::{self, RequestLimits};
 use grantgate::domain::{RequestId, SystemClock};
-use grantgate::gateway::{Context, Gateway};
+use grantgate::gateway::{Admission, Context, Gateway};
 use grantgate::snapshot;
 use grantgate::telemetry::Metrics;
 use http::Request;
@@ -40,6 +40,7 @@ fn gateway(
         snapshot: Arc::new(ArcSwap::from_pointee(loaded.snapshot)),
         journal,
         metrics: Arc::new(Metrics::new().unwrap()),
+        admission: Admission::new(&settings.limits),
         limits: RequestLimits { answer_deadline, ..settings.limits },
         hostnames: Vec::new(),
         clock,

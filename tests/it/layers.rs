@@ -45,6 +45,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("rustls", &["tls", "listener", "snapshot"]),
     ("x509_parser", &["tls"]),
     ("notify", &["snapshot"]),
+    ("governor", &["gateway"]),
     ("tokio_rustls", &["listener"]),
     ("hyper", &["listener", "server", "sandbox"]),
     ("hyper_util", &["listener", "server"]),

@@ -105,6 +105,7 @@ fn case(reason: Reason) -> Case {
         R::GranteeAmbiguous => {
             body(grant_body(LOBBY).replace('}', &format!(",\"acs_user_id\":\"{PERSON}\"}}")))
         }
+        R::RateLimited | R::CallerBusy => Elsewhere("gateway::admission::tests"),
         R::Overloaded => Elsewhere("audit_first::beyond_the_limit_requests_are_refused_at_once"),
         R::AuditUnavailable | R::PermitExpired => Elsewhere("audit_first"),
         R::GatewayRestarted => Elsewhere("killed"),
@@ -114,6 +115,7 @@ fn case(reason: Reason) -> Case {
         | R::UpstreamUnreachable
         | R::UpstreamBroken
         | R::UpstreamTimeout
+        | R::UpstreamErrorInvalid
         | R::UpstreamAnswerInvalid => Elsewhere("upstream::every_other_answer_is_a_refusal"),
     }
 }

@@ -115,7 +115,7 @@ async fn a_bad_edit_changes_nothing_and_is_shown_everywhere() {
     let client = site.client();
     edit_policy(&site, LOBBY_RULE, "p, role:front-desk, zone:lobby, grant, alow");
     until("the failure is shown", async || {
-        gateway.admin("/metrics").await.1.contains("grantgate_reload_failing 1")
+        gateway.admin("/metrics").await.1.contains("\ngrantgate_reload_failing 1")
     })
     .await;
     assert_eq!(post(&client, &gateway, &site.token, grant_body(LOBBY)).await.status(), 200);
@@ -137,7 +137,7 @@ async fn a_bad_edit_changes_nothing_and_is_shown_everywhere() {
     .await;
     edit_policy(&site, "alow", "allow");
     until("the failure is over", async || {
-        gateway.admin("/metrics").await.1.contains("grantgate_reload_failing 0")
+        gateway.admin("/metrics").await.1.contains("\ngrantgate_reload_failing 0")
     })
     .await;
     gateway.stop().await;

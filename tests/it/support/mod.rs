@@ -75,6 +75,9 @@ impl Site {
             ("GRANTGATE__LISTENER__ADDRESS", "127.0.0.1:0".to_owned()),
             ("GRANTGATE__ADMIN__ADDRESS", "127.0.0.1:0".to_owned()),
             ("GRANTGATE__UPSTREAM__URL", seam.url()),
+            // Tests are faster than callers.
+            ("GRANTGATE__LIMITS__CALLER_REQUESTS_PER_SECOND", "1000000".to_owned()),
+            ("GRANTGATE__LIMITS__CALLER_REQUESTS_BURST", "1000000".to_owned()),
         ];
         let more = more.iter().map(|(name, value)| (*name, (*value).to_owned()));
         fixed.into_iter().chain(more).map(|(name, value)| (name.to_owned(), value)).collect()

@@ -1,0 +1,81 @@
+//! How many connections there may be: in all, and from one address.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Counts open connections.
+pub(super) struct Places {
+    open: Mutex<Open>,
+    all_max: usize,
+    per_address_max: usize,
+}
+
+#[derive(Default)]
+struct Open {
+    all: usize,
+    by_address: HashMap<IpAddr, usize>,
+}
+
+/// One open connection; given back when it is dropped.
+pub(super) struct Place {
+    places: Arc<Places>,
+    address: IpAddr,
+}
+
+impl Places {
+    pub(super) fn new(all_max: usize, per_address_max: usize) -> Arc<Self> {
+        Arc::new(Self { open: Mutex::default(), all_max, per_address_max })
+    }
+
+    /// Takes a place, or says which limit is reached.
+    pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Result<Place, &'static str> {
+        // One host, whichever way it came.
+        let address = address.to_canonical();
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let own = open.by_address.get(&address).copied().unwrap_or(0);
+        if own >= self.per_address_max {
+            return Err("address-limit");
+        }
+        if open.all >= self.all_max {
+            return Err("limit");
+        }
+        open.all += 1;
+        open.by_address.insert(address, own + 1);
+        Ok(Place { places: self.clone(), address })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.places.open.lock().unwrap_or_else(PoisonError::into_inner);
+        open.all -= 1;
+        match open.by_address.get_mut(&self.address) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => {
+                open.by_address.remove(&self.address);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_address_cannot_take_every_place() {
+        let places = Places::new(3, 2);
+        let [a, b]: [IpAddr; 2] = ["192.0.2.1", "192.0.2.2"].map(|ip| ip.parse().unwrap());
+        let mapped: IpAddr = "::ffff:192.0.2.1".parse().unwrap();
+        let first = places.take(a).ok();
+        let second = places.take(mapped).ok();
+        assert!(first.is_some() && second.is_some());
+        assert_eq!(places.take(a).err(), Some("address-limit"));
+        let third = places.take(b).ok();
+        assert_eq!(places.take(b).err(), Some("limit"));
+        drop((first, second, third));
+        assert!(places.open.lock().unwrap().by_address.is_empty());
+        assert!(places.take(a).is_ok());
+    }
+}
