@@ -329,3 +329,25 @@ async fn reloads_under_load_lose_no_request() {
     assert_eq!(of_event(&records, "grant.outcome").len(), answered);
     assert_eq!(seam.requests().len(), answered);
 }
+
+/// Each prefix of whole lines is a valid policy, and those without the last lines allow
+/// what the whole denies.
+#[tokio::test]
+async fn a_file_that_is_still_being_written_is_not_taken() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let gateway = site.start(&seam, &[]).await;
+    let path = site.path("policies/policy.csv");
+    let mut text = std::fs::read_to_string(&path).unwrap();
+    for line in 0..30 {
+        text.push_str(&format!("# line {line}\n"));
+        // In place, as a careless script does.
+        std::fs::write(&path, &text).unwrap();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    until("it is taken", async || !of_event(&site.records(), "config.reload").is_empty()).await;
+    gateway.stop().await;
+    let records = site.records();
+    let reloads = of_event(&records, "config.reload");
+    assert_eq!(reloads.len(), 1, "only the whole file: {reloads:?}");
+}
