@@ -14,6 +14,7 @@ use std::time::Duration;
 use crate::domain::{Problem, Secret};
 use crate::listener::ListenerLimits;
 use crate::telemetry::LogFormat;
+use crate::upstream::BreakerSettings;
 pub use read::{Environment, load};
 
 /// All settings, checked.
@@ -86,6 +87,8 @@ pub struct UpstreamSettings {
     pub deadline: Duration,
     /// To a connection with finished handshake.
     pub connect_timeout: Duration,
+    /// When to stop asking for a while.
+    pub breaker: BreakerSettings,
 }
 
 /// Where the workspace key comes from.

@@ -15,6 +15,7 @@ use crate::domain::{Problem, Secret};
 use crate::listener::ListenerLimits;
 use crate::telemetry::LogFormat;
 use crate::toml_source::{Place, Section, TomlSource};
+use crate::upstream::BreakerSettings;
 
 const PREFIX: &str = "GRANTGATE__";
 const SEAM_URL: &str = "https://connect.getseam.com";
@@ -221,6 +222,8 @@ impl Reader<'_> {
         let ca_file = self.optional_path(&section, "ca_file");
         let deadline = self.millis(&section, "deadline_ms", 100..=30_000, 8_000);
         let connect = self.millis(&section, "connect_timeout_ms", 50..=30_000, 3_000);
+        let failures = self.number(&section, "breaker_failures", 0..=10_000, 5);
+        let pause = self.millis(&section, "breaker_pause_ms", 100..=600_000, 5_000);
         section.finish();
         Some(UpstreamSettings {
             url: url?,
@@ -228,6 +231,7 @@ impl Reader<'_> {
             ca_file,
             deadline: deadline?,
             connect_timeout: connect?,
+            breaker: BreakerSettings { failures: u32::try_from(failures?).ok()?, pause: pause? },
         })
     }
 

@@ -134,6 +134,8 @@ reasons! {
     UpstreamKeyRefused = "upstream-key-refused",
     /// No connection to Seam: nothing was sent.
     UpstreamUnreachable = "upstream-unreachable",
+    /// Seam failed again and again: for a while nothing is sent.
+    UpstreamSuspended = "upstream-suspended",
     /// The connection broke before an answer.
     UpstreamBroken = "upstream-broken",
     /// No answer in time.

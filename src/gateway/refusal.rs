@@ -156,6 +156,11 @@ fn wire(reason: Reason) -> (StatusCode, &'static str, &'static str) {
         R::UpstreamUnreachable => {
             (S::BAD_GATEWAY, "upstream_error", "Seam cannot be reached; nothing was sent")
         }
+        R::UpstreamSuspended => (
+            S::SERVICE_UNAVAILABLE,
+            "service_unavailable",
+            "Seam does not answer; nothing was sent",
+        ),
         R::UpstreamKeyRefused => {
             (S::BAD_GATEWAY, "upstream_error", "Seam refused the gateway's own credentials")
         }

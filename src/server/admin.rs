@@ -75,6 +75,8 @@ fn answer(request: &Request<Incoming>, health: &Health) -> Response<Full<Bytes>>
 }
 
 fn metrics(gateway: &Gateway) -> Response<Full<Bytes>> {
+    let suspended = gateway.snapshot.load().upstream.is_suspended();
+    gateway.metrics.upstream_suspended.set(suspended.into());
     match gateway.metrics.render() {
         Ok((body, media_type)) => {
             let mut response = Response::new(Full::new(body.into()));

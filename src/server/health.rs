@@ -36,8 +36,9 @@ enum State {
 }
 
 impl Health {
-    fn checks(&self) -> [Check; 5] {
-        [self.policy(), self.reload(), self.audit(), self.certificates(), self.draining()]
+    fn checks(&self) -> [Check; 6] {
+        let (policy, reload) = (self.policy(), self.reload());
+        [policy, reload, self.audit(), self.certificates(), self.upstream(), self.draining()]
     }
 
     /// Whether grants can be decided and recorded, and a text that says so: the checks
@@ -79,6 +80,7 @@ impl Health {
                 "time": failure.time.to_string(),
                 "problems": failure.problems,
             })),
+            "upstream_suspended": snapshot.upstream.is_suspended(),
             "audit": self.gateway.journal.health().to_string(),
             "certificates": expiries.iter().map(|(role, time)| json!({
                 "role": role,
@@ -132,6 +134,16 @@ impl Health {
         let text: Vec<String> =
             expiries.iter().map(|(role, time)| format!("{role} expires {time}")).collect();
         Check { name: "certificates", state, text: text.join(", ") }
+    }
+
+    fn upstream(&self) -> Check {
+        let (state, text) = if self.gateway.snapshot.load().upstream.is_suspended() {
+            // Shared by all replicas: taking them out of service helps nobody.
+            (State::Warning, "it failed again and again; nothing is sent for a while")
+        } else {
+            (State::Ok, "grants are sent")
+        };
+        Check { name: "upstream", state, text: text.into() }
     }
 
     fn draining(&self) -> Check {

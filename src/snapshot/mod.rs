@@ -236,6 +236,6 @@ fn upstream(
     })?;
     let workspace = upstream.credential.workspace_id.as_deref();
     let (url, deadline) = (upstream.url.clone(), upstream.deadline);
-    Upstream::new(url, key, workspace, tls, deadline, upstream.connect_timeout)
+    Upstream::new(url, key, workspace, tls, deadline, upstream.connect_timeout, upstream.breaker)
         .map_err(|error| vec![Problem::of_file(origin, error.to_string())])
 }

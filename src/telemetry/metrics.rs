@@ -33,6 +33,8 @@ pub struct Metrics {
     pub decision_duration: Histogram,
     /// Time from the forward to the upstream's whole answer, in seconds.
     pub upstream_duration: Histogram,
+    /// 1 while nothing is sent to the upstream because it failed again and again.
+    pub upstream_suspended: IntGauge,
     /// Rules in force.
     pub policy_rules: IntGauge,
     /// Reloads, by part and result: `ok`, `failed`.
@@ -143,6 +145,10 @@ impl Metrics {
                 "Time from the forward to the whole answer.",
                 SECONDS,
             )?,
+            upstream_suspended: IntGauge::new(
+                "upstream_suspended",
+                "Whether nothing is sent because the upstream failed again and again.",
+            )?,
             policy_rules: IntGauge::new("policy_rules", "Rules in force.")?,
             reloads: counter("reloads_total", "Reloads that changed a part.", &["part", "result"])?,
             last_reload: IntGaugeVec::new(
@@ -225,6 +231,7 @@ impl Metrics {
             Box::new(self.policy_info.clone()),
             Box::new(self.decision_duration.clone()),
             Box::new(self.upstream_duration.clone()),
+            Box::new(self.upstream_suspended.clone()),
             Box::new(self.policy_rules.clone()),
             Box::new(self.reloads.clone()),
             Box::new(self.last_reload.clone()),

@@ -55,6 +55,11 @@ pub(super) fn failure(error: reqwest::Error) -> Forwarded {
     forwarded
 }
 
+/// Whether the upstream does its work, whatever it thinks of this grant.
+pub(super) fn works(forwarded: &Forwarded) -> bool {
+    matches!(forwarded.outcome, Outcome::Granted | Outcome::Rejected)
+}
+
 /// An answer that cannot be passed on.
 pub(super) fn invalid(outcome: Outcome) -> Reason {
     if outcome == Outcome::Rejected {

@@ -5,11 +5,12 @@
 //! encoded from the value that policy saw, to a constant path, with a fixed set of
 //! headers. Redirects are not followed and proxies of the environment not used.
 
+mod breaker;
 mod classify;
 
 use std::time::{Duration, Instant};
 
-use bytes::BytesMut;
+use bytes::{Bytes, BytesMut};
 use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
@@ -18,6 +19,8 @@ use crate::domain::{Outcome, Reason, Secret};
 use crate::policy::Permit;
 use crate::seam::{self, SeamError};
 use crate::tls::ClientTls;
+use breaker::Breaker;
+pub use breaker::BreakerSettings;
 
 const WORKSPACE: HeaderName = HeaderName::from_static("seam-workspace");
 const USER_AGENT: &str = concat!("grantgate/", env!("CARGO_PKG_VERSION"));
@@ -71,6 +74,7 @@ pub struct Upstream {
     headers: HeaderMap,
     key: Secret,
     deadline: Duration,
+    breaker: Breaker,
 }
 
 impl std::fmt::Debug for Upstream {
@@ -91,6 +95,7 @@ impl Upstream {
         tls: ClientTls,
         deadline: Duration,
         connect_timeout: Duration,
+        breaker: BreakerSettings,
     ) -> Result<Self, UpstreamError> {
         // Nor what JSON would escape: an echo of the key is looked for as it stands.
         let visible =
@@ -126,7 +131,7 @@ impl Upstream {
             .tcp_keepalive(Duration::from_secs(15))
             .build()
             .map_err(UpstreamError::Client)?;
-        Ok(Self { client, url, headers, key, deadline })
+        Ok(Self { client, url, headers, key, deadline, breaker: Breaker::new(breaker) })
     }
 
     /// Sends one permitted grant, at most once, and reads what became of it. Never
@@ -170,19 +175,47 @@ impl Upstream {
         if permit.age() > PERMIT_AGE_MAX || budget.is_zero() {
             return Forwarded::not_sent(Reason::PermitExpired);
         }
+        let pass = match self.breaker.pass(Instant::now()) {
+            Ok(pass) => pass,
+            Err(wait) => {
+                let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
+                return Forwarded {
+                    retry_after_s: Some(seconds),
+                    ..Forwarded::not_sent(Reason::UpstreamSuspended)
+                };
+            }
+        };
         let started = Instant::now();
-        let request = self
-            .client
-            .post(self.url.clone())
-            .headers(self.headers.clone())
-            .timeout(self.deadline.min(budget))
-            .body(seam::encode_grant(&permit.evidence().attempt().grant));
-        let forwarded = match request.send().await {
+        let body = Bytes::from(seam::encode_grant(&permit.evidence().attempt().grant));
+        let until = started + self.deadline.min(budget);
+        let sent = match self.send(body.clone(), until).await {
+            // No connection: not a byte was sent, so once more is still at most once.
+            Err(error) if error.is_connect() && !error.is_timeout() => self.send(body, until).await,
+            sent => sent,
+        };
+        let forwarded = match sent {
             Err(error) => classify::failure(error),
             Ok(answer) => self.read(answer).await,
         };
+        pass.tell(classify::works(&forwarded));
         let took = (forwarded.outcome != Outcome::NotSent).then(|| started.elapsed());
         Forwarded { took, ..forwarded }
+    }
+
+    async fn send(&self, body: Bytes, until: Instant) -> reqwest::Result<reqwest::Response> {
+        self.client
+            .post(self.url.clone())
+            .headers(self.headers.clone())
+            .timeout(until.saturating_duration_since(Instant::now()))
+            .body(body)
+            .send()
+            .await
+    }
+
+    /// Whether grants are refused because the upstream failed again and again.
+    #[must_use]
+    pub fn is_suspended(&self) -> bool {
+        self.breaker.is_open()
     }
 
     async fn read(&self, mut answer: reqwest::Response) -> Forwarded {

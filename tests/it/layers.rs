@@ -17,12 +17,12 @@ const LAYERS: &[(&str, u8, &[&str])] = &[
     ("policy", 3, &[]),
     ("listener", 2, &[]),
     ("upstream", 4, &[]),
-    ("config", 4, &[]),
-    ("snapshot", 5, &[]),
-    ("gateway", 6, &[]),
-    ("server", 7, &[]),
-    ("sandbox", 7, &[]),
-    ("cli", 8, &[]),
+    ("config", 5, &[]),
+    ("snapshot", 6, &[]),
+    ("gateway", 7, &[]),
+    ("server", 8, &[]),
+    ("sandbox", 8, &[]),
+    ("cli", 9, &[]),
 ];
 
 /// Modules that must not import these although their layer would allow it.

@@ -110,6 +110,9 @@ fn case(reason: Reason) -> Case {
         R::AuditUnavailable | R::PermitExpired => Elsewhere("audit_first"),
         R::GatewayRestarted => Elsewhere("killed"),
         R::InternalError => Elsewhere("every_refusal_has_a_fixed_wire_form"),
+        R::UpstreamSuspended => {
+            Elsewhere("upstream::an_upstream_that_fails_is_left_alone_for_a_while")
+        }
         R::UpstreamRejected
         | R::UpstreamKeyRefused
         | R::UpstreamUnreachable

@@ -166,6 +166,11 @@ async fn a_revoked_token_is_refused_on_a_connection_that_is_open() {
     })
     .await;
     gateway.stop().await;
+    // Callers are part of what a decision rests on.
+    let records = site.records();
+    let reload = of_event(&records, "config.reload")[0];
+    assert_eq!(reload["parts"], serde_json::json!(["callers"]));
+    assert_ne!(reload["revision"], reload["revision_before"]);
 }
 
 #[tokio::test]

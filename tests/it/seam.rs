@@ -24,6 +24,12 @@ pub enum Behaviour {
     Close,
     /// Say nothing.
     Hang,
+    /// Reset the connection.
+    Reset,
+    /// Send these bytes one by one, this far apart.
+    Trickle(Vec<u8>, Duration),
+    /// Begin an answer and never end it.
+    Endless,
     /// Confirm after a while.
     Slow(Duration),
 }
@@ -115,6 +121,31 @@ impl State {
                 Behaviour::AnswerAndClose(bytes) => (bytes, false),
                 Behaviour::Close => return,
                 Behaviour::Hang => std::future::pending().await,
+                Behaviour::Reset => {
+                    let _ = tls.get_ref().0.set_zero_linger();
+                    return;
+                }
+                Behaviour::Trickle(bytes, pause) => {
+                    for byte in bytes {
+                        if tls.write_all(&[byte]).await.is_err() || tls.flush().await.is_err() {
+                            return;
+                        }
+                        tokio::time::sleep(pause).await;
+                    }
+                    continue;
+                }
+                Behaviour::Endless => {
+                    let head = "HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n\
+                                transfer-encoding: chunked\r\n\r\n";
+                    let mut bytes = head.as_bytes().to_vec();
+                    // More than is ever read; whoever reads on is stopped by the end.
+                    for _ in 0..100 {
+                        bytes.extend_from_slice(b"1000\r\n");
+                        bytes.extend_from_slice(&[b' '; 0x1000]);
+                        bytes.extend_from_slice(b"\r\n");
+                    }
+                    (bytes, true)
+                }
                 Behaviour::Slow(time) => {
                     tokio::time::sleep(time).await;
                     let Behaviour::Answer(bytes) = Behaviour::confirm() else { return };

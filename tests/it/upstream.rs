@@ -1,9 +1,11 @@
 //! What the upstream may answer, and what the caller and the audit log then see.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::seam::{Behaviour, Seam};
-use crate::support::{KEY, LOBBY, PERSON, Site, grant_body, of_event, post};
+use crate::support::{KEY, LOBBY, PERSON, SERVER_ROOM, Site, grant_body, of_event, post};
 
 #[tokio::test]
 async fn a_confirmed_grant_is_the_only_success() {
@@ -185,6 +187,16 @@ fn rows() -> Vec<Row> {
             unknown,
             "upstream-broken",
         ),
+        row("reset", Behaviour::Reset, 502, "upstream_error", unknown, "upstream-broken"),
+        row("endless", Behaviour::Endless, 502, "upstream_error", unknown, invalid),
+        row(
+            "trickle",
+            Behaviour::Trickle(b"HTTP/1.1 200 OK\r\n".to_vec(), Duration::from_millis(100)),
+            504,
+            "upstream_timeout",
+            unknown,
+            "upstream-timeout",
+        ),
         row("close", Behaviour::Close, 502, "upstream_error", unknown, "upstream-broken"),
         row("hang", Behaviour::Hang, 504, "upstream_timeout", unknown, "upstream-timeout"),
     ]
@@ -194,7 +206,11 @@ fn rows() -> Vec<Row> {
 async fn every_other_answer_is_a_refusal() {
     let site = Site::new();
     let seam = Seam::start(&site, Behaviour::confirm()).await;
-    let gateway = site.start(&seam, &[("GRANTGATE__UPSTREAM__DEADLINE_MS", "700")]).await;
+    let settings = [
+        ("GRANTGATE__UPSTREAM__DEADLINE_MS", "700"),
+        ("GRANTGATE__UPSTREAM__BREAKER_FAILURES", "0"),
+    ];
+    let gateway = site.start(&seam, &settings).await;
     let client = site.client();
     let mut expected = Vec::new();
     for (number, row) in rows().into_iter().enumerate() {
@@ -256,5 +272,51 @@ async fn a_server_with_another_name_or_authority_gets_no_key() {
     let answer = post(&site.client(), &gateway, &site.token, grant_body(LOBBY)).await;
     assert_eq!(answer.status(), 502);
     assert_eq!(seam.requests(), Vec::<String>::new());
+    gateway.stop().await;
+}
+
+#[tokio::test]
+async fn an_upstream_that_fails_is_left_alone_for_a_while() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::Close).await;
+    let settings = [
+        ("GRANTGATE__UPSTREAM__BREAKER_FAILURES", "3"),
+        ("GRANTGATE__UPSTREAM__BREAKER_PAUSE_MS", "500"),
+    ];
+    let gateway = site.start(&seam, &settings).await;
+    let client = site.client();
+    let ask = async |entrance| {
+        let answer = post(&client, &gateway, &site.token, grant_body(entrance)).await;
+        (answer.status().as_u16(), answer.headers().contains_key("retry-after"))
+    };
+    for _ in 0..3 {
+        assert_eq!(ask(LOBBY).await, (502, false));
+    }
+    assert_eq!(ask(LOBBY).await, (503, true));
+    assert_eq!(seam.requests().len(), 3);
+    assert_eq!(ask(SERVER_ROOM).await, (403, false), "policy still answers");
+    assert!(gateway.admin("/metrics").await.1.contains("\ngrantgate_upstream_suspended 1"));
+    let (status, text) = gateway.admin("/readyz?verbose").await;
+    assert!(status == 200 && text.contains("[!] upstream: "), "{text}");
+    seam.set(Behaviour::confirm());
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    assert_eq!(ask(LOBBY).await, (200, false));
+    assert!(gateway.admin("/readyz?verbose").await.1.contains("[+] upstream: "));
+    gateway.stop().await;
+    let records = site.records();
+    let outcomes: Vec<_> =
+        of_event(&records, "grant.outcome").iter().map(|r| r["outcome"].clone()).collect();
+    assert_eq!(outcomes, ["unknown", "unknown", "unknown", "not-sent", "granted"]);
+}
+
+#[tokio::test]
+async fn a_name_that_does_not_resolve_is_no_connection() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let nowhere = [("GRANTGATE__UPSTREAM__URL", "https://nowhere.invalid")];
+    let gateway = site.start(&seam, &nowhere).await;
+    let answer = post(&site.client(), &gateway, &site.token, grant_body(LOBBY)).await;
+    assert_eq!(answer.status(), 502);
+    assert!(answer.text().await.unwrap().contains("nothing was sent"));
     gateway.stop().await;
 }

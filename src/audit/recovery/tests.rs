@@ -79,9 +79,12 @@ fn holes_in_the_last_batch_are_a_crashs_work() {
         assert_eq!(recovered.cut.unwrap().bytes, tail.len() as u64 - whole);
     }
     // A batch after it: it was on the disk, and is not any more.
-    let later = format!("{}{zeros}\n{}{{\"seq\":9,\"event\":\"log.stop\"}}\n", log(), of_batch(8));
-    let directory = directory(&[(1, later.as_bytes())]);
-    assert!(matches!(recover(directory.path()), Err(OpenError::Damaged { line: 6, .. })));
+    let next = "{\"seq\":9,\"event\":\"log.stop\"}\n";
+    let inside = "{\"seq\":8,\"batch\":7,\"event\":\"log.stop\"}\n";
+    for after in [format!("{}{next}", of_batch(8)), inside.to_owned()] {
+        let directory = directory(&[(1, format!("{}{zeros}\n{after}", log()).as_bytes())]);
+        assert!(matches!(recover(directory.path()), Err(OpenError::Damaged { line: 6, .. })));
+    }
 }
 
 #[test]

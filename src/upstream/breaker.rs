@@ -1,0 +1,135 @@
+//! A circuit breaker: when the upstream fails again and again, requests are refused at
+//! once for a while instead of each waiting for its own failure.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+/// While a probe is on its way, the others are told to come back after this.
+const PROBE_EXPECTED: Duration = Duration::from_secs(1);
+
+/// When to stop asking, and for how long.
+#[derive(Debug, Clone, Copy)]
+pub struct BreakerSettings {
+    /// Failures in a row that open it; 0 never does.
+    pub failures: u32,
+    /// How long it stays open before one request may probe.
+    pub pause: Duration,
+}
+
+/// Closed at first.
+#[derive(Debug)]
+pub(super) struct Breaker {
+    settings: BreakerSettings,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum State {
+    /// Requests pass; so many have failed in a row.
+    Closed { failures: u32 },
+    /// None passes until then.
+    Open { until: Instant },
+    /// One is on its way; the others wait for what becomes of it.
+    Probing,
+}
+
+/// Permission to ask. What became of it must be told; if it is dropped instead, because
+/// the request was given up, a probe counts as failed.
+#[derive(Debug)]
+pub(super) struct Pass<'a> {
+    breaker: &'a Breaker,
+    told: bool,
+}
+
+impl Breaker {
+    pub(super) fn new(settings: BreakerSettings) -> Self {
+        Self { settings, state: Mutex::new(State::Closed { failures: 0 }) }
+    }
+
+    /// Permission for one request, or how long to wait.
+    pub(super) fn pass(&self, now: Instant) -> Result<Pass<'_>, Duration> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        match *state {
+            State::Closed { .. } => {}
+            State::Open { until } if now >= until => *state = State::Probing,
+            State::Open { until } => return Err(until - now),
+            State::Probing => return Err(PROBE_EXPECTED),
+        }
+        Ok(Pass { breaker: self, told: false })
+    }
+
+    /// Whether requests are refused, but for one probe now and then.
+    pub(super) fn is_open(&self) -> bool {
+        let state = *self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        !matches!(state, State::Closed { .. })
+    }
+
+    fn tell(&self, worked: bool, now: Instant) {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let until = now + self.settings.pause;
+        *state = match (*state, worked) {
+            (State::Closed { .. } | State::Probing, true) => State::Closed { failures: 0 },
+            (State::Closed { failures }, false) => {
+                let failures = failures.saturating_add(1);
+                if self.settings.failures > 0 && failures >= self.settings.failures {
+                    tracing::error!(failures, "the upstream fails: grants are refused for a while");
+                    State::Open { until }
+                } else {
+                    State::Closed { failures }
+                }
+            }
+            (State::Probing, false) => State::Open { until },
+            // Of a request that was on its way when it opened.
+            (open @ State::Open { .. }, _) => open,
+        };
+    }
+}
+
+impl Pass<'_> {
+    /// What became of the request.
+    pub(super) fn tell(mut self, worked: bool) {
+        self.told = true;
+        self.breaker.tell(worked, Instant::now());
+    }
+}
+
+impl Drop for Pass<'_> {
+    fn drop(&mut self) {
+        if !self.told {
+            self.breaker.tell(false, Instant::now());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_opens_after_failures_in_a_row_probes_once_and_closes() {
+        let pause = Duration::from_secs(5);
+        let breaker = Breaker::new(BreakerSettings { failures: 3, pause });
+        let now = Instant::now();
+        for worked in [false, false, true, false, false] {
+            breaker.pass(now).unwrap().tell(worked);
+        }
+        assert!(!breaker.is_open(), "not in a row");
+        let late = breaker.pass(now).unwrap();
+        breaker.pass(now).unwrap().tell(false);
+        assert!(breaker.is_open() && breaker.pass(now).is_err());
+        late.tell(true);
+        assert!(breaker.is_open(), "an answer from before changes nothing");
+        let then = now + 2 * pause;
+        let probe = breaker.pass(then).unwrap();
+        assert!(breaker.pass(then).is_err(), "one at a time");
+        drop(probe);
+        assert!(breaker.is_open(), "a probe that was given up has failed");
+        breaker.pass(then + 2 * pause).unwrap().tell(true);
+        assert!(!breaker.is_open() && breaker.pass(now).is_ok());
+        let never = Breaker::new(BreakerSettings { failures: 0, pause });
+        for _ in 0..100 {
+            never.pass(now).unwrap().tell(false);
+        }
+        assert!(!never.is_open());
+    }
+}
