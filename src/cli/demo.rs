@@ -5,14 +5,16 @@
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use clap::Args;
 
-use super::{Exit, environment, fail, init, report, runtime, say, serve, stop_signal};
+use super::{Exit, environment, fail, init, report, runtime, say, serve, stop_at_signals};
 use crate::authn::CallerToken;
 use crate::authn::callers::add_token;
 use crate::config;
 use crate::domain::{CallerId, Secret};
+use crate::listener::Stop;
 use crate::sandbox::{Catalogue, Sandbox};
 use crate::server::Server;
 use crate::telemetry::{LogFormat, start_logging};
@@ -68,8 +70,7 @@ fn demonstrate(arguments: &Arguments, directory: &Path) -> Result<Exit, Failure>
             super::sandbox::bind(SocketAddr::from(([127, 0, 0, 1], 0)), &identity).await?;
         let sandbox_address = listener.local_address()?;
         let sandbox = Sandbox::new(Secret::new(key));
-        let sandbox =
-            tokio::spawn(listener.serve(move |_| sandbox.clone(), std::future::pending()));
+        let sandbox = tokio::spawn(listener.serve(move |_| sandbox.clone(), Stop::default()));
 
         let file = directory.join("grantgate.toml");
         let text = std::fs::read_to_string(&file)?;
@@ -85,7 +86,7 @@ fn demonstrate(arguments: &Arguments, directory: &Path) -> Result<Exit, Failure>
             Ok(settings) => {
                 let settings = config::Settings { warnings: Vec::new(), ..settings };
                 let shown = |server: &Server| show(server, &directory, &url, token.expose());
-                serve::serve(settings, shown, stop_signal()).await
+                serve::serve(settings, shown, stop_at_signals(Duration::ZERO)).await
             }
             Err(problems) => {
                 report("error", &problems);

@@ -15,11 +15,13 @@ use std::fmt::Display;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::config::{self, Environment, Settings};
 use crate::domain::Problem;
+use crate::listener::Stop;
 
 /// A gateway that decides, records and forwards entrance grants to the Seam Connect API.
 #[derive(Parser)]
@@ -156,20 +158,35 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }
 
-/// A future that resolves at SIGINT or SIGTERM. From this call on neither ends the
-/// process by itself, so that no signal during the start is lost. Call it in a runtime.
-fn stop_signal() -> impl Future<Output = ()> {
+/// Stops at signals. From this call on none ends the process by itself, so that no
+/// signal during the start is lost. SIGTERM leaves, and drains after `delay`; SIGINT
+/// drains at once; a second signal ends. Call it in a runtime.
+fn stop_at_signals(delay: Duration) -> Stop {
     use tokio::signal::unix::{SignalKind, signal};
     let signals = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()));
-    async move {
-        let (Ok(mut interrupt), Ok(mut terminate)) = signals else {
-            return std::future::pending().await;
-        };
+    let stop = Stop::default();
+    let told = stop.clone();
+    tokio::spawn(async move {
+        let (Ok(mut interrupt), Ok(mut terminate)) = signals else { return };
         tokio::select! {
-            _ = interrupt.recv() => {}
-            _ = terminate.recv() => {}
+            _ = interrupt.recv() => told.drain(),
+            _ = terminate.recv() => told.leave(),
         }
-    }
+        let second = async {
+            tokio::select! {
+                _ = interrupt.recv() => {}
+                _ = terminate.recv() => {}
+            }
+        };
+        let mut second = std::pin::pin!(second);
+        tokio::select! {
+            () = &mut second => return told.end(),
+            () = tokio::time::sleep(delay) => told.drain(),
+        }
+        second.await;
+        told.end();
+    });
+    stop
 }
 
 /// The default configuration file.

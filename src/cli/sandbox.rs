@@ -3,10 +3,11 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Args;
 
-use super::{Exit, fail, runtime, say, stop_signal};
+use super::{Exit, fail, runtime, say, stop_at_signals};
 use crate::domain::Secret;
 use crate::listener::{Listener, ListenerLimits};
 use crate::sandbox::{Catalogue, Sandbox};
@@ -69,7 +70,7 @@ async fn serve(arguments: &Arguments, identity: &Identity, key: Secret) -> Exit 
         say(format_args!("user identity  {}  {}", identity.id, identity.name));
     }
     let sandbox = Sandbox::new(key);
-    listener.serve(move |_| sandbox.clone(), stop_signal()).await;
+    listener.serve(move |_| sandbox.clone(), stop_at_signals(Duration::ZERO)).await;
     Exit::Done
 }
 

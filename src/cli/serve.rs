@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{Exit, default_config, fail, report, runtime, settings, stop_signal};
+use super::{Exit, default_config, fail, report, runtime, settings, stop_at_signals};
 use crate::audit::OpenError;
 use crate::config::Settings;
+use crate::listener::Stop;
 use crate::server::{Server, StartError};
 use crate::snapshot::{self, ReloadHandle};
 use crate::telemetry::start_logging;
@@ -26,17 +27,16 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     };
     start_logging(settings.log_format, settings.log_level);
     match runtime() {
-        Ok(runtime) => runtime.block_on(async { serve(settings, |_| {}, stop_signal()).await }),
+        Ok(runtime) => runtime.block_on(async {
+            let stop = stop_at_signals(settings.stop_delay);
+            serve(settings, |_| {}, stop).await
+        }),
         Err(error) => fail(error),
     }
 }
 
-/// Loads, starts and serves until `stop`. `ready` is called once both ports are bound.
-pub(super) async fn serve(
-    settings: Settings,
-    ready: impl FnOnce(&Server),
-    stop: impl Future<Output = ()>,
-) -> Exit {
+/// Loads, starts and serves until it is told to stop. `ready` is called once both ports are bound.
+pub(super) async fn serve(settings: Settings, ready: impl FnOnce(&Server), stop: Stop) -> Exit {
     let loaded = match snapshot::load(&settings) {
         Ok(loaded) => loaded,
         Err(problems) => {

@@ -40,6 +40,8 @@ pub struct Settings {
     pub limits: RequestLimits,
     /// `reload.poll_ms`: how often files are looked at even if nothing seems to change.
     pub reload_poll: Duration,
+    /// `limits.stop_delay_ms`: from SIGTERM to the end of accepting.
+    pub stop_delay: Duration,
     /// `log.format`
     pub log_format: LogFormat,
     /// `log.level`

@@ -112,7 +112,7 @@ impl Reader<'_> {
         let log_level = self.choice(&log, "level", &levels);
         log.finish();
         root.finish();
-        let (connection_limits, limits) = limits?;
+        let (connection_limits, limits, stop_delay) = limits?;
         Some(Settings {
             listener: listener?,
             connection_limits,
@@ -124,6 +124,7 @@ impl Reader<'_> {
             audit: audit?,
             limits,
             reload_poll: reload_poll?,
+            stop_delay,
             log_format: log_format?,
             log_level: log_level?,
             warnings: Vec::new(),
@@ -183,8 +184,12 @@ impl Reader<'_> {
         })
     }
 
-    fn limits(&mut self, section: Section<'_>) -> Option<(ListenerLimits, RequestLimits)> {
+    fn limits(
+        &mut self,
+        section: Section<'_>,
+    ) -> Option<(ListenerLimits, RequestLimits, Duration)> {
         let connections = self.connection_limits(&section);
+        let stop_delay = self.millis(&section, "stop_delay_ms", 0..=600_000, 3_000);
         let body = self.number(&section, "body_bytes_max", 256..=65_536, 8_192);
         let body_timeout = self.millis(&section, "body_timeout_ms", 100..=60_000, 10_000);
         let in_flight = self.number(&section, "requests_in_flight_max", 1..=100_000, 1_024);
@@ -203,7 +208,7 @@ impl Reader<'_> {
             caller_requests_per_second: count(rate?)?,
             caller_requests_burst: count(burst?)?,
         };
-        Some((connections?, requests))
+        Some((connections?, requests, stop_delay?))
     }
 
     fn upstream(&mut self, section: Section<'_>) -> Option<UpstreamSettings> {

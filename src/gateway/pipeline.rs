@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -14,7 +14,7 @@ use super::{Admission, Answer, Presented, Refusal, body, route};
 use crate::audit::{Evidence, Journal, Recorded};
 use crate::authn::{self, Principal};
 use crate::config::RequestLimits;
-use crate::domain::{CallerId, Clock, GrantRequest, Reason, RequestId};
+use crate::domain::{CallerId, Clock, EntranceId, GrantRequest, Outcome, Reason, RequestId};
 use crate::policy::{Attempt, Decision, Permit};
 use crate::seam;
 use crate::snapshot::Snapshot;
@@ -53,7 +53,41 @@ pub struct Gateway {
 #[derive(Default)]
 struct Account {
     caller: Option<CallerId>,
+    entrance: Option<EntranceId>,
     permitted: bool,
+    outcome: Option<Outcome>,
+    /// Times of the stages that were reached.
+    decided: Duration,
+    recorded: Duration,
+    forwarded: Duration,
+}
+
+impl Account {
+    /// One line per request of a caller. Strangers, who cost nothing, must not fill the
+    /// log: they are counted, and shown when debugging.
+    fn log(&self, context: &Context, answer: &Answer, took: Duration) {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(
+                    request_id = %context.request_id,
+                    peer = %context.peer,
+                    caller = self.caller.as_ref().map(CallerId::as_str),
+                    entrance = self.entrance.map(tracing::field::display),
+                    decision = if self.permitted { "allow" } else { "deny" },
+                    reason = answer.reason().as_str(),
+                    outcome = self.outcome.map(Outcome::as_str),
+                    status = answer.status().as_u16(),
+                    decided_us = micros(self.decided),
+                    recorded_us = micros(self.recorded),
+                    forwarded_us = micros(self.forwarded),
+                    took_us = micros(took),
+                    "request"
+                )
+            };
+        }
+        if self.caller.is_some() { line!(info) } else { line!(debug) }
+    }
 }
 
 impl Gateway {
@@ -70,14 +104,7 @@ impl Gateway {
         let took = started.elapsed();
         let caller = account.caller.as_ref();
         self.metrics.answered(caller, account.permitted, answer.reason(), took.as_secs_f64());
-        tracing::debug!(
-            request_id = %context.request_id,
-            caller = caller.map(CallerId::as_str),
-            reason = answer.reason().as_str(),
-            status = answer.status().as_u16(),
-            took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX),
-            "answered"
-        );
+        account.log(&context, &answer, took);
         answer
     }
 
@@ -137,14 +164,17 @@ impl Gateway {
             grant,
             body_sha256,
         };
-        let decided = self.metrics.decision_duration.start_timer();
+        account.entrance = Some(grant.entrance);
+        let since = Instant::now();
         let decision = snapshot.policy.decide(attempt);
-        decided.observe_duration();
+        account.decided = since.elapsed();
+        self.metrics.decision_duration.observe(account.decided.as_secs_f64());
 
         match decision {
             Decision::Denial(denial) => {
                 // Durable before it is answered.
                 let recorded = self.record(denial).await?;
+                account.recorded = recorded.age();
                 Err(recorded.evidence().reason().into())
             }
             Decision::Permit(permit) => {
@@ -152,7 +182,8 @@ impl Gateway {
                 // Durable before a byte is sent. If the process dies after this line,
                 // the next start closes the decision as unknown.
                 let recorded = self.record(permit).await?;
-                Ok(self.forward(&snapshot, recorded, deadline).await)
+                account.recorded = recorded.age();
+                Ok(self.forward(&snapshot, recorded, deadline, account).await)
             }
         }
     }
@@ -175,6 +206,7 @@ impl Gateway {
         snapshot: &Snapshot,
         permit: Recorded<Permit>,
         deadline: Instant,
+        account: &mut Account,
     ) -> Answer {
         let (request_id, decision_seq) = (permit.evidence().attempt().request_id, permit.seq());
         let budget = deadline.saturating_duration_since(Instant::now());
@@ -182,6 +214,8 @@ impl Gateway {
         // Queued before the answer is sent; it cannot fail the caller any more.
         self.journal.complete(&outcome_of(request_id, decision_seq, &forwarded));
         self.metrics.completed(forwarded.outcome);
+        account.outcome = Some(forwarded.outcome);
+        account.forwarded = forwarded.took.unwrap_or_default();
         if let Some(took) = forwarded.took {
             self.metrics.upstream_duration.observe(took.as_secs_f64());
         }

@@ -7,12 +7,13 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response};
+use http::header::CONNECTION;
+use http::{HeaderValue, Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
-use super::HttpService;
+use super::{HttpService, Stop};
 
 /// The requests of one connection.
 pub(super) struct Activity(Mutex<State>);
@@ -59,11 +60,13 @@ impl Drop for InFlight {
 pub(super) struct Watched<S> {
     inner: S,
     activity: Arc<Activity>,
+    /// Answers say `connection: close` once this one leaves.
+    closes: Option<Stop>,
 }
 
 impl<S> Watched<S> {
-    pub(super) fn new(inner: S, activity: Arc<Activity>) -> Self {
-        Self { inner, activity }
+    pub(super) fn new(inner: S, activity: Arc<Activity>, closes: Option<Stop>) -> Self {
+        Self { inner, activity, closes }
     }
 }
 
@@ -79,10 +82,14 @@ impl<S: HttpService> tower::Service<Request<Incoming>> for Watched<S> {
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         let in_flight = self.activity.begin();
         let answer = self.inner.call(request);
+        let closes = self.closes.clone();
         Box::pin(async move {
-            let answer = answer.await;
+            let mut answer = answer.await?;
+            if closes.is_some_and(|stop| stop.is_leaving()) {
+                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+            }
             drop(in_flight);
-            answer
+            Ok(answer)
         })
     }
 }

@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
@@ -10,10 +11,9 @@ use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep_until, timeout};
 use tokio_rustls::{TlsAcceptor, server::TlsStream};
-use tokio_util::sync::CancellationToken;
 
 use super::activity::{Activity, Watched};
-use super::{HttpService, ListenerLimits, Peer, TlsSource};
+use super::{HttpService, ListenerLimits, Peer, Stop, TlsSource};
 use crate::telemetry::ListenerMetrics;
 
 /// What all connections of a listener share.
@@ -25,13 +25,18 @@ pub(super) struct Serving {
     metrics: ListenerMetrics,
 }
 
-/// How connections learn of the end.
-#[derive(Clone)]
-pub(super) struct Stop {
-    /// Finish what is in flight, begin nothing new.
-    pub(super) draining: CancellationToken,
-    /// End now.
-    pub(super) ended: CancellationToken,
+/// A request may be on its way to an HTTP/1.1 connection that looks idle: it is still
+/// answered. HTTP/2 needs none of this, its GOAWAY names the last request.
+const LAST_CALL: Duration = Duration::from_millis(500);
+
+/// How far a connection has come.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Open,
+    /// Until then, one more request is answered.
+    LastCall(Instant),
+    /// What is in flight may finish until then.
+    Closing(Instant),
 }
 
 impl Serving {
@@ -74,7 +79,7 @@ impl Serving {
         let handshake = timeout(self.limits.handshake_timeout, handshake);
         let tls = tokio::select! {
             biased;
-            () = stop.ended.cancelled() => return,
+            () = stop.ended() => return,
             done = handshake => match done {
                 Err(_) => return self.handshake_failed(address, "timeout", &"time-out"),
                 Ok(Err(error)) => return self.handshake_failed(address, "tls", &error),
@@ -97,19 +102,21 @@ impl Serving {
         stop: Stop,
         service: S,
     ) {
-        let http = match tls.get_ref().1.alpn_protocol() {
-            Some(b"h2") => &self.http2,
-            _ => &self.http1,
-        };
+        let http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
+        let http = if http2 { &self.http2 } else { &self.http1 };
         let activity = Arc::new(Activity::default());
-        let watched = Watched::new(service, activity.clone());
+        // HTTP/2 has GOAWAY instead.
+        let closes = (!http2).then(|| stop.clone());
+        let watched = Watched::new(service, activity.clone(), closes);
         let service = TowerToHyperService::new(watched);
         let mut connection = pin!(http.serve_connection(TokioIo::new(tls), service));
         let oldest = Instant::now() + self.limits.connection_age_max;
-        let mut closing = None;
+        let mut phase = Phase::Open;
         loop {
-            let look = closing
-                .unwrap_or_else(|| oldest.min(activity.idle_until(self.limits.idle_timeout)));
+            let look = match phase {
+                Phase::Open => oldest.min(activity.idle_until(self.limits.idle_timeout)),
+                Phase::LastCall(until) | Phase::Closing(until) => until,
+            };
             tokio::select! {
                 ended = connection.as_mut() => {
                     if let Err(error) = ended {
@@ -117,22 +124,26 @@ impl Serving {
                     }
                     return;
                 }
-                () = stop.ended.cancelled() => return,
-                () = stop.draining.cancelled(), if closing.is_none() => {}
-                () = sleep_until(look) => {
-                    let now = Instant::now();
-                    if closing.is_some() {
-                        // It had its time to finish.
-                        return;
-                    }
-                    let idle = activity.idle_until(self.limits.idle_timeout);
-                    if now < oldest && now < idle {
-                        continue;
-                    }
+                () = stop.ended() => return,
+                () = stop.left(), if http2 && phase == Phase::Open => {}
+                () = stop.drained(), if !http2 && phase == Phase::Open => {
+                    phase = Phase::LastCall(Instant::now() + LAST_CALL);
+                    continue;
                 }
+                () = sleep_until(look) => match phase {
+                    Phase::Open => {
+                        let idle = activity.idle_until(self.limits.idle_timeout);
+                        if Instant::now() < oldest.min(idle) {
+                            continue;
+                        }
+                    }
+                    Phase::LastCall(_) => {}
+                    // It had its time to finish.
+                    Phase::Closing(_) => return,
+                },
             }
             connection.as_mut().graceful_shutdown();
-            closing = Some(Instant::now() + self.limits.drain_timeout);
+            phase = Phase::Closing(Instant::now() + self.limits.drain_timeout);
         }
     }
 

@@ -7,6 +7,7 @@
 mod activity;
 mod connection;
 mod places;
+mod stop;
 
 use std::convert::Infallible;
 use std::io;
@@ -21,12 +22,12 @@ use hyper::body::Incoming;
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use tokio::net::TcpListener;
-use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::telemetry::ListenerMetrics;
-use connection::{Serving, Stop};
+use connection::Serving;
 use places::Places;
+pub use stop::Stop;
 
 /// Limits of a listener. Times are wall-clock durations of one connection.
 #[derive(Debug, Clone)]
@@ -136,24 +137,23 @@ impl Listener {
         self.tcp.local_addr()
     }
 
-    /// Serves until `stop` resolves, then lets open connections finish what they
-    /// have begun, for at most the drain time-out. `service_for` makes the service of
+    /// Serves until `stop` drains, then lets open connections finish what they have
+    /// begun, for at most the drain time-out. `service_for` makes the service of
     /// one connection, after its handshake.
-    pub async fn serve<S, M>(self, service_for: M, stop: impl Future<Output = ()>)
+    pub async fn serve<S, M>(self, service_for: M, stop: Stop)
     where
         S: HttpService,
         M: Fn(&Peer) -> S + Clone + Send + Sync + 'static,
     {
-        let ending = Stop { draining: CancellationToken::new(), ended: CancellationToken::new() };
+        let ending = stop.child();
         let open = TaskTracker::new();
         let limits = &self.limits;
         let places = Places::new(limits.connections_max, limits.connections_per_address_max);
         let serving = Arc::new(Serving::new(self.tls, self.limits.clone(), self.metrics.clone()));
-        let mut stop = std::pin::pin!(stop);
         loop {
             let (stream, address) = tokio::select! {
                 biased;
-                () = &mut stop => break,
+                () = stop.drained() => break,
                 accepted = self.tcp.accept() => match accepted {
                     Ok(accepted) => accepted,
                     Err(error) => { pause_after(&error).await; continue }
@@ -175,14 +175,13 @@ impl Listener {
         }
         // New connections are refused from here on.
         drop(self.tcp);
-        ending.draining.cancel();
         open.close();
         if tokio::time::timeout(self.limits.drain_timeout, open.wait()).await.is_err() {
             let left = open.len();
             tracing::warn!(left, "connections were still open when the drain time-out ended");
         }
         // After this no request begins any more.
-        ending.ended.cancel();
+        ending.end();
         open.wait().await;
     }
 }

@@ -5,17 +5,17 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use tokio_util::sync::CancellationToken;
 
 use crate::audit::JournalHealth;
 use crate::gateway::Gateway;
+use crate::listener::Stop;
 use crate::snapshot::Reloader;
 
 /// The parts whose state is shown.
 pub(super) struct Health {
     pub(super) gateway: Arc<Gateway>,
     pub(super) reloader: Arc<Reloader>,
-    pub(super) stopping: CancellationToken,
+    pub(super) stop: Stop,
     pub(super) started: Timestamp,
 }
 
@@ -69,7 +69,7 @@ impl Health {
             "version": env!("CARGO_PKG_VERSION"),
             "started": self.started.to_string(),
             "ready": checks.iter().all(|check| check.state != State::Failed),
-            "draining": self.stopping.is_cancelled(),
+            "draining": self.stop.is_leaving(),
             "policy": {
                 "revision": snapshot.policy.revision().as_str(),
                 "rules": snapshot.policy.rule_count(),
@@ -148,7 +148,7 @@ impl Health {
 
     fn draining(&self) -> Check {
         let (state, text) =
-            if self.stopping.is_cancelled() { (State::Failed, "yes") } else { (State::Ok, "no") };
+            if self.stop.is_leaving() { (State::Failed, "yes") } else { (State::Ok, "no") };
         Check { name: "draining", state, text: text.into() }
     }
 }

@@ -10,21 +10,25 @@ mod stack;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::sync::mpsc;
-use tokio_util::sync::CancellationToken;
+use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::{FileStore, Journal, JournalSettings, OpenError, RecoveryReport, Started};
 use crate::config::Settings;
 use crate::domain::SystemClock;
 use crate::gateway::{Admission, Gateway};
-use crate::listener::Listener;
+use crate::listener::{Listener, Stop};
 use crate::snapshot::{Loaded, ReloadHandle, Reloader};
 use crate::telemetry::Metrics;
 use health::Health;
 use stack::Shared;
+
+/// For requests in flight when the end is wanted at once.
+const LAST_MOMENT: Duration = Duration::from_secs(1);
 
 /// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -131,29 +135,31 @@ impl Server {
         &self.recovery
     }
 
-    /// Serves until `stop` resolves. Then no connection is accepted any more, what is
-    /// in flight is answered, every outcome is recorded, and the audit log is closed.
-    pub async fn serve(self, stop: impl Future<Output = ()>) {
+    /// Serves until `stop` drains. Then no connection is accepted any more, what is in
+    /// flight is answered, every outcome is recorded, and the audit log is closed. When
+    /// `stop` ends, what is in flight has another second.
+    pub async fn serve(self, stop: Stop) {
         let Self { gateway, listener, admin, shared, closer, reloader, reloading, .. } = self;
-        let stopping = CancellationToken::new();
         let health = Health {
             started: gateway.clock.now(),
             gateway,
             reloader: reloader.clone(),
-            stopping: stopping.clone(),
+            stop: stop.clone(),
         };
         let admin = tokio::spawn(admin::serve(admin, Arc::new(health)));
         let (handle, requests) = reloading;
         let reloading = tokio::spawn(reloader.run(requests));
         let stack = shared.clone();
-        let signalled = async {
-            stop.await;
-            stopping.cancel();
-        };
-        listener.serve(move |peer| stack::service(&stack, peer), signalled).await;
-        // Requests whose caller has hung up still run.
+        listener.serve(move |peer| stack::service(&stack, peer), stop.clone()).await;
+        // Requests whose caller has hung up still run. None takes longer than its deadline.
         shared.running.close();
-        shared.running.wait().await;
+        tokio::select! {
+            () = shared.running.wait() => {}
+            () = async { stop.ended().await; sleep(LAST_MOMENT).await } => {
+                let left = shared.running.len();
+                tracing::warn!(left, "requests were cut off; the next start closes them as unknown");
+            }
+        }
         reloading.abort();
         let _ = reloading.await;
         drop(handle);

@@ -16,6 +16,7 @@ mod docs;
 mod hang_up;
 mod killed;
 mod layers;
+mod life;
 mod limits;
 mod refusals;
 mod reload;

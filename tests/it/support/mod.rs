@@ -10,11 +10,11 @@ use std::process::Command;
 use std::time::Duration;
 
 use grantgate::config::{self, Environment};
+use grantgate::listener::Stop;
 use grantgate::server::Server;
 use grantgate::snapshot::{self, ReloadHandle};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use crate::seam::Seam;
@@ -92,10 +92,8 @@ impl Site {
         let server = Server::start(settings, loaded).await.unwrap();
         let (address, admin) = (server.address().unwrap(), server.admin_address().unwrap());
         let reload = server.reload_handle();
-        let (stop, stopped) = oneshot::channel::<()>();
-        let serving = tokio::spawn(server.serve(async {
-            let _ = stopped.await;
-        }));
+        let stop = Stop::default();
+        let serving = tokio::spawn(server.serve(stop.clone()));
         Gateway { address, admin, reload, stop, serving }
     }
 
@@ -120,7 +118,7 @@ pub struct Gateway {
     pub address: SocketAddr,
     pub admin: SocketAddr,
     pub reload: ReloadHandle,
-    stop: oneshot::Sender<()>,
+    pub stop: Stop,
     serving: JoinHandle<()>,
 }
 
@@ -131,20 +129,25 @@ impl Gateway {
 
     /// Asks the admin listener: status and body.
     pub async fn admin(&self, path: &str) -> (u16, String) {
-        let mut stream = tokio::net::TcpStream::connect(self.admin).await.unwrap();
-        let request = format!("GET {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let mut answer = String::new();
-        stream.read_to_string(&mut answer).await.unwrap();
-        let (head, body) = answer.split_once("\r\n\r\n").unwrap();
-        (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
+        admin(self.admin, path).await
     }
 
     /// Stops in order: everything in flight is answered and recorded.
     pub async fn stop(self) {
-        let _ = self.stop.send(());
+        self.stop.drain();
         tokio::time::timeout(Duration::from_secs(30), self.serving).await.unwrap().unwrap();
     }
+}
+
+/// Asks an admin listener: status and body.
+pub async fn admin(address: SocketAddr, path: &str) -> (u16, String) {
+    let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    let (head, body) = answer.split_once("\r\n\r\n").unwrap();
+    (head.split(' ').nth(1).unwrap().parse().unwrap(), body.to_owned())
 }
 
 pub fn grant_body(entrance: &str) -> String {

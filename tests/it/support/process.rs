@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::net::SocketAddr;
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc;
+use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
 use super::Site;
@@ -13,42 +13,59 @@ use crate::seam::Seam;
 pub struct Process {
     child: Child,
     pub address: SocketAddr,
+    pub admin: SocketAddr,
+    log: Arc<Mutex<Vec<String>>>,
 }
 
 impl Process {
     /// Starts `serve` and waits until both ports are bound.
     pub fn serve(site: &Site, seam: &Seam) -> Self {
+        Self::serve_with(site, seam, &[])
+    }
+
+    pub fn serve_with(site: &Site, seam: &Seam, more: &[(&str, &str)]) -> Self {
+        let fixed = [("GRANTGATE__LOG__FORMAT", "json"), ("GRANTGATE__LIMITS__STOP_DELAY_MS", "0")];
+        let settings = [&fixed[..], more].concat();
         let mut child = Command::new(env!("CARGO_BIN_EXE_grantgate"))
             .arg("serve")
             .arg("--config")
             .arg(site.path("grantgate.toml"))
-            .envs(site.environment(seam, &[("GRANTGATE__LOG__FORMAT", "json")]))
+            .envs(site.environment(seam, &settings))
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
         let log = BufReader::new(child.stderr.take().unwrap());
         let (sender, receiver) = mpsc::channel();
+        let lines = Arc::new(Mutex::new(Vec::new()));
+        let kept = lines.clone();
         std::thread::spawn(move || {
             // Reads on after the first address, so that the process never blocks.
             for line in log.lines().map_while(Result::ok) {
                 let value: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
-                if let Some(address) = value["address"].as_str() {
-                    let _ = sender.send(address.parse::<SocketAddr>().unwrap());
+                let address = |key: &str| value[key].as_str()?.parse::<SocketAddr>().ok();
+                if let (Some(address), Some(admin)) = (address("address"), address("admin")) {
+                    let _ = sender.send((address, admin));
                 }
+                kept.lock().unwrap().push(line);
             }
         });
         let address = receiver.recv_timeout(Duration::from_secs(20));
-        let Ok(address) = address else {
+        let Ok((address, admin)) = address else {
             let _ = child.kill();
             panic!("the gateway did not start");
         };
-        Self { child, address }
+        Self { child, address, admin, log: lines }
     }
 
     /// `kill -9`.
     pub fn kill(mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
+    }
+
+    /// What it logged so far.
+    pub fn log(&self) -> Vec<String> {
+        self.log.lock().unwrap().clone()
     }
 
     pub fn id(&self) -> u32 {

@@ -1,0 +1,165 @@
+//! A process from start to end: what it logs, and that its end drops nobody.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::seam::{Behaviour, Seam};
+use crate::support::process::{Process, signal};
+use crate::support::{
+    KEY, LOBBY, PATH, PERSON, SERVER_ROOM, Site, admin, grant_body, of_event, until,
+};
+
+async fn ended(process: Process) -> Option<i32> {
+    tokio::task::spawn_blocking(|| process.wait()).await.unwrap()
+}
+
+fn grant(site: &Site, client: &reqwest::Client, process: &Process) -> reqwest::RequestBuilder {
+    client
+        .post(format!("https://localhost:{}{PATH}", process.address.port()))
+        .bearer_auth(&site.token)
+        .header("content-type", "application/json")
+        .body(grant_body(LOBBY))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_is_announced_before_it_happens() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let delay = [("GRANTGATE__LIMITS__STOP_DELAY_MS", "1500")];
+    let process = Process::serve_with(&site, &seam, &delay);
+    let client = site.client();
+    assert_eq!(grant(&site, &client, &process).send().await.unwrap().status(), 200);
+    assert_eq!(admin(process.admin, "/readyz").await.0, 200);
+    signal(process.id(), "TERM");
+    let mut ready = 200;
+    for _ in 0..100 {
+        ready = admin(process.admin, "/readyz").await.0;
+        if ready != 200 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    assert_eq!(ready, 503);
+    assert_eq!(admin(process.admin, "/livez").await.0, 200);
+    // Over the open connection, and over a new one.
+    for client in [client, site.client()] {
+        let answer = grant(&site, &client, &process).send().await.unwrap();
+        assert_eq!(answer.status(), 200);
+        assert_eq!(answer.headers()["connection"], "close");
+    }
+    assert_eq!(ended(process).await, Some(0));
+    assert_eq!(site.records().last().unwrap()["event"], "log.stop");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_second_signal_is_quick_and_the_next_start_closes_what_was_cut_off() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::Hang).await;
+    let process = Process::serve(&site, &seam);
+    let request = grant(&site, &site.client(), &process);
+    let asked = tokio::spawn(request.send());
+    until("the grant is forwarded", || seam.requests().len() == 1).await;
+    signal(process.id(), "TERM");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    assert!(!asked.is_finished(), "it is waited for");
+    let since = Instant::now();
+    signal(process.id(), "TERM");
+    assert_eq!(ended(process).await, Some(0));
+    assert!(since.elapsed() < Duration::from_secs(5), "sooner than the deadline of the request");
+    assert!(asked.await.unwrap().is_err());
+    let next = Process::serve(&site, &seam);
+    signal(next.id(), "TERM");
+    assert_eq!(ended(next).await, Some(0));
+    let records = site.records();
+    assert_eq!(of_event(&records, "grant.outcome")[0]["outcome"], "unknown");
+}
+
+/// Twenty times: callers that keep their connections see answers, then a port that is
+/// closed, and never a request that was taken and not answered.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stop_under_load_drops_no_request() {
+    let site = Arc::new(Site::new());
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let mut answered = 0;
+    for round in 0..20 {
+        let gateway = site.start(&seam, &[]).await;
+        let url = gateway.url();
+        let load: Vec<_> = (0..4)
+            .map(|_| {
+                let (url, client, token) = (url.clone(), site.client(), site.token.clone());
+                tokio::spawn(async move {
+                    let mut answered = 0;
+                    loop {
+                        let request = client
+                            .post(&url)
+                            .bearer_auth(&token)
+                            .header("content-type", "application/json")
+                            .body(grant_body(LOBBY));
+                        match request.send().await {
+                            Ok(answer) => assert_eq!(answer.status(), 200),
+                            Err(error) => {
+                                assert!(error.is_connect(), "round {round}: {error:?}");
+                                return answered;
+                            }
+                        }
+                        answered += 1;
+                    }
+                })
+            })
+            .collect();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        gateway.stop.leave();
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        gateway.stop().await;
+        for task in load {
+            answered += task.await.unwrap();
+        }
+    }
+    assert_eq!(seam.requests().len(), answered);
+    assert_eq!(of_event(&site.records(), "grant.outcome").len(), answered);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_request_of_a_caller_is_one_line_without_secrets() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let process = Process::serve(&site, &seam);
+    let client = site.client();
+    for (token, entrance) in
+        [(&site.token, LOBBY), (&site.token, SERVER_ROOM), (&"seam_gg_nobody".to_owned(), LOBBY)]
+    {
+        let request = grant(&site, &client, &process).body(grant_body(entrance));
+        // The last of two values would be the builder's.
+        let mut request = request.build().unwrap();
+        request.headers_mut().insert("authorization", format!("Bearer {token}").parse().unwrap());
+        client.execute(request).await.unwrap();
+    }
+    let requests = || -> Vec<serde_json::Value> {
+        let log = process.log();
+        let lines = log.iter().filter_map(|line| serde_json::from_str(line).ok());
+        lines.filter(|line: &serde_json::Value| line["message"] == "request").collect()
+    };
+    until("both are logged", || requests().len() == 2).await;
+    let lines = requests();
+    let shown: Vec<_> =
+        lines.iter().map(|l| (&l["caller"], &l["entrance"], &l["reason"])).collect();
+    let caller = &serde_json::json!("visitor-desk");
+    let text = |text| serde_json::Value::String(String::from(text));
+    assert_eq!(
+        shown,
+        [
+            (caller, &text(LOBBY), &text("allowed-by-rule")),
+            (caller, &text(SERVER_ROOM), &text("denied-by-rule")),
+        ]
+    );
+    assert_eq!(lines[0]["outcome"], "granted");
+    for time in ["decided_us", "recorded_us", "forwarded_us", "took_us"] {
+        assert!(lines[0][time].as_u64() > Some(0), "{time}: {}", lines[0]);
+    }
+    let all = process.log().concat();
+    for secret in [site.token.as_str(), KEY, PERSON] {
+        assert!(!all.contains(secret), "{secret}");
+    }
+    signal(process.id(), "TERM");
+    assert_eq!(ended(process).await, Some(0));
+}
