@@ -22,7 +22,6 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 
 use super::health::Health;
-use crate::gateway::Gateway;
 use crate::seam::JSON;
 
 /// Serves until the task is dropped: health is asked for while the gateway drains too.
@@ -58,7 +57,7 @@ fn answer(request: &Request<Incoming>, health: &Health) -> Response<Full<Bytes>>
         return response;
     }
     match request.uri().path() {
-        "/metrics" => metrics(&health.gateway),
+        "/metrics" => metrics(health),
         "/livez" => text(StatusCode::OK, "ok\n"),
         "/readyz" => {
             let (ready, said) = health.ready(request.uri().query() == Some("verbose"));
@@ -74,7 +73,9 @@ fn answer(request: &Request<Incoming>, health: &Health) -> Response<Full<Bytes>>
     }
 }
 
-fn metrics(gateway: &Gateway) -> Response<Full<Bytes>> {
+fn metrics(health: &Health) -> Response<Full<Bytes>> {
+    let gateway = &health.gateway;
+    gateway.metrics.ready.set(health.ready(false).0.into());
     let suspended = gateway.snapshot.load().upstream.is_suspended();
     gateway.metrics.upstream_suspended.set(suspended.into());
     match gateway.metrics.render() {

@@ -33,6 +33,8 @@ pub struct Metrics {
     pub decision_duration: Histogram,
     /// Time from the forward to the upstream's whole answer, in seconds.
     pub upstream_duration: Histogram,
+    /// 1 while grants are decided and recorded: what `/readyz` says.
+    pub ready: IntGauge,
     /// 1 while nothing is sent to the upstream because it failed again and again.
     pub upstream_suspended: IntGauge,
     /// Rules in force.
@@ -145,6 +147,7 @@ impl Metrics {
                 "Time from the forward to the whole answer.",
                 SECONDS,
             )?,
+            ready: IntGauge::new("ready", "Whether grants are decided and recorded.")?,
             upstream_suspended: IntGauge::new(
                 "upstream_suspended",
                 "Whether nothing is sent because the upstream failed again and again.",
@@ -231,6 +234,7 @@ impl Metrics {
             Box::new(self.policy_info.clone()),
             Box::new(self.decision_duration.clone()),
             Box::new(self.upstream_duration.clone()),
+            Box::new(self.ready.clone()),
             Box::new(self.upstream_suspended.clone()),
             Box::new(self.policy_rules.clone()),
             Box::new(self.reloads.clone()),
