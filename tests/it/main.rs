@@ -12,6 +12,7 @@
 mod audit_first;
 mod cli;
 mod demo;
+mod disk;
 mod docs;
 mod hang_up;
 mod killed;

@@ -5,7 +5,7 @@
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{FlockOperation, flock};
@@ -29,6 +29,26 @@ struct Segment {
     /// What is known to be whole lines, in bytes.
     length: u64,
     broken: bool,
+}
+
+impl Segment {
+    /// An fsync of a file that nobody can find, or that somebody else has cut, is worth
+    /// nothing.
+    fn check(&self) -> io::Result<()> {
+        let metadata = self.file.metadata()?;
+        if metadata.nlink() == 0 {
+            return Err(io::Error::other("the segment was removed while it was in use"));
+        }
+        if metadata.len() != self.length {
+            let text = format!(
+                "the segment has {} bytes and {} were written: something else changed it",
+                metadata.len(),
+                self.length
+            );
+            return Err(io::Error::other(text));
+        }
+        Ok(())
+    }
 }
 
 impl FileStore {
@@ -116,7 +136,7 @@ impl Store for FileStore {
         let segment = self.segment(Stage::Sync)?;
         // If the process dies before this returns, nobody was told of the records yet,
         // whether or not they are on disk.
-        segment.file.sync_data().map_err(|error| {
+        segment.file.sync_data().and_then(|()| segment.check()).map_err(|error| {
             // The kernel may have dropped the pages and report success the next time.
             segment.broken = true;
             StoreError { stage: Stage::Sync, error, broken: true }

@@ -26,8 +26,10 @@ impl Process {
     pub fn serve_with(site: &Site, seam: &Seam, more: &[(&str, &str)]) -> Self {
         let fixed = [("GRANTGATE__LOG__FORMAT", "json"), ("GRANTGATE__LIMITS__STOP_DELAY_MS", "0")];
         let settings = [&fixed[..], more].concat();
-        let mut child = Command::new(env!("CARGO_BIN_EXE_grantgate"))
-            .arg("serve")
+        // A write beyond a limit of file size is then an error, not the end.
+        let mut child = Command::new("sh")
+            .args(["-c", "trap '' XFSZ; exec \"$0\" serve \"$@\""])
+            .arg(env!("CARGO_BIN_EXE_grantgate"))
             .arg("--config")
             .arg(site.path("grantgate.toml"))
             .envs(site.environment(seam, &settings))
