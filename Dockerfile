@@ -3,7 +3,8 @@
 FROM rust:1.95-bookworm AS build
 WORKDIR /src
 COPY . .
-RUN cargo build --profile dist --locked
+ARG GRANTGATE_COMMIT=unknown
+RUN GRANTGATE_COMMIT=$GRANTGATE_COMMIT cargo build --profile dist --locked
 
 FROM debian:bookworm-slim
 RUN apt-get update \

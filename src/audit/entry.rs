@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::domain::{GrantRequest, Grantee, Outcome, Reason, RequestId, rfc3339_micros};
+use crate::domain::{GrantRequest, Grantee, Outcome, Reason, RequestId, VERSION, rfc3339_micros};
 
 /// What can be recorded as a decision.
 pub trait Evidence {
@@ -241,7 +241,7 @@ impl Line {
     pub(super) fn start(entry: &StartEntry<'_>, time: Timestamp) -> Self {
         Self::new(START, time, |head| Start {
             head,
-            version: env!("CARGO_PKG_VERSION"),
+            version: VERSION,
             pid: std::process::id(),
             revision: entry.revision,
             closed_decisions: entry.closed_decisions,

@@ -5,6 +5,7 @@
 mod audit;
 mod caller;
 mod check;
+mod completions;
 mod demo;
 mod init;
 mod policy;
@@ -25,11 +26,13 @@ use crate::listener::Stop;
 
 /// A gateway that decides, records and forwards entrance grants to the Seam Connect API.
 #[derive(Parser)]
-#[command(name = "grantgate", version, propagate_version = true, after_help = EXIT_CODES)]
+#[command(name = "grantgate", version = LONG_VERSION, propagate_version = true, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
 }
+
+const LONG_VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("GRANTGATE_COMMIT"), ")");
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 denied or differences found, \
     3 invalid configuration or policy, 4 audit log damaged, 64 usage.";
@@ -55,6 +58,10 @@ enum Command {
     Audit(audit::Command),
     /// Run a stand-in for Seam, with known doors and people
     Sandbox(sandbox::Arguments),
+    /// Print completions for a shell
+    Completions(completions::Arguments),
+    /// Print the manual pages, in roff
+    Manual,
 }
 
 /// How a command ends. The numbers are documented and do not change.
@@ -103,6 +110,8 @@ pub fn run() -> ExitCode {
         Command::Policy(command) => policy::run(&command),
         Command::Audit(command) => audit::run(&command),
         Command::Sandbox(arguments) => sandbox::run(&arguments),
+        Command::Completions(arguments) => completions::run(&arguments),
+        Command::Manual => completions::manual(),
     };
     ExitCode::from(exit as u8)
 }

@@ -10,6 +10,7 @@ mod outcome;
 mod problem;
 mod reason;
 mod secret;
+mod version;
 
 pub use clock::{Clock, FixedClock, SystemClock, rfc3339_micros};
 pub use grant::{GrantRequest, Grantee};
@@ -18,3 +19,4 @@ pub use outcome::Outcome;
 pub use problem::Problem;
 pub use reason::Reason;
 pub use secret::Secret;
+pub use version::{COMMIT, VERSION};

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use crate::audit::JournalHealth;
+use crate::domain::{COMMIT, VERSION};
 use crate::gateway::Gateway;
 use crate::listener::Stop;
 use crate::snapshot::Reloader;
@@ -66,7 +67,8 @@ impl Health {
         let checks = self.checks();
         let expiries = &snapshot.certificates.expiries;
         json!({
-            "version": env!("CARGO_PKG_VERSION"),
+            "version": VERSION,
+            "commit": COMMIT,
             "started": self.started.to_string(),
             "ready": checks.iter().all(|check| check.state != State::Failed),
             "draining": self.stop.is_leaving(),

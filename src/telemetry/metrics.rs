@@ -5,7 +5,7 @@ use prometheus::{
     Opts, Registry, TextEncoder,
 };
 
-use crate::domain::{CallerId, Outcome, Reason};
+use crate::domain::{COMMIT, CallerId, Outcome, Reason, VERSION};
 
 /// Buckets from 50 microseconds to 10 seconds, in seconds.
 const SECONDS: &[f64] = &[
@@ -224,8 +224,11 @@ impl Metrics {
     }
 
     fn register(&self) -> prometheus::Result<()> {
-        let build = IntGaugeVec::new(Opts::new("build_info", "The running build."), &["version"])?;
-        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        let build = IntGaugeVec::new(
+            Opts::new("build_info", "The running build."),
+            &["version", "commit"],
+        )?;
+        build.with_label_values(&[VERSION, COMMIT]).set(1);
         let collectors: Vec<Box<dyn prometheus::core::Collector>> = vec![
             Box::new(build),
             Box::new(self.requests.clone()),

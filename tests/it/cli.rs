@@ -185,3 +185,19 @@ fn every_setting_is_documented() {
     assert!(settings > 25, "{settings}");
     assert_eq!(page.matches("\n| `").count(), settings, "no setting that is gone");
 }
+
+#[test]
+fn packages_get_completions_a_manual_and_the_commit() {
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(grantgate(&["completions", shell]).contains("grantgate"), "{shell}");
+    }
+    let manual = grantgate(&["manual"]);
+    for page in ["grantgate ", "grantgate-audit-show ", "grantgate-serve "] {
+        assert!(manual.contains(&format!(".TH {page}")), "{page}");
+    }
+    let version = grantgate(&["--version"]);
+    assert!(
+        version.starts_with(concat!("grantgate ", env!("CARGO_PKG_VERSION"), " (")),
+        "{version}"
+    );
+}

@@ -51,6 +51,8 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("hyper_util", &["listener", "server"]),
     ("tower", &["listener", "server", "sandbox"]),
     ("clap", &["cli"]),
+    ("clap_complete", &["cli"]),
+    ("clap_mangen", &["cli"]),
     ("rustix", &["audit"]),
     ("webpki", &["authn"]),
     ("tracing_subscriber", &["telemetry"]),
