@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use rustix::process::{Resource, Rlimit, setrlimit};
 
 use super::{Exit, default_config, fail, report, runtime, settings, stop_at_signals};
 use crate::audit::OpenError;
@@ -26,6 +27,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Err(exit) => return exit,
     };
     start_logging(settings.log_format, settings.log_level);
+    no_core_dumps();
     match runtime() {
         Ok(runtime) => runtime.block_on(async {
             let stop = stop_at_signals(settings.stop_delay);
@@ -65,6 +67,15 @@ pub(super) async fn serve(settings: Settings, ready: impl FnOnce(&Server), stop:
     reloading.abort();
     tracing::info!("stopped");
     Exit::Done
+}
+
+/// A core dump would hold the workspace key. A limit of 1 byte also keeps a dump from a
+/// program that the kernel pipes it to (core(5)).
+fn no_core_dumps() {
+    let limit = Rlimit { current: Some(1), maximum: Some(1) };
+    if let Err(error) = setrlimit(Resource::Core, limit) {
+        tracing::warn!(%error, "core dumps cannot be turned off");
+    }
 }
 
 /// SIGHUP asks for a reload. From the call on it ends the process no more.

@@ -53,7 +53,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
-    ("rustix", &["audit"]),
+    ("rustix", &["audit", "cli"]),
     ("webpki", &["authn"]),
     ("tracing_subscriber", &["telemetry"]),
     ("serde_json", &["seam", "audit", "upstream", "server", "sandbox", "cli"]),

@@ -30,6 +30,9 @@ async fn a_stop_is_announced_before_it_happens() {
     let client = site.client();
     assert_eq!(grant(&site, &client, &process).send().await.unwrap().status(), 200);
     assert_eq!(admin(process.admin, "/readyz").await.0, 200);
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.id())).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().skip(4).take(2).collect::<Vec<_>>(), ["1", "1"], "{core}");
     signal(process.id(), "TERM");
     let mut ready = 200;
     for _ in 0..100 {
