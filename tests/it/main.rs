@@ -10,6 +10,7 @@
 )]
 
 mod audit_first;
+mod canary;
 mod cli;
 mod demo;
 mod disk;
