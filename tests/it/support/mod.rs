@@ -9,9 +9,10 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
+use grantgate::audit::OpenError;
 use grantgate::config::{self, Environment};
 use grantgate::listener::Stop;
-use grantgate::server::Server;
+use grantgate::server::{Server, StartError};
 use grantgate::snapshot::{self, ReloadHandle};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -87,9 +88,24 @@ impl Site {
     pub async fn start(&self, seam: &Seam, more: &[(&str, &str)]) -> Gateway {
         let file = self.path("grantgate.toml");
         let text = std::fs::read_to_string(&file).unwrap();
-        let settings = config::load(&file, &text, &self.environment(seam, more)).unwrap();
-        let loaded = snapshot::load(&settings).unwrap();
-        let server = Server::start(settings, loaded).await.unwrap();
+        let load = || {
+            let settings = config::load(&file, &text, &self.environment(seam, more)).unwrap();
+            let loaded = snapshot::load(&settings).unwrap();
+            (settings, loaded)
+        };
+        let (settings, loaded) = load();
+        let mut started = Server::start(settings, loaded).await;
+        // Other tests of this process start programs: between fork and exec a child has
+        // all our files, with the lock of a log that was closed meanwhile.
+        for _ in 0..100 {
+            if !matches!(&started, Err(StartError::Audit(_, OpenError::Locked))) {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+            let (settings, loaded) = load();
+            started = Server::start(settings, loaded).await;
+        }
+        let server = started.unwrap();
         let (address, admin) = (server.address().unwrap(), server.admin_address().unwrap());
         let reload = server.reload_handle();
         let stop = Stop::default();
