@@ -9,7 +9,7 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -242,7 +242,8 @@ fn mend(directory: &Path, path: &Path, segment: &Segment) -> Result<Option<Cut>,
     let mut source = File::open(path)?;
     let cut = if segment.total > segment.length {
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("segment");
-        let kept_in = format!("{name}.torn-{}", jiff::Timestamp::now().as_microsecond());
+        // The same for every try: a start that fails must not fill the disk.
+        let kept_in = format!("{name}.torn-{}", segment.length);
         source.seek(io::SeekFrom::Start(segment.length))?;
         // If the process dies here the tail is still there, and is kept once more.
         copy_durably(&mut source, &directory.join(&kept_in))?;
@@ -262,9 +263,10 @@ fn mend(directory: &Path, path: &Path, segment: &Segment) -> Result<Option<Cut>,
 fn copy_durably(source: &mut impl io::Read, to: &Path) -> io::Result<()> {
     let mut options = OpenOptions::new();
     let mut file = options.create(true).truncate(true).write(true).mode(0o600).open(to)?;
-    io::copy(source, &mut file)?;
-    file.flush()?;
-    file.sync_all()
+    let copied = io::copy(source, &mut file).and_then(|_| file.sync_all());
+    copied.inspect_err(|_| {
+        let _ = std::fs::remove_file(to);
+    })
 }
 
 #[cfg(test)]

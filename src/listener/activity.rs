@@ -38,6 +38,11 @@ impl Activity {
         since + time
     }
 
+    /// Whether a request is in flight.
+    pub(super) fn is_busy(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).in_flight > 0
+    }
+
     fn begin(self: &Arc<Self>) -> InFlight {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).in_flight += 1;
         InFlight(self.clone())

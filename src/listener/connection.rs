@@ -29,13 +29,16 @@ pub(super) struct Serving {
 /// answered. HTTP/2 needs none of this, its GOAWAY names the last request.
 const LAST_CALL: Duration = Duration::from_millis(500);
 
+/// How long a peer has to end a connection that was told to close.
+const CLOSING: Duration = Duration::from_secs(2);
+
 /// How far a connection has come.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Open,
     /// Until then, one more request is answered.
     LastCall(Instant),
-    /// What is in flight may finish until then.
+    /// Ends then, unless something is in flight.
     Closing(Instant),
 }
 
@@ -138,12 +141,16 @@ impl Serving {
                         }
                     }
                     Phase::LastCall(_) => {}
-                    // It had its time to finish.
+                    // What is in flight has limits of its own; a stop has its drain time-out.
+                    Phase::Closing(_) if activity.is_busy() => {
+                        phase = Phase::Closing(Instant::now() + CLOSING);
+                        continue;
+                    }
                     Phase::Closing(_) => return,
                 },
             }
             connection.as_mut().graceful_shutdown();
-            phase = Phase::Closing(Instant::now() + self.limits.drain_timeout);
+            phase = Phase::Closing(Instant::now() + CLOSING);
         }
     }
 

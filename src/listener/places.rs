@@ -1,7 +1,7 @@
 //! How many connections there may be: in all, and from one address.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Counts open connections.
@@ -30,8 +30,7 @@ impl Places {
 
     /// Takes a place, or says which limit is reached.
     pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Result<Place, &'static str> {
-        // One host, whichever way it came.
-        let address = address.to_canonical();
+        let address = network(address.to_canonical());
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let own = open.by_address.get(&address).copied().unwrap_or(0);
         if own >= self.per_address_max {
@@ -43,6 +42,15 @@ impl Places {
         open.all += 1;
         open.by_address.insert(address, own + 1);
         Ok(Place { places: self.clone(), address })
+    }
+}
+
+/// What one customer of a provider has: an IPv4 address, or a network of 64 bits (RFC
+/// 6177, section 2), in which a host may use as many addresses as it likes.
+fn network(address: IpAddr) -> IpAddr {
+    match address {
+        IpAddr::V4(_) => address,
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
     }
 }
 
@@ -72,6 +80,10 @@ mod tests {
         let second = places.take(mapped).ok();
         assert!(first.is_some() && second.is_some());
         assert_eq!(places.take(a).err(), Some("address-limit"));
+        let one: [IpAddr; 2] = ["2001:db8::1", "2001:db8:0:1::1"].map(|ip| ip.parse().unwrap());
+        let same: IpAddr = "2001:db8::ffff:0:9".parse().unwrap();
+        assert_eq!(network(same), network(one[0]));
+        assert_ne!(network(one[0]), network(one[1]));
         let third = places.take(b).ok();
         assert_eq!(places.take(b).err(), Some("limit"));
         drop((first, second, third));

@@ -19,7 +19,9 @@ use crate::authn::Callers;
 use crate::config::{SecretSource, Settings};
 use crate::domain::{Problem, Secret};
 use crate::policy::{Policy, PolicySource, SourceFile};
-use crate::tls::{ClientCertificates, ClientTls, Identity, Roots, not_after, server_config};
+use crate::tls::{
+    ClientCertificates, ClientTls, Identity, Roots, expiries, next_updates, server_config,
+};
 use crate::upstream::Upstream;
 pub use files::Digests;
 use files::{Bytes, Inputs};
@@ -44,7 +46,7 @@ pub struct Certificates {
     pub tls: Arc<ServerConfig>,
     /// For connections that are open already.
     pub clients: Option<ClientCertificates>,
-    /// When each kind of certificate expires, the first of its kind.
+    /// When each kind of certificate or list expires.
     pub expiries: Vec<(&'static str, Timestamp)>,
 }
 
@@ -145,8 +147,9 @@ fn certificates(settings: &Settings, inputs: &Inputs) -> Result<Certificates, Ve
     if !unread.is_empty() {
         return Err(unread);
     }
-    let mut expiries: Vec<(&'static str, Timestamp)> =
-        not_after(chain).map(|time| ("server", time)).into_iter().collect();
+    // Of the server's own: clients may not need what else is in the file.
+    let mut found: Vec<(&'static str, Option<Timestamp>)> =
+        vec![("server", expiries(chain).first().copied())];
     let mut clients = None;
     if let (Some(setting), Some(Ok(authorities))) = (&listener.clients, &inputs.client_ca) {
         let lists = inputs.client_crl.as_ref().and_then(|list| list.as_ref().ok());
@@ -157,7 +160,9 @@ fn certificates(settings: &Settings, inputs: &Inputs) -> Result<Certificates, Ve
             let text = format!("client certificates cannot be verified: {error}");
             vec![Problem::of_file(file, text)]
         })?);
-        expiries.extend(not_after(authorities).map(|time| ("client-ca", time)));
+        // Retired authorities do no harm while another is left; one stale list does.
+        found.push(("client-ca", expiries(authorities).into_iter().max()));
+        found.push(("client-crl", next_updates(lists.unwrap_or_default()).into_iter().min()));
     }
     let refused = |error| {
         let file = listener.certificate_file.display().to_string();
@@ -166,6 +171,7 @@ fn certificates(settings: &Settings, inputs: &Inputs) -> Result<Certificates, Ve
     };
     let identity = Identity::from_pem(chain, key).map_err(refused)?;
     let tls = server_config(&identity, clients.as_ref()).map_err(refused)?;
+    let expiries = found.into_iter().filter_map(|(role, time)| Some((role, time?))).collect();
     Ok(Certificates { tls: Arc::new(tls), clients, expiries })
 }
 

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use super::files::{Digests, Inputs};
 use super::{Loaded, Snapshot, build};
-use crate::audit::{Journal, ReloadEntry};
+use crate::audit::{AuditError, Journal, ReloadEntry};
 use crate::config::Settings;
 use crate::domain::{Clock, Problem};
 use crate::telemetry::Metrics;
@@ -83,6 +83,8 @@ struct State {
     in_force: Digests,
     /// Of the files that were tried last, if they are not in force.
     tried: Option<Digests>,
+    /// A reload waits for nothing but its record.
+    unrecorded: bool,
     status: ReloadStatus,
 }
 
@@ -97,7 +99,7 @@ impl Reloader {
         clock: Arc<dyn Clock>,
     ) -> Arc<Self> {
         let status = ReloadStatus { loaded: clock.now(), failure: None };
-        let state = Mutex::new(State { in_force: digests, tried: None, status });
+        let state = Mutex::new(State { in_force: digests, tried: None, unrecorded: false, status });
         let reloader = Self { settings, current, journal, metrics, clock, state };
         reloader.show(&PARTS.map(|(part, _)| part));
         Arc::new(reloader)
@@ -122,12 +124,14 @@ impl Reloader {
 
     /// Looks at the files and puts them in force if they changed and are valid. Without
     /// `again`, files that were tried and refused are not tried once more.
-    pub(super) async fn reload(self: &Arc<Self>, again: bool) {
+    ///
+    /// Returns whether to look again soon: the files are good, and could not be recorded.
+    pub(super) async fn reload(self: &Arc<Self>, again: bool) -> bool {
         for _ in 0..LOOKS_MAX {
             let reloader = self.clone();
             let looked = blocking(move || Inputs::read(&reloader.settings).digests()).await;
             let Some(seen) = looked.filter(|seen| self.is_worth_trying(seen, again)) else {
-                return;
+                return false;
             };
             // What is still being written must not be taken for whole: a policy without
             // its last lines may be valid and allow more.
@@ -135,12 +139,19 @@ impl Reloader {
             let reloader = self.clone();
             match blocking(move || reloader.build(&seen)).await {
                 Some(Some((parts, Ok(loaded)))) => return self.put_in_force(&parts, loaded).await,
-                Some(Some((parts, Err(problems)))) => return self.fail(&parts, &problems),
+                Some(Some((parts, Err(problems)))) => {
+                    self.fail(&parts, &problems, true);
+                    return false;
+                }
                 Some(None) => {}
-                None => return self.fail(&[], &[Problem::of_file("reload", "ended in a panic")]),
+                None => {
+                    self.fail(&[], &[Problem::of_file("reload", "ended in a panic")], true);
+                    return false;
+                }
             }
         }
         tracing::warn!("the files keep changing; they will be looked at again");
+        false
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -151,6 +162,7 @@ impl Reloader {
         let mut state = self.state();
         if *seen == state.in_force {
             state.tried = None;
+            state.unrecorded = false;
             if state.status.failure.take().is_some() {
                 self.metrics.reload_failing.set(0);
                 tracing::info!("the files are those in force again");
@@ -179,18 +191,23 @@ impl Reloader {
     }
 
     /// Recorded first: a policy that is in force is one that the audit log knows.
-    async fn put_in_force(&self, parts: &[&'static str], loaded: Loaded) {
+    async fn put_in_force(&self, parts: &[&'static str], loaded: Loaded) -> bool {
         let before = self.current.load_full();
         let revision_before = before.policy.revision().as_str();
         let revision = loaded.snapshot.policy.revision().as_str();
         let entry = ReloadEntry { parts, revision_before, revision, problems: &[] };
         if let Err(error) = self.journal.record_reload(&entry).await {
             let text = format!("the reload was not recorded: {error}");
-            // The record may still reach the disk; the next one then takes it back.
-            self.fail(parts, &[Problem::of_file("audit log", text)]);
-            // Tried again at the next look.
-            self.state().tried = None;
-            return;
+            let first = {
+                let mut state = self.state();
+                state.tried = None;
+                !std::mem::replace(&mut state.unrecorded, true)
+            };
+            // The record may still reach the disk; the next one then takes it back. One is
+            // enough: while nothing can be written they would pile up.
+            self.fail(parts, &[Problem::of_file("audit log", text)], first);
+            // A revocation must not wait for long because a commit was slow.
+            return !matches!(error, AuditError::Broken(_));
         }
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
@@ -200,16 +217,18 @@ impl Reloader {
         {
             let mut state = self.state();
             state.in_force = loaded.digests;
+            state.unrecorded = false;
             state.status = ReloadStatus { loaded: self.clock.now(), failure: None };
         }
         for part in parts {
             self.metrics.reloads.with_label_values(&[part, "ok"]).inc();
         }
         self.show(parts);
+        false
     }
 
     /// Nothing changes but what is shown.
-    fn fail(&self, parts: &[&'static str], problems: &[Problem]) {
+    fn fail(&self, parts: &[&'static str], problems: &[Problem], record: bool) {
         let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
         for text in &texts {
             tracing::error!("reload failed, the state before stays in force: {text}");
@@ -224,7 +243,9 @@ impl Reloader {
         let before = self.current.load_full();
         let revision = before.policy.revision().as_str();
         let entry = ReloadEntry { parts, revision_before: revision, revision, problems: &short };
-        self.journal.note_reload(&entry);
+        if record {
+            self.journal.note_reload(&entry);
+        }
     }
 
     /// Shows what is in force.

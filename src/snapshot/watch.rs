@@ -17,6 +17,9 @@ use super::reload::Reloader;
 /// Quiet for this long after a change, so that a set of files is read when it is whole.
 const QUIET: Duration = Duration::from_millis(250);
 
+/// When files are good and could not be recorded.
+const AGAIN_SOON: Duration = Duration::from_secs(1);
+
 /// A look is not put off longer than this.
 const PUT_OFF_MAX: Duration = Duration::from_secs(2);
 
@@ -28,8 +31,9 @@ impl Reloader {
         let _watcher = self.watch(&changed);
         let every = self.settings().reload_poll;
         // What changed between the load and the watch.
-        self.reload(false).await;
+        let mut soon = self.reload(false).await;
         loop {
+            let wait = if soon { AGAIN_SOON.min(every) } else { every };
             let again = tokio::select! {
                 request = requests.recv() => match request {
                     Some(()) => true,
@@ -39,9 +43,9 @@ impl Reloader {
                     settle(&changed).await;
                     false
                 }
-                () = sleep(every) => false,
+                () = sleep(wait) => false,
             };
-            self.reload(again).await;
+            soon = self.reload(again).await;
         }
     }
 

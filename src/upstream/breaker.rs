@@ -1,7 +1,7 @@
 //! A circuit breaker: when the upstream fails again and again, requests are refused at
 //! once for a while instead of each waiting for its own failure.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 /// While a probe is on its way, the others are told to come back after this.
@@ -24,7 +24,14 @@ pub(super) struct Breaker {
 }
 
 #[derive(Debug, Clone, Copy)]
-enum State {
+struct State {
+    phase: Phase,
+    /// Counts changes of the phase. What began under an earlier one says nothing of this.
+    generation: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Phase {
     /// Requests pass; so many have failed in a row.
     Closed { failures: u32 },
     /// None passes until then.
@@ -38,50 +45,66 @@ enum State {
 #[derive(Debug)]
 pub(super) struct Pass<'a> {
     breaker: &'a Breaker,
+    generation: u64,
     told: bool,
 }
 
 impl Breaker {
     pub(super) fn new(settings: BreakerSettings) -> Self {
-        Self { settings, state: Mutex::new(State::Closed { failures: 0 }) }
+        let state = State { phase: Phase::Closed { failures: 0 }, generation: 0 };
+        Self { settings, state: Mutex::new(state) }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Permission for one request, or how long to wait.
     pub(super) fn pass(&self, now: Instant) -> Result<Pass<'_>, Duration> {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        match *state {
-            State::Closed { .. } => {}
-            State::Open { until } if now >= until => *state = State::Probing,
-            State::Open { until } => return Err(until - now),
-            State::Probing => return Err(PROBE_EXPECTED),
+        let mut state = self.state();
+        match state.phase {
+            Phase::Closed { .. } => {}
+            Phase::Open { until } if now >= until => state.enter(Phase::Probing),
+            Phase::Open { until } => return Err(until - now),
+            Phase::Probing => return Err(PROBE_EXPECTED),
         }
-        Ok(Pass { breaker: self, told: false })
+        Ok(Pass { breaker: self, generation: state.generation, told: false })
     }
 
     /// Whether requests are refused, but for one probe now and then.
     pub(super) fn is_open(&self) -> bool {
-        let state = *self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        !matches!(state, State::Closed { .. })
+        !matches!(self.state().phase, Phase::Closed { .. })
     }
 
-    fn tell(&self, worked: bool, now: Instant) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+    fn tell(&self, generation: u64, worked: bool, now: Instant) {
+        let mut state = self.state();
+        if generation != state.generation {
+            return;
+        }
         let until = now + self.settings.pause;
-        *state = match (*state, worked) {
-            (State::Closed { .. } | State::Probing, true) => State::Closed { failures: 0 },
-            (State::Closed { failures }, false) => {
+        match (state.phase, worked) {
+            (Phase::Closed { .. }, true) => state.phase = Phase::Closed { failures: 0 },
+            (Phase::Closed { failures }, false) => {
                 let failures = failures.saturating_add(1);
                 if self.settings.failures > 0 && failures >= self.settings.failures {
                     tracing::error!(failures, "the upstream fails: grants are refused for a while");
-                    State::Open { until }
+                    state.enter(Phase::Open { until });
                 } else {
-                    State::Closed { failures }
+                    state.phase = Phase::Closed { failures };
                 }
             }
-            (State::Probing, false) => State::Open { until },
-            // Of a request that was on its way when it opened.
-            (open @ State::Open { .. }, _) => open,
-        };
+            (Phase::Probing, true) => state.enter(Phase::Closed { failures: 0 }),
+            (Phase::Probing, false) => state.enter(Phase::Open { until }),
+            // No pass is given while it is open.
+            (Phase::Open { .. }, _) => {}
+        }
+    }
+}
+
+impl State {
+    fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+        self.generation += 1;
     }
 }
 
@@ -89,14 +112,14 @@ impl Pass<'_> {
     /// What became of the request.
     pub(super) fn tell(mut self, worked: bool) {
         self.told = true;
-        self.breaker.tell(worked, Instant::now());
+        self.breaker.tell(self.generation, worked, Instant::now());
     }
 }
 
 impl Drop for Pass<'_> {
     fn drop(&mut self) {
         if !self.told {
-            self.breaker.tell(false, Instant::now());
+            self.breaker.tell(self.generation, false, Instant::now());
         }
     }
 }
@@ -131,5 +154,20 @@ mod tests {
             never.pass(now).unwrap().tell(false);
         }
         assert!(!never.is_open());
+    }
+
+    #[test]
+    fn only_the_probe_decides_what_comes_of_the_probe() {
+        let pause = Duration::from_secs(5);
+        let breaker = Breaker::new(BreakerSettings { failures: 1, pause });
+        let now = Instant::now();
+        let [fails_late, works_late] = [breaker.pass(now).unwrap(), breaker.pass(now).unwrap()];
+        breaker.pass(now).unwrap().tell(false);
+        let probe = breaker.pass(now + 2 * pause).unwrap();
+        works_late.tell(true);
+        assert!(breaker.is_open(), "the probe is still on its way");
+        fails_late.tell(false);
+        probe.tell(true);
+        assert!(!breaker.is_open(), "and it worked");
     }
 }

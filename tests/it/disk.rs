@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::seam::{Behaviour, Seam};
 use crate::support::process::{Process, signal};
-use crate::support::{LOBBY, PATH, SERVER_ROOM, Site, admin, grant_body, of_event};
+use crate::support::{LOBBY, PATH, SERVER_ROOM, Site, admin, grant_body, grantgate, of_event};
 
 /// Files of the process cannot grow beyond this: its disk is full.
 fn limit_files(process: &Process, bytes: Option<u64>) {
@@ -117,4 +117,40 @@ async fn a_log_that_is_removed_or_cut_while_in_use_refuses_everything() {
         assert!(text.contains("[-] audit: broken until restarted"), "{text}");
         assert_eq!(stop(process).await, Some(0));
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revocation_that_could_not_be_recorded_is_in_force_soon_after() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    // Nothing but the retry looks again within the time of this test.
+    let poll = [("GRANTGATE__RELOAD__POLL_MS", "3600000")];
+    let process = Process::serve_with(&site, &seam, &poll);
+    let client = site.client();
+    assert_eq!(ask(&site, &client, &process, LOBBY).await, 200);
+    limit_files(&process, Some(1));
+    assert_eq!(ask(&site, &client, &process, LOBBY).await, 503);
+    let callers = site.path("callers.toml");
+    let arguments = ["caller", "revoke", "visitor-desk", "--token", "t", "--callers"];
+    grantgate(&[&arguments[..], &[callers.to_str().unwrap()]].concat());
+    // Several tries, none of which can be recorded.
+    tokio::time::sleep(std::time::Duration::from_millis(3500)).await;
+    limit_files(&process, None);
+    ready(&process, 200).await;
+    let mut status = 0;
+    for _ in 0..100 {
+        status = ask(&site, &client, &process, LOBBY).await;
+        if status == 401 {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert_eq!(status, 401);
+    assert_eq!(stop(process).await, Some(0));
+    let records = site.records();
+    let results: Vec<&str> = of_event(&records, "config.reload")
+        .iter()
+        .map(|record| record["result"].as_str().unwrap())
+        .collect();
+    assert_eq!(results, ["failed", "ok"], "one note of the tries that failed");
 }
