@@ -214,6 +214,9 @@ impl Gateway {
         // Queued before the answer is sent; it cannot fail the caller any more.
         self.journal.complete(&outcome_of(request_id, decision_seq, &forwarded));
         self.metrics.completed(forwarded.outcome);
+        if forwarded.reason == Reason::UpstreamKeyRefused {
+            self.metrics.upstream_key_refusals.inc();
+        }
         account.outcome = Some(forwarded.outcome);
         account.forwarded = forwarded.took.unwrap_or_default();
         if let Some(took) = forwarded.took {

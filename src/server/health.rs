@@ -127,7 +127,7 @@ impl Health {
         let now = self.gateway.clock.now();
         let expiries = &snapshot.certificates.expiries;
         let expired = |role: &str| expiries.iter().any(|(r, time)| *r == role && *time <= now);
-        let state = match (expired("server"), expired("client-ca")) {
+        let state = match (expired("server"), expired("client-ca") || expired("client-crl")) {
             // Nobody who verifies it connects any more.
             (true, _) => State::Failed,
             (false, true) => State::Warning,

@@ -1,8 +1,8 @@
 //! The metrics registry as one struct of typed handles.
 
 use prometheus::{
-    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounterVec, IntGauge, IntGaugeVec,
-    Opts, Registry, TextEncoder,
+    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use crate::domain::{COMMIT, CallerId, Outcome, Reason, VERSION};
@@ -33,6 +33,8 @@ pub struct Metrics {
     pub decision_duration: Histogram,
     /// Time from the forward to the upstream's whole answer, in seconds.
     pub upstream_duration: Histogram,
+    /// Grants for which the upstream refused the workspace key.
+    pub upstream_key_refusals: IntCounter,
     /// 1 while grants are decided and recorded: what `/readyz` says.
     pub ready: IntGauge,
     /// 1 while nothing is sent to the upstream because it failed again and again.
@@ -147,6 +149,10 @@ impl Metrics {
                 "Time from the forward to the whole answer.",
                 SECONDS,
             )?,
+            upstream_key_refusals: IntCounter::new(
+                "upstream_key_refusals_total",
+                "Grants for which the upstream refused the workspace key.",
+            )?,
             ready: IntGauge::new("ready", "Whether grants are decided and recorded.")?,
             upstream_suspended: IntGauge::new(
                 "upstream_suspended",
@@ -237,6 +243,7 @@ impl Metrics {
             Box::new(self.policy_info.clone()),
             Box::new(self.decision_duration.clone()),
             Box::new(self.upstream_duration.clone()),
+            Box::new(self.upstream_key_refusals.clone()),
             Box::new(self.ready.clone()),
             Box::new(self.upstream_suspended.clone()),
             Box::new(self.policy_rules.clone()),

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer};
 
 pub use client::{ClientTls, Roots};
 pub use server::{ClientCertificates, server_config};
@@ -69,15 +69,26 @@ pub fn certificates_from_pem(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>,
     read.ok().filter(|chain| !chain.is_empty()).ok_or(TlsError::NotPem("certificate"))
 }
 
-/// When the first of the certificates in a PEM text expires.
+/// When each certificate of a PEM text expires, in the text's order.
 #[must_use]
-pub fn not_after(pem: &[u8]) -> Option<Timestamp> {
-    let chain = certificates_from_pem(pem).ok()?;
+pub fn expiries(pem: &[u8]) -> Vec<Timestamp> {
+    let chain = certificates_from_pem(pem).unwrap_or_default();
     let times = chain.iter().filter_map(|der| {
         let (_, certificate) = x509_parser::parse_x509_certificate(der).ok()?;
         Timestamp::from_second(certificate.validity().not_after.timestamp()).ok()
     });
-    times.min()
+    times.collect()
+}
+
+/// Until when each revocation list of a PEM text is good (RFC 5280, section 5.1.2.5).
+#[must_use]
+pub fn next_updates(pem: &[u8]) -> Vec<Timestamp> {
+    let lists = CertificateRevocationListDer::pem_slice_iter(pem).filter_map(Result::ok);
+    let times = lists.filter_map(|der| {
+        let (_, list) = x509_parser::parse_x509_crl(&der).ok()?;
+        Timestamp::from_second(list.next_update()?.timestamp()).ok()
+    });
+    times.collect()
 }
 
 /// Reads the private key of a PEM text (PKCS #8, PKCS #1 or SEC 1).

@@ -188,6 +188,8 @@ async fn a_revoked_certificate_is_refused_on_a_connection_that_is_open() {
         connect(&gateway, config).await.unwrap()
     };
     let (mut kept, mut revoked) = (open(6).await, open(7).await);
+    let shown = gateway.admin("/readyz?verbose").await.1;
+    assert!(shown.contains("client-crl expires 2100-01-01T00:00:00Z"), "{shown}");
     assert_eq!(grant(&mut kept, None).await, "HTTP/1.1 200 OK");
     assert_eq!(grant(&mut revoked, None).await, "HTTP/1.1 200 OK");
     replace(&crl, authority.revocation_list(&[1, 7], 2100));
