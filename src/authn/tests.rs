@@ -198,5 +198,7 @@ id = "rota"
     let names =
         "[[caller]]\nid = \"a\"\ncertificates = [\"*.internal\", \"dns:X\", \"spiffe://a\"]\n";
     assert_eq!(Callers::parse("c", names.as_bytes()).unwrap_err().len(), 3);
+    let stranger = Callers::parse("c", b"[[caller]]\nid = \"other\"\n").unwrap_err();
+    assert!(stranger[0].text.contains("what metrics call strangers"), "{stranger:?}");
     assert!(Callers::parse("c", b"\xff").unwrap_err()[0].text.contains("UTF-8"));
 }

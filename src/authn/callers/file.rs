@@ -32,11 +32,17 @@ pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Vec<Caller>, Vec<Problem>
     if problems.is_empty() { Ok(callers) } else { Err(problems) }
 }
 
+/// The label of requests without a caller.
+const STRANGERS: &str = "other";
+
 fn caller(section: Section<'_>, seen: &mut Seen) -> Option<Caller> {
     let id = section.required("id").and_then(|place| {
         let id = CallerId::parse(place.string()?);
         match id {
             Err(error) => place.refuse(format!("the caller id {error}")),
+            Ok(ref id) if id.as_str() == STRANGERS => {
+                place.refuse(format!("`{id}` is what metrics call strangers; choose another id"));
+            }
             Ok(ref id) if seen.ids.insert(id.clone(), ()).is_some() => {
                 place.refuse(format!("a second caller `{id}`; put its credentials into one table"));
             }
