@@ -86,7 +86,7 @@ fn demonstrate(arguments: &Arguments, directory: &Path) -> Result<Exit, Failure>
             Ok(settings) => {
                 let settings = config::Settings { warnings: Vec::new(), ..settings };
                 let shown = |server: &Server| show(server, &directory, &url, token.expose());
-                serve::serve(settings, shown, stop_at_signals(Duration::ZERO)).await
+                serve::serve(settings, None, shown, stop_at_signals(Duration::ZERO)).await
             }
             Err(problems) => {
                 report("error", &problems);

@@ -79,7 +79,7 @@ pub(super) async fn bind(address: SocketAddr, identity: &Identity) -> Result<Lis
     let tls = server_config(identity, None).map_err(|error| error.to_string())?;
     let metrics = ListenerMetrics::unregistered().map_err(|error| error.to_string())?;
     let tls = Arc::new(tls);
-    Listener::bind(address, Arc::new(move || tls.clone()), ListenerLimits::default(), metrics)
-        .await
-        .map_err(|error| format!("{address} cannot be bound: {error}"))
+    let tcp = tokio::net::TcpListener::bind(address).await;
+    let tcp = tcp.map_err(|error| format!("{address} cannot be bound: {error}"))?;
+    Ok(Listener::new(tcp, Arc::new(move || tls.clone()), ListenerLimits::default(), metrics))
 }

@@ -1,5 +1,6 @@
 //! `grantgate serve`: the production path.
 
+use std::net::TcpListener;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -9,7 +10,7 @@ use super::{Exit, default_config, fail, report, runtime, settings, stop_at_signa
 use crate::audit::OpenError;
 use crate::config::Settings;
 use crate::listener::Stop;
-use crate::server::{Server, StartError};
+use crate::server::{Server, StartError, service_manager};
 use crate::snapshot::{self, ReloadHandle};
 use crate::telemetry::start_logging;
 
@@ -26,19 +27,33 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Ok(settings) => settings,
         Err(exit) => return exit,
     };
+    let inherited = match service_manager::inherited_socket() {
+        Ok(inherited) => inherited,
+        Err(error) => return fail(format_args!("the service manager's socket: {error}")),
+    };
     start_logging(settings.log_format, settings.log_level);
     no_core_dumps();
     match runtime() {
         Ok(runtime) => runtime.block_on(async {
             let stop = stop_at_signals(settings.stop_delay);
-            serve(settings, |_| {}, stop).await
+            let watchdog = service_manager::feed_watchdog();
+            let exit = serve(settings, inherited, |_| {}, stop).await;
+            if let Some(watchdog) = watchdog {
+                watchdog.abort();
+            }
+            exit
         }),
         Err(error) => fail(error),
     }
 }
 
 /// Loads, starts and serves until it is told to stop. `ready` is called once both ports are bound.
-pub(super) async fn serve(settings: Settings, ready: impl FnOnce(&Server), stop: Stop) -> Exit {
+pub(super) async fn serve(
+    settings: Settings,
+    inherited: Option<TcpListener>,
+    ready: impl FnOnce(&Server),
+    stop: Stop,
+) -> Exit {
     let loaded = match snapshot::load(&settings) {
         Ok(loaded) => loaded,
         Err(problems) => {
@@ -49,22 +64,35 @@ pub(super) async fn serve(settings: Settings, ready: impl FnOnce(&Server), stop:
     for warning in settings.warnings.iter().chain(&loaded.warnings) {
         tracing::warn!("{warning}");
     }
-    let server = match Server::start(settings, loaded).await {
+    let server = match Server::start(settings, loaded, inherited).await {
         Ok(server) => server,
         Err(error) => return start_failed(&error),
     };
-    match (server.address(), server.admin_address()) {
-        (Ok(address), Ok(admin)) => tracing::info!(%address, %admin, "serving"),
+    let address = match (server.address(), server.admin_address()) {
+        (Ok(address), Ok(admin)) => {
+            tracing::info!(%address, %admin, "serving");
+            address
+        }
         (Err(error), _) | (_, Err(error)) => return fail(error),
-    }
+    };
     let recovery = server.recovery();
     if recovery.needs_attention() {
         tracing::warn!("the audit log was recovered: {recovery}");
     }
     ready(&server);
-    let reloading = reload_at_hangup(server.reload_handle());
+    let status = format!("serving on {address}");
+    service_manager::tell_ready(&status);
+    let told = tokio::spawn({
+        let stop = stop.clone();
+        async move {
+            stop.left().await;
+            service_manager::tell_stopping();
+        }
+    });
+    let reloading = reload_at_hangup(server.reload_handle(), status);
     server.serve(stop).await;
     reloading.abort();
+    told.abort();
     tracing::info!("stopped");
     Exit::Done
 }
@@ -79,14 +107,16 @@ fn no_core_dumps() {
 }
 
 /// SIGHUP asks for a reload. From the call on it ends the process no more.
-fn reload_at_hangup(handle: ReloadHandle) -> tokio::task::JoinHandle<()> {
+fn reload_at_hangup(handle: ReloadHandle, status: String) -> tokio::task::JoinHandle<()> {
     use tokio::signal::unix::{SignalKind, signal};
     let hangups = signal(SignalKind::hangup());
     tokio::spawn(async move {
         let Ok(mut hangups) = hangups else { return };
         while hangups.recv().await.is_some() {
             tracing::info!("reload requested by SIGHUP");
-            handle.request();
+            service_manager::tell_reloading();
+            handle.reload().await;
+            service_manager::tell_ready(&status);
         }
     })
 }

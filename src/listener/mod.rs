@@ -115,18 +115,15 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// Binds `address`; port 0 picks a free one.
-    ///
-    /// # Errors
-    /// When the address cannot be bound.
-    pub async fn bind(
-        address: SocketAddr,
+    /// Will serve what connects to `tcp`.
+    #[must_use]
+    pub fn new(
+        tcp: TcpListener,
         tls: TlsSource,
         limits: ListenerLimits,
         metrics: ListenerMetrics,
-    ) -> io::Result<Self> {
-        let tcp = TcpListener::bind(address).await?;
-        Ok(Self { tcp, tls, limits, metrics })
+    ) -> Self {
+        Self { tcp, tls, limits, metrics }
     }
 
     /// The bound address.

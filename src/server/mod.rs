@@ -5,6 +5,7 @@
 mod admin;
 mod health;
 mod observe;
+pub mod service_manager;
 mod stack;
 
 use std::net::SocketAddr;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::sync::mpsc;
+use tokio::net::TcpListener;
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
@@ -22,7 +23,7 @@ use crate::config::Settings;
 use crate::domain::SystemClock;
 use crate::gateway::{Admission, Gateway};
 use crate::listener::{Listener, Stop};
-use crate::snapshot::{Loaded, ReloadHandle, Reloader};
+use crate::snapshot::{Loaded, ReloadHandle, ReloadRequests, Reloader};
 use crate::telemetry::Metrics;
 use health::Health;
 use stack::Shared;
@@ -48,34 +49,41 @@ pub enum StartError {
 pub struct Server {
     gateway: Arc<Gateway>,
     listener: Listener,
-    admin: tokio::net::TcpListener,
+    admin: TcpListener,
     shared: Arc<Shared>,
     closer: crate::audit::JournalCloser,
     recovery: RecoveryReport,
     reloader: Arc<Reloader>,
-    reloading: (ReloadHandle, mpsc::Receiver<()>),
+    reloading: (ReloadHandle, ReloadRequests),
 }
 
 impl Server {
-    /// Opens the audit log and binds both addresses.
+    /// Opens the audit log and binds both addresses. A socket that was `inherited`, bound
+    /// and listening, takes the place of `listener.address`.
     ///
     /// # Errors
     /// [`StartError`]; nothing is bound then.
-    pub async fn start(settings: Settings, loaded: Loaded) -> Result<Self, StartError> {
+    pub async fn start(
+        settings: Settings,
+        loaded: Loaded,
+        inherited: Option<std::net::TcpListener>,
+    ) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new()?);
         let settings = Arc::new(settings);
         let snapshot = Arc::new(ArcSwap::from_pointee(loaded.snapshot));
         let current = snapshot.clone();
-        let tcp = Listener::bind(
-            settings.listener.address,
+        let address = settings.listener.address;
+        let tcp = match inherited {
+            Some(socket) => listener_of(socket),
+            None => TcpListener::bind(address).await,
+        };
+        let listener = Listener::new(
+            tcp.map_err(|error| StartError::Bind("listener.address", address, error))?,
             Arc::new(move || current.load().certificates.tls.clone()),
             settings.connection_limits.clone(),
             metrics.listener.clone(),
         );
-        let address = settings.listener.address;
-        let listener =
-            tcp.await.map_err(|error| StartError::Bind("listener.address", address, error))?;
-        let admin = tokio::net::TcpListener::bind(settings.admin_address)
+        let admin = TcpListener::bind(settings.admin_address)
             .await
             .map_err(|e| StartError::Bind("admin.address", settings.admin_address, e))?;
 
@@ -170,4 +178,9 @@ impl Server {
             tracing::error!(%error, "the audit log was not closed");
         }
     }
+}
+
+fn listener_of(socket: std::net::TcpListener) -> std::io::Result<TcpListener> {
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket)
 }

@@ -25,7 +25,7 @@ use crate::tls::{
 use crate::upstream::Upstream;
 pub use files::Digests;
 use files::{Bytes, Inputs};
-pub use reload::{ReloadFailure, ReloadHandle, ReloadStatus, Reloader};
+pub use reload::{ReloadFailure, ReloadHandle, ReloadRequests, ReloadStatus, Reloader};
 
 /// What one request works with, from start to end.
 #[derive(Debug, Clone)]

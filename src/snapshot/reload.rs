@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jiff::Timestamp;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
 use super::files::{Digests, Inputs};
@@ -50,13 +50,27 @@ pub struct ReloadFailure {
 
 /// Asks for a reload. Cheap to clone.
 #[derive(Debug, Clone)]
-pub struct ReloadHandle(mpsc::Sender<()>);
+pub struct ReloadHandle(mpsc::Sender<Request>);
+
+/// A request for a reload, answered when it has ended.
+pub(super) type Request = oneshot::Sender<()>;
+
+/// What requests arrive at.
+pub struct ReloadRequests(pub(super) mpsc::Receiver<Request>);
 
 impl ReloadHandle {
     /// Asks for a reload, also of files that did not change since the last try. A
     /// request beside one that waits already changes nothing.
     pub fn request(&self) {
-        let _ = self.0.try_send(());
+        let _ = self.0.try_send(oneshot::channel().0);
+    }
+
+    /// Asks for a reload and waits until it has succeeded or failed.
+    pub async fn reload(&self) {
+        let (sender, ended) = oneshot::channel();
+        if self.0.send(sender).await.is_ok() {
+            let _ = ended.await;
+        }
     }
 }
 
@@ -117,9 +131,9 @@ impl Reloader {
 
     /// A handle, and what it sends to.
     #[must_use]
-    pub fn handle() -> (ReloadHandle, mpsc::Receiver<()>) {
+    pub fn handle() -> (ReloadHandle, ReloadRequests) {
         let (sender, requests) = mpsc::channel(1);
-        (ReloadHandle(sender), requests)
+        (ReloadHandle(sender), ReloadRequests(requests))
     }
 
     /// Looks at the files and puts them in force if they changed and are valid. Without

@@ -8,11 +8,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher as _};
-use tokio::sync::{Notify, mpsc};
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::files::paths;
-use super::reload::Reloader;
+use super::reload::{ReloadRequests, Reloader};
 
 /// Quiet for this long after a change, so that a set of files is read when it is whole.
 const QUIET: Duration = Duration::from_millis(250);
@@ -26,7 +26,7 @@ const PUT_OFF_MAX: Duration = Duration::from_secs(2);
 impl Reloader {
     /// Reloads at requests and at changes of the files. Ends when nobody can request any
     /// more.
-    pub async fn run(self: Arc<Self>, mut requests: mpsc::Receiver<()>) {
+    pub async fn run(self: Arc<Self>, ReloadRequests(mut requests): ReloadRequests) {
         let changed = Arc::new(Notify::new());
         let _watcher = self.watch(&changed);
         let every = self.settings().reload_poll;
@@ -34,18 +34,21 @@ impl Reloader {
         let mut soon = self.reload(false).await;
         loop {
             let wait = if soon { AGAIN_SOON.min(every) } else { every };
-            let again = tokio::select! {
+            let request = tokio::select! {
                 request = requests.recv() => match request {
-                    Some(()) => true,
+                    Some(request) => Some(request),
                     None => return,
                 },
                 () = changed.notified() => {
                     settle(&changed).await;
-                    false
+                    None
                 }
-                () = sleep(wait) => false,
+                () = sleep(wait) => None,
             };
-            soon = self.reload(again).await;
+            soon = self.reload(request.is_some()).await;
+            if let Some(ended) = request {
+                let _ = ended.send(());
+            }
         }
     }
 

@@ -46,6 +46,8 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("x509_parser", &["tls"]),
     ("notify", &["snapshot"]),
     ("governor", &["gateway"]),
+    ("listenfd", &["server"]),
+    ("sd_notify", &["server"]),
     ("tokio_rustls", &["listener"]),
     ("hyper", &["listener", "server", "sandbox"]),
     ("hyper_util", &["listener", "server"]),

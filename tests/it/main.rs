@@ -25,5 +25,6 @@ mod reload;
 mod seam;
 mod start;
 mod support;
+mod takeover;
 mod tls;
 mod upstream;

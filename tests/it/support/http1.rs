@@ -13,11 +13,22 @@ use tokio_rustls::client::TlsStream;
 use super::Site;
 
 pub async fn connect(site: &Site, address: SocketAddr) -> TlsStream<TcpStream> {
+    connect_with(site, address, &[b"http/1.1"]).await
+}
+
+/// Offers these protocols (ALPN).
+pub async fn connect_with(
+    site: &Site,
+    address: SocketAddr,
+    protocols: &[&[u8]],
+) -> TlsStream<TcpStream> {
     let authority = site.read("certs/servers-ca.pem");
     let tls = grantgate::tls::ClientTls::new(&grantgate::tls::Roots::Only(&authority)).unwrap();
     let tcp = TcpStream::connect(address).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
-    TlsConnector::from(Arc::new(tls.into_config())).connect(name, tcp).await.unwrap()
+    let mut config = tls.into_config();
+    config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();
+    TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap()
 }
 
 /// Sends bytes and reads until the other side closes or says nothing for a while.

@@ -2,6 +2,7 @@
 
 pub mod authority;
 pub mod http1;
+pub mod http2;
 pub mod process;
 
 use std::net::SocketAddr;
@@ -94,7 +95,7 @@ impl Site {
             (settings, loaded)
         };
         let (settings, loaded) = load();
-        let mut started = Server::start(settings, loaded).await;
+        let mut started = Server::start(settings, loaded, None).await;
         // Other tests of this process start programs: between fork and exec a child has
         // all our files, with the lock of a log that was closed meanwhile.
         for _ in 0..100 {
@@ -103,7 +104,7 @@ impl Site {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
             let (settings, loaded) = load();
-            started = Server::start(settings, loaded).await;
+            started = Server::start(settings, loaded, None).await;
         }
         let server = started.unwrap();
         let (address, admin) = (server.address().unwrap(), server.admin_address().unwrap());

@@ -1,7 +1,7 @@
 //! A gateway in a process of its own.
 
 use std::io::{BufRead as _, BufReader};
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
@@ -24,18 +24,20 @@ impl Process {
     }
 
     pub fn serve_with(site: &Site, seam: &Seam, more: &[(&str, &str)]) -> Self {
-        let fixed = [("GRANTGATE__LOG__FORMAT", "json"), ("GRANTGATE__LIMITS__STOP_DELAY_MS", "0")];
-        let settings = [&fixed[..], more].concat();
-        // A write beyond a limit of file size is then an error, not the end.
-        let mut child = Command::new("sh")
-            .args(["-c", "trap '' XFSZ; exec \"$0\" serve \"$@\""])
-            .arg(env!("CARGO_BIN_EXE_grantgate"))
-            .arg("--config")
-            .arg(site.path("grantgate.toml"))
-            .envs(site.environment(seam, &settings))
-            .stderr(Stdio::piped())
-            .spawn()
-            .unwrap();
+        Self::start(serve(site, seam, more))
+    }
+
+    /// Starts `serve` with a socket that is bound already, as a service manager does.
+    pub fn inheriting(site: &Site, seam: &Seam, socket: &TcpListener) -> Self {
+        let mut command = serve(site, seam, &[]);
+        let socket = socket.try_clone().unwrap();
+        command.stdin(std::os::fd::OwnedFd::from(socket)).env("INHERIT", "1");
+        Self::start(command)
+    }
+
+    /// Starts a [`serve`] command and waits until both ports are bound.
+    pub fn start(mut command: Command) -> Self {
+        let mut child = command.spawn().unwrap();
         let log = BufReader::new(child.stderr.take().unwrap());
         let (sender, receiver) = mpsc::channel();
         let lines = Arc::new(Mutex::new(Vec::new()));
@@ -91,6 +93,27 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
+}
+
+/// The command for [`Process::start`].
+pub fn serve(site: &Site, seam: &Seam, more: &[(&str, &str)]) -> Command {
+    let fixed = [("GRANTGATE__LOG__FORMAT", "json"), ("GRANTGATE__LIMITS__STOP_DELAY_MS", "0")];
+    let settings = [&fixed[..], more].concat();
+    // A write beyond a limit of file size is then an error, not the end. With INHERIT,
+    // standard input is passed on as sd_listen_fds(3) says.
+    let script = "trap '' XFSZ
+        if [ -n \"$INHERIT\" ]; then
+            exec 3<&0 0</dev/null
+            export LISTEN_FDS=1 LISTEN_PID=$$
+        fi
+        exec \"$0\" serve \"$@\"";
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", script, env!("CARGO_BIN_EXE_grantgate"), "--config"])
+        .arg(site.path("grantgate.toml"))
+        .envs(site.environment(seam, &settings))
+        .stderr(Stdio::piped());
+    command
 }
 
 /// Sends a signal by name.

@@ -1,0 +1,26 @@
+//! HTTP/2 over a real TLS socket.
+
+use bytes::Bytes;
+use http::Request;
+use http_body_util::Full;
+use hyper::client::conn::http2::{SendRequest, handshake};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+
+use super::{PATH, Site, grant_body, http1};
+
+/// Opens a connection that lives as long as the process lets it.
+pub async fn connect(site: &Site, port: u16) -> SendRequest<Full<Bytes>> {
+    let tls = http1::connect_with(site, ([127, 0, 0, 1], port).into(), &[b"h2"]).await;
+    let (requests, connection) = handshake(TokioExecutor::new(), TokioIo::new(tls)).await.unwrap();
+    tokio::spawn(connection);
+    requests
+}
+
+/// A grant with the site's token.
+pub fn post(site: &Site, port: u16, entrance: &str) -> Request<Full<Bytes>> {
+    Request::post(format!("https://localhost:{port}{PATH}"))
+        .header("authorization", format!("Bearer {}", site.token))
+        .header("content-type", "application/json")
+        .body(Full::from(grant_body(entrance)))
+        .unwrap()
+}
