@@ -8,12 +8,19 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::AuditError;
-use super::entry::{Line, Outage, OutcomeEntry};
+use super::entry::{Line, OUTCOME, Outage, OutcomeEntry};
 use super::store::{Store, StoreError};
 use crate::domain::{Clock, Outcome, Reason, RequestId};
 
 /// A commit that takes longer than this is a fault of the disk, in whatever it ends.
 const COMMIT_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// An outcome's record is not longer than this, in bytes.
+const OUTCOME_BYTES_MAX: u64 = 768;
+
+/// An outage is over when there is room for so much more, in bytes: not when one more
+/// record fits, only to begin again with the next.
+const ROOM_AFTER_OUTAGE: u64 = 64 * 1024;
 
 /// How long records that could not be written wait for the next try.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -212,6 +219,8 @@ pub(super) struct Writer<S> {
     pub(super) store: S,
     pub(super) next_seq: u64,
     pub(super) queue: Arc<Queue>,
+    /// Permits whose outcome is not written yet: there is room for it.
+    owed: u64,
     /// Outcomes that could not be written yet.
     retained: VecDeque<Item>,
     /// Since when nothing can be written. Recorded with the first write that succeeds,
@@ -223,7 +232,8 @@ pub(super) struct Writer<S> {
 
 impl<S: Store> Writer<S> {
     pub(super) fn new(store: S, next_seq: u64, queue: Arc<Queue>) -> Self {
-        Self { store, next_seq, queue, retained: VecDeque::new(), outage: None, buffer: Vec::new() }
+        let (retained, buffer) = (VecDeque::new(), Vec::new());
+        Self { store, next_seq, queue, owed: 0, retained, outage: None, buffer }
     }
 
     /// Runs until the queue is closed and empty. Should it panic, whoever waits is
@@ -256,16 +266,29 @@ impl<S: Store> Writer<S> {
     }
 
     /// Writes and syncs one batch, then tells all who wait.
-    pub(super) fn commit(&mut self, batch: VecDeque<Item>) {
+    pub(super) fn commit(&mut self, mut batch: VecDeque<Item>) {
         self.queue.observer.waiting(batch.len());
         let started = Instant::now();
-        self.buffer.clear();
-        let note = self.outage.as_ref().map(|o| Line::outage(o, self.queue.clock.now()));
-        let lines = note.iter().chain(batch.iter().map(|item| &item.line));
-        for (seq, line) in (self.next_seq..).zip(lines) {
-            line.write(seq, self.next_seq, &mut self.buffer);
-        }
+        let mut note = self.outage.as_ref().map(|o| Line::outage(o, self.queue.clock.now()));
+        self.encode(note.as_ref(), &batch);
         self.queue.set_committing(Some(started));
+        // Of these records, and of the outcomes of all permits: a grant that was forwarded
+        // must not lack its outcome because the disk is full.
+        let permits = batch.iter().filter(|item| item.permits.is_some()).count() as u64;
+        let more = if note.is_some() { ROOM_AFTER_OUTAGE } else { 0 };
+        let room = self.buffer.len() as u64 + (self.owed + permits) * OUTCOME_BYTES_MAX + more;
+        let full = self.store.reserve(room).err();
+        if let Some(error) = &full {
+            self.queue.set_committing(None);
+            let (refused, outcomes) = batch.into_iter().partition(|item| item.ticket.is_some());
+            self.fail(refused, error);
+            if VecDeque::is_empty(&outcomes) {
+                return;
+            }
+            (batch, note) = (outcomes, None);
+            self.encode(None, &batch);
+            self.queue.set_committing(Some(started));
+        }
         // If the process dies before the sync returns, no one was told: nothing was
         // forwarded and nothing answered on the strength of these records.
         let written = self.store.append(&self.buffer).and_then(|()| self.store.sync());
@@ -273,14 +296,18 @@ impl<S: Store> Writer<S> {
         if let Err(error) = written {
             return self.fail(batch, &error);
         }
-        self.queue.set_health(JournalHealth::Healthy);
         let mut events = note.iter().chain(batch.iter().map(|item| &item.line)).map(|l| l.event);
         self.queue.observer.committed(&mut events, started.elapsed());
-        if self.outage.take().is_some() {
-            self.next_seq += 1;
-            tracing::info!("the audit log can be written again");
+        if full.is_none() {
+            self.queue.set_health(JournalHealth::Healthy);
+            if self.outage.take().is_some() {
+                self.next_seq += 1;
+                tracing::info!("the audit log can be written again");
+            }
         }
         for item in batch {
+            self.owed += u64::from(item.permits.is_some());
+            self.owed = self.owed.saturating_sub(u64::from(item.line.event == OUTCOME));
             let seq = self.next_seq;
             self.next_seq += 1;
             // If the process dies from here on, the records are there, and the next
@@ -289,6 +316,15 @@ impl<S: Store> Writer<S> {
             if let (Some(false), Some(request_id)) = (told, item.permits) {
                 self.close_abandoned(request_id, seq);
             }
+        }
+    }
+
+    /// Puts the lines of one batch into the buffer.
+    fn encode(&mut self, note: Option<&Line>, batch: &VecDeque<Item>) {
+        self.buffer.clear();
+        let lines = note.into_iter().chain(batch.iter().map(|item| &item.line));
+        for (seq, line) in (self.next_seq..).zip(lines) {
+            line.write(seq, self.next_seq, &mut self.buffer);
         }
     }
 

@@ -77,7 +77,7 @@ pub struct AuditMetrics {
     pub batch_records: Histogram,
     /// Records waiting for a commit.
     pub queue_records: IntGauge,
-    /// Failures, by stage: `append`, `sync`, `truncate`.
+    /// Failures, by stage: `reserve`, `append`, `sync`, `truncate`.
     pub failures: IntCounterVec,
 }
 

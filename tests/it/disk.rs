@@ -1,11 +1,15 @@
 //! Faults of the disk under a real process: never a forwarded grant without a record.
 
+use std::io::Write as _;
+
 use rustix::process::{Pid, Resource, Rlimit, prlimit};
 use serde_json::Value;
 
 use crate::seam::{Behaviour, Seam};
-use crate::support::process::{Process, signal};
-use crate::support::{LOBBY, PATH, SERVER_ROOM, Site, admin, grant_body, grantgate, of_event};
+use crate::support::process::{self, Process, can, signal};
+use crate::support::{
+    LOBBY, PATH, SERVER_ROOM, Site, admin, grant_body, grantgate, of_event, until,
+};
 
 /// Files of the process cannot grow beyond this: its disk is full.
 fn limit_files(process: &Process, bytes: Option<u64>) {
@@ -153,4 +157,182 @@ async fn a_revocation_that_could_not_be_recorded_is_in_force_soon_after() {
         .map(|record| record["result"].as_str().unwrap())
         .collect();
     assert_eq!(results, ["failed", "ok"], "one note of the tries that failed");
+}
+
+struct Fault {
+    name: &'static str,
+    /// What strace(1) is to do to system calls on the segment.
+    inject: &'static [&'static str],
+    /// What `/readyz?verbose` says.
+    said: &'static str,
+    /// Whether it goes on by itself when the fault is over.
+    passes: bool,
+}
+
+/// The first calls are those of the start.
+const FAULTS: &[Fault] = &[
+    Fault {
+        name: "no space for records",
+        inject: &["inject=write:error=ENOSPC:when=4..7"],
+        said: "[-] audit: failing: append failed: No space left on device",
+        passes: true,
+    },
+    Fault {
+        name: "no room to reserve",
+        inject: &["inject=fallocate:error=ENOSPC:when=1..7"],
+        said: "[-] audit: failing: reserve failed: No space left on device",
+        passes: true,
+    },
+    Fault {
+        name: "error of the device on write",
+        inject: &["inject=write:error=EIO:when=4..7"],
+        said: "[-] audit: failing: append failed: Input/output error",
+        passes: true,
+    },
+    Fault {
+        name: "read-only after an error: nothing can be undone",
+        inject: &["inject=write:error=EROFS:when=4+", "inject=ftruncate:error=EROFS"],
+        said: "[-] audit: broken until restarted: truncate failed: Read-only file system",
+        passes: false,
+    },
+    Fault {
+        name: "error of the device on sync, once",
+        inject: &["inject=fdatasync:error=EIO:when=4"],
+        said: "[-] audit: broken until restarted: sync failed: Input/output error",
+        passes: false,
+    },
+    Fault {
+        name: "no space on sync, once",
+        inject: &["inject=fdatasync:error=ENOSPC:when=5"],
+        said: "[-] audit: broken until restarted: sync failed: No space left on device",
+        passes: false,
+    },
+    Fault {
+        name: "a write that is said to have been done and was not",
+        inject: &["inject=write:retval=10:when=4"],
+        said: "[-] audit: broken until restarted: sync failed: the segment has ",
+        passes: false,
+    },
+];
+
+/// Faults of the system calls themselves, in the real process.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_disk_that_fails_forwards_no_grant_without_a_record() {
+    if !can("strace", &["--version"]) {
+        return;
+    }
+    for fault in FAULTS {
+        let name = fault.name;
+        let site = Site::new();
+        let seam = Seam::start(&site, Behaviour::confirm()).await;
+        let client = site.client();
+        let segment = site.path("audit/00000000000000000001.jsonl");
+        let injections: Vec<String> = fault.inject.iter().map(|i| format!("-e {i}")).collect();
+        let mut command = process::serve(&site, &seam, &[]);
+        let under = format!(
+            "strace -D -f -qq -o /dev/null -P {} {}",
+            segment.display(),
+            injections.join(" ")
+        );
+        command.env("UNDER", under);
+        let process = Process::start(command);
+        let mut granted = 0;
+        while ask(&site, &client, &process, LOBBY).await == 200 {
+            granted += 1;
+            assert!(granted < 50, "{name}: never happens");
+        }
+        let sent = seam.requests().len();
+        assert_eq!(ask(&site, &client, &process, LOBBY).await, 503, "{name}");
+        assert_eq!(ask(&site, &client, &process, SERVER_ROOM).await, 503, "{name}: a denial too");
+        assert_eq!(seam.requests().len(), sent, "{name}: nothing is forwarded");
+        let text = ready(&process, 503).await;
+        assert!(text.contains(fault.said), "{name}: {text}");
+        if fault.passes {
+            ready(&process, 200).await;
+            assert_eq!(ask(&site, &client, &process, LOBBY).await, 200, "{name}");
+            assert_eq!(stop(process).await, Some(0), "{name}");
+            all_accounted_for(&site.records(), &seam, 0);
+            continue;
+        }
+        assert_eq!(ask(&site, &client, &process, LOBBY).await, 503, "{name}: for good");
+        assert_eq!(stop(process).await, Some(0), "{name}");
+
+        // The disk is well again.
+        let process = Process::serve(&site, &seam);
+        assert_eq!(ask(&site, &client, &process, LOBBY).await, 200, "{name}");
+        assert_eq!(stop(process).await, Some(0), "{name}");
+        let records = site.records();
+        for (record, seq) in records.iter().zip(1_u64..) {
+            assert_eq!(record["seq"], seq, "{name}: no gap");
+        }
+        let permits = of_event(&records, "grant.decision");
+        let permits = permits.iter().filter(|record| record["decision"] == "allow").count();
+        assert!(permits >= seam.requests().len(), "{name}: a grant without a record");
+        let outcomes = of_event(&records, "grant.outcome");
+        assert_eq!(outcomes.len(), permits, "{name}");
+        // What could not be written at the time is known to be unknown.
+        let known = outcomes.iter().filter(|record| record["outcome"] == "granted").count();
+        assert!(known <= granted + 1 && known + 3 > granted, "{name}: {known} of {granted}");
+    }
+}
+
+/// A real file system without space: what was forwarded gets its outcome, nothing else is
+/// forwarded, and it goes on when there is room.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_full_file_system_takes_the_outcome_of_a_grant_that_is_on_its_way() {
+    if !can("unshare", &["--map-root-user", "--mount", "true"]) {
+        return;
+    }
+    let site = std::sync::Arc::new(Site::new());
+    let seam = Seam::start(&site, Behaviour::Slow(std::time::Duration::from_secs(2))).await;
+    let client = site.client();
+    let disk = site.path("audit");
+    std::fs::create_dir(&disk).unwrap();
+    let mut command = process::serve(&site, &seam, &[]);
+    command.env("DISK", &disk);
+    let process = std::sync::Arc::new(Process::start(command));
+    let inside = |name: &str| {
+        let root = format!("/proc/{}/root", process.id());
+        std::path::PathBuf::from(root + disk.join(name).to_str().unwrap())
+    };
+    let log = || std::fs::read_to_string(inside("00000000000000000001.jsonl")).unwrap();
+
+    let on_its_way = tokio::spawn({
+        let (site, client, process) = (site.clone(), client.clone(), process.clone());
+        async move { ask(&site, &client, &process, LOBBY).await }
+    });
+    until("it is forwarded", || seam.requests().len() == 1).await;
+    // Everything but the room that the log has taken.
+    let filler = inside("filler");
+    let mut file = std::fs::File::create(&filler).unwrap();
+    while file.write_all(&[0; 4096]).is_ok() {}
+    // And that, but for what is kept for the outcome.
+    let mut denied = 0;
+    while ask(&site, &client, &process, SERVER_ROOM).await == 403 {
+        denied += 1;
+        assert!(denied < 2000, "the disk is never full");
+    }
+    let text = ready(&process, 503).await;
+    let said = "[-] audit: failing: reserve failed: No space left on device";
+    assert!(text.contains(said), "{text}");
+    assert!(!log().contains("grant.outcome"), "it is still on its way");
+
+    assert_eq!(on_its_way.await.unwrap(), 200);
+    until("the outcome is written", || log().contains("\"outcome\":\"granted\"")).await;
+    ready(&process, 503).await;
+    assert_eq!(ask(&site, &client, &process, LOBBY).await, 503, "still full");
+    assert_eq!(seam.requests().len(), 1);
+    // A little room is no end of it: readiness does not flap.
+    file.set_len(file.metadata().unwrap().len() - 8192).unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
+    ready(&process, 503).await;
+
+    drop(file);
+    std::fs::remove_file(&filler).unwrap();
+    ready(&process, 200).await;
+    assert_eq!(ask(&site, &client, &process, LOBBY).await, 200);
+    until("it is written", || log().matches("\"outcome\":\"granted\"").count() == 2).await;
+    let records: Vec<Value> = log().lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    all_accounted_for(&records, &seam, 0);
+    assert_eq!(of_event(&records, "log.outage").len(), 1);
 }

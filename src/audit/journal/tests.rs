@@ -244,6 +244,91 @@ async fn an_outage_ends_without_a_request_and_is_recorded() {
 }
 
 #[tokio::test]
+async fn a_full_disk_refuses_decisions_and_takes_the_outcomes_that_it_has_room_for() {
+    let store = MemoryStore::default();
+    let Started { journal, closer, .. } = open_with(store.clone(), 10, 60_000);
+    let first = journal.record(asked(true)).await.unwrap();
+    store.fail(Stage::Reserve, u32::MAX);
+    assert!(matches!(journal.record(asked(true)).await, Err(AuditError::Failed(_))));
+    journal.complete(&outcome(&first));
+    until("the outcome is written", || store.durable().contains("\"outcome\":\"granted\"")).await;
+    assert!(matches!(journal.health(), JournalHealth::Failing(_)), "still full");
+    assert!(!store.durable().contains("log.outage"), "it is not over");
+    assert!(matches!(journal.record(asked(false)).await, Err(AuditError::Failed(_))));
+    store.fail(Stage::Reserve, 0);
+    until("it is healthy again", || journal.health() == JournalHealth::Healthy).await;
+    closer.close();
+    let text = store.durable();
+    let events: Vec<&str> =
+        text.lines().map(|line| line.split("\"event\":\"").nth(1).unwrap()).collect();
+    assert!(
+        events[2].starts_with("grant.outcome") && events[3].starts_with("log.outage"),
+        "{text}"
+    );
+    assert!(text.contains("\"refused_decisions\":2"), "{text}");
+    for (line, seq) in text.lines().zip(1..) {
+        assert!(line.starts_with(&format!("{{\"seq\":{seq},")), "no gap: {line}");
+    }
+}
+
+/// Remembers how much room was asked for.
+struct Roomy(MemoryStore, Arc<std::sync::Mutex<Vec<u64>>>);
+
+impl Store for Roomy {
+    fn recover(&mut self) -> Result<super::super::recovery::Recovered, OpenError> {
+        self.0.recover()
+    }
+    fn begin(&mut self, first_seq: u64) -> Result<(), StoreError> {
+        self.0.begin(first_seq)
+    }
+    fn reserve(&mut self, bytes: u64) -> Result<(), StoreError> {
+        self.1.lock().unwrap().push(bytes);
+        self.0.reserve(bytes)
+    }
+    fn append(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+        self.0.append(bytes)
+    }
+    fn sync(&mut self) -> Result<(), StoreError> {
+        self.0.sync()
+    }
+}
+
+#[tokio::test]
+async fn room_is_taken_for_the_outcome_of_every_permit_and_for_the_longest() {
+    let (store, asked_for) = (MemoryStore::default(), Arc::default());
+    let Started { journal, closer, .. } =
+        open_with(Roomy(store.clone(), Arc::clone(&asked_for)), 10, 60_000);
+    let mut permits = Vec::new();
+    for _ in 0..3 {
+        permits.push(journal.record(asked(true)).await.unwrap());
+    }
+    let decision = store.durable().lines().last().unwrap().len() as u64;
+    let longest = OutcomeEntry {
+        decision_seq: u64::MAX,
+        outcome: Outcome::Unknown,
+        reason: Reason::UpstreamAnswerInvalid,
+        status: Some(599),
+        seam_request_id: Some("\"".repeat(100)),
+        upstream_ms: Some(u64::MAX),
+        ..not_sent(RequestId::generate(), 1)
+    };
+    let mut line = Vec::new();
+    Line::outcome(&longest, SystemClock.now()).write(u64::MAX, 1, &mut line);
+    let room = asked_for.lock().unwrap().clone();
+    for (permits, room) in (1..).zip(room) {
+        assert!(room >= decision + permits * line.len() as u64, "{permits}: {room}");
+    }
+    for permit in &permits {
+        journal.complete(&outcome(permit));
+    }
+    let _ = journal.record(asked(false)).await.unwrap();
+    let _ = journal.record(asked(false)).await.unwrap();
+    let last = *asked_for.lock().unwrap().last().unwrap();
+    assert!(last < decision + line.len() as u64, "nothing is owed any more: {last}");
+    closer.close();
+}
+
+#[tokio::test]
 async fn a_commit_that_does_not_end_is_no_health() {
     let store = MemoryStore::default();
     let Started { journal, closer, .. } = open_with(store.clone(), 10, 10);

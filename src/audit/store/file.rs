@@ -8,7 +8,8 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use rustix::fs::{FlockOperation, flock};
+use rustix::fs::{FallocateFlags, FlockOperation, fallocate, flock};
+use rustix::io::Errno;
 
 use super::{Stage, Store, StoreError};
 use crate::audit::OpenError;
@@ -28,10 +29,30 @@ struct Segment {
     file: File,
     /// What is known to be whole lines, in bytes.
     length: u64,
+    /// Up to here the disk has room for it, in bytes from the start.
+    reserved: u64,
     broken: bool,
 }
 
+/// Room is taken in steps, so that few batches need a system call for it, in bytes.
+const RESERVE_STEP: u64 = 256 * 1024;
+
 impl Segment {
+    /// The blocks are taken, the length stays: whoever reads along sees no filler.
+    fn reserve(&mut self, to: u64) -> Result<(), Errno> {
+        let missing = to.saturating_sub(self.reserved);
+        let took = rustix::io::retry_on_intr(|| {
+            fallocate(&self.file, FallocateFlags::KEEP_SIZE, self.reserved, missing)
+        });
+        match took {
+            Ok(()) => self.reserved = to,
+            // This file system cannot promise room.
+            Err(Errno::OPNOTSUPP | Errno::NOSYS) => self.reserved = u64::MAX,
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+
     /// An fsync of a file that nobody can find, or that somebody else has cut, is worth
     /// nothing.
     fn check(&self) -> io::Result<()> {
@@ -66,11 +87,7 @@ impl FileStore {
         options.create(true).truncate(false).write(true).mode(0o600);
         let lock = options.open(directory.join("lock"))?;
         flock(&lock, FlockOperation::NonBlockingLockExclusive).map_err(|errno| {
-            if errno == rustix::io::Errno::WOULDBLOCK {
-                OpenError::Locked
-            } else {
-                OpenError::Io(errno.into())
-            }
+            if errno == Errno::WOULDBLOCK { OpenError::Locked } else { OpenError::Io(errno.into()) }
         })?;
         Ok(Self { directory: directory.to_owned(), segment: None, _lock: lock })
     }
@@ -109,8 +126,24 @@ impl Store for FileStore {
         };
         let file =
             begin().map_err(|error| StoreError { stage: Stage::Begin, error, broken: true })?;
-        self.segment = Some(Segment { file, length: 0, broken: false });
+        self.segment = Some(Segment { file, length: 0, reserved: 0, broken: false });
         Ok(())
+    }
+
+    fn reserve(&mut self, bytes: u64) -> Result<(), StoreError> {
+        let segment = self.segment(Stage::Reserve)?;
+        let to = segment.length.saturating_add(bytes);
+        if to <= segment.reserved {
+            return Ok(());
+        }
+        // On a disk that is nearly full, what is needed will do.
+        let took =
+            segment.reserve(to.saturating_add(RESERVE_STEP)).or_else(|_| segment.reserve(to));
+        took.map_err(|errno| StoreError {
+            stage: Stage::Reserve,
+            error: errno.into(),
+            broken: false,
+        })
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
@@ -123,7 +156,11 @@ impl Store for FileStore {
                 Ok(())
             }
             Err(error) => match segment.file.set_len(segment.length) {
-                Ok(()) => Err(StoreError { stage: Stage::Append, error, broken: false }),
+                Ok(()) => {
+                    // The room behind it went too.
+                    segment.reserved = segment.reserved.min(segment.length);
+                    Err(StoreError { stage: Stage::Append, error, broken: false })
+                }
                 Err(error) => {
                     segment.broken = true;
                     Err(StoreError { stage: Stage::Truncate, error, broken: true })
@@ -141,6 +178,16 @@ impl Store for FileStore {
             segment.broken = true;
             StoreError { stage: Stage::Sync, error, broken: true }
         })
+    }
+}
+
+impl Drop for Segment {
+    /// Gives back the room that was not needed. What a crash keeps the next start frees,
+    /// which writes the segment anew.
+    fn drop(&mut self) {
+        if !self.broken && self.check().is_ok() {
+            let _ = self.file.set_len(self.length);
+        }
     }
 }
 

@@ -74,7 +74,7 @@ impl Contents {
         match &mut self.fail {
             Some((failing, times)) if *failing == stage && *times > 0 => {
                 *times -= 1;
-                self.broken = stage != Stage::Append;
+                self.broken = !matches!(stage, Stage::Reserve | Stage::Append);
                 failure(self.broken)
             }
             _ => Ok(()),
@@ -89,6 +89,10 @@ impl Store for MemoryStore {
 
     fn begin(&mut self, _: u64) -> Result<(), StoreError> {
         self.lock().check(Stage::Begin)
+    }
+
+    fn reserve(&mut self, _: u64) -> Result<(), StoreError> {
+        self.lock().check(Stage::Reserve)
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), StoreError> {

@@ -33,6 +33,14 @@ pub trait Store: Send + 'static {
     /// [`StoreError`]; then nothing may be appended.
     fn begin(&mut self, first_seq: u64) -> Result<(), StoreError>;
 
+    /// Takes room for as many bytes as are given, behind what was appended: appends that
+    /// need no more do not fail for want of it. Where the place cannot promise room,
+    /// this does nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`], never `broken`: there is no room.
+    fn reserve(&mut self, bytes: u64) -> Result<(), StoreError>;
+
     /// Appends whole lines.
     ///
     /// # Errors
@@ -51,6 +59,8 @@ pub trait Store: Send + 'static {
 pub enum Stage {
     /// Making a segment.
     Begin,
+    /// Taking room.
+    Reserve,
     /// Writing.
     Append,
     /// Making durable.
@@ -65,6 +75,7 @@ impl Stage {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Begin => "begin",
+            Self::Reserve => "reserve",
             Self::Append => "append",
             Self::Sync => "sync",
             Self::Truncate => "truncate",

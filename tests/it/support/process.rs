@@ -100,13 +100,18 @@ pub fn serve(site: &Site, seam: &Seam, more: &[(&str, &str)]) -> Command {
     let fixed = [("GRANTGATE__LOG__FORMAT", "json"), ("GRANTGATE__LIMITS__STOP_DELAY_MS", "0")];
     let settings = [&fixed[..], more].concat();
     // A write beyond a limit of file size is then an error, not the end. With INHERIT,
-    // standard input is passed on as sd_listen_fds(3) says.
-    let script = "trap '' XFSZ
-        if [ -n \"$INHERIT\" ]; then
+    // standard input is passed on as sd_listen_fds(3) says; DISK is a directory that gets
+    // a file system of 1 MiB of its own; UNDER is a program to run it under.
+    let script = r#"trap '' XFSZ
+        if [ -n "$INHERIT" ]; then
             exec 3<&0 0</dev/null
             export LISTEN_FDS=1 LISTEN_PID=$$
         fi
-        exec \"$0\" serve \"$@\"";
+        if [ -n "$DISK" ]; then
+            exec unshare --map-root-user --mount sh -c '
+                mount -t tmpfs -o size=1m,mode=700 tmpfs "$DISK" && exec "$@"' sh "$0" serve "$@"
+        fi
+        exec $UNDER "$0" serve "$@""#;
     let mut command = Command::new("sh");
     command
         .args(["-c", script, env!("CARGO_BIN_EXE_grantgate"), "--config"])
@@ -114,6 +119,16 @@ pub fn serve(site: &Site, seam: &Seam, more: &[(&str, &str)]) -> Command {
         .envs(site.environment(seam, &settings))
         .stderr(Stdio::piped());
     command
+}
+
+/// Whether a test can do what it needs other programs for. With
+/// `GRANTGATE_TESTS_COMPLETE` set it must.
+pub fn can(program: &str, arguments: &[&str]) -> bool {
+    let status = Command::new(program).args(arguments).stdout(Stdio::null()).status();
+    let can = status.is_ok_and(|status| status.success());
+    let complete = std::env::var_os("GRANTGATE_TESTS_COMPLETE").is_some();
+    assert!(can || !complete, "`{program}` is missing or not allowed");
+    can
 }
 
 /// Sends a signal by name.
