@@ -113,7 +113,7 @@ fn development(config: &str) -> String {
     config
         .replace("# url = \"https://connect.getseam.com\"", "url = \"https://localhost:8444\"")
         .replace("# ca_file = ", "ca_file = ")
-        .replace("# client_ca_file = ", "client_ca_file = ")
+        .replace("# client_ca_file = \"certs/callers", "client_ca_file = \"certs/callers")
 }
 
 /// Writes the files. None may exist.
@@ -157,7 +157,8 @@ mod tests {
         assert_eq!(format!("{:?}", all.limits), format!("{:?}", few.limits));
         assert_eq!(format!("{:?}", all.connection_limits), format!("{:?}", few.connection_limits));
         assert_eq!(format!("{:?}", all.audit), format!("{:?}", few.audit));
-        assert_eq!(all.admin_address, few.admin_address);
+        assert_eq!(all.admin.address, few.admin.address);
+        assert!(all.admin.remote.is_some() && few.admin.remote.is_none());
         assert_eq!(all.upstream.url, few.upstream.url);
         assert_eq!(all.upstream.deadline, few.upstream.deadline);
     }

@@ -9,6 +9,7 @@ mod completions;
 mod demo;
 mod init;
 mod policy;
+mod ready;
 mod sandbox;
 mod serve;
 
@@ -43,6 +44,8 @@ enum Command {
     Demo(demo::Arguments),
     /// Run the gateway
     Serve(serve::Arguments),
+    /// Ask a running gateway whether it is ready
+    Ready(ready::Arguments),
     /// Validate everything that `serve` would load, without binding a port
     Check(check::Arguments),
     /// Write a commented configuration, a sample policy and a callers file
@@ -104,6 +107,7 @@ pub fn run() -> ExitCode {
     let exit = match cli.command {
         Command::Demo(arguments) => demo::run(&arguments),
         Command::Serve(arguments) => serve::run(&arguments),
+        Command::Ready(arguments) => ready::run(&arguments),
         Command::Check(arguments) => check::run(&arguments),
         Command::Init(arguments) => init::run(&arguments),
         Command::Caller(command) => caller::run(&command),

@@ -70,7 +70,9 @@ pub(super) async fn serve(
     };
     let address = match (server.address(), server.admin_address()) {
         (Ok(address), Ok(admin)) => {
-            tracing::info!(%address, %admin, "serving");
+            let remote = server.remote_admin_address().ok().flatten();
+            let remote_admin = remote.map(tracing::field::display);
+            tracing::info!(%address, %admin, remote_admin, "serving");
             address
         }
         (Err(error), _) | (_, Err(error)) => return fail(error),

@@ -23,7 +23,7 @@ pub struct Settings {
     /// `[listener]`
     pub listener: ListenerSettings,
     /// `[admin]`
-    pub admin_address: SocketAddr,
+    pub admin: AdminSettings,
     /// `[upstream]`
     pub upstream: UpstreamSettings,
     /// `policy.model_file`
@@ -63,6 +63,28 @@ pub struct ListenerSettings {
     pub clients: Option<ClientSettings>,
     /// Host names that requests may name; empty allows any.
     pub hostnames: Vec<String>,
+}
+
+/// `[admin]`: where metrics and health are served.
+#[derive(Debug)]
+pub struct AdminSettings {
+    /// A loopback address, plain HTTP.
+    pub address: SocketAddr,
+    /// For other machines.
+    pub remote: Option<RemoteAdminSettings>,
+}
+
+/// `[admin.remote]`: the same over TLS, to clients with a certificate only.
+#[derive(Debug)]
+pub struct RemoteAdminSettings {
+    /// The address to bind.
+    pub address: SocketAddr,
+    /// The certificate chain, leaf first, PEM.
+    pub certificate_file: PathBuf,
+    /// Its private key, PEM.
+    pub private_key_file: PathBuf,
+    /// The authorities of those who may ask, PEM.
+    pub client_ca_file: PathBuf,
 }
 
 /// Client certificates.

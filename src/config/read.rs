@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{
-    AuditSettings, ClientSettings, CredentialSettings, ListenerSettings, RequestLimits,
-    SecretSource, Settings, UpstreamSettings,
+    AdminSettings, AuditSettings, ClientSettings, CredentialSettings, ListenerSettings,
+    RemoteAdminSettings, RequestLimits, SecretSource, Settings, UpstreamSettings,
 };
 use crate::domain::{Problem, Secret};
 use crate::listener::ListenerLimits;
@@ -74,19 +74,7 @@ impl Reader<'_> {
     fn settings(&mut self) -> Option<Settings> {
         let root = self.source.root();
         let listener = self.listener(root.section("listener"));
-        let admin = root.section("admin");
-        let admin_address = self.address(&admin, "address", "127.0.0.1:9464");
-        if let Some((place, address)) = &admin_address
-            && !address.ip().is_loopback()
-        {
-            let text = "the admin listener has no TLS and no authentication: bind it to a \
-                        loopback address such as 127.0.0.1:9464";
-            match place {
-                Some(place) => place.refuse(text),
-                None => admin.refuse(text),
-            }
-        }
-        admin.finish();
+        let admin = self.admin(root.section("admin"));
         let upstream = self.upstream(root.section("upstream"));
         let policy = root.section("policy");
         let model = self.path(&policy, "model_file", Some("policies/model.conf"));
@@ -116,7 +104,7 @@ impl Reader<'_> {
         Some(Settings {
             listener: listener?,
             connection_limits,
-            admin_address: admin_address?.1,
+            admin: admin?,
             upstream: upstream?,
             policy_model_file: model?,
             policy_rules_file: rules?,
@@ -159,6 +147,56 @@ impl Reader<'_> {
             clients,
             hostnames: hostnames.into_iter().map(|(_, name)| name.to_ascii_lowercase()).collect(),
         })
+    }
+
+    fn admin(&mut self, section: Section<'_>) -> Option<AdminSettings> {
+        let address = self.address(&section, "address", "127.0.0.1:9464");
+        if let Some((Some(place), address)) = &address
+            && !address.ip().is_loopback()
+        {
+            place.refuse(
+                "the admin listener has no TLS and no authentication: bind it to a loopback \
+                 address such as 127.0.0.1:9464, and set `admin.remote` for other machines",
+            );
+        }
+        let remote = self.remote_admin(section.section("remote"));
+        section.finish();
+        Some(AdminSettings { address: address?.1, remote: remote? })
+    }
+
+    /// All of it or none of it.
+    fn remote_admin(&mut self, section: Section<'_>) -> Option<Option<RemoteAdminSettings>> {
+        let address = self.known(&section, "address");
+        let address = address.map(|place| self.parse_address(&place, "0.0.0.0:9465"));
+        let certificate_file = self.optional_path(&section, "certificate_file");
+        let private_key_file = self.optional_path(&section, "private_key_file");
+        let client_ca_file = self.optional_path(&section, "client_ca_file");
+        let remote = match (address, certificate_file, private_key_file, client_ca_file) {
+            (None, None, None, None) => Some(None),
+            (
+                Some(address),
+                Some(certificate_file),
+                Some(private_key_file),
+                Some(client_ca_file),
+            ) => {
+                let address = address?;
+                Some(Some(RemoteAdminSettings {
+                    address,
+                    certificate_file,
+                    private_key_file,
+                    client_ca_file,
+                }))
+            }
+            _ => {
+                section.refuse(
+                    "`admin.remote` needs `address`, `certificate_file`, `private_key_file` and \
+                     `client_ca_file`: only clients with a certificate are served",
+                );
+                None
+            }
+        };
+        section.finish();
+        remote
     }
 
     fn connection_limits(&mut self, section: &Section<'_>) -> Option<ListenerLimits> {
@@ -341,12 +379,20 @@ impl Reader<'_> {
         default: &str,
     ) -> Option<(Option<Place<'s>>, SocketAddr)> {
         let place = self.known(section, key);
-        let text = place.as_ref().map_or(Some(default), Place::string)?;
-        let address = text.parse();
-        if let (Err(_), Some(place)) = (&address, &place) {
-            place.refuse(format!("`{text}` is no address and port such as {default}"));
+        let address = match &place {
+            Some(place) => self.parse_address(place, default),
+            None => default.parse().ok(),
+        };
+        Some((place, address?))
+    }
+
+    fn parse_address(&self, place: &Place<'_>, such_as: &str) -> Option<SocketAddr> {
+        let text = place.string()?;
+        let address = text.parse().ok();
+        if address.is_none() {
+            place.refuse(format!("`{text}` is no address and port such as {such_as}"));
         }
-        Some((place, address.ok()?))
+        address
     }
 
     /// The first choice is the default.

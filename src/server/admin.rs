@@ -1,4 +1,5 @@
-//! The admin listener: metrics and health, on loopback.
+//! The admin listener: metrics and health, on loopback, and over TLS to other machines
+//! that have a client certificate.
 //!
 //! | path | answer |
 //! |---|---|
@@ -9,9 +10,12 @@
 //! | `/status` | everything in JSON |
 
 use std::convert::Infallible;
+use std::io;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
@@ -21,11 +25,94 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 
+use super::StartError;
 use super::health::Health;
+use crate::config::AdminSettings;
+use crate::listener::{Listener, ListenerLimits, Stop};
 use crate::seam::JSON;
+use crate::snapshot::Snapshot;
+use crate::telemetry::ListenerMetrics;
 
-/// Serves until the task is dropped: health is asked for while the gateway drains too.
-pub(super) async fn serve(tcp: TcpListener, health: Arc<Health>) {
+/// The bound admin listeners.
+pub(super) struct Admin {
+    local: TcpListener,
+    remote: Option<Listener>,
+}
+
+impl Admin {
+    pub(super) async fn bind(
+        settings: &AdminSettings,
+        snapshot: &Arc<ArcSwap<Snapshot>>,
+    ) -> Result<Self, StartError> {
+        let bind = async |name, address| {
+            TcpListener::bind(address).await.map_err(|e| StartError::Bind(name, address, e))
+        };
+        let local = bind("admin.address", settings.address).await?;
+        let first = snapshot.load().certificates.admin_tls.clone();
+        let remote = match (&settings.remote, first) {
+            (Some(remote), Some(first)) => {
+                let tcp = bind("admin.remote.address", remote.address).await?;
+                let snapshot = snapshot.clone();
+                // Never the callers' TLS, which may let clients in without a certificate.
+                let tls = move || {
+                    let now = snapshot.load().certificates.admin_tls.clone();
+                    now.unwrap_or_else(|| first.clone())
+                };
+                let metrics = ListenerMetrics::unregistered()?;
+                Some(Listener::new(tcp, Arc::new(tls), limits(), metrics))
+            }
+            _ => None,
+        };
+        Ok(Self { local, remote })
+    }
+
+    pub(super) fn local_address(&self) -> io::Result<SocketAddr> {
+        self.local.local_addr()
+    }
+
+    pub(super) fn remote_address(&self) -> io::Result<Option<SocketAddr>> {
+        self.remote.as_ref().map(Listener::local_address).transpose()
+    }
+
+    /// Serves until the future is dropped: health is asked for while the gateway drains too.
+    pub(super) async fn serve(self, health: Arc<Health>) {
+        let stop = Stop::default();
+        let _cut = CutOff(stop.clone());
+        if let Some(remote) = self.remote {
+            let health = health.clone();
+            let service = tower::service_fn(move |request: Request<Incoming>| {
+                let response = answer(&request, &health);
+                async move { Ok::<_, Infallible>(response) }
+            });
+            tokio::spawn(remote.serve(move |_| service.clone(), stop));
+        }
+        serve(self.local, health).await;
+    }
+}
+
+/// Ends a listener when it is dropped.
+struct CutOff(Stop);
+
+impl Drop for CutOff {
+    fn drop(&mut self) {
+        self.0.end();
+    }
+}
+
+/// A handful of scrapers at most; more is a mistake or an attack. A certificate whose
+/// authority is gone serves no longer than its connection.
+fn limits() -> ListenerLimits {
+    ListenerLimits {
+        connections_max: CONNECTIONS_MAX,
+        connections_per_address_max: CONNECTIONS_MAX,
+        connection_age_max: Duration::from_secs(300),
+        ..ListenerLimits::default()
+    }
+}
+
+const CONNECTIONS_MAX: usize = 64;
+
+async fn serve(tcp: TcpListener, health: Arc<Health>) {
     let mut connections = tokio::task::JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
@@ -33,8 +120,7 @@ pub(super) async fn serve(tcp: TcpListener, health: Arc<Health>) {
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
-        // A handful of scrapers at most; more is a mistake or an attack.
-        if connections.len() >= 64 {
+        if connections.len() >= CONNECTIONS_MAX {
             continue;
         }
         let health = health.clone();

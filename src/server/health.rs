@@ -127,11 +127,13 @@ impl Health {
         let now = self.gateway.clock.now();
         let expiries = &snapshot.certificates.expiries;
         let expired = |role: &str| expiries.iter().any(|(r, time)| *r == role && *time <= now);
-        let state = match (expired("server"), expired("client-ca") || expired("client-crl")) {
+        let state = if expired("server") {
             // Nobody who verifies it connects any more.
-            (true, _) => State::Failed,
-            (false, true) => State::Warning,
-            (false, false) => State::Ok,
+            State::Failed
+        } else if expiries.iter().any(|(_, time)| *time <= now) {
+            State::Warning
+        } else {
+            State::Ok
         };
         let text: Vec<String> =
             expiries.iter().map(|(role, time)| format!("{role} expires {time}")).collect();

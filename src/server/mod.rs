@@ -25,6 +25,7 @@ use crate::gateway::{Admission, Gateway};
 use crate::listener::{Listener, Stop};
 use crate::snapshot::{Loaded, ReloadHandle, ReloadRequests, Reloader};
 use crate::telemetry::Metrics;
+use admin::Admin;
 use health::Health;
 use stack::Shared;
 
@@ -49,7 +50,7 @@ pub enum StartError {
 pub struct Server {
     gateway: Arc<Gateway>,
     listener: Listener,
-    admin: TcpListener,
+    admin: Admin,
     shared: Arc<Shared>,
     closer: crate::audit::JournalCloser,
     recovery: RecoveryReport,
@@ -83,9 +84,7 @@ impl Server {
             settings.connection_limits.clone(),
             metrics.listener.clone(),
         );
-        let admin = TcpListener::bind(settings.admin_address)
-            .await
-            .map_err(|e| StartError::Bind("admin.address", settings.admin_address, e))?;
+        let admin = Admin::bind(&settings.admin, &snapshot).await?;
 
         let directory = settings.audit.directory.clone();
         let opened = FileStore::open(&directory).and_then(|store| {
@@ -128,7 +127,15 @@ impl Server {
     /// # Errors
     /// When the operating system does not say.
     pub fn admin_address(&self) -> std::io::Result<SocketAddr> {
-        self.admin.local_addr()
+        self.admin.local_address()
+    }
+
+    /// Where other machines ask for metrics and health, when they may.
+    ///
+    /// # Errors
+    /// When the operating system does not say.
+    pub fn remote_admin_address(&self) -> std::io::Result<Option<SocketAddr>> {
+        self.admin.remote_address()
     }
 
     /// Asks for reloads, as long as the gateway serves.
@@ -154,7 +161,7 @@ impl Server {
             reloader: reloader.clone(),
             stop: stop.clone(),
         };
-        let admin = tokio::spawn(admin::serve(admin, Arc::new(health)));
+        let admin = tokio::spawn(admin.serve(Arc::new(health)));
         let (handle, requests) = reloading;
         let reloading = tokio::spawn(reloader.run(requests));
         let stack = shared.clone();

@@ -25,12 +25,20 @@ pub(super) struct Inputs {
     pub(super) private_key: Bytes,
     pub(super) client_ca: Option<Bytes>,
     pub(super) client_crl: Option<Bytes>,
+    pub(super) admin: Option<AdminInputs>,
     pub(super) callers: Bytes,
     pub(super) model: Bytes,
     pub(super) rules: Bytes,
     /// `None` when it comes from the environment.
     pub(super) workspace_key: Option<Bytes>,
     pub(super) upstream_ca: Option<Bytes>,
+}
+
+/// Of `[admin.remote]`.
+pub(super) struct AdminInputs {
+    pub(super) chain: Bytes,
+    pub(super) private_key: Bytes,
+    pub(super) client_ca: Bytes,
 }
 
 /// SHA-256 of each part's files. Kept in memory only: some are of secrets.
@@ -52,6 +60,11 @@ impl Inputs {
             private_key: read(&listener.private_key_file, true),
             client_ca: clients.map(|clients| plain(&clients.ca_file)),
             client_crl: clients.and_then(|clients| clients.crl_file.as_ref()).map(plain),
+            admin: settings.admin.remote.as_ref().map(|remote| AdminInputs {
+                chain: plain(&remote.certificate_file),
+                private_key: read(&remote.private_key_file, true),
+                client_ca: plain(&remote.client_ca_file),
+            }),
             callers: plain(&settings.callers_file),
             model: plain(&settings.policy_model_file),
             rules: plain(&settings.policy_rules_file),
@@ -66,8 +79,10 @@ impl Inputs {
     pub(super) fn digests(&self) -> Digests {
         let clients = [self.client_ca.as_ref(), self.client_crl.as_ref()];
         let own = [Some(&self.chain), Some(&self.private_key)];
+        let admin = self.admin.as_ref().map(|a| [&a.chain, &a.private_key, &a.client_ca]);
+        let admin = admin.into_iter().flatten().map(Some);
         Digests {
-            certificates: digest(own.into_iter().chain(clients)),
+            certificates: digest(own.into_iter().chain(clients).chain(admin)),
             callers: digest([Some(&self.callers)]),
             policy: digest([Some(&self.model), Some(&self.rules)]),
             upstream: digest([self.workspace_key.as_ref(), self.upstream_ca.as_ref()]),
@@ -96,7 +111,10 @@ pub(super) fn paths(settings: &Settings) -> Vec<&Path> {
         key,
         upstream.ca_file.as_ref(),
     ];
-    always.into_iter().chain(sometimes.into_iter().flatten()).map(PathBuf::as_path).collect()
+    let admin = settings.admin.remote.as_ref();
+    let admin = admin.map(|a| [&a.certificate_file, &a.private_key_file, &a.client_ca_file]);
+    let sometimes = sometimes.into_iter().flatten().chain(admin.into_iter().flatten());
+    always.into_iter().chain(sometimes).map(PathBuf::as_path).collect()
 }
 
 /// Each file goes in with its length, and a missing one as its problem, so that no two

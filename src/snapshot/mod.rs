@@ -9,6 +9,7 @@ mod files;
 mod reload;
 mod watch;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -16,7 +17,7 @@ use rustls::ServerConfig;
 use zeroize::Zeroizing;
 
 use crate::authn::Callers;
-use crate::config::{SecretSource, Settings};
+use crate::config::{RemoteAdminSettings, SecretSource, Settings};
 use crate::domain::{Problem, Secret};
 use crate::policy::{Policy, PolicySource, SourceFile};
 use crate::tls::{
@@ -24,7 +25,7 @@ use crate::tls::{
 };
 use crate::upstream::Upstream;
 pub use files::Digests;
-use files::{Bytes, Inputs};
+use files::{AdminInputs, Bytes, Inputs};
 pub use reload::{ReloadFailure, ReloadHandle, ReloadRequests, ReloadStatus, Reloader};
 
 /// What one request works with, from start to end.
@@ -40,10 +41,12 @@ pub struct Snapshot {
     pub certificates: Arc<Certificates>,
 }
 
-/// The listener's side of TLS.
+/// The listeners' side of TLS.
 pub struct Certificates {
     /// For handshakes.
     pub tls: Arc<ServerConfig>,
+    /// For handshakes of the remote admin listener.
+    pub admin_tls: Option<Arc<ServerConfig>>,
     /// For connections that are open already.
     pub clients: Option<ClientCertificates>,
     /// When each kind of certificate or list expires.
@@ -148,8 +151,7 @@ fn certificates(settings: &Settings, inputs: &Inputs) -> Result<Certificates, Ve
         return Err(unread);
     }
     // Of the server's own: clients may not need what else is in the file.
-    let mut found: Vec<(&'static str, Option<Timestamp>)> =
-        vec![("server", expiries(chain).first().copied())];
+    let mut found: Vec<Expiry> = vec![("server", expiries(chain).first().copied())];
     let mut clients = None;
     if let (Some(setting), Some(Ok(authorities))) = (&listener.clients, &inputs.client_ca) {
         let lists = inputs.client_crl.as_ref().and_then(|list| list.as_ref().ok());
@@ -164,15 +166,57 @@ fn certificates(settings: &Settings, inputs: &Inputs) -> Result<Certificates, Ve
         found.push(("client-ca", expiries(authorities).into_iter().max()));
         found.push(("client-crl", next_updates(lists.unwrap_or_default()).into_iter().min()));
     }
-    let refused = |error| {
-        let file = listener.certificate_file.display().to_string();
-        let key = listener.private_key_file.display();
-        vec![Problem::of_file(file, format!("cannot be used with `{key}`: {error}"))]
-    };
-    let identity = Identity::from_pem(chain, key).map_err(refused)?;
-    let tls = server_config(&identity, clients.as_ref()).map_err(refused)?;
+    let paths = (listener.certificate_file.as_path(), listener.private_key_file.as_path());
+    let tls = server_tls(paths, chain, key, clients.as_ref())?;
+    let mut admin_tls = None;
+    if let (Some(setting), Some(files)) = (&settings.admin.remote, &inputs.admin) {
+        let (tls, expiries) = admin(setting, files)?;
+        admin_tls = Some(tls);
+        found.extend(expiries);
+    }
     let expiries = found.into_iter().filter_map(|(role, time)| Some((role, time?))).collect();
-    Ok(Certificates { tls: Arc::new(tls), clients, expiries })
+    Ok(Certificates { tls, admin_tls, clients, expiries })
+}
+
+/// When something of a role expires.
+type Expiry = (&'static str, Option<Timestamp>);
+
+/// The remote admin listener's side: a client must have a certificate.
+fn admin(
+    setting: &RemoteAdminSettings,
+    files: &AdminInputs,
+) -> Result<(Arc<ServerConfig>, [Expiry; 2]), Vec<Problem>> {
+    let (Ok(chain), Ok(key), Ok(authorities)) =
+        (&files.chain, &files.private_key, &files.client_ca)
+    else {
+        let files = [&files.chain, &files.private_key, &files.client_ca];
+        return Err(files.into_iter().filter_map(|file| file.as_ref().err().cloned()).collect());
+    };
+    let clients = ClientCertificates::new(authorities, None, true).map_err(|error| {
+        let file = setting.client_ca_file.display().to_string();
+        vec![Problem::of_file(file, format!("client certificates cannot be verified: {error}"))]
+    })?;
+    let paths = (setting.certificate_file.as_path(), setting.private_key_file.as_path());
+    let tls = server_tls(paths, chain, key, Some(&clients))?;
+    let expires = [
+        ("admin-server", expiries(chain).first().copied()),
+        ("admin-client-ca", expiries(authorities).into_iter().max()),
+    ];
+    Ok((tls, expires))
+}
+
+fn server_tls(
+    (chain_file, key_file): (&Path, &Path),
+    chain: &[u8],
+    key: &[u8],
+    clients: Option<&ClientCertificates>,
+) -> Result<Arc<ServerConfig>, Vec<Problem>> {
+    let identity = Identity::from_pem(chain, key);
+    let tls = identity.and_then(|identity| server_config(&identity, clients));
+    tls.map(Arc::new).map_err(|error| {
+        let text = format!("cannot be used with `{}`: {error}", key_file.display());
+        vec![Problem::of_file(chain_file.display().to_string(), text)]
+    })
 }
 
 fn callers(settings: &Settings, bytes: &Bytes) -> Result<Callers, Vec<Problem>> {
@@ -186,7 +230,7 @@ fn policy(
     rules: Bytes,
     callers: &Callers,
 ) -> Result<crate::policy::Loaded, Vec<Problem>> {
-    let source = |path: &std::path::Path, mut bytes: Zeroizing<Vec<u8>>| SourceFile {
+    let source = |path: &Path, mut bytes: Zeroizing<Vec<u8>>| SourceFile {
         name: path.display().to_string(),
         bytes: std::mem::take(&mut *bytes),
     };

@@ -9,6 +9,7 @@
     reason = "a test fails by panicking, and this crate has no outside"
 )]
 
+mod admin;
 mod audit_first;
 mod canary;
 mod cli;

@@ -46,7 +46,13 @@ pub async fn connect(
     gateway: &Gateway,
     config: ClientConfig,
 ) -> std::io::Result<TlsStream<TcpStream>> {
-    let tcp = TcpStream::connect(gateway.address).await.unwrap();
+    connect_to(TcpStream::connect(gateway.address).await.unwrap(), config).await
+}
+
+pub async fn connect_to(
+    tcp: TcpStream,
+    config: ClientConfig,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let name = ServerName::try_from("localhost").unwrap();
     TlsConnector::from(Arc::new(config)).connect(name, tcp).await
 }

@@ -4,18 +4,24 @@ use rcgen::{CertificateParams, Issuer, KeyPair};
 
 use super::Site;
 
-/// Trusted by the site it was made for, in place of the development authority.
+/// Trusted by the site it was made for.
 pub struct Authority(Issuer<'static, KeyPair>);
 
 impl Authority {
+    /// For callers, in place of the development authority.
     pub fn new(site: &Site) -> Self {
+        Self::new_in(site, "certs/callers-ca.pem")
+    }
+
+    /// For whoever trusts this file.
+    pub fn new_in(site: &Site, file: &str) -> Self {
         let key = KeyPair::generate().unwrap();
         let mut params = CertificateParams::default();
         params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
         params.key_usages =
             vec![rcgen::KeyUsagePurpose::KeyCertSign, rcgen::KeyUsagePurpose::CrlSign];
         let pem = params.self_signed(&key).unwrap().pem();
-        std::fs::write(site.path("certs/callers-ca.pem"), pem).unwrap();
+        std::fs::write(site.path(file), pem).unwrap();
         Self(Issuer::new(params, key))
     }
 

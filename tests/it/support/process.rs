@@ -14,6 +14,7 @@ pub struct Process {
     child: Child,
     pub address: SocketAddr,
     pub admin: SocketAddr,
+    pub remote_admin: Option<SocketAddr>,
     log: Arc<Mutex<Vec<String>>>,
 }
 
@@ -46,19 +47,19 @@ impl Process {
             // Reads on after the first address, so that the process never blocks.
             for line in log.lines().map_while(Result::ok) {
                 let value: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
-                let address = |key: &str| value[key].as_str()?.parse::<SocketAddr>().ok();
-                if let (Some(address), Some(admin)) = (address("address"), address("admin")) {
-                    let _ = sender.send((address, admin));
+                let parse = |key: &str| value[key].as_str()?.parse::<SocketAddr>().ok();
+                if let (Some(address), Some(admin)) = (parse("address"), parse("admin")) {
+                    let _ = sender.send((address, admin, parse("remote_admin")));
                 }
                 kept.lock().unwrap().push(line);
             }
         });
         let address = receiver.recv_timeout(Duration::from_secs(20));
-        let Ok((address, admin)) = address else {
+        let Ok((address, admin, remote_admin)) = address else {
             let _ = child.kill();
             panic!("the gateway did not start");
         };
-        Self { child, address, admin, log: lines }
+        Self { child, address, admin, remote_admin, log: lines }
     }
 
     /// `kill -9`.
