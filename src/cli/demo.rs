@@ -16,7 +16,7 @@ use crate::config;
 use crate::domain::{CallerId, Secret};
 use crate::listener::Stop;
 use crate::sandbox::{Catalogue, Sandbox};
-use crate::server::Server;
+use crate::server::{Server, Surroundings};
 use crate::telemetry::{LogFormat, start_logging};
 use crate::tls::Identity;
 
@@ -86,7 +86,13 @@ fn demonstrate(arguments: &Arguments, directory: &Path) -> Result<Exit, Failure>
             Ok(settings) => {
                 let settings = config::Settings { warnings: Vec::new(), ..settings };
                 let shown = |server: &Server| show(server, &directory, &url, token.expose());
-                serve::serve(settings, None, shown, stop_at_signals(Duration::ZERO)).await
+                serve::serve(
+                    settings,
+                    Surroundings::default(),
+                    shown,
+                    stop_at_signals(Duration::ZERO),
+                )
+                .await
             }
             Err(problems) => {
                 report("error", &problems);

@@ -1,16 +1,15 @@
 //! `grantgate serve`: the production path.
 
-use std::net::TcpListener;
 use std::path::PathBuf;
 
 use clap::Args;
 use rustix::process::{Resource, Rlimit, setrlimit};
 
-use super::{Exit, default_config, fail, report, runtime, settings, stop_at_signals};
+use super::{Exit, default_config, environment, fail, report, runtime, settings, stop_at_signals};
 use crate::audit::OpenError;
 use crate::config::Settings;
 use crate::listener::Stop;
-use crate::server::{Server, StartError, service_manager};
+use crate::server::{Server, StartError, Surroundings, service_manager, traces_from};
 use crate::snapshot::{self, ReloadHandle};
 use crate::telemetry::start_logging;
 
@@ -33,24 +32,34 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     };
     start_logging(settings.log_format, settings.log_level);
     no_core_dumps();
-    match runtime() {
+    let traces = match traces_from(&environment(), |file| std::fs::read(file)) {
+        Ok(traces) => traces,
+        Err(error) => {
+            fail(error);
+            return Exit::Invalid;
+        }
+    };
+    let surroundings = Surroundings { inherited, traces: traces.clone() };
+    let exit = match runtime() {
         Ok(runtime) => runtime.block_on(async {
             let stop = stop_at_signals(settings.stop_delay);
             let watchdog = service_manager::feed_watchdog();
-            let exit = serve(settings, inherited, |_| {}, stop).await;
+            let exit = serve(settings, surroundings, |_| {}, stop).await;
             if let Some(watchdog) = watchdog {
                 watchdog.abort();
             }
             exit
         }),
         Err(error) => fail(error),
-    }
+    };
+    traces.shutdown();
+    exit
 }
 
 /// Loads, starts and serves until it is told to stop. `ready` is called once both ports are bound.
 pub(super) async fn serve(
     settings: Settings,
-    inherited: Option<TcpListener>,
+    surroundings: Surroundings,
     ready: impl FnOnce(&Server),
     stop: Stop,
 ) -> Exit {
@@ -64,7 +73,7 @@ pub(super) async fn serve(
     for warning in settings.warnings.iter().chain(&loaded.warnings) {
         tracing::warn!("{warning}");
     }
-    let server = match Server::start(settings, loaded, inherited).await {
+    let server = match Server::start(settings, loaded, surroundings).await {
         Ok(server) => server,
         Err(error) => return start_failed(&error),
     };

@@ -10,6 +10,7 @@ mod outcome;
 mod problem;
 mod reason;
 mod secret;
+mod trace;
 mod version;
 
 pub use clock::{Clock, FixedClock, SystemClock, rfc3339_micros};
@@ -19,4 +20,5 @@ pub use outcome::Outcome;
 pub use problem::Problem;
 pub use reason::Reason;
 pub use secret::Secret;
+pub use trace::TraceContext;
 pub use version::{COMMIT, VERSION};

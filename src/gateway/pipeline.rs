@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
@@ -18,7 +18,7 @@ use crate::domain::{CallerId, Clock, EntranceId, GrantRequest, Outcome, Reason, 
 use crate::policy::{Attempt, Decision, Permit};
 use crate::seam;
 use crate::snapshot::Snapshot;
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, RequestTrace, Traces};
 
 /// What is known of a request beside the request itself.
 #[derive(Debug, Clone)]
@@ -47,6 +47,8 @@ pub struct Gateway {
     pub hostnames: Vec<String>,
     /// Wall-clock time.
     pub clock: Arc<dyn Clock>,
+    /// Where traces go.
+    pub traces: Traces,
 }
 
 /// What is counted and logged of a request, filled in on its way.
@@ -56,6 +58,7 @@ struct Account {
     entrance: Option<EntranceId>,
     permitted: bool,
     outcome: Option<Outcome>,
+    trace: RequestTrace,
     /// Times of the stages that were reached.
     decided: Duration,
     recorded: Duration,
@@ -71,6 +74,7 @@ impl Account {
             ($level:ident) => {
                 tracing::$level!(
                     request_id = %context.request_id,
+                    trace_id = self.trace.id(),
                     peer = %context.peer,
                     caller = self.caller.as_ref().map(CallerId::as_str),
                     entrance = self.entrance.map(tracing::field::display),
@@ -87,6 +91,29 @@ impl Account {
             };
         }
         if self.caller.is_some() { line!(info) } else { line!(debug) }
+    }
+
+    /// Attributes as in OpenTelemetry's semantic conventions for HTTP servers.
+    fn end_trace(self, context: &Context, answer: &Answer) {
+        let (trace, status) = (self.trace, answer.status());
+        trace.end(status.is_server_error(), || {
+            let caller = self.caller.as_ref().map(|id| id.as_str().to_owned());
+            let entrance = self.entrance.map(|id| id.to_string());
+            let mut attributes = vec![
+                ("http.request.method", "POST".into()),
+                ("http.route", seam::GRANT_ACCESS_PATH.into()),
+                ("http.response.status_code", i64::from(status.as_u16()).into()),
+                ("client.address", context.peer.ip().to_string().into()),
+                ("grantgate.request_id", context.request_id.to_string().into()),
+                ("grantgate.decision", if self.permitted { "allow" } else { "deny" }.into()),
+                ("grantgate.reason", answer.reason().as_str().into()),
+            ];
+            attributes.extend(caller.map(|id| ("grantgate.caller", id.into())));
+            attributes.extend(entrance.map(|id| ("grantgate.entrance_id", id.into())));
+            let outcome = self.outcome.map(Outcome::as_str);
+            attributes.extend(outcome.map(|o| ("grantgate.outcome", o.into())));
+            attributes
+        });
     }
 }
 
@@ -105,6 +132,7 @@ impl Gateway {
         let caller = account.caller.as_ref();
         self.metrics.answered(caller, account.permitted, answer.reason(), took.as_secs_f64());
         account.log(&context, &answer, took);
+        account.end_trace(&context, &answer);
         answer
     }
 
@@ -121,12 +149,15 @@ impl Gateway {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let (head, body) = request.into_parts();
+        let arrived = SystemTime::now();
         let early = self.snapshot.load_full();
         let admitted = route::check(&head, &self.hostnames)
             .and_then(|()| self.authenticate(context, &head.headers, &early))
             .map_err(Refusal::from)
             .and_then(|principal| {
                 account.caller = Some(principal.caller().clone());
+                // Not of strangers: neither their traces nor their word for one.
+                account.trace = self.traces.request(route::trace_of(&head), arrived);
                 self.admission.admit(principal.caller()).map(|place| (principal, place))
             });
         let (principal, _place) = match admitted {
@@ -165,15 +196,18 @@ impl Gateway {
             body_sha256,
         };
         account.entrance = Some(grant.entrance);
-        let since = Instant::now();
+        let (stage, since) = (account.trace.stage("decide"), Instant::now());
         let decision = snapshot.policy.decide(attempt);
         account.decided = since.elapsed();
+        drop(stage);
         self.metrics.decision_duration.observe(account.decided.as_secs_f64());
 
         match decision {
             Decision::Denial(denial) => {
                 // Durable before it is answered.
+                let stage = account.trace.stage("record");
                 let recorded = self.record(denial).await?;
+                drop(stage);
                 account.recorded = recorded.age();
                 Err(recorded.evidence().reason().into())
             }
@@ -181,7 +215,9 @@ impl Gateway {
                 account.permitted = true;
                 // Durable before a byte is sent. If the process dies after this line,
                 // the next start closes the decision as unknown.
+                let stage = account.trace.stage("record");
                 let recorded = self.record(permit).await?;
+                drop(stage);
                 account.recorded = recorded.age();
                 Ok(self.forward(&snapshot, recorded, deadline, account).await)
             }
@@ -210,7 +246,18 @@ impl Gateway {
     ) -> Answer {
         let (request_id, decision_seq) = (permit.evidence().attempt().request_id, permit.seq());
         let budget = deadline.saturating_duration_since(Instant::now());
-        let forwarded = snapshot.upstream.grant(permit, budget).await;
+        let stage = account.trace.outgoing();
+        let forwarded = snapshot.upstream.grant(permit, budget, stage.context()).await;
+        stage.end(forwarded.outcome != Outcome::Granted, || {
+            let mut attributes = vec![
+                ("http.request.method", "POST".into()),
+                ("server.address", snapshot.upstream.host().to_owned().into()),
+                ("grantgate.outcome", forwarded.outcome.as_str().into()),
+            ];
+            let status = forwarded.status.map(|status| i64::from(status.as_u16()));
+            attributes.extend(status.map(|s| ("http.response.status_code", s.into())));
+            attributes
+        });
         // Queued before the answer is sent; it cannot fail the caller any more.
         self.journal.complete(&outcome_of(request_id, decision_seq, &forwarded));
         self.metrics.completed(forwarded.outcome);

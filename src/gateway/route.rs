@@ -3,7 +3,7 @@
 use http::header::{HOST, TRANSFER_ENCODING};
 use http::{Method, Version, request};
 
-use crate::domain::Reason;
+use crate::domain::{Reason, TraceContext};
 use crate::seam::GRANT_ACCESS_PATH;
 
 /// Lets `POST /acs/entrances/grant_access` pass. Nothing is decoded, folded or
@@ -60,6 +60,15 @@ fn host(head: &request::Parts) -> Option<&str> {
         None => authority.split(':').next()?,
     };
     (!host.is_empty()).then_some(host)
+}
+
+/// The trace that the caller says its request belongs to. Of several none is believed.
+pub(super) fn trace_of(head: &request::Parts) -> Option<TraceContext> {
+    let mut values = head.headers.get_all("traceparent").iter();
+    match (values.next(), values.next()) {
+        (Some(value), None) => TraceContext::parse(value.to_str().ok()?),
+        _ => None,
+    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 mod admin;
 mod health;
 mod observe;
+mod otlp;
 pub mod service_manager;
 mod stack;
 
@@ -24,9 +25,10 @@ use crate::domain::SystemClock;
 use crate::gateway::{Admission, Gateway};
 use crate::listener::{Listener, Stop};
 use crate::snapshot::{Loaded, ReloadHandle, ReloadRequests, Reloader};
-use crate::telemetry::Metrics;
+use crate::telemetry::{Metrics, Traces};
 use admin::Admin;
 use health::Health;
+pub use otlp::{OtlpError, traces_from};
 use stack::Shared;
 
 /// For requests in flight when the end is wanted at once.
@@ -46,6 +48,15 @@ pub enum StartError {
     Metrics(#[from] prometheus::Error),
 }
 
+/// What a gateway is given by the process that it runs in.
+#[derive(Debug, Default)]
+pub struct Surroundings {
+    /// A socket that is bound and listening takes the place of `listener.address`.
+    pub inherited: Option<std::net::TcpListener>,
+    /// Where traces go.
+    pub traces: Traces,
+}
+
 /// A gateway that is bound and has opened its audit log, not yet serving.
 pub struct Server {
     gateway: Arc<Gateway>,
@@ -59,22 +70,21 @@ pub struct Server {
 }
 
 impl Server {
-    /// Opens the audit log and binds both addresses. A socket that was `inherited`, bound
-    /// and listening, takes the place of `listener.address`.
+    /// Opens the audit log and binds the addresses.
     ///
     /// # Errors
     /// [`StartError`]; nothing is bound then.
     pub async fn start(
         settings: Settings,
         loaded: Loaded,
-        inherited: Option<std::net::TcpListener>,
+        surroundings: Surroundings,
     ) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new()?);
         let settings = Arc::new(settings);
         let snapshot = Arc::new(ArcSwap::from_pointee(loaded.snapshot));
         let current = snapshot.clone();
         let address = settings.listener.address;
-        let tcp = match inherited {
+        let tcp = match surroundings.inherited {
             Some(socket) => listener_of(socket),
             None => TcpListener::bind(address).await,
         };
@@ -106,6 +116,7 @@ impl Server {
             limits: settings.limits.clone(),
             hostnames: settings.listener.hostnames.clone(),
             clock: Arc::new(SystemClock),
+            traces: surroundings.traces,
         });
         let clock = Arc::new(SystemClock);
         let reloader = Reloader::new(settings, snapshot, loaded.digests, journal, metrics, clock);

@@ -1,10 +1,13 @@
-//! Metrics and logs.
+//! Metrics, logs and traces.
 //!
-//! Label values come from closed sets: configured callers and enums. No entrance,
-//! grantee, token or path is ever a label, and none of them is logged.
+//! Label values come from closed sets: configured callers and enums, never entrances. No
+//! grantee, token or path is in any of the three.
 
 mod logging;
 mod metrics;
+mod traces;
 
 pub use logging::{LogFormat, start_logging};
 pub use metrics::{AuditMetrics, ListenerMetrics, Metrics};
+pub(crate) use traces::RequestTrace;
+pub use traces::Traces;

@@ -15,13 +15,15 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::audit::Recorded;
-use crate::domain::{Outcome, Reason, Secret};
+use crate::domain::{Outcome, Reason, Secret, TraceContext};
 use crate::policy::Permit;
 use crate::seam::{self, SeamError};
 use crate::tls::ClientTls;
 use breaker::Breaker;
 pub use breaker::BreakerSettings;
 
+/// W3C Trace Context, section 3.2.
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const WORKSPACE: HeaderName = HeaderName::from_static("seam-workspace");
 const USER_AGENT: &str = concat!("grantgate/", env!("CARGO_PKG_VERSION"));
 
@@ -136,14 +138,14 @@ impl Upstream {
 
     /// Sends one permitted grant, at most once, and reads what became of it. Never
     /// fails: a failure is an outcome. Takes no longer than `budget` or the configured
-    /// deadline, whichever is less.
+    /// deadline, whichever is less. With `trace`, Seam is told which trace it belongs to.
     ///
     /// A recorded permit is what it takes:
     /// ```no_run
     /// # use grantgate::{audit::Recorded, policy::Permit, upstream::{Forwarded, Upstream}};
     /// # use std::time::Duration;
     /// async fn send(upstream: &Upstream, permit: Recorded<Permit>) -> Forwarded {
-    ///     upstream.grant(permit, Duration::from_secs(9)).await
+    ///     upstream.grant(permit, Duration::from_secs(9), None).await
     /// }
     /// ```
     /// A permit without a record does not compile:
@@ -151,7 +153,7 @@ impl Upstream {
     /// # use grantgate::{audit::Recorded, policy::Permit, upstream::{Forwarded, Upstream}};
     /// # use std::time::Duration;
     /// async fn send(upstream: &Upstream, permit: Permit) -> Forwarded {
-    ///     upstream.grant(permit, Duration::from_secs(9)).await
+    ///     upstream.grant(permit, Duration::from_secs(9), None).await
     /// }
     /// ```
     /// Nor does a recorded denial:
@@ -159,7 +161,7 @@ impl Upstream {
     /// # use grantgate::{audit::Recorded, policy::Denial, upstream::{Forwarded, Upstream}};
     /// # use std::time::Duration;
     /// async fn send(upstream: &Upstream, denial: Recorded<Denial>) -> Forwarded {
-    ///     upstream.grant(denial, Duration::from_secs(9)).await
+    ///     upstream.grant(denial, Duration::from_secs(9), None).await
     /// }
     /// ```
     /// Nor sending one permit twice:
@@ -167,11 +169,16 @@ impl Upstream {
     /// # use grantgate::{audit::Recorded, policy::Permit, upstream::{Forwarded, Upstream}};
     /// # use std::time::Duration;
     /// async fn send(upstream: &Upstream, permit: Recorded<Permit>) -> Forwarded {
-    ///     upstream.grant(permit, Duration::from_secs(9)).await;
-    ///     upstream.grant(permit, Duration::from_secs(9)).await
+    ///     upstream.grant(permit, Duration::from_secs(9), None).await;
+    ///     upstream.grant(permit, Duration::from_secs(9), None).await
     /// }
     /// ```
-    pub async fn grant(&self, permit: Recorded<Permit>, budget: Duration) -> Forwarded {
+    pub async fn grant(
+        &self,
+        permit: Recorded<Permit>,
+        budget: Duration,
+        trace: Option<TraceContext>,
+    ) -> Forwarded {
         if permit.age() > PERMIT_AGE_MAX || budget.is_zero() {
             return Forwarded::not_sent(Reason::PermitExpired);
         }
@@ -188,9 +195,15 @@ impl Upstream {
         let started = Instant::now();
         let body = Bytes::from(seam::encode_grant(&permit.evidence().attempt().grant));
         let until = started + self.deadline.min(budget);
-        let sent = match self.send(body.clone(), until).await {
+        let mut headers = self.headers.clone();
+        if let Some(value) = trace.and_then(|t| HeaderValue::from_str(&t.to_string()).ok()) {
+            headers.insert(TRACEPARENT, value);
+        }
+        let sent = match self.send(headers.clone(), body.clone(), until).await {
             // No connection: not a byte was sent, so once more is still at most once.
-            Err(error) if error.is_connect() && !error.is_timeout() => self.send(body, until).await,
+            Err(error) if error.is_connect() && !error.is_timeout() => {
+                self.send(headers, body, until).await
+            }
             sent => sent,
         };
         let forwarded = match sent {
@@ -202,14 +215,25 @@ impl Upstream {
         Forwarded { took, ..forwarded }
     }
 
-    async fn send(&self, body: Bytes, until: Instant) -> reqwest::Result<reqwest::Response> {
+    async fn send(
+        &self,
+        headers: HeaderMap,
+        body: Bytes,
+        until: Instant,
+    ) -> reqwest::Result<reqwest::Response> {
         self.client
             .post(self.url.clone())
-            .headers(self.headers.clone())
+            .headers(headers)
             .timeout(until.saturating_duration_since(Instant::now()))
             .body(body)
             .send()
             .await
+    }
+
+    /// Where grants go.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.url.host_str().unwrap_or_default()
     }
 
     /// Whether grants are refused because the upstream failed again and again.

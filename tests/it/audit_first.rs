@@ -12,7 +12,7 @@ use grantgate::config::{self, RequestLimits};
 use grantgate::domain::{RequestId, SystemClock};
 use grantgate::gateway::{Admission, Context, Gateway};
 use grantgate::snapshot;
-use grantgate::telemetry::Metrics;
+use grantgate::telemetry::{Metrics, Traces};
 use http::Request;
 use http_body_util::Full;
 
@@ -44,6 +44,7 @@ fn gateway(
         limits: RequestLimits { answer_deadline, ..settings.limits },
         hostnames: Vec::new(),
         clock,
+        traces: Traces::default(),
     };
     (Arc::new(gateway), closer)
 }

@@ -15,7 +15,13 @@ async fn no_secret_is_said_anywhere() {
     let private_key = String::from_utf8(site.read("certs/server.key")).unwrap();
     let private_key = private_key.lines().nth(1).unwrap().to_owned();
     let seam = Seam::start(&site, Behaviour::confirm()).await;
+    // A collector that is not there: what is said of it must not show its token.
+    let collector_token = "canary-of-the-collector-canary-of-the-collector";
+    let headers = format!("authorization=Bearer {collector_token}");
     let settings = [
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9"),
+        ("OTEL_EXPORTER_OTLP_HEADERS", &headers),
+        ("OTEL_BSP_SCHEDULE_DELAY", "100"),
         ("GRANTGATE__LOG__LEVEL", "debug"),
         ("GRANTGATE__UPSTREAM__DEADLINE_MS", "300"),
         ("GRANTGATE__UPSTREAM__BREAKER_FAILURES", "0"),
@@ -93,7 +99,9 @@ async fn no_secret_is_said_anywhere() {
     }
 
     assert!(said.len() > 60, "everything has spoken: {}", said.len());
-    for secret in [token.as_str(), KEY, STRANGER, private_key.as_str()] {
+    let log = said.iter().filter(|line| line.contains("opentelemetry")).count();
+    assert!(log > 0, "the collector is missed");
+    for secret in [token.as_str(), KEY, STRANGER, private_key.as_str(), collector_token] {
         // Any considerable part of it is a leak too.
         let part = &secret[secret.len() / 4..secret.len() * 3 / 4];
         for text in &said {

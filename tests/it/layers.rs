@@ -38,7 +38,10 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
 /// Crate and the modules that may name it.
 const CONFINED: &[(&str, &[&str])] = &[
     ("casbin", &["policy"]),
-    ("reqwest", &["upstream", "config"]),
+    ("reqwest", &["upstream", "config", "server"]),
+    ("opentelemetry", &["telemetry", "server"]),
+    ("opentelemetry_sdk", &["telemetry", "server"]),
+    ("opentelemetry_otlp", &["server"]),
     ("prometheus", &["telemetry", "server"]),
     ("toml_edit", &["toml_source", "authn"]),
     ("rcgen", &["pki"]),

@@ -28,4 +28,5 @@ mod start;
 mod support;
 mod takeover;
 mod tls;
+mod traces;
 mod upstream;

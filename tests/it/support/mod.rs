@@ -13,7 +13,7 @@ use std::time::Duration;
 use grantgate::audit::OpenError;
 use grantgate::config::{self, Environment};
 use grantgate::listener::Stop;
-use grantgate::server::{Server, StartError};
+use grantgate::server::{Server, StartError, Surroundings};
 use grantgate::snapshot::{self, ReloadHandle};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -95,7 +95,7 @@ impl Site {
             (settings, loaded)
         };
         let (settings, loaded) = load();
-        let mut started = Server::start(settings, loaded, None).await;
+        let mut started = Server::start(settings, loaded, Surroundings::default()).await;
         // Other tests of this process start programs: between fork and exec a child has
         // all our files, with the lock of a log that was closed meanwhile.
         for _ in 0..100 {
@@ -104,7 +104,7 @@ impl Site {
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
             let (settings, loaded) = load();
-            started = Server::start(settings, loaded, None).await;
+            started = Server::start(settings, loaded, Surroundings::default()).await;
         }
         let server = started.unwrap();
         let (address, admin) = (server.address().unwrap(), server.admin_address().unwrap());

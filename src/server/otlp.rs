@@ -1,0 +1,87 @@
+//! Sends traces to a collector: OTLP over HTTP with protobuf bodies, set up by the
+//! environment variables of the OpenTelemetry specification ("OpenTelemetry Protocol
+//! Exporter" and "Environment Variable Specification").
+
+use std::collections::BTreeMap;
+
+use opentelemetry_otlp::{SpanExporter, WithHttpConfig as _};
+use opentelemetry_sdk::Resource;
+use opentelemetry_sdk::trace::SdkTracerProvider;
+
+use crate::domain::VERSION;
+use crate::telemetry::Traces;
+use crate::tls::{ClientTls, Roots};
+
+/// Why traces cannot be sent.
+#[derive(Debug, thiserror::Error)]
+pub enum OtlpError {
+    /// A variable asks for what there is not.
+    #[error("environment variable {0}: `{1}` is not supported; {2}")]
+    Unsupported(&'static str, String, &'static str),
+    /// The authorities cannot be read.
+    #[error("environment variable {0}: `{1}`: {2}")]
+    Authorities(&'static str, String, String),
+    /// The client or the exporter refuses its settings.
+    #[error("traces cannot be sent: {0}")]
+    Setup(String),
+}
+
+/// Traces as the environment asks for; off when it names no endpoint. Call it outside of
+/// an asynchronous runtime.
+///
+/// # Errors
+/// [`OtlpError`]: a variable is wrong.
+pub fn traces_from(
+    environment: &BTreeMap<String, String>,
+    read: impl FnOnce(&str) -> std::io::Result<Vec<u8>>,
+) -> Result<Traces, OtlpError> {
+    let get = |name: &'static str| {
+        environment.get(name).filter(|text| !text.is_empty()).map(|text| (name, text.as_str()))
+    };
+    let either = |of_traces, of_all| get(of_traces).or_else(|| get(of_all));
+    let endpoint = either("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "OTEL_EXPORTER_OTLP_ENDPOINT");
+    let disabled = get("OTEL_SDK_DISABLED").is_some_and(|(_, v)| v.eq_ignore_ascii_case("true"));
+    match get("OTEL_TRACES_EXPORTER") {
+        Some((_, "none")) => return Ok(Traces::default()),
+        Some((_, "otlp")) | None => {}
+        Some((name, other)) => {
+            return Err(OtlpError::Unsupported(name, other.to_owned(), "set otlp or none"));
+        }
+    }
+    if disabled || endpoint.is_none() {
+        return Ok(Traces::default());
+    }
+    let protocol = either("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL");
+    if let Some((name, other)) = protocol.filter(|(_, text)| *text != "http/protobuf") {
+        return Err(OtlpError::Unsupported(name, other.to_owned(), "set http/protobuf"));
+    }
+    let authorities =
+        either("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE");
+    let setup = |error: &dyn std::fmt::Display| OtlpError::Setup(error.to_string());
+    let tls = match authorities {
+        None => ClientTls::new(&Roots::System).map_err(|error| setup(&error))?,
+        Some((name, file)) => {
+            let wrong = |error: String| OtlpError::Authorities(name, file.to_owned(), error);
+            let pem = read(file).map_err(|error| wrong(error.to_string()))?;
+            ClientTls::new(&Roots::Only(&pem)).map_err(|error| wrong(error.to_string()))?
+        }
+    };
+    let client = reqwest::blocking::Client::builder()
+        .tls_backend_preconfigured(tls.into_config())
+        // The headers of OTEL_EXPORTER_OTLP_HEADERS are for the collector only.
+        .redirect(reqwest::redirect::Policy::none())
+        .build()
+        .map_err(|error| setup(&error))?;
+    let exporter = SpanExporter::builder().with_http().with_http_client(client).build();
+    let mut resource = Resource::builder();
+    let attributes = get("OTEL_RESOURCE_ATTRIBUTES").map_or("", |(_, text)| text);
+    if get("OTEL_SERVICE_NAME").is_none() && !attributes.contains("service.name=") {
+        resource = resource.with_service_name("grantgate");
+    }
+    let version = opentelemetry::KeyValue::new("service.version", VERSION);
+    let provider = SdkTracerProvider::builder()
+        .with_batch_exporter(exporter.map_err(|error| setup(&error))?)
+        .with_resource(resource.with_attribute(version).build())
+        .build();
+    Ok(Traces::new(provider))
+}
