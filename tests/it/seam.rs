@@ -1,6 +1,7 @@
 //! A stand-in for Seam that does what a test tells it to, over TLS.
 
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -32,6 +33,20 @@ pub enum Behaviour {
     Endless,
     /// Confirm after a while.
     Slow(Duration),
+    /// Send these bytes, end our side of TLS and of TCP, and read on.
+    HalfClose(Vec<u8>),
+    /// Send these bytes, then reset the connection.
+    AnswerAndReset(Vec<u8>),
+    /// Before TLS: close, reset, say something else, or say nothing.
+    NoTls(NoTls),
+}
+
+#[derive(Debug, Clone, Copy)]
+pub enum NoTls {
+    Close,
+    Reset,
+    Garbage,
+    Hang,
 }
 
 impl Behaviour {
@@ -65,23 +80,46 @@ pub struct Seam {
 struct State {
     behaviour: Mutex<Behaviour>,
     requests: Mutex<Vec<String>>,
+    connections: AtomicUsize,
+}
+
+async fn no_tls(mut stream: TcpStream, instead: NoTls) {
+    match instead {
+        NoTls::Close => {}
+        NoTls::Reset => stream.set_zero_linger().unwrap(),
+        NoTls::Garbage => stream.write_all(b"HTTP/1.1 200 OK\r\n\r\n{\"ok\":true}").await.unwrap(),
+        NoTls::Hang => tokio::time::sleep(Duration::from_secs(20)).await,
+    }
 }
 
 impl Seam {
     pub async fn start(site: &Site, behaviour: Behaviour) -> Self {
-        let identity =
-            Identity::from_pem(&site.read("certs/sandbox.pem"), &site.read("certs/sandbox.key"));
+        let files = ["certs/sandbox.pem", "certs/sandbox.key"].map(|file| site.read(file));
+        Self::start_as(&files[0], &files[1], behaviour).await
+    }
+
+    /// With this certificate and key.
+    pub async fn start_as(certificate: &[u8], key: &[u8], behaviour: Behaviour) -> Self {
+        let identity = Identity::from_pem(certificate, key);
         let tls = server_config(&identity.unwrap(), None).unwrap();
         let acceptor = TlsAcceptor::from(Arc::new(tls));
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = tcp.local_addr().unwrap();
-        let state =
-            Arc::new(State { behaviour: Mutex::new(behaviour), requests: Mutex::default() });
+        let state = Arc::new(State {
+            behaviour: Mutex::new(behaviour),
+            requests: Mutex::default(),
+            connections: AtomicUsize::new(0),
+        });
         let shared = state.clone();
         let serving = tokio::spawn(async move {
             while let Ok((stream, _)) = tcp.accept().await {
                 let (acceptor, state) = (acceptor.clone(), shared.clone());
                 tokio::spawn(async move {
+                    state.connections.fetch_add(1, Ordering::Relaxed);
+                    let behaviour = state.behaviour.lock().unwrap().clone();
+                    if let Behaviour::NoTls(instead) = behaviour {
+                        return no_tls(stream, instead).await;
+                    }
                     if let Ok(tls) = acceptor.accept(stream).await {
                         state.connection(tls).await;
                     }
@@ -97,6 +135,11 @@ impl Seam {
 
     pub fn set(&self, behaviour: Behaviour) {
         *self.state.behaviour.lock().unwrap() = behaviour;
+    }
+
+    /// How many connections were made.
+    pub fn connections(&self) -> usize {
+        self.state.connections.load(Ordering::Relaxed)
     }
 
     /// Every request that arrived, head and body.
@@ -119,7 +162,22 @@ impl State {
             let (bytes, keep) = match behaviour {
                 Behaviour::Answer(bytes) => (bytes, true),
                 Behaviour::AnswerAndClose(bytes) => (bytes, false),
-                Behaviour::Close => return,
+                Behaviour::Close | Behaviour::NoTls(_) => return,
+                Behaviour::HalfClose(bytes) => {
+                    let _ = tls.write_all(&bytes).await;
+                    let _ = tls.shutdown().await;
+                    let mut rest = Vec::new();
+                    let _ = tls.read_to_end(&mut rest).await;
+                    return;
+                }
+                Behaviour::AnswerAndReset(bytes) => {
+                    let _ = tls.write_all(&bytes).await;
+                    let _ = tls.flush().await;
+                    // Until it was read.
+                    tokio::time::sleep(Duration::from_millis(50)).await;
+                    let _ = tls.get_ref().0.set_zero_linger();
+                    return;
+                }
                 Behaviour::Hang => std::future::pending().await,
                 Behaviour::Reset => {
                     let _ = tls.get_ref().0.set_zero_linger();

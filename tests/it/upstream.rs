@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::seam::{Behaviour, Seam};
+use crate::seam::{Behaviour, NoTls, Seam};
+use crate::support::authority::Authority;
+use crate::support::process::{Process, signal};
 use crate::support::{KEY, LOBBY, PERSON, SERVER_ROOM, Site, grant_body, of_event, post};
 
 #[tokio::test]
@@ -93,6 +95,10 @@ fn rows() -> Vec<Row> {
     let echo = format!(r#"{{"error":{{"type":"x","message":"Bearer {KEY}"}}}}"#);
     let straddling = format!("{}{KEY}", "x".repeat(1000 - KEY.len() / 2));
     let straddling = format!(r#"{{"error":{{"type":"x","message":"{straddling}"}}}}"#);
+    let confirmed = |headers: &str| {
+        format!("HTTP/1.1 200 OK\r\ncontent-type: application/json\r\n{headers}\r\n{{\"ok\":true}}")
+            .into_bytes()
+    };
     let cut = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{\"ok\":true}";
     let unknown = "unknown";
     let invalid = "upstream-answer-invalid";
@@ -197,12 +203,76 @@ fn rows() -> Vec<Row> {
             unknown,
             "upstream-timeout",
         ),
+        row(
+            "length too small",
+            Behaviour::AnswerAndClose(confirmed("content-length: 5\r\n")),
+            502,
+            "upstream_error",
+            unknown,
+            invalid,
+        ),
+        row(
+            "two lengths",
+            Behaviour::AnswerAndClose(confirmed("content-length: 11\r\ncontent-length: 5\r\n")),
+            502,
+            "upstream_error",
+            unknown,
+            "upstream-broken",
+        ),
+        row(
+            "half-closed before the end",
+            Behaviour::HalfClose(cut.to_vec()),
+            502,
+            "upstream_error",
+            unknown,
+            "upstream-broken",
+        ),
+        row(
+            "half-closed without an answer",
+            Behaviour::HalfClose(Vec::new()),
+            502,
+            "upstream_error",
+            unknown,
+            "upstream-broken",
+        ),
+        row(
+            "reset in the head",
+            Behaviour::AnswerAndReset(b"HTTP/1.1 200 O".to_vec()),
+            502,
+            "upstream_error",
+            unknown,
+            "upstream-broken",
+        ),
+        row(
+            "reset in the body",
+            Behaviour::AnswerAndReset(cut.to_vec()),
+            502,
+            "upstream_error",
+            unknown,
+            "upstream-broken",
+        ),
         row("close", Behaviour::Close, 502, "upstream_error", unknown, "upstream-broken"),
         row("hang", Behaviour::Hang, 504, "upstream_timeout", unknown, "upstream-timeout"),
     ]
 }
 
-#[tokio::test]
+/// Asks a process for a grant.
+async fn ask(site: &Site, client: &reqwest::Client, process: &Process) -> reqwest::Response {
+    let request = client
+        .post(process.url())
+        .bearer_auth(&site.token)
+        .header("content-type", "application/json")
+        .body(grant_body(LOBBY));
+    request.send().await.unwrap()
+}
+
+async fn stop(process: Process) {
+    signal(process.id(), "TERM");
+    assert_eq!(tokio::task::spawn_blocking(|| process.wait()).await.unwrap(), Some(0));
+}
+
+/// In the real process.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_other_answer_is_a_refusal() {
     let site = Site::new();
     let seam = Seam::start(&site, Behaviour::confirm()).await;
@@ -210,13 +280,13 @@ async fn every_other_answer_is_a_refusal() {
         ("GRANTGATE__UPSTREAM__DEADLINE_MS", "700"),
         ("GRANTGATE__UPSTREAM__BREAKER_FAILURES", "0"),
     ];
-    let gateway = site.start(&seam, &settings).await;
+    let process = Process::serve_with(&site, &seam, &settings);
     let client = site.client();
     let mut expected = Vec::new();
     for (number, row) in rows().into_iter().enumerate() {
         let name = row.name;
         seam.set(row.behaviour);
-        let answer = post(&client, &gateway, &site.token, grant_body(LOBBY)).await;
+        let answer = ask(&site, &client, &process).await;
         assert_eq!(answer.status().as_u16(), row.status, "{name}");
         let headers = answer.headers().clone();
         assert!(headers.contains_key("seam-request-id"), "{name}");
@@ -234,7 +304,7 @@ async fn every_other_answer_is_a_refusal() {
         assert_eq!(seam.requests().len(), number + 1, "{name}: sent once");
         expected.push(json!([row.outcome, row.reason]));
     }
-    gateway.stop().await;
+    stop(process).await;
     let records = site.records();
     let found: Vec<Value> = of_event(&records, "grant.outcome")
         .iter()
@@ -263,16 +333,59 @@ async fn without_a_connection_nothing_was_sent() {
     assert_eq!(of_event(&records, "grant.outcome")[0]["outcome"], "not-sent");
 }
 
-#[tokio::test]
-async fn a_server_with_another_name_or_authority_gets_no_key() {
+/// Faults before the first byte of a request, in the real process.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_is_not_made_is_tried_once_more_and_nothing_is_sent() {
     let site = Site::new();
-    let other = Site::new();
-    let seam = Seam::start(&other, Behaviour::confirm()).await;
-    let gateway = site.start(&seam, &[]).await;
-    let answer = post(&site.client(), &gateway, &site.token, grant_body(LOBBY)).await;
-    assert_eq!(answer.status(), 502);
-    assert_eq!(seam.requests(), Vec::<String>::new());
-    gateway.stop().await;
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let settings = [
+        ("GRANTGATE__UPSTREAM__CONNECT_TIMEOUT_MS", "300"),
+        ("GRANTGATE__UPSTREAM__BREAKER_FAILURES", "0"),
+    ];
+    let process = Process::serve_with(&site, &seam, &settings);
+    let client = site.client();
+    // How many connections: after a time-out there is no time for another.
+    let faults = [(NoTls::Close, 2), (NoTls::Reset, 2), (NoTls::Garbage, 2), (NoTls::Hang, 1)];
+    for (fault, tries) in faults {
+        let before = seam.connections();
+        seam.set(Behaviour::NoTls(fault));
+        let answer = ask(&site, &client, &process).await;
+        assert_eq!(answer.status(), 502, "{fault:?}");
+        assert!(answer.text().await.unwrap().contains("nothing was sent"), "{fault:?}");
+        assert_eq!(seam.connections() - before, tries, "{fault:?}");
+    }
+    seam.set(Behaviour::confirm());
+    assert_eq!(ask(&site, &client, &process).await.status(), 200);
+    stop(process).await;
+    assert_eq!(seam.requests().len(), 1);
+    let records = site.records();
+    let found: Vec<Value> = of_event(&records, "grant.outcome")
+        .iter()
+        .map(|record| json!([record["outcome"], record["reason"]]))
+        .collect();
+    let mut expected = vec![json!(["not-sent", "upstream-unreachable"]); faults.len()];
+    expected.push(json!(["granted", "allowed-by-rule"]));
+    assert_eq!(found, expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_cannot_prove_itself_gets_no_key() {
+    let site = Site::new();
+    let [trusted, other] =
+        ["certs/seam-ca.pem", "certs/other.pem"].map(|file| Authority::new_in(&site, file));
+    let authority = [("GRANTGATE__UPSTREAM__CA_FILE", "certs/seam-ca.pem")];
+    for (name, proof, status) in [
+        ("good", trusted.issue_server("localhost", 2040), 200),
+        ("of another name", trusted.issue_server("connect.getseam.com", 2040), 502),
+        ("of another authority", other.issue_server("localhost", 2040), 502),
+        ("expired", trusted.issue_server("localhost", 2021), 502),
+    ] {
+        let seam = Seam::start_as(&proof.0, &proof.1, Behaviour::confirm()).await;
+        let process = Process::serve_with(&site, &seam, &authority);
+        assert_eq!(ask(&site, &site.client(), &process).await.status(), status, "{name}");
+        assert_eq!(seam.requests().len(), usize::from(status == 200), "{name}");
+        stop(process).await;
+    }
 }
 
 #[tokio::test]

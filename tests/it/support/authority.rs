@@ -37,6 +37,17 @@ impl Authority {
         (certificate.pem().into_bytes(), key.serialize_pem().into_bytes())
     }
 
+    /// A certificate for a server, and its key.
+    pub fn issue_server(&self, name: &str, until: i32) -> (Vec<u8>, Vec<u8>) {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::new([name.to_owned()]).unwrap();
+        params.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
+        params.not_before = rcgen::date_time_ymd(2020, 1, 1);
+        params.not_after = rcgen::date_time_ymd(until, 1, 1);
+        let certificate = params.signed_by(&key, &self.0).unwrap();
+        (certificate.pem().into_bytes(), key.serialize_pem().into_bytes())
+    }
+
     /// A list of revoked serial numbers that is good until the year `next_update`.
     pub fn revocation_list(&self, serials: &[u64], next_update: i32) -> String {
         let revoked = |serial: &u64| rcgen::RevokedCertParams {

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, mpsc};
 use std::time::Duration;
 
-use super::Site;
+use super::{PATH, Site};
 use crate::seam::Seam;
 
 /// A running `grantgate serve`; killed when dropped.
@@ -71,6 +71,10 @@ impl Process {
     /// What it logged so far.
     pub fn log(&self) -> Vec<String> {
         self.log.lock().unwrap().clone()
+    }
+
+    pub fn url(&self) -> String {
+        format!("https://localhost:{}{PATH}", self.address.port())
     }
 
     pub fn id(&self) -> u32 {
