@@ -149,6 +149,8 @@ pub struct AuditSettings {
 pub struct RequestLimits {
     /// The largest body, in bytes.
     pub body_bytes_max: usize,
+    /// Header fields of a request.
+    pub headers_max: usize,
     /// The whole body arrives within this.
     pub body_timeout: Duration,
     /// Requests in flight; further ones are refused with 503.

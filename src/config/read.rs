@@ -229,6 +229,7 @@ impl Reader<'_> {
         let connections = self.connection_limits(&section);
         let stop_delay = self.millis(&section, "stop_delay_ms", 0..=600_000, 3_000);
         let body = self.number(&section, "body_bytes_max", 256..=65_536, 8_192);
+        let headers = self.number(&section, "headers_max", 8..=100, 64);
         let body_timeout = self.millis(&section, "body_timeout_ms", 100..=60_000, 10_000);
         let in_flight = self.number(&section, "requests_in_flight_max", 1..=100_000, 1_024);
         let deadline = self.millis(&section, "answer_deadline_ms", 500..=60_000, 9_000);
@@ -239,6 +240,7 @@ impl Reader<'_> {
         let count = |number: u64| NonZeroU32::new(u32::try_from(number).ok()?);
         let requests = RequestLimits {
             body_bytes_max: usize::try_from(body?).ok()?,
+            headers_max: usize::try_from(headers?).ok()?,
             body_timeout: body_timeout?,
             requests_in_flight_max: usize::try_from(in_flight?).ok()?,
             answer_deadline: deadline?,

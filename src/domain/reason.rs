@@ -50,6 +50,8 @@ reasons! {
     HostInvalid = "host-invalid",
     /// A Transfer-Encoding other than one `chunked` (RFC 9112, section 6.1).
     FramingInvalid = "framing-invalid",
+    /// More header fields than the limit.
+    TooManyHeaders = "too-many-headers",
     /// The request names a host that this gateway does not serve.
     HostNotServed = "host-not-served",
 

@@ -103,6 +103,7 @@ mod tests {
     fn admission(all: usize, own: usize, burst: u32) -> Admission {
         Admission::new(&RequestLimits {
             body_bytes_max: 1,
+            headers_max: 64,
             body_timeout: Duration::ZERO,
             requests_in_flight_max: all,
             answer_deadline: Duration::ZERO,

@@ -151,7 +151,7 @@ impl Gateway {
         let (head, body) = request.into_parts();
         let arrived = SystemTime::now();
         let early = self.snapshot.load_full();
-        let admitted = route::check(&head, &self.hostnames)
+        let admitted = route::check(&head, &self.hostnames, self.limits.headers_max)
             .and_then(|()| self.authenticate(context, &head.headers, &early))
             .map_err(Refusal::from)
             .and_then(|principal| {

@@ -85,6 +85,11 @@ fn wire(reason: Reason) -> (StatusCode, &'static str, &'static str) {
             "invalid_input",
             "the only transfer coding is chunked, once; most clients need none",
         ),
+        R::TooManyHeaders => (
+            S::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "request_header_fields_too_large",
+            "the request has more header fields than the limit",
+        ),
         R::HostNotServed => (
             S::MISDIRECTED_REQUEST,
             "misdirected_request",

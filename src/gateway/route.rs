@@ -11,7 +11,14 @@ use crate::seam::GRANT_ACCESS_PATH;
 ///
 /// # Errors
 /// The reason to refuse.
-pub(super) fn check(head: &request::Parts, hostnames: &[String]) -> Result<(), Reason> {
+pub(super) fn check(
+    head: &request::Parts,
+    hostnames: &[String],
+    headers_max: usize,
+) -> Result<(), Reason> {
+    if head.headers.len() > headers_max {
+        return Err(Reason::TooManyHeaders);
+    }
     if !framing_is_plain(head) {
         return Err(Reason::FramingInvalid);
     }
@@ -85,7 +92,7 @@ mod tests {
             request = request.header(HOST, *host);
         }
         let (head, ()) = request.body(()).unwrap().into_parts();
-        check(&head, &["gate.internal".into(), "::1".into()])
+        check(&head, &["gate.internal".into(), "::1".into()], 64)
     }
 
     #[test]

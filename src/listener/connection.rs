@@ -50,8 +50,7 @@ impl Serving {
             .http1()
             .timer(TokioTimer::new())
             .header_read_timeout(limits.header_timeout)
-            .max_buf_size(usize::try_from(limits.header_bytes_max).unwrap_or(16 * 1024))
-            .max_headers(64);
+            .max_buf_size(usize::try_from(limits.header_bytes_max).unwrap_or(16 * 1024));
         let mut http2 = auto::Builder::new(TokioExecutor::new()).http2_only();
         http2
             .http2()

@@ -65,6 +65,13 @@ fn case(reason: Reason) -> Case {
         }),
         R::FramingInvalid => Elsewhere("hang_up::ambiguous_framing_never_becomes_a_second_request"),
         R::HostInvalid => Elsewhere("gateway::route::tests"),
+        R::TooManyHeaders => Send(Sent {
+            headers: [("content-type", "application/json")]
+                .into_iter()
+                .chain(std::iter::repeat_n(("x-filler", "1"), 64))
+                .collect(),
+            ..sent(431, "request_header_fields_too_large")
+        }),
         R::HostNotServed => Send(Sent {
             headers: vec![("content-type", "application/json"), ("host", "elsewhere.example")],
             ..sent(421, "misdirected_request")
@@ -134,8 +141,8 @@ async fn every_refusal_is_answered_in_seams_shape_and_recorded() {
         let Case::Send(sent) = case(*reason) else { continue };
         let request_id = provoke(&client, &gateway, &site.token, *reason, &sent).await;
         // Strangers and requests for other routes leave no record.
-        let known =
-            !matches!(sent.status, 401 | 404 | 405 | 421) && *reason != Reason::QueryNotAllowed;
+        let known = !matches!(sent.status, 401 | 404 | 405 | 421 | 431)
+            && *reason != Reason::QueryNotAllowed;
         if known {
             expected.push((request_id, reason.as_str()));
         }
