@@ -9,6 +9,7 @@ mod completions;
 mod demo;
 mod init;
 mod policy;
+mod process_limits;
 mod ready;
 mod sandbox;
 mod serve;

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use rustix::process::{Resource, Rlimit, setrlimit};
 
-use super::{Exit, default_config, environment, fail, report, runtime, settings, stop_at_signals};
+use super::{
+    Exit, default_config, environment, fail, process_limits, report, runtime, settings,
+    stop_at_signals,
+};
 use crate::audit::OpenError;
 use crate::config::Settings;
 use crate::listener::Stop;
@@ -31,7 +33,8 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Err(error) => return fail(format_args!("the service manager's socket: {error}")),
     };
     start_logging(settings.log_format, settings.log_level);
-    no_core_dumps();
+    process_limits::no_core_dumps();
+    let settings = process_limits::within_descriptors(settings);
     let traces = match traces_from(&environment(), |file| std::fs::read(file)) {
         Ok(traces) => traces,
         Err(error) => {
@@ -106,15 +109,6 @@ pub(super) async fn serve(
     told.abort();
     tracing::info!("stopped");
     Exit::Done
-}
-
-/// A core dump would hold the workspace key. A limit of 1 byte also keeps a dump from a
-/// program that the kernel pipes it to (core(5)).
-fn no_core_dumps() {
-    let limit = Rlimit { current: Some(1), maximum: Some(1) };
-    if let Err(error) = setrlimit(Resource::Core, limit) {
-        tracing::warn!(%error, "core dumps cannot be turned off");
-    }
 }
 
 /// SIGHUP asks for a reload. From the call on it ends the process no more.

@@ -1,5 +1,6 @@
 //! What one side may use up of what all share.
 
+use std::process::Command;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -8,7 +9,10 @@ use tokio_rustls::client::TlsStream;
 
 use crate::seam::{Behaviour, Seam};
 use crate::support::http1::{connect, exchange};
-use crate::support::{Gateway, LOBBY, PATH, Site, grant_body, grantgate, of_event, post, until};
+use crate::support::process::{self, Process, signal};
+use crate::support::{
+    Gateway, LOBBY, PATH, Site, admin, grant_body, grantgate, of_event, post, until,
+};
 use crate::tls::{client_config, connect as connect_with};
 
 /// A request whose body is announced and does not come.
@@ -140,6 +144,82 @@ async fn an_old_connection_takes_no_further_request() {
     assert!(answer.starts_with("HTTP/1.1 200 "), "what is in flight is finished: {answer}");
     assert!(answer.to_ascii_lowercase().contains("connection: close"), "{answer}");
     gateway.stop().await;
+}
+
+fn prlimit(process: &Process, files: &str) {
+    let id = process.id().to_string();
+    let status = Command::new("prlimit").args(["--pid", &id, files]).status();
+    assert!(status.unwrap().success());
+}
+
+async fn granted(site: &Site, client: &reqwest::Client, process: &Process) -> bool {
+    let request = client
+        .post(process.url())
+        .bearer_auth(&site.token)
+        .header("content-type", "application/json")
+        .body(grant_body(LOBBY));
+    request.timeout(Duration::from_secs(5)).send().await.is_ok_and(|a| a.status() == 200)
+}
+
+/// Descriptors run out for real: a limit is set below what the process has open.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn without_file_descriptors_what_is_open_is_served_and_new_connections_wait() {
+    if !process::can("prlimit", &["--version"]) {
+        return;
+    }
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let process = Process::serve(&site, &seam);
+    let open = site.client();
+    assert!(granted(&site, &open, &process).await);
+    prlimit(&process, "--nofile=5:");
+    let late = site.client();
+    let (waits, served) =
+        tokio::join!(granted(&site, &late, &process), granted(&site, &open, &process));
+    assert!(served, "the connections that are open, to callers and to Seam");
+    assert!(!waits);
+    assert!(process.log().iter().any(|line| line.contains("cannot accept connections")));
+    prlimit(&process, "--nofile=1000:");
+    assert!(granted(&site, &late, &process).await, "it goes on by itself");
+    signal(process.id(), "TERM");
+    assert_eq!(tokio::task::spawn_blocking(|| process.wait()).await.unwrap(), Some(0));
+}
+
+/// A flood of connections cannot take the descriptors that a grant needs.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connections_leave_descriptors_for_the_log_and_for_seam() {
+    if !process::can("prlimit", &["--version"]) {
+        return;
+    }
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let mut command = process::serve(&site, &seam, &[]);
+    command.env("UNDER", "prlimit --nofile=300:300");
+    let process = Process::start(command);
+    let warned = |line: &String| line.contains("54 connections are taken at once");
+    assert!(process.log().iter().any(warned), "{:?}", process.log());
+    // Connected, but no connection to Seam was made yet.
+    let mut caller = connect(&site, process.address).await;
+    let mut flood = Vec::new();
+    for _ in 0..400 {
+        flood.push(TcpStream::connect(process.address).await.unwrap());
+    }
+    let refused = || async {
+        let metrics = admin(process.admin, "/metrics").await.1;
+        metrics.contains("grantgate_refused_connections_total{reason=\"limit\"} 347\n")
+    };
+    for attempt in 0.. {
+        if refused().await {
+            break;
+        }
+        assert!(attempt < 500, "the flood is not refused");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    let body = grant_body(LOBBY);
+    let head = without_body(&site.token).replace("130", &body.len().to_string());
+    let answer = exchange(&mut caller, format!("{head}{body}").as_bytes()).await;
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    drop(flood);
 }
 
 #[tokio::test]
