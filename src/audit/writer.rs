@@ -280,8 +280,9 @@ impl<S: Store> Writer<S> {
         let full = self.store.reserve(room).err();
         if let Some(error) = &full {
             self.queue.set_committing(None);
-            let (refused, outcomes) = batch.into_iter().partition(|item| item.ticket.is_some());
-            self.fail(refused, error);
+            // The room that was kept is for outcomes only; other notes wait.
+            let (others, outcomes) = batch.into_iter().partition(|i| i.line.event != OUTCOME);
+            self.fail(others, error);
             if VecDeque::is_empty(&outcomes) {
                 return;
             }

@@ -250,10 +250,15 @@ async fn a_full_disk_refuses_decisions_and_takes_the_outcomes_that_it_has_room_f
     let first = journal.record(asked(true)).await.unwrap();
     store.fail(Stage::Reserve, u32::MAX);
     assert!(matches!(journal.record(asked(true)).await, Err(AuditError::Failed(_))));
+    // A note may not take the room of an outcome.
+    let problems = ["policy.csv:1: no".to_owned()];
+    let note = ReloadEntry { parts: &[], revision_before: "a", revision: "a", problems: &problems };
+    journal.note_reload(&note);
     journal.complete(&outcome(&first));
     until("the outcome is written", || store.durable().contains("\"outcome\":\"granted\"")).await;
     assert!(matches!(journal.health(), JournalHealth::Failing(_)), "still full");
     assert!(!store.durable().contains("log.outage"), "it is not over");
+    assert!(!store.durable().contains("config.reload"), "it waits");
     assert!(matches!(journal.record(asked(false)).await, Err(AuditError::Failed(_))));
     store.fail(Stage::Reserve, 0);
     until("it is healthy again", || journal.health() == JournalHealth::Healthy).await;
@@ -266,6 +271,7 @@ async fn a_full_disk_refuses_decisions_and_takes_the_outcomes_that_it_has_room_f
         "{text}"
     );
     assert!(text.contains("\"refused_decisions\":2"), "{text}");
+    assert_eq!(text.matches("config.reload").count(), 1, "{text}");
     for (line, seq) in text.lines().zip(1..) {
         assert!(line.starts_with(&format!("{{\"seq\":{seq},")), "no gap: {line}");
     }

@@ -157,8 +157,12 @@ impl Store for FileStore {
             }
             Err(error) => match segment.file.set_len(segment.length) {
                 Ok(()) => {
-                    // The room behind it went too.
-                    segment.reserved = segment.reserved.min(segment.length);
+                    // The room behind it went too: taken again before others take it.
+                    let promised = segment.reserved;
+                    if promised != u64::MAX {
+                        segment.reserved = promised.min(segment.length);
+                        let _ = segment.reserve(promised);
+                    }
                     Err(StoreError { stage: Stage::Append, error, broken: false })
                 }
                 Err(error) => {
