@@ -216,7 +216,7 @@ impl Metrics {
         };
         each(&self.upstream_requests, &Outcome::ALL.map(Outcome::as_str));
         each(&self.audit.records, EVENTS);
-        each(&self.audit.failures, &["append", "sync", "truncate"]);
+        each(&self.audit.failures, &["reserve", "append", "sync", "truncate"]);
         each(&self.listener.handshake_failures, &["tls", "timeout"]);
         each(&self.listener.refused, &["limit", "address-limit"]);
         for part in ["certificates", "callers", "policy", "upstream"] {
