@@ -7,6 +7,7 @@ use clap::Args;
 use super::{Exit, Format, default_config, environment, note, say};
 use crate::config::{self, Settings};
 use crate::domain::Problem;
+use crate::server::traces_from;
 use crate::snapshot;
 
 #[derive(Args)]
@@ -58,6 +59,8 @@ fn find(file: &Path) -> (Vec<Problem>, Vec<Problem>) {
         Err(problems) => problems,
     };
     problems.extend(check_audit(&settings));
+    let traces = traces_from(&environment(), |file| std::fs::read(file));
+    problems.extend(traces.err().map(|error| Problem::of_file("traces", error.to_string())));
     (problems, warnings)
 }
 

@@ -3,6 +3,7 @@
 //! Exporter" and "Environment Variable Specification").
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use opentelemetry_otlp::{SpanExporter, WithHttpConfig as _};
 use opentelemetry_sdk::Resource;
@@ -66,7 +67,13 @@ pub fn traces_from(
             ClientTls::new(&Roots::Only(&pem)).map_err(|error| wrong(error.to_string()))?
         }
     };
+    let timeout = either("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT");
+    let timeout_ms = timeout.map_or(Ok(10_000), |(name, text)| {
+        let wrong = || OtlpError::Unsupported(name, text.to_owned(), "set milliseconds");
+        text.parse().map_err(|_| wrong())
+    })?;
     let client = reqwest::blocking::Client::builder()
+        .timeout(Duration::from_millis(timeout_ms))
         .tls_backend_preconfigured(tls.into_config())
         // The headers of OTEL_EXPORTER_OTLP_HEADERS are for the collector only.
         .redirect(reqwest::redirect::Policy::none())

@@ -218,18 +218,22 @@ fn what_is_not_supported_is_said() {
     let here = ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9");
     for (variable, said) in [
         (("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"), "`grpc` is not supported; set http/protobuf"),
+        (("OTEL_EXPORTER_OTLP_TIMEOUT", "soon"), "`soon` is not supported; set milliseconds"),
         (("OTEL_TRACES_EXPORTER", "zipkin"), "`zipkin` is not supported; set otlp or none"),
         (("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere"), "`/nowhere`: No such file"),
         (("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "nowhere at all"), "traces cannot be sent: "),
     ] {
-        let output = Command::new(env!("CARGO_BIN_EXE_grantgate"))
-            .args(["serve", "--config"])
-            .arg(site.path("grantgate.toml"))
-            .envs([here, variable])
-            .output()
-            .unwrap();
-        let text = String::from_utf8(output.stderr).unwrap();
-        assert!(text.contains(said), "{text}");
-        assert_eq!(output.status.code(), Some(3));
+        // What `serve` refuses, `check` has said before.
+        for command in ["check", "serve"] {
+            let output = Command::new(env!("CARGO_BIN_EXE_grantgate"))
+                .args([command, "--config"])
+                .arg(site.path("grantgate.toml"))
+                .envs([here, variable])
+                .output()
+                .unwrap();
+            let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+            assert!(text.contains(said), "{command}: {text}");
+            assert_eq!(output.status.code(), Some(3), "{command}");
+        }
     }
 }
