@@ -95,6 +95,8 @@ pub(super) async fn serve(
     }
     ready(&server);
     let status = format!("serving on {address}");
+    // A hang-up before this would end the process.
+    let reloading = reload_at_hangup(server.reload_handle(), status.clone());
     service_manager::tell_ready(&status);
     let told = tokio::spawn({
         let stop = stop.clone();
@@ -103,7 +105,6 @@ pub(super) async fn serve(
             service_manager::tell_stopping();
         }
     });
-    let reloading = reload_at_hangup(server.reload_handle(), status);
     server.serve(stop).await;
     reloading.abort();
     told.abort();

@@ -156,6 +156,8 @@ impl Listener {
                     Err(error) => { pause_after(&error).await; continue }
                 },
             };
+            // One form of an IPv4 address, also on a socket of both families.
+            let address = SocketAddr::new(address.ip().to_canonical(), address.port());
             let place = match places.take(address.ip()) {
                 Ok(place) => place,
                 Err(limit) => {

@@ -104,7 +104,8 @@ impl Drop for CutOff {
 fn limits() -> ListenerLimits {
     ListenerLimits {
         connections_max: CONNECTIONS_MAX,
-        connections_per_address_max: CONNECTIONS_MAX,
+        connections_per_address_max: CONNECTIONS_MAX / 8,
+        handshake_timeout: Duration::from_secs(3),
         connection_age_max: Duration::from_secs(300),
         ..ListenerLimits::default()
     }

@@ -21,7 +21,12 @@ use tokio::task::JoinHandle;
 pub fn inherited_socket() -> io::Result<Option<TcpListener>> {
     let mut passed = ListenFd::from_env();
     match passed.len() {
-        0 | 1 => passed.take_tcp_listener(0),
+        0 | 1 => match passed.take_tcp_listener(0)? {
+            Some(socket) if !rustix::net::sockopt::socket_acceptconn(&socket)? => {
+                Err(io::Error::new(io::ErrorKind::InvalidInput, "it does not listen (Accept=no)"))
+            }
+            socket => Ok(socket),
+        },
         more => Err(io::Error::new(
             io::ErrorKind::InvalidInput,
             format!("{more} sockets were passed (LISTEN_FDS); pass the callers' one only"),

@@ -58,7 +58,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
-    ("rustix", &["audit", "cli"]),
+    ("rustix", &["audit", "cli", "server"]),
     ("webpki", &["authn"]),
     ("tracing_subscriber", &["telemetry"]),
     ("serde_json", &["seam", "audit", "upstream", "server", "sandbox", "cli"]),

@@ -186,4 +186,42 @@ fn a_socket_that_is_none_is_refused() {
         assert!(text.contains(said), "{text}");
         assert_eq!(output.status.code(), Some(1));
     }
+    // A socket with Accept=yes: one connection.
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let connected = std::net::TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    let script =
+        "exec 3<&0 0</dev/null; LISTEN_FDS=1 LISTEN_PID=$$ exec \"$0\" serve --config \"$1\"";
+    let output = std::process::Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_grantgate")])
+        .arg(site.path("grantgate.toml"))
+        .stdin(std::os::fd::OwnedFd::from(connected))
+        .output()
+        .unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert!(text.contains("the service manager's socket: it does not listen"), "{text}");
+    assert_eq!(output.status.code(), Some(1));
+}
+
+/// systemd's `ListenStream=8443` is such a socket.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_a_socket_of_both_families_an_ipv4_address_stays_one() {
+    let Ok(socket) = TcpListener::bind("[::]:0") else { return };
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let process = Process::inheriting(&site, &seam, &socket);
+    let port = socket.local_addr().unwrap().port();
+    let client = site.client_builder().resolve("localhost", ([127, 0, 0, 1], port).into());
+    let request = client
+        .build()
+        .unwrap()
+        .post(format!("https://localhost:{port}{PATH}"))
+        .bearer_auth(&site.token)
+        .header("content-type", "application/json")
+        .body(grant_body(LOBBY));
+    assert_eq!(request.send().await.unwrap().status(), 200);
+    signal(process.id(), "TERM");
+    assert_eq!(ended(process).await, Some(0));
+    let records = site.records();
+    let peer = of_event(&records, "grant.decision")[0]["peer"].as_str().unwrap();
+    assert!(peer.starts_with("127.0.0.1:"), "{peer}");
 }
