@@ -33,11 +33,14 @@ def shown(value, unit):
 def draw(panels, file):
     rows = max(panel["y"] + panel["h"] for panel in panels)
     plt.rcParams.update({"font.size": 8, "text.color": INK, "font.family": "DejaVu Sans"})
-    figure = plt.figure(figsize=(16, rows * 0.36), facecolor=PAPER)
-    grid = figure.add_gridspec(rows, 24, left=0.03, right=0.99, top=0.985, bottom=0.02, hspace=3.2, wspace=2.4)
+    width, height = 16, rows * 0.36
+    figure = plt.figure(figsize=(width, height), facecolor=PAPER)
     for panel in panels:
-        place = grid[panel["y"] : panel["y"] + panel["h"], panel["x"] : panel["x"] + panel["w"]]
-        axes = figure.add_subplot(place, facecolor=PANEL)
+        # The panel's place in inches, less a margin for its title and the labels of its axes.
+        left, bottom = panel["x"] / 24 * width + 0.6, (rows - panel["y"] - panel["h"]) * 0.36 + 0.3
+        wide, high = panel["w"] / 24 * width - 0.75, panel["h"] * 0.36 - 0.65
+        place = (left / width, bottom / height, wide / width, high / height)
+        axes = figure.add_axes(place, facecolor=PANEL)
         axes.set_title(panel["title"], loc="left", fontsize=9, color=INK)
         for spine in axes.spines.values():
             spine.set_color(GRID)
@@ -53,12 +56,13 @@ def draw(panels, file):
             values = [value for _, value in points]
             axes.plot(times, values, label=name, color=COLOURS[number % len(COLOURS)], linewidth=1.1)
         axes.xaxis.set_major_formatter(matplotlib.dates.DateFormatter("%H:%M:%S"))
-        axes.xaxis.set_major_locator(matplotlib.dates.AutoDateLocator(maxticks=4))
-        axes.yaxis.set_major_formatter(lambda value, _: shown(value, unit))
-        axes.set_ylim(bottom=0)
+        axes.xaxis.set_major_locator(matplotlib.dates.AutoDateLocator(minticks=2, maxticks=6))
+        axes.yaxis.set_major_formatter(lambda value, _, unit=unit: shown(value, unit))
+        # Room for the legend above the curves.
+        axes.set_ylim(0, axes.get_ylim()[1] * 1.35)
         axes.tick_params(colors=INK, labelsize=7)
         axes.grid(color=GRID, linewidth=0.5)
-        legend = axes.legend(fontsize=7, loc="upper left", ncols=2, facecolor=PANEL, edgecolor=GRID, framealpha=0.7)
+        legend = axes.legend(fontsize=6, loc="upper left", ncols=4, facecolor=PANEL, edgecolor=GRID, framealpha=0.7)
         for text in legend.get_texts():
             text.set_color(INK)
     figure.savefig(file, dpi=80, facecolor=PAPER)
