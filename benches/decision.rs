@@ -119,6 +119,7 @@ fn attempt(case: &Case, principal: &Principal) -> Attempt {
             grantee: Grantee::AcsUser(AcsUserId::parse(LOBBY).unwrap()),
         },
         body_sha256: [0; 32],
+        at: jiff::Timestamp::now(),
     }
 }
 

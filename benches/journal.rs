@@ -149,6 +149,7 @@ impl Evidence for Allowed {
             rules: vec!["policies/policy.csv:8".into()],
             revision: self.revision.as_str(),
             body_sha256: Some([0xab; 32]),
+            at: jiff::Timestamp::now(),
         }
     }
 }

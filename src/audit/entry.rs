@@ -39,6 +39,8 @@ pub struct DecisionEntry<'a> {
     pub revision: &'a str,
     /// SHA-256 of the caller's body.
     pub body_sha256: Option<[u8; 32]>,
+    /// When it was decided: the record's time.
+    pub at: Timestamp,
 }
 
 /// The fields of a `grant.outcome` record.
@@ -185,13 +187,13 @@ pub(super) const START: &str = "log.start";
 pub(super) const STOP: &str = "log.stop";
 
 impl Line {
-    pub(super) fn decision(entry: &DecisionEntry<'_>, time: Timestamp) -> Self {
+    pub(super) fn decision(entry: &DecisionEntry<'_>) -> Self {
         let (acs_user_id, user_identity_id) = match entry.grant.map(|grant| grant.grantee) {
             Some(Grantee::AcsUser(id)) => (Some(id.to_string()), None),
             Some(Grantee::UserIdentity(id)) => (None, Some(id.to_string())),
             None => (None, None),
         };
-        Self::new(DECISION, time, |head| Decision {
+        Self::new(DECISION, entry.at, |head| Decision {
             head,
             request_id: entry.request_id.to_string(),
             caller: entry.caller,
@@ -334,9 +336,10 @@ mod tests {
             rules: vec!["policy.csv:12".into()],
             revision: "sha256:00",
             body_sha256: Some([0xab; 32]),
+            at: time,
         };
         let mut out = Vec::new();
-        Line::decision(&entry, time).write(41, 41, &mut out);
+        Line::decision(&entry).write(41, 41, &mut out);
         Line::outcome(
             &OutcomeEntry {
                 request_id,

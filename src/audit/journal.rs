@@ -149,7 +149,7 @@ impl Journal {
         let since = Instant::now();
         let entry = evidence.decision();
         let permits = entry.allow.then_some(entry.request_id);
-        let line = Line::decision(&entry, self.queue.clock.now());
+        let line = Line::decision(&entry);
         let seq = self.commit(line, permits).await?;
         Ok(Recorded::new(evidence, seq, since))
     }

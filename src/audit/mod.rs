@@ -8,6 +8,7 @@
 //! after a failed fsync the segment is never trusted again and every record fails
 //! until the process is started anew.
 
+mod decisions;
 mod entry;
 mod journal;
 mod read;
@@ -16,6 +17,7 @@ mod recovery;
 mod store;
 mod writer;
 
+pub use decisions::{AuditedDecision, DecisionsSummary, decisions};
 pub use entry::{DecisionEntry, Evidence, OutcomeEntry, ReloadEntry};
 pub use journal::{AuditError, Journal, JournalCloser, JournalSettings, OpenError, Started};
 pub use read::{ReadError, ShowFormat, ShowSummary, show};

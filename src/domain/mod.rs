@@ -14,7 +14,7 @@ mod trace;
 mod version;
 
 pub use clock::{Clock, FixedClock, SystemClock, rfc3339_micros};
-pub use grant::{GrantRequest, Grantee};
+pub use grant::{GrantRequest, Grantee, GranteeKind};
 pub use ids::{AcsUserId, CallerId, EntranceId, IdError, RequestId, Revision, UserIdentityId};
 pub use outcome::Outcome;
 pub use problem::Problem;

@@ -30,6 +30,8 @@ reasons! {
     DeniedByRule = "denied-by-rule",
     /// Rules name the caller and the entrance, but none matches the pair.
     NoRuleMatches = "no-rule-matches",
+    /// An allow rule names the pair, but its `when` is not met.
+    ConditionNotMet = "condition-not-met",
     /// No rule can ever match this caller.
     CallerOutsidePolicy = "caller-outside-policy",
     /// No rule can ever match this entrance.

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use aws_lc_rs::digest;
+use jiff::Timestamp;
 
 use crate::audit::{DecisionEntry, Evidence, OutcomeEntry};
 use crate::authn::Principal;
@@ -18,6 +19,7 @@ pub(super) struct Refused {
     pub(super) principal: Principal,
     pub(super) reason: Reason,
     pub(super) revision: Revision,
+    pub(super) at: Timestamp,
 }
 
 impl Evidence for Refused {
@@ -33,6 +35,7 @@ impl Evidence for Refused {
             rules: Vec::new(),
             revision: self.revision.as_str(),
             body_sha256: None,
+            at: self.at,
         }
     }
 }
@@ -67,6 +70,7 @@ fn entry<'a>(
         rules: rules.iter().map(RuleRef::to_string).collect(),
         revision: revision.as_str(),
         body_sha256: Some(attempt.body_sha256),
+        at: attempt.at,
     }
 }
 

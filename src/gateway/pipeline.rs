@@ -194,6 +194,7 @@ impl Gateway {
             principal,
             grant,
             body_sha256,
+            at: self.clock.now(),
         };
         account.entrance = Some(grant.entrance);
         let (stage, since) = (account.trace.stage("decide"), Instant::now());
@@ -286,6 +287,7 @@ impl Gateway {
             principal,
             reason: refusal.reason,
             revision: snapshot.policy.revision().clone(),
+            at: self.clock.now(),
         };
         let _recorded = self.record(refused).await?;
         Err(refusal)

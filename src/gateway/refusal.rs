@@ -61,9 +61,11 @@ fn wire(reason: Reason) -> (StatusCode, &'static str, &'static str) {
     use Reason as R;
     use StatusCode as S;
     match reason {
-        R::DeniedByRule | R::NoRuleMatches | R::CallerOutsidePolicy | R::EntranceOutsidePolicy => {
-            (S::FORBIDDEN, "forbidden", NOT_ALLOWED)
-        }
+        R::DeniedByRule
+        | R::NoRuleMatches
+        | R::ConditionNotMet
+        | R::CallerOutsidePolicy
+        | R::EntranceOutsidePolicy => (S::FORBIDDEN, "forbidden", NOT_ALLOWED),
         R::PolicyError | R::PolicyPanic => {
             (S::SERVICE_UNAVAILABLE, "service_unavailable", UNDECIDED)
         }

@@ -4,6 +4,8 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::authn::Principal;
 use crate::domain::{GrantRequest, Reason, RequestId, Revision};
 
@@ -20,6 +22,8 @@ pub struct Attempt {
     pub grant: GrantRequest,
     /// SHA-256 of the caller's body.
     pub body_sha256: [u8; 32],
+    /// When it is decided: conditions are judged, and the record is dated, at this time.
+    pub at: Timestamp,
 }
 
 /// Where a rule stands: prints as `policies/policy.csv:12`.
@@ -32,6 +36,12 @@ pub struct RuleRef {
 impl RuleRef {
     pub(super) fn new(file: Arc<str>, line: u32) -> Self {
         Self { file, line }
+    }
+
+    /// The line in its file, counted from 1.
+    #[must_use]
+    pub fn line(&self) -> u32 {
+        self.line
     }
 }
 

@@ -8,11 +8,15 @@ use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
+use casbin::function_map::OperatorFunction;
+use casbin::rhai::Dynamic;
 use casbin::{CoreApi as _, DefaultModel, EffectKind, Effector, EffectorStream, Enforcer};
 
-use super::graph::Graph;
-use super::rules::{GRANT, Rule, WILDCARD};
-use crate::domain::Reason;
+use super::condition::Moment;
+use super::graph::{Graph, Links};
+use super::index::RulePlace;
+use super::rules::{GRANT, Rules, WILDCARD};
+use crate::domain::{GranteeKind, Reason};
 
 /// The most rules that the self-test evaluates.
 const SELF_TEST_RULES_MAX: usize = 64;
@@ -23,9 +27,11 @@ const NO_ENTRANCE: &str = "entrance:-";
 
 /// The rules, and enforcers to judge them.
 pub(super) struct Engine {
-    rules: Vec<Rule>,
+    rules: Arc<Rules>,
     model: DefaultModel,
-    graph: Arc<parking_lot::RwLock<Graph>>,
+    links: Arc<parking_lot::RwLock<Links>>,
+    /// Whether some rule has a condition; else casbin has neither column nor function.
+    conditional: bool,
     /// Enforcers that judge nothing at the moment: judging changes what an enforcer
     /// holds. There are never more of them than threads that judged at once.
     idle: Mutex<Vec<Enforcer>>,
@@ -35,25 +41,17 @@ pub(super) struct Engine {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Verdict {
     pub(super) allowed: bool,
-    pub(super) rules: Vec<usize>,
-}
-
-impl Verdict {
-    pub(super) fn reason(&self) -> Reason {
-        match (self.allowed, self.rules.is_empty()) {
-            (true, _) => Reason::AllowedByRule,
-            (false, true) => Reason::NoRuleMatches,
-            (false, false) => Reason::DeniedByRule,
-        }
-    }
+    pub(super) rules: Vec<RulePlace>,
 }
 
 impl Engine {
     /// Gives casbin the model and the links.
-    pub(super) fn new(model: &str, rules: Vec<Rule>, graph: Graph) -> casbin::Result<Self> {
+    pub(super) fn new(model: &str, rules: Arc<Rules>, graph: Arc<Graph>) -> casbin::Result<Self> {
         let model = ready(DefaultModel::from_str(model))?;
-        let graph = Arc::new(parking_lot::RwLock::new(graph));
-        let engine = Self { rules, model, graph, idle: Mutex::default() };
+        let conditional = !rules.conditions.is_empty();
+        let links = Links { rules: rules.clone(), graph };
+        let links = Arc::new(parking_lot::RwLock::new(links));
+        let engine = Self { rules, model, links, conditional, idle: Mutex::default() };
         let first = engine.enforcer()?;
         engine.put_back(first);
         Ok(engine)
@@ -62,8 +60,11 @@ impl Engine {
     fn enforcer(&self) -> casbin::Result<Enforcer> {
         let mut enforcer = ready(Enforcer::new_raw(self.model.clone(), ()))?;
         enforcer.enable_auto_build_role_links(false);
-        enforcer.set_role_manager(self.graph.clone())?;
+        enforcer.set_role_manager(self.links.clone())?;
         enforcer.set_effector(Box::new(Recorder));
+        if self.conditional {
+            enforcer.add_function("holds", OperatorFunction::Arg1(holds));
+        }
         Ok(enforcer)
     }
 
@@ -76,16 +77,6 @@ impl Engine {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(enforcer);
     }
 
-    /// How many rules there are.
-    pub(super) fn rule_count(&self) -> usize {
-        self.rules.len()
-    }
-
-    /// The line of a rule.
-    pub(super) fn line(&self, place: usize) -> Option<u32> {
-        self.rules.get(place).map(|rule| rule.line)
-    }
-
     /// Asks casbin to judge these rules, given by their places. Without a rule, no rule
     /// matches: casbin would evaluate its matcher on empty fields.
     ///
@@ -95,11 +86,13 @@ impl Engine {
         &self,
         subject: &str,
         object: &str,
-        places: &[usize],
+        places: &[RulePlace],
+        moment: Moment,
     ) -> Result<Verdict, Reason> {
         if places.is_empty() {
             return Ok(Verdict { allowed: false, rules: Vec::new() });
         }
+        let _in_force = self.conditional.then(|| InForce::new(self.rules.clone(), moment));
         // An enforcer whose evaluation unwinds is dropped and another made when needed.
         let evaluate = AssertUnwindSafe(|| {
             let mut enforcer = self.take()?;
@@ -126,15 +119,21 @@ impl Engine {
     }
 
     /// Makes these rules, in this order, all that the enforcer holds.
-    fn give(&self, enforcer: &mut Enforcer, places: &[usize]) -> casbin::Result<()> {
+    fn give(&self, enforcer: &mut Enforcer, places: &[RulePlace]) -> casbin::Result<()> {
         let sections = enforcer.get_mut_model().get_mut_model();
         let held = sections.get_mut("p").and_then(|section| section.get_mut("p"));
         let held = held.ok_or_else(|| std::io::Error::other("the model has no policy section"))?;
         let held = held.get_mut_policy();
         held.clear();
-        for rule in places.iter().filter_map(|place| self.rules.get(*place)) {
+        let names = &self.rules.names;
+        for rule in places.iter().filter_map(|place| self.rules.rules.get(*place as usize)) {
             let effect = if rule.allow { "allow" } else { "deny" };
-            held.insert(Vec::from([&rule.subject, &rule.object, GRANT, effect].map(str::to_owned)));
+            let fields = [names.text(rule.subject), names.text(rule.object), GRANT, effect];
+            let mut fields = Vec::from(fields.map(str::to_owned));
+            if self.conditional {
+                fields.push(rule.when.map_or_else(String::new, |number| number.to_string()));
+            }
+            held.insert(fields);
         }
         // One too few would move the effects of all that follow.
         if held.len() == places.len() {
@@ -144,24 +143,32 @@ impl Engine {
         }
     }
 
-    /// Evaluates rules with their own subject and object, which each must match, and
-    /// strangers, whom nothing may match but a wildcard.
+    /// Evaluates rules with their own subject and object, which each must match when its
+    /// condition holds, and strangers, whom nothing may match but a wildcard.
     pub(super) fn self_test(&self) -> Result<(), (u32, &'static str)> {
-        let step = self.rules.len().div_ceil(SELF_TEST_RULES_MAX).max(1);
-        let last = self.rules.len().saturating_sub(1);
-        for (place, rule) in self.rules.iter().enumerate() {
-            if place % step != 0 && place != last {
+        let rules = &self.rules.rules;
+        let step = rules.len().div_ceil(SELF_TEST_RULES_MAX).max(1);
+        let last = rules.len().saturating_sub(1);
+        for ((index, rule), place) in rules.iter().enumerate().zip(0..) {
+            if index % step != 0 && index != last {
                 continue;
             }
-            let object = if rule.object == WILDCARD { NO_ENTRANCE } else { &rule.object };
-            let expected = Verdict { allowed: rule.allow, rules: vec![place] };
-            if self.judge(&rule.subject, object, &[place]) != Ok(expected) {
-                let text = "self-test: casbin does not match this rule with its own fields";
-                return Err((rule.line, text));
-            }
-            let stranger = self.judge(NO_CALLER, object, &[place]);
-            if stranger.map(|verdict| verdict.reason()) != Ok(Reason::NoRuleMatches) {
-                return Err((rule.line, "self-test: casbin matches a caller that does not exist"));
+            let [subject, object] = [rule.subject, rule.object].map(|n| self.rules.names.text(n));
+            let object = if object == WILDCARD { NO_ENTRANCE } else { object };
+            for grantee in GranteeKind::ALL {
+                let moment = Moment { at: jiff::Timestamp::UNIX_EPOCH, grantee };
+                let holds = self.rules.condition(rule).is_none_or(|when| when.holds(moment));
+                let matched = if holds { vec![place] } else { Vec::new() };
+                let expected = Verdict { allowed: holds && rule.allow, rules: matched };
+                if self.judge(subject, object, &[place], moment) != Ok(expected) {
+                    let text = "self-test: casbin does not match this rule with its own fields";
+                    return Err((rule.line, text));
+                }
+                let stranger = self.judge(NO_CALLER, object, &[place], moment);
+                if stranger.map(|verdict| verdict.rules.is_empty()) != Ok(true) {
+                    let text = "self-test: casbin matches a caller that does not exist";
+                    return Err((rule.line, text));
+                }
             }
         }
         Ok(())
@@ -184,13 +191,51 @@ thread_local! {
     static MATCHED: RefCell<Vec<(usize, EffectKind)>> = const { RefCell::new(Vec::new()) };
 }
 
+thread_local! {
+    /// What [`holds`] looks at while this thread evaluates: casbin's functions are told
+    /// nothing but their arguments.
+    static IN_FORCE: RefCell<Option<(Arc<Rules>, Moment)>> = const { RefCell::new(None) };
+}
+
+/// Fills [`IN_FORCE`] for one evaluation, also when that unwinds.
+struct InForce;
+
+impl InForce {
+    fn new(rules: Arc<Rules>, moment: Moment) -> Self {
+        IN_FORCE.set(Some((rules, moment)));
+        Self
+    }
+}
+
+impl Drop for InForce {
+    fn drop(&mut self) {
+        IN_FORCE.set(None);
+    }
+}
+
+/// casbin's `holds(p.when)`. Where it cannot tell, the answer is no truth value, with
+/// which the evaluation fails.
+fn holds(when: Dynamic) -> Dynamic {
+    let Ok(number) = when.into_immutable_string() else { return Dynamic::UNIT };
+    if number.is_empty() {
+        return true.into();
+    }
+    IN_FORCE
+        .with_borrow(|in_force| {
+            let (rules, moment) = in_force.as_ref()?;
+            let condition = rules.conditions.get(number.parse::<usize>().ok()?)?;
+            Some(condition.holds(*moment))
+        })
+        .map_or(Dynamic::UNIT, Dynamic::from)
+}
+
 /// An effector that stops at nothing and remembers every rule that matched. Deny
 /// overrides; without an allow the answer is no.
 struct Recorder;
 
 impl Recorder {
     /// Which of the rules that were judged had this effect.
-    fn places(kind: EffectKind, judged: &[usize]) -> Vec<usize> {
+    fn places(kind: EffectKind, judged: &[RulePlace]) -> Vec<RulePlace> {
         MATCHED.with_borrow(|matched| {
             let of_kind = matched.iter().filter(|(_, k)| *k == kind);
             of_kind.filter_map(|(index, _)| judged.get(*index).copied()).collect()
@@ -234,28 +279,44 @@ impl EffectorStream for Stream {
 mod tests {
     use super::*;
 
-    fn engine(matcher: &str) -> Engine {
-        let model = include_str!("../../policies/model.conf").replace("g(r.sub, p.sub)", matcher);
-        let rule = |line, allow| super::super::rules::Rule {
-            line,
-            subject: "role:a".into(),
-            object: "*".into(),
-            allow,
-        };
-        Engine::new(&model, vec![rule(1, true)], Graph::default()).unwrap()
+    const NOW: Moment = Moment { at: jiff::Timestamp::UNIX_EPOCH, grantee: GranteeKind::AcsUser };
+
+    fn engine(matcher: &str, when: Option<u32>) -> Engine {
+        let mut model =
+            include_str!("../../policies/model.conf").replace("g(r.sub, p.sub)", matcher);
+        if when.is_none() {
+            model = model.replace(", when", "").replace(" && holds(p.when)", "");
+        }
+        let mut rules = Rules::default();
+        let [subject, object] = ["role:a", "*"].map(|name| rules.names.give(name));
+        rules.rules.push(crate::policy::rules::Rule {
+            line: 1,
+            subject,
+            object,
+            allow: true,
+            when,
+        });
+        if when.is_some() {
+            let condition = super::super::condition::Condition::parse("grantee acs_user");
+            rules.conditions.push(condition.unwrap());
+        }
+        Engine::new(&model, Arc::new(rules), Arc::new(Graph::default())).unwrap()
     }
 
     #[test]
     fn an_evaluation_that_fails_or_panics_is_no_permission() {
-        assert!(engine("true").judge("caller:x", "entrance:y", &[0]).unwrap().allowed);
-        let failing = engine("unknown_function(r.sub)");
-        assert_eq!(failing.judge("caller:x", "entrance:y", &[0]), Err(Reason::PolicyError));
+        let judge = |engine: Engine| engine.judge("caller:x", "entrance:y", &[0], NOW);
+        assert!(judge(engine("true", None)).unwrap().allowed);
+        assert_eq!(judge(engine("unknown_function(r.sub)", None)), Err(Reason::PolicyError));
         // A bad regular expression panics inside casbin.
-        let panicking = engine("regexMatch(r.sub, \"(\")");
-        assert_eq!(panicking.judge("caller:x", "entrance:y", &[0]), Err(Reason::PolicyPanic));
-        assert!(
-            engine("true").judge("caller:x", "entrance:y", &[0]).unwrap().allowed,
-            "and goes on"
-        );
+        assert_eq!(judge(engine("regexMatch(r.sub, \"(\")", None)), Err(Reason::PolicyPanic));
+        assert!(judge(engine("true", None)).unwrap().allowed, "and goes on");
+    }
+
+    #[test]
+    fn a_condition_that_cannot_be_found_fails_the_evaluation() {
+        let judge = |when| engine("true", Some(when)).judge("caller:x", "entrance:y", &[0], NOW);
+        assert!(judge(0).unwrap().allowed);
+        assert_eq!(judge(1), Err(Reason::PolicyError));
     }
 }

@@ -4,23 +4,23 @@
 //! searches the whole graph for a name that it does not know. This one is closed once
 //! at load; a look-up is two hash look-ups, for known and unknown names alike.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::VecDeque;
+use std::sync::Arc;
 
 use casbin::RoleManager;
 
+use super::names::{Name, NameLists};
 use super::rules::{Link, Rules};
 use crate::domain::Problem;
 
 /// The longest chain of links from a member to a group.
 const DEPTH_MAX: u32 = 5;
 
-/// The groups of each member.
-type Ancestors = HashMap<String, HashSet<String>>;
-
-/// For every member, all groups that it is in, directly or through others.
+/// For every name, all groups that it is in, directly or through others.
 #[derive(Debug, Default)]
 pub(super) struct Graph {
-    ancestors: Ancestors,
+    /// Sorted.
+    ancestors: NameLists,
 }
 
 impl Graph {
@@ -29,95 +29,131 @@ impl Graph {
     /// # Errors
     /// Links of a name to itself, cycles, and chains that are too long.
     pub(super) fn new(rules: &Rules) -> Result<Self, Vec<Problem>> {
-        let mut problems = Vec::new();
-        let mut graph = Self::default();
-        for links in [&rules.roles, &rules.zones] {
-            match close(links) {
-                Ok(ancestors) => graph.ancestors.extend(ancestors),
-                Err(found) => {
-                    problems.extend(found.into_iter().map(|(line, text)| rules.problem(line, text)))
-                }
-            }
-        }
-        if problems.is_empty() { Ok(graph) } else { Err(problems) }
-    }
-
-    /// Every member.
-    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
-        self.ancestors.keys().map(String::as_str)
+        let links: Vec<&Link> = rules.roles.iter().chain(&rules.zones).collect();
+        let closing = Closing::new(rules, &links);
+        closing.close(&links).map(|ancestors| Self { ancestors })
     }
 
     /// A name and all groups that it is in.
-    pub(super) fn with_ancestors<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
-        let groups = self.ancestors.get(name).into_iter().flatten();
-        std::iter::once(name).chain(groups.map(String::as_str))
+    pub(super) fn with_ancestors(&self, name: Name) -> impl Iterator<Item = Name> {
+        std::iter::once(name).chain(self.ancestors.of(name).iter().copied())
     }
 
     /// Whether `name` is `group` or in it.
-    pub(super) fn contains(&self, name: &str, group: &str) -> bool {
-        name == group || self.ancestors.get(name).is_some_and(|groups| groups.contains(group))
+    pub(super) fn contains(&self, name: Name, group: Name) -> bool {
+        name == group || self.ancestors.of(name).binary_search(&group).is_ok()
     }
 }
 
 /// Works from the groups that are in no other group down to the members.
-fn close(links: &[Link]) -> Result<Ancestors, Vec<(u32, String)>> {
-    let mut problems = Vec::new();
-    let mut groups: HashMap<&str, Vec<&Link>> = HashMap::new();
-    let mut members: HashMap<&str, Vec<&str>> = HashMap::new();
-    for link in links {
-        if link.member == link.group {
-            problems.push((link.line, format!("`{}` is in itself", link.member)));
-            continue;
-        }
-        groups.entry(&link.member).or_default().push(link);
-        members.entry(&link.group).or_default().push(&link.member);
-    }
-    let mut open: HashMap<&str, usize> =
-        groups.iter().map(|(name, links)| (*name, links.len())).collect();
-    let tops = members.keys().copied().filter(|name| !open.contains_key(name));
-    let mut ready: VecDeque<&str> = tops.collect();
-    let mut depth: HashMap<&str, u32> = HashMap::new();
-    let mut closed = Ancestors::new();
-    while let Some(name) = ready.pop_front() {
-        let mut ancestors = HashSet::new();
-        for link in groups.get(name).into_iter().flatten() {
-            let above = depth.get(link.group.as_str()).copied().unwrap_or(0) + 1;
-            let entry = depth.entry(name).or_insert(0);
-            *entry = above.max(*entry);
-            if above == DEPTH_MAX + 1 {
-                let text = format!("a chain of more than {DEPTH_MAX} links begins at `{name}`");
-                problems.push((link.line, text));
+struct Closing<'a> {
+    rules: &'a Rules,
+    /// The links up from and down to each name, as places in the list of links.
+    up: Lists,
+    down: Lists,
+    problems: Vec<Problem>,
+}
+
+/// For each name, the links that it begins or ends.
+type Lists = Vec<Vec<u32>>;
+
+impl<'a> Closing<'a> {
+    fn new(rules: &'a Rules, links: &[&Link]) -> Self {
+        let mut up = vec![Vec::new(); rules.names.len()];
+        let mut down = up.clone();
+        let mut problems = Vec::new();
+        for (link, place) in links.iter().zip(0_u32..) {
+            if link.member == link.group {
+                let text = format!("`{}` is in itself", rules.names.text(link.member));
+                problems.push(rules.problem(link.line, text));
+                continue;
             }
-            ancestors.insert(link.group.clone());
-            ancestors.extend(closed.get(&link.group).into_iter().flatten().cloned());
-        }
-        if !ancestors.is_empty() {
-            closed.insert(name.to_owned(), ancestors);
-        }
-        for member in members.get(name).into_iter().flatten() {
-            if let Some(count) = open.get_mut(member) {
-                *count -= 1;
-                if *count == 0 {
-                    ready.push_back(member);
+            for (lists, name) in [(&mut up, link.member), (&mut down, link.group)] {
+                if let Some(list) = lists.get_mut(name.index()) {
+                    list.push(place);
                 }
             }
         }
+        Self { rules, up, down, problems }
     }
-    // What is still open is in a cycle, or in a group that is.
-    let stuck = |name: &str| open.get(name).is_some_and(|count| *count > 0);
-    if let Some(link) =
-        links.iter().find(|l| l.member != l.group && stuck(&l.member) && stuck(&l.group))
-    {
-        let text = format!("`{}` and `{}` are in a cycle", link.member, link.group);
-        problems.push((link.line, text));
+
+    fn close(mut self, links: &[&Link]) -> Result<NameLists, Vec<Problem>> {
+        let mut open: Vec<usize> = self.up.iter().map(Vec::len).collect();
+        let all = || self.rules.names.all().map(|(name, _)| name);
+        let mut ready: VecDeque<Name> =
+            all().filter(|name| open.get(name.index()) == Some(&0)).collect();
+        let mut depths = vec![0_u32; open.len()];
+        let mut closed: Vec<Vec<Name>> = vec![Vec::new(); open.len()];
+        while let Some(name) = ready.pop_front() {
+            let mut ancestors = Vec::new();
+            let mut depth = 0;
+            for link in self.up.get(name.index()).into_iter().flatten() {
+                let Some(link) = links.get(*link as usize) else { continue };
+                let group = link.group.index();
+                let above = depths.get(group).copied().unwrap_or(0) + 1;
+                depth = depth.max(above);
+                if above == DEPTH_MAX + 1 {
+                    let text = format!(
+                        "a chain of more than {DEPTH_MAX} links begins at `{}`",
+                        self.rules.names.text(name)
+                    );
+                    self.problems.push(self.rules.problem(link.line, text));
+                }
+                ancestors.push(link.group);
+                ancestors.extend(closed.get(group).into_iter().flatten());
+            }
+            ancestors.sort_unstable();
+            ancestors.dedup();
+            if let (Some(own), Some(list)) =
+                (depths.get_mut(name.index()), closed.get_mut(name.index()))
+            {
+                *own = depth;
+                *list = ancestors;
+            }
+            for link in self.down.get(name.index()).into_iter().flatten() {
+                let Some(link) = links.get(*link as usize) else { continue };
+                if let Some(count) = open.get_mut(link.member.index()) {
+                    *count -= 1;
+                    if *count == 0 {
+                        ready.push_back(link.member);
+                    }
+                }
+            }
+        }
+        // What is still open is in a cycle, or in a group that is.
+        let stuck = |name: Name| open.get(name.index()).is_some_and(|count| *count > 0);
+        let mut cyclic =
+            links.iter().filter(|l| l.member != l.group && stuck(l.member) && stuck(l.group));
+        if let Some(link) = cyclic.next() {
+            let [member, group] = [link.member, link.group].map(|name| self.rules.names.text(name));
+            let text = format!("`{member}` and `{group}` are in a cycle");
+            self.problems.push(self.rules.problem(link.line, text));
+        }
+        if !self.problems.is_empty() {
+            return Err(self.problems);
+        }
+        let mut ancestors = NameLists::default();
+        for list in closed {
+            ancestors.push(list);
+        }
+        Ok(ancestors)
     }
-    if problems.is_empty() { Ok(closed) } else { Err(problems) }
 }
 
 /// What casbin's `g` and `g2` ask. The graph is complete before casbin sees it.
-impl RoleManager for Graph {
+pub(super) struct Links {
+    pub(super) rules: Arc<Rules>,
+    pub(super) graph: Arc<Graph>,
+}
+
+impl RoleManager for Links {
     fn has_link(&self, name: &str, group: &str, _domain: Option<&str>) -> bool {
-        self.contains(name, group)
+        // A name that no rule and no link has is in no group but itself.
+        name == group
+            || match (self.rules.names.find(name), self.rules.names.find(group)) {
+                (Some(name), Some(group)) => self.graph.contains(name, group),
+                _ => false,
+            }
     }
 
     fn clear(&mut self) {}
@@ -136,11 +172,16 @@ impl RoleManager for Graph {
     }
 
     fn get_roles(&self, name: &str, _: Option<&str>) -> Vec<String> {
-        self.ancestors.get(name).into_iter().flatten().cloned().collect()
+        let groups = self.rules.names.find(name).into_iter();
+        let groups = groups.flat_map(|name| self.graph.with_ancestors(name).skip(1));
+        groups.map(|group| self.rules.names.text(group).to_owned()).collect()
     }
 
     fn get_users(&self, group: &str, _: Option<&str>) -> Vec<String> {
-        let members = self.ancestors.iter().filter(|(_, groups)| groups.contains(group));
-        members.map(|(name, _)| name.clone()).collect()
+        let Some(group) = self.rules.names.find(group) else { return Vec::new() };
+        let members = self.rules.names.all();
+        let members =
+            members.filter(|(name, _)| *name != group && self.graph.contains(*name, group));
+        members.map(|(_, text)| text.to_owned()).collect()
     }
 }

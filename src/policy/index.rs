@@ -5,84 +5,98 @@
 //! a zone of the entrance's, or the wildcard. Every matcher that the loader accepts
 //! asks for both, so no rule that could match is left out; casbin still judges.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use super::graph::Graph;
+use super::names::{Name, NameLists};
 use super::rules::{Rules, WILDCARD};
 use crate::domain::Reason;
 
-/// Subjects and objects of rules have numbers of their own each.
-type Number = u32;
+/// Where a rule stands among the rules of its file.
+pub(super) type RulePlace = u32;
 
 /// The index of one policy.
+#[derive(Debug)]
 pub(super) struct Index {
-    /// For each caller that some rule can match: the subjects of rules that it is, or
-    /// is in. Likewise the objects for each entrance.
-    callers: HashMap<String, Box<[Number]>>,
-    entrances: HashMap<String, Box<[Number]>>,
-    wildcard: Option<Number>,
-    /// The places of the rules with this subject and object, in the file's order.
-    places: HashMap<(Number, Number), Vec<usize>>,
+    /// For each name, those of it and its groups that are the subject or object of a rule.
+    named: NameLists,
+    wildcard: Option<Name>,
+    /// Where in `places` the rules with this subject and object are.
+    ranges: HashMap<(Name, Name), (u32, u32)>,
+    /// Rules by subject and object, each in the file's order.
+    places: Vec<RulePlace>,
 }
 
 impl Index {
     pub(super) fn new(rules: &Rules, graph: &Graph) -> Self {
-        let mut subjects = Numbers::default();
-        let mut objects = Numbers::default();
-        let mut places: HashMap<(Number, Number), Vec<usize>> = HashMap::new();
-        for (place, rule) in rules.rules.iter().enumerate() {
-            let key = (subjects.give(&rule.subject), objects.give(&rule.object));
-            places.entry(key).or_default().push(place);
+        let key = |place: RulePlace| {
+            rules.rules.get(place as usize).map(|rule| (rule.subject, rule.object))
+        };
+        let mut places: Vec<RulePlace> = (0..).zip(&rules.rules).map(|(place, _)| place).collect();
+        // Stable: rules with the same key stay in the file's order.
+        places.sort_by_key(|place| key(*place));
+        let mut ranges: HashMap<(Name, Name), (u32, u32)> = HashMap::new();
+        for (at, place) in (0..).zip(&places) {
+            if let Some(key) = key(*place) {
+                ranges.entry(key).or_insert((at, at)).1 = at + 1;
+            }
         }
-        Self {
-            callers: subjects.reached("caller:", graph),
-            entrances: objects.reached("entrance:", graph),
-            wildcard: objects.0.get(WILDCARD).copied(),
-            places,
+        let mut is_named = vec![false; rules.names.len()];
+        for name in rules.rules.iter().flat_map(|rule| [rule.subject, rule.object]) {
+            if let Some(named) = is_named.get_mut(name.index()) {
+                *named = true;
+            }
         }
+        let mut named = NameLists::default();
+        for (name, _) in rules.names.all() {
+            let all = graph.with_ancestors(name);
+            named.push(all.filter(|name| is_named.get(name.index()) == Some(&true)));
+        }
+        Self { named, wildcard: rules.names.find(WILDCARD), ranges, places }
     }
 
-    /// The places of the rules that could match, in the file's order.
+    /// The subjects or objects of rules that a name is, or is in.
+    pub(super) fn named(&self, name: Name) -> &[Name] {
+        self.named.of(name)
+    }
+
+    /// The object `*`, where a rule has it.
+    pub(super) fn wildcard(&self) -> Option<Name> {
+        self.wildcard
+    }
+
+    /// The rules with this subject and object, in the file's order.
+    pub(super) fn rules(&self, subject: Name, object: Name) -> &[RulePlace] {
+        let Some((start, end)) = self.ranges.get(&(subject, object)) else { return &[] };
+        self.places.get(*start as usize..*end as usize).unwrap_or_default()
+    }
+
+    /// The places of the rules that could match, in the file's order. A caller or
+    /// entrance without a number is one that the rules file does not name.
     ///
     /// # Errors
     /// [`Reason::CallerOutsidePolicy`] or [`Reason::EntranceOutsidePolicy`] where no
     /// rule can match whatever the other is.
-    pub(super) fn candidates(&self, caller: &str, entrance: &str) -> Result<Vec<usize>, Reason> {
-        let subjects = self.callers.get(caller).ok_or(Reason::CallerOutsidePolicy)?;
-        let objects = self.entrances.get(entrance);
-        if objects.is_none() && self.wildcard.is_none() {
+    pub(super) fn candidates(
+        &self,
+        caller: Option<Name>,
+        entrance: Option<Name>,
+    ) -> Result<Vec<RulePlace>, Reason> {
+        let subjects = caller.map(|name| self.named(name)).unwrap_or_default();
+        if subjects.is_empty() {
+            return Err(Reason::CallerOutsidePolicy);
+        }
+        let objects = entrance.map(|name| self.named(name)).unwrap_or_default();
+        if objects.is_empty() && self.wildcard.is_none() {
             return Err(Reason::EntranceOutsidePolicy);
         }
         let mut found = Vec::new();
         for subject in subjects {
-            for object in objects.into_iter().flatten().chain(&self.wildcard) {
-                found.extend(self.places.get(&(*subject, *object)).into_iter().flatten());
+            for object in objects.iter().chain(&self.wildcard) {
+                found.extend_from_slice(self.rules(*subject, *object));
             }
         }
         found.sort_unstable();
         Ok(found)
-    }
-}
-
-/// Numbers for names.
-#[derive(Default)]
-struct Numbers<'a>(HashMap<&'a str, Number>);
-
-impl<'a> Numbers<'a> {
-    fn give(&mut self, name: &'a str) -> Number {
-        let next = Number::try_from(self.0.len()).unwrap_or(Number::MAX);
-        *self.0.entry(name).or_insert(next)
-    }
-
-    /// For each name with this prefix, the numbered names that it is or is in.
-    fn reached(&self, prefix: &str, graph: &'a Graph) -> HashMap<String, Box<[Number]>> {
-        let names: HashSet<&str> = graph.names().chain(self.0.keys().copied()).collect();
-        let own = names.into_iter().filter(|name| name.starts_with(prefix));
-        own.filter_map(|name| {
-            let numbers: Box<[Number]> =
-                graph.with_ancestors(name).filter_map(|n| self.0.get(n).copied()).collect();
-            (!numbers.is_empty()).then(|| (name.to_owned(), numbers))
-        })
-        .collect()
     }
 }

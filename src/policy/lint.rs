@@ -1,90 +1,172 @@
 //! What is valid and still deserves a second look.
 
-use std::collections::HashSet;
+use jiff::{SignedDuration, Timestamp};
 
+use super::condition::{Condition, Moment};
 use super::graph::Graph;
-use super::rules::{Link, Rules, WILDCARD};
+use super::index::Index;
+use super::names::Name;
+use super::rules::{Link, Rule, Rules};
 use crate::authn::Callers;
-use crate::domain::Problem;
+use crate::domain::{GranteeKind, Problem};
+
+/// More warnings than this are not listed one by one.
+const WARNINGS_MAX: usize = 100;
+
+/// A condition that does not hold within this time is one of the past.
+const AHEAD: SignedDuration = SignedDuration::from_hours(2 * 366 * 24);
 
 /// Warnings, in the order of the file.
-pub(super) fn warnings(rules: &Rules, graph: &Graph, callers: &Callers) -> Vec<Problem> {
+pub(super) fn warnings(
+    rules: &Rules,
+    graph: &Graph,
+    index: &Index,
+    callers: &Callers,
+) -> Vec<Problem> {
+    let lint = Lint { rules, graph, index };
     let mut found = Vec::new();
-    empty_groups(rules, graph, &mut found);
-    unused_groups(&rules.roles, &subjects(rules), rules, graph, &mut found);
-    unused_groups(&rules.zones, &objects(rules), rules, graph, &mut found);
-    shadowed(rules, graph, &mut found);
-    let subjects = subjects(rules);
-    for id in callers.ids() {
-        let name = format!("caller:{id}");
-        if !graph.with_ancestors(&name).any(|n| subjects.contains(n)) {
-            let text = format!("no rule can match caller `{id}`: it can grant nothing");
-            found.push(Problem::of_file(rules.file.clone(), text));
-        }
-    }
+    lint.empty_groups(&mut found);
+    lint.unused_groups(&rules.roles, &mut found);
+    lint.unused_groups(&rules.zones, &mut found);
+    lint.overridden(&mut found);
+    lint.past(&mut found);
+    lint.callers(callers, &mut found);
     found.sort_by_key(|problem| problem.line.unwrap_or(u32::MAX));
+    if found.len() > WARNINGS_MAX {
+        let more = found.len() - WARNINGS_MAX;
+        found.truncate(WARNINGS_MAX);
+        found.push(Problem::of_file(rules.file.clone(), format!("{more} more warnings")));
+    }
     found
 }
 
-fn subjects(rules: &Rules) -> HashSet<&str> {
-    rules.rules.iter().map(|rule| rule.subject.as_str()).collect()
+struct Lint<'a> {
+    rules: &'a Rules,
+    graph: &'a Graph,
+    index: &'a Index,
 }
 
-fn objects(rules: &Rules) -> HashSet<&str> {
-    rules.rules.iter().map(|rule| rule.object.as_str()).collect()
-}
+impl Lint<'_> {
+    fn text(&self, name: Name) -> &str {
+        self.rules.names.text(name)
+    }
 
-/// Rules for a role that no caller has, or a zone without an entrance.
-fn empty_groups(rules: &Rules, graph: &Graph, found: &mut Vec<Problem>) {
-    let inhabited = |prefix: &str| -> HashSet<&str> {
-        let members = graph.names().filter(|name| name.starts_with(prefix));
-        members.flat_map(|name| graph.with_ancestors(name)).collect()
-    };
-    let (roles, zones) = (inhabited("caller:"), inhabited("entrance:"));
-    for rule in &rules.rules {
-        if rule.subject.starts_with("role:") && !roles.contains(rule.subject.as_str()) {
-            found.push(rules.problem(rule.line, format!("no caller has `{}`", rule.subject)));
+    fn warn(&self, found: &mut Vec<Problem>, line: u32, text: impl Into<String>) {
+        found.push(self.rules.problem(line, text));
+    }
+
+    /// Rules for a role that no caller has, or a zone without an entrance.
+    fn empty_groups(&self, found: &mut Vec<Problem>) {
+        let mut inhabited = vec![false; self.rules.names.len()];
+        for (name, text) in self.rules.names.all() {
+            if text.starts_with("caller:") || text.starts_with("entrance:") {
+                for group in self.graph.with_ancestors(name) {
+                    if let Some(inhabited) = inhabited.get_mut(group.index()) {
+                        *inhabited = true;
+                    }
+                }
+            }
         }
-        if rule.object.starts_with("zone:") && !zones.contains(rule.object.as_str()) {
-            found.push(rules.problem(rule.line, format!("no entrance is in `{}`", rule.object)));
+        let empty = |name: Name| inhabited.get(name.index()) == Some(&false);
+        for rule in &self.rules.rules {
+            if empty(rule.subject) {
+                self.warn(found, rule.line, format!("no caller has `{}`", self.text(rule.subject)));
+            }
+            if empty(rule.object) && self.index.wildcard() != Some(rule.object) {
+                let text = format!("no entrance is in `{}`", self.text(rule.object));
+                self.warn(found, rule.line, text);
+            }
+        }
+    }
+
+    /// Links into a group that no rule names, directly or through its own groups.
+    fn unused_groups(&self, links: &[Link], found: &mut Vec<Problem>) {
+        for link in links {
+            if self.index.named(link.group).is_empty() {
+                self.warn(found, link.line, format!("no rule names `{}`", self.text(link.group)));
+            }
+        }
+    }
+
+    /// Allows that say nothing: a deny overrides them for everyone and every entrance that
+    /// they match, or another allow says the same.
+    fn overridden(&self, found: &mut Vec<Problem>) {
+        for rule in self.rules.rules.iter().filter(|rule| rule.allow) {
+            let mut also = None;
+            let objects = self.index.named(rule.object).iter().copied();
+            let mut objects: Vec<Name> = objects.chain(self.index.wildcard()).collect();
+            objects.dedup();
+            let subjects = self.index.named(rule.subject);
+            let pairs = subjects.iter().flat_map(|s| objects.iter().map(move |o| (*s, *o)));
+            let wider = pairs.flat_map(|(s, o)| self.index.rules(s, o)).filter_map(|place| {
+                let other = self.rules.rules.get(*place as usize)?;
+                // One that counts whenever this one does.
+                let always = other.when.is_none() || other.when == rule.when;
+                (other.line != rule.line && always).then_some(other)
+            });
+            let mut denied = false;
+            for other in wider {
+                denied |= !other.allow;
+                // Of two that say the same, the second is too much.
+                if other.allow && (is_wider(rule, other) || other.line < rule.line) {
+                    also = Some(other.line);
+                }
+            }
+            if denied {
+                self.warn(found, rule.line, "a deny always overrides this rule");
+            } else if let Some(line) = also {
+                self.warn(found, rule.line, format!("line {line} allows all of this already"));
+            }
+        }
+    }
+
+    /// Conditions that will not hold again.
+    fn past(&self, found: &mut Vec<Problem>) {
+        let now = Timestamp::now();
+        let over: Vec<bool> =
+            self.rules.conditions.iter().map(|condition| is_over(condition, now)).collect();
+        for rule in &self.rules.rules {
+            if rule.when.and_then(|number| over.get(number as usize)) == Some(&true) {
+                let text = "this rule's hours do not come within the next two years";
+                self.warn(found, rule.line, text);
+            }
+        }
+    }
+
+    /// Callers that can grant nothing, and rules that let all of them grant everything.
+    fn callers(&self, callers: &Callers, found: &mut Vec<Problem>) {
+        let named: Vec<_> =
+            callers.ids().map(|id| (id, self.rules.names.find(&format!("caller:{id}")))).collect();
+        let subjects = |name: Option<Name>| name.map(|n| self.index.named(n)).unwrap_or_default();
+        for (id, name) in &named {
+            if subjects(*name).is_empty() {
+                let text = format!("no rule can match caller `{id}`: it can grant nothing");
+                found.push(Problem::of_file(self.rules.file.clone(), text));
+            }
+        }
+        let everywhere = self.rules.rules.iter().filter(|rule| {
+            rule.allow && rule.when.is_none() && self.index.wildcard() == Some(rule.object)
+        });
+        for rule in everywhere {
+            if named.len() > 1 && named.iter().all(|(_, n)| subjects(*n).contains(&rule.subject)) {
+                self.warn(found, rule.line, "this rule lets every caller grant every entrance");
+            }
         }
     }
 }
 
-/// Links into a group that no rule names, directly or through its own groups.
-fn unused_groups(
-    links: &[Link],
-    named: &HashSet<&str>,
-    rules: &Rules,
-    graph: &Graph,
-    found: &mut Vec<Problem>,
-) {
-    for link in links {
-        if !graph.with_ancestors(&link.group).any(|name| named.contains(name)) {
-            found.push(rules.problem(link.line, format!("no rule names `{}`", link.group)));
-        }
-    }
+/// Whether `other` matches more than `rule`: another subject or object of the same chain.
+fn is_wider(rule: &Rule, other: &Rule) -> bool {
+    (rule.subject, rule.object) != (other.subject, other.object)
 }
 
-/// Allows that a deny overrides for everyone and every entrance that they match.
-fn shadowed(rules: &Rules, graph: &Graph, found: &mut Vec<Problem>) {
-    let denies: HashSet<(&str, &str)> = rules
-        .rules
-        .iter()
-        .filter(|rule| !rule.allow)
-        .map(|rule| (rule.subject.as_str(), rule.object.as_str()))
-        .collect();
-    if denies.is_empty() {
-        return;
-    }
-    for rule in rules.rules.iter().filter(|rule| rule.allow) {
-        let wild = std::iter::once(WILDCARD);
-        let objects: Vec<&str> = graph.with_ancestors(&rule.object).chain(wild).collect();
-        let overridden = graph
-            .with_ancestors(&rule.subject)
-            .any(|subject| objects.iter().any(|object| denies.contains(&(subject, *object))));
-        if overridden {
-            found.push(rules.problem(rule.line, "a deny always overrides this rule"));
-        }
-    }
+fn is_over(condition: &Condition, now: Timestamp) -> bool {
+    let Ok(until) = now.checked_add(AHEAD) else { return false };
+    let mut instants = condition.changes(now, until);
+    instants.push(now);
+    !instants.iter().any(|at| {
+        GranteeKind::ALL
+            .iter()
+            .any(|grantee| condition.holds(Moment { at: *at, grantee: *grantee }))
+    })
 }

@@ -5,12 +5,16 @@
 //! that no rule can reach and gives casbin only rules that could match. A [`Permit`]
 //! can only be made here. An error or a panic of the evaluation is a denial.
 
+mod condition;
 mod decision;
 mod engine;
+pub mod format;
 mod graph;
 mod index;
 mod lint;
 mod model;
+mod names;
+pub mod review;
 mod rules;
 
 use std::sync::Arc;
@@ -19,11 +23,13 @@ use aws_lc_rs::digest;
 
 use crate::authn::Callers;
 use crate::domain::{CallerId, EntranceId, Problem, Reason, Revision};
+pub use condition::Moment;
 use decision::Grounds;
 pub use decision::{Attempt, Decision, Denial, Permit, RuleRef};
 use engine::{Engine, Verdict};
 use graph::Graph;
-use index::Index;
+use index::{Index, RulePlace};
+use rules::{GRANT, Rule, Rules};
 
 /// A decision names at most this many of the rules that made it, the first of the file:
 /// a record must stay a line that can be read.
@@ -59,6 +65,8 @@ pub struct Loaded {
 
 /// A policy in force. Immutable.
 pub struct Policy {
+    rules: Arc<Rules>,
+    graph: Arc<Graph>,
     index: Index,
     engine: Engine,
     /// Where the rules stand.
@@ -69,6 +77,23 @@ pub struct Policy {
 impl std::fmt::Debug for Policy {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Policy").field("revision", &self.revision).finish_non_exhaustive()
+    }
+}
+
+/// What a policy says of a question that is no request: nothing comes of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Evaluation {
+    /// Why; [`Reason::AllowedByRule`] is the only one that allows.
+    pub reason: Reason,
+    /// The rules that decided, the first of the file.
+    pub rules: Vec<RuleRef>,
+}
+
+impl Evaluation {
+    /// Whether a grant would be forwarded.
+    #[must_use]
+    pub fn is_allowed(&self) -> bool {
+        self.reason == Reason::AllowedByRule
     }
 }
 
@@ -91,17 +116,17 @@ impl Policy {
             return Err(misfits);
         }
         let graph = Graph::new(&rules)?;
-        let warnings = lint::warnings(&rules, &graph, callers);
         let index = Index::new(&rules, &graph);
-        let engine = Engine::new(&model.text, rules.rules, graph).map_err(|error| {
+        let warnings = lint::warnings(&rules, &graph, &index, callers);
+        let (rules, graph) = (Arc::new(rules), Arc::new(graph));
+        let text = if rules.conditions.is_empty() { &model.text_without_when } else { &model.text };
+        let engine = Engine::new(text, rules.clone(), graph.clone()).map_err(|error| {
             let text = format!("casbin does not take the policy: {error}");
             vec![Problem::of_file(source.model.name.clone(), text)]
         })?;
-        let file = source.rules.name.clone();
-        engine.self_test().map_err(|(line, text)| {
-            vec![Problem { file: file.clone(), line: Some(line), column: None, text: text.into() }]
-        })?;
-        let policy = Self { index, engine, file: file.into(), revision: revision(source, callers) };
+        engine.self_test().map_err(|(line, text)| vec![rules.problem(line, text)])?;
+        let (file, revision) = (rules.file.as_str().into(), revision(source, callers));
+        let policy = Self { rules, graph, index, engine, file, revision };
         Ok(Loaded { policy, warnings })
     }
 
@@ -109,27 +134,69 @@ impl Policy {
     #[must_use]
     pub fn decide(&self, attempt: Attempt) -> Decision {
         let caller = attempt.principal.caller();
-        let entrance = attempt.grant.entrance;
-        let (reason, rules) = match self.judge(caller, entrance) {
-            Err(reason) => (reason, Vec::new()),
-            Ok(verdict) => (verdict.reason(), self.rule_refs(&verdict)),
-        };
+        let moment = Moment { at: attempt.at, grantee: attempt.grant.grantee.kind() };
+        let Evaluation { reason, rules } = self.evaluate(caller, attempt.grant.entrance, moment);
         let grounds = Grounds { attempt, reason, rules, revision: self.revision.clone() };
         Decision::new(grounds)
     }
 
-    fn judge(&self, caller: &CallerId, entrance: EntranceId) -> Result<Verdict, Reason> {
+    /// What [`Policy::decide`] would say, for those who only want to know.
+    #[must_use]
+    pub fn evaluate(&self, caller: &CallerId, entrance: EntranceId, moment: Moment) -> Evaluation {
+        match self.judge(caller, entrance, moment) {
+            Err(reason) => Evaluation { reason, rules: Vec::new() },
+            Ok((reason, verdict)) => Evaluation { reason, rules: self.rule_refs(&verdict) },
+        }
+    }
+
+    fn judge(
+        &self,
+        caller: &CallerId,
+        entrance: EntranceId,
+        moment: Moment,
+    ) -> Result<(Reason, Verdict), Reason> {
         let subject = format!("caller:{caller}");
         let object = format!("entrance:{entrance}");
-        let candidates = self.index.candidates(&subject, &object)?;
-        self.engine.judge(&subject, &object, &candidates)
+        let names = &self.rules.names;
+        let candidates = self.index.candidates(names.find(&subject), names.find(&object))?;
+        let verdict = self.engine.judge(&subject, &object, &candidates, moment)?;
+        Ok((self.reason(&verdict, &candidates), verdict))
+    }
+
+    /// The candidates differ from what matches by their conditions only.
+    fn reason(&self, verdict: &Verdict, candidates: &[RulePlace]) -> Reason {
+        let mut rules = candidates.iter().filter_map(|place| self.rules.rules.get(*place as usize));
+        match (verdict.allowed, verdict.rules.is_empty()) {
+            (true, _) => Reason::AllowedByRule,
+            (false, false) => Reason::DeniedByRule,
+            (false, true) if rules.any(|rule| rule.allow) => Reason::ConditionNotMet,
+            (false, true) => Reason::NoRuleMatches,
+        }
+    }
+
+    fn line_ref(&self, line: u32) -> RuleRef {
+        RuleRef::new(self.file.clone(), line)
+    }
+
+    fn rule_ref(&self, rule: &Rule) -> RuleRef {
+        self.line_ref(rule.line)
+    }
+
+    /// The rule as a line of a rules file.
+    fn rule_text(&self, rule: &Rule) -> String {
+        let [subject, object] = [rule.subject, rule.object].map(|name| self.rules.names.text(name));
+        let effect = if rule.allow { "allow" } else { "deny" };
+        let condition = self.rules.condition(rule);
+        let when = condition.map_or_else(String::new, |when| format!(", {}", when.text()));
+        format!("p, {subject}, {object}, {GRANT}, {effect}{when}")
     }
 
     fn rule_refs(&self, verdict: &Verdict) -> Vec<RuleRef> {
-        let lines = verdict.rules.iter().filter_map(|place| self.engine.line(*place));
-        let lines =
-            lines.take(RULES_NAMED_MAX.min(NAMES_BYTES_MAX / (self.file.len() + 12)).max(1));
-        lines.map(|line| RuleRef::new(self.file.clone(), line)).collect()
+        let rules = verdict.rules.iter();
+        let rules = rules.filter_map(|place| self.rules.rules.get(*place as usize));
+        let rules =
+            rules.take(RULES_NAMED_MAX.min(NAMES_BYTES_MAX / (self.file.len() + 12)).max(1));
+        rules.map(|rule| self.rule_ref(rule)).collect()
     }
 
     /// The digest of model, rules and callers.
@@ -138,10 +205,15 @@ impl Policy {
         &self.revision
     }
 
+    /// Every rule: its line in the file, and the rule.
+    pub fn rule_texts(&self) -> impl Iterator<Item = (u32, String)> {
+        self.rules.rules.iter().map(|rule| (rule.line, self.rule_text(rule)))
+    }
+
     /// How many rules are in force.
     #[must_use]
     pub fn rule_count(&self) -> usize {
-        self.engine.rule_count()
+        self.rules.rules.len()
     }
 }
 

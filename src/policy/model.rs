@@ -12,14 +12,17 @@ use crate::domain::Problem;
 
 const EFFECT: &str = "some(where (p.eft == allow)) && !some(where (p.eft == deny))";
 
-/// Section, key, and the only value that is accepted; the matcher has a check of its own.
-const DEFINITIONS: &[(&str, &str, Option<&str>)] = &[
-    ("request_definition", "r", Some("sub, obj, act")),
-    ("policy_definition", "p", Some("sub, obj, act, eft")),
-    ("role_definition", "g", Some("_, _")),
-    ("role_definition", "g2", Some("_, _")),
-    ("policy_effect", "e", Some(EFFECT)),
-    ("matchers", "m", None),
+const COLUMNS: &str = "sub, obj, act, eft";
+const COLUMNS_WITH_WHEN: &str = "sub, obj, act, eft, when";
+
+/// Section, key, and the values that are accepted; the matcher has a check of its own.
+const DEFINITIONS: &[(&str, &str, &[&str])] = &[
+    ("request_definition", "r", &["sub, obj, act"]),
+    ("policy_definition", "p", &[COLUMNS, COLUMNS_WITH_WHEN]),
+    ("role_definition", "g", &["_, _"]),
+    ("role_definition", "g2", &["_, _"]),
+    ("policy_effect", "e", &[EFFECT]),
+    ("matchers", "m", &[]),
 ];
 
 /// A model whose meaning is known.
@@ -27,12 +30,16 @@ const DEFINITIONS: &[(&str, &str, Option<&str>)] = &[
 pub(super) struct Model {
     /// The text for casbin: the known meaning, not the file's spelling of it.
     pub(super) text: String,
+    /// The same without the condition: for rules of which none has one.
+    pub(super) text_without_when: String,
     /// The matcher asks for roles of callers.
     pub(super) roles: bool,
     /// The matcher asks for zones of entrances.
     pub(super) zones: bool,
     /// `*` as an object matches every entrance.
     pub(super) wildcard: bool,
+    /// The matcher asks whether the rule's `when` holds.
+    pub(super) conditions: bool,
 }
 
 /// Reads a model file.
@@ -50,6 +57,7 @@ pub(super) fn parse(source: &SourceFile) -> Result<Model, Vec<Problem>> {
     let mut section = String::new();
     let mut found: HashMap<(&str, &str), u32> = HashMap::new();
     let mut conditions = Conditions::default();
+    let mut when_column = None;
     for (line, number) in text.lines().map(str::trim).zip(1..) {
         if line.is_empty() || line.starts_with('#') {
             continue;
@@ -73,12 +81,14 @@ pub(super) fn parse(source: &SourceFile) -> Result<Model, Vec<Problem>> {
         if let Some(first) = found.insert((*known_section, *known_key), number) {
             refuse(number, format!("`{key}` is defined on line {first} already"));
         }
+        let accepted = expected.iter().find(|known| squeeze(value) == squeeze(known));
         match expected {
-            Some(expected) if squeeze(value) != squeeze(expected) => {
-                refuse(number, format!("`{key}` must be `{expected}`"));
-            }
-            Some(_) => {}
-            None => match Conditions::parse(value) {
+            [_, ..] => match accepted {
+                None => refuse(number, format!("`{key}` must be `{}`", expected.join("` or `"))),
+                Some(columns) if *columns == COLUMNS_WITH_WHEN => when_column = Some(number),
+                Some(_) => {}
+            },
+            [] => match Conditions::parse(value) {
                 Ok(parsed) => conditions = parsed,
                 Err(text) => refuse(number, text),
             },
@@ -90,19 +100,34 @@ pub(super) fn parse(source: &SourceFile) -> Result<Model, Vec<Problem>> {
             problems.push(Problem::of_file(source.name.clone(), text));
         }
     }
-    let Conditions { matcher, roles, zones, wildcard } = conditions;
-    let model = Model { text: canonical(&matcher), roles, zones, wildcard };
+    if problems.is_empty() && when_column.is_some() != conditions.holds {
+        let text =
+            "the `when` column and `holds(p.when)` in the matcher go together: one is missing";
+        problems.push(Problem::of_file(source.name.clone(), text));
+    }
+    let Conditions { matcher, roles, zones, wildcard, holds } = conditions;
+    let text_without_when = canonical(&matcher, COLUMNS);
+    let text = if holds {
+        canonical(&format!("{matcher} && {HOLDS}"), COLUMNS_WITH_WHEN)
+    } else {
+        text_without_when.clone()
+    };
+    let model = Model { text, text_without_when, roles, zones, wildcard, conditions: holds };
     if problems.is_empty() { Ok(model) } else { Err(problems) }
 }
+
+/// Last in the matcher that casbin is given: it costs most.
+const HOLDS: &str = "holds(p.when)";
 
 /// What a matcher asks for.
 #[derive(Debug, Default)]
 struct Conditions {
-    /// As casbin is given it.
+    /// As casbin is given it, without [`HOLDS`].
     matcher: String,
     roles: bool,
     zones: bool,
     wildcard: bool,
+    holds: bool,
 }
 
 impl Conditions {
@@ -110,12 +135,21 @@ impl Conditions {
         let unknown = || {
             "the matcher must be three conditions joined by `&&`: `r.act == p.act`; `g(r.sub, p.sub)` \
              or `r.sub == p.sub`; `g2(r.obj, p.obj)`, `r.obj == p.obj` or `(p.obj == \"*\" || \
-             g2(r.obj, p.obj))`"
+             g2(r.obj, p.obj))`; and `holds(p.when)` where rules have a `when` column"
                 .to_owned()
         };
         let (mut act, mut subject, mut object) = (false, false, false);
         let mut found = Self::default();
-        for condition in squeeze(matcher).split("&&") {
+        let squeezed = squeeze(matcher);
+        let mut kept = Vec::new();
+        for condition in squeezed.split("&&") {
+            if condition == HOLDS {
+                if std::mem::replace(&mut found.holds, true) {
+                    return Err(unknown());
+                }
+                continue;
+            }
+            kept.push(condition);
             let place = match condition {
                 "r.act==p.act" => &mut act,
                 "r.sub==p.sub" => &mut subject,
@@ -141,21 +175,26 @@ impl Conditions {
         if !(act && subject && object) {
             return Err(unknown());
         }
-        found.matcher = squeeze(matcher).replace("&&", " && ");
+        found.matcher = kept.join(" && ");
         Ok(found)
     }
 }
 
-/// A model of the expected definitions and this matcher.
-fn canonical(matcher: &str) -> String {
+/// A model of the expected definitions, this matcher and these columns of a rule.
+fn canonical(matcher: &str, columns: &str) -> String {
     let mut text = String::new();
     let mut last = "";
-    for (section, key, value) in DEFINITIONS {
+    for (section, key, values) in DEFINITIONS {
+        let value = match *key {
+            "p" => columns,
+            "m" => matcher,
+            _ => values.first().copied().unwrap_or_default(),
+        };
         if last != *section {
             text.push_str(&format!("[{section}]\n"));
             last = section;
         }
-        text.push_str(&format!("{key} = {}\n", value.unwrap_or(matcher)));
+        text.push_str(&format!("{key} = {value}\n"));
     }
     text
 }

@@ -1,12 +1,15 @@
 //! `policy.csv`, read strictly: what casbin would skip or misread is refused.
 //!
 //! Comma-separated fields with optional spaces around them. A comment is a whole line.
-//! There is no quoting, so no field can hold a comma, and none needs one.
+//! There is no quoting, so no field can hold a comma, and none needs one, but `when`:
+//! it is the last field and goes to the end of its line.
 
 use std::collections::HashMap;
 
 use super::SourceFile;
+use super::condition::Condition;
 use super::model::Model;
+use super::names::{Name, Names};
 use crate::authn::Callers;
 use crate::domain::{CallerId, EntranceId, Problem};
 
@@ -15,7 +18,7 @@ pub(super) const WILDCARD: &str = "*";
 /// The act of granting, the only one there is.
 pub(super) const GRANT: &str = "grant";
 
-const FILE_BYTES_MAX: usize = 64 * 1024 * 1024;
+const FILE_BYTES_MAX: usize = 256 * 1024 * 1024;
 const LINE_BYTES_MAX: usize = 1024;
 /// More problems than this are not listed one by one.
 const PROBLEMS_MAX: usize = 100;
@@ -24,34 +27,44 @@ const PROBLEMS_MAX: usize = 100;
 #[derive(Debug, Default)]
 pub(super) struct Rules {
     pub(super) file: String,
+    pub(super) names: Names,
     pub(super) rules: Vec<Rule>,
     /// `g` lines: a caller or role is in a role.
     pub(super) roles: Vec<Link>,
     /// `g2` lines: an entrance or zone is in a zone.
     pub(super) zones: Vec<Link>,
+    /// Every `when`, once.
+    pub(super) conditions: Vec<Condition>,
 }
 
 /// A `p` line.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Rule {
     pub(super) line: u32,
-    pub(super) subject: String,
-    pub(super) object: String,
+    pub(super) subject: Name,
+    pub(super) object: Name,
     pub(super) allow: bool,
+    /// Which of the conditions must hold.
+    pub(super) when: Option<u32>,
 }
 
 /// A `g` or `g2` line.
-#[derive(Debug)]
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Link {
     pub(super) line: u32,
-    pub(super) member: String,
-    pub(super) group: String,
+    pub(super) member: Name,
+    pub(super) group: Name,
 }
 
 impl Rules {
     /// A problem at a line of this file.
     pub(super) fn problem(&self, line: u32, text: impl Into<String>) -> Problem {
         Problem { file: self.file.clone(), line: Some(line), column: None, text: text.into() }
+    }
+
+    /// The condition of a rule.
+    pub(super) fn condition(&self, rule: &Rule) -> Option<&Condition> {
+        self.conditions.get(rule.when? as usize)
     }
 
     /// Lines that the model gives no meaning to.
@@ -65,10 +78,18 @@ impl Rules {
             let text = "the model's matcher does not use `g2`: this line would do nothing";
             found.extend(self.zones.iter().map(|link| self.problem(link.line, text)));
         }
-        if !model.wildcard {
+        if !model.wildcard
+            && let Some(wildcard) = self.names.find(WILDCARD)
+        {
             let text = "the model's matcher gives `*` no meaning: this rule would match nothing";
-            let wild = self.rules.iter().filter(|rule| rule.object == WILDCARD);
+            let wild = self.rules.iter().filter(|rule| rule.object == wildcard);
             found.extend(wild.map(|rule| self.problem(rule.line, text)));
+        }
+        if !model.conditions {
+            let text = "the model has no `when` column: this condition would not be looked at; add \
+                        `when` to its policy definition and `holds(p.when)` to its matcher";
+            let conditional = self.rules.iter().filter(|rule| rule.when.is_some());
+            found.extend(conditional.map(|rule| self.problem(rule.line, text)));
         }
         found
     }
@@ -78,7 +99,7 @@ impl Rules {
 pub(super) fn parse(source: &SourceFile, callers: &Callers) -> Result<Rules, Vec<Problem>> {
     let whole = |text: &str| vec![Problem::of_file(source.name.clone(), text)];
     if source.bytes.len() > FILE_BYTES_MAX {
-        return Err(whole("is larger than 64 MiB"));
+        return Err(whole("is larger than 256 MiB"));
     }
     if source.bytes.starts_with(b"\xef\xbb\xbf") {
         return Err(whole("starts with a byte order mark; save it as UTF-8 without one"));
@@ -91,49 +112,80 @@ pub(super) fn parse(source: &SourceFile, callers: &Callers) -> Result<Rules, Vec
     if !text.ends_with('\n') && !text.is_empty() {
         let line = u32::try_from(text.lines().count()).ok();
         let text = "the last line has no end: the file may be cut off; add a newline";
-        return Err(vec![Problem {
-            file: source.name.clone(),
-            line,
-            column: None,
-            text: text.into(),
-        }]);
+        let text = text.into();
+        return Err(vec![Problem { file: source.name.clone(), line, column: None, text }]);
     }
     let mut parser = Parser {
         rules: Rules { file: source.name.clone(), ..Rules::default() },
         callers,
         seen: HashMap::new(),
+        conditions: HashMap::new(),
         problems: Vec::new(),
+        more_problems: 0,
     };
     for (line, number) in text.split('\n').zip(1..) {
         parser.line(number, line.strip_suffix('\r').unwrap_or(line));
     }
-    let Parser { rules, mut problems, .. } = parser;
+    let Parser { rules, mut problems, more_problems, .. } = parser;
     if rules.rules.is_empty() && problems.is_empty() {
         return Err(whole("has no rule: every request would be denied"));
     }
-    if problems.len() > PROBLEMS_MAX {
-        let more = problems.len() - PROBLEMS_MAX;
-        problems.truncate(PROBLEMS_MAX);
-        problems.push(Problem::of_file(source.name.clone(), format!("{more} more problems")));
+    if more_problems > 0 {
+        problems
+            .push(Problem::of_file(source.name.clone(), format!("{more_problems} more problems")));
     }
     if problems.is_empty() { Ok(rules) } else { Err(problems) }
 }
 
+/// What makes two lines the same: their kind, both names, and for a rule its effect
+/// and condition.
+type Key = (u8, Name, Name, bool, Option<u32>);
+
 struct Parser<'a> {
     rules: Rules,
     callers: &'a Callers,
-    /// The line on which each combination of fields stood first.
-    seen: HashMap<Vec<String>, u32>,
+    /// The line on which each statement stood first.
+    seen: HashMap<Key, u32>,
+    conditions: HashMap<&'a str, u32>,
     problems: Vec<Problem>,
+    more_problems: usize,
 }
 
-impl Parser<'_> {
+/// A field of a line, and where it begins: a column, counted from 1.
+#[derive(Clone, Copy)]
+struct Field<'a> {
+    text: &'a str,
+    column: u32,
+}
+
+/// Fields are ASCII: a byte is a column.
+fn fields(line: &str, most: usize) -> Vec<Field<'_>> {
+    let mut start = 0;
+    let field = |part: &'_ str| {
+        let inner = part.trim_start_matches(' ');
+        let column = start + part.len() - inner.len() + 1;
+        start += part.len() + 1;
+        (inner.len(), column)
+    };
+    let found: Vec<(usize, usize)> = line.splitn(most, ',').map(field).collect();
+    let cut = |(length, column): (usize, usize)| {
+        let text = line.get(column - 1..column - 1 + length).unwrap_or_default();
+        Field { text: text.trim_end_matches(' '), column: u32::try_from(column).unwrap_or(0) }
+    };
+    found.into_iter().map(cut).collect()
+}
+
+impl<'a> Parser<'a> {
     fn refuse(&mut self, line: u32, column: Option<u32>, text: impl Into<String>) {
+        if self.problems.len() == PROBLEMS_MAX {
+            self.more_problems += 1;
+            return;
+        }
         let file = self.rules.file.clone();
         self.problems.push(Problem { file, line: Some(line), column, text: text.into() });
     }
 
-    fn line(&mut self, number: u32, line: &str) {
+    fn line(&mut self, number: u32, line: &'a str) {
         if line.trim_ascii().is_empty() || line.starts_with('#') {
             if line.len() > LINE_BYTES_MAX || line.chars().any(|c| c.is_control() && c != '\t') {
                 self.refuse(number, None, "a comment with control characters or over 1024 bytes");
@@ -158,123 +210,178 @@ impl Parser<'_> {
             let column = u32::try_from(index + 1).ok();
             return self.refuse(number, column, "quotes are not allowed: fields are plain");
         }
-        let fields: Vec<String> = line.split(',').map(|f| f.trim_matches(' ').to_owned()).collect();
-        if let Some(first) = self.seen.insert(fields.clone(), number) {
-            return self.refuse(number, None, format!("the same as line {first}"));
-        }
-        let parts: Vec<&str> = fields.iter().map(String::as_str).collect();
+        let is_rule = line.split(',').next().is_some_and(|kind| kind.trim_matches(' ') == "p");
+        let most = if is_rule { 6 } else { usize::MAX };
+        let parts = fields(line, most);
         match parts.as_slice() {
-            ["p", subject, object, act, effect] => self.rule(number, subject, object, act, effect),
-            ["p", ..] => {
-                let text = "a `p` line has four fields: caller or role, entrance, zone or `*`, \
-                            `grant`, `allow` or `deny`";
+            [Field { text: "p", .. }, subject, object, act, effect] => {
+                self.rule(number, [*subject, *object, *act, *effect], None);
+            }
+            [Field { text: "p", .. }, subject, object, act, effect, when] => {
+                self.rule(number, [*subject, *object, *act, *effect], Some(*when));
+            }
+            [Field { text: "p", .. }, ..] => {
+                let text = "a `p` line has four fields and may have a fifth: caller or role, \
+                            entrance, zone or `*`, `grant`, `allow` or `deny`, and `when`";
                 self.refuse(number, None, text);
             }
-            ["g", member, group] => self.role(number, member, group),
-            ["g", ..] => {
+            [Field { text: "g", .. }, member, group] => self.role(number, *member, *group),
+            [Field { text: "g", .. }, ..] => {
                 self.refuse(number, None, "a `g` line has two fields: caller or role, and role");
             }
-            ["g2", member, group] => self.zone(number, member, group),
-            ["g2", ..] => {
+            [Field { text: "g2", .. }, member, group] => self.zone(number, *member, *group),
+            [Field { text: "g2", .. }, ..] => {
                 self.refuse(number, None, "a `g2` line has two fields: entrance or zone, and zone");
             }
             _ => {
-                let kind = parts.first().copied().unwrap_or_default();
-                let text = format!("`{kind}` is no kind of line: use `p`, `g` or `g2`");
-                self.refuse(number, Some(1), text);
+                let first = parts.first().map_or(("", 1), |field| (field.text, field.column));
+                let text = format!("`{}` is no kind of line: use `p`, `g` or `g2`", first.0);
+                self.refuse(number, Some(first.1), text);
             }
         }
     }
 
-    fn rule(&mut self, line: u32, subject: &str, object: &str, act: &str, effect: &str) {
-        let subject_ok = self.subject(line, subject);
-        let object_ok = object == WILDCARD || self.object(line, object);
-        if act != GRANT {
-            self.refuse(line, None, format!("`{act}` is no act: the only one is `grant`"));
+    /// Whether the statement is new; a second one is refused.
+    fn is_new(&mut self, line: u32, key: Key) -> bool {
+        match self.seen.insert(key, line) {
+            None => true,
+            Some(first) => {
+                self.refuse(line, None, format!("the same as line {first}"));
+                false
+            }
         }
-        let allow = match effect {
+    }
+
+    fn rule(&mut self, line: u32, fields: [Field<'a>; 4], when: Option<Field<'a>>) {
+        let [subject, object, act, effect] = fields;
+        let subject = self.subject(line, subject);
+        let object = match object.text {
+            WILDCARD => Some(self.rules.names.give(WILDCARD)),
+            _ => self.object(line, object),
+        };
+        if act.text != GRANT {
+            let text = format!("`{}` is no act: the only one is `grant`", act.text);
+            self.refuse(line, Some(act.column), text);
+        }
+        let allow = match effect.text {
             "allow" => true,
             "deny" => false,
-            _ => {
-                let text = format!("`{effect}` is no effect: write `allow` or `deny`");
-                return self.refuse(line, None, text);
+            other => {
+                let text = format!("`{other}` is no effect: write `allow` or `deny`");
+                return self.refuse(line, Some(effect.column), text);
             }
         };
-        if subject_ok && object_ok && act == GRANT {
-            let (subject, object) = (subject.to_owned(), object.to_owned());
-            self.rules.rules.push(Rule { line, subject, object, allow });
+        let when = match when.map(|field| self.condition(line, field)) {
+            None => None,
+            Some(Some(number)) => Some(number),
+            Some(None) => return,
+        };
+        if let (Some(subject), Some(object), GRANT) = (subject, object, act.text)
+            && self.is_new(line, (0, subject, object, allow, when))
+        {
+            self.rules.rules.push(Rule { line, subject, object, allow, when });
         }
     }
 
-    fn role(&mut self, line: u32, member: &str, group: &str) {
-        let member_ok = self.subject(line, member);
-        let group_ok = group.starts_with("role:");
-        if !group_ok {
-            self.refuse(line, None, format!("`{group}` is no role: write `role:` and a name"));
+    fn condition(&mut self, line: u32, field: Field<'a>) -> Option<u32> {
+        if let Some(number) = self.conditions.get(field.text) {
+            return Some(*number);
         }
-        if member_ok && group_ok && self.subject(line, group) {
-            let (member, group) = (member.to_owned(), group.to_owned());
+        match Condition::parse(field.text) {
+            Ok(condition) => {
+                let number = u32::try_from(self.rules.conditions.len()).ok()?;
+                self.rules.conditions.push(condition);
+                self.conditions.insert(field.text, number);
+                Some(number)
+            }
+            Err(mistake) => {
+                let offset = u32::try_from(mistake.offset).unwrap_or(0);
+                self.refuse(line, Some(field.column + offset), mistake.text);
+                None
+            }
+        }
+    }
+
+    fn role(&mut self, line: u32, member: Field<'_>, group: Field<'_>) {
+        let member = self.subject(line, member);
+        if !group.text.starts_with("role:") {
+            let text = format!("`{}` is no role: write `role:` and a name", group.text);
+            return self.refuse(line, Some(group.column), text);
+        }
+        if let (Some(member), Some(group)) = (member, self.subject(line, group))
+            && self.is_new(line, (1, member, group, true, None))
+        {
             self.rules.roles.push(Link { line, member, group });
         }
     }
 
-    fn zone(&mut self, line: u32, member: &str, group: &str) {
-        let member_ok = self.object(line, member);
-        let group_ok = group.starts_with("zone:");
-        if !group_ok {
-            self.refuse(line, None, format!("`{group}` is no zone: write `zone:` and a name"));
+    fn zone(&mut self, line: u32, member: Field<'_>, group: Field<'_>) {
+        let member = self.object(line, member);
+        if !group.text.starts_with("zone:") {
+            let text = format!("`{}` is no zone: write `zone:` and a name", group.text);
+            return self.refuse(line, Some(group.column), text);
         }
-        if member_ok && group_ok && self.object(line, group) {
-            let (member, group) = (member.to_owned(), group.to_owned());
+        if let (Some(member), Some(group)) = (member, self.object(line, group))
+            && self.is_new(line, (2, member, group, true, None))
+        {
             self.rules.zones.push(Link { line, member, group });
         }
     }
 
-    fn subject(&mut self, line: u32, text: &str) -> bool {
-        if let Some(id) = text.strip_prefix("caller:") {
-            match CallerId::parse(id) {
-                Err(error) => self.refuse(line, None, format!("`{text}`: a caller id {error}")),
-                Ok(id) if !self.callers.contains(&id) => {
-                    let text = format!("caller `{id}` is not in the callers file");
-                    self.refuse(line, None, text);
-                }
-                Ok(_) => return true,
-            }
-        } else if text.strip_prefix("role:").is_some_and(is_name) {
-            return true;
-        } else {
-            let text = format!(
-                "`{text}` is no caller or role: write `caller:` or `role:` and a name of a-z, 0-9, \
-                 `.`, `_` and `-`"
-            );
-            self.refuse(line, None, text);
-        }
-        false
+    /// A name that was met before is valid: its prefix says what it is.
+    fn known(&self, text: &str, prefixes: [&str; 2]) -> Option<Name> {
+        let fits = prefixes.iter().any(|prefix| text.starts_with(prefix));
+        self.rules.names.find(text).filter(|_| fits)
     }
 
-    fn object(&mut self, line: u32, text: &str) -> bool {
-        if let Some(id) = text.strip_prefix("entrance:") {
-            match EntranceId::parse(id) {
-                Ok(parsed) if parsed.to_string() == id => return true,
-                Ok(parsed) => {
-                    self.refuse(
-                        line,
-                        None,
-                        format!("write the entrance in lower case: `{parsed}`"),
-                    );
+    fn subject(&mut self, line: u32, field: Field<'_>) -> Option<Name> {
+        let text = field.text;
+        if let Some(name) = self.known(text, ["caller:", "role:"]) {
+            return Some(name);
+        }
+        let problem = if let Some(id) = text.strip_prefix("caller:") {
+            match CallerId::parse(id) {
+                Err(error) => format!("`{text}`: a caller id {error}"),
+                Ok(id) if !self.callers.contains(&id) => {
+                    format!("caller `{id}` is not in the callers file")
                 }
-                Err(error) => self.refuse(line, None, format!("`{text}`: an entrance id {error}")),
+                Ok(_) => return Some(self.rules.names.give(text)),
+            }
+        } else if text.strip_prefix("role:").is_some_and(is_name) {
+            return Some(self.rules.names.give(text));
+        } else {
+            format!(
+                "`{text}` is no caller or role: write `caller:` or `role:` and a name of a-z, 0-9, \
+                 `.`, `_` and `-`"
+            )
+        };
+        self.refuse(line, Some(field.column), problem);
+        None
+    }
+
+    fn object(&mut self, line: u32, field: Field<'_>) -> Option<Name> {
+        let text = field.text;
+        if let Some(name) = self.known(text, ["entrance:", "zone:"]) {
+            return Some(name);
+        }
+        let problem = if let Some(id) = text.strip_prefix("entrance:") {
+            match EntranceId::parse(id) {
+                Ok(parsed) if id.bytes().any(|b| b.is_ascii_uppercase()) => {
+                    format!("write the entrance in lower case: `{parsed}`")
+                }
+                Ok(_) => return Some(self.rules.names.give(text)),
+                Err(error) => format!("`{text}`: an entrance id {error}"),
             }
         } else if text.strip_prefix("zone:").is_some_and(is_name) {
-            return true;
+            return Some(self.rules.names.give(text));
         } else {
-            let text = format!(
+            format!(
                 "`{text}` is no entrance or zone: write `entrance:` and a uuid, or `zone:` and a \
                  name of a-z, 0-9, `.`, `_` and `-`"
-            );
-            self.refuse(line, None, text);
-        }
-        false
+            )
+        };
+        self.refuse(line, Some(field.column), problem);
+        None
     }
 }
 

@@ -11,7 +11,7 @@ use crate::config::{SecretSource, Settings};
 use crate::domain::Problem;
 
 /// No file that is read whole may be larger, in bytes.
-const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
+const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
 
 /// Others than the owner may not write a secret; others than its group not read it.
 const SECRET_MODE_REFUSED: u32 = 0o037;
@@ -158,7 +158,7 @@ fn read(path: &Path, secret: bool) -> Bytes {
     let mut bytes = Zeroizing::new(Vec::with_capacity(room));
     file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(cannot)?;
     if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(problem("is larger than 64 MiB".into()));
+        return Err(problem("is larger than 256 MiB".into()));
     }
     Ok(bytes)
 }

@@ -55,7 +55,9 @@ fn case(reason: Reason) -> Case {
         R::AllowedByRule => Elsewhere("upstream::a_confirmed_grant_is_the_only_success"),
         R::DeniedByRule => Send(Sent { body: grant_body(SERVER_ROOM), ..sent(403, "forbidden") }),
         R::NoRuleMatches => Send(Sent { body: grant_body(PERSON), ..sent(403, "forbidden") }),
-        R::CallerOutsidePolicy | R::EntranceOutsidePolicy => Elsewhere("policy::tests"),
+        R::ConditionNotMet | R::CallerOutsidePolicy | R::EntranceOutsidePolicy => {
+            Elsewhere("policy::tests")
+        }
         R::PolicyError | R::PolicyPanic => Elsewhere("policy::engine::tests"),
         R::RouteUnknown => Send(Sent { path: "/acs/entrances/unlock", ..sent(404, "not_found") }),
         R::MethodNotAllowed => Send(Sent { method: "GET", ..sent(405, "method_not_allowed") }),

@@ -21,6 +21,7 @@ impl Evidence for Asked {
             rules: Vec::new(),
             revision: "sha256:0",
             body_sha256: None,
+            at: jiff::Timestamp::UNIX_EPOCH,
         }
     }
 }

@@ -6,7 +6,7 @@
 mod edit;
 mod file;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
@@ -20,6 +20,7 @@ pub use edit::{EditError, add_token, revoke};
 #[derive(Debug)]
 pub struct Callers {
     callers: Vec<Caller>,
+    ids: HashSet<CallerId>,
     tokens: HashMap<TokenDigest, Credential>,
     certificates: HashMap<String, Credential>,
     digest: [u8; 32],
@@ -65,6 +66,7 @@ impl Callers {
     pub fn parse(file: &str, bytes: &[u8]) -> Result<Self, Vec<Problem>> {
         let callers = file::read(file, bytes)?;
         let mut registry = Self {
+            ids: callers.iter().map(|caller| caller.id.clone()).collect(),
             tokens: HashMap::new(),
             certificates: HashMap::new(),
             digest: [0; 32],
@@ -96,7 +98,7 @@ impl Callers {
     /// Whether a caller of this id is configured.
     #[must_use]
     pub fn contains(&self, id: &CallerId) -> bool {
-        self.callers.iter().any(|caller| caller.id == *id)
+        self.ids.contains(id)
     }
 
     /// All callers, in the file's order.

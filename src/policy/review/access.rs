@@ -1,0 +1,360 @@
+//! When a caller may grant an entrance, over a span of time.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::domain::{CallerId, EntranceId, GranteeKind};
+use crate::policy::condition::Moment;
+use crate::policy::index::RulePlace;
+use crate::policy::names::Name;
+use crate::policy::rules::Rule;
+use crate::policy::{Policy, RuleRef};
+
+/// The name of an entrance that no rule and no zone has.
+const OTHER_ENTRANCE: &str = "entrance:-";
+
+/// From one time until another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span {
+    /// The first instant.
+    pub from: Timestamp,
+    /// The first instant behind it.
+    pub until: Timestamp,
+}
+
+/// When something is allowed within a [`Span`], for each form of grantee.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Times {
+    span: Span,
+    /// Sorted, apart from each other; in the order of [`GranteeKind::ALL`].
+    by_kind: [Vec<Span>; 2],
+}
+
+/// When a caller may grant an entrance.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Access {
+    /// At no time.
+    Never,
+    /// At all times, to all.
+    Always,
+    /// At these times; or to one form of grantee only.
+    Sometimes(Arc<Times>),
+}
+
+impl Access {
+    /// Whether there is a time.
+    #[must_use]
+    pub fn is_possible(&self) -> bool {
+        *self != Self::Never
+    }
+
+    /// How long it is allowed within `span`, for one form of grantee.
+    #[must_use]
+    pub fn time(&self, span: Span, kind: GranteeKind) -> SignedDuration {
+        match self {
+            Self::Never => SignedDuration::ZERO,
+            Self::Always => span.length(),
+            Self::Sometimes(times) => total(times.of(kind).iter().map(Span::length)),
+        }
+    }
+
+    /// How long this allows and `other` does not, over both forms of grantee.
+    #[must_use]
+    pub fn beyond(&self, other: &Self, span: Span) -> SignedDuration {
+        let whole = [span];
+        let of = |access: &Self, kind| match access {
+            Self::Never => Vec::new(),
+            Self::Always => whole.to_vec(),
+            Self::Sometimes(times) => times.of(kind).to_vec(),
+        };
+        let kinds = GranteeKind::ALL.into_iter();
+        total(kinds.map(|kind| without(&of(self, kind), &of(other, kind))))
+    }
+}
+
+impl Span {
+    fn length(&self) -> SignedDuration {
+        self.until.duration_since(self.from)
+    }
+}
+
+impl Times {
+    /// When it is allowed, for one form of grantee.
+    #[must_use]
+    pub fn of(&self, kind: GranteeKind) -> &[Span] {
+        let [acs_user, user_identity] = &self.by_kind;
+        match kind {
+            GranteeKind::AcsUser => acs_user,
+            GranteeKind::UserIdentity => user_identity,
+        }
+    }
+
+    fn access(self) -> Access {
+        if self.by_kind.iter().all(Vec::is_empty) {
+            Access::Never
+        } else if self.by_kind.iter().all(|spans| *spans == [self.span]) {
+            Access::Always
+        } else {
+            Access::Sometimes(Arc::new(self))
+        }
+    }
+}
+
+fn total(times: impl Iterator<Item = SignedDuration>) -> SignedDuration {
+    times.fold(SignedDuration::ZERO, |sum, time| sum.saturating_add(time))
+}
+
+/// How much of `these` is in none of `those`. Both are sorted.
+fn without(these: &[Span], those: &[Span]) -> SignedDuration {
+    let mut left = SignedDuration::ZERO;
+    for span in these {
+        let mut from = span.from;
+        for other in those.iter().filter(|o| o.until > span.from && o.from < span.until) {
+            if other.from > from {
+                left += other.from.duration_since(from);
+            }
+            from = from.max(other.until);
+        }
+        if from < span.until {
+            left += span.until.duration_since(from);
+        }
+    }
+    left
+}
+
+/// What decides, where no rule has the caller's or the entrance's own name: the effects
+/// and conditions of the rules that could match.
+type Signature = Vec<(bool, Option<u32>)>;
+
+/// Finds accesses in one policy over one span.
+pub(super) struct Assessor<'a> {
+    pub(super) policy: &'a Policy,
+    pub(super) span: Span,
+    known: RefCell<HashMap<Signature, Access>>,
+}
+
+impl<'a> Assessor<'a> {
+    pub(super) fn new(policy: &'a Policy, span: Span) -> Self {
+        Self { policy, span, known: RefCell::default() }
+    }
+
+    /// The rules that could match; none where the caller or entrance is unknown.
+    pub(super) fn candidates(
+        &self,
+        caller: Option<Name>,
+        entrance: Option<Name>,
+    ) -> Vec<RulePlace> {
+        self.policy.index.candidates(caller, entrance).unwrap_or_default()
+    }
+
+    pub(super) fn rules<'b>(
+        &'b self,
+        places: &'b [RulePlace],
+    ) -> impl Iterator<Item = &'a Rule> + 'b {
+        places.iter().filter_map(|place| self.policy.rules.rules.get(*place as usize))
+    }
+
+    /// Asks the engine; at every instant at which a condition may change, where there are
+    /// conditions.
+    pub(super) fn access(&self, caller: Option<Name>, entrance: Option<Name>) -> Access {
+        let places = self.candidates(caller, entrance);
+        let Some(caller) = caller.filter(|_| !places.is_empty()) else { return Access::Never };
+        let names = &self.policy.rules.names;
+        let object = entrance.map_or(OTHER_ENTRANCE, |name| names.text(name));
+        let allowed = |at, grantee| {
+            let moment = Moment { at, grantee };
+            let verdict = self.policy.engine.judge(names.text(caller), object, &places, moment);
+            verdict.is_ok_and(|verdict| verdict.allowed)
+        };
+        if self.rules(&places).all(|rule| rule.when.is_none()) {
+            let always = allowed(self.span.from, GranteeKind::AcsUser);
+            return if always { Access::Always } else { Access::Never };
+        }
+        let signature: Signature =
+            self.rules(&places).map(|rule| (rule.allow, rule.when)).collect();
+        if let Some(known) = self.known.borrow().get(&signature) {
+            return known.clone();
+        }
+        let instants = self.instants(&places);
+        let by_kind = GranteeKind::ALL.map(|kind| self.spans(&instants, |at| allowed(at, kind)));
+        let access = Times { span: self.span, by_kind }.access();
+        self.known.borrow_mut().insert(signature, access.clone());
+        access
+    }
+
+    /// Between two of these no condition of these rules changes.
+    fn instants(&self, places: &[RulePlace]) -> Vec<Timestamp> {
+        let conditions = self.rules(places).filter_map(|r| self.policy.rules.condition(r));
+        let changes = conditions.flat_map(|c| c.changes(self.span.from, self.span.until));
+        let mut instants: Vec<Timestamp> = std::iter::once(self.span.from).chain(changes).collect();
+        instants.sort_unstable();
+        instants.dedup();
+        instants
+    }
+
+    fn spans(&self, instants: &[Timestamp], allowed: impl Fn(Timestamp) -> bool) -> Vec<Span> {
+        let mut spans: Vec<Span> = Vec::new();
+        let ends = instants.iter().skip(1).copied().chain([self.span.until]);
+        for (from, until) in instants.iter().copied().zip(ends).filter(|(from, _)| allowed(*from)) {
+            match spans.last_mut() {
+                Some(last) if last.until == from => last.until = until,
+                _ => spans.push(Span { from, until }),
+            }
+        }
+        spans
+    }
+
+    /// The rules that could match, by effect.
+    fn refs(&self, places: &[RulePlace], allow: bool) -> Vec<RuleRef> {
+        let rules = self.rules(places).filter(|rule| rule.allow == allow);
+        rules.map(|rule| self.policy.rule_ref(rule)).collect()
+    }
+
+    pub(super) fn conditions_of(
+        &self,
+        caller: Option<Name>,
+        entrance: Option<Name>,
+    ) -> Vec<String> {
+        self.conditions(&self.candidates(caller, entrance))
+    }
+
+    /// The conditions of the rules that could match, each once.
+    fn conditions(&self, places: &[RulePlace]) -> Vec<String> {
+        let mut found: Vec<String> = Vec::new();
+        for rule in self.rules(places) {
+            let Some(condition) = self.policy.rules.condition(rule) else { continue };
+            let text = if rule.allow {
+                condition.text().to_owned()
+            } else {
+                format!("unless {}", condition.text())
+            };
+            if !found.contains(&text) {
+                found.push(text);
+            }
+        }
+        found
+    }
+}
+
+/// When this caller may grant this entrance.
+#[must_use]
+pub fn access_of(policy: &Policy, caller: &CallerId, entrance: EntranceId, span: Span) -> Access {
+    let find = |text: String| policy.rules.names.find(&text);
+    let (caller, entrance) =
+        (find(format!("caller:{caller}")), find(format!("entrance:{entrance}")));
+    Assessor::new(policy, span).access(caller, entrance)
+}
+
+/// A caller that may grant an entrance.
+#[derive(Debug)]
+pub struct Granter {
+    /// The caller.
+    pub caller: CallerId,
+    /// When.
+    pub access: Access,
+    /// The conditions of the rules, in words of the policy.
+    pub conditions: Vec<String>,
+    /// The rules that allow it.
+    pub allowed_by: Vec<RuleRef>,
+    /// Rules that deny it at some times.
+    pub denied_by: Vec<RuleRef>,
+}
+
+/// Who may grant this entrance, by id.
+#[must_use]
+pub fn who(policy: &Policy, entrance: EntranceId, span: Span) -> Vec<Granter> {
+    let assessor = Assessor::new(policy, span);
+    let names = &policy.rules.names;
+    let entrance = names.find(&format!("entrance:{entrance}"));
+    let mut found: Vec<Granter> = names
+        .all()
+        .filter_map(|(name, text)| Some((name, text.strip_prefix("caller:")?)))
+        .filter_map(|(name, id)| Some((name, CallerId::parse(id).ok()?)))
+        .filter_map(|(name, caller)| {
+            let access = assessor.access(Some(name), entrance);
+            let places = assessor.candidates(Some(name), entrance);
+            access.is_possible().then(|| Granter {
+                caller,
+                access,
+                conditions: assessor.conditions(&places),
+                allowed_by: assessor.refs(&places, true),
+                denied_by: assessor.refs(&places, false),
+            })
+        })
+        .collect();
+    found.sort_by(|a, b| a.caller.cmp(&b.caller));
+    found
+}
+
+/// Entrances that a caller may grant at the same times by the same rules.
+#[derive(Debug)]
+pub struct Grantable {
+    /// The entrances, by id.
+    pub entrances: Vec<EntranceId>,
+    /// Also every entrance that no rule and no zone names.
+    pub and_every_other: bool,
+    /// The zones that all of them are in.
+    pub zones: Vec<String>,
+    /// When.
+    pub access: Access,
+    /// The conditions of the rules, in words of the policy.
+    pub conditions: Vec<String>,
+    /// The rules that allow it.
+    pub allowed_by: Vec<RuleRef>,
+}
+
+/// What this caller may grant, grouped by the rules.
+#[must_use]
+pub fn doors(policy: &Policy, caller: &CallerId, span: Span) -> Vec<Grantable> {
+    let assessor = Assessor::new(policy, span);
+    let names = &policy.rules.names;
+    let caller = names.find(&format!("caller:{caller}"));
+    let mut groups: BTreeMap<Vec<RulePlace>, Vec<Option<Name>>> = BTreeMap::new();
+    let entrances = names.all().filter(|(_, text)| text.starts_with("entrance:"));
+    for entrance in entrances.map(|(name, _)| Some(name)).chain([None]) {
+        let places = assessor.candidates(caller, entrance);
+        if !places.is_empty() {
+            groups.entry(places).or_default().push(entrance);
+        }
+    }
+    let mut found = Vec::new();
+    for (places, members) in groups {
+        let Some(first) = members.first() else { continue };
+        let access = assessor.access(caller, *first);
+        if access.is_possible() {
+            let named: Vec<Name> = members.iter().flatten().copied().collect();
+            found.push(Grantable {
+                entrances: entrance_ids(policy, &named),
+                and_every_other: members.contains(&None),
+                zones: common_groups(policy, &named),
+                access,
+                conditions: assessor.conditions(&places),
+                allowed_by: assessor.refs(&places, true),
+            });
+        }
+    }
+    found
+}
+
+/// The ids of entrances, sorted.
+pub(super) fn entrance_ids(policy: &Policy, names: &[Name]) -> Vec<EntranceId> {
+    let texts = names.iter().map(|name| policy.rules.names.text(*name));
+    let ids = texts.filter_map(|text| EntranceId::parse(text.strip_prefix("entrance:")?).ok());
+    let mut ids: Vec<EntranceId> = ids.collect();
+    ids.sort_unstable();
+    ids
+}
+
+/// The roles or zones that all of these are in.
+pub(super) fn common_groups(policy: &Policy, names: &[Name]) -> Vec<String> {
+    let Some((first, others)) = names.split_first() else { return Vec::new() };
+    let groups = policy.graph.with_ancestors(*first).skip(1);
+    let common = groups.filter(|g| others.iter().all(|name| policy.graph.contains(*name, *g)));
+    let mut texts: Vec<String> =
+        common.map(|group| policy.rules.names.text(group).to_owned()).collect();
+    texts.sort_unstable();
+    texts
+}

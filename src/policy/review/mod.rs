@@ -1,0 +1,13 @@
+//! What reviewers of a policy ask: who may open this door, which doors does this service
+//! open, why was that refused, and what would an edit change. Every answer is the
+//! engine's own, asked for whole groups of callers and entrances that no rule tells apart.
+
+mod access;
+mod diff;
+mod explain;
+mod replay;
+
+pub use access::{Access, Grantable, Granter, Span, Times, access_of, doors, who};
+pub use diff::{Change, Diff, Effect, diff};
+pub use explain::{ExplainedRule, Explanation, Miss, Step, explain};
+pub use replay::{Example, Past, Replay, Turn};

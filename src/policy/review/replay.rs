@@ -1,0 +1,117 @@
+//! Decisions of the past judged again, each at its own time.
+
+use std::collections::HashMap;
+
+use crate::domain::{CallerId, EntranceId, GranteeKind, Reason};
+use crate::policy::condition::Moment;
+use crate::policy::{Policy, RuleRef};
+
+/// Examples that are kept of each turn.
+const EXAMPLES_MAX: usize = 10;
+
+/// Pairs of caller and entrance that are counted one by one.
+const PAIRS_MAX: usize = 100_000;
+
+/// A decision as it was recorded.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Past {
+    /// Its sequence number in the audit log.
+    pub seq: u64,
+    /// Who asked.
+    pub caller: CallerId,
+    /// For which entrance; none when the request was malformed.
+    pub entrance: Option<EntranceId>,
+    /// In which form the grantee was named.
+    pub grantee: Option<GranteeKind>,
+    /// When.
+    pub at: jiff::Timestamp,
+    /// Whether it was allowed.
+    pub allowed: bool,
+    /// The reason code that was recorded.
+    pub reason: String,
+}
+
+/// What becomes of a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Turn {
+    /// It was denied and would be allowed.
+    DenyToAllow,
+    /// It was allowed and would be denied.
+    AllowToDeny,
+}
+
+impl Turn {
+    /// Its name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::DenyToAllow => "deny-to-allow",
+            Self::AllowToDeny => "allow-to-deny",
+        }
+    }
+}
+
+/// One decision that turns.
+#[derive(Debug)]
+pub struct Example {
+    /// As it was recorded.
+    pub past: Past,
+    /// Why it would be decided otherwise.
+    pub reason: Reason,
+    /// The rules that would decide.
+    pub rules: Vec<RuleRef>,
+}
+
+/// What came of judging again. Grows with the pairs that turn, not with the log.
+#[derive(Debug, Default)]
+pub struct Replay {
+    /// Decisions that stay as they were.
+    pub unchanged: u64,
+    /// Decisions that turn, in all.
+    pub turned: HashMap<Turn, u64>,
+    /// Decisions that turn, by caller and entrance.
+    pub by_pair: HashMap<(Turn, CallerId, EntranceId), u64>,
+    /// Turned decisions of further pairs, which are not counted one by one.
+    pub of_other_pairs: u64,
+    /// The first of each turn.
+    pub examples: HashMap<Turn, Vec<Example>>,
+    /// Decisions that cannot be judged again, by their reason code.
+    pub not_replayable: HashMap<String, u64>,
+}
+
+impl Replay {
+    /// Judges one decision under `policy`.
+    pub fn add(&mut self, policy: &Policy, past: Past) {
+        let (Some(entrance), Some(grantee)) = (past.entrance, past.grantee) else {
+            *self.not_replayable.entry(past.reason).or_default() += 1;
+            return;
+        };
+        let found = policy.evaluate(&past.caller, entrance, Moment { at: past.at, grantee });
+        let turn = match (past.allowed, found.is_allowed()) {
+            (true, true) | (false, false) => {
+                self.unchanged += 1;
+                return;
+            }
+            (true, false) => Turn::AllowToDeny,
+            (false, true) => Turn::DenyToAllow,
+        };
+        *self.turned.entry(turn).or_default() += 1;
+        let key = (turn, past.caller.clone(), entrance);
+        let room = self.by_pair.len() < PAIRS_MAX || self.by_pair.contains_key(&key);
+        if room {
+            *self.by_pair.entry(key).or_default() += 1;
+        } else {
+            self.of_other_pairs += 1;
+        }
+        let examples = self.examples.entry(turn).or_default();
+        if examples.len() < EXAMPLES_MAX {
+            examples.push(Example { past, reason: found.reason, rules: found.rules });
+        }
+    }
+
+    /// How many decisions turn in this way.
+    #[must_use]
+    pub fn count(&self, turn: Turn) -> u64 {
+        self.turned.get(&turn).copied().unwrap_or(0)
+    }
+}

@@ -1,0 +1,176 @@
+use std::collections::BTreeMap;
+
+use super::deciding::{ENTRANCES, Small, small};
+use super::*;
+use crate::domain::GranteeKind;
+use crate::policy::review::{Access, Effect, Span, access_of, diff, doors, explain, who};
+use proptest::prelude::*;
+
+/// One day: every condition of these tests is the same each day.
+fn day() -> Span {
+    let time = |text: &str| text.parse().unwrap();
+    Span { from: time("2026-11-25T00:00:00Z"), until: time("2026-11-26T00:00:00Z") }
+}
+
+fn load(small: &Small) -> Policy {
+    Policy::load(&source(MODEL, &small.text()), &callers(&TEAM)).unwrap().policy
+}
+
+/// The hours in which it is allowed, in one form of grantee and the other.
+fn hours(small: &Small, caller: usize, entrance: Option<usize>) -> [Vec<bool>; 2] {
+    GranteeKind::ALL.map(|kind| {
+        (0..24).map(|hour| caller < 3 && small.allows(caller, entrance, (hour, kind))).collect()
+    })
+}
+
+fn expected(old: &[Vec<bool>; 2], new: &[Vec<bool>; 2]) -> Option<Effect> {
+    let any = |hours: &[Vec<bool>; 2]| hours.iter().flatten().any(|allowed| *allowed);
+    let mut pairs = old.iter().flatten().zip(new.iter().flatten());
+    if old == new {
+        None
+    } else if !any(old) {
+        Some(Effect::Gains)
+    } else if !any(new) {
+        Some(Effect::Loses)
+    } else if pairs.any(|(old, new)| *new && !*old) {
+        Some(Effect::Widens)
+    } else {
+        Some(Effect::Narrows)
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 500, ..ProptestConfig::default() })]
+
+    /// Every caller, every entrance and one that no policy names, at every hour, in both
+    /// forms, under two policies: each difference is reported once, as what it is, and
+    /// nothing else is.
+    #[test]
+    fn a_diff_is_exact(old in small(), new in small()) {
+        let found = diff(&load(&old), &load(&new), day());
+        let mut reported = BTreeMap::new();
+        for change in &found.changes {
+            let doors = change.entrances.iter().map(|id| Some(id.to_string()));
+            for door in doors.chain(change.and_every_other.then_some(None)) {
+                for caller in &change.callers {
+                    let key = (caller.to_string(), door.clone());
+                    prop_assert_eq!(reported.insert(key, change.effect), None, "{:?}", change);
+                }
+            }
+        }
+        for (caller, id) in TEAM.iter().enumerate() {
+            for entrance in [Some(0), Some(1), Some(2), None] {
+                let (before, after) = (hours(&old, caller, entrance), hours(&new, caller, entrance));
+                let door = entrance.map(|n| ENTRANCES[n].to_owned());
+                let named = door.as_ref().is_none_or(|door| [&old, &new].iter().any(|s| s.text().contains(door)));
+                // One that neither names is one of the others.
+                let door = door.filter(|_| named);
+                let effect = reported.get(&((*id).to_owned(), door));
+                prop_assert_eq!(
+                    effect.copied(), expected(&before, &after),
+                    "{} {:?}\n{}\n{}", id, entrance, old.text(), new.text()
+                );
+            }
+        }
+        prop_assert_eq!(found.is_widening(), found.changes.iter().any(|c| c.effect.is_widening()));
+    }
+
+    /// `who` and `doors` say the same as the engine does hour by hour.
+    #[test]
+    fn access_is_exact(small in small()) {
+        let policy = load(&small);
+        for (number, door) in ENTRANCES.iter().enumerate() {
+            let entrance = EntranceId::parse(door).unwrap();
+            let granters = who(&policy, entrance, day());
+            for (caller, id) in TEAM.iter().enumerate() {
+                let hours = hours(&small, caller, Some(number));
+                let id = CallerId::parse(id).unwrap();
+                let access = access_of(&policy, &id, entrance, day());
+                for (kind, hours) in GranteeKind::ALL.into_iter().zip(&hours) {
+                    let allowed = hours.iter().filter(|allowed| **allowed).count();
+                    let time = access.time(day(), kind).as_hours();
+                    prop_assert_eq!(usize::try_from(time).unwrap(), allowed, "{}", small.text());
+                }
+                let all: Vec<bool> = hours.concat();
+                prop_assert_eq!(access == Access::Always, all.iter().all(|a| *a));
+                prop_assert_eq!(access == Access::Never, !all.iter().any(|a| *a));
+                let listed = granters.iter().find(|granter| granter.caller == id);
+                prop_assert_eq!(listed.map(|g| g.access.clone()), access.is_possible().then(|| access.clone()));
+                let groups = doors(&policy, &id, day());
+                let group = groups.iter().find(|group| group.entrances.contains(&entrance));
+                if small.text().contains(door) {
+                    prop_assert_eq!(group.map(|g| g.access.clone()), access.is_possible().then_some(access));
+                }
+            }
+        }
+    }
+
+    /// An explanation names the rules that the decision names, each with chains that begin
+    /// at the caller and the entrance and end at the rule's subject and object.
+    #[test]
+    fn explanations_lead_to_the_rules(small in small(), hour in 0..24_u32, kind in 0..2_usize) {
+        let policy = load(&small);
+        let moment = super::deciding::moment((hour, GranteeKind::ALL[kind]));
+        for id in TEAM.map(|id| CallerId::parse(id).unwrap()) {
+            for door in ENTRANCES.iter().chain([&ELSEWHERE]) {
+                let entrance = EntranceId::parse(door).unwrap();
+                let found = explain(&policy, &id, entrance, moment);
+                prop_assert_eq!(&found.evaluation, &policy.evaluate(&id, entrance, moment));
+                let rules: Vec<_> = found.deciding.iter().map(|rule| rule.rule.clone()).collect();
+                prop_assert_eq!(&rules, &found.evaluation.rules);
+                for rule in &found.deciding {
+                    let fields: Vec<&str> = rule.text.splitn(6, ", ").collect();
+                    let name = |steps: &[review::Step], last: bool| {
+                        let step = if last { steps.last() } else { steps.first() };
+                        step.map(|step| step.name.clone()).unwrap()
+                    };
+                    prop_assert_eq!(name(&rule.subject, false), format!("caller:{id}"));
+                    prop_assert_eq!(name(&rule.subject, true), fields[1]);
+                    if fields[2] != "*" {
+                        prop_assert_eq!(name(&rule.object, false), format!("entrance:{door}"));
+                        prop_assert_eq!(name(&rule.object, true), fields[2]);
+                    }
+                }
+                let allowed = found.evaluation.reason == Reason::AllowedByRule;
+                prop_assert!(!allowed || found.misses.is_empty());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_denial_names_what_was_nearest_to_an_allow() {
+    let rules = format!(
+        "p, role:desk, zone:lobby, grant, allow, hours Europe/Berlin Mo-Fr 08:00-18:00\n\
+         p, role:night, zone:lobby, grant, allow\n\
+         p, role:desk, entrance:{OFFICE}, grant, allow\n\
+         p, role:desk, entrance:{SERVER_ROOM}, grant, deny\n\
+         p, role:desk, entrance:{SERVER_ROOM}, grant, allow, grantee acs_user\n\
+         g, caller:visitor-desk, role:desk\n\
+         g2, entrance:{LOBBY}, zone:lobby\n"
+    );
+    let policy = Policy::load(&source(MODEL, &rules), &callers(&TEAM)).unwrap().policy;
+    let caller = CallerId::parse("visitor-desk").unwrap();
+    let moment =
+        Moment { at: "2026-11-28T12:00:00Z".parse().unwrap(), grantee: GranteeKind::UserIdentity };
+    let misses = |entrance: &str| -> Vec<String> {
+        let found = explain(&policy, &caller, EntranceId::parse(entrance).unwrap(), moment);
+        found.misses.iter().map(|miss| format!("{}: {}", miss.rule, miss.missing)).collect()
+    };
+    assert_eq!(
+        misses(LOBBY),
+        [
+            "policy.csv:1: `hours Europe/Berlin Mo-Fr 08:00-18:00` is not met; it is next at \
+             2026-11-30T07:00:00Z",
+            "policy.csv:2: it allows `role:night` this entrance, which the caller is not in",
+            "policy.csv:3: it allows this caller `entrance:e4a7c9b2-18d3-4e6f-a5b0-3c2d1e0f9a8b`, \
+             another entrance",
+            "policy.csv:5: it allows this caller `entrance:5f0c2a4e-8d6b-4c1f-9a37-2b9e6d1c7f08`, \
+             another entrance",
+        ]
+    );
+    assert_eq!(
+        misses(SERVER_ROOM),
+        ["policy.csv:5: `grantee acs_user` is not met; and the deny would go before it"]
+    );
+}
