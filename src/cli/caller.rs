@@ -1,12 +1,11 @@
 //! `grantgate caller`: make, list and revoke callers and their tokens.
 
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
-use super::{Exit, Format, fail, note, report, say};
+use super::{Exit, Format, fail, note, replace_file, report, say};
 use crate::authn::callers::{EditError, add_token, revoke};
 use crate::authn::{CallerToken, Callers};
 use crate::domain::CallerId;
@@ -177,7 +176,7 @@ fn edit(path: &Path, change: impl FnOnce(&str, &str) -> Result<String, EditError
         Err(error) => return fail(format_args!("`{name}` cannot be read: {error}")),
     };
     match change(&name, &text) {
-        Ok(text) => match replace(path, &text) {
+        Ok(text) => match replace_file(path, text.as_bytes()) {
             Ok(()) => Exit::Done,
             Err(error) => fail(format_args!("`{name}` cannot be written: {error}")),
         },
@@ -187,17 +186,4 @@ fn edit(path: &Path, change: impl FnOnce(&str, &str) -> Result<String, EditError
         }
         Err(error) => fail(error),
     }
-}
-
-/// A reader sees the old file or the new one, and a crash leaves one of them.
-fn replace(path: &Path, text: &str) -> std::io::Result<()> {
-    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    file.write_all(text.as_bytes())?;
-    if let Ok(metadata) = std::fs::metadata(path) {
-        file.as_file().set_permissions(metadata.permissions())?;
-    }
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    std::fs::File::open(directory)?.sync_all()
 }

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::problems::json;
 use super::{Exit, Format, default_config, environment, note, say};
 use crate::config::{self, Settings};
 use crate::domain::Problem;
@@ -96,18 +97,6 @@ fn print(format: Format, problems: &[Problem], warnings: &[Problem]) {
                 (problems, warnings) => format!("{problems} problem(s), {warnings} warning(s)"),
             });
         }
-        Format::Json => {
-            let list = |kind: &str, found: &[Problem]| -> Vec<serde_json::Value> {
-                let one = |p: &Problem| {
-                    serde_json::json!({
-                        "kind": kind, "file": p.file, "line": p.line, "column": p.column, "text": p.text,
-                    })
-                };
-                found.iter().map(one).collect()
-            };
-            let mut found = list("error", problems);
-            found.extend(list("warning", warnings));
-            say(serde_json::json!({ "valid": problems.is_empty(), "problems": found }));
-        }
+        Format::Json => say(json(problems, warnings)),
     }
 }

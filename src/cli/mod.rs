@@ -9,6 +9,7 @@ mod completions;
 mod demo;
 mod init;
 mod policy;
+mod problems;
 mod process_limits;
 mod ready;
 mod sandbox;
@@ -123,12 +124,12 @@ pub fn run() -> ExitCode {
 
 /// Prints a line of the result. A reader that has gone away ends nothing.
 fn say(text: impl Display) {
-    let _ = writeln!(std::io::stdout(), "{text}");
+    let _ = writeln!(anstream::stdout(), "{text}");
 }
 
 /// Prints a line about the command itself.
 fn note(text: impl Display) {
-    let _ = writeln!(std::io::stderr(), "{text}");
+    let _ = writeln!(anstream::stderr(), "{text}");
 }
 
 /// Prints why a command failed.
@@ -206,4 +207,17 @@ fn stop_at_signals(delay: Duration) -> Stop {
 /// The default configuration file.
 fn default_config() -> PathBuf {
     PathBuf::from("grantgate.toml")
+}
+
+/// Writes a file anew by rename. A reader sees the old file or the new one, and a crash leaves one of them.
+fn replace_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let mut file = tempfile::NamedTempFile::new_in(directory)?;
+    file.write_all(bytes)?;
+    if let Ok(metadata) = std::fs::metadata(path) {
+        file.as_file().set_permissions(metadata.permissions())?;
+    }
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    std::fs::File::open(directory)?.sync_all()
 }

@@ -1,0 +1,47 @@
+//! `grantgate policy`: look at the policy, without a configuration and without a gateway.
+
+mod check;
+mod diff;
+mod explain;
+mod fmt;
+mod replay;
+mod sources;
+mod test;
+mod who;
+
+use clap::Subcommand;
+
+use super::Exit;
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Validate a model, rules and callers file as `serve` would, and point out what deserves a look
+    Check(check::Arguments),
+    /// Sort and align the rules without changing what they mean
+    Fmt(fmt::Arguments),
+    /// Run the cases in `policies/tests/*.toml`
+    Test(test::Arguments),
+    /// Tell why a request would be allowed or denied
+    Explain(explain::Arguments),
+    /// List who may grant an entrance
+    Who(who::WhoArguments),
+    /// List the entrances that a caller may grant
+    Doors(who::DoorsArguments),
+    /// Tell which services gain or lose which doors
+    Diff(diff::Arguments),
+    /// Judge audited decisions again under another policy
+    Replay(replay::Arguments),
+}
+
+pub(super) fn run(command: &Command) -> Exit {
+    match command {
+        Command::Check(arguments) => check::run(arguments),
+        Command::Fmt(arguments) => fmt::run(arguments),
+        Command::Test(arguments) => test::run(arguments),
+        Command::Explain(arguments) => explain::run(arguments),
+        Command::Who(arguments) => who::who(arguments),
+        Command::Doors(arguments) => who::doors(arguments),
+        Command::Diff(arguments) => diff::run(arguments),
+        Command::Replay(arguments) => replay::run(arguments),
+    }
+}

@@ -1,0 +1,197 @@
+//! `grantgate policy replay`: audited decisions judged again under another policy.
+
+use std::io::IsTerminal as _;
+use std::path::PathBuf;
+
+use anstyle::{AnsiColor, Style};
+use clap::Args;
+
+use super::sources::{Files, Ready};
+use crate::audit::{AuditedDecision, decisions};
+use crate::cli::problems::report_in;
+use crate::cli::{Exit, Format, fail, note, say};
+use crate::domain::{CallerId, EntranceId};
+use crate::policy::review::{Example, Past, Replay, Turn};
+
+/// Pairs of caller and entrance that are listed for people.
+const LISTED_MAX: usize = 20;
+
+#[derive(Args)]
+#[command(after_help = "Example: grantgate policy replay --audit /var/lib/grantgate/audit \
+    --policy policies/policy.csv.new\n\n\
+    Every decision is judged at its own time. Requests that were malformed name no entrance\n\
+    and are counted as not replayable.\n\n\
+    Exit codes: 0 every decision stays; 2 some turn; 1 the log cannot be read; \
+    3 invalid policy; 4 damaged records.")]
+pub(in crate::cli) struct Arguments {
+    /// The audit directory
+    #[arg(long, value_name = "DIR", default_value = "audit")]
+    audit: PathBuf,
+    /// The policy to judge by: a folder, a rules file or a git revision [default: the files]
+    #[arg(long, value_name = "NEW")]
+    policy: Option<String>,
+    /// How to print the result
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+    #[command(flatten)]
+    files: Files,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Exit {
+    let sources = match &arguments.policy {
+        None => arguments.files.read(),
+        Some(what) => arguments.files.read_other(what),
+    };
+    let loaded = sources.map_err(|problem| {
+        report_in("error", &problem, None);
+        Exit::Invalid
+    });
+    let ready = match loaded.and_then(super::sources::Sources::load) {
+        Ok(ready) => ready,
+        Err(exit) => return exit,
+    };
+    let mut replay = Replay::default();
+    let shows = std::io::stderr().is_terminal();
+    let progress = |read: u64, all: u64| {
+        if shows {
+            // On one line, overwritten by what follows.
+            let percent = read * 100 / all.max(1);
+            let _ = std::io::Write::write_all(
+                &mut std::io::stderr(),
+                format!("\r{percent:>3} % of the log\r").as_bytes(),
+            );
+        }
+    };
+    let read = decisions(&arguments.audit, progress, |decision| {
+        replay.add(&ready.policy, past(decision));
+    });
+    let summary = match read {
+        Ok(summary) => summary,
+        Err(error) => return fail(error),
+    };
+    for problem in summary.damaged.iter().take(LISTED_MAX) {
+        report_in("damaged", problem, None);
+    }
+    match arguments.format {
+        Format::Human => human(&ready, &replay),
+        Format::Json => say(json(&ready, &replay, summary.damaged.len())),
+    }
+    if !summary.damaged.is_empty() {
+        note(format_args!("{} line(s) of the log are no records", summary.damaged.len()));
+        Exit::Damaged
+    } else if replay.turned.is_empty() {
+        Exit::Done
+    } else {
+        Exit::Different
+    }
+}
+
+fn past(decision: AuditedDecision) -> Past {
+    Past {
+        seq: decision.seq,
+        caller: decision.caller,
+        entrance: decision.entrance,
+        grantee: decision.grantee,
+        at: decision.time,
+        allowed: decision.allowed,
+        reason: decision.reason,
+    }
+}
+
+const TURNS: [Turn; 2] = [Turn::DenyToAllow, Turn::AllowToDeny];
+
+fn style(turn: Turn) -> Style {
+    match turn {
+        Turn::DenyToAllow => AnsiColor::Red.on_default().bold(),
+        Turn::AllowToDeny => AnsiColor::Green.on_default().bold(),
+    }
+}
+
+/// By count, the largest first.
+fn pairs(replay: &Replay, turn: Turn) -> Vec<(&CallerId, &EntranceId, u64)> {
+    let of = replay.by_pair.iter().filter(|((kind, ..), _)| *kind == turn);
+    let mut pairs: Vec<_> = of.map(|((_, caller, door), count)| (caller, door, *count)).collect();
+    pairs.sort_unstable_by(|a, b| (b.2, a.0, a.1).cmp(&(a.2, b.0, b.1)));
+    pairs
+}
+
+fn human(ready: &Ready, replay: &Replay) {
+    for turn in TURNS {
+        let count = replay.count(turn);
+        if count == 0 {
+            continue;
+        }
+        let style = style(turn);
+        say(format_args!("{style}{}{style:#}: {count} decision(s)", turn.as_str()));
+        let pairs = pairs(replay, turn);
+        for (caller, door, count) in pairs.iter().take(LISTED_MAX) {
+            say(format_args!("  {count:>8}  {caller}  {}", ready.door(**door)));
+        }
+        if pairs.len() > LISTED_MAX {
+            let more = pairs.len() - LISTED_MAX;
+            say(format_args!("            and {more} more pairs; --format json lists them"));
+        }
+        say("  first");
+        for example in replay.examples.get(&turn).into_iter().flatten().take(3) {
+            let past = &example.past;
+            let rules: Vec<String> = example.rules.iter().map(ToString::to_string).collect();
+            say(format_args!(
+                "    seq {} at {} by {}: {} -> {} {}",
+                past.seq,
+                past.at,
+                past.caller,
+                past.reason,
+                example.reason.as_str(),
+                rules.join(", ")
+            ));
+        }
+    }
+    let cannot: u64 = replay.not_replayable.values().sum();
+    let [opened, closed] = TURNS.map(|turn| replay.count(turn));
+    note(format_args!(
+        "{} unchanged, {opened} denied that would be allowed, {closed} allowed that would be \
+         denied, {cannot} not replayable",
+        replay.unchanged
+    ));
+    let mut reasons: Vec<_> = replay.not_replayable.iter().collect();
+    reasons.sort_unstable();
+    for (reason, count) in reasons {
+        note(format_args!("  not replayable: {count} {reason}: the request named no entrance"));
+    }
+}
+
+fn json(ready: &Ready, replay: &Replay, damaged: usize) -> serde_json::Value {
+    let turned = |turn: Turn| {
+        let pairs: Vec<_> = pairs(replay, turn)
+            .into_iter()
+            .map(|(caller, door, count)| {
+                serde_json::json!({
+                    "caller": caller.as_str(), "entrance_id": door.to_string(),
+                    "entrance_name": ready.door_name(*door), "decisions": count,
+                })
+            })
+            .collect();
+        let examples = replay.examples.get(&turn).into_iter().flatten();
+        let examples: Vec<_> = examples.map(example_json).collect();
+        serde_json::json!({ "decisions": replay.count(turn), "pairs": pairs, "first": examples })
+    };
+    serde_json::json!({
+        "revision": ready.policy.revision().as_str(),
+        "unchanged": replay.unchanged,
+        "deny_to_allow": turned(Turn::DenyToAllow),
+        "allow_to_deny": turned(Turn::AllowToDeny),
+        "of_other_pairs": replay.of_other_pairs,
+        "not_replayable": replay.not_replayable,
+        "damaged_lines": damaged,
+    })
+}
+
+fn example_json(example: &Example) -> serde_json::Value {
+    let past = &example.past;
+    serde_json::json!({
+        "seq": past.seq, "time": past.at.to_string(), "caller": past.caller.as_str(),
+        "entrance_id": past.entrance.map(|id| id.to_string()),
+        "reason_then": past.reason, "reason_now": example.reason.as_str(),
+        "rules_now": example.rules.iter().map(ToString::to_string).collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,203 @@
+//! Where a policy comes from: three files, a folder, or a git revision of the three files.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use jiff::{SignedDuration, Timestamp};
+
+use crate::authn::Callers;
+use crate::cli::problems::report_in;
+use crate::cli::{Exit, note};
+use crate::domain::{EntranceId, Problem};
+use crate::policy::review::Span;
+use crate::policy::{Loaded, Policy, PolicySource, SourceFile};
+
+/// The files of a policy.
+#[derive(Args, Clone)]
+pub(super) struct Files {
+    /// The casbin model
+    #[arg(long, value_name = "FILE", default_value = "policies/model.conf")]
+    model: PathBuf,
+    /// The rules
+    #[arg(long, value_name = "FILE", default_value = "policies/policy.csv")]
+    pub(super) rules: PathBuf,
+    /// The callers file
+    #[arg(long, value_name = "FILE", default_value = "callers.toml")]
+    callers: PathBuf,
+}
+
+/// Over which time hours are looked at.
+#[derive(Args)]
+pub(super) struct SpanArguments {
+    /// Hours are looked at from this time on (RFC 3339) [default: now]
+    #[arg(long, value_name = "TIME")]
+    from: Option<Timestamp>,
+    /// And for so many days, 1 to 3,660
+    #[arg(long, value_name = "DAYS", default_value_t = 366, value_parser = clap::value_parser!(i64).range(1..=3660))]
+    days: i64,
+}
+
+impl SpanArguments {
+    pub(super) fn span(&self) -> Span {
+        let from = self.from.unwrap_or_else(Timestamp::now);
+        let until = from.checked_add(SignedDuration::from_hours(24 * self.days));
+        Span { from, until: until.unwrap_or(Timestamp::MAX) }
+    }
+}
+
+/// The texts of a policy, read and not yet understood.
+pub(super) struct Sources {
+    pub(super) policy: PolicySource,
+    pub(super) callers: SourceFile,
+}
+
+/// A policy that is valid, with what it was made of.
+pub(super) struct Ready {
+    pub(super) policy: Policy,
+    pub(super) callers: Callers,
+    pub(super) warnings: Vec<Problem>,
+    pub(super) sources: Sources,
+}
+
+impl Files {
+    /// Reads and loads the files, or reports every problem with its line.
+    pub(super) fn load(&self) -> Result<Ready, Exit> {
+        self.read().map_err(|problem| reported(&[problem], None))?.load()
+    }
+
+    pub(super) fn read(&self) -> Result<Sources, Problem> {
+        Ok(Sources {
+            policy: PolicySource { model: file(&self.model)?, rules: file(&self.rules)? },
+            callers: file(&self.callers)?,
+        })
+    }
+
+    /// `what` is a folder, a rules file, or a git revision of these files.
+    pub(super) fn read_other(&self, what: &str) -> Result<Sources, Problem> {
+        let path = Path::new(what);
+        if path.is_dir() {
+            self.within(path).read()
+        } else if path.exists() {
+            Files { rules: path.to_owned(), ..self.clone() }.read()
+        } else {
+            Ok(Sources {
+                policy: PolicySource {
+                    model: at_revision(what, &self.model)?,
+                    rules: at_revision(what, &self.rules)?,
+                },
+                callers: at_revision(what, &self.callers)?,
+            })
+        }
+    }
+
+    /// The files in a folder: as `init` lays them out, or all in one. What is not there
+    /// is taken from where it is otherwise.
+    fn within(&self, folder: &Path) -> Self {
+        let pick = |own: &PathBuf, places: [&str; 2]| {
+            let places = places.map(|place| folder.join(place));
+            places.into_iter().find(|place| place.exists()).unwrap_or_else(|| own.clone())
+        };
+        Self {
+            model: pick(&self.model, ["policies/model.conf", "model.conf"]),
+            rules: pick(&folder.join("policies/policy.csv"), ["policies/policy.csv", "policy.csv"]),
+            callers: pick(&self.callers, ["callers.toml", "../callers.toml"]),
+        }
+    }
+}
+
+impl Sources {
+    /// Loads the policy, or reports every problem with its line.
+    pub(super) fn load(self) -> Result<Ready, Exit> {
+        match self.parse() {
+            Ok(parsed) => Ok(self.ready(parsed)),
+            Err(problems) => Err(reported(&problems, Some(&self))),
+        }
+    }
+
+    /// Loads the policy; reports nothing.
+    pub(super) fn try_load(self) -> Result<Ready, Vec<Problem>> {
+        self.parse().map(|parsed| self.ready(parsed))
+    }
+
+    fn parse(&self) -> Result<(Loaded, Callers), Vec<Problem>> {
+        let callers = Callers::parse(&self.callers.name, &self.callers.bytes)?;
+        Ok((Policy::load(&self.policy, &callers)?, callers))
+    }
+
+    fn ready(self, (loaded, callers): (Loaded, Callers)) -> Ready {
+        let Loaded { policy, warnings } = loaded;
+        Ready { policy, callers, warnings, sources: self }
+    }
+
+    /// The text of the file of this name.
+    pub(super) fn text(&self, name: &str) -> Option<&[u8]> {
+        let files = [&self.policy.model, &self.policy.rules, &self.callers];
+        files.into_iter().find(|file| file.name == name).map(|file| file.bytes.as_slice())
+    }
+}
+
+/// Shows problems with their lines.
+fn reported(problems: &[Problem], sources: Option<&Sources>) -> Exit {
+    for problem in problems {
+        report_in("error", problem, sources.and_then(|sources| sources.text(&problem.file)));
+    }
+    note(format_args!("{} problem(s)", problems.len()));
+    Exit::Invalid
+}
+
+fn file(path: &Path) -> Result<SourceFile, Problem> {
+    let name = path.display().to_string();
+    match std::fs::read(path) {
+        Ok(bytes) => Ok(SourceFile { name, bytes }),
+        Err(error) => Err(Problem::of_file(name, format!("cannot be read: {error}"))),
+    }
+}
+
+/// Asks git for a file as it was. The file may be gone from the folder, not from git.
+fn at_revision(revision: &str, path: &Path) -> Result<SourceFile, Problem> {
+    let name = format!("{revision}:{}", path.display());
+    let refuse = |text: String| Problem::of_file(name.clone(), text);
+    if revision.starts_with('-') || revision.contains(':') {
+        return Err(refuse(format!("`{revision}` is no file, folder or git revision")));
+    }
+    let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+    let file = path.file_name().unwrap_or_default().to_string_lossy();
+    let mut git = std::process::Command::new("git");
+    git.arg("-C").arg(folder.unwrap_or(Path::new("."))).arg("show");
+    let output = git.arg(format!("{revision}:./{file}")).output();
+    let output = output.map_err(|error| {
+        refuse(format!("`{revision}` is no file or folder, and git cannot be run: {error}"))
+    })?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        let said = said.lines().next().unwrap_or_default().trim_start_matches("fatal: ").to_owned();
+        return Err(refuse(format!("`{revision}` is no file or folder, and git says: {said}")));
+    }
+    Ok(SourceFile { name, bytes: output.stdout })
+}
+
+/// Entrances as people know them.
+impl Ready {
+    /// The entrance of this id or name.
+    pub(super) fn entrance(&self, text: &str) -> Result<EntranceId, String> {
+        EntranceId::parse(text).map_err(|error| format!("`{text}` {error}"))
+    }
+
+    /// Its name, where the catalogue has one.
+    pub(super) fn door_name(&self, _: EntranceId) -> Option<&str> {
+        None
+    }
+
+    /// Its id with its name.
+    pub(super) fn door(&self, entrance: EntranceId) -> String {
+        match self.door_name(entrance) {
+            Some(name) => format!("{entrance}  {name}"),
+            None => entrance.to_string(),
+        }
+    }
+
+    pub(super) fn doors_json(&self, entrances: &[EntranceId]) -> Vec<serde_json::Value> {
+        let one = |id: &EntranceId| serde_json::json!({ "id": id.to_string(), "name": self.door_name(*id) });
+        entrances.iter().map(one).collect()
+    }
+}

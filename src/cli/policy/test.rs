@@ -1,0 +1,167 @@
+//! `grantgate policy test`: what the policy must decide, as cases in files of their own.
+
+mod cases;
+mod report;
+
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::sources::{Files, Ready, SpanArguments};
+use crate::cli::problems::report_in;
+use crate::cli::{Exit, Format, fail, note, replace_file, say};
+use crate::domain::GranteeKind;
+use crate::policy::review::{Access, Span, access_of};
+use crate::policy::{Evaluation, Moment};
+use cases::Case;
+
+#[derive(Args)]
+#[command(after_help = "Example: grantgate policy test --junit report.xml --min-coverage 80\n\n\
+    A case in policies/tests/*.toml:\n\n  \
+    [[case]]\n  \
+    name = \"the desk lets visitors in by day\"\n  \
+    caller = \"visitor-desk\"\n  \
+    entrance = \"d23d7180-c1ee-4bbe-8630-05df5031ce35\"   # or its name in the catalogue\n  \
+    at = 2026-11-25T10:00:00Z       # without it: at all times from --from on, for --days\n  \
+    grantee = \"user_identity\"       # without it: in both forms\n  \
+    decision = \"allow\"              # or \"deny\"\n  \
+    reason = \"allowed-by-rule\"      # optional\n  \
+    rule = \"p, role:front-desk, zone:lobby, grant, allow\"   # optional: a rule that decides\n\n\
+    Exit codes: 0 all pass, 2 a case fails or the coverage is too low, 3 invalid policy or cases.")]
+pub(in crate::cli) struct Arguments {
+    /// Files of cases, or folders of them
+    #[arg(value_name = "PATH", default_value = "policies/tests")]
+    paths: Vec<PathBuf>,
+    /// Write a JUnit XML report
+    #[arg(long, value_name = "FILE")]
+    junit: Option<PathBuf>,
+    /// Exit with 2 when fewer rules than this decided in some case, in percent
+    #[arg(long, value_name = "PERCENT", default_value_t = 0, value_parser = clap::value_parser!(u8).range(0..=100))]
+    min_coverage: u8,
+    /// How to print the results
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+    #[command(flatten)]
+    span: SpanArguments,
+    #[command(flatten)]
+    files: Files,
+}
+
+/// What came of a case.
+struct Outcome {
+    case: Case,
+    /// Why it fails.
+    failure: Option<String>,
+}
+
+/// The rules, and which of them decided in some case.
+struct Coverage {
+    rules: Vec<(u32, String)>,
+    reached: BTreeSet<u32>,
+}
+
+impl Coverage {
+    fn missed(&self) -> impl Iterator<Item = &(u32, String)> {
+        self.rules.iter().filter(|(line, _)| !self.reached.contains(line))
+    }
+
+    fn percent(&self) -> usize {
+        self.reached.len() * 100 / self.rules.len().max(1)
+    }
+}
+
+pub(super) fn run(arguments: &Arguments) -> Exit {
+    let ready = match arguments.files.load() {
+        Ok(ready) => ready,
+        Err(exit) => return exit,
+    };
+    let cases = match cases::read(&arguments.paths, &ready) {
+        Ok(cases) => cases,
+        Err(found) => {
+            for (problem, text) in &found {
+                report_in("error", problem, text.as_deref());
+            }
+            note(format_args!("{} problem(s)", found.len()));
+            return Exit::Invalid;
+        }
+    };
+    let rules = ready.policy.rule_texts().collect();
+    let mut coverage = Coverage { rules, reached: BTreeSet::new() };
+    let span = arguments.span.span();
+    let judged = cases.into_iter().map(|case| {
+        let failure = judge(&ready, &case, span, &mut coverage).err();
+        Outcome { case, failure }
+    });
+    let outcomes: Vec<Outcome> = judged.collect();
+    match arguments.format {
+        Format::Human => report::human(&outcomes, &coverage),
+        Format::Json => say(report::json(&outcomes, &coverage)),
+    }
+    if let Some(file) = &arguments.junit {
+        let written = report::junit(&outcomes).and_then(|xml| Ok(replace_file(file, &xml)?));
+        if let Err(error) = written {
+            return fail(format_args!("`{}` cannot be written: {error}", file.display()));
+        }
+    }
+    let covered = coverage.percent() >= usize::from(arguments.min_coverage);
+    if !covered {
+        let (found, least) = (coverage.percent(), arguments.min_coverage);
+        note(format_args!("coverage is {found} %, and at least {least} % are asked for"));
+    }
+    let passed = outcomes.iter().all(|outcome| outcome.failure.is_none());
+    if passed && covered { Exit::Done } else { Exit::Different }
+}
+
+/// Puts one case to the engine, in every form and at every time that it leaves open.
+fn judge(ready: &Ready, case: &Case, span: Span, coverage: &mut Coverage) -> Result<(), String> {
+    let kinds = case.grantee.map_or(GranteeKind::ALL.to_vec(), |kind| vec![kind]);
+    for grantee in kinds {
+        let moment = Moment { at: case.at.unwrap_or(span.from), grantee };
+        if case.at.is_none() {
+            let found = access_of(&ready.policy, &case.caller, case.entrance, span);
+            let time = found.time(span, grantee);
+            let whole = Access::Always.time(span, grantee);
+            if !time.is_zero() && time != whole {
+                return Err("it depends on the time: add `at` to this case".into());
+            }
+        }
+        let found = ready.policy.evaluate(&case.caller, case.entrance, moment);
+        let lines = found.rules.iter().map(crate::policy::RuleRef::line);
+        coverage.reached.extend(lines);
+        compare(case, &found, grantee, coverage)?;
+    }
+    Ok(())
+}
+
+fn compare(
+    case: &Case,
+    found: &Evaluation,
+    grantee: GranteeKind,
+    coverage: &Coverage,
+) -> Result<(), String> {
+    let allowed = found.is_allowed();
+    let rules: Vec<String> = found.rules.iter().map(ToString::to_string).collect();
+    let by = if rules.is_empty() { String::new() } else { format!(" by {}", rules.join(", ")) };
+    let form = grantee.as_str();
+    if allowed != case.allow {
+        let word = if allowed { "allowed" } else { "denied" };
+        return Err(format!(
+            "{word} ({}){by}, for a grantee named by {form}",
+            found.reason.as_str()
+        ));
+    }
+    if let Some(reason) = case.reason.as_deref().filter(|reason| *reason != found.reason.as_str()) {
+        let decided = found.reason.as_str();
+        return Err(format!("the reason is `{decided}`, not `{reason}`, for {form}"));
+    }
+    if let Some(rule) = &case.rule {
+        let texts = found.rules.iter().filter_map(|decided| {
+            coverage.rules.iter().find(|(line, _)| *line == decided.line()).map(|(_, text)| text)
+        });
+        if !texts.into_iter().any(|text| text == rule) {
+            return Err(format!("decided{by}, not by `{rule}`, for {form}"));
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,226 @@
+//! `grantgate policy who` and `doors`: who may grant this entrance, and which entrances
+//! this caller may grant.
+
+use clap::Args;
+
+use super::explain::caller_id;
+use super::sources::{Files, Ready, SpanArguments};
+use crate::cli::{Exit, Format, fail, note, say};
+use crate::domain::{CallerId, EntranceId, GranteeKind};
+use crate::policy::RuleRef;
+use crate::policy::review::{
+    Access, Grantable, Granter, Span, doors as find_doors, who as find_who,
+};
+
+/// Entrances of one group that are listed for people.
+const LISTED_MAX: usize = 20;
+
+#[derive(Args)]
+#[command(after_help = "Example: grantgate policy who d23d7180-c1ee-4bbe-8630-05df5031ce35\n\n\
+    Exit codes: 0 somebody may, 2 nobody may, 3 invalid policy.")]
+pub(in crate::cli) struct WhoArguments {
+    /// The entrance: its id, or its name in the catalogue
+    entrance: String,
+    /// How to print the list
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+    #[command(flatten)]
+    span: SpanArguments,
+    #[command(flatten)]
+    files: Files,
+}
+
+#[derive(Args)]
+#[command(after_help = "Example: grantgate policy doors visitor-desk --format json\n\n\
+    Exit codes: 0 it may grant some, 2 it may grant none, 3 invalid policy.")]
+pub(in crate::cli) struct DoorsArguments {
+    /// The caller's id
+    #[arg(value_parser = caller_id)]
+    caller: CallerId,
+    /// Every entrance, not only the first of each group
+    #[arg(long)]
+    all: bool,
+    /// How to print the list
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+    #[command(flatten)]
+    span: SpanArguments,
+    #[command(flatten)]
+    files: Files,
+}
+
+pub(super) fn who(arguments: &WhoArguments) -> Exit {
+    let ready = match arguments.files.load() {
+        Ok(ready) => ready,
+        Err(exit) => return exit,
+    };
+    let entrance = match ready.entrance(&arguments.entrance) {
+        Ok(entrance) => entrance,
+        Err(error) => return fail(error),
+    };
+    let span = arguments.span.span();
+    let found = find_who(&ready.policy, entrance, span);
+    match arguments.format {
+        Format::Json => say(who_json(&ready, entrance, &found, span)),
+        Format::Human => who_human(&ready, entrance, &found, span),
+    }
+    if found.is_empty() { Exit::Different } else { Exit::Done }
+}
+
+fn who_human(ready: &Ready, entrance: EntranceId, found: &[Granter], span: Span) {
+    note(format_args!("who may grant {}:", ready.door(entrance)));
+    let width = found.iter().map(|g| g.caller.as_str().len()).max().unwrap_or(0);
+    for granter in found {
+        let when = when(&granter.access, &granter.conditions, span);
+        say(format_args!(
+            "  {:width$}  {when}  by {}",
+            granter.caller.as_str(),
+            refs(&granter.allowed_by)
+        ));
+        if granter.access != Access::Always && !granter.denied_by.is_empty() {
+            say(format_args!("  {:width$}  denied at times by {}", "", refs(&granter.denied_by)));
+        }
+    }
+    note(match found.len() {
+        0 => "nobody".to_owned(),
+        count => format!("{count} of {} caller(s)", ready.callers.all().len()),
+    });
+}
+
+fn who_json(
+    ready: &Ready,
+    entrance: EntranceId,
+    found: &[Granter],
+    span: Span,
+) -> serde_json::Value {
+    let one = |granter: &Granter| {
+        serde_json::json!({
+            "caller": granter.caller.as_str(),
+            "access": access_json(&granter.access, &granter.conditions, span),
+            "allowed_by": granter.allowed_by.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "denied_at_times_by": granter.denied_by.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        })
+    };
+    serde_json::json!({
+        "entrance_id": entrance.to_string(),
+        "entrance_name": ready.door_name(entrance),
+        "revision": ready.policy.revision().as_str(),
+        "callers": found.iter().map(one).collect::<Vec<_>>(),
+    })
+}
+
+pub(super) fn doors(arguments: &DoorsArguments) -> Exit {
+    let ready = match arguments.files.load() {
+        Ok(ready) => ready,
+        Err(exit) => return exit,
+    };
+    let caller = &arguments.caller;
+    if !ready.callers.contains(caller) {
+        let known: Vec<&str> = ready.callers.ids().take(10).map(CallerId::as_str).collect();
+        return fail(format_args!(
+            "`{caller}` is not in the callers file; there: {}",
+            known.join(", ")
+        ));
+    }
+    let span = arguments.span.span();
+    let found = find_doors(&ready.policy, caller, span);
+    match arguments.format {
+        Format::Json => say(doors_json(&ready, caller, &found, span)),
+        Format::Human => doors_human(&ready, arguments, &found, span),
+    }
+    if found.is_empty() { Exit::Different } else { Exit::Done }
+}
+
+fn doors_human(ready: &Ready, arguments: &DoorsArguments, found: &[Grantable], span: Span) {
+    note(format_args!("what {} may grant:", arguments.caller));
+    let most = if arguments.all { usize::MAX } else { LISTED_MAX };
+    for group in found {
+        let zones =
+            if group.zones.is_empty() { String::new() } else { group.zones.join(", ") + "  " };
+        say(format_args!(
+            "  {zones}{}  by {}",
+            when(&group.access, &group.conditions, span),
+            refs(&group.allowed_by)
+        ));
+        for entrance in group.entrances.iter().take(most) {
+            say(format_args!("    {}", ready.door(*entrance)));
+        }
+        if group.entrances.len() > most {
+            say(format_args!("    and {} more; --all lists them", group.entrances.len() - most));
+        }
+        if group.and_every_other {
+            say("    every entrance that the policy does not name");
+        }
+    }
+    let entrances: usize = found.iter().map(|group| group.entrances.len()).sum();
+    note(format_args!("{entrances} entrance(s) by name"));
+}
+
+fn doors_json(
+    ready: &Ready,
+    caller: &CallerId,
+    found: &[Grantable],
+    span: Span,
+) -> serde_json::Value {
+    let one = |group: &Grantable| {
+        serde_json::json!({
+            "zones": group.zones,
+            "entrances": ready.doors_json(&group.entrances),
+            "and_every_other": group.and_every_other,
+            "access": access_json(&group.access, &group.conditions, span),
+            "allowed_by": group.allowed_by.iter().map(ToString::to_string).collect::<Vec<_>>(),
+        })
+    };
+    serde_json::json!({
+        "caller": caller.as_str(),
+        "revision": ready.policy.revision().as_str(),
+        "groups": found.iter().map(one).collect::<Vec<_>>(),
+    })
+}
+
+fn refs(rules: &[RuleRef]) -> String {
+    let shown: Vec<String> = rules.iter().take(5).map(ToString::to_string).collect();
+    match rules.len() {
+        0..=5 => shown.join(", "),
+        more => format!("{} and {} more", shown.join(", "), more - 5),
+    }
+}
+
+/// When, in words.
+pub(super) fn when(access: &Access, conditions: &[String], span: Span) -> String {
+    match access {
+        Access::Never => "never".to_owned(),
+        Access::Always => "always".to_owned(),
+        Access::Sometimes(_) => format!("{} ({})", conditions.join("; "), share(access, span)),
+    }
+}
+
+/// How many hours a week, for each form of grantee.
+fn share(access: &Access, span: Span) -> String {
+    let [acs_user, user_identity] = GranteeKind::ALL.map(|kind| hours_a_week(access, span, kind));
+    if acs_user == user_identity {
+        format!("{acs_user} h a week")
+    } else {
+        format!("{acs_user} h a week to an acs_user, {user_identity} h to a user_identity")
+    }
+}
+
+fn hours_a_week(access: &Access, span: Span, kind: GranteeKind) -> String {
+    let share =
+        access.time(span, kind).as_secs_f64() / span.until.duration_since(span.from).as_secs_f64();
+    format!("{:.1}", share * 168.0)
+}
+
+pub(super) fn access_json(access: &Access, conditions: &[String], span: Span) -> serde_json::Value {
+    let name = match access {
+        Access::Never => "never",
+        Access::Always => "always",
+        Access::Sometimes(_) => "sometimes",
+    };
+    let [acs_user, user_identity] = GranteeKind::ALL.map(|kind| hours_a_week(access, span, kind));
+    serde_json::json!({
+        "when": name,
+        "conditions": conditions,
+        "hours_a_week": { "acs_user": acs_user, "user_identity": user_identity },
+    })
+}
