@@ -150,6 +150,7 @@ impl Evidence for Allowed {
             revision: self.revision.as_str(),
             body_sha256: Some([0xab; 32]),
             at: jiff::Timestamp::now(),
+            candidate: None,
         }
     }
 }

@@ -41,6 +41,19 @@ pub struct DecisionEntry<'a> {
     pub body_sha256: Option<[u8; 32]>,
     /// When it was decided: the record's time.
     pub at: Timestamp,
+    /// What a candidate policy said of it.
+    pub candidate: Option<CandidateEntry<'a>>,
+}
+
+/// What a policy said that decides nothing.
+#[derive(Debug, Clone, Copy)]
+pub struct CandidateEntry<'a> {
+    /// The candidate.
+    pub revision: &'a str,
+    /// `allow`, `deny`, `failed` or `skipped`.
+    pub decision: &'static str,
+    /// Why; none when it was skipped.
+    pub reason: Option<Reason>,
 }
 
 /// The fields of a `grant.outcome` record.
@@ -94,6 +107,16 @@ struct Decision<'a> {
     revision: &'a str,
     #[serde(skip_serializing_if = "Option::is_none")]
     body_sha256: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    candidate: Option<Candidate<'a>>,
+}
+
+#[derive(Serialize)]
+struct Candidate<'a> {
+    revision: &'a str,
+    decision: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -207,6 +230,11 @@ impl Line {
             rules: &entry.rules,
             revision: entry.revision,
             body_sha256: entry.body_sha256.map(|digest| hex(&digest)),
+            candidate: entry.candidate.map(|candidate| Candidate {
+                revision: candidate.revision,
+                decision: candidate.decision,
+                reason: candidate.reason.map(Reason::as_str),
+            }),
         })
     }
 
@@ -337,6 +365,11 @@ mod tests {
             revision: "sha256:00",
             body_sha256: Some([0xab; 32]),
             at: time,
+            candidate: Some(CandidateEntry {
+                revision: "sha256:01",
+                decision: "deny",
+                reason: Some(Reason::NoRuleMatches),
+            }),
         };
         let mut out = Vec::new();
         Line::decision(&entry).write(41, 41, &mut out);
@@ -364,7 +397,9 @@ mod tests {
                  \"entrance_id\":\"d23d7180-c1ee-4bbe-8630-05df5031ce35\",\
                  \"user_identity_id\":\"c6247b75-f1cb-493a-9915-a85a0b9639ae\",\
                  \"decision\":\"allow\",\"reason\":\"allowed-by-rule\",\"rules\":[\"policy.csv:12\"],\
-                 \"revision\":\"sha256:00\",\"body_sha256\":\"{digest}\"}}\n\
+                 \"revision\":\"sha256:00\",\"body_sha256\":\"{digest}\",\
+                 \"candidate\":{{\"revision\":\"sha256:01\",\"decision\":\"deny\",\
+                 \"reason\":\"no-rule-matches\"}}}}\n\
                  {{\"seq\":42,\"batch\":41,\"time\":\"2026-11-23T09:00:00.123456Z\",\"event\":\"grant.outcome\",\
                  \"request_id\":\"01890a5d-ac96-774b-bcce-b302099a8057\",\"decision_seq\":41,\
                  \"outcome\":\"granted\",\"reason\":\"allowed-by-rule\",\"status\":200,\

@@ -18,7 +18,7 @@ mod store;
 mod writer;
 
 pub use decisions::{AuditedDecision, DecisionsSummary, decisions};
-pub use entry::{DecisionEntry, Evidence, OutcomeEntry, ReloadEntry};
+pub use entry::{CandidateEntry, DecisionEntry, Evidence, OutcomeEntry, ReloadEntry};
 pub use journal::{AuditError, Journal, JournalCloser, JournalSettings, OpenError, Started};
 pub use read::{ReadError, ShowFormat, ShowSummary, show};
 pub use recorded::Recorded;

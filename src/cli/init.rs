@@ -15,6 +15,7 @@ const CONFIG: &str = include_str!("templates/grantgate.toml");
 const CALLERS: &str = include_str!("templates/callers.toml");
 const MODEL: &str = include_str!("../../policies/model.conf");
 const RULES: &str = include_str!("../../policies/policy.csv");
+const CASES: &str = include_str!("../../policies/tests/sample.toml");
 
 /// The SPIFFE id in the development client certificate; the sample callers file has it.
 const CALLER_SPIFFE_ID: &str = "spiffe://example.org/front/visitor-desk";
@@ -88,6 +89,7 @@ pub(super) fn files(dev_certs: bool) -> Result<Vec<NewFile>, Box<dyn std::error:
         public("callers.toml", CALLERS),
         public("policies/model.conf", MODEL),
         public("policies/policy.csv", RULES),
+        public("policies/tests/sample.toml", CASES),
     ];
     if dev_certs {
         let pki = DevelopmentPki::generate(CALLER_SPIFFE_ID)?;
@@ -118,7 +120,7 @@ fn development(config: &str) -> String {
 
 /// Writes the files. None may exist.
 pub(super) fn write(directory: &Path, files: &[NewFile]) -> io::Result<()> {
-    for part in ["", "policies", "certs"] {
+    for part in ["", "policies/tests", "certs"] {
         std::fs::create_dir_all(directory.join(part))?;
     }
     let secrets = directory.join("secrets");

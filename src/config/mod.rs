@@ -30,6 +30,8 @@ pub struct Settings {
     pub policy_model_file: PathBuf,
     /// `policy.rules_file`
     pub policy_rules_file: PathBuf,
+    /// Rules that are judged beside those in force and decide nothing.
+    pub policy_candidate_rules_file: Option<PathBuf>,
     /// `callers.file`
     pub callers_file: PathBuf,
     /// `[audit]`

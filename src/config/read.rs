@@ -79,6 +79,7 @@ impl Reader<'_> {
         let policy = root.section("policy");
         let model = self.path(&policy, "model_file", Some("policies/model.conf"));
         let rules = self.path(&policy, "rules_file", Some("policies/policy.csv"));
+        let candidate = self.optional_path(&policy, "candidate_rules_file");
         policy.finish();
         let callers = root.section("callers");
         let callers_file = self.path(&callers, "file", Some("callers.toml"));
@@ -108,6 +109,7 @@ impl Reader<'_> {
             upstream: upstream?,
             policy_model_file: model?,
             policy_rules_file: rules?,
+            policy_candidate_rules_file: candidate,
             callers_file: callers_file?,
             audit: audit?,
             limits,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 use jiff::Timestamp;
 
-use crate::audit::{DecisionEntry, Evidence, OutcomeEntry};
+use crate::audit::{CandidateEntry, DecisionEntry, Evidence, OutcomeEntry};
 use crate::authn::Principal;
 use crate::domain::{Reason, RequestId, Revision};
 use crate::policy::{Attempt, Denial, Permit, RuleRef};
@@ -36,6 +36,7 @@ impl Evidence for Refused {
             revision: self.revision.as_str(),
             body_sha256: None,
             at: self.at,
+            candidate: None,
         }
     }
 }
@@ -71,6 +72,11 @@ fn entry<'a>(
         revision: revision.as_str(),
         body_sha256: Some(attempt.body_sha256),
         at: attempt.at,
+        candidate: attempt.candidate.as_ref().map(|opinion| CandidateEntry {
+            revision: opinion.revision.as_str(),
+            decision: opinion.as_str(),
+            reason: opinion.reason,
+        }),
     }
 }
 

@@ -15,9 +15,9 @@ use crate::audit::{Evidence, Journal, Recorded};
 use crate::authn::{self, Principal};
 use crate::config::RequestLimits;
 use crate::domain::{CallerId, Clock, EntranceId, GrantRequest, Outcome, Reason, RequestId};
-use crate::policy::{Attempt, Decision, Permit};
+use crate::policy::{Attempt, Decision, Moment, Permit};
 use crate::seam;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Candidate, Snapshot};
 use crate::telemetry::{Metrics, RequestTrace, Traces};
 
 /// What is known of a request beside the request itself.
@@ -195,13 +195,20 @@ impl Gateway {
             grant,
             body_sha256,
             at: self.clock.now(),
+            candidate: None,
         };
+        let attempt = self.with_opinion(&snapshot, attempt);
         account.entrance = Some(grant.entrance);
         let (stage, since) = (account.trace.stage("decide"), Instant::now());
+        let opinion = attempt.candidate.clone();
         let decision = snapshot.policy.decide(attempt);
         account.decided = since.elapsed();
         drop(stage);
         self.metrics.decision_duration.observe(account.decided.as_secs_f64());
+        if let Some(opinion) = opinion {
+            let agreement = opinion.agreement(matches!(decision, Decision::Permit(_)));
+            self.metrics.candidate_decisions.with_label_values(&[agreement]).inc();
+        }
 
         match decision {
             Decision::Denial(denial) => {
@@ -223,6 +230,17 @@ impl Gateway {
                 Ok(self.forward(&snapshot, recorded, deadline, account).await)
             }
         }
+    }
+
+    /// What a candidate policy would say, for the record.
+    fn with_opinion(&self, snapshot: &Snapshot, attempt: Attempt) -> Attempt {
+        let Some(Candidate::Judged(candidate)) = snapshot.candidate.as_deref() else {
+            return attempt;
+        };
+        let moment = Moment { at: attempt.at, grantee: attempt.grant.grantee.kind() };
+        let (caller, entrance) = (attempt.principal.caller(), attempt.grant.entrance);
+        let opinion = candidate.opinion(caller, entrance, moment);
+        Attempt { candidate: Some(opinion), ..attempt }
     }
 
     /// Who is calling, as this snapshot knows callers and certificates.

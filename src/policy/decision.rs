@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::Opinion;
 use crate::authn::Principal;
 use crate::domain::{GrantRequest, Reason, RequestId, Revision};
 
@@ -24,6 +25,8 @@ pub struct Attempt {
     pub body_sha256: [u8; 32],
     /// When it is decided: conditions are judged, and the record is dated, at this time.
     pub at: Timestamp,
+    /// What a candidate policy says of it, where there is one. It decides nothing.
+    pub candidate: Option<Opinion>,
 }
 
 /// Where a rule stands: prints as `policies/policy.csv:12`.

@@ -5,6 +5,7 @@
 //! that no rule can reach and gives casbin only rules that could match. A [`Permit`]
 //! can only be made here. An error or a panic of the evaluation is a denial.
 
+mod candidate;
 mod condition;
 mod decision;
 mod engine;
@@ -23,6 +24,7 @@ use aws_lc_rs::digest;
 
 use crate::authn::Callers;
 use crate::domain::{CallerId, EntranceId, Problem, Reason, Revision};
+pub use candidate::Opinion;
 pub use condition::Moment;
 use decision::Grounds;
 pub use decision::{Attempt, Decision, Denial, Permit, RuleRef};

@@ -10,7 +10,7 @@ use crate::audit::JournalHealth;
 use crate::domain::{COMMIT, VERSION};
 use crate::gateway::Gateway;
 use crate::listener::Stop;
-use crate::snapshot::Reloader;
+use crate::snapshot::{Candidate, Reloader};
 
 /// The parts whose state is shown.
 pub(super) struct Health {
@@ -37,9 +37,17 @@ enum State {
 }
 
 impl Health {
-    fn checks(&self) -> [Check; 6] {
-        let (policy, reload) = (self.policy(), self.reload());
-        [policy, reload, self.audit(), self.certificates(), self.upstream(), self.draining()]
+    fn checks(&self) -> [Check; 7] {
+        let (policy, candidate, reload) = (self.policy(), self.candidate(), self.reload());
+        [
+            policy,
+            candidate,
+            reload,
+            self.audit(),
+            self.certificates(),
+            self.upstream(),
+            self.draining(),
+        ]
     }
 
     /// Whether grants can be decided and recorded, and a text that says so: the checks
@@ -78,6 +86,13 @@ impl Health {
                 "callers": snapshot.callers.all().len(),
                 "loaded": reload.loaded.to_string(),
             },
+            "candidate": match snapshot.candidate.as_deref() {
+                None => Value::Null,
+                Some(Candidate::Judged(policy)) => json!({ "revision": policy.revision().as_str() }),
+                Some(Candidate::Invalid(problems)) => json!({
+                    "problems": problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
+                }),
+            },
             "reload_failure": reload.failure.map(|failure| json!({
                 "time": failure.time.to_string(),
                 "problems": failure.problems,
@@ -96,6 +111,22 @@ impl Health {
         let (rules, revision) = (snapshot.policy.rule_count(), snapshot.policy.revision());
         let text = format!("{rules} rules, {}", revision.as_str());
         Check { name: "policy", state: State::Ok, text }
+    }
+
+    fn candidate(&self) -> Check {
+        let snapshot = self.gateway.snapshot.load();
+        let (state, text) = match snapshot.candidate.as_deref() {
+            None => (State::Ok, "none".to_owned()),
+            Some(Candidate::Judged(policy)) => {
+                (State::Ok, format!("judged and not in force, {}", policy.revision()))
+            }
+            // It decides nothing.
+            Some(Candidate::Invalid(problems)) => {
+                let first = problems.first().map_or_else(String::new, ToString::to_string);
+                (State::Warning, format!("not judged: {first}"))
+            }
+        };
+        Check { name: "candidate", state, text }
     }
 
     fn reload(&self) -> Check {

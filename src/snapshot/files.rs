@@ -29,6 +29,8 @@ pub(super) struct Inputs {
     pub(super) callers: Bytes,
     pub(super) model: Bytes,
     pub(super) rules: Bytes,
+    /// `None` when none is configured, or there is no such file.
+    pub(super) candidate: Option<Bytes>,
     /// `None` when it comes from the environment.
     pub(super) workspace_key: Option<Bytes>,
     pub(super) upstream_ca: Option<Bytes>,
@@ -47,6 +49,7 @@ pub struct Digests {
     pub(super) certificates: [u8; 32],
     pub(super) callers: [u8; 32],
     pub(super) policy: [u8; 32],
+    pub(super) candidate: [u8; 32],
     pub(super) upstream: [u8; 32],
 }
 
@@ -68,6 +71,11 @@ impl Inputs {
             callers: plain(&settings.callers_file),
             model: plain(&settings.policy_model_file),
             rules: plain(&settings.policy_rules_file),
+            candidate: settings
+                .policy_candidate_rules_file
+                .as_ref()
+                .filter(|path| path.exists())
+                .map(plain),
             workspace_key: match &upstream.credential.source {
                 SecretSource::Value(_) => None,
                 SecretSource::File(path) => Some(read(path, true)),
@@ -85,6 +93,7 @@ impl Inputs {
             certificates: digest(own.into_iter().chain(clients).chain(admin)),
             callers: digest([Some(&self.callers)]),
             policy: digest([Some(&self.model), Some(&self.rules)]),
+            candidate: digest([self.candidate.as_ref()]),
             upstream: digest([self.workspace_key.as_ref(), self.upstream_ca.as_ref()]),
         }
     }
@@ -110,6 +119,7 @@ pub(super) fn paths(settings: &Settings) -> Vec<&Path> {
         clients.and_then(|clients| clients.crl_file.as_ref()),
         key,
         upstream.ca_file.as_ref(),
+        settings.policy_candidate_rules_file.as_ref(),
     ];
     let admin = settings.admin.remote.as_ref();
     let admin = admin.map(|a| [&a.certificate_file, &a.private_key_file, &a.client_ca_file]);

@@ -35,10 +35,21 @@ pub struct Snapshot {
     pub callers: Arc<Callers>,
     /// What they may do.
     pub policy: Arc<Policy>,
+    /// What is judged beside it and decides nothing, when there is such a policy.
+    pub candidate: Option<Arc<Candidate>>,
     /// Seam, with the workspace key.
     pub upstream: Arc<Upstream>,
     /// What new connections are accepted with.
     pub certificates: Arc<Certificates>,
+}
+
+/// A policy that is tried. A mistake in it is shown, and is no failure of a reload.
+#[derive(Debug)]
+pub enum Candidate {
+    /// It is judged.
+    Judged(Box<Policy>),
+    /// It cannot be: every problem in it.
+    Invalid(Vec<Problem>),
 }
 
 /// The listeners' side of TLS.
@@ -100,10 +111,25 @@ fn build(
         None => keep(&mut problems, callers(settings, &inputs.callers).map(Arc::new)),
     };
     let mut warnings = Vec::new();
-    let policy = match (&callers, same(|d| &d.policy).filter(|_| same_callers.is_some())) {
+    let same_policy = same(|d| &d.policy).filter(|_| same_callers.is_some());
+    let candidate = match (inputs.candidate, same(|d| &d.candidate).and(same_policy), &callers) {
+        (None, ..) | (Some(_), None, None) => None,
+        (Some(_), Some(old), _) => old.candidate.clone(),
+        (Some(rules), None, Some(callers)) => {
+            Some(Arc::new(candidate(settings, inputs.model.clone(), rules, callers)))
+        }
+    };
+    let policy = match (&callers, same_policy) {
         (_, Some(old)) => Some(old.policy.clone()),
         (Some(callers), None) => {
-            let loaded = keep(&mut problems, policy(settings, inputs.model, inputs.rules, callers));
+            let loaded = keep(
+                &mut problems,
+                policy(
+                    (&settings.policy_model_file, inputs.model),
+                    (&settings.policy_rules_file, inputs.rules),
+                    callers,
+                ),
+            );
             loaded.map(|loaded| {
                 warnings.extend(loaded.warnings);
                 Arc::new(loaded.policy)
@@ -129,7 +155,7 @@ fn build(
         (Some(certificates), Some(callers), Some(policy), Some(upstream))
             if problems.is_empty() =>
         {
-            let snapshot = Snapshot { callers, policy, upstream, certificates };
+            let snapshot = Snapshot { callers, policy, candidate, upstream, certificates };
             Ok(Loaded { snapshot, digests, warnings })
         }
         _ => Err(problems),
@@ -224,10 +250,17 @@ fn callers(settings: &Settings, bytes: &Bytes) -> Result<Callers, Vec<Problem>> 
     Callers::parse(&settings.callers_file.display().to_string(), bytes)
 }
 
+fn candidate(settings: &Settings, model: Bytes, rules: Bytes, callers: &Callers) -> Candidate {
+    let file = settings.policy_candidate_rules_file.as_deref().unwrap_or(Path::new(""));
+    match policy((&settings.policy_model_file, model), (file, rules), callers) {
+        Ok(loaded) => Candidate::Judged(Box::new(loaded.policy)),
+        Err(problems) => Candidate::Invalid(problems),
+    }
+}
+
 fn policy(
-    settings: &Settings,
-    model: Bytes,
-    rules: Bytes,
+    (model_file, model): (&Path, Bytes),
+    (rules_file, rules): (&Path, Bytes),
     callers: &Callers,
 ) -> Result<crate::policy::Loaded, Vec<Problem>> {
     let source = |path: &Path, mut bytes: Zeroizing<Vec<u8>>| SourceFile {
@@ -236,8 +269,8 @@ fn policy(
     };
     match (model, rules) {
         (Ok(model), Ok(rules)) => {
-            let model = source(&settings.policy_model_file, model);
-            let rules = source(&settings.policy_rules_file, rules);
+            let model = source(model_file, model);
+            let rules = source(rules_file, rules);
             Policy::load(&PolicySource { model, rules }, callers)
         }
         (model, rules) => Err([model.err(), rules.err()].into_iter().flatten().collect()),

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
 use super::files::{Digests, Inputs};
-use super::{Loaded, Snapshot, build};
+use super::{Candidate, Loaded, Snapshot, build};
 use crate::audit::{AuditError, Journal, ReloadEntry};
 use crate::config::Settings;
 use crate::domain::{Clock, Problem};
@@ -23,10 +23,11 @@ const PROBLEM_BYTES_MAX: usize = 500;
 type Part = (&'static str, fn(&Digests) -> &[u8; 32]);
 
 /// The parts of a snapshot.
-const PARTS: [Part; 4] = [
+const PARTS: [Part; 5] = [
     ("certificates", |d| &d.certificates),
     ("callers", |d| &d.callers),
     ("policy", |d| &d.policy),
+    ("candidate", |d| &d.candidate),
     ("upstream", |d| &d.upstream),
 ];
 
@@ -89,6 +90,10 @@ const STEADY: Duration = Duration::from_millis(250);
 
 /// Files that keep changing are left alone after this many looks, until the next.
 const LOOKS_MAX: usize = 40;
+
+/// No request takes longer than these looks.
+const DROP_LOOK: Duration = Duration::from_millis(200);
+const DROP_LOOKS_MAX: usize = 600;
 
 /// The parts whose files changed, and what was made of the files.
 type Built = (Vec<&'static str>, Result<Loaded, Vec<Problem>>);
@@ -207,7 +212,8 @@ impl Reloader {
     /// Recorded first: a policy that is in force is one that the audit log knows.
     async fn put_in_force(&self, parts: &[&'static str], loaded: Loaded) -> bool {
         let before = self.current.load_full();
-        let revision_before = before.policy.revision().as_str();
+        let revision_before = before.policy.revision().clone();
+        let revision_before = revision_before.as_str();
         let revision = loaded.snapshot.policy.revision().as_str();
         let entry = ReloadEntry { parts, revision_before, revision, problems: &[] };
         if let Err(error) = self.journal.record_reload(&entry).await {
@@ -228,6 +234,7 @@ impl Reloader {
         }
         tracing::info!(?parts, revision_before, revision, "reloaded");
         self.current.store(Arc::new(loaded.snapshot));
+        tokio::spawn(drop_when_unused(before));
         {
             let mut state = self.state();
             state.in_force = loaded.digests;
@@ -267,6 +274,17 @@ impl Reloader {
         let snapshot = self.current.load_full();
         let policy = &snapshot.policy;
         self.metrics.policy_in_force(policy.revision().as_str(), policy.rule_count());
+        let candidate = match snapshot.candidate.as_deref() {
+            None => None,
+            Some(Candidate::Judged(policy)) => Some(policy.revision().as_str()),
+            Some(Candidate::Invalid(problems)) => {
+                for problem in problems {
+                    tracing::error!("the candidate policy is not judged: {problem}");
+                }
+                Some("")
+            }
+        };
+        self.metrics.candidate_in_force(candidate);
         for (role, time) in &snapshot.certificates.expiries {
             self.metrics.certificate_expiry.with_label_values(&[role]).set(time.as_second());
         }
@@ -276,6 +294,18 @@ impl Reloader {
         }
         self.metrics.reload_failing.set(0);
     }
+}
+
+/// Drops a snapshot off the request path: the last request that uses it would else free
+/// what a large policy holds.
+async fn drop_when_unused(snapshot: Arc<Snapshot>) {
+    for _ in 0..DROP_LOOKS_MAX {
+        if Arc::strong_count(&snapshot) == 1 {
+            break;
+        }
+        sleep(DROP_LOOK).await;
+    }
+    blocking(move || drop(snapshot)).await;
 }
 
 /// Runs what reads files. `None` when it panicked, which the panic's own message tells.

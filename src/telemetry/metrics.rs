@@ -29,6 +29,10 @@ pub struct Metrics {
     request_duration: HistogramVec,
     upstream_requests: IntCounterVec,
     policy_info: IntGaugeVec,
+    candidate_info: IntGaugeVec,
+    candidate_invalid: IntGauge,
+    /// Decisions beside which a candidate policy was judged, by how it compares.
+    pub candidate_decisions: IntCounterVec,
     /// Time of a policy decision, in seconds.
     pub decision_duration: Histogram,
     /// Time from the forward to the upstream's whole answer, in seconds.
@@ -135,6 +139,19 @@ impl Metrics {
                 "Permitted grants, by what became of them.",
                 &["outcome"],
             )?,
+            candidate_info: IntGaugeVec::new(
+                Opts::new("candidate_info", "The candidate policy that is judged."),
+                &["revision"],
+            )?,
+            candidate_invalid: IntGauge::new(
+                "candidate_invalid",
+                "1 while the candidate policy has a mistake and is not judged.",
+            )?,
+            candidate_decisions: counter(
+                "candidate_decisions_total",
+                "Decisions beside which a candidate policy was judged, by how it compares.",
+                &["agreement"],
+            )?,
             policy_info: IntGaugeVec::new(
                 Opts::new("policy_info", "The policy in force."),
                 &["revision"],
@@ -216,10 +233,12 @@ impl Metrics {
         };
         each(&self.upstream_requests, &Outcome::ALL.map(Outcome::as_str));
         each(&self.audit.records, EVENTS);
+        let agreements = ["same", "would-allow", "would-deny", "failed", "skipped"];
+        each(&self.candidate_decisions, &agreements);
         each(&self.audit.failures, &["reserve", "append", "sync", "truncate"]);
         each(&self.listener.handshake_failures, &["tls", "timeout"]);
         each(&self.listener.refused, &["limit", "address-limit"]);
-        for part in ["certificates", "callers", "policy", "upstream"] {
+        for part in ["certificates", "callers", "policy", "candidate", "upstream"] {
             for result in ["ok", "failed"] {
                 self.reloads.with_label_values(&[part, result]);
             }
@@ -241,6 +260,9 @@ impl Metrics {
             Box::new(self.request_duration.clone()),
             Box::new(self.upstream_requests.clone()),
             Box::new(self.policy_info.clone()),
+            Box::new(self.candidate_info.clone()),
+            Box::new(self.candidate_invalid.clone()),
+            Box::new(self.candidate_decisions.clone()),
             Box::new(self.decision_duration.clone()),
             Box::new(self.upstream_duration.clone()),
             Box::new(self.upstream_key_refusals.clone()),
@@ -277,6 +299,15 @@ impl Metrics {
     /// Counts what became of a permitted grant.
     pub fn completed(&self, outcome: Outcome) {
         self.upstream_requests.with_label_values(&[outcome.as_str()]).inc();
+    }
+
+    /// Shows the candidate policy; an empty revision is one that is not valid.
+    pub fn candidate_in_force(&self, revision: Option<&str>) {
+        self.candidate_info.reset();
+        if let Some(revision) = revision.filter(|revision| !revision.is_empty()) {
+            self.candidate_info.with_label_values(&[revision]).set(1);
+        }
+        self.candidate_invalid.set((revision == Some("")).into());
     }
 
     /// Shows the policy in force.

@@ -23,6 +23,14 @@ fn every_command_has_help_with_an_example() {
         &["caller", "list"],
         &["caller", "revoke"],
         &["policy", "check"],
+        &["policy", "fmt"],
+        &["policy", "test"],
+        &["policy", "explain"],
+        &["policy", "who"],
+        &["policy", "doors"],
+        &["policy", "diff"],
+        &["policy", "replay"],
+        &["policy", "promote"],
         &["audit", "show"],
         &["sandbox"],
     ] {
@@ -72,7 +80,7 @@ fn check_finds_every_problem_in_every_file() {
     std::fs::set_permissions(site.path("secrets/seam_api_key"), open).unwrap();
     let rules = site.path("policies/policy.csv");
     let text = std::fs::read_to_string(&rules).unwrap();
-    std::fs::write(&rules, text.replace("zone:lobby, grant, allow", "lobby, grant, allow"))
+    std::fs::write(&rules, text.replace("zone:lobby,         grant, allow", "lobby, grant, allow"))
         .unwrap();
     std::fs::write(site.path("audit"), "a file").unwrap();
     let (code, out, _) = run(&["check", "--format", "json", "--config", config.to_str().unwrap()]);

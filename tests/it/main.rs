@@ -12,6 +12,7 @@
 mod admin;
 mod audit_first;
 mod canary;
+mod candidate;
 mod cli;
 mod demo;
 mod disk;
@@ -23,6 +24,7 @@ mod life;
 mod limits;
 mod refusals;
 mod reload;
+mod review;
 mod seam;
 mod start;
 mod support;

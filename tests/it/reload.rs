@@ -23,7 +23,7 @@ fn replace(path: &Path, text: impl AsRef<[u8]>) {
     std::fs::rename(beside, path).unwrap();
 }
 
-const LOBBY_RULE: &str = "p, role:front-desk, zone:lobby, grant, allow";
+const LOBBY_RULE: &str = "p, role:front-desk, zone:lobby,         grant, allow";
 
 fn edit_policy(site: &Site, from: &str, to: &str) {
     let path = site.path("policies/policy.csv");

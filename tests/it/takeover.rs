@@ -151,7 +151,7 @@ async fn the_service_manager_is_told_of_start_reload_and_stop_and_that_nothing_h
     tokio::time::sleep(Duration::from_secs(1)).await;
     // Ready again only when the new rules are in force.
     let rules = String::from_utf8(site.read("policies/policy.csv")).unwrap();
-    let rules = rules.replace("zone:lobby, grant, allow", "zone:lobby, grant, deny");
+    let rules = rules.replace("zone:lobby,         grant, allow", "zone:lobby, grant, deny");
     std::fs::write(site.path("policies/policy.csv"), rules).unwrap();
     signal(process.id(), "HUP");
     let (reloading, fed) = next();

@@ -22,6 +22,7 @@ impl Evidence for Asked {
             revision: "sha256:0",
             body_sha256: None,
             at: jiff::Timestamp::UNIX_EPOCH,
+            candidate: None,
         }
     }
 }

@@ -44,7 +44,10 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         return fail(format_args!("`{name}` was not written: a statement would have been lost"));
     }
     match replace_file(&arguments.rules, formatted.as_bytes()) {
-        Ok(()) => Exit::Done,
+        Ok(()) => {
+            note(format_args!("formatted `{name}`"));
+            Exit::Done
+        }
         Err(error) => fail(format_args!("`{name}` cannot be written: {error}")),
     }
 }

@@ -4,6 +4,7 @@ mod check;
 mod diff;
 mod explain;
 mod fmt;
+mod promote;
 mod replay;
 mod sources;
 mod test;
@@ -31,6 +32,8 @@ pub(super) enum Command {
     Diff(diff::Arguments),
     /// Judge audited decisions again under another policy
     Replay(replay::Arguments),
+    /// Put the candidate policy in force
+    Promote(promote::Arguments),
 }
 
 pub(super) fn run(command: &Command) -> Exit {
@@ -43,5 +46,6 @@ pub(super) fn run(command: &Command) -> Exit {
         Command::Doors(arguments) => who::doors(arguments),
         Command::Diff(arguments) => diff::run(arguments),
         Command::Replay(arguments) => replay::run(arguments),
+        Command::Promote(arguments) => promote::run(arguments),
     }
 }

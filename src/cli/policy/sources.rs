@@ -17,13 +17,13 @@ use crate::policy::{Loaded, Policy, PolicySource, SourceFile};
 pub(super) struct Files {
     /// The casbin model
     #[arg(long, value_name = "FILE", default_value = "policies/model.conf")]
-    model: PathBuf,
+    pub(super) model: PathBuf,
     /// The rules
     #[arg(long, value_name = "FILE", default_value = "policies/policy.csv")]
     pub(super) rules: PathBuf,
     /// The callers file
     #[arg(long, value_name = "FILE", default_value = "callers.toml")]
-    callers: PathBuf,
+    pub(super) callers: PathBuf,
 }
 
 /// Over which time hours are looked at.

@@ -1,0 +1,89 @@
+//! A policy that is judged beside the one in force, and decides nothing.
+
+use super::Policy;
+use super::condition::Moment;
+use crate::domain::{CallerId, EntranceId, Reason, Revision};
+
+/// A request that more of the candidate's rules could match is not judged: it must not
+/// wait for a policy that is only tried.
+const RULES_MAX: usize = 64;
+
+/// What a candidate says of one request.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Opinion {
+    /// The candidate.
+    pub revision: Revision,
+    /// What it would decide; none when it was not judged, or could not be.
+    pub allowed: Option<bool>,
+    /// Why; none when it was not judged.
+    pub reason: Option<Reason>,
+}
+
+impl Opinion {
+    /// The decision in audit records.
+    #[must_use]
+    pub fn as_str(&self) -> &'static str {
+        match (self.allowed, self.reason) {
+            (Some(true), _) => "allow",
+            (Some(false), _) => "deny",
+            (None, Some(_)) => "failed",
+            (None, None) => "skipped",
+        }
+    }
+
+    /// How it compares with the decision that was made, in metrics.
+    #[must_use]
+    pub fn agreement(&self, allowed: bool) -> &'static str {
+        match (self.allowed, allowed) {
+            (Some(true), false) => "would-allow",
+            (Some(false), true) => "would-deny",
+            (Some(_), _) => "same",
+            (None, _) => self.as_str(),
+        }
+    }
+
+    /// Every value of [`Opinion::agreement`].
+    pub const AGREEMENTS: [&'static str; 5] =
+        ["same", "would-allow", "would-deny", "failed", "skipped"];
+}
+
+impl Policy {
+    /// What this policy, as a candidate, says of a request.
+    #[must_use]
+    pub fn opinion(&self, caller: &CallerId, entrance: EntranceId, moment: Moment) -> Opinion {
+        let revision = self.revision.clone();
+        let names = &self.rules.names;
+        let [subject, object] = [format!("caller:{caller}"), format!("entrance:{entrance}")];
+        let candidates = self.index.candidates(names.find(&subject), names.find(&object));
+        if candidates.is_ok_and(|candidates| candidates.len() > RULES_MAX) {
+            return Opinion { revision, allowed: None, reason: None };
+        }
+        let found = self.evaluate(caller, entrance, moment);
+        let failed = matches!(found.reason, Reason::PolicyError | Reason::PolicyPanic);
+        let allowed = (!failed).then(|| found.is_allowed());
+        Opinion { revision, allowed, reason: Some(found.reason) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_disagreement_has_its_name() {
+        let revision = Revision::from_sha256(&[0]);
+        let opinion = |allowed, reason| Opinion { revision: revision.clone(), allowed, reason };
+        for (allowed, reason, decided, agreement) in [
+            (Some(true), Some(Reason::AllowedByRule), true, "same"),
+            (Some(true), Some(Reason::AllowedByRule), false, "would-allow"),
+            (Some(false), Some(Reason::NoRuleMatches), true, "would-deny"),
+            (Some(false), Some(Reason::NoRuleMatches), false, "same"),
+            (None, Some(Reason::PolicyPanic), true, "failed"),
+            (None, None, true, "skipped"),
+        ] {
+            let found = opinion(allowed, reason).agreement(decided);
+            assert_eq!(found, agreement);
+            assert!(Opinion::AGREEMENTS.contains(&found));
+        }
+    }
+}

@@ -1,0 +1,98 @@
+//! A policy that is tried on live traffic, and then put in force.
+
+use crate::seam::{Behaviour, Seam};
+use crate::support::{LOBBY, SERVER_ROOM, Site, grant_body, grantgate, of_event, post, until};
+
+const SETTING: (&str, &str) = ("GRANTGATE__POLICY__CANDIDATE_RULES_FILE", "policies/candidate.csv");
+const OFFICE: &str = "e4a7c9b2-18d3-4e6f-a5b0-3c2d1e0f9a8b";
+
+/// As the rules in force, but the front desk has the offices in place of the lobby.
+fn candidate(site: &Site) -> String {
+    let rules = String::from_utf8(site.read("policies/policy.csv")).unwrap();
+    let desk = "p, role:front-desk, zone:lobby,         grant, allow";
+    rules.replace(desk, "p, role:front-desk, zone:offices, grant, allow")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_candidate_is_judged_and_recorded_and_decides_nothing() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    std::fs::write(site.path("policies/candidate.csv"), candidate(&site)).unwrap();
+    let gateway = site.start(&seam, &[SETTING]).await;
+    let client = site.client();
+    for (entrance, status) in [(LOBBY, 200), (OFFICE, 403), (SERVER_ROOM, 403)] {
+        let answer = post(&client, &gateway, &site.token, grant_body(entrance)).await;
+        assert_eq!(answer.status(), status);
+    }
+    assert_eq!(seam.requests().len(), 1);
+    let (_, metrics) = gateway.admin("/metrics").await;
+    for (agreement, count) in [("same", 1), ("would-allow", 1), ("would-deny", 1), ("failed", 0)] {
+        let line =
+            format!("grantgate_candidate_decisions_total{{agreement=\"{agreement}\"}} {count}\n");
+        assert!(metrics.contains(&line), "{line}");
+    }
+    let records = site.records();
+    let decisions = of_event(&records, "grant.decision");
+    let said: Vec<_> =
+        decisions.iter().map(|r| r["candidate"]["decision"].as_str().unwrap()).collect();
+    assert_eq!(said, ["deny", "allow", "deny"]);
+    let revision = decisions[0]["candidate"]["revision"].as_str().unwrap().to_owned();
+    assert_ne!(decisions[0]["revision"], revision.as_str());
+    assert_eq!(decisions[1]["candidate"]["reason"], "allowed-by-rule");
+
+    // A mistake in it is shown, and hurts nothing.
+    std::fs::write(site.path("policies/candidate.csv"), "p, nonsense\n").unwrap();
+    gateway.reload.reload().await;
+    let (ready, text) = gateway.admin("/readyz?verbose").await;
+    assert_eq!(ready, 200);
+    assert!(
+        text.contains("[!] candidate: not judged: ") && text.contains("candidate.csv:1"),
+        "{text}"
+    );
+    assert!(text.contains("[+] reload"), "{text}");
+    let answer = post(&client, &gateway, &site.token, grant_body(LOBBY)).await;
+    assert_eq!(answer.status(), 200);
+    assert!(gateway.admin("/metrics").await.1.contains("grantgate_candidate_invalid 1\n"));
+
+    // What was tried is what is put in force.
+    std::fs::write(site.path("policies/candidate.csv"), candidate(&site)).unwrap();
+    let config = std::fs::read_to_string(site.path("grantgate.toml")).unwrap();
+    let config = config.replace("# candidate_rules_file", "candidate_rules_file");
+    std::fs::write(site.path("grantgate.toml"), config).unwrap();
+    let file = site.path("grantgate.toml");
+    let promote = |revision: &str| {
+        let arguments = ["policy", "promote", revision, "--config", file.to_str().unwrap()];
+        std::process::Command::new(env!("CARGO_BIN_EXE_grantgate"))
+            .args(arguments)
+            .output()
+            .unwrap()
+    };
+    let before = site.read("policies/policy.csv");
+    for other in [&"0".repeat(64), "sha256:", &revision[..15]] {
+        assert_eq!(promote(other).status.code(), Some(2), "{other}");
+    }
+    assert_eq!(site.read("policies/policy.csv"), before);
+    let done = promote(&revision[..19]);
+    assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
+    assert_eq!(site.read("policies/policy.csv.before"), before);
+    assert!(!site.path("policies/candidate.csv").exists());
+    gateway.reload.reload().await;
+    let in_force = |event: &&&serde_json::Value| event["revision"] == revision.as_str();
+    until("it is in force", || {
+        of_event(&site.records(), "config.reload").iter().any(|r| in_force(&r))
+    })
+    .await;
+    for (entrance, status) in [(LOBBY, 403), (OFFICE, 200)] {
+        let answer = post(&client, &gateway, &site.token, grant_body(entrance)).await;
+        assert_eq!(answer.status(), status);
+    }
+    let (_, text) = gateway.admin("/readyz?verbose").await;
+    assert!(text.contains("[+] candidate: none"), "{text}");
+    gateway.stop().await;
+    let records = site.records();
+    let last = of_event(&records, "config.reload");
+    let last = last.iter().rev().find(in_force).unwrap();
+    assert_eq!(last["revision_before"], decisions[0]["revision"]);
+    let shown = grantgate(&["audit", "show", site.path("audit").to_str().unwrap()]);
+    assert!(!shown.is_empty());
+}

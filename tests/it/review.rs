@@ -1,0 +1,314 @@
+//! The policy commands as a reviewer uses them.
+
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::seam::{Behaviour, Seam};
+use crate::support::{LOBBY, PERSON, SERVER_ROOM, Site, grant_body, post};
+
+const OFFICE: &str = "e4a7c9b2-18d3-4e6f-a5b0-3c2d1e0f9a8b";
+
+/// Runs a policy command in the site's directory: exit code, standard output and error.
+fn policy(site: &Site, arguments: &[&str]) -> (i32, String, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_grantgate"))
+        .arg("policy")
+        .args(arguments)
+        .current_dir(site.root())
+        .output()
+        .unwrap();
+    let text = |bytes| String::from_utf8(bytes).unwrap();
+    (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
+}
+
+fn json(site: &Site, arguments: &[&str], code: i32) -> Value {
+    let (found, out, error) = policy(site, &[arguments, &["--format", "json"]].concat());
+    assert_eq!(found, code, "{arguments:?}: {error}");
+    serde_json::from_str(&out).unwrap()
+}
+
+/// Changes the rules in a file of their own.
+fn edited(site: &Site, name: &str, edits: &[(&str, &str)]) {
+    let mut rules = String::from_utf8(site.read("policies/policy.csv")).unwrap();
+    for (from, to) in edits {
+        assert!(rules.contains(from), "{from}");
+        rules = rules.replace(from, to);
+    }
+    std::fs::write(site.path(name), rules).unwrap();
+}
+
+fn git(site: &Site, arguments: &[&str]) {
+    let identity = ["-c", "user.name=t", "-c", "user.email=t@example.org"];
+    let mut git = Command::new("git");
+    let output = git.args(identity).args(arguments).current_dir(site.root()).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+}
+
+#[test]
+fn an_edit_is_shown_in_services_and_doors() {
+    let site = Site::new();
+    git(&site, &["init", "-q"]);
+    git(&site, &["add", "policies", "callers.toml"]);
+    git(&site, &["commit", "-qm", "before"]);
+    assert_eq!(policy(&site, &["diff", "HEAD", "."]).0, 0);
+    let hours = "grant, allow, hours Europe/Berlin Mo-Fr 08:00-18:00";
+    let edits = [
+        (
+            "p, role:cleaning, zone:offices,       grant, allow",
+            "p, role:front-desk, zone:offices, grant, allow",
+        ),
+        (
+            "p, role:front-desk, zone:meeting-rooms, grant, allow",
+            &format!("p, role:front-desk, zone:meeting-rooms, {hours}"),
+        ),
+    ];
+    edited(&site, "policies/policy.csv", &edits);
+    let (code, out, error) = policy(&site, &["diff", "HEAD", "."]);
+    assert_eq!(code, 2, "{error}");
+    for part in [
+        "gains\n  visitor-desk (role:front-desk, role:staff)\n    1 entrance(s) (zone:offices)",
+        "narrows\n  visitor-desk",
+        "always -> hours Europe/Berlin Mo-Fr 08:00-18:00 (50.",
+        "loses\n  cleaning-rota",
+    ] {
+        assert!(out.contains(part), "{part}: {out}");
+    }
+    assert!(error.contains("gains: 1 service(s), 1 door(s)"), "{error}");
+    let found = json(&site, &["diff", "HEAD", "."], 2);
+    let effects: Vec<_> =
+        found["changes"].as_array().unwrap().iter().map(|c| &c["effect"]).collect();
+    assert_eq!(effects, ["gains", "narrows", "loses"]);
+    assert_eq!(found["changes"][0]["entrances"][0]["id"], OFFICE);
+    let (_, out, _) = policy(&site, &["diff", "HEAD", ".", "--format", "markdown"]);
+    assert!(out.contains("| :warning: gains | visitor-desk"), "{out}");
+    assert!(out.contains("<details>"), "{out}");
+    // The other way around, what was gained is lost.
+    let back = json(&site, &["diff", ".", "HEAD"], 2);
+    let effects: Vec<_> =
+        back["changes"].as_array().unwrap().iter().map(|c| &c["effect"]).collect();
+    assert_eq!(effects, ["gains", "widens", "loses"]);
+    assert_eq!(policy(&site, &["diff", "HEAD", ".", "--fail-on", "widening"]).0, 2);
+    edited(&site, "narrow.csv", &[("p, role:front-desk, zone:offices, grant, allow\n", "")]);
+    let narrower = ["diff", "policies/policy.csv", "narrow.csv", "--fail-on", "widening"];
+    assert_eq!(policy(&site, &narrower).0, 0);
+    let (code, _, error) = policy(&site, &["diff", "v0", "."]);
+    assert_eq!(code, 3);
+    assert!(error.contains("`v0` is no file or folder, and git says: "), "{error}");
+    assert_eq!(policy(&site, &["diff", "--output=x", "."]).0, 64, "no option of git's");
+}
+
+#[test]
+fn a_question_about_a_door_or_a_service_is_answered() {
+    let site = Site::new();
+    let (code, out, _) = policy(&site, &["explain", "visitor-desk", LOBBY]);
+    assert_eq!(code, 0);
+    assert!(out.contains("caller:visitor-desk > role:front-desk (policies/policy.csv:"), "{out}");
+    assert!(out.contains(&format!("entrance:{LOBBY} > zone:lobby (policies/policy.csv:")), "{out}");
+    let denied = json(&site, &["explain", "visitor-desk", SERVER_ROOM], 2);
+    assert_eq!(denied["reason"], "denied-by-rule");
+    assert_eq!(denied["rules"][0]["caller_chain"][2]["name"], "role:staff");
+    let hours = (
+        "p, role:front-desk, zone:lobby,         grant, allow",
+        "p, role:front-desk, zone:lobby, grant, allow, hours Europe/Berlin Mo-Fr 08:00-18:00",
+    );
+    edited(&site, "policies/policy.csv", &[hours]);
+    let at = "2026-11-28T10:00:00+01:00";
+    let (code, out, _) = policy(&site, &["explain", "visitor-desk", LOBBY, "--at", at]);
+    assert_eq!(code, 2);
+    assert!(out.contains("denied: condition-not-met"), "{out}");
+    assert!(out.contains("is not met; it is next at 2026-11-30T07:00:00Z"), "{out}");
+
+    let who = json(&site, &["who", LOBBY], 0);
+    let callers: Vec<_> = who["callers"].as_array().unwrap().iter().map(|c| &c["caller"]).collect();
+    assert_eq!(callers, ["cleaning-rota", "facilities", "visitor-desk"]);
+    assert_eq!(who["callers"][0]["access"]["when"], "always");
+    assert_eq!(who["callers"][2]["access"]["when"], "sometimes");
+    assert_eq!(policy(&site, &["who", SERVER_ROOM]).0, 2, "nobody");
+    let doors = json(&site, &["doors", "cleaning-rota"], 0);
+    let named: usize = doors["groups"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|g| g["entrances"].as_array().unwrap().len())
+        .sum();
+    assert_eq!(named, 5);
+    let (code, _, error) = policy(&site, &["doors", "ghost"]);
+    assert_eq!(code, 1);
+    assert!(error.contains("`ghost` is not in the callers file; there: visitor-desk"), "{error}");
+}
+
+#[test]
+fn a_file_is_formatted_and_means_the_same() {
+    let site = Site::new();
+    assert_eq!(policy(&site, &["fmt", "--check"]).0, 0, "what init writes is formatted");
+    edited(
+        &site,
+        "policies/policy.csv",
+        &[(
+            "p, role:front-desk, zone:lobby,         grant,",
+            "p,role:front-desk,zone:lobby,grant,",
+        )],
+    );
+    let before = site.read("policies/policy.csv");
+    let (code, out, error) = policy(&site, &["fmt", "--check"]);
+    assert_eq!(code, 2);
+    assert!(
+        out.contains("policies/policy.csv:8: would be `p, role:front-desk, zone:lobby,  "),
+        "{out}"
+    );
+    assert!(error.contains("run `grantgate policy fmt`"), "{error}");
+    assert_eq!(site.read("policies/policy.csv"), before);
+    std::fs::write(site.path("before.csv"), &before).unwrap();
+    assert_eq!(policy(&site, &["fmt"]).0, 0);
+    assert_eq!(policy(&site, &["fmt", "--check"]).0, 0);
+    assert_eq!(policy(&site, &["diff", "before.csv", "policies/policy.csv"]).0, 0);
+}
+
+#[test]
+fn cases_pass_fail_and_are_covered() {
+    let site = Site::new();
+    let (code, out, error) = policy(&site, &["test"]);
+    assert_eq!(code, 0, "{out}");
+    assert!(
+        error.contains("5 passed, 0 failed; 4 of 7 rule(s) decided in some case (57 %)"),
+        "{error}"
+    );
+    assert!(out.contains("     9  p, role:front-desk, zone:meeting-rooms, grant, allow"), "{out}");
+    assert_eq!(policy(&site, &["test", "--min-coverage", "58"]).0, 2);
+    let wrong = format!(
+        "[[case]]\nname = \"a & b\"\ncaller = \"visitor-desk\"\nentrance = \"{OFFICE}\"\ndecision = \"allow\"\n\n\
+         [[case]]\nname = \"other rule\"\ncaller = \"visitor-desk\"\nentrance = \"{LOBBY}\"\ndecision = \"allow\"\nrule = \"p,role:x,*,grant,allow\"\n"
+    );
+    std::fs::write(site.path("policies/tests/wrong.toml"), wrong).unwrap();
+    let (code, out, _) = policy(&site, &["test", "--junit", "report.xml"]);
+    assert_eq!(code, 2);
+    assert!(
+        out.contains("policies/tests/wrong.toml:2: wants `allow`: denied (no-rule-matches)"),
+        "{out}"
+    );
+    assert!(
+        out.contains("decided by policies/policy.csv:8, not by `p, role:x, *, grant, allow`"),
+        "{out}"
+    );
+    let report = String::from_utf8(site.read("report.xml")).unwrap();
+    assert!(report.contains(r#"tests="7" skipped="0" failures="2""#), "{report}");
+    assert!(report.contains(r#"<testcase name="a &amp; b""#), "{report}");
+    // A decision that depends on the time needs one.
+    let hours = (
+        "p, role:front-desk, zone:lobby,         grant, allow",
+        "p, role:front-desk, zone:lobby, grant, allow, hours Etc/UTC 10:00-12:00",
+    );
+    edited(&site, "policies/policy.csv", &[hours]);
+    let timed = format!(
+        "[[case]]\nname = \"in time\"\ncaller = \"visitor-desk\"\nentrance = \"{LOBBY}\"\ndecision = \"allow\"\nat = 2026-11-25T11:00:00Z\n\n\
+         [[case]]\nname = \"no time\"\ncaller = \"visitor-desk\"\nentrance = \"{LOBBY}\"\ndecision = \"allow\"\n"
+    );
+    std::fs::write(site.path("timed.toml"), timed).unwrap();
+    let found = json(&site, &["test", "timed.toml"], 2);
+    assert_eq!(found["cases"][0]["passed"], true);
+    assert_eq!(found["cases"][1]["failure"], "it depends on the time: add `at` to this case");
+}
+
+#[test]
+fn every_mistake_has_its_file_its_line_and_its_place() {
+    let site = Site::new();
+    let case = "[[case]]\nname = 1\ncaller = \"ghost\"\nentrance = \"door\"\ndecision = \"maybe\"\ncolour = 1\n";
+    std::fs::write(site.path("bad.toml"), case).unwrap();
+    let (code, _, error) = policy(&site, &["test", "bad.toml"]);
+    assert_eq!(code, 3);
+    for said in [
+        "bad.toml:2:8: `case.name` must be a string",
+        "bad.toml:3:10: caller `ghost` is not in the callers file",
+        "bad.toml:4:12: ",
+        "bad.toml:5:12: `maybe` is no decision: write `allow` or `deny`",
+        "bad.toml:6:1: unknown key `case.colour`",
+        "5 problem(s)",
+    ] {
+        assert!(error.contains(said), "{said}: {error}");
+    }
+    std::fs::write(site.path("empty.toml"), "").unwrap();
+    let (code, _, error) = policy(&site, &["test", "empty.toml"]);
+    assert!(code == 3 && error.contains("empty.toml: holds no case: write `[[case]]`"), "{error}");
+    edited(
+        &site,
+        "bad.csv",
+        &[(
+            "zone:lobby,         grant, allow\n",
+            "zone:lobby, grant, allow, hours Europe/Berlim Mo\n",
+        )],
+    );
+    let (code, _, error) = policy(&site, &["check", "--rules", "bad.csv"]);
+    assert_eq!(code, 3);
+    assert!(error.contains("bad.csv:8:53: `Europe/Berlim` is no time zone"), "{error}");
+    assert!(
+        error.contains(
+            "     8 | p, role:front-desk, zone:lobby, grant, allow, hours Europe/Berlim Mo\n"
+        ),
+        "{error}"
+    );
+    let mark = error.lines().find(|line| line.trim_start_matches([' ', '|']) == "^").unwrap();
+    assert_eq!(mark.find('^'), Some("     8 | ".len() + 52), "{error}");
+    let found = json(&site, &["check", "--rules", "bad.csv"], 3);
+    assert_eq!(found["problems"][0]["column"], 53);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn decisions_of_the_past_are_judged_again() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let gateway = site.start(&seam, &[]).await;
+    let client = site.client();
+    for entrance in [LOBBY, LOBBY, OFFICE, SERVER_ROOM] {
+        post(&client, &gateway, &site.token, grant_body(entrance)).await;
+    }
+    post(&client, &gateway, &site.token, "{}").await;
+    gateway.stop().await;
+    let same = json(&site, &["replay"], 0);
+    assert_eq!(
+        (&same["unchanged"], &same["not_replayable"]["entrance-missing"]),
+        (&4.into(), &1.into())
+    );
+    let edits = [
+        (
+            "p, role:front-desk, zone:lobby,         grant, allow",
+            "p, role:front-desk, zone:offices, grant, allow",
+        ),
+        ("p, role:cleaning, zone:offices,       grant, allow\n", ""),
+    ];
+    edited(&site, "new.csv", &edits);
+    let (code, out, error) = policy(&site, &["replay", "--policy", "new.csv"]);
+    assert_eq!(code, 2, "{error}");
+    assert!(out.contains(&format!("       2  visitor-desk  {LOBBY}")), "{out}");
+    assert!(out.contains("no-rule-matches -> allowed-by-rule new.csv:8"), "{out}");
+    assert!(error.contains("1 unchanged, 1 denied that would be allowed, 2 allowed that would be denied, 1 not replayable"), "{error}");
+    let found = json(&site, &["replay", "--policy", "new.csv"], 2);
+    assert_eq!(found["deny_to_allow"]["pairs"][0]["entrance_id"], OFFICE);
+    assert_eq!(found["allow_to_deny"]["first"].as_array().unwrap().len(), 2);
+    // Each at its own time: hours that are over now were not then, and the other way round.
+    let time =
+        site.records().iter().find(|r| r["event"] == "grant.decision").unwrap()["time"].clone();
+    let year = &time.as_str().unwrap()[..4];
+    let rule = "p, role:front-desk, zone:lobby,         grant, allow";
+    let never = "p, role:front-desk, zone:lobby, grant, allow, hours Etc/UTC 1999";
+    let then = format!("p, role:front-desk, zone:lobby, grant, allow, hours Etc/UTC {year}");
+    edited(&site, "never.csv", &[(rule, never)]);
+    edited(&site, "then.csv", &[(rule, &then)]);
+    assert_eq!(
+        json(&site, &["replay", "--policy", "never.csv"], 2)["allow_to_deny"]["decisions"],
+        2
+    );
+    assert_eq!(json(&site, &["replay", "--policy", "then.csv"], 0)["unchanged"], 4);
+    let log = std::fs::read_dir(site.path("audit")).unwrap().map(|e| e.unwrap().path());
+    let segment = log.filter(|p| p.extension().is_some_and(|e| e == "jsonl")).next().unwrap();
+    let damaged = std::fs::read_to_string(&segment).unwrap().replacen(
+        "grant.decision\"",
+        "grant.decision",
+        1,
+    );
+    std::fs::write(&segment, damaged).unwrap();
+    let (code, _, error) = policy(&site, &["replay"]);
+    assert!(code == 4 && error.contains("not a whole record"), "{error}");
+    let (code, _, error) = policy(&site, &["replay", "--audit", "nowhere"]);
+    assert!(code == 1 && error.contains("`nowhere` cannot be read"), "{error}");
+    assert!(!out.contains(PERSON), "no grantee");
+}
