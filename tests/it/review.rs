@@ -298,8 +298,8 @@ async fn decisions_of_the_past_are_judged_again() {
         2
     );
     assert_eq!(json(&site, &["replay", "--policy", "then.csv"], 0)["unchanged"], 4);
-    let log = std::fs::read_dir(site.path("audit")).unwrap().map(|e| e.unwrap().path());
-    let segment = log.filter(|p| p.extension().is_some_and(|e| e == "jsonl")).next().unwrap();
+    let mut log = std::fs::read_dir(site.path("audit")).unwrap().map(|e| e.unwrap().path());
+    let segment = log.find(|p| p.extension().is_some_and(|e| e == "jsonl")).unwrap();
     let damaged = std::fs::read_to_string(&segment).unwrap().replacen(
         "grant.decision\"",
         "grant.decision",
