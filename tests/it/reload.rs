@@ -113,7 +113,7 @@ async fn a_bad_edit_changes_nothing_and_is_shown_everywhere() {
     let seam = Seam::start(&site, Behaviour::confirm()).await;
     let gateway = site.start(&seam, &[]).await;
     let client = site.client();
-    edit_policy(&site, LOBBY_RULE, "p, role:front-desk, zone:lobby, grant, alow");
+    edit_policy(&site, LOBBY_RULE, "p, role:front-desk, zone:lobby,         grant, alow");
     until("the failure is shown", async || {
         gateway.admin("/metrics").await.1.contains("\ngrantgate_reload_failing 1")
     })
@@ -122,7 +122,7 @@ async fn a_bad_edit_changes_nothing_and_is_shown_everywhere() {
     let (status, text) = gateway.admin("/readyz?verbose").await;
     assert_eq!(status, 200, "grants are still decided: {text}");
     assert!(
-        text.contains("[!] reload: ") && text.contains("policy.csv:8:40: `alow` is no effect"),
+        text.contains("[!] reload: ") && text.contains("policy.csv:8:48: `alow` is no effect"),
         "{text}"
     );
     let status: Value = serde_json::from_str(&gateway.admin("/status").await.1).unwrap();
