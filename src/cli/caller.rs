@@ -5,7 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
-use super::{Exit, Format, fail, note, replace_file, report, say};
+use super::replace::replace;
+use super::{Exit, Format, fail, note, report, say};
 use crate::authn::callers::{EditError, add_token, revoke};
 use crate::authn::{CallerToken, Callers};
 use crate::domain::CallerId;
@@ -176,7 +177,7 @@ fn edit(path: &Path, change: impl FnOnce(&str, &str) -> Result<String, EditError
         Err(error) => return fail(format_args!("`{name}` cannot be read: {error}")),
     };
     match change(&name, &text) {
-        Ok(text) => match replace_file(path, text.as_bytes()) {
+        Ok(text) => match replace(path, text.as_bytes(), 0o600) {
             Ok(()) => Exit::Done,
             Err(error) => fail(format_args!("`{name}` cannot be written: {error}")),
         },

@@ -12,6 +12,7 @@ mod policy;
 mod problems;
 mod process_limits;
 mod ready;
+mod replace;
 mod sandbox;
 mod serve;
 
@@ -207,17 +208,4 @@ fn stop_at_signals(delay: Duration) -> Stop {
 /// The default configuration file.
 fn default_config() -> PathBuf {
     PathBuf::from("grantgate.toml")
-}
-
-/// Writes a file anew by rename. A reader sees the old file or the new one, and a crash leaves one of them.
-fn replace_file(path: &Path, bytes: &[u8]) -> std::io::Result<()> {
-    let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(directory)?;
-    file.write_all(bytes)?;
-    if let Ok(metadata) = std::fs::metadata(path) {
-        file.as_file().set_permissions(metadata.permissions())?;
-    }
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    std::fs::File::open(directory)?.sync_all()
 }

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::cli::{Exit, fail, note, replace_file, say};
+use crate::cli::replace::replace;
+use crate::cli::{Exit, fail, note, say};
 use crate::policy::format::{format, statements};
 
 #[derive(Args)]
@@ -43,7 +44,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     if statements(&text) != statements(&formatted) {
         return fail(format_args!("`{name}` was not written: a statement would have been lost"));
     }
-    match replace_file(&arguments.rules, formatted.as_bytes()) {
+    match replace(&arguments.rules, formatted.as_bytes(), 0o644) {
         Ok(()) => {
             note(format_args!("formatted `{name}`"));
             Exit::Done

@@ -6,7 +6,8 @@ use clap::Args;
 
 use super::sources::{Files, Sources};
 use crate::cli::problems::report_in;
-use crate::cli::{Exit, default_config, fail, note, replace_file, say, settings};
+use crate::cli::replace::replace;
+use crate::cli::{Exit, default_config, fail, note, say, settings};
 use crate::config::Settings;
 use crate::domain::Problem;
 
@@ -55,10 +56,10 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     let rules = &settings.policy_rules_file;
     let mut before = rules.clone().into_os_string();
     before.push(".before");
-    let kept = std::fs::read(rules).and_then(|bytes| replace_file(before.as_ref(), &bytes));
+    let kept = std::fs::read(rules).and_then(|bytes| replace(before.as_ref(), &bytes, 0o644));
     // If the process dies between these, the rules are whole and the candidate is the same.
     let done = kept
-        .and_then(|()| replace_file(rules, &ready.sources.policy.rules.bytes))
+        .and_then(|()| replace(rules, &ready.sources.policy.rules.bytes, 0o644))
         .and_then(|()| std::fs::remove_file(&candidate));
     match done {
         Ok(()) => {

@@ -10,7 +10,8 @@ use clap::Args;
 
 use super::sources::{Files, Ready, SpanArguments};
 use crate::cli::problems::report_in;
-use crate::cli::{Exit, Format, fail, note, replace_file, say};
+use crate::cli::replace::replace;
+use crate::cli::{Exit, Format, fail, note, say};
 use crate::domain::GranteeKind;
 use crate::policy::review::{Access, Span, access_of};
 use crate::policy::{Evaluation, Moment};
@@ -99,7 +100,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Format::Json => say(report::json(&outcomes, &coverage)),
     }
     if let Some(file) = &arguments.junit {
-        let written = report::junit(&outcomes).and_then(|xml| Ok(replace_file(file, &xml)?));
+        let written = report::junit(&outcomes).and_then(|xml| Ok(replace(file, &xml, 0o644)?));
         if let Err(error) = written {
             return fail(format_args!("`{}` cannot be written: {error}", file.display()));
         }
