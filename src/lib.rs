@@ -14,6 +14,7 @@
 
 pub mod audit;
 pub mod authn;
+pub mod catalogue;
 pub mod cli;
 pub mod config;
 pub mod domain;

@@ -63,6 +63,10 @@ uuid_id! {
     EntranceId
 }
 uuid_id! {
+    /// A Seam `acs_system_id`: the access system that an entrance belongs to.
+    AcsSystemId
+}
+uuid_id! {
     /// A Seam `acs_user_id`: a user of one access system.
     AcsUserId
 }

@@ -15,7 +15,9 @@ mod version;
 
 pub use clock::{Clock, FixedClock, SystemClock, rfc3339_micros};
 pub use grant::{GrantRequest, Grantee, GranteeKind};
-pub use ids::{AcsUserId, CallerId, EntranceId, IdError, RequestId, Revision, UserIdentityId};
+pub use ids::{
+    AcsSystemId, AcsUserId, CallerId, EntranceId, IdError, RequestId, Revision, UserIdentityId,
+};
 pub use outcome::Outcome;
 pub use problem::Problem;
 pub use reason::Reason;

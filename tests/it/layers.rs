@@ -10,6 +10,7 @@ const LAYERS: &[(&str, u8, &[&str])] = &[
     ("toml_source", 1, &[]),
     ("tls", 1, &[]),
     ("pki", 1, &[]),
+    ("catalogue", 1, &[]),
     ("seam", 1, &[]),
     ("telemetry", 1, &[]),
     ("audit", 1, &[]),
@@ -27,17 +28,24 @@ const LAYERS: &[(&str, u8, &[&str])] = &[
 
 /// Modules that must not import these although their layer would allow it.
 const FORBIDDEN: &[(&str, &[&str])] = &[
-    ("authn", &["audit", "seam", "telemetry", "tls", "pki"]),
-    ("policy", &["audit", "seam", "telemetry", "tls", "pki", "listener", "toml_source"]),
-    ("listener", &["audit", "authn", "seam", "toml_source", "pki", "tls"]),
-    ("upstream", &["authn", "telemetry", "listener", "toml_source", "pki"]),
-    ("config", &["audit", "authn", "policy", "seam", "tls", "pki"]),
+    ("authn", &["audit", "catalogue", "seam", "telemetry", "tls", "pki"]),
+    (
+        "policy",
+        &["audit", "catalogue", "seam", "telemetry", "tls", "pki", "listener", "toml_source"],
+    ),
+    ("listener", &["audit", "authn", "catalogue", "seam", "toml_source", "pki", "tls"]),
+    ("upstream", &["authn", "catalogue", "telemetry", "listener", "toml_source", "pki"]),
+    ("config", &["audit", "authn", "catalogue", "policy", "seam", "tls", "pki"]),
+    // A name decides nothing.
+    ("gateway", &["catalogue"]),
     ("sandbox", &["audit", "authn", "policy", "gateway", "upstream", "snapshot", "config"]),
 ];
 
 /// Crate and the modules that may name it.
 const CONFINED: &[(&str, &[&str])] = &[
     ("casbin", &["policy"]),
+    ("csv", &["catalogue"]),
+    ("strsim", &["catalogue"]),
     ("reqwest", &["upstream", "config", "server"]),
     ("opentelemetry", &["telemetry", "server"]),
     ("opentelemetry_sdk", &["telemetry", "server"]),
