@@ -55,7 +55,7 @@ pub struct Digests {
 
 impl Inputs {
     pub(super) fn read(settings: &Settings) -> Self {
-        let (listener, upstream) = (&settings.listener, &settings.upstream);
+        let listener = &settings.listener;
         let clients = listener.clients.as_ref();
         let plain = |path: &PathBuf| read(path, false);
         Self {
@@ -76,11 +76,8 @@ impl Inputs {
                 .as_ref()
                 .filter(|path| path.exists())
                 .map(plain),
-            workspace_key: match &upstream.credential.source {
-                SecretSource::Value(_) => None,
-                SecretSource::File(path) => Some(read(path, true)),
-            },
-            upstream_ca: upstream.ca_file.as_ref().map(plain),
+            workspace_key: workspace_key(settings),
+            upstream_ca: upstream_ca(settings),
         }
     }
 
@@ -97,6 +94,19 @@ impl Inputs {
             upstream: digest([self.workspace_key.as_ref(), self.upstream_ca.as_ref()]),
         }
     }
+}
+
+/// The workspace key; `None` when it comes from the environment.
+pub(super) fn workspace_key(settings: &Settings) -> Option<Bytes> {
+    match &settings.upstream.credential.source {
+        SecretSource::Value(_) => None,
+        SecretSource::File(path) => Some(read(path, true)),
+    }
+}
+
+/// The authorities to trust instead of the machine's.
+pub(super) fn upstream_ca(settings: &Settings) -> Option<Bytes> {
+    settings.upstream.ca_file.as_ref().map(|path| read(path, false))
 }
 
 /// Every file that [`Inputs::read`] reads.

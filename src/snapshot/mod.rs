@@ -89,6 +89,16 @@ pub fn load(settings: &Settings) -> Result<Loaded, Vec<Problem>> {
     build(settings, inputs, None)
 }
 
+/// Seam alone, for a command that asks it something and serves nobody: of all files only
+/// the workspace key and the upstream's authorities are read.
+///
+/// # Errors
+/// What is wrong with the first of them that is not usable.
+pub fn load_upstream(settings: &Settings) -> Result<Upstream, Vec<Problem>> {
+    let (origin, key) = workspace_key(settings, files::workspace_key(settings), None)?;
+    upstream(settings, &origin, key, files::upstream_ca(settings))
+}
+
 /// Builds a snapshot. `before` is the one in force, whose parts are carried over where
 /// their files are the same.
 fn build(

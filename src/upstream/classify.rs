@@ -77,7 +77,7 @@ fn outcome_of_error(status: StatusCode) -> Outcome {
     }
 }
 
-fn is_json(headers: &HeaderMap) -> bool {
+pub(super) fn is_json(headers: &HeaderMap) -> bool {
     let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
     media_type
         .and_then(|text| text.split(';').next())

@@ -1,12 +1,15 @@
 //! Seam: the only holder of the workspace key and of the HTTP client.
 //!
-//! There is one way in, [`Upstream::grant`], and it takes a recorded permit by value:
-//! no grant can be sent without a durable record, and none twice. What is sent is
+//! There is one way in for a grant, [`Upstream::grant`], and it takes a recorded permit by
+//! value: no grant can be sent without a durable record, and none twice. What is sent is
 //! encoded from the value that policy saw, to a constant path, with a fixed set of
 //! headers. Redirects are not followed and proxies of the environment not used.
+//! [`Upstream::list_entrances`] reads the names of entrances, for people, and can do
+//! nothing else.
 
 mod breaker;
 mod classify;
+mod list;
 
 use std::time::{Duration, Instant};
 
@@ -21,6 +24,7 @@ use crate::seam::{self, SeamError};
 use crate::tls::ClientTls;
 use breaker::Breaker;
 pub use breaker::BreakerSettings;
+pub use list::ListError;
 
 /// W3C Trace Context, section 3.2.
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");

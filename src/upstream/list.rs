@@ -1,0 +1,193 @@
+//! The entrances of the workspace, read page by page.
+//!
+//! A read: it takes no permit because it opens nothing, leaves the circuit breaker of the
+//! grants alone, and goes to a constant path with the fixed headers. Whatever the answer
+//! is, it ends: pages, bytes and time are bounded. No error repeats what may be the key.
+
+use std::collections::HashSet;
+
+use bytes::BytesMut;
+use http::StatusCode;
+
+use super::{ANSWER_BYTES_MAX, Upstream, classify};
+use crate::seam::{self, EntrancePage, ListedEntrance, PAGE_LIMIT_MAX, PageError};
+
+/// The most pages that are read.
+const PAGES_MAX: usize = 1_000;
+
+/// The largest page that is read, in bytes: 16 KiB for each entrance of a full one.
+const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+
+/// Why the entrances could not be listed.
+#[derive(Debug, thiserror::Error)]
+pub enum ListError {
+    /// 401 or 403.
+    #[error(
+        "Seam refused the workspace key (status {0}); check `upstream.api_key_file` and the workspace"
+    )]
+    KeyRefused(u16),
+    /// Another status than 200.
+    #[error("Seam answered with status {status}{}{}", said(.detail.as_ref()), advice(*.status))]
+    Status {
+        /// The status.
+        status: u16,
+        /// Seam's own words, when it had any.
+        detail: Option<String>,
+    },
+    /// There was no connection.
+    #[error("no connection to `{host}`{}", said(.cause.as_ref()))]
+    Unreachable {
+        /// Where it was looked for.
+        host: String,
+        /// What the network or TLS said.
+        cause: Option<String>,
+    },
+    /// No whole answer in time.
+    #[error("`{host}` did not answer within {deadline_ms} ms (`upstream.deadline_ms`)")]
+    Timeout {
+        /// Who was asked.
+        host: String,
+        /// The deadline.
+        deadline_ms: u128,
+    },
+    /// The connection ended within the answer, or it was no HTTP.
+    #[error("the answer of `{0}` broke off or is no HTTP")]
+    Broken(String),
+    /// A page is larger than any page of Seam's.
+    #[error("page {0} is larger than 8 MiB: this is not a list of Seam's")]
+    TooLarge(usize),
+    /// Not JSON: a proxy's page, most often.
+    #[error("page {0} is not JSON: does something stand between here and Seam?")]
+    NotJson(usize),
+    /// JSON of another shape.
+    #[error("page {page} is not as Seam's: {error}")]
+    Shape {
+        /// Which page, counted from 1.
+        page: usize,
+        /// What is wrong with it.
+        error: PageError,
+    },
+    /// The list goes round in a circle.
+    #[error("page {0} leads back to an earlier page: the list has no end")]
+    Circle(usize),
+    /// The list does not end.
+    #[error("the list has more than {PAGES_MAX} pages")]
+    TooManyPages,
+    /// A name is the key.
+    #[error("page {0} repeats the workspace key in a name: replace the key, and the name in Seam")]
+    RepeatsKey(usize),
+}
+
+fn said(text: Option<&String>) -> String {
+    text.map_or_else(String::new, |text| format!(": {text}"))
+}
+
+fn advice(status: u16) -> &'static str {
+    match status {
+        429 => "; wait a while, then try again",
+        500..=599 => "; try again later",
+        _ => "",
+    }
+}
+
+impl Upstream {
+    /// All entrances that the workspace key can see, in Seam's order. Each request takes no
+    /// longer than the configured deadline.
+    ///
+    /// # Errors
+    /// [`ListError`]; then none of the pages counts.
+    pub async fn list_entrances(&self) -> Result<Vec<ListedEntrance>, ListError> {
+        let mut entrances = Vec::new();
+        let mut seen = HashSet::new();
+        let mut cursor: Option<String> = None;
+        for number in 1..=PAGES_MAX {
+            let page = self.page(number, cursor.as_deref()).await?;
+            entrances.extend(page.entrances);
+            let Some(next) = page.next_page_cursor else { return Ok(entrances) };
+            if !seen.insert(next.clone()) {
+                return Err(ListError::Circle(number));
+            }
+            cursor = Some(next);
+        }
+        Err(ListError::TooManyPages)
+    }
+
+    async fn page(&self, number: usize, cursor: Option<&str>) -> Result<EntrancePage, ListError> {
+        let mut url = self.url.clone();
+        url.set_path(seam::LIST_ENTRANCES_PATH);
+        let request = self
+            .client
+            .post(url)
+            .headers(self.headers.clone())
+            .timeout(self.deadline)
+            .body(seam::encode_list(cursor, PAGE_LIMIT_MAX));
+        let mut answer = request.send().await.map_err(|error| self.no_answer(error))?;
+        let status = answer.status();
+        if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
+            return Err(ListError::KeyRefused(status.as_u16()));
+        }
+        if status != StatusCode::OK {
+            let body = self.read_up_to(&mut answer, ANSWER_BYTES_MAX).await.ok().flatten();
+            let detail = body.and_then(|body| self.words(&body));
+            return Err(ListError::Status { status: status.as_u16(), detail });
+        }
+        if !classify::is_json(answer.headers()) {
+            return Err(ListError::NotJson(number));
+        }
+        let body = self.read_up_to(&mut answer, PAGE_BYTES_MAX).await?;
+        let body = body.ok_or(ListError::TooLarge(number))?;
+        let page = seam::parse_entrances(&body)
+            .map_err(|error| ListError::Shape { page: number, error })?;
+        if page.entrances.iter().any(|entrance| self.has_key(&entrance.display_name)) {
+            return Err(ListError::RepeatsKey(number));
+        }
+        Ok(page)
+    }
+
+    /// The body; `None` when it is larger than `bytes_max`.
+    async fn read_up_to(
+        &self,
+        answer: &mut reqwest::Response,
+        bytes_max: usize,
+    ) -> Result<Option<BytesMut>, ListError> {
+        let mut body = BytesMut::new();
+        while let Some(chunk) = answer.chunk().await.map_err(|error| self.no_answer(error))? {
+            if body.len() + chunk.len() > bytes_max {
+                return Ok(None);
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Some(body))
+    }
+
+    /// What Seam says of an error, unless it repeats the key.
+    fn words(&self, body: &[u8]) -> Option<String> {
+        let error = seam::read_error(body)?;
+        if self.has_key(&error.kind) || self.has_key(&error.message) {
+            return None;
+        }
+        // Only now: the start of a key would not be found.
+        let error = error.shorten();
+        Some(format!("`{}`, {}", error.kind, error.message))
+    }
+
+    fn no_answer(&self, error: reqwest::Error) -> ListError {
+        let host = self.host().to_owned();
+        if error.is_timeout() && !error.is_connect() {
+            return ListError::Timeout { host, deadline_ms: self.deadline.as_millis() };
+        }
+        if !error.is_connect() {
+            return ListError::Broken(host);
+        }
+        // The innermost cause says most: a certificate, a name, a refused connection.
+        let error = error.without_url();
+        let first = std::error::Error::source(&error);
+        let causes = std::iter::successors(first, |error| error.source());
+        let cause = causes.last().map(ToString::to_string).filter(|cause| !self.has_key(cause));
+        ListError::Unreachable { host, cause }
+    }
+
+    fn has_key(&self, text: &str) -> bool {
+        text.contains(self.key.expose())
+    }
+}
