@@ -32,6 +32,8 @@ pub struct Settings {
     pub policy_rules_file: PathBuf,
     /// Rules that are judged beside those in force and decide nothing.
     pub policy_candidate_rules_file: Option<PathBuf>,
+    /// `policy.entrances_file`: names of entrances, for people. It need not exist.
+    pub policy_entrances_file: PathBuf,
     /// `callers.file`
     pub callers_file: PathBuf,
     /// `[audit]`

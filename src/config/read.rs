@@ -80,6 +80,7 @@ impl Reader<'_> {
         let model = self.path(&policy, "model_file", Some("policies/model.conf"));
         let rules = self.path(&policy, "rules_file", Some("policies/policy.csv"));
         let candidate = self.optional_path(&policy, "candidate_rules_file");
+        let entrances = self.path(&policy, "entrances_file", Some("policies/entrances.csv"));
         policy.finish();
         let callers = root.section("callers");
         let callers_file = self.path(&callers, "file", Some("callers.toml"));
@@ -110,6 +111,7 @@ impl Reader<'_> {
             policy_model_file: model?,
             policy_rules_file: rules?,
             policy_candidate_rules_file: candidate,
+            policy_entrances_file: entrances?,
             callers_file: callers_file?,
             audit: audit?,
             limits,

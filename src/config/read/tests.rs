@@ -25,6 +25,7 @@ fn paths_are_relative_to_the_file_and_defaults_fill_the_rest() {
     assert_eq!(settings.listener.certificate_file, Path::new("/etc/gg/certs/server.pem"));
     assert_eq!(settings.listener.private_key_file, Path::new("/etc/server.key"));
     assert_eq!(settings.policy_rules_file, Path::new("/etc/gg/policies/policy.csv"));
+    assert_eq!(settings.policy_entrances_file, Path::new("/etc/gg/policies/entrances.csv"));
     assert_eq!(settings.upstream.url.as_str(), "https://connect.getseam.com/");
     assert_eq!(settings.limits.body_bytes_max, 8192);
     assert!(settings.warnings.is_empty());
