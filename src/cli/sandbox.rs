@@ -17,6 +17,8 @@ use crate::tls::{Identity, server_config};
 #[derive(Args)]
 #[command(after_help = "Example: grantgate sandbox --certificate certs/sandbox.pem \
     --private-key certs/sandbox.key\n\n\
+    It serves two routes of Seam's: POST /acs/entrances/grant_access and, with `limit` and \
+    `page_cursor`, POST /acs/entrances/list, from which `grantgate entrances pull` takes names. \
     What was granted is shown by GET /_sandbox/grants.")]
 pub(super) struct Arguments {
     /// The address to bind

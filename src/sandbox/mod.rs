@@ -1,10 +1,12 @@
-//! A stand-in for Seam's grant route, over TLS, with known doors and people.
+//! A stand-in for Seam, over TLS, with known doors and people.
 //!
-//! For the demo, for development and for the tests of callers. It answers as Seam
-//! does for the one route, keeps what it granted in memory, and shows that under
-//! `GET /_sandbox/grants`. It is no part of the gateway's request path.
+//! For the demo, for development and for the tests of callers. It answers as Seam does
+//! where access to entrances is granted and where they are listed, keeps what it granted
+//! in memory, and shows that under `GET /_sandbox/grants`. It is no part of the gateway's
+//! request path.
 
 mod catalogue;
+mod listing;
 
 use std::convert::Infallible;
 use std::pin::Pin;
@@ -37,6 +39,12 @@ struct State {
     grants: Mutex<std::collections::VecDeque<GrantRequest>>,
 }
 
+type Refused = (StatusCode, SeamError);
+
+fn invalid(error: SeamError) -> Refused {
+    (StatusCode::BAD_REQUEST, error)
+}
+
 impl Sandbox {
     /// A sandbox that knows the built-in catalogue and one workspace key.
     #[must_use]
@@ -60,7 +68,8 @@ impl Sandbox {
         let result = match (request.method(), request.uri().path()) {
             (&Method::GET, "/_sandbox/grants") => Ok(self.show_grants()),
             (&Method::POST, seam::GRANT_ACCESS_PATH) => self.grant(request).await,
-            (_, seam::GRANT_ACCESS_PATH) => Err((
+            (&Method::POST, seam::LIST_ENTRANCES_PATH) => self.list(request).await,
+            (_, seam::GRANT_ACCESS_PATH | seam::LIST_ENTRANCES_PATH) => Err((
                 StatusCode::METHOD_NOT_ALLOWED,
                 SeamError::new("method_not_allowed", "only POST accepted"),
             )),
@@ -80,17 +89,27 @@ impl Sandbox {
         response
     }
 
-    async fn grant(&self, request: Request<Incoming>) -> Result<Bytes, (StatusCode, SeamError)> {
+    /// The body of a request that has the key.
+    async fn body(&self, request: Request<Incoming>) -> Result<Bytes, Refused> {
         let expected = format!("Bearer {}", self.state.key.expose());
         let given = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
         if given != Some(expected.as_bytes()) {
             let error = SeamError::new("unauthorized", "the sandbox does not know this key");
             return Err((StatusCode::UNAUTHORIZED, error));
         }
-        let invalid = |error: SeamError| (StatusCode::BAD_REQUEST, error);
         let body = Limited::new(request.into_body(), 64 * 1024).collect().await;
         let body = body.map_err(|_| invalid(SeamError::invalid_input(None, "unreadable body")))?;
-        let grant = seam::parse_grant(&body.to_bytes())
+        Ok(body.to_bytes())
+    }
+
+    async fn list(&self, request: Request<Incoming>) -> Result<Bytes, Refused> {
+        let body = self.body(request).await?;
+        listing::page(Catalogue::entrances(), &body).map(Bytes::from).map_err(invalid)
+    }
+
+    async fn grant(&self, request: Request<Incoming>) -> Result<Bytes, Refused> {
+        let body = self.body(request).await?;
+        let grant = seam::parse_grant(&body)
             .map_err(|e| invalid(SeamError::invalid_input(e.field, e.message)))?;
         self.state.catalogue.check(&grant).map_err(|error| (StatusCode::NOT_FOUND, error))?;
         let mut grants = self.lock();
