@@ -16,6 +16,7 @@ const CALLERS: &str = include_str!("templates/callers.toml");
 const MODEL: &str = include_str!("../../policies/model.conf");
 const RULES: &str = include_str!("../../policies/policy.csv");
 const CASES: &str = include_str!("../../policies/tests/sample.toml");
+const ENTRANCES: &str = include_str!("../../policies/entrances.csv");
 
 /// The SPIFFE id in the development client certificate; the sample callers file has it.
 const CALLER_SPIFFE_ID: &str = "spiffe://example.org/front/visitor-desk";
@@ -69,6 +70,7 @@ fn next_steps(directory: &Path, dev_certs: bool) {
     if dev_certs {
         note(format_args!("  (cd {shown} && grantgate sandbox)"));
     }
+    note(format_args!("  grantgate entrances pull --config {shown}/grantgate.toml"));
     note(format_args!("  grantgate serve --config {shown}/grantgate.toml"));
 }
 
@@ -90,6 +92,7 @@ pub(super) fn files(dev_certs: bool) -> Result<Vec<NewFile>, Box<dyn std::error:
         public("policies/model.conf", MODEL),
         public("policies/policy.csv", RULES),
         public("policies/tests/sample.toml", CASES),
+        public("policies/entrances.csv", ENTRANCES),
     ];
     if dev_certs {
         let pki = DevelopmentPki::generate(CALLER_SPIFFE_ID)?;
@@ -163,6 +166,7 @@ mod tests {
         assert!(all.admin.remote.is_some() && few.admin.remote.is_none());
         assert_eq!(all.upstream.url, few.upstream.url);
         assert_eq!(all.upstream.deadline, few.upstream.deadline);
+        assert_eq!(all.policy_entrances_file, few.policy_entrances_file);
     }
 
     #[test]

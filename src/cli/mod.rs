@@ -7,6 +7,7 @@ mod caller;
 mod check;
 mod completions;
 mod demo;
+mod entrances;
 mod init;
 mod policy;
 mod problems;
@@ -59,6 +60,9 @@ enum Command {
     /// Look at the policy
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Look up and fetch the names of entrances
+    #[command(subcommand)]
+    Entrances(entrances::Command),
     /// Look at the audit log
     #[command(subcommand)]
     Audit(audit::Command),
@@ -115,6 +119,7 @@ pub fn run() -> ExitCode {
         Command::Init(arguments) => init::run(&arguments),
         Command::Caller(command) => caller::run(&command),
         Command::Policy(command) => policy::run(&command),
+        Command::Entrances(command) => entrances::run(&command),
         Command::Audit(command) => audit::run(&command),
         Command::Sandbox(arguments) => sandbox::run(&arguments),
         Command::Completions(arguments) => completions::run(&arguments),

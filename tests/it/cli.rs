@@ -31,6 +31,9 @@ fn every_command_has_help_with_an_example() {
         &["policy", "diff"],
         &["policy", "replay"],
         &["policy", "promote"],
+        &["entrances", "pull"],
+        &["entrances", "list"],
+        &["entrances", "find"],
         &["audit", "show"],
         &["sandbox"],
     ] {

@@ -17,6 +17,7 @@ mod cli;
 mod demo;
 mod disk;
 mod docs;
+mod entrances;
 mod hang_up;
 mod killed;
 mod layers;

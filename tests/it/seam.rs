@@ -19,6 +19,8 @@ use crate::support::Site;
 pub enum Behaviour {
     /// Send these bytes and keep the connection.
     Answer(Vec<u8>),
+    /// Send the next of these for each request, and the last one from then on.
+    InTurn(Vec<Vec<u8>>),
     /// Send these bytes and close.
     AnswerAndClose(Vec<u8>),
     /// Close without a byte.
@@ -54,20 +56,28 @@ impl Behaviour {
         Self::answer(200, "application/json", r#"{"ok":true}"#)
     }
 
+    /// A 200 with each of these JSON bodies in turn.
+    pub fn in_turn(bodies: &[String]) -> Self {
+        let answers = bodies.iter().map(|body| answer_bytes(200, "application/json", "", body));
+        Self::InTurn(answers.collect())
+    }
+
     pub fn answer(status: u16, media_type: &str, body: &str) -> Self {
         Self::answer_with(status, media_type, "", body)
     }
 
     pub fn answer_with(status: u16, media_type: &str, headers: &str, body: &str) -> Self {
-        let length = body.len();
-        Self::Answer(
-            format!(
-                "HTTP/1.1 {status} X\r\ncontent-type: {media_type}\r\nseam-request-id: seam-1\r\n\
-                 content-length: {length}\r\n{headers}\r\n{body}"
-            )
-            .into_bytes(),
-        )
+        Self::Answer(answer_bytes(status, media_type, headers, body))
     }
+}
+
+fn answer_bytes(status: u16, media_type: &str, headers: &str, body: &str) -> Vec<u8> {
+    let length = body.len();
+    format!(
+        "HTTP/1.1 {status} X\r\ncontent-type: {media_type}\r\nseam-request-id: seam-1\r\n\
+         content-length: {length}\r\n{headers}\r\n{body}"
+    )
+    .into_bytes()
 }
 
 /// A running stand-in.
@@ -80,6 +90,8 @@ pub struct Seam {
 struct State {
     behaviour: Mutex<Behaviour>,
     requests: Mutex<Vec<String>>,
+    /// How many requests there were when the behaviour was set.
+    set_after: AtomicUsize,
     connections: AtomicUsize,
 }
 
@@ -108,6 +120,7 @@ impl Seam {
         let state = Arc::new(State {
             behaviour: Mutex::new(behaviour),
             requests: Mutex::default(),
+            set_after: AtomicUsize::new(0),
             connections: AtomicUsize::new(0),
         });
         let shared = state.clone();
@@ -134,6 +147,7 @@ impl Seam {
     }
 
     pub fn set(&self, behaviour: Behaviour) {
+        self.state.set_after.store(self.requests().len(), Ordering::Relaxed);
         *self.state.behaviour.lock().unwrap() = behaviour;
     }
 
@@ -157,10 +171,17 @@ impl Drop for Seam {
 impl State {
     async fn connection(&self, mut tls: TlsStream<TcpStream>) {
         while let Some(request) = read_request(&mut tls).await {
-            self.requests.lock().unwrap().push(request);
+            let number = {
+                let mut requests = self.requests.lock().unwrap();
+                requests.push(request);
+                requests.len() - self.set_after.load(Ordering::Relaxed)
+            };
             let behaviour = self.behaviour.lock().unwrap().clone();
             let (bytes, keep) = match behaviour {
                 Behaviour::Answer(bytes) => (bytes, true),
+                Behaviour::InTurn(answers) => {
+                    (answers[number.min(answers.len()) - 1].clone(), true)
+                }
                 Behaviour::AnswerAndClose(bytes) => (bytes, false),
                 Behaviour::Close | Behaviour::NoTls(_) => return,
                 Behaviour::HalfClose(bytes) => {
