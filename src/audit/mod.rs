@@ -20,7 +20,7 @@ mod writer;
 pub use decisions::{AuditedDecision, DecisionsSummary, decisions};
 pub use entry::{CandidateEntry, DecisionEntry, Evidence, OutcomeEntry, ReloadEntry};
 pub use journal::{AuditError, Journal, JournalCloser, JournalSettings, OpenError, Started};
-pub use read::{ReadError, ShowFormat, ShowSummary, show};
+pub use read::{NameOf, ReadError, ShowFormat, ShowSummary, show};
 pub use recorded::Recorded;
 pub use recovery::{Cut, OpenDecision, RecoveryReport};
 pub use store::{FileStore, Gate, MemoryStore, Stage, Store, StoreError};

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 
 use super::recovery::{LINE_BYTES_MAX, segments};
-use crate::domain::Problem;
+use crate::domain::{EntranceId, Problem};
 
 /// How records are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -44,14 +44,18 @@ pub enum ReadError {
     Output(#[source] io::Error),
 }
 
+/// What people call an entrance, where that is known.
+pub type NameOf<'a> = &'a dyn Fn(EntranceId) -> Option<String>;
+
 /// Prints every record of the log in `directory`, in order, and names the damaged
-/// lines.
+/// lines. For people, entrances have their names of today beside their ids.
 ///
 /// # Errors
 /// [`ReadError`].
 pub fn show(
     directory: &Path,
     format: ShowFormat,
+    name_of: NameOf<'_>,
     out: &mut impl Write,
 ) -> Result<ShowSummary, ReadError> {
     let found = segments(directory).map_err(|e| ReadError::Input(directory.to_owned(), e))?;
@@ -61,7 +65,7 @@ pub fn show(
     let mut summary = ShowSummary::default();
     for path in found.values() {
         summary.damaged.extend(summary.torn.take());
-        show_segment(path, format, out, &mut summary)?;
+        show_segment(path, format, name_of, out, &mut summary)?;
     }
     out.flush().map_err(ReadError::Output)?;
     Ok(summary)
@@ -70,6 +74,7 @@ pub fn show(
 fn show_segment(
     path: &Path,
     format: ShowFormat,
+    name_of: NameOf<'_>,
     out: &mut impl Write,
     summary: &mut ShowSummary,
 ) -> Result<(), ReadError> {
@@ -100,7 +105,7 @@ fn show_segment(
         summary.records += 1;
         match format {
             ShowFormat::Json => out.write_all(&line),
-            ShowFormat::Human => writeln!(out, "{}", columns(&record)),
+            ShowFormat::Human => writeln!(out, "{}", columns(&record, name_of)),
         }
         .map_err(ReadError::Output)?;
     }
@@ -108,7 +113,7 @@ fn show_segment(
 }
 
 /// One line for people. Control characters are shown, not obeyed.
-fn columns(record: &Value) -> String {
+fn columns(record: &Value, name_of: NameOf<'_>) -> String {
     let text = |key: &str| match record.get(key) {
         Some(Value::String(text)) => text.chars().flat_map(visible).collect::<String>(),
         Some(Value::Null) | None => String::new(),
@@ -124,12 +129,19 @@ fn columns(record: &Value) -> String {
                 (true, false) => format!("user identity {identity}"),
                 (true, true) => "-".to_owned(),
             };
-            let entrance = Some(text("entrance_id")).filter(|id| !id.is_empty());
+            let entrance = match text("entrance_id") {
+                id if id.is_empty() => "-".to_owned(),
+                id => match EntranceId::parse(&id).ok().and_then(name_of) {
+                    None => id,
+                    Some(name) => {
+                        format!("{id} ({})", name.chars().flat_map(visible).collect::<String>())
+                    }
+                },
+            };
             format!(
-                "{:<8}  {}  entrance {}  {grantee}  {}{}",
+                "{:<8}  {}  entrance {entrance}  {grantee}  {}{}",
                 text("decision"),
                 text("caller"),
-                entrance.as_deref().unwrap_or("-"),
                 text("reason"),
                 listed(record, "rules"),
             )
@@ -190,8 +202,9 @@ mod tests {
     fn control_characters_of_a_record_do_not_reach_the_terminal() {
         let record = serde_json::json!({
             "seq": 1, "event": "grant.decision", "caller": "a\u{1b}[2J\n", "rules": ["x\u{7}:1"],
+            "entrance_id": "d23d7180-c1ee-4bbe-8630-05df5031ce35",
         });
-        let line = columns(&record);
+        let line = columns(&record, &|_| Some("\u{1b}".into()));
         assert!(!line.chars().any(char::is_control), "{line:?}");
         assert!(line.contains(r"a\u{1b}[2J\n"), "{line}");
     }
@@ -203,14 +216,14 @@ mod tests {
             "{\"seq\":1,\"event\":\"log.stop\"}\nxx\n{\"seq\":2,\"event\":\"log.stop\"}\n{\"se";
         std::fs::write(directory.path().join("00000000000000000001.jsonl"), text).unwrap();
         let mut out = Vec::new();
-        let summary = show(directory.path(), ShowFormat::Json, &mut out).unwrap();
+        let summary = show(directory.path(), ShowFormat::Json, &|_| None, &mut out).unwrap();
         assert_eq!(summary.records, 2);
         let lines: Vec<_> = summary.damaged.iter().filter_map(|p| p.line).collect();
         assert_eq!(lines, [2]);
         assert_eq!(summary.torn.and_then(|p| p.line), Some(4), "still being written");
         assert_eq!(String::from_utf8(out).unwrap().lines().count(), 2);
         let empty = tempfile::tempdir().unwrap();
-        let error = show(empty.path(), ShowFormat::Json, &mut Vec::new());
+        let error = show(empty.path(), ShowFormat::Json, &|_| None, &mut Vec::new());
         assert!(matches!(error, Err(ReadError::Empty(_))));
     }
 
@@ -219,7 +232,7 @@ mod tests {
         fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
             let directory = tempfile::tempdir().unwrap();
             std::fs::write(directory.path().join("00000000000000000001.jsonl"), bytes).unwrap();
-            let _ = show(directory.path(), ShowFormat::Human, &mut Vec::new());
+            let _ = show(directory.path(), ShowFormat::Human, &|_| None, &mut Vec::new());
         }
     }
 }

@@ -1,11 +1,13 @@
 //! `grantgate audit`: look at the audit log.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
-use super::{Exit, Format, fail, note};
+use super::entrances::{self, DEFAULT_CATALOGUE};
+use super::{Exit, Format, fail, note, report};
 use crate::audit::{self, ReadError, ShowFormat};
+use crate::catalogue::Catalogue;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -23,6 +25,10 @@ pub(super) struct ShowArguments {
     /// `json` prints the records as they are stored
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
+    /// Names to show beside the ids of entrances [default: policies/entrances.csv, where
+    /// there is one]
+    #[arg(long, value_name = "FILE")]
+    catalogue: Option<PathBuf>,
 }
 
 pub(super) fn run(command: &Command) -> Exit {
@@ -31,8 +37,10 @@ pub(super) fn run(command: &Command) -> Exit {
         Format::Human => ShowFormat::Human,
         Format::Json => ShowFormat::Json,
     };
+    let catalogue = catalogue(arguments.catalogue.as_deref());
+    let name_of = |id| catalogue.name_of(id).map(str::to_owned);
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    match audit::show(&arguments.directory, format, &mut out) {
+    match audit::show(&arguments.directory, format, &name_of, &mut out) {
         Ok(summary) => {
             for problem in &summary.damaged {
                 note(format_args!("damaged: {problem}"));
@@ -49,5 +57,20 @@ pub(super) fn run(command: &Command) -> Exit {
             Exit::Done
         }
         Err(error) => fail(error),
+    }
+}
+
+/// The names to show. That there are none keeps nobody from reading the log.
+fn catalogue(file: Option<&Path>) -> Catalogue {
+    let read = entrances::read(file.unwrap_or(Path::new(DEFAULT_CATALOGUE)));
+    if let (Ok(None), Some(file)) = (&read, file) {
+        note(format_args!("warning: `{}` does not exist: no names are shown", file.display()));
+    }
+    match read {
+        Ok(catalogue) => catalogue.unwrap_or_default(),
+        Err(error) => {
+            report("warning", &error.into_problems());
+            Catalogue::default()
+        }
     }
 }

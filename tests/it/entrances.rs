@@ -7,7 +7,7 @@ use std::process::{Child, Command, Stdio};
 use serde_json::{Value, json};
 
 use crate::seam::{Behaviour, Seam};
-use crate::support::{KEY, LOBBY, SERVER_ROOM, Site};
+use crate::support::{KEY, LOBBY, SERVER_ROOM, Site, grant_body, post};
 
 const LIST: &str = "/acs/entrances/list";
 const SYSTEM: &str = "3c5e9a1f-7b20-4d68-9e41-a0f2b6c8d713";
@@ -183,6 +183,33 @@ async fn what_cannot_be_used_is_told_and_nothing_is_overwritten() {
     assert_eq!(without.code, 3);
     assert!(without.error.contains("secrets/seam_api_key: cannot be read"), "{}", without.error);
     assert!(!file.exists());
+}
+
+#[tokio::test]
+async fn the_audit_log_is_shown_with_names() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let gateway = site.start(&seam, &[]).await;
+    post(&site.client(), &gateway, &site.token, grant_body(LOBBY)).await;
+    gateway.stop().await;
+    let (log, file) = (site.path("audit"), site.path("policies/entrances.csv"));
+    let show = |more: &[&str]| {
+        let fixed = ["audit", "show", log.to_str().unwrap()];
+        let shown = run(&[&fixed[..], more].concat(), &[]);
+        assert_eq!(shown.code, 0, "{}", shown.error);
+        shown
+    };
+    let named = ["--catalogue", file.to_str().unwrap()];
+    let entrance = format!("entrance {LOBBY} (main entrance)  user identity ");
+    assert!(show(&named).out.contains(&entrance), "{}", show(&named).out);
+    assert!(!show(&[&named[..], &["--format", "json"]].concat()).out.contains("main entrance"));
+    std::fs::write(&file, "damaged\n").unwrap();
+    let shown = show(&named);
+    assert!(shown.out.contains(&format!("entrance {LOBBY}  user identity ")), "{}", shown.out);
+    assert!(shown.error.contains("warning: ") && shown.error.contains("entrances.csv:1"));
+    std::fs::remove_file(&file).unwrap();
+    assert!(show(&named).error.contains("does not exist: no names are shown"));
+    assert_eq!(show(&[]).error, "", "nobody asked for names");
 }
 
 /// A page of Seam's with these names, numbered from `first`, and perhaps a next one.
