@@ -1,23 +1,17 @@
-//! Time of a policy decision with the sample policy. Prints a Markdown table.
-//!
-//! `cargo bench --profile dist --bench decision`
-//!
-//! Rounds of the cases are interleaved, so that a slow moment of the machine falls on
-//! all of them; each figure is the median of its rounds.
-
-#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
+//! A decision, and a load, with the sample policy.
 
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use grantgate::authn::{Callers, Principal, TokenDigest, authenticate};
+use grantgate::authn::{Callers, Principal, authenticate};
 use grantgate::domain::{AcsUserId, EntranceId, GrantRequest, Grantee, Reason, RequestId};
-use grantgate::policy::{Attempt, Decision, Policy, PolicySource, SourceFile};
+use grantgate::policy::{Attempt, Decision, Policy};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
-const MODEL: &str = include_str!("../policies/model.conf");
-const RULES: &str = include_str!("../policies/policy.csv");
+use crate::{callers, median, micros, source};
+
+const RULES: &str = include_str!("../../policies/policy.csv");
 const LOBBY: &str = "d23d7180-c1ee-4bbe-8630-05df5031ce35";
 const OFFICE: &str = "e4a7c9b2-18d3-4e6f-a5b0-3c2d1e0f9a8b";
 const SERVER_ROOM: &str = "5f0c2a4e-8d6b-4c1f-9a37-2b9e6d1c7f08";
@@ -55,9 +49,9 @@ const CASES: [Case; 4] = [
     },
 ];
 
-fn main() {
-    let callers = callers(&["visitor-desk", "cleaning-rota", "facilities", "nobody"]);
-    let source = source();
+pub(crate) fn run() {
+    let callers = callers(["visitor-desk", "cleaning-rota", "facilities", "nobody"]);
+    let source = source(RULES);
     let policy = Policy::load(&source, &callers).unwrap().policy;
     let principals = CASES.each_ref().map(|case| principal(&callers, case.caller));
 
@@ -74,7 +68,7 @@ fn main() {
         loads.push(started.elapsed() / LOADS);
     }
 
-    println!("| sample policy | median µs | least | most |");
+    println!("| sample policy (7 rules) | median µs | least | most |");
     println!("|---|---:|---:|---:|");
     for (case, times) in CASES.iter().zip(times) {
         row(case.name, times);
@@ -102,10 +96,9 @@ fn round(policy: &Policy, case: &Case, principal: &Principal) -> Duration {
 }
 
 fn row(name: &str, mut times: Vec<Duration>) {
-    times.sort_unstable();
-    let micros = |time: Option<&Duration>| time.unwrap().as_secs_f64() * 1e6;
-    let (least, most) = (micros(times.first()), micros(times.last()));
-    let median = micros(times.get(times.len() / 2));
+    let median = micros(median(&mut times));
+    // Sorted now.
+    let (least, most) = (micros(*times.first().unwrap()), micros(*times.last().unwrap()));
     println!("| {name} | {median:.2} | {least:.2} | {most:.2} |");
 }
 
@@ -124,22 +117,8 @@ fn attempt(case: &Case, principal: &Principal) -> Attempt {
     }
 }
 
-fn callers(ids: &[&str]) -> Callers {
-    let entry = |id: &&str| {
-        let digest = TokenDigest::of(id);
-        format!("[[caller]]\nid = \"{id}\"\ntokens = [{{ name = \"t\", sha256 = \"{digest}\" }}]\n")
-    };
-    let text: String = ids.iter().map(entry).collect();
-    Callers::parse("callers.toml", text.as_bytes()).unwrap()
-}
-
 fn principal(callers: &Callers, id: &str) -> Principal {
     let mut headers = HeaderMap::new();
     headers.insert(AUTHORIZATION, format!("Bearer {id}").parse().unwrap());
     authenticate(&headers, None, callers, jiff::Timestamp::now()).unwrap()
-}
-
-fn source() -> PolicySource {
-    let file = |name: &str, text: &str| SourceFile { name: name.into(), bytes: text.into() };
-    PolicySource { model: file("model.conf", MODEL), rules: file("policy.csv", RULES) }
 }

@@ -1,0 +1,45 @@
+//! Time of a policy decision with the sample policy. Prints a Markdown table.
+//!
+//! `cargo bench --profile dist --bench decision`
+//!
+//! Rounds of the cases are interleaved, so that a slow moment of the machine falls on
+//! all of them; each figure is the median of its rounds.
+
+#![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
+
+mod sample;
+
+use std::time::Duration;
+
+use grantgate::authn::{Callers, TokenDigest};
+use grantgate::policy::{PolicySource, SourceFile};
+
+const MODEL: &str = include_str!("../../policies/model.conf");
+
+fn main() {
+    sample::run();
+}
+
+fn source(rules: &str) -> PolicySource {
+    let file = |name: &str, text: &str| SourceFile { name: name.into(), bytes: text.into() };
+    PolicySource { model: file("model.conf", MODEL), rules: file("policy.csv", rules) }
+}
+
+/// Callers whose token is their id.
+fn callers(ids: impl IntoIterator<Item = impl AsRef<str>>) -> Callers {
+    let entry = |id: &str| {
+        let digest = TokenDigest::of(id);
+        format!("[[caller]]\nid = \"{id}\"\ntokens = [{{ name = \"t\", sha256 = \"{digest}\" }}]\n")
+    };
+    let text: String = ids.into_iter().map(|id| entry(id.as_ref())).collect();
+    Callers::parse("callers.toml", text.as_bytes()).unwrap()
+}
+
+fn median<T: Ord + Copy>(values: &mut [T]) -> T {
+    values.sort_unstable();
+    values.get(values.len() / 2).copied().unwrap()
+}
+
+fn micros(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}
