@@ -1,5 +1,5 @@
-//! Time of a policy decision, with the sample policy and with 100 to 1,000,000 rules.
-//! Prints Markdown tables.
+//! Time of a policy decision, with the sample policy and with 100 to 1,000,000 rules;
+//! and what it takes to load 1,000,000 rules. Prints Markdown tables.
 //!
 //! `cargo bench --profile dist --bench decision`
 //!
@@ -10,6 +10,7 @@
 #![allow(missing_docs, clippy::unwrap_used, clippy::panic, clippy::print_stdout)]
 
 mod generated;
+mod load;
 mod sample;
 mod sizes;
 
@@ -21,8 +22,14 @@ use grantgate::policy::{PolicySource, SourceFile};
 const MODEL: &str = include_str!("../../policies/model.conf");
 
 fn main() {
+    let mut arguments = std::env::args().skip(1);
+    if arguments.next().as_deref() == Some(load::ARGUMENT) {
+        load::child(arguments.next().unwrap().as_ref());
+        return;
+    }
     sample::run();
     sizes::run();
+    load::run();
 }
 
 fn source(rules: &str) -> PolicySource {
@@ -30,14 +37,17 @@ fn source(rules: &str) -> PolicySource {
     PolicySource { model: file("model.conf", MODEL), rules: file("policy.csv", rules) }
 }
 
-/// Callers whose token is their id.
-fn callers(ids: impl IntoIterator<Item = impl AsRef<str>>) -> Callers {
+/// A callers file; each caller's token is its id.
+fn callers_file(ids: impl IntoIterator<Item = impl AsRef<str>>) -> String {
     let entry = |id: &str| {
         let digest = TokenDigest::of(id);
         format!("[[caller]]\nid = \"{id}\"\ntokens = [{{ name = \"t\", sha256 = \"{digest}\" }}]\n")
     };
-    let text: String = ids.into_iter().map(|id| entry(id.as_ref())).collect();
-    Callers::parse("callers.toml", text.as_bytes()).unwrap()
+    ids.into_iter().map(|id| entry(id.as_ref())).collect()
+}
+
+fn callers(ids: impl IntoIterator<Item = impl AsRef<str>>) -> Callers {
+    Callers::parse("callers.toml", callers_file(ids).as_bytes()).unwrap()
 }
 
 fn median<T: Ord + Copy>(values: &mut [T]) -> T {
