@@ -1,5 +1,6 @@
-//! Time of a policy decision, with the sample policy and with 100 to 1,000,000 rules;
-//! and what it takes to load 1,000,000 rules. Prints Markdown tables.
+//! Time of a policy decision: with the sample policy, with 100 to 1,000,000 rules, and
+//! beside casbin without the index; and what it takes to load 1,000,000 rules. Prints
+//! Markdown tables.
 //!
 //! `cargo bench --profile dist --bench decision`
 //!
@@ -11,6 +12,7 @@
 
 mod generated;
 mod load;
+mod plain;
 mod sample;
 mod sizes;
 
@@ -30,6 +32,7 @@ fn main() {
     sample::run();
     sizes::run();
     load::run();
+    plain::run();
 }
 
 fn source(rules: &str) -> PolicySource {
