@@ -15,6 +15,7 @@ use casbin::{CoreApi as _, DefaultModel, EffectKind, Effector, EffectorStream, E
 use super::condition::Moment;
 use super::graph::{Graph, Links};
 use super::index::RulePlace;
+use super::model::Model;
 use super::rules::{GRANT, Rules, WILDCARD};
 use crate::domain::{GranteeKind, Reason};
 
@@ -25,12 +26,21 @@ const SELF_TEST_RULES_MAX: usize = 64;
 const NO_CALLER: &str = "caller:-";
 const NO_ENTRANCE: &str = "entrance:-";
 
-/// The rules, and enforcers to judge them.
+/// The rules, and casbin to judge them.
 pub(super) struct Engine {
+    rules: Arc<Rules>,
+    /// Judges rules of which none has a condition.
+    unconditional: Pool,
+    /// Judges all others; where no rule has a condition, there is none.
+    conditional: Option<Pool>,
+}
+
+/// Enforcers of one model.
+struct Pool {
     rules: Arc<Rules>,
     model: DefaultModel,
     links: Arc<parking_lot::RwLock<Links>>,
-    /// Whether some rule has a condition; else casbin has neither column nor function.
+    /// Whether rules have conditions here; else casbin has neither column nor function.
     conditional: bool,
     /// Enforcers that judge nothing at the moment: judging changes what an enforcer
     /// holds. There are never more of them than threads that judged at once.
@@ -46,17 +56,79 @@ pub(super) struct Verdict {
 
 impl Engine {
     /// Gives casbin the model and the links.
-    pub(super) fn new(model: &str, rules: Arc<Rules>, graph: Arc<Graph>) -> casbin::Result<Self> {
-        let model = ready(DefaultModel::from_str(model))?;
-        let conditional = !rules.conditions.is_empty();
-        let links = Links { rules: rules.clone(), graph };
-        let links = Arc::new(parking_lot::RwLock::new(links));
-        let engine = Self { rules, model, links, conditional, idle: Mutex::default() };
-        let first = engine.enforcer()?;
-        engine.put_back(first);
-        Ok(engine)
+    pub(super) fn new(model: &Model, rules: Arc<Rules>, graph: Arc<Graph>) -> casbin::Result<Self> {
+        let links = Arc::new(parking_lot::RwLock::new(Links { rules: rules.clone(), graph }));
+        let pool = |text: &str, conditional| {
+            let model = ready(DefaultModel::from_str(text))?;
+            let (rules, links) = (rules.clone(), links.clone());
+            let pool = Pool { rules, model, links, conditional, idle: Mutex::default() };
+            let first = pool.enforcer()?;
+            pool.put_back(first);
+            Ok::<_, casbin::Error>(pool)
+        };
+        let unconditional = pool(&model.text_without_when, false)?;
+        let conditional =
+            (!rules.conditions.is_empty()).then(|| pool(&model.text, true)).transpose()?;
+        Ok(Self { rules, unconditional, conditional })
     }
 
+    /// Asks casbin to judge these rules, given by their places. Without a rule, no rule
+    /// matches: casbin would evaluate its matcher on empty fields.
+    ///
+    /// # Errors
+    /// [`Reason::PolicyError`] or [`Reason::PolicyPanic`].
+    pub(super) fn judge(
+        &self,
+        subject: &str,
+        object: &str,
+        places: &[RulePlace],
+        moment: Moment,
+    ) -> Result<Verdict, Reason> {
+        if places.is_empty() {
+            return Ok(Verdict { allowed: false, rules: Vec::new() });
+        }
+        let mut rules = places.iter().filter_map(|place| self.rules.rules.get(*place as usize));
+        let conditional = self.conditional.as_ref().filter(|_| rules.any(|r| r.when.is_some()));
+        conditional.unwrap_or(&self.unconditional).judge(subject, object, places, moment)
+    }
+
+    /// Evaluates rules with their own subject and object, which each must match when its
+    /// condition holds, and strangers, whom nothing may match but a wildcard.
+    pub(super) fn self_test(&self) -> Result<(), (u32, &'static str)> {
+        let rules = &self.rules.rules;
+        let step = rules.len().div_ceil(SELF_TEST_RULES_MAX).max(1);
+        let last = rules.len().saturating_sub(1);
+        for ((index, rule), place) in rules.iter().enumerate().zip(0..) {
+            if index % step != 0 && index != last {
+                continue;
+            }
+            let [subject, object] = [rule.subject, rule.object].map(|n| self.rules.names.text(n));
+            let object = if object == WILDCARD { NO_ENTRANCE } else { object };
+            for grantee in GranteeKind::ALL {
+                let moment = Moment { at: jiff::Timestamp::UNIX_EPOCH, grantee };
+                let holds = self.rules.condition(rule).is_none_or(|when| when.holds(moment));
+                let matched = if holds { vec![place] } else { Vec::new() };
+                let expected = Verdict { allowed: holds && rule.allow, rules: matched };
+                // A rule without a condition can come before both.
+                let unconditional = rule.when.is_none().then_some(&self.unconditional);
+                for pool in self.conditional.iter().chain(unconditional) {
+                    if pool.judge(subject, object, &[place], moment).as_ref() != Ok(&expected) {
+                        let text = "self-test: casbin does not match this rule with its own fields";
+                        return Err((rule.line, text));
+                    }
+                    let stranger = pool.judge(NO_CALLER, object, &[place], moment);
+                    if stranger.map(|verdict| verdict.rules.is_empty()) != Ok(true) {
+                        let text = "self-test: casbin matches a caller that does not exist";
+                        return Err((rule.line, text));
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Pool {
     fn enforcer(&self) -> casbin::Result<Enforcer> {
         let mut enforcer = ready(Enforcer::new_raw(self.model.clone(), ()))?;
         enforcer.enable_auto_build_role_links(false);
@@ -77,21 +149,13 @@ impl Engine {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(enforcer);
     }
 
-    /// Asks casbin to judge these rules, given by their places. Without a rule, no rule
-    /// matches: casbin would evaluate its matcher on empty fields.
-    ///
-    /// # Errors
-    /// [`Reason::PolicyError`] or [`Reason::PolicyPanic`].
-    pub(super) fn judge(
+    fn judge(
         &self,
         subject: &str,
         object: &str,
         places: &[RulePlace],
         moment: Moment,
     ) -> Result<Verdict, Reason> {
-        if places.is_empty() {
-            return Ok(Verdict { allowed: false, rules: Vec::new() });
-        }
         let _in_force = self.conditional.then(|| InForce::new(self.rules.clone(), moment));
         // An enforcer whose evaluation unwinds is dropped and another made when needed.
         let evaluate = AssertUnwindSafe(|| {
@@ -132,6 +196,8 @@ impl Engine {
             let mut fields = Vec::from(fields.map(str::to_owned));
             if self.conditional {
                 fields.push(rule.when.map_or_else(String::new, |number| number.to_string()));
+            } else if rule.when.is_some() {
+                return Err(std::io::Error::other("a condition would not be looked at").into());
             }
             held.insert(fields);
         }
@@ -141,37 +207,6 @@ impl Engine {
         } else {
             Err(std::io::Error::other("casbin dropped a rule").into())
         }
-    }
-
-    /// Evaluates rules with their own subject and object, which each must match when its
-    /// condition holds, and strangers, whom nothing may match but a wildcard.
-    pub(super) fn self_test(&self) -> Result<(), (u32, &'static str)> {
-        let rules = &self.rules.rules;
-        let step = rules.len().div_ceil(SELF_TEST_RULES_MAX).max(1);
-        let last = rules.len().saturating_sub(1);
-        for ((index, rule), place) in rules.iter().enumerate().zip(0..) {
-            if index % step != 0 && index != last {
-                continue;
-            }
-            let [subject, object] = [rule.subject, rule.object].map(|n| self.rules.names.text(n));
-            let object = if object == WILDCARD { NO_ENTRANCE } else { object };
-            for grantee in GranteeKind::ALL {
-                let moment = Moment { at: jiff::Timestamp::UNIX_EPOCH, grantee };
-                let holds = self.rules.condition(rule).is_none_or(|when| when.holds(moment));
-                let matched = if holds { vec![place] } else { Vec::new() };
-                let expected = Verdict { allowed: holds && rule.allow, rules: matched };
-                if self.judge(subject, object, &[place], moment) != Ok(expected) {
-                    let text = "self-test: casbin does not match this rule with its own fields";
-                    return Err((rule.line, text));
-                }
-                let stranger = self.judge(NO_CALLER, object, &[place], moment);
-                if stranger.map(|verdict| verdict.rules.is_empty()) != Ok(true) {
-                    let text = "self-test: casbin matches a caller that does not exist";
-                    return Err((rule.line, text));
-                }
-            }
-        }
-        Ok(())
     }
 }
 
@@ -282,11 +317,10 @@ mod tests {
     const NOW: Moment = Moment { at: jiff::Timestamp::UNIX_EPOCH, grantee: GranteeKind::AcsUser };
 
     fn engine(matcher: &str, when: Option<u32>) -> Engine {
-        let mut model =
-            include_str!("../../policies/model.conf").replace("g(r.sub, p.sub)", matcher);
-        if when.is_none() {
-            model = model.replace(", when", "").replace(" && holds(p.when)", "");
-        }
+        let text = include_str!("../../policies/model.conf").replace("g(r.sub, p.sub)", matcher);
+        let text_without_when = text.replace(", when", "").replace(" && holds(p.when)", "");
+        let (roles, zones, wildcard, conditions) = (true, true, true, true);
+        let model = Model { text, text_without_when, roles, zones, wildcard, conditions };
         let mut rules = Rules::default();
         let [subject, object] = ["role:a", "*"].map(|name| rules.names.give(name));
         rules.rules.push(crate::policy::rules::Rule {

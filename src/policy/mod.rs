@@ -121,8 +121,7 @@ impl Policy {
         let index = Index::new(&rules, &graph);
         let warnings = lint::warnings(&rules, &graph, &index, callers);
         let (rules, graph) = (Arc::new(rules), Arc::new(graph));
-        let text = if rules.conditions.is_empty() { &model.text_without_when } else { &model.text };
-        let engine = Engine::new(text, rules.clone(), graph.clone()).map_err(|error| {
+        let engine = Engine::new(&model, rules.clone(), graph.clone()).map_err(|error| {
             let text = format!("casbin does not take the policy: {error}");
             vec![Problem::of_file(source.model.name.clone(), text)]
         })?;
