@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use casbin::function_map::OperatorFunction;
-use casbin::rhai::Dynamic;
+use casbin::rhai::{Dynamic, ImmutableString};
 use casbin::{CoreApi as _, DefaultModel, EffectKind, Effector, EffectorStream, Enforcer};
 
 use super::condition::Moment;
@@ -159,10 +159,11 @@ impl Pool {
         let _in_force = self.conditional.then(|| InForce::new(self.rules.clone(), moment));
         // An enforcer whose evaluation unwinds is dropped and another made when needed.
         let evaluate = AssertUnwindSafe(|| {
+            let request = [subject, object, GRANT].map(ImmutableString::from);
             let mut enforcer = self.take()?;
             let allowed = self
                 .give(&mut enforcer, places)
-                .and_then(|()| enforcer.enforce((subject, object, GRANT)));
+                .and_then(|()| enforcer.enforce(Vec::from(request)));
             self.put_back(enforcer);
             allowed
         });

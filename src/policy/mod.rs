@@ -18,6 +18,7 @@ mod names;
 pub mod review;
 mod rules;
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
@@ -37,6 +38,9 @@ use rules::{GRANT, Rule, Rules};
 /// a record must stay a line that can be read.
 const RULES_NAMED_MAX: usize = 64;
 const NAMES_BYTES_MAX: usize = 16 * 1024;
+
+/// An entrance as an object: `entrance:` and a uuid.
+const OBJECT_BYTES: usize = 45;
 
 /// Model and rules as read from their files.
 #[derive(Debug)]
@@ -156,8 +160,10 @@ impl Policy {
         entrance: EntranceId,
         moment: Moment,
     ) -> Result<(Reason, Verdict), Reason> {
-        let subject = format!("caller:{caller}");
-        let object = format!("entrance:{entrance}");
+        let subject = ["caller:", caller.as_str()].concat();
+        let mut object = String::with_capacity(OBJECT_BYTES);
+        // Writing to a string cannot fail.
+        let _ = write!(object, "entrance:{entrance}");
         let names = &self.rules.names;
         let candidates = self.index.candidates(names.find(&subject), names.find(&object))?;
         let verdict = self.engine.judge(&subject, &object, &candidates, moment)?;
