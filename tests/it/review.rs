@@ -132,8 +132,16 @@ fn a_question_about_a_door_or_a_service_is_answered() {
     assert_eq!(code, 0);
     assert!(out.contains("caller:visitor-desk > role:front-desk (policies/policy.csv:"), "{out}");
     assert!(out.contains(&format!("entrance:{LOBBY} > zone:lobby (policies/policy.csv:")), "{out}");
-    let denied = json(&site, &["explain", "visitor-desk", SERVER_ROOM], 2);
+    let denied = json(&site, &["explain", "visitor-desk", "server room"], 2);
     assert_eq!(denied["reason"], "denied-by-rule");
+    assert_eq!(
+        (&denied["entrance_id"], &denied["entrance_name"]),
+        (&SERVER_ROOM.into(), &"server room".into())
+    );
+    let (code, out, _) = policy(&site, &["doors", "visitor-desk"]);
+    assert!(code == 0 && out.contains(&format!("    {LOBBY}  main entrance\n")), "{out}");
+    let (code, _, error) = policy(&site, &["who", "room"]);
+    assert!(code == 1 && error.contains("room 1") && error.contains("room 2"), "{error}");
     assert_eq!(denied["rules"][0]["caller_chain"][2]["name"], "role:staff");
     let hours = (
         "p, role:front-desk, zone:lobby,         grant, allow",
@@ -276,6 +284,17 @@ fn every_mistake_has_its_file_its_line_and_its_place() {
     );
     let mark = error.lines().find(|line| line.trim_start_matches([' ', '|']) == "^").unwrap();
     assert_eq!(mark.find('^'), Some("     8 | ".len() + 52), "{error}");
+    // What Seam does not have (any more) is pointed out.
+    let names = String::from_utf8(site.read("policies/entrances.csv")).unwrap();
+    let fewer: Vec<&str> = names.lines().filter(|line| !line.contains("room 2")).collect();
+    std::fs::write(site.path("policies/entrances.csv"), fewer.join("\n") + "\n").unwrap();
+    let (code, _, error) = policy(&site, &["check", "--deny-warnings"]);
+    assert_eq!(code, 2);
+    assert!(error.contains("policy.csv:34: entrance `b8d1f6e3-2c47-4a95-9f0e-6a7b8c9d0e1f` is not in `policies/entrances.csv`"), "{error}");
+    std::fs::write(site.path("policies/entrances.csv"), "nonsense\n").unwrap();
+    let (code, _, error) = policy(&site, &["check"]);
+    assert!(code == 3 && error.contains("policies/entrances.csv:1"), "{error}");
+    std::fs::write(site.path("policies/entrances.csv"), names).unwrap();
     let found = json(&site, &["check", "--rules", "bad.csv"], 3);
     assert_eq!(found["problems"][0]["column"], 53);
 }

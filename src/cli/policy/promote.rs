@@ -80,6 +80,7 @@ fn read(settings: &Settings, candidate: &std::path::Path) -> Result<Sources, Pro
         model: settings.policy_model_file.clone(),
         rules: candidate.to_owned(),
         callers: settings.callers_file.clone(),
+        entrances: settings.policy_entrances_file.clone(),
     }
     .read()
 }

@@ -1,13 +1,15 @@
 //! `grantgate policy replay`: audited decisions judged again under another policy.
 
-use std::io::IsTerminal as _;
-use std::path::PathBuf;
+use std::io::{IsTerminal as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
+use std::sync::{Mutex, PoisonError};
 
 use anstyle::{AnsiColor, Style};
 use clap::Args;
 
 use super::sources::{Files, Ready};
-use crate::audit::{AuditedDecision, decisions};
+use crate::audit::{AuditedDecision, DecisionsSummary, ReadError, decisions};
 use crate::cli::problems::report_in;
 use crate::cli::{Exit, Format, fail, note, say};
 use crate::domain::{CallerId, EntranceId};
@@ -15,6 +17,10 @@ use crate::policy::review::{Example, Past, Replay, Turn};
 
 /// Pairs of caller and entrance that are listed for people.
 const LISTED_MAX: usize = 20;
+
+/// Decisions that are handed over at once, and how many such batches may wait.
+const BATCH: usize = 1024;
+const BATCHES_WAITING: usize = 16;
 
 #[derive(Args)]
 #[command(after_help = "Example: grantgate policy replay --audit /var/lib/grantgate/audit \
@@ -50,21 +56,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Ok(ready) => ready,
         Err(exit) => return exit,
     };
-    let mut replay = Replay::default();
-    let shows = std::io::stderr().is_terminal();
-    let progress = |read: u64, all: u64| {
-        if shows {
-            // On one line, overwritten by what follows.
-            let percent = read * 100 / all.max(1);
-            let _ = std::io::Write::write_all(
-                &mut std::io::stderr(),
-                format!("\r{percent:>3} % of the log\r").as_bytes(),
-            );
-        }
-    };
-    let read = decisions(&arguments.audit, progress, |decision| {
-        replay.add(&ready.policy, past(decision));
-    });
+    let (read, replay) = judge(&ready, &arguments.audit);
     let summary = match read {
         Ok(summary) => summary,
         Err(error) => return fail(error),
@@ -83,6 +75,53 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Exit::Done
     } else {
         Exit::Different
+    }
+}
+
+/// Reads on this thread and judges on the others.
+fn judge(ready: &Ready, log: &Path) -> (Result<DecisionsSummary, ReadError>, Replay) {
+    let (sender, receiver) = sync_channel::<Vec<AuditedDecision>>(BATCHES_WAITING);
+    let receiver = Mutex::new(receiver);
+    let next = || receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
+    let judged = || {
+        let mut replay = Replay::default();
+        while let Ok(batch) = next() {
+            batch.into_iter().for_each(|decision| replay.add(&ready.policy, past(decision)));
+        }
+        replay
+    };
+    std::thread::scope(|scope| {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let judges: Vec<_> = (1..cores.max(2)).map(|_| scope.spawn(judged)).collect();
+        let mut batch = Vec::with_capacity(BATCH);
+        let read = decisions(log, progress(), |decision| {
+            batch.push(decision);
+            if batch.len() == BATCH {
+                let _ = sender.send(std::mem::replace(&mut batch, Vec::with_capacity(BATCH)));
+            }
+        });
+        let _ = sender.send(batch);
+        drop(sender);
+        let mut replay = Replay::default();
+        for judge in judges {
+            match judge.join() {
+                Ok(judged) => replay.merge(judged),
+                Err(panic) => std::panic::resume_unwind(panic),
+            }
+        }
+        (read, replay)
+    })
+}
+
+/// Shows on a terminal how far it is, on one line that what follows overwrites.
+fn progress() -> impl FnMut(u64, u64) {
+    let shows = std::io::stderr().is_terminal();
+    move |read, all| {
+        if shows {
+            let percent = read * 100 / all.max(1);
+            let line = format!("\r{percent:>3} % of the log\r");
+            let _ = std::io::stderr().write_all(line.as_bytes());
+        }
     }
 }
 

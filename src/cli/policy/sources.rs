@@ -6,6 +6,8 @@ use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::authn::Callers;
+use crate::catalogue::Catalogue;
+use crate::cli::entrances;
 use crate::cli::problems::report_in;
 use crate::cli::{Exit, note};
 use crate::domain::{EntranceId, Problem};
@@ -24,6 +26,9 @@ pub(super) struct Files {
     /// The callers file
     #[arg(long, value_name = "FILE", default_value = "callers.toml")]
     pub(super) callers: PathBuf,
+    /// The names of entrances; need not exist
+    #[arg(long, value_name = "FILE", default_value = "policies/entrances.csv")]
+    pub(super) entrances: PathBuf,
 }
 
 /// Over which time hours are looked at.
@@ -49,6 +54,8 @@ impl SpanArguments {
 pub(super) struct Sources {
     pub(super) policy: PolicySource,
     pub(super) callers: SourceFile,
+    catalogue: Catalogue,
+    catalogue_file: String,
 }
 
 /// A policy that is valid, with what it was made of.
@@ -66,9 +73,25 @@ impl Files {
     }
 
     pub(super) fn read(&self) -> Result<Sources, Problem> {
+        self.sources(file(&self.model)?, file(&self.rules)?, file(&self.callers)?)
+    }
+
+    fn sources(
+        &self,
+        model: SourceFile,
+        rules: SourceFile,
+        callers: SourceFile,
+    ) -> Result<Sources, Problem> {
+        let catalogue = entrances::read(&self.entrances).map_err(|error| {
+            let file = self.entrances.display().to_string();
+            let unknown = Problem::of_file(file, "cannot be read");
+            error.into_problems().into_iter().next().unwrap_or(unknown)
+        })?;
         Ok(Sources {
-            policy: PolicySource { model: file(&self.model)?, rules: file(&self.rules)? },
-            callers: file(&self.callers)?,
+            policy: PolicySource { model, rules },
+            callers,
+            catalogue: catalogue.unwrap_or_default(),
+            catalogue_file: self.entrances.display().to_string(),
         })
     }
 
@@ -80,13 +103,12 @@ impl Files {
         } else if path.exists() {
             Files { rules: path.to_owned(), ..self.clone() }.read()
         } else {
-            Ok(Sources {
-                policy: PolicySource {
-                    model: at_revision(what, &self.model)?,
-                    rules: at_revision(what, &self.rules)?,
-                },
-                callers: at_revision(what, &self.callers)?,
-            })
+            // Names decide nothing: those of now will do.
+            self.sources(
+                at_revision(what, &self.model)?,
+                at_revision(what, &self.rules)?,
+                at_revision(what, &self.callers)?,
+            )
         }
     }
 
@@ -101,6 +123,7 @@ impl Files {
             model: pick(&self.model, ["policies/model.conf", "model.conf"]),
             rules: pick(&folder.join("policies/policy.csv"), ["policies/policy.csv", "policy.csv"]),
             callers: pick(&self.callers, ["callers.toml", "../callers.toml"]),
+            entrances: pick(&self.entrances, ["policies/entrances.csv", "entrances.csv"]),
         }
     }
 }
@@ -126,7 +149,9 @@ impl Sources {
 
     fn ready(self, (loaded, callers): (Loaded, Callers)) -> Ready {
         let Loaded { policy, warnings } = loaded;
-        Ready { policy, callers, warnings, sources: self }
+        let mut ready = Ready { policy, callers, warnings, sources: self };
+        ready.warnings.extend(ready.unknown_entrances());
+        ready
     }
 
     /// The text of the file of this name.
@@ -180,12 +205,36 @@ fn at_revision(revision: &str, path: &Path) -> Result<SourceFile, Problem> {
 impl Ready {
     /// The entrance of this id or name.
     pub(super) fn entrance(&self, text: &str) -> Result<EntranceId, String> {
-        EntranceId::parse(text).map_err(|error| format!("`{text}` {error}"))
+        self.sources.catalogue.find(text).map_err(|error| error.to_string())
     }
 
     /// Its name, where the catalogue has one.
-    pub(super) fn door_name(&self, _: EntranceId) -> Option<&str> {
-        None
+    pub(super) fn door_name(&self, entrance: EntranceId) -> Option<&str> {
+        self.sources.catalogue.name_of(entrance)
+    }
+
+    /// Entrances of the policy that the catalogue, where there is one, does not have.
+    pub(super) fn unknown_entrances(&self) -> Vec<Problem> {
+        let catalogue = &self.sources.catalogue;
+        if catalogue.is_empty() {
+            return Vec::new();
+        }
+        let named = self.policy.named_entrances();
+        let unknown = named.into_iter().filter(|(id, _)| !catalogue.contains(*id));
+        let mut problems: Vec<Problem> = unknown
+            .map(|(id, line)| Problem {
+                file: self.sources.policy.rules.name.clone(),
+                line: Some(line),
+                column: None,
+                text: format!(
+                    "entrance `{id}` is not in `{}`: Seam may no longer have it; \
+                     `grantgate entrances pull` asks",
+                    self.sources.catalogue_file
+                ),
+            })
+            .collect();
+        problems.sort_by_key(|problem| problem.line);
+        problems
     }
 
     /// Its id with its name.

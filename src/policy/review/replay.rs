@@ -109,6 +109,31 @@ impl Replay {
         }
     }
 
+    /// Takes in what another has judged, of other decisions of the same log.
+    pub fn merge(&mut self, other: Self) {
+        self.unchanged += other.unchanged;
+        self.of_other_pairs += other.of_other_pairs;
+        for (turn, count) in other.turned {
+            *self.turned.entry(turn).or_default() += count;
+        }
+        for (pair, count) in other.by_pair {
+            if self.by_pair.len() < PAIRS_MAX || self.by_pair.contains_key(&pair) {
+                *self.by_pair.entry(pair).or_default() += count;
+            } else {
+                self.of_other_pairs += count;
+            }
+        }
+        for (reason, count) in other.not_replayable {
+            *self.not_replayable.entry(reason).or_default() += count;
+        }
+        for (turn, others) in other.examples {
+            let examples = self.examples.entry(turn).or_default();
+            examples.extend(others);
+            examples.sort_by_key(|example| example.past.seq);
+            examples.truncate(EXAMPLES_MAX);
+        }
+    }
+
     /// How many decisions turn in this way.
     #[must_use]
     pub fn count(&self, turn: Turn) -> u64 {
