@@ -119,6 +119,10 @@ pub(super) fn parse(source: &SourceFile) -> Result<Model, Vec<Problem>> {
 /// Last in the matcher that casbin is given: it costs most.
 const HOLDS: &str = "holds(p.when)";
 
+/// What a matcher says of objects where it knows the wildcard, and how casbin is given it.
+const WILDCARD_OR_ZONE: &str = "(p.obj==\"*\"||g2(r.obj,p.obj))";
+const ZONE_OR_WILDCARD: &str = "(g2(r.obj,p.obj)||p.obj==\"*\")";
+
 /// What a matcher asks for.
 #[derive(Debug, Default)]
 struct Conditions {
@@ -149,7 +153,8 @@ impl Conditions {
                 }
                 continue;
             }
-            kept.push(condition);
+            // Almost every rule has a zone; the wildcard is looked for when it has not.
+            kept.push(if condition == WILDCARD_OR_ZONE { ZONE_OR_WILDCARD } else { condition });
             let place = match condition {
                 "r.act==p.act" => &mut act,
                 "r.sub==p.sub" => &mut subject,
@@ -162,7 +167,7 @@ impl Conditions {
                     found.zones = true;
                     &mut object
                 }
-                "(p.obj==\"*\"||g2(r.obj,p.obj))" => {
+                WILDCARD_OR_ZONE => {
                     (found.zones, found.wildcard) = (true, true);
                     &mut object
                 }
