@@ -13,6 +13,9 @@ use super::read::ReadError;
 use super::recovery::{LINE_BYTES_MAX, segments};
 use crate::domain::{CallerId, EntranceId, GranteeKind, Problem};
 
+/// Damaged lines beyond this number are counted and not named.
+const DAMAGED_NAMED_MAX: usize = 20;
+
 /// A `grant.decision` record.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AuditedDecision {
@@ -41,7 +44,9 @@ pub struct AuditedDecision {
 pub struct DecisionsSummary {
     /// Decisions.
     pub decisions: u64,
-    /// Lines that are no records.
+    /// Lines that are no records, in all.
+    pub damaged_lines: u64,
+    /// The first of them.
     pub damaged: Vec<Problem>,
 }
 
@@ -112,9 +117,13 @@ pub fn decisions(
                 // The last line of all may still be being written.
                 Err(()) if place + 1 == found.len() && !line.ends_with(b"\n") => {}
                 Err(()) => {
-                    let text = "not a whole record".to_owned();
-                    let file = path.display().to_string();
-                    summary.damaged.push(Problem { file, line: Some(number), column: None, text });
+                    summary.damaged_lines += 1;
+                    if summary.damaged.len() < DAMAGED_NAMED_MAX {
+                        let text = "not a whole record".to_owned();
+                        let file = path.display().to_string();
+                        let problem = Problem { file, line: Some(number), column: None, text };
+                        summary.damaged.push(problem);
+                    }
                 }
             }
         }

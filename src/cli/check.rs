@@ -10,7 +10,7 @@ use super::{Exit, Format, default_config, environment, note, say};
 use crate::config::{self, Settings};
 use crate::domain::Problem;
 use crate::server::traces_from;
-use crate::snapshot;
+use crate::snapshot::{self, Candidate};
 
 #[derive(Args)]
 #[command(after_help = "Example: grantgate check --config grantgate.toml --format json\n\n\
@@ -56,6 +56,13 @@ fn find(file: &Path) -> (Vec<Problem>, Vec<Problem>) {
     let mut problems = match snapshot::load(&settings) {
         Ok(loaded) => {
             warnings.extend(loaded.warnings);
+            if let Some(candidate) = loaded.candidate {
+                candidate.load();
+            }
+            // It decides nothing: a mistake in it does not keep a gateway from starting.
+            if let Some(Candidate::Invalid(problems)) = loaded.snapshot.candidate() {
+                warnings.extend(problems.iter().cloned());
+            }
             Vec::new()
         }
         Err(problems) => problems,

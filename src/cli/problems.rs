@@ -21,7 +21,7 @@ pub(super) fn style(kind: &str) -> Style {
 /// Shows a problem and, out of `text`, its line with a mark under the place.
 pub(super) fn report_in(kind: &str, problem: &Problem, text: Option<&[u8]>) {
     let style = style(kind);
-    note(format_args!("{style}{kind}{style:#}: {problem}"));
+    note(format_args!("{style}{kind}{style:#}: {}", printable(&problem.to_string())));
     let Some(number) = problem.line else { return };
     let line = text.and_then(|text| {
         text.split(|byte| *byte == b'\n').nth(usize::try_from(number).ok()?.checked_sub(1)?)
@@ -48,6 +48,11 @@ pub(super) fn json(errors: &[Problem], warnings: &[Problem]) -> serde_json::Valu
     };
     let problems = [list("error", errors), list("warning", warnings)].concat();
     serde_json::json!({ "valid": errors.is_empty(), "problems": problems })
+}
+
+/// A text of which no control character reaches the terminal.
+pub(super) fn printable(text: &str) -> String {
+    text.chars().map(visible).collect()
 }
 
 /// Control characters are shown, not obeyed.

@@ -2,11 +2,11 @@
 
 use std::fs::{File, Permissions};
 use std::io::Write as _;
-use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::Path;
 
 /// Puts `bytes` in the place of what `path` holds. A reader sees the old file or the new
-/// one, and a crash leaves one of them. The mode of the old file stays; a file that is new
+/// one, and a crash leaves one of them. Owner and mode of the old file stay; a file that is new
 /// gets `mode`, less the umask.
 pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<()> {
     let directory = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
@@ -14,6 +14,9 @@ pub(super) fn replace(path: &Path, bytes: &[u8], mode: u32) -> std::io::Result<(
     let mut file = builder.permissions(Permissions::from_mode(mode)).tempfile_in(directory)?;
     file.write_all(bytes)?;
     if let Ok(metadata) = std::fs::metadata(path) {
+        // Only root may give files away; who may not leaves the new one as it is.
+        let _ =
+            std::os::unix::fs::fchown(file.as_file(), Some(metadata.uid()), Some(metadata.gid()));
         file.as_file().set_permissions(metadata.permissions())?;
     }
     // Crash before here: the old file, and a temporary one beside it.

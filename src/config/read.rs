@@ -80,6 +80,9 @@ impl Reader<'_> {
         let model = self.path(&policy, "model_file", Some("policies/model.conf"));
         let rules = self.path(&policy, "rules_file", Some("policies/policy.csv"));
         let candidate = self.optional_path(&policy, "candidate_rules_file");
+        if candidate.is_some() && candidate == rules {
+            policy.refuse("`policy.candidate_rules_file` is `policy.rules_file`: give it another");
+        }
         let entrances = self.path(&policy, "entrances_file", Some("policies/entrances.csv"));
         policy.finish();
         let callers = root.section("callers");

@@ -234,7 +234,7 @@ impl Gateway {
 
     /// What a candidate policy would say, for the record.
     fn with_opinion(&self, snapshot: &Snapshot, attempt: Attempt) -> Attempt {
-        let Some(Candidate::Judged(candidate)) = snapshot.candidate.as_deref() else {
+        let Some(Candidate::Judged(candidate)) = snapshot.candidate() else {
             return attempt;
         };
         let moment = Moment { at: attempt.at, grantee: attempt.grant.grantee.kind() };

@@ -8,6 +8,9 @@ use crate::domain::{CallerId, EntranceId, Reason, Revision};
 /// wait for a policy that is only tried.
 const RULES_MAX: usize = 64;
 
+/// Nor one for which the index would have to look up more pairs of role and zone.
+const SEARCHES_MAX: usize = 1_024;
+
 /// What a candidate says of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opinion {
@@ -52,16 +55,20 @@ impl Policy {
     #[must_use]
     pub fn opinion(&self, caller: &CallerId, entrance: EntranceId, moment: Moment) -> Opinion {
         let revision = self.revision.clone();
-        let names = &self.rules.names;
-        let [subject, object] = [format!("caller:{caller}"), format!("entrance:{entrance}")];
-        let candidates = self.index.candidates(names.find(&subject), names.find(&object));
-        if candidates.is_ok_and(|candidates| candidates.len() > RULES_MAX) {
-            return Opinion { revision, allowed: None, reason: None };
+        let skipped = |revision| Opinion { revision, allowed: None, reason: None };
+        let asked = self.asked(caller, entrance);
+        if self.index.searches(asked.caller, asked.entrance) > SEARCHES_MAX {
+            return skipped(revision);
         }
-        let found = self.evaluate(caller, entrance, moment);
-        let failed = matches!(found.reason, Reason::PolicyError | Reason::PolicyPanic);
-        let allowed = (!failed).then(|| found.is_allowed());
-        Opinion { revision, allowed, reason: Some(found.reason) }
+        let found = match self.index.candidates(asked.caller, asked.entrance) {
+            Ok(candidates) if candidates.len() > RULES_MAX => return skipped(revision),
+            Ok(candidates) => self.judge_candidates(&asked, &candidates, moment),
+            Err(reason) => Err(reason),
+        };
+        let reason = found.map_or_else(|reason| reason, |(reason, _)| reason);
+        let failed = matches!(reason, Reason::PolicyError | Reason::PolicyPanic);
+        let allowed = (!failed).then_some(reason == Reason::AllowedByRule);
+        Opinion { revision, allowed, reason: Some(reason) }
     }
 }
 

@@ -9,15 +9,17 @@
 //! time zone. What it can say and a gateway cannot know is refused: holidays, the sun,
 //! and times that are only "unknown".
 
-use chrono::{NaiveDate, NaiveDateTime};
-use jiff::Timestamp;
+use std::ops::Range;
+
+use chrono::{NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Timelike as _};
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
+use jiff::{SignedDuration, Timestamp};
 use opening_hours::OpeningHours;
-use opening_hours_syntax::rules::day::WeekDayRange;
+use opening_hours_syntax::rules::day::{Date, DateOffset, Month, MonthdayRange, WeekDayRange};
 use opening_hours_syntax::rules::time::{Time, TimeSpan};
 use opening_hours_syntax::rules::{OpeningHoursExpression, RuleKind};
-use opening_hours_syntax::{Parser, Warning};
+use opening_hours_syntax::{ExtendedTime, Parser, Warning};
 
 use crate::domain::GranteeKind;
 
@@ -29,6 +31,12 @@ pub struct Moment {
     /// How the grantee is named.
     pub grantee: GranteeKind,
 }
+
+/// Every date comes within it.
+const YEAR: SignedDuration = SignedDuration::from_hours(366 * 24);
+
+/// Minutes of a day.
+const DAY: u32 = 24 * 60;
 
 /// One `when`.
 #[derive(Debug, Clone)]
@@ -115,6 +123,17 @@ impl Condition {
             && self.hours.iter().all(|hours| hours.are_open(moment.at))
     }
 
+    /// Whether so much time shows all that it says of any.
+    pub(super) fn is_shown_within(&self, time: SignedDuration) -> bool {
+        let yearly = |hours: &Hours| repeats_yearly(&hours.expression.get_expression());
+        self.hours.is_empty() || (time >= YEAR && self.hours.iter().all(yearly))
+    }
+
+    /// Whether each of its hours comes at all between these. Together they may still not.
+    pub(super) fn comes_between(&self, from: Timestamp, until: Timestamp) -> bool {
+        self.hours.iter().all(|hours| hours.open_between(from, until))
+    }
+
     /// Instants between `from` and `until` outside of which [`Condition::holds`] does
     /// not change for one form of grantee; some more may be among them.
     pub(super) fn changes(&self, from: Timestamp, until: Timestamp) -> Vec<Timestamp> {
@@ -125,16 +144,34 @@ impl Condition {
 impl Hours {
     fn are_open(&self, at: Timestamp) -> bool {
         // Outside of what a calendar can say nothing is open.
-        naive(self.zone.to_datetime(at)).is_some_and(|local| self.expression.is_open(local))
+        naive(self.zone.to_datetime(at)).is_some_and(|local| {
+            let minute = local.time().num_seconds_from_midnight() / 60;
+            self.spans(local.date()).iter().any(|span| span.contains(&minute))
+        })
+    }
+
+    /// The minutes of a day in which it is open. Both the decision and what is said of other
+    /// times come from here: the library's own search for the next change skips some.
+    fn spans(&self, date: NaiveDate) -> Vec<Range<u32>> {
+        let minutes = |time: ExtendedTime| u32::from(time.mins_from_midnight()).min(DAY);
+        let ranges = self.expression.schedule_at(date).into_iter();
+        let open = ranges.filter(|range| range.kind == RuleKind::Open);
+        open.map(|range| minutes(range.range.start)..minutes(range.range.end)).collect()
     }
 
     fn changes(&self, from: Timestamp, until: Timestamp) -> Vec<Timestamp> {
-        let local = |at| naive(self.zone.to_datetime(at));
+        let local = |at| naive(self.zone.to_datetime(at)).map(|local| local.date());
         let (Some(start), Some(end)) = (local(from), local(until)) else { return Vec::new() };
         // A day more on each side: local time may jump.
-        let day = chrono::TimeDelta::days(1);
-        let ranges = self.expression.iter_range(start - day, end + day);
-        let edges = ranges.flat_map(|range| [range.range.start, range.range.end]);
+        let days = start.pred_opt().unwrap_or(start).iter_days();
+        let days = days.take_while(|day| *day <= end.succ_opt().unwrap_or(end));
+        let edges = days.flat_map(|day| {
+            let spans = self.spans(day).into_iter();
+            let edges = spans.flat_map(|span| [span.start, span.end]);
+            edges.filter_map(move |minute| {
+                day.and_time(NaiveTime::MIN).checked_add_signed(TimeDelta::minutes(minute.into()))
+            })
+        });
         // An hour that comes twice has every edge twice.
         let instants = edges.filter_map(civil).flat_map(|local| {
             let zoned = self.zone.to_ambiguous_timestamp(local);
@@ -144,6 +181,40 @@ impl Hours {
         let jumps = jumps.take_while(|jump| *jump < until);
         instants.chain(jumps).filter(|at| (from..until).contains(at)).collect()
     }
+
+    /// Whether there is an hour on some day between these.
+    fn open_between(&self, from: Timestamp, until: Timestamp) -> bool {
+        let local = |at| naive(self.zone.to_datetime(at)).map(|local| local.date());
+        let (Some(start), Some(end)) = (local(from), local(until)) else { return false };
+        let mut days = start.iter_days().take_while(|day| *day <= end);
+        days.any(|day| !self.spans(day).is_empty())
+    }
+}
+
+/// Whether what it says of one year it says of every other: no years, no weeks, no days of
+/// the week at a date, no Easter.
+fn repeats_yearly(expression: &OpeningHoursExpression) -> bool {
+    let fixed = |date: &Date| match date {
+        Date::Fixed { year, month, day } => {
+            year.is_none() && (*month, *day) != (Month::February, 29)
+        }
+        Date::Weekday { .. } | Date::Easter { .. } => false,
+    };
+    let regular = |range: &MonthdayRange| match range {
+        MonthdayRange::Month { year, .. } => year.is_none(),
+        MonthdayRange::Date { start, end } => {
+            fixed(&start.0)
+                && fixed(&end.0)
+                && [start.1, end.1].iter().all(|offset| *offset == DateOffset::default())
+        }
+    };
+    expression.rules.iter().all(|rule| {
+        let days = &rule.day_selector;
+        days.year.is_empty()
+            && days.week.is_empty()
+            && (days.monthday.is_empty() || days.weekday.is_empty())
+            && days.monthday.iter().all(regular)
+    })
 }
 
 /// Only names of the IANA database, as they are written there.
@@ -178,6 +249,11 @@ fn hours(text: &str) -> Result<OpeningHours, String> {
 /// What the grammar has and a decision about a door cannot rest on.
 fn unknowable(expression: &OpeningHoursExpression) -> Option<&'static str> {
     let variable = |time: &Time| matches!(time, Time::Variable(_));
+    let several = expression.rules.len() > 1;
+    let past_midnight = |span: &TimeSpan| match (span.range.start, span.range.end) {
+        (Time::Fixed(start), Time::Fixed(end)) => end > ExtendedTime::MIDNIGHT_24 || end <= start,
+        _ => false,
+    };
     let of_time = |span: &TimeSpan| {
         if variable(&span.range.start) || variable(&span.range.end) {
             Some("the sun is not known here; write times of the clock")
@@ -185,6 +261,12 @@ fn unknowable(expression: &OpeningHoursExpression) -> Option<&'static str> {
             Some("an open end (`+`) is not known; write when it ends")
         } else if span.repeats.is_some() {
             Some("points in time (`/`) open nothing; write spans")
+        } else if several && past_midnight(span) {
+            // The library lets the rules of a day cut what another day's left over, or not.
+            Some(
+                "a span past midnight must be alone: beside `;`, `,` or `||` it would end or stay at \
+                 midnight; write two spans such as `22:00-24:00,00:00-06:00`, or a rule of its own",
+            )
         } else {
             None
         }
@@ -211,7 +293,7 @@ fn naive(local: DateTime) -> Option<NaiveDateTime> {
 }
 
 fn civil(local: NaiveDateTime) -> Option<DateTime> {
-    use chrono::{Datelike as _, Timelike as _};
+    use chrono::Datelike as _;
     let part = |part: u32| i8::try_from(part).ok();
     let year = i16::try_from(local.year()).ok()?;
     let (month, day) = (part(local.month())?, part(local.day())?);
@@ -282,11 +364,32 @@ mod tests {
             ("hours Europe/Berlin Mo unknown", 20, "`unknown` neither opens"),
             ("hours Europe/Berlin 10:00-16:00/01:30", 20, "points in time"),
             ("hours Europe/Berlin mo 10:00-16:00", 20, "should be capitalized"),
+            ("hours Etc/UTC Mo-Su 22:00-06:00; Dec 25 off", 14, "past midnight must be alone"),
+            ("hours Etc/UTC Mo 08:00-18:00, Su 22:00-28:00", 14, "past midnight must be alone"),
         ];
         for (text, offset, said) in table {
             let mistake = Condition::parse(text).unwrap_err();
             assert!(mistake.text.contains(said), "{text}: {mistake:?}");
             assert_eq!(mistake.offset, offset, "{text}: {mistake:?}");
+        }
+    }
+
+    fn changes_are_complete(text: &str, from: &str, days: i64, step: i64) {
+        let Ok(condition) = Condition::parse(text) else { return };
+        let from: Timestamp = from.parse().unwrap();
+        let until = from + jiff::SignedDuration::from_hours(24 * days);
+        let mut changes = condition.changes(from, until);
+        changes.sort_unstable();
+        let holds = |at| condition.holds(Moment { at, grantee: GranteeKind::AcsUser });
+        let mut at = from;
+        let mut known = holds(from);
+        let mut next = changes.iter().copied().peekable();
+        while at < until {
+            while let Some(change) = next.next_if(|change| *change <= at) {
+                known = holds(change);
+            }
+            assert_eq!(holds(at), known, "{text} {at}");
+            at += jiff::SignedDuration::from_mins(step);
         }
     }
 
@@ -298,19 +401,51 @@ mod tests {
             ("Europe/Berlin", "2026-10-24T00:00:00Z"),
             ("Australia/Lord_Howe", "2026-04-04T00:00:00Z"),
         ] {
-            let condition =
-                Condition::parse(&format!("hours {zone} 01:30-02:15,02:40-03:30")).unwrap();
-            let from: Timestamp = from.parse().unwrap();
-            let until = from + jiff::SignedDuration::from_hours(48);
-            let mut changes = condition.changes(from, until);
-            changes.sort_unstable();
-            let holds = |at| condition.holds(Moment { at, grantee: GranteeKind::AcsUser });
-            let mut at = from;
-            while at < until {
-                let last = changes.iter().rev().find(|change| **change <= at).copied();
-                assert_eq!(holds(at), holds(last.unwrap_or(from)), "{zone} {at}");
-                at += jiff::SignedDuration::from_mins(5);
-            }
+            let text = format!("hours {zone} 01:30-02:15,02:40-03:30");
+            changes_are_complete(&text, from, 2, 5);
+        }
+        for text in [
+            "hours Etc/UTC Nov 25 00:00-48:00",
+            "hours Etc/UTC Mo-Fr 15:00-17:00 || 24/7 off",
+            "hours Etc/UTC 24/7; 2027 off",
+        ] {
+            changes_are_complete(text, "2026-11-21T00:00:00Z", 400, 30);
+        }
+    }
+
+    #[test]
+    fn what_does_not_come_every_year_is_known() {
+        for (text, yearly) in [
+            ("hours Etc/UTC Mo-Fr 08:00-18:00; Dec 24-26 off", true),
+            ("hours Etc/UTC Jun-Aug 08:00-18:00", true),
+            ("grantee acs_user", true),
+            ("hours Etc/UTC 2028-2099", false),
+            ("hours Etc/UTC 2027 Jan 1-2027 Feb 1", false),
+            ("hours Etc/UTC Dec 25 Mo 08:00-18:00", false),
+            ("hours Etc/UTC Feb 29", false),
+            ("hours Etc/UTC week 53 Mo", false),
+            ("hours Etc/UTC easter", false),
+        ] {
+            let condition = Condition::parse(text).unwrap();
+            assert_eq!(condition.is_shown_within(YEAR), yearly, "{text}");
+            assert_eq!(condition.is_shown_within(SignedDuration::ZERO), text == "grantee acs_user");
+        }
+    }
+
+    proptest::proptest! {
+        #![proptest_config(proptest::prelude::ProptestConfig { cases: 300, ..Default::default() })]
+
+        /// Random expressions, half an hour by half an hour for two months.
+        #[test]
+        fn no_change_is_missed(
+            rules in proptest::collection::vec(
+                "(Mo|Tu-Fr|Sa,Su|Nov 25-Dec 2|Dec 24|2026|2027 Jan|week 48-50/2|Nov-Dec) ?(08:00-18:00|09:00-12:00,13:00-17:30|00:00-48:00|22:00-06:00|22:00-24:00|)( off|)",
+                1..4,
+            ),
+            separator in "(; |, | \\|\\| )",
+        ) {
+            let text = format!("hours Europe/Berlin {}", rules.join(&separator));
+            changes_are_complete(&text, "2026-11-20T00:00:00Z", 60, 30);
         }
     }
 }

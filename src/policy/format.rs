@@ -100,7 +100,7 @@ mod tests {
         assert_eq!(
             format(text),
             "# the desk\n\
-             p, role:desk,       zone:b,     grant, deny, hours Europe/Berlin Sa,Su\n\
+             p, role:desk,       zone:b,     grant, deny,  hours Europe/Berlin Sa,Su\n\
              p, role:front-desk, zone:lobby, grant, allow\n\
              \n\
              g, caller:a, role:desk\n\

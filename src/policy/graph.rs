@@ -16,6 +16,10 @@ use crate::domain::Problem;
 /// The longest chain of links from a member to a group.
 const DEPTH_MAX: u32 = 5;
 
+/// Of a member in a group, directly or through others: what a policy may have of these in
+/// all, so that no file of a permitted size takes a machine's memory.
+const MEMBERSHIPS_MAX: usize = 20_000_000;
+
 /// For every name, all groups that it is in, directly or through others.
 #[derive(Debug, Default)]
 pub(super) struct Graph {
@@ -83,6 +87,7 @@ impl<'a> Closing<'a> {
         let mut ready: VecDeque<Name> =
             all().filter(|name| open.get(name.index()) == Some(&0)).collect();
         let mut depths = vec![0_u32; open.len()];
+        let mut memberships = 0;
         let mut closed: Vec<Vec<Name>> = vec![Vec::new(); open.len()];
         while let Some(name) = ready.pop_front() {
             let mut ancestors = Vec::new();
@@ -104,6 +109,14 @@ impl<'a> Closing<'a> {
             }
             ancestors.sort_unstable();
             ancestors.dedup();
+            memberships += ancestors.len();
+            if memberships > MEMBERSHIPS_MAX {
+                let text = format!(
+                    "more than {MEMBERSHIPS_MAX} memberships of roles and zones follow from the \
+                     links: put fewer groups into groups"
+                );
+                return Err(vec![Problem::of_file(self.rules.file.clone(), text)]);
+            }
             if let (Some(own), Some(list)) =
                 (depths.get_mut(name.index()), closed.get_mut(name.index()))
             {

@@ -71,6 +71,12 @@ impl Index {
         self.places.get(*start as usize..*end as usize).unwrap_or_default()
     }
 
+    /// How many pairs of subject and object [`Index::candidates`] looks up.
+    pub(super) fn searches(&self, caller: Option<Name>, entrance: Option<Name>) -> usize {
+        let count = |name: Option<Name>| name.map_or(0, |name| self.named(name).len());
+        count(caller) * (count(entrance) + usize::from(self.wildcard.is_some()))
+    }
+
     /// The places of the rules that could match, in the file's order. A caller or
     /// entrance without a number is one that the rules file does not name.
     ///

@@ -2,16 +2,19 @@
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::condition::{Condition, Moment};
+use super::condition::Condition;
 use super::graph::Graph;
 use super::index::Index;
 use super::names::Name;
 use super::rules::{Link, Rule, Rules};
 use crate::authn::Callers;
-use crate::domain::{GranteeKind, Problem};
+use crate::domain::Problem;
 
 /// More warnings than this are not listed one by one.
 const WARNINGS_MAX: usize = 100;
+
+/// Of rules with one subject and object, as many are compared with others.
+const RULES_LOOKED_AT: usize = 64;
 
 /// A condition that does not hold within this time is one of the past.
 const AHEAD: SignedDuration = SignedDuration::from_hours(2 * 366 * 24);
@@ -98,7 +101,9 @@ impl Lint<'_> {
             objects.dedup();
             let subjects = self.index.named(rule.subject);
             let pairs = subjects.iter().flat_map(|s| objects.iter().map(move |o| (*s, *o)));
-            let wider = pairs.flat_map(|(s, o)| self.index.rules(s, o)).filter_map(|place| {
+            let wider =
+                pairs.flat_map(|(s, o)| self.index.rules(s, o).iter().take(RULES_LOOKED_AT));
+            let wider = wider.filter_map(|place| {
                 let other = self.rules.rules.get(*place as usize)?;
                 // One that counts whenever this one does.
                 let always = other.when.is_none() || other.when == rule.when;
@@ -123,8 +128,9 @@ impl Lint<'_> {
     /// Conditions that will not hold again.
     fn past(&self, found: &mut Vec<Problem>) {
         let now = Timestamp::now();
-        let over: Vec<bool> =
-            self.rules.conditions.iter().map(|condition| is_over(condition, now)).collect();
+        let Ok(until) = now.checked_add(AHEAD) else { return };
+        let over = |condition: &Condition| !condition.comes_between(now, until);
+        let over: Vec<bool> = self.rules.conditions.iter().map(over).collect();
         for rule in &self.rules.rules {
             if rule.when.and_then(|number| over.get(number as usize)) == Some(&true) {
                 let text = "this rule's hours do not come within the next two years";
@@ -158,15 +164,4 @@ impl Lint<'_> {
 /// Whether `other` matches more than `rule`: another subject or object of the same chain.
 fn is_wider(rule: &Rule, other: &Rule) -> bool {
     (rule.subject, rule.object) != (other.subject, other.object)
-}
-
-fn is_over(condition: &Condition, now: Timestamp) -> bool {
-    let Ok(until) = now.checked_add(AHEAD) else { return false };
-    let mut instants = condition.changes(now, until);
-    instants.push(now);
-    !instants.iter().any(|at| {
-        GranteeKind::ALL
-            .iter()
-            .any(|grantee| condition.holds(Moment { at: *at, grantee: *grantee }))
-    })
 }

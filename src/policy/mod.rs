@@ -32,6 +32,7 @@ pub use decision::{Attempt, Decision, Denial, Permit, RuleRef};
 use engine::{Engine, Verdict};
 use graph::Graph;
 use index::{Index, RulePlace};
+use names::Name;
 use rules::{GRANT, Rule, Rules};
 
 /// A decision names at most this many of the rules that made it, the first of the file:
@@ -95,6 +96,14 @@ pub struct Evaluation {
     pub rules: Vec<RuleRef>,
 }
 
+/// A caller and an entrance as casbin and as the index know them.
+struct Asked {
+    subject: String,
+    object: String,
+    caller: Option<Name>,
+    entrance: Option<Name>,
+}
+
 impl Evaluation {
     /// Whether a grant would be forwarded.
     #[must_use]
@@ -109,6 +118,16 @@ impl Policy {
     /// # Errors
     /// Every problem of both files, with file and line.
     pub fn load(source: &PolicySource, callers: &Callers) -> Result<Loaded, Vec<Problem>> {
+        let policy = Self::load_quietly(source, callers)?;
+        let warnings = lint::warnings(&policy.rules, &policy.graph, &policy.index, callers);
+        Ok(Loaded { policy, warnings })
+    }
+
+    /// The same without looking for what deserves a second look.
+    ///
+    /// # Errors
+    /// Every problem of both files, with file and line.
+    pub fn load_quietly(source: &PolicySource, callers: &Callers) -> Result<Self, Vec<Problem>> {
         let model = model::parse(&source.model);
         let rules = rules::parse(&source.rules, callers);
         let (model, rules) = match (model, rules) {
@@ -123,7 +142,6 @@ impl Policy {
         }
         let graph = Graph::new(&rules)?;
         let index = Index::new(&rules, &graph);
-        let warnings = lint::warnings(&rules, &graph, &index, callers);
         let (rules, graph) = (Arc::new(rules), Arc::new(graph));
         let engine = Engine::new(&model, rules.clone(), graph.clone()).map_err(|error| {
             let text = format!("casbin does not take the policy: {error}");
@@ -131,8 +149,7 @@ impl Policy {
         })?;
         engine.self_test().map_err(|(line, text)| vec![rules.problem(line, text)])?;
         let (file, revision) = (rules.file.as_str().into(), revision(source, callers));
-        let policy = Self { rules, graph, index, engine, file, revision };
-        Ok(Loaded { policy, warnings })
+        Ok(Self { rules, graph, index, engine, file, revision })
     }
 
     /// Decides one attempt. Whatever goes wrong is a denial.
@@ -160,14 +177,28 @@ impl Policy {
         entrance: EntranceId,
         moment: Moment,
     ) -> Result<(Reason, Verdict), Reason> {
+        let asked = self.asked(caller, entrance);
+        let candidates = self.index.candidates(asked.caller, asked.entrance)?;
+        self.judge_candidates(&asked, &candidates, moment)
+    }
+
+    fn asked(&self, caller: &CallerId, entrance: EntranceId) -> Asked {
         let subject = ["caller:", caller.as_str()].concat();
         let mut object = String::with_capacity(OBJECT_BYTES);
         // Writing to a string cannot fail.
         let _ = write!(object, "entrance:{entrance}");
-        let names = &self.rules.names;
-        let candidates = self.index.candidates(names.find(&subject), names.find(&object))?;
-        let verdict = self.engine.judge(&subject, &object, &candidates, moment)?;
-        Ok((self.reason(&verdict, &candidates), verdict))
+        let [caller, entrance] = [&subject, &object].map(|text| self.rules.names.find(text));
+        Asked { subject, object, caller, entrance }
+    }
+
+    fn judge_candidates(
+        &self,
+        asked: &Asked,
+        candidates: &[RulePlace],
+        moment: Moment,
+    ) -> Result<(Reason, Verdict), Reason> {
+        let verdict = self.engine.judge(&asked.subject, &asked.object, candidates, moment)?;
+        Ok((self.reason(&verdict, candidates), verdict))
     }
 
     /// The candidates differ from what matches by their conditions only.

@@ -86,7 +86,7 @@ impl Health {
                 "callers": snapshot.callers.all().len(),
                 "loaded": reload.loaded.to_string(),
             },
-            "candidate": match snapshot.candidate.as_deref() {
+            "candidate": match snapshot.candidate() {
                 None => Value::Null,
                 Some(Candidate::Judged(policy)) => json!({ "revision": policy.revision().as_str() }),
                 Some(Candidate::Invalid(problems)) => json!({
@@ -115,7 +115,7 @@ impl Health {
 
     fn candidate(&self) -> Check {
         let snapshot = self.gateway.snapshot.load();
-        let (state, text) = match snapshot.candidate.as_deref() {
+        let (state, text) = match snapshot.candidate() {
             None => (State::Ok, "none".to_owned()),
             Some(Candidate::Judged(policy)) => {
                 (State::Ok, format!("judged and not in force, {}", policy.revision()))

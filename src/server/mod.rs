@@ -120,6 +120,9 @@ impl Server {
         });
         let clock = Arc::new(SystemClock);
         let reloader = Reloader::new(settings, snapshot, loaded.digests, journal, metrics, clock);
+        if let Some(candidate) = loaded.candidate {
+            reloader.load_candidate(candidate);
+        }
         let reloading = Reloader::handle();
         let shared = Arc::new(Shared { gateway: gateway.clone(), running: TaskTracker::new() });
         Ok(Self { gateway, listener, admin, shared, closer, recovery, reloader, reloading })

@@ -1,10 +1,11 @@
 //! Reading the files that the settings name, each once.
 
 use std::io::Read as _;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest;
+use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 use crate::config::{SecretSource, Settings};
@@ -51,6 +52,13 @@ pub struct Digests {
     pub(super) policy: [u8; 32],
     pub(super) candidate: [u8; 32],
     pub(super) upstream: [u8; 32],
+}
+
+impl Digests {
+    /// Whether all that decides is the same; a candidate decides nothing.
+    pub(super) fn decide_as(&self, other: &Self) -> bool {
+        Self { candidate: other.candidate, ..*self } == *other
+    }
 }
 
 impl Inputs {
@@ -160,7 +168,10 @@ fn digest<'a>(files: impl IntoIterator<Item = Option<&'a Bytes>>) -> [u8; 32] {
 fn read(path: &Path, secret: bool) -> Bytes {
     let problem = |text: String| Problem::of_file(path.display().to_string(), text);
     let cannot = |error: std::io::Error| problem(format!("cannot be read: {error}"));
-    let file = std::fs::File::open(path).map_err(cannot)?;
+    // A pipe in a file's place must not keep the reader until somebody writes.
+    let mut options = std::fs::OpenOptions::new();
+    let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let file = options.read(true).custom_flags(nonblocking).open(path).map_err(cannot)?;
     // Of the open file, not of the path: it may be replaced meanwhile.
     let metadata = file.metadata().map_err(cannot)?;
     if !metadata.is_file() {

@@ -5,6 +5,7 @@
 //! files did not change are carried over, and with them what they hold: connections
 //! to Seam, TLS sessions.
 
+mod candidate;
 mod files;
 mod reload;
 mod watch;
@@ -24,6 +25,8 @@ use crate::tls::{
     ClientCertificates, ClientTls, Identity, Roots, expiries, next_updates, server_config,
 };
 use crate::upstream::Upstream;
+use candidate::CandidateSlot;
+pub use candidate::{Candidate, CandidateToLoad};
 pub use files::Digests;
 use files::{AdminInputs, Bytes, Inputs};
 pub use reload::{ReloadFailure, ReloadHandle, ReloadRequests, ReloadStatus, Reloader};
@@ -35,21 +38,20 @@ pub struct Snapshot {
     pub callers: Arc<Callers>,
     /// What they may do.
     pub policy: Arc<Policy>,
-    /// What is judged beside it and decides nothing, when there is such a policy.
-    pub candidate: Option<Arc<Candidate>>,
+    candidate: Option<CandidateSlot>,
     /// Seam, with the workspace key.
     pub upstream: Arc<Upstream>,
     /// What new connections are accepted with.
     pub certificates: Arc<Certificates>,
 }
 
-/// A policy that is tried. A mistake in it is shown, and is no failure of a reload.
-#[derive(Debug)]
-pub enum Candidate {
-    /// It is judged.
-    Judged(Box<Policy>),
-    /// It cannot be: every problem in it.
-    Invalid(Vec<Problem>),
+impl Snapshot {
+    /// What is judged beside the policy and decides nothing: when there is such a policy, and
+    /// it is loaded.
+    #[must_use]
+    pub fn candidate(&self) -> Option<&Candidate> {
+        self.candidate.as_ref()?.get()
+    }
 }
 
 /// The listeners' side of TLS.
@@ -78,6 +80,8 @@ pub struct Loaded {
     pub digests: Digests,
     /// What deserves a second look.
     pub warnings: Vec<Problem>,
+    /// A candidate policy that is still to be loaded.
+    pub candidate: Option<CandidateToLoad>,
 }
 
 /// Loads everything that the settings name.
@@ -122,25 +126,32 @@ fn build(
     };
     let mut warnings = Vec::new();
     let same_policy = same(|d| &d.policy).filter(|_| same_callers.is_some());
-    let candidate = match (inputs.candidate, same(|d| &d.candidate).and(same_policy), &callers) {
-        (None, ..) | (Some(_), None, None) => None,
-        (Some(_), Some(old), _) => old.candidate.clone(),
-        (Some(rules), None, Some(callers)) => {
-            Some(Arc::new(candidate(settings, inputs.model.clone(), rules, callers)))
-        }
-    };
+    let (slot, candidate) =
+        match (inputs.candidate, same(|d| &d.candidate).and(same_policy), &callers) {
+            (None, ..) | (Some(_), None, None) => (None, None),
+            (Some(_), Some(old), _) => (old.candidate.clone(), None),
+            (Some(rules), None, Some(callers)) => {
+                let slot = CandidateSlot::default();
+                let file = settings.policy_candidate_rules_file.clone().unwrap_or_default();
+                let model = (settings.policy_model_file.clone(), inputs.model.clone());
+                let (rules, callers) = ((file, rules), callers.clone());
+                (Some(slot.clone()), Some(CandidateToLoad { slot, model, rules, callers }))
+            }
+        };
     let policy = match (&callers, same_policy) {
         (_, Some(old)) => Some(old.policy.clone()),
         (Some(callers), None) => {
-            let loaded = keep(
-                &mut problems,
-                policy(
-                    (&settings.policy_model_file, inputs.model),
-                    (&settings.policy_rules_file, inputs.rules),
-                    callers,
-                ),
+            let source = source_of(
+                (&settings.policy_model_file, inputs.model),
+                (&settings.policy_rules_file, inputs.rules),
             );
-            loaded.map(|loaded| {
+            // What deserves a look is said at the start; a reload waits for nothing.
+            let loaded = source.and_then(|source| match before {
+                None => Policy::load(&source, callers),
+                Some(_) => Policy::load_quietly(&source, callers)
+                    .map(|policy| crate::policy::Loaded { policy, warnings: Vec::new() }),
+            });
+            keep(&mut problems, loaded).map(|loaded| {
                 warnings.extend(loaded.warnings);
                 Arc::new(loaded.policy)
             })
@@ -165,8 +176,8 @@ fn build(
         (Some(certificates), Some(callers), Some(policy), Some(upstream))
             if problems.is_empty() =>
         {
-            let snapshot = Snapshot { callers, policy, candidate, upstream, certificates };
-            Ok(Loaded { snapshot, digests, warnings })
+            let snapshot = Snapshot { callers, policy, candidate: slot, upstream, certificates };
+            Ok(Loaded { snapshot, digests, warnings, candidate })
         }
         _ => Err(problems),
     }
@@ -260,28 +271,18 @@ fn callers(settings: &Settings, bytes: &Bytes) -> Result<Callers, Vec<Problem>> 
     Callers::parse(&settings.callers_file.display().to_string(), bytes)
 }
 
-fn candidate(settings: &Settings, model: Bytes, rules: Bytes, callers: &Callers) -> Candidate {
-    let file = settings.policy_candidate_rules_file.as_deref().unwrap_or(Path::new(""));
-    match policy((&settings.policy_model_file, model), (file, rules), callers) {
-        Ok(loaded) => Candidate::Judged(Box::new(loaded.policy)),
-        Err(problems) => Candidate::Invalid(problems),
-    }
-}
-
-fn policy(
+/// A policy's texts, as they were read.
+fn source_of(
     (model_file, model): (&Path, Bytes),
     (rules_file, rules): (&Path, Bytes),
-    callers: &Callers,
-) -> Result<crate::policy::Loaded, Vec<Problem>> {
+) -> Result<PolicySource, Vec<Problem>> {
     let source = |path: &Path, mut bytes: Zeroizing<Vec<u8>>| SourceFile {
         name: path.display().to_string(),
         bytes: std::mem::take(&mut *bytes),
     };
     match (model, rules) {
         (Ok(model), Ok(rules)) => {
-            let model = source(model_file, model);
-            let rules = source(rules_file, rules);
-            Policy::load(&PolicySource { model, rules }, callers)
+            Ok(PolicySource { model: source(model_file, model), rules: source(rules_file, rules) })
         }
         (model, rules) => Err([model.err(), rules.err()].into_iter().flatten().collect()),
     }

@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
 use super::files::{Digests, Inputs};
-use super::{Candidate, Loaded, Snapshot, build};
+use super::{Candidate, CandidateToLoad, Loaded, Snapshot, build};
 use crate::audit::{AuditError, Journal, ReloadEntry};
 use crate::config::Settings;
 use crate::domain::{Clock, Problem};
@@ -195,14 +195,18 @@ impl Reloader {
     /// that were seen.
     fn build(&self, seen: &Digests) -> Option<Built> {
         let inputs = Inputs::read(&self.settings);
-        if inputs.digests() != *seen {
+        let now = inputs.digests();
+        if !now.decide_as(seen) {
             return None;
         }
-        let in_force = {
-            let mut state = self.state();
-            state.tried = Some(*seen);
-            state.in_force
-        };
+        let in_force = self.state().in_force;
+        // A candidate alone that is still being written can wait; with more to put in force
+        // it is taken as it is, and again when it changes.
+        if now.candidate != seen.candidate && now.decide_as(&in_force) {
+            return None;
+        }
+        self.state().tried = Some(now);
+        let seen = &now;
         let changed = PARTS.iter().filter(|(_, part)| part(seen) != part(&in_force));
         let parts = changed.map(|(name, _)| *name).collect();
         let before = self.current.load_full();
@@ -210,7 +214,7 @@ impl Reloader {
     }
 
     /// Recorded first: a policy that is in force is one that the audit log knows.
-    async fn put_in_force(&self, parts: &[&'static str], loaded: Loaded) -> bool {
+    async fn put_in_force(self: &Arc<Self>, parts: &[&'static str], loaded: Loaded) -> bool {
         let before = self.current.load_full();
         let revision_before = before.policy.revision().clone();
         let revision_before = revision_before.as_str();
@@ -234,6 +238,9 @@ impl Reloader {
         }
         tracing::info!(?parts, revision_before, revision, "reloaded");
         self.current.store(Arc::new(loaded.snapshot));
+        if let Some(candidate) = loaded.candidate {
+            self.load_candidate(candidate);
+        }
         tokio::spawn(drop_when_unused(before));
         {
             let mut state = self.state();
@@ -246,6 +253,15 @@ impl Reloader {
         }
         self.show(parts);
         false
+    }
+
+    /// Loads a candidate beside everything else. Call it in a runtime.
+    pub fn load_candidate(self: &Arc<Self>, candidate: CandidateToLoad) {
+        let reloader = self.clone();
+        tokio::spawn(async move {
+            blocking(move || candidate.load()).await;
+            reloader.show_candidate();
+        });
     }
 
     /// Nothing changes but what is shown.
@@ -269,12 +285,9 @@ impl Reloader {
         }
     }
 
-    /// Shows what is in force.
-    fn show(&self, parts: &[&'static str]) {
+    fn show_candidate(&self) {
         let snapshot = self.current.load_full();
-        let policy = &snapshot.policy;
-        self.metrics.policy_in_force(policy.revision().as_str(), policy.rule_count());
-        let candidate = match snapshot.candidate.as_deref() {
+        let candidate = match snapshot.candidate() {
             None => None,
             Some(Candidate::Judged(policy)) => Some(policy.revision().as_str()),
             Some(Candidate::Invalid(problems)) => {
@@ -285,9 +298,17 @@ impl Reloader {
             }
         };
         self.metrics.candidate_in_force(candidate);
+    }
+
+    /// Shows what is in force.
+    fn show(&self, parts: &[&'static str]) {
+        let snapshot = self.current.load_full();
+        let policy = &snapshot.policy;
+        self.metrics.policy_in_force(policy.revision().as_str(), policy.rule_count());
         for (role, time) in &snapshot.certificates.expiries {
             self.metrics.certificate_expiry.with_label_values(&[role]).set(time.as_second());
         }
+        self.show_candidate();
         let now = self.clock.now().as_second();
         for part in parts {
             self.metrics.last_reload.with_label_values(&[part]).set(now);

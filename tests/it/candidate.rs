@@ -1,7 +1,9 @@
 //! A policy that is tried on live traffic, and then put in force.
 
 use crate::seam::{Behaviour, Seam};
-use crate::support::{LOBBY, SERVER_ROOM, Site, grant_body, grantgate, of_event, post, until};
+use crate::support::{
+    Gateway, LOBBY, SERVER_ROOM, Site, grant_body, grantgate, of_event, post, until,
+};
 
 const SETTING: (&str, &str) = ("GRANTGATE__POLICY__CANDIDATE_RULES_FILE", "policies/candidate.csv");
 const OFFICE: &str = "e4a7c9b2-18d3-4e6f-a5b0-3c2d1e0f9a8b";
@@ -13,12 +15,67 @@ fn candidate(site: &Site) -> String {
     rules.replace(desk, "p, role:front-desk, zone:offices, grant, allow")
 }
 
+/// Waits until readiness says so: a candidate is loaded beside everything else.
+async fn judged(gateway: &Gateway, said: &str) {
+    for _ in 0..200 {
+        if gateway.admin("/readyz?verbose").await.1.contains(said) {
+            return;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
+    panic!("never said: {said}");
+}
+
+/// A writer that never ends and a pipe keep no revocation waiting; a promotion that would
+/// lose rules is refused.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_candidate_holds_up_no_reload() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let file = site.path("policies/candidate.csv");
+    std::fs::write(&file, candidate(&site)).unwrap();
+    let gateway = site.start(&seam, &[SETTING]).await;
+    let client = site.client();
+    assert_eq!(post(&client, &gateway, &site.token, grant_body(LOBBY)).await.status(), 200);
+    let writing = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let writer = std::thread::spawn({
+        let (file, writing) = (file.clone(), writing.clone());
+        move || {
+            for number in 0..400 {
+                if !writing.load(std::sync::atomic::Ordering::Relaxed) {
+                    return;
+                }
+                std::fs::write(&file, format!("# {number}\n")).unwrap();
+                std::thread::park_timeout(std::time::Duration::from_millis(50));
+            }
+        }
+    });
+    let callers = site.path("callers.toml");
+    let revoke = ["caller", "revoke", "visitor-desk", "--token", "t", "--callers"];
+    grantgate(&[&revoke[..], &[callers.to_str().unwrap()]].concat());
+    let of_callers = |record: &&serde_json::Value| record["parts"].to_string().contains("callers");
+    until("the revocation is in force", || {
+        of_event(&site.records(), "config.reload").iter().any(of_callers)
+    })
+    .await;
+    assert!(!writer.is_finished());
+    writing.store(false, std::sync::atomic::Ordering::Relaxed);
+    writer.join().unwrap();
+    std::fs::remove_file(&file).unwrap();
+    assert!(std::process::Command::new("mkfifo").arg(&file).status().unwrap().success());
+    let reload = gateway.reload.reload();
+    tokio::time::timeout(std::time::Duration::from_secs(20), reload).await.unwrap();
+    judged(&gateway, "candidate.csv: is not a file").await;
+    gateway.stop().await;
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_candidate_is_judged_and_recorded_and_decides_nothing() {
     let site = Site::new();
     let seam = Seam::start(&site, Behaviour::confirm()).await;
     std::fs::write(site.path("policies/candidate.csv"), candidate(&site)).unwrap();
     let gateway = site.start(&seam, &[SETTING]).await;
+    judged(&gateway, "[+] candidate: judged and not in force").await;
     let client = site.client();
     for (entrance, status) in [(LOBBY, 200), (OFFICE, 403), (SERVER_ROOM, 403)] {
         let answer = post(&client, &gateway, &site.token, grant_body(entrance)).await;
@@ -68,10 +125,25 @@ async fn a_candidate_is_judged_and_recorded_and_decides_nothing() {
             .unwrap()
     };
     let before = site.read("policies/policy.csv");
+    let in_force_now = decisions[0]["revision"].as_str().unwrap();
     for other in [&"0".repeat(64), "sha256:", &revision[..15]] {
         assert_eq!(promote(other).status.code(), Some(2), "{other}");
     }
     assert_eq!(site.read("policies/policy.csv"), before);
+    // Where the rules are, or go, no candidate may be.
+    for place in ["policies/../policies/policy.csv", "policies/policy.csv.before"] {
+        std::fs::write(site.path("policies/policy.csv.before"), candidate(&site)).unwrap();
+        let moved = std::fs::read_to_string(&file).unwrap();
+        let moved = moved.replace("\"policies/candidate.csv\"", &format!("\"{place}\""));
+        let other = site.path("other.toml");
+        std::fs::write(&other, moved).unwrap();
+        let rules = if place.ends_with("before") { revision.as_str() } else { in_force_now };
+        let arguments = ["policy", "promote", rules, "--config", other.to_str().unwrap()];
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_grantgate"));
+        let output = command.args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(site.read("policies/policy.csv"), before);
+    }
     let done = promote(&revision[..19]);
     assert_eq!(done.status.code(), Some(0), "{}", String::from_utf8_lossy(&done.stderr));
     assert_eq!(site.read("policies/policy.csv.before"), before);

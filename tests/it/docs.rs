@@ -47,6 +47,12 @@ async fn every_metric_is_documented_with_its_type_and_labels() {
     std::fs::write(site.path("policies/c.csv"), site.read("policies/policy.csv")).unwrap();
     let candidate = [("GRANTGATE__POLICY__CANDIDATE_RULES_FILE", "policies/c.csv")];
     let gateway = site.start(&seam, &candidate).await;
+    for _ in 0..200 {
+        if gateway.admin("/metrics").await.1.contains("grantgate_candidate_info{") {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
     for entrance in [LOBBY, SERVER_ROOM] {
         post(&site.client(), &gateway, &site.token, grant_body(entrance)).await;
     }

@@ -72,7 +72,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
-    ("rustix", &["audit", "cli", "server"]),
+    ("rustix", &["audit", "cli", "server", "snapshot"]),
     ("webpki", &["authn"]),
     ("tracing_subscriber", &["telemetry"]),
     ("serde_json", &["seam", "audit", "upstream", "server", "sandbox", "cli"]),

@@ -95,6 +95,35 @@ fn an_edit_is_shown_in_services_and_doors() {
     assert_eq!(code, 3);
     assert!(error.contains("`v0` is no file or folder, and git says: "), "{error}");
     assert_eq!(policy(&site, &["diff", "--output=x", "."]).0, 64, "no option of git's");
+    // A folder that is named like a revision would let a change be compared with itself.
+    git(&site, &["branch", "main-before"]);
+    std::fs::create_dir(site.path("main-before")).unwrap();
+    std::fs::copy(site.path("policies/policy.csv"), site.path("main-before/policy.csv")).unwrap();
+    let (code, _, error) = policy(&site, &["diff", "main-before", "."]);
+    assert_eq!(code, 3);
+    assert!(error.contains("is a path and a git revision: write `./main-before`"), "{error}");
+    assert_eq!(policy(&site, &["diff", "refs/heads/main-before", "."]).0, 2);
+    assert_eq!(policy(&site, &["diff", "./main-before", "."]).0, 0);
+    // What a year does not show is not called nothing.
+    let later = (
+        "p, role:facilities, *, grant, allow",
+        "p, role:facilities, *, grant, allow\np, role:cleaning, *, grant, allow, hours Etc/UTC 2098-2099",
+    );
+    edited(&site, "later.csv", &[later]);
+    let later =
+        json(&site, &["diff", "policies/policy.csv", "later.csv", "--fail-on", "widening"], 2);
+    assert_eq!(later["changes"][0]["effect"], "differs-later");
+    let once = (
+        "p, role:facilities, *, grant, allow",
+        "p, role:facilities, *, grant, allow\np, role:cleaning, *, grant, allow\np, role:cleaning, *, grant, deny, hours Etc/UTC Nov 25 00:00-48:00",
+    );
+    edited(&site, "once.csv", &[once]);
+    let once = json(
+        &site,
+        &["diff", "policies/policy.csv", "once.csv", "--from", "2026-11-25T00:00:00Z"],
+        2,
+    );
+    assert!(once["changes"].as_array().unwrap().iter().any(|c| c["effect"] == "gains"), "{once}");
 }
 
 /// The steps of docs/policy.md, as they stand there.
@@ -198,6 +227,12 @@ fn a_file_is_formatted_and_means_the_same() {
     assert_eq!(policy(&site, &["fmt"]).0, 0);
     assert_eq!(policy(&site, &["fmt", "--check"]).0, 0);
     assert_eq!(policy(&site, &["diff", "before.csv", "policies/policy.csv"]).0, 0);
+    std::fs::write(
+        site.path("cut.csv"),
+        "p, role:staff, zone:lobby, grant, deny, hours Etc/UTC Sa",
+    )
+    .unwrap();
+    assert_eq!(policy(&site, &["fmt", "--rules", "cut.csv"]).0, 3, "the loader refuses it too");
 }
 
 #[test]
@@ -216,6 +251,16 @@ fn cases_pass_fail_and_are_covered() {
          [[case]]\nname = \"other rule\"\ncaller = \"visitor-desk\"\nentrance = \"{LOBBY}\"\ndecision = \"allow\"\nrule = \"p,role:x,*,grant,allow\"\n"
     );
     std::fs::write(site.path("policies/tests/wrong.toml"), wrong).unwrap();
+    let escapes = format!(
+        "[[case]]\nname = \"a\\u001b[2J\\n::error::x\"\ncaller = \"visitor-desk\"\nentrance = \"{LOBBY}\"\ndecision = \"allow\"\n"
+    );
+    std::fs::write(site.path("escapes.toml"), escapes).unwrap();
+    let (code, out, _) = policy(&site, &["test", "escapes.toml"]);
+    assert_eq!(code, 0);
+    assert!(
+        !out.contains('\u{1b}') && out.lines().next().unwrap().ends_with("::error::x"),
+        "{out:?}"
+    );
     let (code, out, _) = policy(&site, &["test", "--junit", "report.xml"]);
     assert_eq!(code, 2);
     assert!(
@@ -243,6 +288,15 @@ fn cases_pass_fail_and_are_covered() {
     let found = json(&site, &["test", "timed.toml"], 2);
     assert_eq!(found["cases"][0]["passed"], true);
     assert_eq!(found["cases"][1]["failure"], "it depends on the time: add `at` to this case");
+    let why = format!(
+        "[[case]]\nname = \"why\"\ncaller = \"visitor-desk\"\nentrance = \"{LOBBY}\"\ndecision = \"allow\"\nreason = \"allowed-by-rule\"\n"
+    );
+    std::fs::write(site.path("why.toml"), why).unwrap();
+    let found = json(&site, &["test", "why.toml"], 2);
+    assert!(
+        found["cases"][0]["failure"].as_str().unwrap().contains("which rule decides"),
+        "{found}"
+    );
 }
 
 #[test]

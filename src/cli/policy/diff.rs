@@ -39,12 +39,20 @@ pub(in crate::cli) struct Arguments {
     files: Files,
 }
 
+const EFFECTS: [Effect; 5] =
+    [Effect::Gains, Effect::Widens, Effect::DiffersLater, Effect::Narrows, Effect::Loses];
+
+const LATER: &str = "its conditions differ at times that these days do not show";
+
+/// Bytes of Markdown. A comment on GitHub has at most 65,536 characters.
+const MARKDOWN_BYTES_MAX: usize = 60_000;
+
 /// What ends with exit code 2.
 #[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum FailOn {
     /// Any difference
     Any,
-    /// What allows something that was not allowed
+    /// What allows something that was not allowed, or may later
     Widening,
     /// Nothing
     Never,
@@ -105,6 +113,9 @@ fn human(new: &Ready, found: &Diff) {
         if let Some(times) = times(change, found) {
             say(format_args!("    {times}"));
         }
+        if change.differs_later {
+            say(format_args!("    {LATER}"));
+        }
         for entrance in change.entrances.iter().take(LISTED_MAX) {
             say(format_args!("      {}", new.door(*entrance)));
         }
@@ -155,7 +166,7 @@ fn summary(found: &Diff) -> String {
         return "no service gains or loses a door".to_owned();
     }
     let mut text = String::new();
-    for effect in [Effect::Gains, Effect::Widens, Effect::Narrows, Effect::Loses] {
+    for effect in EFFECTS {
         let of = || found.changes.iter().filter(|change| change.effect == effect);
         let pairs: usize = of().map(|change| change.callers.len() * change.entrances.len()).sum();
         let mut services: Vec<&CallerId> = of().flat_map(|change| &change.callers).collect();
@@ -165,6 +176,9 @@ fn summary(found: &Diff) -> String {
             let separator = if text.is_empty() { "" } else { "; " };
             let (name, count) = (effect.as_str(), services.len());
             let _ = write!(text, "{separator}{name}: {count} service(s), {pairs} door(s) in all");
+            if of().any(|change| change.and_every_other) {
+                text.push_str(" and every one that no policy names");
+            }
         }
     }
     text
@@ -178,8 +192,15 @@ fn markdown(new: &Ready, found: &Diff) -> String {
     }
     text.push_str("\n| | services | doors | when |\n|---|---|---|---|\n");
     for change in &found.changes {
-        let sign = if change.effect.is_widening() { ":warning: " } else { "" };
-        let when = times(change, found).unwrap_or_default();
+        if text.len() > MARKDOWN_BYTES_MAX / 2 {
+            text.push_str("| | and more; `--format json` has all | | |\n");
+            break;
+        }
+        let sign = if change.is_widening() { ":warning: " } else { "" };
+        let mut when = times(change, found).unwrap_or_default();
+        if change.differs_later {
+            let _ = write!(when, " ({LATER})");
+        }
         let _ = writeln!(
             text,
             "| {sign}{} | {} | {} | {} |",
@@ -192,6 +213,10 @@ fn markdown(new: &Ready, found: &Diff) -> String {
     text.push_str("\n<details><summary>doors by name</summary>\n\n");
     for change in &found.changes {
         let _ = writeln!(text, "**{}**: {}\n", change.effect.as_str(), cell(&callers(change)));
+        if text.len() > MARKDOWN_BYTES_MAX {
+            text.push_str("and more; `--format json` has all\n\n");
+            break;
+        }
         for entrance in change.entrances.iter().take(100) {
             let _ = writeln!(text, "- {}", cell(&new.door(*entrance)));
         }
@@ -224,7 +249,8 @@ fn json(old: &Ready, new: &Ready, found: &Diff) -> serde_json::Value {
     let one = |change: &Change| {
         serde_json::json!({
             "effect": change.effect.as_str(),
-            "widening": change.effect.is_widening(),
+            "widening": change.is_widening(),
+            "differs_later": change.differs_later,
             "callers": change.callers.iter().map(CallerId::as_str).collect::<Vec<_>>(),
             "roles": change.roles,
             "entrances": new.doors_json(&change.entrances),

@@ -14,7 +14,7 @@ use crate::policy::review::{ExplainedRule, Explanation, Step, explain};
 #[derive(Args)]
 #[command(after_help = "Example: grantgate policy explain visitor-desk \
     d23d7180-c1ee-4bbe-8630-05df5031ce35 --at 2026-11-25T20:00:00+01:00\n\n\
-    Exit codes: 0 allowed, 2 denied, 3 invalid policy.")]
+    Exit codes: 0 allowed, 2 denied, 1 no such entrance, 3 invalid policy.")]
 pub(in crate::cli) struct Arguments {
     /// The caller's id
     #[arg(value_parser = caller_id)]

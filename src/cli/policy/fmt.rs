@@ -12,7 +12,7 @@ use crate::policy::format::{format, statements};
 #[command(after_help = "Example: grantgate policy fmt --check\n\n\
     Comments and empty lines stay; the lines between two of them are sorted and aligned.\n\n\
     Exit codes: 0 done, or formatted already; 1 cannot be read or written; 2 not formatted, \
-    with --check.")]
+    with --check; 3 the file is cut off.")]
 pub(in crate::cli) struct Arguments {
     /// The rules
     #[arg(long, value_name = "FILE", default_value = "policies/policy.csv")]
@@ -28,6 +28,11 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Ok(text) => text,
         Err(error) => return fail(format_args!("`{name}` cannot be read: {error}")),
     };
+    if !text.is_empty() && !text.ends_with('\n') {
+        let text = "the last line has no end: the file may be cut off; add a newline";
+        note(format_args!("error: {name}: {text}"));
+        return Exit::Invalid;
+    }
     let formatted = format(&text);
     if formatted == text {
         note(format_args!("`{name}` is formatted"));

@@ -1,6 +1,6 @@
 //! `grantgate policy promote`: put the candidate policy in force.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
@@ -56,11 +56,19 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     let rules = &settings.policy_rules_file;
     let mut before = rules.clone().into_os_string();
     before.push(".before");
-    let kept = std::fs::read(rules).and_then(|bytes| replace(before.as_ref(), &bytes, 0o644));
-    // If the process dies between these, the rules are whole and the candidate is the same.
-    let done = kept
-        .and_then(|()| replace(rules, &ready.sources.policy.rules.bytes, 0o644))
-        .and_then(|()| std::fs::remove_file(&candidate));
+    let before = PathBuf::from(before);
+    if [rules, &before].iter().any(|path| is_same_file(path, &candidate)) {
+        return fail(format_args!(
+            "`{}` is also where the rules in force are or go: give the candidate a file of its own",
+            candidate.display()
+        ));
+    }
+    let bytes = &ready.sources.policy.rules.bytes;
+    // If the process dies between these, the rules are whole, and the candidate is the same
+    // or is still there.
+    let done = keep(rules, &before)
+        .and_then(|()| replace(rules, bytes, 0o644))
+        .and_then(|()| remove_unchanged(&candidate, bytes));
     match done {
         Ok(()) => {
             say(revision);
@@ -75,7 +83,31 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     }
 }
 
-fn read(settings: &Settings, candidate: &std::path::Path) -> Result<Sources, Problem> {
+fn is_same_file(one: &Path, other: &Path) -> bool {
+    let id = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
+    id(one) == id(other)
+}
+
+/// A second name for the rules of now, which keep it with owner and mode when the first is
+/// given to others.
+fn keep(rules: &Path, before: &Path) -> std::io::Result<()> {
+    let mut beside = before.to_owned().into_os_string();
+    beside.push(".new");
+    let _ = std::fs::remove_file(&beside);
+    std::fs::hard_link(rules, &beside)?;
+    std::fs::rename(&beside, before)
+}
+
+/// Removes the candidate, unless it was edited meanwhile: then it is another candidate.
+fn remove_unchanged(candidate: &Path, bytes: &[u8]) -> std::io::Result<()> {
+    if std::fs::read(candidate)? == bytes {
+        return std::fs::remove_file(candidate);
+    }
+    note(format_args!("`{}` was edited meanwhile and stays", candidate.display()));
+    Ok(())
+}
+
+fn read(settings: &Settings, candidate: &Path) -> Result<Sources, Problem> {
     Files {
         model: settings.policy_model_file.clone(),
         rules: candidate.to_owned(),

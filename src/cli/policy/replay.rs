@@ -61,15 +61,15 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Ok(summary) => summary,
         Err(error) => return fail(error),
     };
-    for problem in summary.damaged.iter().take(LISTED_MAX) {
+    for problem in &summary.damaged {
         report_in("damaged", problem, None);
     }
     match arguments.format {
         Format::Human => human(&ready, &replay),
-        Format::Json => say(json(&ready, &replay, summary.damaged.len())),
+        Format::Json => say(json(&ready, &replay, summary.damaged_lines)),
     }
     if !summary.damaged.is_empty() {
-        note(format_args!("{} line(s) of the log are no records", summary.damaged.len()));
+        note(format_args!("{} line(s) of the log are no records", summary.damaged_lines));
         Exit::Damaged
     } else if replay.turned.is_empty() {
         Exit::Done
@@ -199,7 +199,7 @@ fn human(ready: &Ready, replay: &Replay) {
     }
 }
 
-fn json(ready: &Ready, replay: &Replay, damaged: usize) -> serde_json::Value {
+fn json(ready: &Ready, replay: &Replay, damaged: u64) -> serde_json::Value {
     let turned = |turn: Turn| {
         let pairs: Vec<_> = pairs(replay, turn)
             .into_iter()

@@ -95,8 +95,18 @@ impl Files {
         })
     }
 
-    /// `what` is a folder, a rules file, or a git revision of these files.
+    /// `what` is a folder, a rules file, or a git revision of these files. A word that could
+    /// be either is refused: whoever may add files must not choose what is compared.
     pub(super) fn read_other(&self, what: &str) -> Result<Sources, Problem> {
+        let is_path = ["/", "./", "../"].iter().any(|start| what.starts_with(start))
+            || matches!(what, "." | "..");
+        if !is_path && Path::new(what).exists() && is_revision(what) {
+            let text = format!(
+                "is a path and a git revision: write `./{what}` for the path, or \
+                 `refs/heads/{what}` and the like for the revision"
+            );
+            return Err(Problem::of_file(what, text));
+        }
         let path = Path::new(what);
         if path.is_dir() {
             self.within(path).read()
@@ -176,6 +186,13 @@ fn file(path: &Path) -> Result<SourceFile, Problem> {
         Ok(bytes) => Ok(SourceFile { name, bytes }),
         Err(error) => Err(Problem::of_file(name, format!("cannot be read: {error}"))),
     }
+}
+
+/// Whether git knows a commit by this word.
+fn is_revision(what: &str) -> bool {
+    let mut git = std::process::Command::new("git");
+    git.args(["rev-parse", "--verify", "--quiet", "--end-of-options"]);
+    git.arg(format!("{what}^{{commit}}")).output().is_ok_and(|output| output.status.success())
 }
 
 /// Asks git for a file as it was. The file may be gone from the folder, not from git.

@@ -13,7 +13,7 @@ use crate::cli::problems::report_in;
 use crate::cli::replace::replace;
 use crate::cli::{Exit, Format, fail, note, say};
 use crate::domain::GranteeKind;
-use crate::policy::review::{Access, Span, access_of};
+use crate::policy::review::{Access, Span, access_of, is_conditional};
 use crate::policy::{Evaluation, Moment};
 use cases::Case;
 
@@ -29,7 +29,7 @@ use cases::Case;
     decision = \"allow\"              # or \"deny\"\n  \
     reason = \"allowed-by-rule\"      # optional\n  \
     rule = \"p, role:front-desk, zone:lobby, grant, allow\"   # optional: a rule that decides\n\n\
-    Exit codes: 0 all pass, 2 a case fails or the coverage is too low, 3 invalid policy or cases.")]
+    Exit codes: 0 all pass, 2 a case fails or the coverage is too low, 1 the report cannot be\n    written, 3 invalid policy or cases.")]
 pub(in crate::cli) struct Arguments {
     /// Files of cases, or folders of them
     #[arg(value_name = "PATH", default_value = "policies/tests")]
@@ -119,6 +119,11 @@ fn judge(ready: &Ready, case: &Case, span: Span, coverage: &mut Coverage) -> Res
     let kinds = case.grantee.map_or(GranteeKind::ALL.to_vec(), |kind| vec![kind]);
     for grantee in kinds {
         let moment = Moment { at: case.at.unwrap_or(span.from), grantee };
+        let names_why = case.reason.is_some() || case.rule.is_some();
+        let conditional = || is_conditional(&ready.policy, &case.caller, case.entrance);
+        if case.at.is_none() && names_why && conditional() {
+            return Err("which rule decides may depend on the time: add `at` to this case".into());
+        }
         if case.at.is_none() {
             let found = access_of(&ready.policy, &case.caller, case.entrance, span);
             let time = found.time(span, grantee);

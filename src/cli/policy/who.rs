@@ -17,7 +17,7 @@ const LISTED_MAX: usize = 20;
 
 #[derive(Args)]
 #[command(after_help = "Example: grantgate policy who d23d7180-c1ee-4bbe-8630-05df5031ce35\n\n\
-    Exit codes: 0 somebody may, 2 nobody may, 3 invalid policy.")]
+    Exit codes: 0 somebody may, 2 nobody may, 1 no such entrance, 3 invalid policy.")]
 pub(in crate::cli) struct WhoArguments {
     /// The entrance: its id, or its name in the catalogue
     entrance: String,
@@ -32,7 +32,7 @@ pub(in crate::cli) struct WhoArguments {
 
 #[derive(Args)]
 #[command(after_help = "Example: grantgate policy doors visitor-desk --format json\n\n\
-    Exit codes: 0 it may grant some, 2 it may grant none, 3 invalid policy.")]
+    Exit codes: 0 it may grant some, 2 it may grant none, 1 no such caller, 3 invalid policy.")]
 pub(in crate::cli) struct DoorsArguments {
     /// The caller's id
     #[arg(value_parser = caller_id)]

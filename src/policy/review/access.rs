@@ -76,7 +76,7 @@ impl Access {
 }
 
 impl Span {
-    fn length(&self) -> SignedDuration {
+    pub(super) fn length(&self) -> SignedDuration {
         self.until.duration_since(self.from)
     }
 }
@@ -169,18 +169,21 @@ impl<'a> Assessor<'a> {
             let verdict = self.policy.engine.judge(names.text(caller), object, &places, moment);
             verdict.is_ok_and(|verdict| verdict.allowed)
         };
-        if self.rules(&places).all(|rule| rule.when.is_none()) {
-            let always = allowed(self.span.from, GranteeKind::AcsUser);
-            return if always { Access::Always } else { Access::Never };
-        }
+        // All of these match by their names: what else decides is what is judged once.
         let signature: Signature =
             self.rules(&places).map(|rule| (rule.allow, rule.when)).collect();
         if let Some(known) = self.known.borrow().get(&signature) {
             return known.clone();
         }
-        let instants = self.instants(&places);
-        let by_kind = GranteeKind::ALL.map(|kind| self.spans(&instants, |at| allowed(at, kind)));
-        let access = Times { span: self.span, by_kind }.access();
+        let access = if signature.iter().all(|(_, when)| when.is_none()) {
+            let always = allowed(self.span.from, GranteeKind::AcsUser);
+            if always { Access::Always } else { Access::Never }
+        } else {
+            let instants = self.instants(&places);
+            let by_kind =
+                GranteeKind::ALL.map(|kind| self.spans(&instants, |at| allowed(at, kind)));
+            Times { span: self.span, by_kind }.access()
+        };
         self.known.borrow_mut().insert(signature, access.clone());
         access
     }
@@ -242,10 +245,17 @@ impl<'a> Assessor<'a> {
 /// When this caller may grant this entrance.
 #[must_use]
 pub fn access_of(policy: &Policy, caller: &CallerId, entrance: EntranceId, span: Span) -> Access {
-    let find = |text: String| policy.rules.names.find(&text);
-    let (caller, entrance) =
-        (find(format!("caller:{caller}")), find(format!("entrance:{entrance}")));
-    Assessor::new(policy, span).access(caller, entrance)
+    let asked = policy.asked(caller, entrance);
+    Assessor::new(policy, span).access(asked.caller, asked.entrance)
+}
+
+/// Whether some rule that could match them has a condition.
+#[must_use]
+pub fn is_conditional(policy: &Policy, caller: &CallerId, entrance: EntranceId) -> bool {
+    let asked = policy.asked(caller, entrance);
+    let places = policy.index.candidates(asked.caller, asked.entrance).unwrap_or_default();
+    let mut rules = places.iter().filter_map(|place| policy.rules.rules.get(*place as usize));
+    rules.any(|rule| rule.when.is_some())
 }
 
 /// A caller that may grant an entrance.

@@ -4,7 +4,7 @@
 //! entrances; each pair of groups that a rule could match is put to both engines. Hours
 //! are compared over a span of time, at every instant at which one may change.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::access::{Access, Assessor, Span, common_groups, entrance_ids};
 use crate::domain::{CallerId, EntranceId};
@@ -19,6 +19,9 @@ pub enum Effect {
     Gains,
     /// It may grant at other times, or to another form of grantee; at some that are new.
     Widens,
+    /// Nothing changes within the span, but conditions differ that it does not show whole:
+    /// of other years, or of hours when it is shorter than a year.
+    DiffersLater,
     /// It may grant at fewer times.
     Narrows,
     /// It may no longer grant it.
@@ -26,10 +29,10 @@ pub enum Effect {
 }
 
 impl Effect {
-    /// Whether something is allowed that was not.
+    /// Whether something is allowed that was not, or may be later.
     #[must_use]
     pub fn is_widening(self) -> bool {
-        matches!(self, Self::Gains | Self::Widens)
+        matches!(self, Self::Gains | Self::Widens | Self::DiffersLater)
     }
 
     /// Its name.
@@ -38,6 +41,7 @@ impl Effect {
         match self {
             Self::Gains => "gains",
             Self::Widens => "widens",
+            Self::DiffersLater => "differs-later",
             Self::Narrows => "narrows",
             Self::Loses => "loses",
         }
@@ -49,6 +53,8 @@ impl Effect {
 pub struct Change {
     /// What becomes of it.
     pub effect: Effect,
+    /// Conditions differ that the span does not show whole: more may be allowed later.
+    pub differs_later: bool,
     /// The callers, by id.
     pub callers: Vec<CallerId>,
     /// The roles that all of them are in.
@@ -78,18 +84,27 @@ pub struct Diff {
     pub span: Span,
 }
 
-impl Diff {
-    /// Whether something is allowed that was not.
+impl Change {
+    /// Whether something is allowed that was not, or may be later.
     #[must_use]
     pub fn is_widening(&self) -> bool {
-        self.changes.iter().any(|change| change.effect.is_widening())
+        self.effect.is_widening() || self.differs_later
+    }
+}
+
+impl Diff {
+    /// Whether something is allowed that was not, or may be later.
+    #[must_use]
+    pub fn is_widening(&self) -> bool {
+        self.changes.iter().any(Change::is_widening)
     }
 }
 
 /// Compares two policies.
 #[must_use]
 pub fn diff(old: &Policy, new: &Policy, span: Span) -> Diff {
-    let comparison = Comparison { old: Side::new(old, span), new: Side::new(new, span), span };
+    let (old, new) = (Side::new(old, new, span), Side::new(new, old, span));
+    let comparison = Comparison { old, new, span };
     Diff { changes: comparison.changes(), span }
 }
 
@@ -108,20 +123,41 @@ struct Side<'a> {
     policy: &'a Policy,
     assessor: Assessor<'a>,
     /// The objects of the rules of each subject.
-    objects: HashMap<Name, Vec<Name>>,
+    objects: Objects,
+    /// Those of them for which the other policy has other rules.
+    changed: Objects,
 }
 
+/// Objects by subject.
+type Objects = HashMap<Name, Vec<Name>>;
+
 impl<'a> Side<'a> {
-    fn new(policy: &'a Policy, span: Span) -> Self {
-        let mut objects: HashMap<Name, Vec<Name>> = HashMap::new();
+    fn new(policy: &'a Policy, other: &Policy, span: Span) -> Self {
+        let mut side = Self {
+            policy,
+            assessor: Assessor::new(policy, span),
+            objects: Objects::new(),
+            changed: Objects::new(),
+        };
         for rule in &policy.rules.rules {
-            objects.entry(rule.subject).or_default().push(rule.object);
+            side.objects.entry(rule.subject).or_default().push(rule.object);
         }
-        for list in objects.values_mut() {
+        let translate = |name| other.rules.names.find(policy.rules.names.text(name));
+        for (subject, list) in &mut side.objects {
             list.sort_unstable();
             list.dedup();
+            let there = translate(*subject);
+            let differs = |object: &&Name| {
+                let there = there.zip(translate(**object));
+                let rules = there.map(|(s, o)| other.index.rules(s, o)).unwrap_or_default();
+                signature(policy, policy.index.rules(*subject, **object)) != signature(other, rules)
+            };
+            let changed: Vec<Name> = list.iter().filter(differs).copied().collect();
+            if !changed.is_empty() {
+                side.changed.insert(*subject, changed);
+            }
         }
-        Self { policy, assessor: Assessor::new(policy, span), objects }
+        side
     }
 
     fn named(&self, name: Option<Name>) -> &'a [Name] {
@@ -133,34 +169,58 @@ impl<'a> Side<'a> {
         all.map(|(_, text)| text).filter(move |text| text.starts_with(prefix))
     }
 
-    /// Marks the groups of entrances that some rule of this caller could match.
-    fn reach(&self, caller: Option<Name>, groups: &GroupsOf, reached: &mut Vec<usize>) {
+    /// Marks those of the groups of entrances that some rule of this caller with one of
+    /// these objects could match.
+    fn reach(
+        &self,
+        caller: Option<Name>,
+        objects: &Objects,
+        groups: &GroupsOf,
+        reached: &mut Vec<usize>,
+    ) {
         for subject in self.named(caller) {
-            for object in self.objects.get(subject).into_iter().flatten() {
+            for object in objects.get(subject).into_iter().flatten() {
                 if self.policy.index.wildcard() == Some(*object) {
-                    reached.extend(0..groups.count);
+                    reached.extend_from_slice(&groups.all);
                 } else if let Some(places) = groups.by_object.get(object) {
-                    reached.extend(places);
+                    reached.extend_from_slice(places);
                 }
             }
         }
     }
+}
 
-    /// What decides for these rules: each effect with its condition.
-    fn signature(&self, places: &[RulePlace]) -> Vec<(bool, Option<&str>)> {
-        let condition = |rule| self.policy.rules.condition(rule).map(|c| c.text());
-        let rules = self.assessor.rules(places).map(|rule| (rule.allow, condition(rule)));
-        let mut signature: Vec<_> = rules.collect();
-        signature.sort_unstable();
-        signature.dedup();
-        signature
-    }
+/// What decides for these rules of a policy: each effect with its condition.
+fn signature<'a>(policy: &'a Policy, places: &[RulePlace]) -> Vec<(bool, Option<&'a str>)> {
+    let rules = places.iter().filter_map(|place| policy.rules.rules.get(*place as usize));
+    let parts = rules.map(|rule| (rule.allow, policy.rules.condition(rule).map(|c| c.text())));
+    let mut signature: Vec<_> = parts.collect();
+    signature.sort_unstable();
+    signature.dedup();
+    signature
 }
 
 /// In which groups of entrances each object of one policy is.
 struct GroupsOf {
     by_object: HashMap<Name, Vec<usize>>,
-    count: usize,
+    all: Vec<usize>,
+}
+
+impl GroupsOf {
+    fn new<'a>(
+        side: &Side<'_>,
+        groups: impl Iterator<Item = (usize, &'a Group)>,
+        pick: fn(&Pair) -> Option<Name>,
+    ) -> Self {
+        let mut found = Self { by_object: HashMap::new(), all: Vec::new() };
+        for (place, group) in groups {
+            found.all.push(place);
+            for object in side.named(group.members.first().and_then(pick)) {
+                found.by_object.entry(*object).or_default().push(place);
+            }
+        }
+        found
+    }
 }
 
 struct Comparison<'a> {
@@ -169,8 +229,17 @@ struct Comparison<'a> {
     span: Span,
 }
 
-/// In what way an access changes, from what to what (a place in a list), in which zones.
-type Manner = (Effect, usize, Vec<String>);
+/// Two accesses that are not the same.
+struct Compared {
+    effect: Effect,
+    differs_later: bool,
+    before: Access,
+    after: Access,
+}
+
+/// In what way an access changes, whether more may later, from what to what (a place in a
+/// list), in which zones.
+type Manner = (Effect, bool, usize, Vec<String>);
 
 /// What changes for a group of callers: in each manner, for which groups of entrances.
 type Changed = BTreeMap<Manner, Vec<usize>>;
@@ -204,38 +273,34 @@ impl Comparison<'_> {
         (self.old.policy.rules.names.find(text), self.new.policy.rules.names.find(text))
     }
 
+    /// Whether a group's names are in the same roles and zones, by name, in both policies.
+    fn is_same(&self, group: &Group) -> bool {
+        let pair = group.members.first().copied().unwrap_or_default();
+        let texts = |side: &Side<'_>, name| -> BTreeSet<String> {
+            let named = side.named(name).iter();
+            named.map(|name| side.policy.rules.names.text(*name).to_owned()).collect()
+        };
+        texts(&self.old, pair.0) == texts(&self.new, pair.1)
+    }
+
     fn changes(&self) -> Vec<Change> {
         let entrances = self.groups("entrance:");
-        let of = |side: &Side<'_>, pick: fn(&Pair) -> Option<Name>| {
-            let mut by_object: HashMap<Name, Vec<usize>> = HashMap::new();
-            for (place, group) in entrances.iter().enumerate() {
-                for object in side.named(group.members.first().and_then(pick)) {
-                    by_object.entry(*object).or_default().push(place);
-                }
-            }
-            GroupsOf { by_object, count: entrances.len() }
-        };
-        let (old_groups, new_groups) = (of(&self.old, |pair| pair.0), of(&self.new, |pair| pair.1));
+        let reaching = Reaching::new(self, &entrances);
         let mut accesses: Vec<(Access, Access)> = Vec::new();
         let mut by_change: BTreeMap<Changed, Vec<Pair>> = BTreeMap::new();
         for callers in self.groups("caller:") {
             let Some(caller) = callers.members.first().copied() else { continue };
-            let mut reached = Vec::new();
-            self.old.reach(caller.0, &old_groups, &mut reached);
-            self.new.reach(caller.1, &new_groups, &mut reached);
-            reached.sort_unstable();
-            reached.dedup();
             let mut changed = Changed::new();
-            for place in reached {
+            for place in reaching.of(self, &callers, caller) {
                 let Some(group) = entrances.get(place) else { continue };
-                let Some((effect, before, after)) = self.compare(caller, group) else { continue };
-                let accesses_place =
-                    accesses.iter().position(|known| *known == (before.clone(), after.clone()));
-                let number = accesses_place.unwrap_or_else(|| {
-                    accesses.push((before, after));
+                let Some(compared) = self.compare(caller, group) else { continue };
+                let known = (compared.before, compared.after);
+                let number = accesses.iter().position(|pair| *pair == known).unwrap_or_else(|| {
+                    accesses.push(known);
                     accesses.len() - 1
                 });
-                changed.entry((effect, number, self.zones(group))).or_default().push(place);
+                let manner = (compared.effect, compared.differs_later, number, self.zones(group));
+                changed.entry(manner).or_default().push(place);
             }
             if !changed.is_empty() {
                 by_change.entry(changed).or_default().extend(callers.members);
@@ -243,11 +308,12 @@ impl Comparison<'_> {
         }
         let mut found = Vec::new();
         for (changed, callers) in by_change {
-            for ((effect, accesses_place, zones), places) in changed {
-                let Some((before, after)) = accesses.get(accesses_place) else { continue };
+            for ((effect, differs_later, number, zones), places) in changed {
+                let Some((before, after)) = accesses.get(number).cloned() else { continue };
+                let compared = Compared { effect, differs_later, before, after };
                 let groups: Vec<&Group> =
                     places.iter().filter_map(|place| entrances.get(*place)).collect();
-                found.push(self.change((effect, before, after), &callers, &groups, zones));
+                found.push(self.change(compared, &callers, &groups, zones));
             }
         }
         found.sort_by(|a, b| {
@@ -258,17 +324,21 @@ impl Comparison<'_> {
 
     /// The same rules, by effect and condition, decide the same in both; all others are
     /// put to the engines.
-    fn compare(&self, caller: Pair, group: &Group) -> Option<(Effect, Access, Access)> {
+    fn compare(&self, caller: Pair, group: &Group) -> Option<Compared> {
         let entrance = group.members.first().copied().unwrap_or_default();
         let old = self.old.assessor.candidates(caller.0, entrance.0);
         let new = self.new.assessor.candidates(caller.1, entrance.1);
-        if self.old.signature(&old) == self.new.signature(&new) {
+        if signature(self.old.policy, &old) == signature(self.new.policy, &new) {
             return None;
         }
         let before = self.old.assessor.access(caller.0, entrance.0);
         let after = self.new.assessor.access(caller.1, entrance.1);
+        let differs_later = !(self.shows_all(&self.old, &old) && self.shows_all(&self.new, &new));
         let effect = if before == after {
-            return None;
+            if !differs_later {
+                return None;
+            }
+            Effect::DiffersLater
         } else if before == Access::Never {
             Effect::Gains
         } else if after == Access::Never {
@@ -278,7 +348,14 @@ impl Comparison<'_> {
         } else {
             Effect::Widens
         };
-        Some((effect, before, after))
+        Some(Compared { effect, differs_later, before, after })
+    }
+
+    /// Whether the span shows everything that the conditions of these rules say.
+    fn shows_all(&self, side: &Side<'_>, places: &[RulePlace]) -> bool {
+        let conditions =
+            side.assessor.rules(places).filter_map(|rule| side.policy.rules.condition(rule));
+        conditions.into_iter().all(|condition| condition.is_shown_within(self.span.length()))
     }
 
     fn zones(&self, group: &Group) -> Vec<String> {
@@ -292,7 +369,7 @@ impl Comparison<'_> {
 
     fn change(
         &self,
-        (effect, before, after): (Effect, &Access, &Access),
+        compared: Compared,
         callers: &[Pair],
         groups: &[&Group],
         zones: Vec<String>,
@@ -319,16 +396,56 @@ impl Comparison<'_> {
         let entrance = groups.first().and_then(|group| group.members.first().copied());
         let entrance = entrance.unwrap_or_default();
         Change {
-            effect,
+            effect: compared.effect,
+            differs_later: compared.differs_later,
             callers: ids,
             roles,
             entrances,
             and_every_other: groups.iter().any(|group| group.and_every_other),
             zones,
-            before: before.clone(),
-            after: after.clone(),
+            before: compared.before,
+            after: compared.after,
             conditions_before: self.old.assessor.conditions_of(caller.0, entrance.0),
             conditions_after: self.new.assessor.conditions_of(caller.1, entrance.1),
         }
+    }
+}
+
+/// Finds the groups of entrances that may have changed for a caller. Where neither the
+/// caller's roles nor an entrance's zones changed, only rules that did can matter.
+struct Reaching {
+    old: [GroupsOf; 2],
+    new: [GroupsOf; 2],
+}
+
+impl Reaching {
+    /// All groups, and those whose zones changed.
+    fn new(comparison: &Comparison<'_>, entrances: &[Group]) -> Self {
+        let moved: Vec<bool> = entrances.iter().map(|group| !comparison.is_same(group)).collect();
+        let all = || entrances.iter().enumerate();
+        let moved = || all().filter(|(place, _)| moved.get(*place) == Some(&true));
+        let (old, new) = (&comparison.old, &comparison.new);
+        Self {
+            old: [GroupsOf::new(old, all(), |p| p.0), GroupsOf::new(old, moved(), |p| p.0)],
+            new: [GroupsOf::new(new, all(), |p| p.1), GroupsOf::new(new, moved(), |p| p.1)],
+        }
+    }
+
+    fn of(&self, comparison: &Comparison<'_>, callers: &Group, caller: Pair) -> Vec<usize> {
+        let mut reached = Vec::new();
+        let sides =
+            [(&comparison.old, caller.0, &self.old), (&comparison.new, caller.1, &self.new)];
+        let same = comparison.is_same(callers);
+        for (side, name, [all, moved]) in sides {
+            if same {
+                side.reach(name, &side.changed, all, &mut reached);
+                side.reach(name, &side.objects, moved, &mut reached);
+            } else {
+                side.reach(name, &side.objects, all, &mut reached);
+            }
+        }
+        reached.sort_unstable();
+        reached.dedup();
+        reached
     }
 }

@@ -7,7 +7,7 @@ mod diff;
 mod explain;
 mod replay;
 
-pub use access::{Access, Grantable, Granter, Span, Times, access_of, doors, who};
+pub use access::{Access, Grantable, Granter, Span, Times, access_of, doors, is_conditional, who};
 pub use diff::{Change, Diff, Effect, diff};
 pub use explain::{ExplainedRule, Explanation, Miss, Step, explain};
 pub use replay::{Example, Past, Replay, Turn};

@@ -3,7 +3,7 @@
 use quick_junit::{NonSuccessKind, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::{Coverage, Outcome};
-use crate::cli::problems::style;
+use crate::cli::problems::{printable, style};
 use crate::cli::{note, say};
 
 /// Rules that no case reached are listed for people up to this number.
@@ -13,10 +13,14 @@ pub(super) fn human(outcomes: &[Outcome], coverage: &Coverage) {
     for outcome in outcomes {
         let (kind, word) = if outcome.failure.is_some() { ("error", "FAIL") } else { ("ok", "ok") };
         let style = style(kind);
-        say(format_args!("{style}{word:4}{style:#}  {}", outcome.case.name));
+        say(format_args!("{style}{word:4}{style:#}  {}", printable(&outcome.case.name)));
         if let Some(failure) = &outcome.failure {
             let wanted = if outcome.case.allow { "allow" } else { "deny" };
-            say(format_args!("      {}: wants `{wanted}`: {failure}", outcome.case.place));
+            say(format_args!(
+                "      {}: wants `{wanted}`: {}",
+                printable(&outcome.case.place),
+                printable(failure)
+            ));
         }
     }
     let missed: Vec<_> = coverage.missed().collect();

@@ -1,0 +1,60 @@
+//! A policy that is tried beside the one in force.
+//!
+//! It is loaded after the snapshot that it belongs to is in force: however large or slow
+//! it is, no reload waits for it, and a mistake in it fails none.
+
+use std::path::PathBuf;
+use std::sync::{Arc, OnceLock};
+
+use super::files::Bytes;
+use super::source_of;
+use crate::authn::Callers;
+use crate::domain::Problem;
+use crate::policy::Policy;
+
+/// A policy that is tried.
+#[derive(Debug)]
+pub enum Candidate {
+    /// It is judged.
+    Judged(Box<Policy>),
+    /// It cannot be: every problem in it.
+    Invalid(Vec<Problem>),
+}
+
+/// Where a candidate is put when it is loaded.
+#[derive(Debug, Clone, Default)]
+pub(super) struct CandidateSlot(Arc<OnceLock<Candidate>>);
+
+impl CandidateSlot {
+    pub(super) fn get(&self) -> Option<&Candidate> {
+        self.0.get()
+    }
+}
+
+/// A candidate that is yet to be loaded, from bytes of the moment of its snapshot.
+pub struct CandidateToLoad {
+    pub(super) slot: CandidateSlot,
+    pub(super) model: (PathBuf, Bytes),
+    pub(super) rules: (PathBuf, Bytes),
+    pub(super) callers: Arc<Callers>,
+}
+
+impl CandidateToLoad {
+    /// Loads it; from then on requests are judged by it.
+    pub fn load(self) {
+        let Self { slot, model, rules, callers } = self;
+        slot.0.get_or_init(|| match load(model, rules, &callers) {
+            Ok(policy) => Candidate::Judged(Box::new(policy)),
+            Err(problems) => Candidate::Invalid(problems),
+        });
+    }
+}
+
+fn load(
+    (model_file, model): (PathBuf, Bytes),
+    (rules_file, rules): (PathBuf, Bytes),
+    callers: &Callers,
+) -> Result<Policy, Vec<Problem>> {
+    let source = source_of((&model_file, model), (&rules_file, rules))?;
+    Policy::load_quietly(&source, callers)
+}
