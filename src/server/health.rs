@@ -116,6 +116,7 @@ impl Health {
     fn candidate(&self) -> Check {
         let snapshot = self.gateway.snapshot.load();
         let (state, text) = match snapshot.candidate() {
+            None if snapshot.is_loading_candidate() => (State::Ok, "is being loaded".to_owned()),
             None => (State::Ok, "none".to_owned()),
             Some(Candidate::Judged(policy)) => {
                 (State::Ok, format!("judged and not in force, {}", policy.revision()))

@@ -52,6 +52,12 @@ impl Snapshot {
     pub fn candidate(&self) -> Option<&Candidate> {
         self.candidate.as_ref()?.get()
     }
+
+    /// Whether there is one that is not loaded yet.
+    #[must_use]
+    pub fn is_loading_candidate(&self) -> bool {
+        self.candidate.as_ref().is_some_and(|slot| slot.get().is_none())
+    }
 }
 
 /// The listeners' side of TLS.

@@ -16,10 +16,11 @@ fn candidate(site: &Site) -> String {
 }
 
 /// Waits until readiness says so: a candidate is loaded beside everything else.
-async fn judged(gateway: &Gateway, said: &str) {
-    for _ in 0..200 {
-        if gateway.admin("/readyz?verbose").await.1.contains(said) {
-            return;
+async fn judged(gateway: &Gateway, said: &str) -> (u16, String) {
+    for _ in 0..500 {
+        let answer = gateway.admin("/readyz?verbose").await;
+        if answer.1.contains(said) {
+            return answer;
         }
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
@@ -100,16 +101,19 @@ async fn a_candidate_is_judged_and_recorded_and_decides_nothing() {
     // A mistake in it is shown, and hurts nothing.
     std::fs::write(site.path("policies/candidate.csv"), "p, nonsense\n").unwrap();
     gateway.reload.reload().await;
-    let (ready, text) = gateway.admin("/readyz?verbose").await;
+    let (ready, text) = judged(&gateway, "candidate.csv:1").await;
     assert_eq!(ready, 200);
-    assert!(
-        text.contains("[!] candidate: not judged: ") && text.contains("candidate.csv:1"),
-        "{text}"
-    );
+    assert!(text.contains("[!] candidate: not judged: "), "{text}");
     assert!(text.contains("[+] reload"), "{text}");
     let answer = post(&client, &gateway, &site.token, grant_body(LOBBY)).await;
     assert_eq!(answer.status(), 200);
-    assert!(gateway.admin("/metrics").await.1.contains("grantgate_candidate_invalid 1\n"));
+    for attempt in 0.. {
+        if gateway.admin("/metrics").await.1.contains("grantgate_candidate_invalid 1\n") {
+            break;
+        }
+        assert!(attempt < 500, "the metric says so too");
+        tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+    }
 
     // What was tried is what is put in force.
     std::fs::write(site.path("policies/candidate.csv"), candidate(&site)).unwrap();
