@@ -1,232 +1,18 @@
-//! What an edit changes, in services and doors.
-//!
-//! Callers that no rule of either policy tells apart are compared as one, and so are
-//! entrances; each pair of groups that a rule could match is put to both engines. Hours
-//! are compared over a span of time, at every instant at which one may change.
+//! Every pair of groups that may differ, put to both engines.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use super::access::{Access, Assessor, Span, common_groups, entrance_ids};
-use crate::domain::{CallerId, EntranceId};
-use crate::policy::Policy;
+use super::side::{Group, GroupsOf, Pair, Side, signature};
+use super::{Change, Effect};
+use crate::domain::CallerId;
 use crate::policy::index::RulePlace;
 use crate::policy::names::Name;
+use crate::policy::review::access::{Access, Span, common_groups, entrance_ids};
 
-/// What becomes of a caller's access to an entrance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Effect {
-    /// It may grant what it could not.
-    Gains,
-    /// It may grant at other times, or to another form of grantee; at some that are new.
-    Widens,
-    /// Nothing changes within the span, but conditions differ that it does not show whole:
-    /// of other years, or of hours when it is shorter than a year.
-    DiffersLater,
-    /// It may grant at fewer times.
-    Narrows,
-    /// It may no longer grant it.
-    Loses,
-}
-
-impl Effect {
-    /// Whether something is allowed that was not, or may be later.
-    #[must_use]
-    pub fn is_widening(self) -> bool {
-        matches!(self, Self::Gains | Self::Widens | Self::DiffersLater)
-    }
-
-    /// Its name.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Gains => "gains",
-            Self::Widens => "widens",
-            Self::DiffersLater => "differs-later",
-            Self::Narrows => "narrows",
-            Self::Loses => "loses",
-        }
-    }
-}
-
-/// One change for a group of callers and a group of entrances.
-#[derive(Debug)]
-pub struct Change {
-    /// What becomes of it.
-    pub effect: Effect,
-    /// Conditions differ that the span does not show whole: more may be allowed later.
-    pub differs_later: bool,
-    /// The callers, by id.
-    pub callers: Vec<CallerId>,
-    /// The roles that all of them are in.
-    pub roles: Vec<String>,
-    /// The entrances, by id.
-    pub entrances: Vec<EntranceId>,
-    /// Also every entrance that neither policy names.
-    pub and_every_other: bool,
-    /// The zones that all of them are in.
-    pub zones: Vec<String>,
-    /// When it was allowed.
-    pub before: Access,
-    /// When it is.
-    pub after: Access,
-    /// The conditions it had.
-    pub conditions_before: Vec<String>,
-    /// The conditions it has.
-    pub conditions_after: Vec<String>,
-}
-
-/// What an edit changes.
-#[derive(Debug)]
-pub struct Diff {
-    /// Widening first.
-    pub changes: Vec<Change>,
-    /// Over which time hours were compared.
-    pub span: Span,
-}
-
-impl Change {
-    /// Whether something is allowed that was not, or may be later.
-    #[must_use]
-    pub fn is_widening(&self) -> bool {
-        self.effect.is_widening() || self.differs_later
-    }
-}
-
-impl Diff {
-    /// Whether something is allowed that was not, or may be later.
-    #[must_use]
-    pub fn is_widening(&self) -> bool {
-        self.changes.iter().any(Change::is_widening)
-    }
-}
-
-/// Compares two policies.
-#[must_use]
-pub fn diff(old: &Policy, new: &Policy, span: Span) -> Diff {
-    let (old, new) = (Side::new(old, new, span), Side::new(new, old, span));
-    let comparison = Comparison { old, new, span };
-    Diff { changes: comparison.changes(), span }
-}
-
-/// Names of one text in both policies.
-type Pair = (Option<Name>, Option<Name>);
-
-/// Names that no rule of either policy tells apart.
-#[derive(Debug, Default)]
-struct Group {
-    members: Vec<Pair>,
-    /// One of them stands for every entrance that neither policy names.
-    and_every_other: bool,
-}
-
-struct Side<'a> {
-    policy: &'a Policy,
-    assessor: Assessor<'a>,
-    /// The objects of the rules of each subject.
-    objects: Objects,
-    /// Those of them for which the other policy has other rules.
-    changed: Objects,
-}
-
-/// Objects by subject.
-type Objects = HashMap<Name, Vec<Name>>;
-
-impl<'a> Side<'a> {
-    fn new(policy: &'a Policy, other: &Policy, span: Span) -> Self {
-        let mut side = Self {
-            policy,
-            assessor: Assessor::new(policy, span),
-            objects: Objects::new(),
-            changed: Objects::new(),
-        };
-        for rule in &policy.rules.rules {
-            side.objects.entry(rule.subject).or_default().push(rule.object);
-        }
-        let translate = |name| other.rules.names.find(policy.rules.names.text(name));
-        for (subject, list) in &mut side.objects {
-            list.sort_unstable();
-            list.dedup();
-            let there = translate(*subject);
-            let differs = |object: &&Name| {
-                let there = there.zip(translate(**object));
-                let rules = there.map(|(s, o)| other.index.rules(s, o)).unwrap_or_default();
-                signature(policy, policy.index.rules(*subject, **object)) != signature(other, rules)
-            };
-            let changed: Vec<Name> = list.iter().filter(differs).copied().collect();
-            if !changed.is_empty() {
-                side.changed.insert(*subject, changed);
-            }
-        }
-        side
-    }
-
-    fn named(&self, name: Option<Name>) -> &'a [Name] {
-        name.map(|name| self.policy.index.named(name)).unwrap_or_default()
-    }
-
-    fn texts(&self, prefix: &'static str) -> impl Iterator<Item = &'a str> {
-        let all = self.policy.rules.names.all();
-        all.map(|(_, text)| text).filter(move |text| text.starts_with(prefix))
-    }
-
-    /// Marks those of the groups of entrances that some rule of this caller with one of
-    /// these objects could match.
-    fn reach(
-        &self,
-        caller: Option<Name>,
-        objects: &Objects,
-        groups: &GroupsOf,
-        reached: &mut Vec<usize>,
-    ) {
-        for subject in self.named(caller) {
-            for object in objects.get(subject).into_iter().flatten() {
-                if self.policy.index.wildcard() == Some(*object) {
-                    reached.extend_from_slice(&groups.all);
-                } else if let Some(places) = groups.by_object.get(object) {
-                    reached.extend_from_slice(places);
-                }
-            }
-        }
-    }
-}
-
-/// What decides for these rules of a policy: each effect with its condition.
-fn signature<'a>(policy: &'a Policy, places: &[RulePlace]) -> Vec<(bool, Option<&'a str>)> {
-    let rules = places.iter().filter_map(|place| policy.rules.rules.get(*place as usize));
-    let parts = rules.map(|rule| (rule.allow, policy.rules.condition(rule).map(|c| c.text())));
-    let mut signature: Vec<_> = parts.collect();
-    signature.sort_unstable();
-    signature.dedup();
-    signature
-}
-
-/// In which groups of entrances each object of one policy is.
-struct GroupsOf {
-    by_object: HashMap<Name, Vec<usize>>,
-    all: Vec<usize>,
-}
-
-impl GroupsOf {
-    fn new<'a>(
-        side: &Side<'_>,
-        groups: impl Iterator<Item = (usize, &'a Group)>,
-        pick: fn(&Pair) -> Option<Name>,
-    ) -> Self {
-        let mut found = Self { by_object: HashMap::new(), all: Vec::new() };
-        for (place, group) in groups {
-            found.all.push(place);
-            for object in side.named(group.members.first().and_then(pick)) {
-                found.by_object.entry(*object).or_default().push(place);
-            }
-        }
-        found
-    }
-}
-
-struct Comparison<'a> {
-    old: Side<'a>,
-    new: Side<'a>,
-    span: Span,
+pub(super) struct Comparison<'a> {
+    pub(super) old: Side<'a>,
+    pub(super) new: Side<'a>,
+    pub(super) span: Span,
 }
 
 /// Two accesses that are not the same.
@@ -283,7 +69,7 @@ impl Comparison<'_> {
         texts(&self.old, pair.0) == texts(&self.new, pair.1)
     }
 
-    fn changes(&self) -> Vec<Change> {
+    pub(super) fn changes(&self) -> Vec<Change> {
         let entrances = self.groups("entrance:");
         let reaching = Reaching::new(self, &entrances);
         let mut accesses: Vec<(Access, Access)> = Vec::new();

@@ -1,0 +1,125 @@
+//! The `when` column of a rule: opening hours, and how the grantee is named.
+//!
+//! ```text
+//! when = term *( " & " term )
+//! term = "hours" SP zone SP expression     e.g. hours Europe/Berlin Mo-Fr 08:00-18:00
+//!      / "grantee" SP ( "acs_user" / "user_identity" )
+//! ```
+//! `expression` is OpenStreetMap's `opening_hours`, read in the local time of an IANA
+//! time zone. What it can say and a gateway cannot know is refused: holidays, the sun,
+//! and times that are only "unknown".
+
+mod hours;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::domain::GranteeKind;
+use hours::Hours;
+
+/// When, and for which form of grantee, a rule is looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    /// The wall-clock time.
+    pub at: Timestamp,
+    /// How the grantee is named.
+    pub grantee: GranteeKind,
+}
+
+/// One `when`.
+#[derive(Debug, Clone)]
+pub(super) struct Condition {
+    text: String,
+    hours: Vec<Hours>,
+    grantee: Option<GranteeKind>,
+}
+
+/// What is wrong with a `when`, and at which byte of it.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Mistake {
+    pub(super) offset: usize,
+    pub(super) text: String,
+}
+
+impl Condition {
+    /// Reads the text of one `when`.
+    pub(super) fn parse(text: &str) -> Result<Self, Mistake> {
+        let mut found = Self { text: text.to_owned(), hours: Vec::new(), grantee: None };
+        let mut offset = 0;
+        for part in text.split('&') {
+            let term = part.trim_matches(' ');
+            let start = offset + part.len() - part.trim_start_matches(' ').len();
+            found.term(term).map_err(|(within, text)| Mistake { offset: start + within, text })?;
+            offset += part.len() + 1;
+        }
+        Ok(found)
+    }
+
+    fn term(&mut self, term: &str) -> Result<(), (usize, String)> {
+        let (word, rest) = term.split_once(' ').unwrap_or((term, ""));
+        let value = rest.trim_start_matches(' ');
+        let at = term.len() - value.len();
+        match word {
+            "hours" => {
+                let (zone, expression) = value.split_once(' ').unwrap_or((value, ""));
+                let expression = expression.trim_start_matches(' ');
+                let zone = hours::time_zone(zone).map_err(|text| (at, text))?;
+                let at = term.len() - expression.len();
+                let expression = hours::parse(expression).map_err(|text| (at, text))?;
+                self.hours.push(Hours::new(zone, expression));
+                Ok(())
+            }
+            "grantee" if self.grantee.is_some() => {
+                Err((0, "`grantee` may stand once: a grantee has one form".into()))
+            }
+            "grantee" => {
+                let wrong = || {
+                    (
+                        at,
+                        format!(
+                            "`{value}` is no form of grantee: write `acs_user` or `user_identity`"
+                        ),
+                    )
+                };
+                self.grantee = Some(GranteeKind::parse(value).ok_or_else(wrong)?);
+                Ok(())
+            }
+            _ => Err((
+                0,
+                format!(
+                    "`{word}` is no condition: write `hours ZONE EXPRESSION` or `grantee FORM`, \
+                     joined by ` & `"
+                ),
+            )),
+        }
+    }
+
+    /// The text as it stands in the rule.
+    pub(super) fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// Whether the rule counts.
+    pub(super) fn holds(&self, moment: Moment) -> bool {
+        self.grantee.is_none_or(|kind| kind == moment.grantee)
+            && self.hours.iter().all(|hours| hours.are_open(moment.at))
+    }
+
+    /// Whether so much time shows all that it says of any.
+    pub(super) fn is_shown_within(&self, time: SignedDuration) -> bool {
+        self.hours.iter().all(|hours| hours.are_shown_within(time))
+    }
+
+    /// Whether each of its hours comes at all between these. Together they may still not.
+    pub(super) fn comes_between(&self, from: Timestamp, until: Timestamp) -> bool {
+        self.hours.iter().all(|hours| hours.open_between(from, until))
+    }
+
+    /// Instants between `from` and `until` outside of which [`Condition::holds`] does
+    /// not change for one form of grantee; some more may be among them.
+    pub(super) fn changes(&self, from: Timestamp, until: Timestamp) -> Vec<Timestamp> {
+        self.hours.iter().flat_map(|hours| hours.changes(from, until)).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,145 @@
+use super::hours::YEAR;
+use super::*;
+
+fn holds(text: &str, at: &str, grantee: GranteeKind) -> bool {
+    let at = at.parse().unwrap();
+    Condition::parse(text).unwrap().holds(Moment { at, grantee })
+}
+
+#[test]
+fn hours_are_those_of_the_clock_on_the_wall() {
+    let office = "hours Europe/Berlin Mo-Fr 08:00-18:00; Dec 25 off";
+    let night = "hours America/New_York Mo-Su 22:00-06:00";
+    let table = [
+        // 2026-11-25 is a Wednesday; Berlin is an hour ahead of UTC in winter.
+        (office, "2026-11-25T06:59:59Z", false),
+        (office, "2026-11-25T07:00:00Z", true),
+        (office, "2026-11-25T16:59:59Z", true),
+        (office, "2026-11-25T17:00:00Z", false),
+        // Two hours in summer.
+        (office, "2026-07-01T06:00:00Z", true),
+        (office, "2026-11-28T10:00:00Z", false),
+        (office, "2026-12-25T10:00:00Z", false),
+        // Past midnight, in another zone.
+        (night, "2026-11-25T02:59:00Z", false),
+        (night, "2026-11-25T03:00:00Z", true),
+        (night, "2026-11-25T10:59:00Z", true),
+        (night, "2026-11-25T11:00:00Z", false),
+    ];
+    for (text, at, expected) in table {
+        assert_eq!(holds(text, at, GranteeKind::AcsUser), expected, "{text} {at}");
+    }
+}
+
+#[test]
+fn every_term_must_hold() {
+    use GranteeKind::{AcsUser, UserIdentity};
+    let both = "grantee user_identity & hours Etc/UTC 10:00-12:00 & hours Etc/UTC 11:00-13:00";
+    assert!(holds(both, "2026-11-25T11:30:00Z", UserIdentity));
+    assert!(!holds(both, "2026-11-25T11:30:00Z", AcsUser));
+    assert!(!holds(both, "2026-11-25T10:30:00Z", UserIdentity));
+}
+
+#[test]
+fn mistakes_have_a_place_and_say_what_to_write() {
+    let table = [
+        ("", 0, "`` is no condition"),
+        ("open Mo-Fr", 0, "`open` is no condition"),
+        ("grantee person", 8, "`person` is no form of grantee"),
+        ("grantee acs_user & grantee acs_user", 19, "may stand once"),
+        ("hours", 5, "`` is no time zone"),
+        ("hours Berlin Mo-Fr", 6, "`Berlin` is no time zone"),
+        ("hours europe/berlin Mo-Fr", 6, "`europe/berlin` is no time zone"),
+        ("hours Europe/Berlin", 19, "are no opening hours"),
+        ("hours Europe/Berlin Monday", 20, "are no opening hours"),
+        ("hours Europe/Berlin  25:00-26:00", 21, "are no opening hours"),
+        ("hours Europe/Berlin Mo-Fr 08:00-18:00; PH off", 20, "holidays (`PH`, `SH`)"),
+        ("hours Europe/Berlin sunrise-sunset", 20, "the sun is not known"),
+        ("hours Europe/Berlin 18:00+", 20, "an open end"),
+        ("hours Europe/Berlin Mo unknown", 20, "`unknown` neither opens"),
+        ("hours Europe/Berlin 10:00-16:00/01:30", 20, "points in time"),
+        ("hours Europe/Berlin mo 10:00-16:00", 20, "should be capitalized"),
+        ("hours Etc/UTC Mo-Su 22:00-06:00; Dec 25 off", 14, "past midnight must be alone"),
+        ("hours Etc/UTC Mo 08:00-18:00, Su 22:00-28:00", 14, "past midnight must be alone"),
+    ];
+    for (text, offset, said) in table {
+        let mistake = Condition::parse(text).unwrap_err();
+        assert!(mistake.text.contains(said), "{text}: {mistake:?}");
+        assert_eq!(mistake.offset, offset, "{text}: {mistake:?}");
+    }
+}
+
+fn changes_are_complete(text: &str, from: &str, days: i64, step: i64) {
+    let Ok(condition) = Condition::parse(text) else { return };
+    let from: Timestamp = from.parse().unwrap();
+    let until = from + jiff::SignedDuration::from_hours(24 * days);
+    let mut changes = condition.changes(from, until);
+    changes.sort_unstable();
+    let holds = |at| condition.holds(Moment { at, grantee: GranteeKind::AcsUser });
+    let mut at = from;
+    let mut known = holds(from);
+    let mut next = changes.iter().copied().peekable();
+    while at < until {
+        while let Some(change) = next.next_if(|change| *change <= at) {
+            known = holds(change);
+        }
+        assert_eq!(holds(at), known, "{text} {at}");
+        at += jiff::SignedDuration::from_mins(step);
+    }
+}
+
+#[test]
+fn between_two_changes_nothing_changes() {
+    // Around both changes of the clock, in a zone that has half an hour of it.
+    for (zone, from) in [
+        ("Europe/Berlin", "2026-03-28T00:00:00Z"),
+        ("Europe/Berlin", "2026-10-24T00:00:00Z"),
+        ("Australia/Lord_Howe", "2026-04-04T00:00:00Z"),
+    ] {
+        let text = format!("hours {zone} 01:30-02:15,02:40-03:30");
+        changes_are_complete(&text, from, 2, 5);
+    }
+    for text in [
+        "hours Etc/UTC Nov 25 00:00-48:00",
+        "hours Etc/UTC Mo-Fr 15:00-17:00 || 24/7 off",
+        "hours Etc/UTC 24/7; 2027 off",
+    ] {
+        changes_are_complete(text, "2026-11-21T00:00:00Z", 400, 30);
+    }
+}
+
+#[test]
+fn what_does_not_come_every_year_is_known() {
+    for (text, yearly) in [
+        ("hours Etc/UTC Mo-Fr 08:00-18:00; Dec 24-26 off", true),
+        ("hours Etc/UTC Jun-Aug 08:00-18:00", true),
+        ("grantee acs_user", true),
+        ("hours Etc/UTC 2028-2099", false),
+        ("hours Etc/UTC 2027 Jan 1-2027 Feb 1", false),
+        ("hours Etc/UTC Dec 25 Mo 08:00-18:00", false),
+        ("hours Etc/UTC Feb 29", false),
+        ("hours Etc/UTC week 53 Mo", false),
+        ("hours Etc/UTC easter", false),
+    ] {
+        let condition = Condition::parse(text).unwrap();
+        assert_eq!(condition.is_shown_within(YEAR), yearly, "{text}");
+        assert_eq!(condition.is_shown_within(SignedDuration::ZERO), text == "grantee acs_user");
+    }
+}
+
+proptest::proptest! {
+    #![proptest_config(proptest::prelude::ProptestConfig { cases: 300, ..Default::default() })]
+
+    /// Random expressions, half an hour by half an hour for two months.
+    #[test]
+    fn no_change_is_missed(
+        rules in proptest::collection::vec(
+            "(Mo|Tu-Fr|Sa,Su|Nov 25-Dec 2|Dec 24|2026|2027 Jan|week 48-50/2|Nov-Dec) ?(08:00-18:00|09:00-12:00,13:00-17:30|00:00-48:00|22:00-06:00|22:00-24:00|)( off|)",
+            1..4,
+        ),
+        separator in "(; |, | \\|\\| )",
+    ) {
+        let text = format!("hours Europe/Berlin {}", rules.join(&separator));
+        changes_are_complete(&text, "2026-11-20T00:00:00Z", 60, 30);
+    }
+}

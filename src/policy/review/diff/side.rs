@@ -1,0 +1,126 @@
+//! One of the two policies of a comparison, and what groups of names look like from it.
+
+use std::collections::HashMap;
+
+use crate::policy::Policy;
+use crate::policy::index::RulePlace;
+use crate::policy::names::Name;
+use crate::policy::review::access::{Assessor, Span};
+
+/// Names of one text in both policies.
+pub(super) type Pair = (Option<Name>, Option<Name>);
+
+/// Names that no rule of either policy tells apart.
+#[derive(Debug, Default)]
+pub(super) struct Group {
+    pub(super) members: Vec<Pair>,
+    /// One of them stands for every entrance that neither policy names.
+    pub(super) and_every_other: bool,
+}
+
+pub(super) struct Side<'a> {
+    pub(super) policy: &'a Policy,
+    pub(super) assessor: Assessor<'a>,
+    /// The objects of the rules of each subject.
+    pub(super) objects: Objects,
+    /// Those of them for which the other policy has other rules.
+    pub(super) changed: Objects,
+}
+
+/// Objects by subject.
+pub(super) type Objects = HashMap<Name, Vec<Name>>;
+
+impl<'a> Side<'a> {
+    pub(super) fn new(policy: &'a Policy, other: &Policy, span: Span) -> Self {
+        let mut side = Self {
+            policy,
+            assessor: Assessor::new(policy, span),
+            objects: Objects::new(),
+            changed: Objects::new(),
+        };
+        for rule in &policy.rules.rules {
+            side.objects.entry(rule.subject).or_default().push(rule.object);
+        }
+        let translate = |name| other.rules.names.find(policy.rules.names.text(name));
+        for (subject, list) in &mut side.objects {
+            list.sort_unstable();
+            list.dedup();
+            let there = translate(*subject);
+            let differs = |object: &&Name| {
+                let there = there.zip(translate(**object));
+                let rules = there.map(|(s, o)| other.index.rules(s, o)).unwrap_or_default();
+                signature(policy, policy.index.rules(*subject, **object)) != signature(other, rules)
+            };
+            let changed: Vec<Name> = list.iter().filter(differs).copied().collect();
+            if !changed.is_empty() {
+                side.changed.insert(*subject, changed);
+            }
+        }
+        side
+    }
+
+    pub(super) fn named(&self, name: Option<Name>) -> &'a [Name] {
+        name.map(|name| self.policy.index.named(name)).unwrap_or_default()
+    }
+
+    pub(super) fn texts(&self, prefix: &'static str) -> impl Iterator<Item = &'a str> {
+        let all = self.policy.rules.names.all();
+        all.map(|(_, text)| text).filter(move |text| text.starts_with(prefix))
+    }
+
+    /// Marks those of the groups of entrances that some rule of this caller with one of
+    /// these objects could match.
+    pub(super) fn reach(
+        &self,
+        caller: Option<Name>,
+        objects: &Objects,
+        groups: &GroupsOf,
+        reached: &mut Vec<usize>,
+    ) {
+        for subject in self.named(caller) {
+            for object in objects.get(subject).into_iter().flatten() {
+                if self.policy.index.wildcard() == Some(*object) {
+                    reached.extend_from_slice(&groups.all);
+                } else if let Some(places) = groups.by_object.get(object) {
+                    reached.extend_from_slice(places);
+                }
+            }
+        }
+    }
+}
+
+/// What decides for these rules of a policy: each effect with its condition.
+pub(super) fn signature<'a>(
+    policy: &'a Policy,
+    places: &[RulePlace],
+) -> Vec<(bool, Option<&'a str>)> {
+    let rules = places.iter().filter_map(|place| policy.rules.rules.get(*place as usize));
+    let parts = rules.map(|rule| (rule.allow, policy.rules.condition(rule).map(|c| c.text())));
+    let mut signature: Vec<_> = parts.collect();
+    signature.sort_unstable();
+    signature.dedup();
+    signature
+}
+
+/// In which groups of entrances each object of one policy is.
+pub(super) struct GroupsOf {
+    pub(super) by_object: HashMap<Name, Vec<usize>>,
+    pub(super) all: Vec<usize>,
+}
+
+impl GroupsOf {
+    pub(super) fn new<'a>(
+        side: &Side<'_>,
+        groups: impl Iterator<Item = (usize, &'a Group)>,
+        pick: fn(&Pair) -> Option<Name>,
+    ) -> Self {
+        let mut found = Self { by_object: HashMap::new(), all: Vec::new() };
+        for (place, group) in groups {
+            found.all.push(place);
+            for object in side.named(group.members.first().and_then(pick)) {
+                found.by_object.entry(*object).or_default().push(place);
+            }
+        }
+        found
+    }
+}
