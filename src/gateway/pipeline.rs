@@ -56,6 +56,7 @@ pub struct Gateway {
 struct Account {
     caller: Option<CallerId>,
     entrance: Option<EntranceId>,
+    entrance_name: Option<String>,
     permitted: bool,
     outcome: Option<Outcome>,
     trace: RequestTrace,
@@ -78,6 +79,7 @@ impl Account {
                     peer = %context.peer,
                     caller = self.caller.as_ref().map(CallerId::as_str),
                     entrance = self.entrance.map(tracing::field::display),
+                    entrance_name = self.entrance_name.as_deref(),
                     decision = if self.permitted { "allow" } else { "deny" },
                     reason = answer.reason().as_str(),
                     outcome = self.outcome.map(Outcome::as_str),
@@ -199,6 +201,7 @@ impl Gateway {
         };
         let attempt = self.with_opinion(&snapshot, attempt);
         account.entrance = Some(grant.entrance);
+        account.entrance_name = snapshot.name_of(grant.entrance).map(str::to_owned);
         let (stage, since) = (account.trace.stage("decide"), Instant::now());
         let opinion = attempt.candidate.clone();
         let decision = snapshot.policy.decide(attempt);

@@ -32,6 +32,8 @@ pub(super) struct Inputs {
     pub(super) rules: Bytes,
     /// `None` when none is configured, or there is no such file.
     pub(super) candidate: Option<Bytes>,
+    /// `None` when there is no such file.
+    pub(super) entrances: Option<Bytes>,
     /// `None` when it comes from the environment.
     pub(super) workspace_key: Option<Bytes>,
     pub(super) upstream_ca: Option<Bytes>,
@@ -51,13 +53,14 @@ pub struct Digests {
     pub(super) callers: [u8; 32],
     pub(super) policy: [u8; 32],
     pub(super) candidate: [u8; 32],
+    pub(super) entrances: [u8; 32],
     pub(super) upstream: [u8; 32],
 }
 
 impl Digests {
-    /// Whether all that decides is the same; a candidate decides nothing.
+    /// Whether all that decides is the same; a candidate and names decide nothing.
     pub(super) fn decide_as(&self, other: &Self) -> bool {
-        Self { candidate: other.candidate, ..*self } == *other
+        Self { candidate: other.candidate, entrances: other.entrances, ..*self } == *other
     }
 }
 
@@ -84,6 +87,9 @@ impl Inputs {
                 .as_ref()
                 .filter(|path| path.exists())
                 .map(plain),
+            entrances: Some(&settings.policy_entrances_file)
+                .filter(|path| path.exists())
+                .map(plain),
             workspace_key: workspace_key(settings),
             upstream_ca: upstream_ca(settings),
         }
@@ -99,6 +105,7 @@ impl Inputs {
             callers: digest([Some(&self.callers)]),
             policy: digest([Some(&self.model), Some(&self.rules)]),
             candidate: digest([self.candidate.as_ref()]),
+            entrances: digest([self.entrances.as_ref()]),
             upstream: digest([self.workspace_key.as_ref(), self.upstream_ca.as_ref()]),
         }
     }
@@ -131,6 +138,7 @@ pub(super) fn paths(settings: &Settings) -> Vec<&Path> {
         &settings.callers_file,
         &settings.policy_model_file,
         &settings.policy_rules_file,
+        &settings.policy_entrances_file,
     ];
     let sometimes = [
         clients.map(|clients| &clients.ca_file),

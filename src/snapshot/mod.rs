@@ -18,8 +18,9 @@ use rustls::ServerConfig;
 use zeroize::Zeroizing;
 
 use crate::authn::Callers;
+use crate::catalogue::Catalogue;
 use crate::config::{RemoteAdminSettings, SecretSource, Settings};
-use crate::domain::{Problem, Secret};
+use crate::domain::{EntranceId, Problem, Secret};
 use crate::policy::{Policy, PolicySource, SourceFile};
 use crate::tls::{
     ClientCertificates, ClientTls, Identity, Roots, expiries, next_updates, server_config,
@@ -39,6 +40,8 @@ pub struct Snapshot {
     /// What they may do.
     pub policy: Arc<Policy>,
     candidate: Option<CandidateSlot>,
+    /// What people call entrances.
+    names: Arc<Catalogue>,
     /// Seam, with the workspace key.
     pub upstream: Arc<Upstream>,
     /// What new connections are accepted with.
@@ -51,6 +54,12 @@ impl Snapshot {
     #[must_use]
     pub fn candidate(&self) -> Option<&Candidate> {
         self.candidate.as_ref()?.get()
+    }
+
+    /// What people call an entrance.
+    #[must_use]
+    pub fn name_of(&self, entrance: EntranceId) -> Option<&str> {
+        self.names.name_of(entrance)
     }
 
     /// Whether there is one that is not loaded yet.
@@ -144,6 +153,13 @@ fn build(
                 (Some(slot.clone()), Some(CandidateToLoad { slot, model, rules, callers }))
             }
         };
+    let names = match same(|d| &d.entrances) {
+        Some(old) => old.names.clone(),
+        None => names(settings, inputs.entrances, &mut warnings)
+            .map(Arc::new)
+            .or_else(|| before.map(|(old, _)| old.names.clone()))
+            .unwrap_or_default(),
+    };
     let policy = match (&callers, same_policy) {
         (_, Some(old)) => Some(old.policy.clone()),
         (Some(callers), None) => {
@@ -182,7 +198,8 @@ fn build(
         (Some(certificates), Some(callers), Some(policy), Some(upstream))
             if problems.is_empty() =>
         {
-            let snapshot = Snapshot { callers, policy, candidate: slot, upstream, certificates };
+            let snapshot =
+                Snapshot { callers, policy, candidate: slot, names, upstream, certificates };
             Ok(Loaded { snapshot, digests, warnings, candidate })
         }
         _ => Err(problems),
@@ -275,6 +292,20 @@ fn server_tls(
 fn callers(settings: &Settings, bytes: &Bytes) -> Result<Callers, Vec<Problem>> {
     let bytes = bytes.as_ref().map_err(|problem| vec![problem.clone()])?;
     Callers::parse(&settings.callers_file.display().to_string(), bytes)
+}
+
+/// The catalogue. Names decide nothing: a mistake in it is a warning, and those from before
+/// stay.
+fn names(
+    settings: &Settings,
+    bytes: Option<Bytes>,
+    warnings: &mut Vec<Problem>,
+) -> Option<Catalogue> {
+    let file = settings.policy_entrances_file.display().to_string();
+    let Some(bytes) = bytes else { return Some(Catalogue::default()) };
+    let read = bytes.map_err(|problem| vec![problem]);
+    let read = read.and_then(|bytes| Catalogue::parse(&file, &bytes));
+    read.map_err(|problems| warnings.extend(problems)).ok()
 }
 
 /// A policy's texts, as they were read.

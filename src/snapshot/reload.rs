@@ -23,11 +23,12 @@ const PROBLEM_BYTES_MAX: usize = 500;
 type Part = (&'static str, fn(&Digests) -> &[u8; 32]);
 
 /// The parts of a snapshot.
-const PARTS: [Part; 5] = [
+const PARTS: [Part; 6] = [
     ("certificates", |d| &d.certificates),
     ("callers", |d| &d.callers),
     ("policy", |d| &d.policy),
     ("candidate", |d| &d.candidate),
+    ("entrances", |d| &d.entrances),
     ("upstream", |d| &d.upstream),
 ];
 
@@ -200,9 +201,9 @@ impl Reloader {
             return None;
         }
         let in_force = self.state().in_force;
-        // A candidate alone that is still being written can wait; with more to put in force
-        // it is taken as it is, and again when it changes.
-        if now.candidate != seen.candidate && now.decide_as(&in_force) {
+        // What decides nothing, and alone is still being written, can wait; with more to put
+        // in force it is taken as it is, and again when it changes.
+        if now != *seen && now.decide_as(&in_force) {
             return None;
         }
         self.state().tried = Some(now);

@@ -238,7 +238,7 @@ impl Metrics {
         each(&self.audit.failures, &["reserve", "append", "sync", "truncate"]);
         each(&self.listener.handshake_failures, &["tls", "timeout"]);
         each(&self.listener.refused, &["limit", "address-limit"]);
-        for part in ["certificates", "callers", "policy", "candidate", "upstream"] {
+        for part in ["certificates", "callers", "policy", "candidate", "entrances", "upstream"] {
             for result in ["ok", "failed"] {
                 self.reloads.with_label_values(&[part, result]);
             }

@@ -155,6 +155,7 @@ async fn each_request_of_a_caller_is_one_line_without_secrets() {
             (caller, &text(SERVER_ROOM), &text("denied-by-rule")),
         ]
     );
+    assert_eq!(lines[0]["entrance_name"], "main entrance");
     assert_eq!(lines[0]["outcome"], "granted");
     for time in ["decided_us", "recorded_us", "forwarded_us", "took_us"] {
         assert!(lines[0][time].as_u64() > Some(0), "{time}: {}", lines[0]);

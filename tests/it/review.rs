@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::Value;
 
 use crate::seam::{Behaviour, Seam};
-use crate::support::{LOBBY, PERSON, SERVER_ROOM, Site, grant_body, post};
+use crate::support::{LOBBY, PERSON, SERVER_ROOM, Site, grant_body, of_event, post};
 
 const OFFICE: &str = "e4a7c9b2-18d3-4e6f-a5b0-3c2d1e0f9a8b";
 
@@ -364,6 +364,19 @@ async fn decisions_of_the_past_are_judged_again() {
     }
     post(&client, &gateway, &site.token, "{}").await;
     gateway.stop().await;
+    let records = site.records();
+    let decision =
+        |n: usize| of_event(&records, "grant.decision")[n]["request_id"].as_str().unwrap();
+    let told = json(&site, &["explain", "--request", decision(3)], 2);
+    assert_eq!(
+        (&told["reason"], &told["entrance_id"]),
+        (&"denied-by-rule".into(), &SERVER_ROOM.into())
+    );
+    assert_eq!(policy(&site, &["explain", "--request", decision(0)]).0, 0);
+    let (code, _, error) = policy(&site, &["explain", "--request", decision(4)]);
+    assert!(code == 1 && error.contains("the request was malformed (entrance-missing)"), "{error}");
+    assert_eq!(policy(&site, &["explain", "--request", "none"]).0, 1);
+    assert_eq!(policy(&site, &["explain", "visitor-desk"]).0, 64);
     let same = json(&site, &["replay"], 0);
     assert_eq!(
         (&same["unchanged"], &same["not_replayable"]["entrance-missing"]),

@@ -1,12 +1,15 @@
 //! `grantgate policy explain`: why a request would be allowed or denied.
 
+use std::path::PathBuf;
+
 use anstyle::Style;
 use clap::Args;
 use jiff::Timestamp;
 
 use super::sources::{Files, Ready};
+use crate::audit::{AuditedDecision, decisions};
 use crate::cli::problems::style;
-use crate::cli::{Exit, Format, fail, say};
+use crate::cli::{Exit, Format, fail, note, say};
 use crate::domain::{CallerId, EntranceId, GranteeKind, Reason};
 use crate::policy::Moment;
 use crate::policy::review::{ExplainedRule, Explanation, Step, explain};
@@ -14,19 +17,26 @@ use crate::policy::review::{ExplainedRule, Explanation, Step, explain};
 #[derive(Args)]
 #[command(after_help = "Example: grantgate policy explain visitor-desk \
     d23d7180-c1ee-4bbe-8630-05df5031ce35 --at 2026-11-25T20:00:00+01:00\n\n\
-    Exit codes: 0 allowed, 2 denied, 1 no such entrance, 3 invalid policy.")]
+    Exit codes: 0 allowed, 2 denied, 1 no such entrance or request, 3 invalid policy.")]
 pub(in crate::cli) struct Arguments {
     /// The caller's id
-    #[arg(value_parser = caller_id)]
-    caller: CallerId,
+    #[arg(value_parser = caller_id, required_unless_present = "request")]
+    caller: Option<CallerId>,
     /// The entrance: its id, or its name in the catalogue
-    entrance: String,
+    #[arg(required_unless_present = "request")]
+    entrance: Option<String>,
     /// How the grantee is named
     #[arg(long, value_name = "FORM", default_value = "user_identity", value_parser = grantee_kind)]
     grantee: GranteeKind,
     /// When (RFC 3339) [default: now]
     #[arg(long, value_name = "TIME")]
     at: Option<Timestamp>,
+    /// Explain an audited request, by its id, at its own time
+    #[arg(long, value_name = "ID", conflicts_with_all = ["caller", "entrance", "grantee", "at"])]
+    request: Option<String>,
+    /// The audit directory, for --request
+    #[arg(long, value_name = "DIR", default_value = "audit")]
+    audit: PathBuf,
     /// How to print it
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
@@ -47,18 +57,51 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Ok(ready) => ready,
         Err(exit) => return exit,
     };
-    let entrance = match ready.entrance(&arguments.entrance) {
-        Ok(entrance) => entrance,
+    let (caller, entrance, moment) = match question(arguments, &ready) {
+        Ok(question) => question,
         Err(error) => return fail(error),
     };
-    let at = arguments.at.unwrap_or_else(Timestamp::now);
-    let moment = Moment { at, grantee: arguments.grantee };
-    let explanation = explain(&ready.policy, &arguments.caller, entrance, moment);
+    let explanation = explain(&ready.policy, &caller, entrance, moment);
     match arguments.format {
-        Format::Json => say(json(&ready, &arguments.caller, entrance, moment, &explanation)),
-        Format::Human => human(&ready, &arguments.caller, entrance, moment, &explanation),
+        Format::Json => say(json(&ready, &caller, entrance, moment, &explanation)),
+        Format::Human => human(&ready, &caller, entrance, moment, &explanation),
     }
     if explanation.evaluation.is_allowed() { Exit::Done } else { Exit::Different }
+}
+
+/// What is asked: by the arguments, or by the audit log.
+fn question(
+    arguments: &Arguments,
+    ready: &Ready,
+) -> Result<(CallerId, EntranceId, Moment), String> {
+    let Some(request) = &arguments.request else {
+        let (Some(caller), Some(entrance)) = (&arguments.caller, &arguments.entrance) else {
+            return Err("a caller and an entrance are needed, or --request".into());
+        };
+        let at = arguments.at.unwrap_or_else(Timestamp::now);
+        let moment = Moment { at, grantee: arguments.grantee };
+        return Ok((caller.clone(), ready.entrance(entrance)?, moment));
+    };
+    let mut found = None;
+    let each = |decision: AuditedDecision| {
+        if decision.request_id == *request {
+            found = Some(decision);
+        }
+    };
+    decisions(&arguments.audit, |_, _| {}, each).map_err(|error| error.to_string())?;
+    let audit = arguments.audit.display();
+    let found = found.ok_or_else(|| format!("`{audit}` has no decision about `{request}`"))?;
+    let word = if found.allowed { "allowed" } else { "denied" };
+    note(format_args!("recorded: {word} ({}) by {}", found.reason, found.revision));
+    if found.revision != ready.policy.revision().as_str() {
+        note("warning: this is another revision of the policy; what follows is what it says");
+    }
+    match (found.entrance, found.grantee) {
+        (Some(entrance), Some(grantee)) => {
+            Ok((found.caller, entrance, Moment { at: found.time, grantee }))
+        }
+        _ => Err(format!("the request was malformed ({}): no policy was asked", found.reason)),
+    }
 }
 
 fn human(
