@@ -8,12 +8,14 @@
 use std::collections::HashMap;
 
 use super::graph::Graph;
-use super::names::{Name, NameLists};
+use super::names::{Hashing, Name, NameLists};
 use super::rules::{Rules, WILDCARD};
 use crate::domain::Reason;
 
 /// Where a rule stands among the rules of its file.
 pub(super) type RulePlace = u32;
+
+type Ranges = HashMap<(Name, Name), (u32, u32), Hashing>;
 
 /// The index of one policy.
 #[derive(Debug)]
@@ -22,7 +24,7 @@ pub(super) struct Index {
     named: NameLists,
     wildcard: Option<Name>,
     /// Where in `places` the rules with this subject and object are.
-    ranges: HashMap<(Name, Name), (u32, u32)>,
+    ranges: Ranges,
     /// Rules by subject and object, each in the file's order.
     places: Vec<RulePlace>,
 }
@@ -35,7 +37,7 @@ impl Index {
         let mut places: Vec<RulePlace> = (0..).zip(&rules.rules).map(|(place, _)| place).collect();
         // Stable: rules with the same key stay in the file's order.
         places.sort_by_key(|place| key(*place));
-        let mut ranges: HashMap<(Name, Name), (u32, u32)> = HashMap::new();
+        let mut ranges = Ranges::default();
         for (at, place) in (0..).zip(&places) {
             if let Some(key) = key(*place) {
                 ranges.entry(key).or_insert((at, at)).1 = at + 1;

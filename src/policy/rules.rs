@@ -9,7 +9,7 @@ use std::collections::HashMap;
 use super::SourceFile;
 use super::condition::Condition;
 use super::model::Model;
-use super::names::{Name, Names};
+use super::names::{Hashing, Name, Names};
 use crate::authn::Callers;
 use crate::domain::{CallerId, EntranceId, Problem};
 
@@ -118,7 +118,7 @@ pub(super) fn parse(source: &SourceFile, callers: &Callers) -> Result<Rules, Vec
     let mut parser = Parser {
         rules: Rules { file: source.name.clone(), ..Rules::default() },
         callers,
-        seen: HashMap::new(),
+        seen: HashMap::default(),
         conditions: HashMap::new(),
         problems: Vec::new(),
         more_problems: 0,
@@ -145,7 +145,7 @@ struct Parser<'a> {
     rules: Rules,
     callers: &'a Callers,
     /// The line on which each statement stood first.
-    seen: HashMap<Key, u32>,
+    seen: HashMap<Key, u32, Hashing>,
     conditions: HashMap<&'a str, u32>,
     problems: Vec<Problem>,
     more_problems: usize,
