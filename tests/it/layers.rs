@@ -50,6 +50,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("quick_junit", &["cli"]),
     ("anstream", &["cli"]),
     ("anstyle", &["cli"]),
+    ("foldhash", &["policy"]),
     ("csv", &["catalogue"]),
     ("strsim", &["catalogue"]),
     ("reqwest", &["upstream", "config", "server"]),
