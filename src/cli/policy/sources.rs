@@ -14,6 +14,9 @@ use crate::domain::{EntranceId, Problem};
 use crate::policy::review::Span;
 use crate::policy::{Loaded, Policy, PolicySource, SourceFile};
 
+/// Entrances that the catalogue does not have are named up to this number.
+const UNKNOWN_NAMED_MAX: usize = 100;
+
 /// The files of a policy.
 #[derive(Args, Clone)]
 pub(super) struct Files {
@@ -251,6 +254,12 @@ impl Ready {
             })
             .collect();
         problems.sort_by_key(|problem| problem.line);
+        if problems.len() > UNKNOWN_NAMED_MAX {
+            let more = problems.len() - UNKNOWN_NAMED_MAX;
+            problems.truncate(UNKNOWN_NAMED_MAX);
+            let file = self.sources.policy.rules.name.clone();
+            problems.push(Problem::of_file(file, format!("{more} more such entrances")));
+        }
         problems
     }
 
