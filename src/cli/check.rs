@@ -4,7 +4,6 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use super::entrances::{self, ReadError};
 use super::problems::json;
 use super::{Exit, Format, default_config, environment, note, say};
 use crate::config::{self, Settings};
@@ -68,9 +67,6 @@ fn find(file: &Path) -> (Vec<Problem>, Vec<Problem>) {
         Err(problems) => problems,
     };
     problems.extend(check_audit(&settings));
-    // The gateway serves without names.
-    let entrances = entrances::read(&settings.policy_entrances_file);
-    warnings.extend(entrances.err().into_iter().flat_map(ReadError::into_problems));
     let traces = traces_from(&environment(), |file| std::fs::read(file));
     problems.extend(traces.err().map(|error| Problem::of_file("traces", error.to_string())));
     (problems, warnings)

@@ -3,6 +3,7 @@
 //! It is loaded after the snapshot that it belongs to is in force: however large or slow
 //! it is, no reload waits for it, and a mistake in it fails none.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
@@ -40,10 +41,19 @@ pub struct CandidateToLoad {
 }
 
 impl CandidateToLoad {
+    /// Whether this snapshot still waits for it; another may have taken its place.
+    pub(super) fn is_for(&self, slot: Option<&CandidateSlot>) -> bool {
+        slot.is_some_and(|slot| Arc::ptr_eq(&slot.0, &self.slot.0))
+    }
+
     /// Loads it; from then on requests are judged by it.
     pub fn load(self) {
         let Self { slot, model, rules, callers } = self;
-        slot.0.get_or_init(|| match load(model, rules, &callers) {
+        let file = rules.0.display().to_string();
+        let load = AssertUnwindSafe(|| load(model, rules, &callers));
+        let loaded = catch_unwind(load)
+            .unwrap_or_else(|_| Err(vec![Problem::of_file(file, "loading it ended in a panic")]));
+        slot.0.get_or_init(|| match loaded {
             Ok(policy) => Candidate::Judged(Box::new(policy)),
             Err(problems) => Candidate::Invalid(problems),
         });

@@ -84,6 +84,7 @@ pub struct Reloader {
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
+    loading_candidate: tokio::sync::Mutex<()>,
 }
 
 /// Files are put in force when they were the same twice, this long after each other.
@@ -120,7 +121,9 @@ impl Reloader {
     ) -> Arc<Self> {
         let status = ReloadStatus { loaded: clock.now(), failure: None };
         let state = Mutex::new(State { in_force: digests, tried: None, unrecorded: false, status });
-        let reloader = Self { settings, current, journal, metrics, clock, state };
+        let loading_candidate = tokio::sync::Mutex::default();
+        let reloader =
+            Self { settings, current, journal, metrics, clock, state, loading_candidate };
         reloader.show(&PARTS.map(|(part, _)| part));
         Arc::new(reloader)
     }
@@ -260,8 +263,13 @@ impl Reloader {
     pub fn load_candidate(self: &Arc<Self>, candidate: CandidateToLoad) {
         let reloader = self.clone();
         tokio::spawn(async move {
-            blocking(move || candidate.load()).await;
-            reloader.show_candidate();
+            // One after the other, and only one that is still wanted: however often the
+            // file changes, there is one load.
+            let _loading = reloader.loading_candidate.lock().await;
+            if candidate.is_for(reloader.current.load().candidate.as_ref()) {
+                blocking(move || candidate.load()).await;
+                reloader.show_candidate();
+            }
         });
     }
 

@@ -171,6 +171,16 @@ fn the_sample_policy_in_the_repository_is_valid_and_without_warnings() {
 }
 
 #[test]
+fn a_damaged_catalogue_is_one_warning() {
+    let site = Site::new();
+    std::fs::write(site.path("policies/entrances.csv"), "nonsense\n").unwrap();
+    let config = site.path("grantgate.toml");
+    let (code, out, _) = run(&["check", "--config", config.to_str().unwrap()]);
+    assert_eq!(code, 0, "the gateway serves without names: {out}");
+    assert_eq!(out.matches("entrances.csv").count(), 1, "{out}");
+}
+
+#[test]
 fn showing_no_log_is_an_error_that_says_so() {
     let empty = tempfile::tempdir().unwrap();
     let (code, _, error) = run(&["audit", "show", empty.path().to_str().unwrap()]);

@@ -253,3 +253,32 @@ fn a_denial_says_when_only_a_condition_was_missing() {
         assert_eq!(found.reason, reason, "{entrance} {at} {grantee:?}");
     }
 }
+
+#[test]
+fn a_candidate_that_would_take_long_is_not_judged() {
+    let caller = CallerId::parse("facilities").unwrap();
+    let entrance = EntranceId::parse(LOBBY).unwrap();
+    let opinion = |rules: &str| {
+        let policy = Policy::load(&source(MODEL, rules), &callers(&TEAM)).unwrap().policy;
+        policy.opinion(&caller, entrance, moment((9, GranteeKind::AcsUser))).as_str()
+    };
+    // So many rules match.
+    let rules = |count: usize| -> String {
+        let rule = |n| format!("p, role:r{n}, *, grant, allow\ng, caller:facilities, role:r{n}\n");
+        (0..count).map(rule).collect()
+    };
+    assert_eq!(opinion(&rules(64)), "allow");
+    assert_eq!(opinion(&rules(65)), "skipped");
+    // None matches, and there would be so many pairs of role and zone to look up.
+    let pairs = |count: usize| -> String {
+        let lines = |n| {
+            format!(
+                "p, role:r{n}, zone:other, grant, allow\ng, caller:facilities, role:r{n}\n\
+                 p, role:nobody, zone:z{n}, grant, allow\ng2, entrance:{LOBBY}, zone:z{n}\n"
+            )
+        };
+        (0..count).map(lines).collect()
+    };
+    assert_eq!(opinion(&pairs(32)), "deny");
+    assert_eq!(opinion(&pairs(33)), "skipped");
+}

@@ -171,6 +171,16 @@ g2, entrance:d23d7180-c1ee-4bbe-8630-05df5031ce35, zone:unused
 }
 
 #[test]
+fn memberships_are_bounded() {
+    // 5,000 zones in one that is in 5,000 others: 25 million follow from 10,000 links.
+    let links = |n| format!("g2, zone:a{n}, zone:b\ng2, zone:b, zone:c{n}\n");
+    let rules: String = (0..5_000).map(links).collect();
+    let found = problems(MODEL, &format!("p, role:a, zone:b, grant, allow\n{rules}"));
+    assert_eq!(found.len(), 1, "{found:?}");
+    assert!(found[0].contains("more than 20000000 memberships of roles and zones"), "{found:?}");
+}
+
+#[test]
 fn the_revision_changes_with_every_part() {
     let revision = |model: &str, rules: &str, ids: &[&str]| {
         Policy::load(&source(model, rules), &callers(ids)).unwrap().policy.revision().clone()
