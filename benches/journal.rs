@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use grantgate::audit::{
-    DecisionEntry, Evidence, FileStore, Journal, JournalSettings, Observer, Started,
+    DecisionEntry, Evidence, FileStore, Journal, JournalSettings, Observer, Published, Started,
 };
 use grantgate::domain::{
     EntranceId, GrantRequest, Grantee, Reason, RequestId, Revision, SystemClock, UserIdentityId,
@@ -111,6 +111,8 @@ impl Observer for Counts {
         panic!("the audit log failed: {stage}");
     }
     fn waiting(&self, _: usize) {}
+    fn checkpointed(&self, _: Published) {}
+    fn rotated(&self) {}
 }
 
 /// What the gateway records of an allowed grant with the sample policy.
@@ -157,7 +159,7 @@ impl Evidence for Allowed {
 
 fn open(directory: &Path, counts: Arc<Counts>) -> Started {
     let settings =
-        JournalSettings { queue_records_max: 4096, commit_wait: Duration::from_secs(30) };
+        JournalSettings { commit_wait: Duration::from_secs(30), ..JournalSettings::default() };
     let revision = Revision::from_sha256(&[0xab; 32]);
     let store = FileStore::open(directory).unwrap();
     Journal::open(store, settings, &revision, Arc::new(SystemClock), counts).unwrap()

@@ -1,16 +1,14 @@
 //! The decisions of a log, one after the other: for judging them again.
 
 use std::borrow::Cow;
-use std::fs::File;
-use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
 
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::entry::DECISION;
 use super::read::ReadError;
-use super::recovery::{LINE_BYTES_MAX, segments};
+use super::record::DECISION;
+use super::segment::{Segment, segments};
 use crate::domain::{CallerId, EntranceId, GranteeKind, Problem};
 
 /// Damaged lines beyond this number are counted and not named.
@@ -89,44 +87,40 @@ pub fn decisions(
     if found.is_empty() {
         return Err(ReadError::Empty(directory.to_owned()));
     }
-    let size = |path: &std::path::PathBuf| std::fs::metadata(path).map_or(0, |m| m.len());
-    let all: u64 = found.values().map(size).sum();
-    let (mut read, mut told) = (0, 0);
+    let all: u64 = found.iter().map(Segment::stored_bytes).sum();
+    let (mut before, mut told) = (0, 0);
     let mut summary = DecisionsSummary::default();
-    let mut line = Vec::new();
-    for (place, path) in found.values().enumerate() {
-        let input = |error| ReadError::Input(path.clone(), error);
-        let mut reader = BufReader::with_capacity(1 << 18, File::open(path).map_err(input)?);
-        for number in 1_u32.. {
-            line.clear();
-            reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line).map_err(input)?;
-            if line.is_empty() {
-                break;
-            }
-            read += line.len() as u64;
+    for (place, segment) in found.iter().enumerate() {
+        let input = |error| ReadError::Input(segment.path.clone(), error);
+        let mut lines = segment.lines().map_err(input)?;
+        let stored = segment.stored_bytes();
+        while let Some(line) = lines.next().map_err(input)? {
+            let read = before + line.offset.min(stored);
             if read - told > 1 << 24 {
                 told = read;
                 progress(read, all);
             }
-            match parse(&line) {
+            let parsed = if line.whole { parse(line.bytes) } else { Err(()) };
+            match parsed {
                 Ok(Some(decision)) => {
                     summary.decisions += 1;
                     each(decision);
                 }
                 Ok(None) => {}
                 // The last line of all may still be being written.
-                Err(()) if place + 1 == found.len() && !line.ends_with(b"\n") => {}
+                Err(()) if place + 1 == found.len() && !line.whole => {}
                 Err(()) => {
                     summary.damaged_lines += 1;
                     if summary.damaged.len() < DAMAGED_NAMED_MAX {
                         let text = "not a whole record".to_owned();
-                        let file = path.display().to_string();
-                        let problem = Problem { file, line: Some(number), column: None, text };
-                        summary.damaged.push(problem);
+                        let number = u32::try_from(line.number).ok();
+                        let file = segment.name();
+                        summary.damaged.push(Problem { file, line: number, column: None, text });
                     }
                 }
             }
         }
+        before += stored;
     }
     Ok(summary)
 }

@@ -8,10 +8,16 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::Recorded;
-use super::entry::{Evidence, Line, OutcomeEntry, ReloadEntry, StartEntry};
-use super::recovery::RecoveryReport;
+use super::entry::{Evidence, OutcomeEntry, ReloadEntry, StrangerEntry};
+use super::note::SigningKey;
+use super::pseudonym::PseudonymKey;
+use super::queue::{Item, JournalHealth, Observer, Published, Queue};
+use super::record::{Draft, RecoveryEntry, not_sent};
+use super::recovery::{Recovered, RecoveryReport};
 use super::store::{Store, StoreError};
-use super::writer::{Item, JournalHealth, Observer, Queue, Writer, not_sent};
+use super::strangers::{Place, Strangers};
+use super::tree::{Frontier, Hash};
+use super::writer::{Writer, checkpoint};
 use crate::domain::{Clock, RequestId, Revision};
 
 /// Why a record was not made.
@@ -59,20 +65,51 @@ pub enum OpenError {
     Io(#[from] io::Error),
 }
 
-/// Bounds of the journal.
-#[derive(Debug, Clone)]
+/// Bounds and keys of the journal.
+#[derive(Debug)]
 pub struct JournalSettings {
     /// Decisions that may wait to be written.
     pub queue_records_max: usize,
     /// How long a decision waits to be durable.
     pub commit_wait: Duration,
+    /// A segment of this many bytes is closed, and a new one begun.
+    pub segment_bytes_max: u64,
+    /// So is a segment of this age.
+    pub segment_age_max: Duration,
+    /// At most so many records are without a checkpoint.
+    pub checkpoint_records_max: u64,
+    /// At most for so long.
+    pub checkpoint_interval: Duration,
+    /// Records of strangers in a minute; the others are counted.
+    pub strangers_per_minute_max: u32,
+    /// Signs checkpoints.
+    pub signing_key: Option<SigningKey>,
+    /// Hides grantees.
+    pub pseudonym_key: Option<PseudonymKey>,
+}
+
+impl Default for JournalSettings {
+    /// What the configuration's defaults are; without keys.
+    fn default() -> Self {
+        Self {
+            queue_records_max: 4_096,
+            commit_wait: Duration::from_secs(2),
+            segment_bytes_max: 64 << 20,
+            segment_age_max: Duration::from_secs(86_400),
+            checkpoint_records_max: 1_000,
+            checkpoint_interval: Duration::from_secs(60),
+            strangers_per_minute_max: 60,
+            signing_key: None,
+            pseudonym_key: None,
+        }
+    }
 }
 
 /// The one way to record. Cheap to clone.
 #[derive(Clone)]
 pub struct Journal {
     queue: Arc<Queue>,
-    settings: JournalSettings,
+    settings: Arc<JournalSettings>,
 }
 
 /// Ends the journal in order.
@@ -104,34 +141,27 @@ impl Journal {
         clock: Arc<dyn Clock>,
         observer: Arc<dyn Observer>,
     ) -> Result<Started, OpenError> {
-        let found = store.recover()?;
-        store.begin(found.next_seq)?;
+        let settings = Arc::new(settings);
+        let key = settings.signing_key.as_ref().map(SigningKey::verifier);
+        let found = store.recover(key)?;
+        store.begin(found.next_seq, 0)?;
         let now = clock.now();
-        let mut lines: Vec<Line> = found
-            .open
-            .iter()
-            .map(|open| Line::recovered(&open.request_id, open.seq, now))
-            .collect();
-        // Last, and in the same write: a segment with this record has closed all that
-        // was open before it.
-        lines.push(Line::start(
-            &StartEntry {
-                revision: revision.as_str(),
-                closed_decisions: found.open.len(),
-                cut: found.cut.as_ref().map(|cut| (cut.bytes, cut.kept_in.as_str())),
-            },
-            now,
-        ));
-        let mut bytes = Vec::new();
-        let mut next_seq = found.next_seq;
-        for line in &lines {
-            line.write(next_seq, found.next_seq, &mut bytes);
-            next_seq += 1;
+        let (drafts, published) = first_records(&found, &settings, revision, now);
+        let (mut bytes, mut tree) = (Vec::new(), found.tree);
+        for (seq, draft) in (found.next_seq..).zip(&drafts) {
+            let start = bytes.len();
+            draft.write(seq, found.next_seq, &mut bytes);
+            tree.push(Hash::of_leaf(bytes.get(start..bytes.len() - 1).unwrap_or_default()));
         }
         store.append(&bytes)?;
         store.sync()?;
-        let queue = Arc::new(Queue::new(observer, clock));
-        let writer = Writer::new(store, next_seq, queue.clone());
+        let uncovered = drafts.len() - usize::from(published.is_some());
+        if let Some(published) = published {
+            observer.checkpointed(published);
+        }
+        let strangers = Strangers::new(settings.strangers_per_minute_max);
+        let queue = Arc::new(Queue::new(observer, clock, strangers));
+        let writer = Writer::new(store, queue.clone(), settings.clone(), tree, uncovered as u64);
         let writer =
             std::thread::Builder::new().name("audit-writer".into()).spawn(|| writer.run())?;
         let recovery = RecoveryReport { closed_decisions: found.open.len(), cut: found.cut };
@@ -149,8 +179,8 @@ impl Journal {
         let since = Instant::now();
         let entry = evidence.decision();
         let permits = entry.allow.then_some(entry.request_id);
-        let line = Line::decision(&entry);
-        let seq = self.commit(line, permits).await?;
+        let draft = Draft::decision(&entry, self.settings.pseudonym_key.as_ref());
+        let seq = self.commit(draft, permits).await?;
         Ok(Recorded::new(evidence, seq, since))
     }
 
@@ -159,22 +189,21 @@ impl Journal {
     /// # Errors
     /// [`AuditError`]. The record may still become durable.
     pub async fn record_reload(&self, entry: &ReloadEntry<'_>) -> Result<(), AuditError> {
-        let line = Line::reload(entry, self.queue.clock.now());
-        self.commit(line, None).await.map(drop)
+        let draft = Draft::reload(entry, self.queue.clock.now());
+        self.commit(draft, None).await.map(drop)
     }
 
     /// Records a reload that failed, without waiting: nothing depends on it.
     pub fn note_reload(&self, entry: &ReloadEntry<'_>) {
-        let line = Line::reload(entry, self.queue.clock.now());
-        let item = Item { line, ticket: None, permits: None };
+        let item = Item::note(Draft::reload(entry, self.queue.clock.now()));
         if let Err(error) = self.queue.submit(item, usize::MAX) {
             tracing::error!(%error, "a failed reload could not be recorded");
         }
     }
 
-    async fn commit(&self, line: Line, permits: Option<RequestId>) -> Result<u64, AuditError> {
+    async fn commit(&self, draft: Draft, permits: Option<RequestId>) -> Result<u64, AuditError> {
         let (ticket, told) = oneshot::channel();
-        let item = Item { line, ticket: Some(ticket), permits };
+        let item = Item { draft, ticket: Some(ticket), permits };
         self.queue.submit(item, self.settings.queue_records_max)?;
         let mut waiting = Waiting { told: Some(told), permits, queue: &self.queue };
         let answer = tokio::time::timeout(self.settings.commit_wait, waiting.told()).await;
@@ -187,6 +216,25 @@ impl Journal {
         self.queue.complete(outcome);
     }
 
+    /// Records that somebody was not believed, or counts it: within the limit for those
+    /// who are nobody. Never waits, and fails nobody.
+    pub fn note_stranger(&self, entry: &StrangerEntry) {
+        let (now, reason) = (self.queue.clock.now(), entry.reason.as_str());
+        if self.queue.health() != JournalHealth::Healthy {
+            return self.queue.strangers.count(reason, now);
+        }
+        match self.queue.strangers.admit(reason, now) {
+            Place::Counted { first: false } => {}
+            Place::Counted { first: true } => self.queue.nudge(),
+            Place::Recorded => {
+                let item = Item::note(Draft::stranger(entry, now));
+                if self.queue.submit(item, usize::MAX).is_err() {
+                    self.queue.strangers.count(reason, now);
+                }
+            }
+        }
+    }
+
     /// Whether records can be made durable.
     #[must_use]
     pub fn health(&self) -> JournalHealth {
@@ -194,10 +242,37 @@ impl Journal {
     }
 }
 
+/// What a process begins with: a checkpoint of all that was there, outcomes for what an
+/// earlier process left open, and `log.start`. All in one write: a segment with the last
+/// of them has closed all that was open before it.
+fn first_records(
+    found: &Recovered,
+    settings: &JournalSettings,
+    revision: &Revision,
+    now: jiff::Timestamp,
+) -> (Vec<Draft>, Option<Published>) {
+    let mut drafts = Vec::new();
+    let mut published = None;
+    if found.tree != Frontier::default() {
+        let oldest = found.open.first().map(|open| open.seq);
+        let (draft, news) = checkpoint(&found.tree, oldest, settings, now);
+        drafts.push(draft);
+        published = Some(news);
+    }
+    let closed = found.open.iter().map(|open| Draft::recovered(&open.request_id, open.seq, now));
+    drafts.extend(closed);
+    let cut = found.cut.as_ref().map(|cut| (cut.bytes, cut.kept_in.as_str()));
+    if cut.is_some() || !found.open.is_empty() {
+        let entry = RecoveryEntry { closed_decisions: found.open.len(), cut };
+        drafts.push(Draft::recovery(&entry, now));
+    }
+    drafts.push(Draft::start(revision.as_str(), now));
+    (drafts, published)
+}
+
 impl Queue {
     fn complete(&self, outcome: &OutcomeEntry) {
-        let line = Line::outcome(outcome, self.clock.now());
-        let item = Item { line, ticket: None, permits: None };
+        let item = Item::note(Draft::outcome(outcome, self.clock.now()));
         if let Err(error) = self.submit(item, usize::MAX) {
             tracing::error!(
                 request_id = %outcome.request_id,
@@ -210,10 +285,10 @@ impl Queue {
 }
 
 impl JournalCloser {
-    /// Writes what still waits, then `log.stop`, and ends the writer.
+    /// Writes what still waits, then `log.stop` and a checkpoint that covers it, and ends
+    /// the writer.
     pub fn close(self) {
-        let line = Line::stop(self.queue.clock.now());
-        let item = Item { line, ticket: None, permits: None };
+        let item = Item::note(Draft::stop(self.queue.clock.now()));
         if let Err(error) = self.queue.submit(item, usize::MAX) {
             tracing::error!(%error, "the end of the log could not be recorded");
         }

@@ -8,20 +8,35 @@
 //! after a failed fsync the segment is never trusted again and every record fails
 //! until the process is started anew.
 
+mod checkpoint;
 mod decisions;
 mod entry;
 mod journal;
+mod note;
+mod parse;
+mod pseudonym;
+mod queue;
 mod read;
+mod record;
 mod recorded;
 mod recovery;
+mod segment;
 mod store;
+mod strangers;
+mod tree;
 mod writer;
 
+pub use checkpoint::{Checkpoint, CheckpointError};
 pub use decisions::{AuditedDecision, DecisionsSummary, decisions};
-pub use entry::{CandidateEntry, DecisionEntry, Evidence, OutcomeEntry, ReloadEntry};
+pub use entry::{
+    CandidateEntry, DecisionEntry, Evidence, OutcomeEntry, ReloadEntry, StrangerEntry,
+};
 pub use journal::{AuditError, Journal, JournalCloser, JournalSettings, OpenError, Started};
+pub use note::{NoteError, SigningKey, VerifierKey};
+pub use pseudonym::{KeyTooShort, PseudonymKey};
+pub use queue::{JournalHealth, NoObserver, Observer, Published};
 pub use read::{NameOf, ReadError, ShowFormat, ShowSummary, show};
+pub use record::EVENTS;
 pub use recorded::Recorded;
 pub use recovery::{Cut, OpenDecision, RecoveryReport};
 pub use store::{FileStore, Gate, MemoryStore, Stage, Store, StoreError};
-pub use writer::{JournalHealth, NoObserver, Observer};

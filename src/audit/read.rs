@@ -1,12 +1,11 @@
 //! Reading a log: for people and for programs. Needs no lock and changes nothing.
 
-use std::fs::File;
-use std::io::{self, BufRead as _, BufReader, Read as _, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::recovery::{LINE_BYTES_MAX, segments};
+use super::segment::{LINE_BYTES_MAX, Segment, segments};
 use crate::domain::{EntranceId, Problem};
 
 /// How records are printed.
@@ -63,39 +62,33 @@ pub fn show(
         return Err(ReadError::Empty(directory.to_owned()));
     }
     let mut summary = ShowSummary::default();
-    for path in found.values() {
+    for segment in &found {
         summary.damaged.extend(summary.torn.take());
-        show_segment(path, format, name_of, out, &mut summary)?;
+        show_segment(segment, format, name_of, out, &mut summary)?;
     }
     out.flush().map_err(ReadError::Output)?;
     Ok(summary)
 }
 
 fn show_segment(
-    path: &Path,
+    segment: &Segment,
     format: ShowFormat,
     name_of: NameOf<'_>,
     out: &mut impl Write,
     summary: &mut ShowSummary,
 ) -> Result<(), ReadError> {
-    let input = |error| ReadError::Input(path.to_owned(), error);
-    let mut reader = BufReader::with_capacity(1 << 18, File::open(path).map_err(input)?);
-    let mut line = Vec::new();
-    for number in 1_u32.. {
-        line.clear();
-        reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line).map_err(input)?;
-        if line.is_empty() {
-            break;
-        }
-        let record = line.strip_suffix(b"\n").and_then(|l| serde_json::from_slice::<Value>(l).ok());
-        let Some(record) = record.filter(|record| record.get("seq").is_some()) else {
+    let input = |error| ReadError::Input(segment.path.clone(), error);
+    let mut lines = segment.lines().map_err(input)?;
+    while let Some(line) = lines.next().map_err(input)? {
+        let record = line.whole.then(|| serde_json::from_slice::<Value>(line.bytes).ok());
+        let Some(record) = record.flatten().filter(|record| record.get("seq").is_some()) else {
             let problem = Problem {
-                file: path.display().to_string(),
-                line: Some(number),
+                file: segment.name(),
+                line: Some(u32::try_from(line.number).unwrap_or(u32::MAX)),
                 column: None,
                 text: "not a whole record".into(),
             };
-            if line.ends_with(b"\n") || line.len() as u64 == LINE_BYTES_MAX {
+            if line.whole || line.bytes.len() == LINE_BYTES_MAX {
                 summary.damaged.push(problem);
             } else {
                 summary.torn = Some(problem);
@@ -104,7 +97,7 @@ fn show_segment(
         };
         summary.records += 1;
         match format {
-            ShowFormat::Json => out.write_all(&line),
+            ShowFormat::Json => out.write_all(line.bytes).and_then(|()| out.write_all(b"\n")),
             ShowFormat::Human => writeln!(out, "{}", columns(&record, name_of)),
         }
         .map_err(ReadError::Output)?;

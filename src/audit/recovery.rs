@@ -1,25 +1,28 @@
 //! What an earlier process left behind.
 //!
 //! A crash can leave a torn, zero-filled or garbage tail, and holes in the last batch.
-//! From the first such place on the log is kept aside and cut. A damaged line before
-//! records of a later batch is not a crash's work: the log is left as it is and nothing
-//! starts.
+//! From the first such place on the log is kept aside and cut. Nothing else is a crash's
+//! work: a damaged line before records of a later batch, a tree that differs from what a
+//! checkpoint says, fewer records than a checkpoint covers. Then the log is left as it is
+//! and nothing starts; a log that goes on would sign what it contradicts.
 
-use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _};
+use std::io::{self, Seek as _};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::{Path, PathBuf};
-
-use serde::Deserialize;
+use std::path::Path;
 
 use super::OpenError;
-use super::entry::{DECISION, OUTCOME, START, STOP};
+use super::checkpoint::Checkpoint;
+use super::note::VerifierKey;
+use super::parse::{Parsed, Record};
+use super::record::{CHECKPOINT, DECISION, OUTCOME, START, STOP};
+use super::segment::{Line, Lines, Segment, segments};
+use super::tree::{Frontier, Hash};
 
-/// A line longer than this is no record, in bytes.
-pub(super) const LINE_BYTES_MAX: u64 = 64 * 1024;
+/// The file beside the segments that holds the newest checkpoint.
+pub(super) const NEWEST_CHECKPOINT: &str = "checkpoint";
 
 /// A state to go on from.
 #[derive(Debug)]
@@ -30,11 +33,13 @@ pub struct Recovered {
     pub open: Vec<OpenDecision>,
     /// What was cut.
     pub cut: Option<Cut>,
+    /// The tree over all records.
+    pub(super) tree: Frontier,
 }
 
 impl Default for Recovered {
     fn default() -> Self {
-        Self { next_seq: 1, open: Vec::new(), cut: None }
+        Self { next_seq: 1, open: Vec::new(), cut: None, tree: Frontier::default() }
     }
 }
 
@@ -83,179 +88,276 @@ impl fmt::Display for RecoveryReport {
     }
 }
 
-/// The file name of a segment.
-pub(super) fn segment_name(first_seq: u64) -> String {
-    format!("{first_seq:020}.jsonl")
-}
-
-/// The segments of a log in order, with the sequence number in each name.
-pub(super) fn segments(directory: &Path) -> io::Result<BTreeMap<u64, PathBuf>> {
-    let mut found = BTreeMap::new();
-    for entry in std::fs::read_dir(directory)? {
-        let name = entry?.file_name();
-        let Some(digits) = name.to_str().and_then(|name| name.strip_suffix(".jsonl")) else {
-            continue;
-        };
-        if let (20, Ok(first)) = (digits.len(), digits.parse::<u64>()) {
-            found.insert(first, directory.join(name));
-        }
-    }
-    Ok(found)
-}
-
-/// The fields of a record that recovery looks at.
-#[derive(Deserialize)]
-struct Record<'a> {
-    seq: u64,
-    batch: Option<u64>,
-    #[serde(borrow)]
-    event: Cow<'a, str>,
-    #[serde(borrow)]
-    request_id: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    decision: Option<Cow<'a, str>>,
-    decision_seq: Option<u64>,
-}
-
-/// What one segment says.
-#[derive(Default)]
-struct Segment {
-    next_seq: u64,
-    opened: BTreeMap<u64, OpenDecision>,
-    closed: Vec<u64>,
-    /// Has closed all that was open before it.
-    started: bool,
-    /// Its process ended in order.
-    stopped: bool,
-    /// Length of the whole records, in bytes.
-    length: u64,
-    /// Length with the tail.
-    total: u64,
-}
-
-/// Reads the end of the log, mends its tail, and finds what is open.
-pub(super) fn recover(directory: &Path) -> Result<Recovered, OpenError> {
+/// Reads the end of the log, mends its tail, and finds what is open. With a key, the
+/// signatures of checkpoints are checked too.
+pub(super) fn recover(directory: &Path, key: Option<&VerifierKey>) -> Result<Recovered, OpenError> {
     let segments = segments(directory)?;
-    let Some((first, path)) = segments.last_key_value() else { return Ok(Recovered::default()) };
-    let last = read_segment(*first, path)?;
-    let cut = mend(directory, path, &last)?;
-    let next_seq = last.next_seq;
-    // Back to the segment that has closed all before it. There are several only when
-    // processes died before their first records were durable.
-    let mut read = vec![last];
-    for (first, path) in segments.iter().rev().skip(1) {
-        if read.last().is_some_and(|segment| segment.started) {
-            break;
-        }
-        read.push(read_segment(*first, path)?);
-    }
-    let mut open = BTreeMap::new();
-    for segment in read.into_iter().rev() {
-        open.extend(segment.opened);
-        for seq in segment.closed {
-            open.remove(&seq);
+    let (needed, mut scan) = where_to_begin(&segments, key)?;
+    let Some((last, before)) = needed.split_last() else { return Ok(Recovered::default()) };
+    for segment in before {
+        let tail = scan.read(segment)?;
+        if let Some(tail) = tail {
+            return Err(tail.damaged(segment, "not a record, but a later segment follows it"));
         }
     }
-    Ok(Recovered { next_seq, open: open.into_values().collect(), cut })
+    let tail = scan.read(last)?;
+    if let (true, Some(tail)) = (last.compressed, tail) {
+        return Err(tail.damaged(last, "not a record, in a compressed segment"));
+    }
+    not_truncated(directory, &scan, last, key)?;
+    let cut = mend(directory, last, &scan, tail.as_ref())?;
+    Ok(Recovered {
+        next_seq: scan.next_seq,
+        open: scan.open.into_values().collect(),
+        cut,
+        tree: scan.tree,
+    })
 }
 
-fn read_segment(first_seq: u64, path: &Path) -> Result<Segment, OpenError> {
-    let file = File::open(path)?;
-    let total = file.metadata()?.len();
-    let mut reader = BufReader::with_capacity(1 << 20, file);
-    let mut segment = Segment { next_seq: first_seq, total, ..Segment::default() };
-    let mut line = Vec::new();
-    let mut number = 0;
-    loop {
-        line.clear();
-        number += 1;
-        reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line)?;
-        if line.is_empty() {
-            return Ok(segment);
-        }
-        let whole = line.strip_suffix(b"\n").and_then(|text| serde_json::from_slice(text).ok());
-        let damaged = |text: &str| OpenError::Damaged {
-            file: path.display().to_string(),
-            line: number,
-            offset: segment.length,
-            text: text.to_owned(),
+/// The segments that tell what is open and how the tree goes on: from one on whose first
+/// record says how the tree stands there (or that is the first of all), and that begins
+/// before whatever may be open.
+fn where_to_begin<'a, 'k>(
+    segments: &'a [Segment],
+    key: Option<&'k VerifierKey>,
+) -> Result<(&'a [Segment], Scan<'k>), OpenError> {
+    let scan = |next_seq, tree| Scan { next_seq, tree, key, ..Scan::default() };
+    let mut bound = None;
+    for (at, segment) in segments.iter().enumerate().rev() {
+        let head = Head::read(segment)?;
+        bound = bound.or(head.open_from);
+        let tree = match head.tree {
+            None if segment.first_seq == 1 => Some(Frontier::default()),
+            tree => tree,
         };
-        match whole {
-            Some(Record { seq, .. }) if seq != segment.next_seq => {
-                let text = format!("record {seq} stands where {} belongs", segment.next_seq);
-                return Err(damaged(&text));
+        let everything = bound.is_some_and(|seq| segment.first_seq <= seq);
+        let first = at == 0;
+        if let Some(tree) = tree.filter(|_| everything || first) {
+            return Ok((segments.get(at..).unwrap_or_default(), scan(segment.first_seq, tree)));
+        }
+        if first {
+            let text = "the log begins here, and no checkpoint says what was before";
+            return Err(Tail::default().damaged(segment, text));
+        }
+    }
+    Ok((&[], scan(1, Frontier::default())))
+}
+
+/// What the first records of a segment say.
+#[derive(Default)]
+struct Head {
+    tree: Option<Frontier>,
+    /// Whatever is open is this or later.
+    open_from: Option<u64>,
+}
+
+impl Head {
+    fn read(segment: &Segment) -> Result<Self, OpenError> {
+        let mut lines = segment.lines()?;
+        let mut head = Self::default();
+        let mut first = true;
+        while let Some(line) = lines.next()? {
+            let Parsed::Record(record) = Parsed::of(&line) else { break };
+            if first && record.event == CHECKPOINT {
+                let size = segment.first_seq - 1;
+                head.tree = record.tree().filter(|tree| tree.size() == size);
+                head.open_from = Some(record.open_from.unwrap_or(segment.first_seq));
+                break;
             }
-            Some(record) => {
-                let length = line.len() as u64;
-                segment.take(&record, length);
+            // Version 0: a start closes all that was open before, then says so.
+            if record.event == START {
+                head.open_from = Some(segment.first_seq);
             }
-            None => {
-                // A tail, unless a record of a later batch follows: then this one was on
-                // the disk once. Within a batch a power loss may keep later pages only.
-                while reader.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut line)? > 0 {
-                    let after = line.strip_suffix(b"\n").unwrap_or(&line);
-                    let after = after.rsplit(|b| *b == b'\n').next().unwrap_or_default();
-                    let after = serde_json::from_slice::<Record<'_>>(after);
-                    let later = |r: Record<'_>| r.batch.is_none_or(|b| b > segment.next_seq);
-                    if after.is_ok_and(later) {
+            if record.event != OUTCOME {
+                break;
+            }
+            first = false;
+        }
+        Ok(head)
+    }
+}
+
+/// Where the whole records of a segment end although its bytes go on.
+#[derive(Default, Clone, Copy)]
+struct Tail {
+    line: u64,
+    offset: u64,
+}
+
+impl Tail {
+    fn damaged(&self, segment: &Segment, text: &str) -> OpenError {
+        OpenError::Damaged {
+            file: segment.name(),
+            line: self.line.max(1),
+            offset: self.offset,
+            text: text.to_owned(),
+        }
+    }
+}
+
+/// What was read so far.
+#[derive(Default)]
+struct Scan<'k> {
+    next_seq: u64,
+    tree: Frontier,
+    key: Option<&'k VerifierKey>,
+    open: BTreeMap<u64, OpenDecision>,
+    /// The last process ended in order.
+    stopped: bool,
+    /// Whole records of the last segment, in bytes.
+    length: u64,
+}
+
+impl Scan<'_> {
+    /// Reads one segment, up to where it ends or is torn.
+    fn read(&mut self, segment: &Segment) -> Result<Option<Tail>, OpenError> {
+        let mut lines = segment.lines()?;
+        self.length = 0;
+        while let Some(line) = lines.next()? {
+            let place = Tail { line: line.number, offset: line.offset };
+            let damaged = |text: &str| place.damaged(segment, text);
+            match Parsed::of(&line) {
+                Parsed::Record(record) if record.seq != self.next_seq => {
+                    let text =
+                        format!("record {} stands where {} belongs", record.seq, self.next_seq);
+                    return Err(damaged(&text));
+                }
+                Parsed::Record(record) => {
+                    self.take(&record).map_err(|text| damaged(&text))?;
+                    self.tree.push(Hash::of_leaf(line.bytes));
+                    self.length += line.length();
+                }
+                Parsed::Newer(version) => {
+                    let text = format!("format version {version}: a newer grantgate wrote it");
+                    return Err(damaged(&text));
+                }
+                Parsed::Nothing => {
+                    if later_batch_follows(&mut lines, self.next_seq)? {
                         return Err(damaged("not a record, but records follow it"));
                     }
-                    line.clear();
+                    return Ok(Some(place));
                 }
-                return Ok(segment);
             }
+        }
+        Ok(None)
+    }
+
+    fn take(&mut self, record: &Record<'_>) -> Result<(), String> {
+        self.next_seq += 1;
+        match record.event.as_ref() {
+            // The last one, which covers the stop, follows it.
+            CHECKPOINT => self.check(record)?,
+            event => self.stopped = event == STOP,
+        }
+        match (record.event.as_ref(), record.decision.as_deref(), record.decision_seq) {
+            (DECISION, Some("allow"), _) => {
+                let request_id = record.request_id.as_deref().unwrap_or_default().to_owned();
+                self.open.insert(record.seq, OpenDecision { seq: record.seq, request_id });
+            }
+            (OUTCOME, _, Some(seq)) => {
+                self.open.remove(&seq);
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    /// Whether a checkpoint agrees with the records before it.
+    fn check(&self, record: &Record<'_>) -> Result<(), String> {
+        let agrees = record.tree().is_some_and(|tree| tree == self.tree);
+        if !agrees {
+            return Err("the records before this checkpoint are not those that it covers".into());
+        }
+        let (Some(key), Some(text)) = (self.key, &record.checkpoint) else { return Ok(()) };
+        // Another key's is of a time before this one.
+        let own = Checkpoint::unverified(text).is_some_and(|c| c.origin == key.name());
+        match Checkpoint::verify(text, key) {
+            Ok(signed) if signed.size == self.tree.size() && signed.root == self.tree.root() => {
+                Ok(())
+            }
+            Err(error) if !own || error.is_of_another_key() => Ok(()),
+            Ok(_) => Err("the checkpoint's signed text says something else".into()),
+            Err(error) => Err(format!("the checkpoint is false: {error}")),
         }
     }
 }
 
-impl Segment {
-    /// Nearly always a decision of this segment, which then needs no memory.
-    fn close(&mut self, seq: u64) {
-        if self.opened.remove(&seq).is_none() {
-            self.closed.push(seq);
+/// Whether a record of a later batch follows: then the damaged one was on the disk once.
+/// Within a batch a power loss may keep later pages only.
+fn later_batch_follows(lines: &mut Lines, ahead: u64) -> io::Result<bool> {
+    while let Some(line) = lines.next()? {
+        // Zeros of a hole have no newline before the record behind them.
+        let bytes = line.bytes.rsplit(|byte| *byte == 0).next().unwrap_or_default();
+        if let Parsed::Record(record) = Parsed::of(&Line { bytes, ..line })
+            && record.batch.is_none_or(|batch| batch > ahead)
+        {
+            return Ok(true);
         }
     }
+    Ok(false)
+}
 
-    fn take(&mut self, record: &Record<'_>, length: u64) {
-        self.length += length;
-        self.next_seq = record.seq + 1;
-        self.stopped = record.event == STOP;
-        match (record.event.as_ref(), record.decision.as_deref(), record.decision_seq) {
-            (START, ..) => self.started = true,
-            (DECISION, Some("allow"), _) => {
-                let request_id = record.request_id.as_deref().unwrap_or_default().to_owned();
-                self.opened.insert(record.seq, OpenDecision { seq: record.seq, request_id });
-            }
-            (OUTCOME, _, Some(seq)) => self.close(seq),
-            _ => {}
-        }
+/// The newest checkpoint covers records that were on the disk; a log with fewer has lost
+/// them otherwise than by a crash.
+fn not_truncated(
+    directory: &Path,
+    scan: &Scan<'_>,
+    last: &Segment,
+    key: Option<&VerifierKey>,
+) -> Result<(), OpenError> {
+    let newest = match std::fs::read_to_string(directory.join(NEWEST_CHECKPOINT)) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        // Whoever damaged it gains nothing but that it says nothing.
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(()),
+        Err(error) => return Err(error.into()),
+    };
+    let Some(newest) = key.and_then(|key| Checkpoint::verify(&newest, key).ok()) else {
+        return Ok(());
+    };
+    let records = scan.next_seq - 1;
+    if newest.size > records {
+        let text = format!(
+            "the log ends with record {records}, but `{NEWEST_CHECKPOINT}` covers {}: its end was \
+             removed",
+            newest.size
+        );
+        let place = Tail { line: 0, offset: scan.length };
+        return Err(place.damaged(last, &text));
     }
+    Ok(())
 }
 
 /// Cuts the tail of the last segment, and writes the segment anew when its process did
 /// not end in order: after a failed fsync what the page cache shows may not be on the
 /// disk.
-fn mend(directory: &Path, path: &Path, segment: &Segment) -> Result<Option<Cut>, OpenError> {
-    if segment.stopped && segment.total == segment.length {
+fn mend(
+    directory: &Path,
+    segment: &Segment,
+    scan: &Scan<'_>,
+    tail: Option<&Tail>,
+) -> Result<Option<Cut>, OpenError> {
+    if segment.compressed || (scan.stopped && tail.is_none()) {
         return Ok(None);
     }
-    let mut source = File::open(path)?;
-    let cut = if segment.total > segment.length {
-        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or("segment");
+    let mut source = File::open(&segment.path)?;
+    let cut = if tail.is_some() {
+        let total = source.metadata()?.len();
+        let name = segment.path.file_name().and_then(|name| name.to_str()).unwrap_or("segment");
         // The same for every try: a start that fails must not fill the disk.
-        let kept_in = format!("{name}.torn-{}", segment.length);
-        source.seek(io::SeekFrom::Start(segment.length))?;
+        let kept_in = format!("{name}.torn-{}", scan.length);
+        source.seek(io::SeekFrom::Start(scan.length))?;
         // If the process dies here the tail is still there, and is kept once more.
         copy_durably(&mut source, &directory.join(&kept_in))?;
-        Some(Cut { bytes: segment.total - segment.length, kept_in })
+        Some(Cut { bytes: total.saturating_sub(scan.length), kept_in })
     } else {
         None
     };
-    let anew = path.with_extension("recovering");
+    let anew = segment.path.with_extension("recovering");
     source.seek(io::SeekFrom::Start(0))?;
-    copy_durably(&mut source.take(segment.length), &anew)?;
+    copy_durably(&mut io::Read::take(source, scan.length), &anew)?;
     // If the process dies here the old file stands, and all of this is done again.
-    std::fs::rename(&anew, path)?;
+    std::fs::rename(&anew, &segment.path)?;
     super::store::sync_directory(directory)?;
     Ok(cut)
 }

@@ -1,239 +1,94 @@
 //! The single writer: takes all that waits, writes it once, syncs it once, tells all.
+//!
+//! It also closes full segments, and writes checkpoints of the tree: each covers records
+//! that are durable already, so that no crash leaves a signature on what was lost.
 
-use std::collections::VecDeque;
-use std::fmt;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
-
 use super::AuditError;
-use super::entry::{Line, OUTCOME, Outage, OutcomeEntry};
+use super::checkpoint::Checkpoint;
+use super::journal::JournalSettings;
+use super::queue::{Item, JournalHealth, Published, Queue};
+use super::record::{CHECKPOINT, CheckpointEntry, Draft, OUTCOME, Outage, Suppressed, not_sent};
 use super::store::{Store, StoreError};
-use crate::domain::{Clock, Outcome, Reason, RequestId};
-
-/// A commit that takes longer than this is a fault of the disk, in whatever it ends.
-const COMMIT_TIME_MAX: Duration = Duration::from_secs(2);
+use super::tree::{Frontier, Hash};
+use crate::domain::RequestId;
 
 /// An outcome's record is not longer than this, in bytes.
 const OUTCOME_BYTES_MAX: u64 = 768;
+
+/// Nor a checkpoint's than this.
+const CHECKPOINT_BYTES_MAX: u64 = 6 * 1024;
 
 /// An outage is over when there is room for so much more, in bytes: not when one more
 /// record fits, only to begin again with the next.
 const ROOM_AFTER_OUTAGE: u64 = 64 * 1024;
 
-/// How long records that could not be written wait for the next try.
-const RETRY_AFTER: Duration = Duration::from_millis(500);
-
-/// How long outcomes, for which nobody waits, may wait for decisions to share a commit
-/// with. A commit of their own would also be in the way of the next decision.
-const LINGER: Duration = Duration::from_millis(10);
-
-/// A writer that had nothing to do for this many times [`LINGER`] goes to sleep.
-const LINGERS_MAX: u32 = 100;
-
-/// Whether records can be made durable.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum JournalHealth {
-    /// Yes.
-    Healthy,
-    /// The last batch failed; the next may succeed.
-    Failing(String),
-    /// No, until the process is started anew.
-    Broken(String),
-}
-
-impl fmt::Display for JournalHealth {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Healthy => f.write_str("healthy"),
-            Self::Failing(why) => write!(f, "failing: {why}"),
-            Self::Broken(why) => write!(f, "broken until restarted: {why}"),
-        }
-    }
-}
-
-/// Told of what the writer does, on the writer's thread.
-pub trait Observer: Send + Sync + 'static {
-    /// A batch is durable; `events` names its records.
-    fn committed(&self, events: &mut dyn Iterator<Item = &'static str>, took: Duration);
-    /// A stage failed.
-    fn failed(&self, stage: &'static str);
-    /// How many records wait.
-    fn waiting(&self, records: usize);
-}
-
-/// An observer that looks away.
-#[derive(Debug, Clone, Copy, Default)]
-pub struct NoObserver;
-
-impl Observer for NoObserver {
-    fn committed(&self, _: &mut dyn Iterator<Item = &'static str>, _: Duration) {}
-    fn failed(&self, _: &'static str) {}
-    fn waiting(&self, _: usize) {}
-}
-
-/// Told the sequence number once the record is durable.
-pub(super) type Ticket = oneshot::Sender<Result<u64, AuditError>>;
-
-/// One record on its way to the disk.
-pub(super) struct Item {
-    pub(super) line: Line,
-    /// Present for decisions; outcomes wait for nobody.
-    pub(super) ticket: Option<Ticket>,
-    /// The request of an allow decision, which must get an outcome.
-    pub(super) permits: Option<RequestId>,
-}
-
-/// What submitters and the writer share.
-pub(super) struct Queue {
-    state: Mutex<State>,
-    work: Condvar,
-    pub(super) observer: Arc<dyn Observer>,
-    pub(super) clock: Arc<dyn Clock>,
-}
-
-/// What the writer waits for. A submitter wakes it only where it must: a wake-up costs
-/// more than all else in submitting.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Waits {
-    /// Nothing: it is writing, and will look at the queue again.
-    No,
-    /// A decision, or the end of [`LINGER`].
-    Briefly,
-    /// Any record.
-    Asleep,
-}
-
-struct State {
-    items: VecDeque<Item>,
-    decisions: usize,
-    writer: Waits,
-    closing: bool,
-    health: JournalHealth,
-    /// When the commit that is under way began.
-    committing: Option<Instant>,
-}
-
-impl Queue {
-    pub(super) fn new(observer: Arc<dyn Observer>, clock: Arc<dyn Clock>) -> Self {
-        let state = State {
-            items: VecDeque::new(),
-            decisions: 0,
-            writer: Waits::No,
-            closing: false,
-            health: JournalHealth::Healthy,
-            committing: None,
-        };
-        Self { state: Mutex::new(state), work: Condvar::new(), observer, clock }
-    }
-
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Queues a record. Decisions beyond `decisions_max` are refused; outcomes never
-    /// are: there are no more of them than permitted decisions.
-    pub(super) fn submit(&self, item: Item, decisions_max: usize) -> Result<(), AuditError> {
-        let mut state = self.lock();
-        if let JournalHealth::Broken(why) = &state.health {
-            return Err(AuditError::Broken(why.clone()));
-        }
-        if state.closing {
-            return Err(AuditError::Broken("the journal is closed".into()));
-        }
-        let waited_for = item.ticket.is_some();
-        if waited_for {
-            if state.decisions >= decisions_max {
-                return Err(AuditError::QueueFull);
-            }
-            state.decisions += 1;
-        }
-        state.items.push_back(item);
-        let wake = match state.writer {
-            Waits::No => false,
-            Waits::Briefly => waited_for,
-            Waits::Asleep => true,
-        };
-        if wake {
-            state.writer = Waits::No;
-            drop(state);
-            self.work.notify_one();
-        }
-        Ok(())
-    }
-
-    pub(super) fn health(&self) -> JournalHealth {
-        let state = self.lock();
-        let took = state.committing.map_or(Duration::ZERO, |since| since.elapsed());
-        if state.health == JournalHealth::Healthy && took > COMMIT_TIME_MAX {
-            return JournalHealth::Failing(format!("a commit has taken {} s", took.as_secs()));
-        }
-        state.health.clone()
-    }
-
-    /// Lets the writer end once nothing waits any more.
-    pub(super) fn close(&self) {
-        self.lock().closing = true;
-        self.work.notify_one();
-    }
-
-    /// Everything that waits, or `None` when the journal is closed and nothing does.
-    fn take(&self, retained: bool) -> Option<VecDeque<Item>> {
-        let mut state = self.lock();
-        let mut lingers = 0;
-        while state.decisions == 0 && !state.closing {
-            let asleep = lingers == LINGERS_MAX && !retained;
-            state.writer = if asleep { Waits::Asleep } else { Waits::Briefly };
-            if asleep {
-                lingers = 0;
-                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
-            } else {
-                let time = if retained { RETRY_AFTER } else { LINGER };
-                let waited = self.work.wait_timeout(state, time);
-                let (guard, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
-                state = guard;
-                lingers += 1;
-                if timeout.timed_out() && (retained || !state.items.is_empty()) {
-                    break;
-                }
-            }
-        }
-        state.writer = Waits::No;
-        state.decisions = 0;
-        let items = std::mem::take(&mut state.items);
-        (!items.is_empty() || !state.closing || retained).then_some(items)
-    }
-
-    fn set_committing(&self, since: Option<Instant>) {
-        self.lock().committing = since;
-    }
-
-    fn set_health(&self, health: JournalHealth) {
-        self.lock().health = health;
-    }
-}
+/// How long a segment that could not be closed goes on before the next try.
+const ROTATE_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
 /// Owns the store, on a thread of its own.
 pub(super) struct Writer<S> {
-    pub(super) store: S,
-    pub(super) next_seq: u64,
-    pub(super) queue: Arc<Queue>,
+    store: S,
+    queue: Arc<Queue>,
+    settings: Arc<JournalSettings>,
+    /// Over all durable records; the next one has the number behind its size.
+    tree: Frontier,
     /// Permits whose outcome is not written yet: there is room for it.
-    owed: u64,
+    open: BTreeSet<u64>,
     /// Outcomes that could not be written yet.
     retained: VecDeque<Item>,
     /// Since when nothing can be written. Recorded with the first write that succeeds,
     /// and tried for its sake: while it is there readiness is refused, and no decision
     /// may come to try.
     outage: Option<Outage>,
+    /// Records that no checkpoint covers, and since when there is one.
+    uncovered: (u64, Option<Instant>),
+    /// The next batch begins with a checkpoint whether or not one is due.
+    checkpoint_first: bool,
+    /// When the segment was begun, or could not be closed.
+    segment_since: Instant,
+    rotate_again: Option<Instant>,
     buffer: Vec<u8>,
 }
 
+/// What the writer puts before the records of a batch.
+#[derive(Default)]
+struct Head {
+    drafts: Vec<Draft>,
+    published: Option<Published>,
+    suppressed: Option<Suppressed>,
+}
+
 impl<S: Store> Writer<S> {
-    pub(super) fn new(store: S, next_seq: u64, queue: Arc<Queue>) -> Self {
-        let (retained, buffer) = (VecDeque::new(), Vec::new());
-        Self { store, next_seq, queue, owed: 0, retained, outage: None, buffer }
+    /// `uncovered` records at the end of the tree are covered by no checkpoint.
+    pub(super) fn new(
+        store: S,
+        queue: Arc<Queue>,
+        settings: Arc<JournalSettings>,
+        tree: Frontier,
+        uncovered: u64,
+    ) -> Self {
+        Self {
+            store,
+            queue,
+            settings,
+            tree,
+            open: BTreeSet::new(),
+            retained: VecDeque::new(),
+            outage: None,
+            uncovered: (uncovered, Some(Instant::now())),
+            checkpoint_first: false,
+            segment_since: Instant::now(),
+            rotate_again: None,
+            buffer: Vec::new(),
+        }
+    }
+
+    fn next_seq(&self) -> u64 {
+        self.tree.size() + 1
     }
 
     /// Runs until the queue is closed and empty. Should it panic, whoever waits is
@@ -243,51 +98,71 @@ impl<S: Store> Writer<S> {
         impl Drop for Ending {
             fn drop(&mut self) {
                 if std::thread::panicking() {
-                    self.0.set_health(JournalHealth::Broken("the writer panicked".into()));
-                    self.0.lock().items.clear();
+                    self.0.abandon();
                 }
             }
         }
         let _ending = Ending(self.queue.clone());
         let mut last_try = false;
-        while let Some(items) = self.queue.take(!self.retained.is_empty() || self.outage.is_some())
-        {
-            let closing = self.queue.lock().closing;
+        loop {
+            let retained = !self.retained.is_empty() || self.outage.is_some();
+            // What is due while nothing can be written waits for the next try.
+            let due = || if retained { None } else { self.due() };
+            let Some(items) = self.queue.take(retained, due) else { break };
+            let closing = self.queue.is_closing();
             if closing && items.is_empty() && std::mem::replace(&mut last_try, true) {
                 tracing::error!(lost = self.retained.len(), "outcomes could not be recorded");
                 return;
             }
             let mut batch = std::mem::take(&mut self.retained);
             batch.extend(items);
-            if !batch.is_empty() || self.outage.is_some() {
+            let own = self.outage.is_some() || self.due().is_some_and(|due| due <= Instant::now());
+            if !batch.is_empty() || own {
                 self.commit(batch);
             }
         }
+        self.checkpoint_first = self.uncovered.0 > 0;
+        if self.checkpoint_first && self.queue.health() == JournalHealth::Healthy {
+            self.commit(VecDeque::new());
+        }
+    }
+
+    /// When a checkpoint or a count of strangers is to be written.
+    fn due(&self) -> Option<Instant> {
+        let (records, since) = self.uncovered;
+        let checkpoint = since.filter(|_| records > 0).map(|since| {
+            let full = records >= self.settings.checkpoint_records_max;
+            if full { since } else { since + self.settings.checkpoint_interval }
+        });
+        checkpoint.into_iter().chain(self.queue.strangers.due()).min()
     }
 
     /// Writes and syncs one batch, then tells all who wait.
     pub(super) fn commit(&mut self, mut batch: VecDeque<Item>) {
         self.queue.observer.waiting(batch.len());
         let started = Instant::now();
-        let mut note = self.outage.as_ref().map(|o| Line::outage(o, self.queue.clock.now()));
-        self.encode(note.as_ref(), &batch);
         self.queue.set_committing(Some(started));
+        self.rotate();
+        let mut head = self.head();
+        let mut ends = self.encode(&head, &batch);
         // Of these records, and of the outcomes of all permits: a grant that was forwarded
         // must not lack its outcome because the disk is full.
         let permits = batch.iter().filter(|item| item.permits.is_some()).count() as u64;
-        let more = if note.is_some() { ROOM_AFTER_OUTAGE } else { 0 };
-        let room = self.buffer.len() as u64 + (self.owed + permits) * OUTCOME_BYTES_MAX + more;
+        let more = if self.outage.is_some() { ROOM_AFTER_OUTAGE } else { 0 };
+        let room = self.buffer.len() as u64 + self.room_for_outcomes(permits) + more;
         let full = self.store.reserve(room).err();
         if let Some(error) = &full {
             self.queue.set_committing(None);
-            // The room that was kept is for outcomes only; other notes wait.
-            let (others, outcomes) = batch.into_iter().partition(|i| i.line.event != OUTCOME);
+            // The room that was kept is for outcomes only, and for what a segment must
+            // begin with; other notes wait.
+            let (others, outcomes) = batch.into_iter().partition(|i| i.draft.event != OUTCOME);
             self.fail(others, error);
+            head = self.give_back(head);
             if VecDeque::is_empty(&outcomes) {
                 return;
             }
-            (batch, note) = (outcomes, None);
-            self.encode(None, &batch);
+            batch = outcomes;
+            ends = self.encode(&head, &batch);
             self.queue.set_committing(Some(started));
         }
         // If the process dies before the sync returns, no one was told: nothing was
@@ -295,24 +170,32 @@ impl<S: Store> Writer<S> {
         let written = self.store.append(&self.buffer).and_then(|()| self.store.sync());
         self.queue.set_committing(None);
         if let Err(error) = written {
+            self.give_back(head);
             return self.fail(batch, &error);
         }
-        let mut events = note.iter().chain(batch.iter().map(|item| &item.line)).map(|l| l.event);
+        let drafts = head.drafts.iter().chain(batch.iter().map(|item| &item.draft));
+        let mut events = drafts.map(|draft| draft.event);
         self.queue.observer.committed(&mut events, started.elapsed());
         if full.is_none() {
             self.queue.set_health(JournalHealth::Healthy);
             if self.outage.take().is_some() {
-                self.next_seq += 1;
                 tracing::info!("the audit log can be written again");
             }
         }
-        for item in batch {
-            self.owed += u64::from(item.permits.is_some());
-            self.owed = self.owed.saturating_sub(u64::from(item.line.event == OUTCOME));
-            let seq = self.next_seq;
-            self.next_seq += 1;
-            // If the process dies from here on, the records are there, and the next
-            // start closes those that got no outcome.
+        self.tell(batch, self.next_seq() + head.drafts.len() as u64);
+        self.cover(&ends, head);
+    }
+
+    /// If the process dies from here on, the records are there, and the next start closes
+    /// those that got no outcome.
+    fn tell(&mut self, batch: VecDeque<Item>, first_seq: u64) {
+        for (item, seq) in batch.into_iter().zip(first_seq..) {
+            if item.permits.is_some() {
+                self.open.insert(seq);
+            }
+            if let Some(decision) = item.draft.closes {
+                self.open.remove(&decision);
+            }
             let told = item.ticket.map(|ticket| ticket.send(Ok(seq)).is_ok());
             if let (Some(false), Some(request_id)) = (told, item.permits) {
                 self.close_abandoned(request_id, seq);
@@ -320,20 +203,106 @@ impl<S: Store> Writer<S> {
         }
     }
 
-    /// Puts the lines of one batch into the buffer.
-    fn encode(&mut self, note: Option<&Line>, batch: &VecDeque<Item>) {
-        self.buffer.clear();
-        let lines = note.into_iter().chain(batch.iter().map(|item| &item.line));
-        for (seq, line) in (self.next_seq..).zip(lines) {
-            line.write(seq, self.next_seq, &mut self.buffer);
+    /// Puts the lines that are durable now into the tree.
+    fn cover(&mut self, ends: &[usize], head: Head) {
+        let mut start = 0;
+        for end in ends {
+            let line = self.buffer.get(start..end.saturating_sub(1)).unwrap_or_default();
+            self.tree.push(Hash::of_leaf(line));
+            start = *end;
         }
+        let mut records = ends.len() as u64;
+        if let Some(published) = head.published {
+            records -= 1;
+            self.uncovered = (0, None);
+            self.checkpoint_first = false;
+            self.queue.observer.checkpointed(published);
+        }
+        if records > 0 {
+            self.uncovered.0 += records;
+            self.uncovered.1.get_or_insert_with(Instant::now);
+        }
+    }
+
+    fn room_for_outcomes(&self, more_permits: u64) -> u64 {
+        (self.open.len() as u64 + more_permits) * OUTCOME_BYTES_MAX
+    }
+
+    /// Begins a new segment when this one is large or old enough. Where that fails, this
+    /// one goes on.
+    fn rotate(&mut self) {
+        let full = self.store.length() >= self.settings.segment_bytes_max;
+        let old = self.segment_since.elapsed() >= self.settings.segment_age_max;
+        let waiting = self.rotate_again.is_some_and(|time| Instant::now() < time);
+        if self.checkpoint_first || waiting || !(full || old) {
+            return;
+        }
+        let room = self.room_for_outcomes(0) + CHECKPOINT_BYTES_MAX;
+        match self.store.begin(self.next_seq(), room) {
+            Ok(()) => {
+                self.segment_since = Instant::now();
+                self.rotate_again = None;
+                self.checkpoint_first = true;
+                self.queue.observer.rotated();
+            }
+            Err(error) => {
+                self.rotate_again = Some(Instant::now() + ROTATE_AGAIN_AFTER);
+                self.queue.observer.failed(error.stage.as_str());
+                tracing::warn!(%error, "the segment could not be closed and goes on");
+            }
+        }
+    }
+
+    /// What the batch begins with: a checkpoint of all that is durable, the end of an
+    /// outage, a count of strangers.
+    fn head(&self) -> Head {
+        let now = self.queue.clock.now();
+        let (records, since) = self.uncovered;
+        let old = since.is_some_and(|since| since.elapsed() >= self.settings.checkpoint_interval);
+        let due = records > 0 && (records >= self.settings.checkpoint_records_max || old);
+        let mut head = Head::default();
+        if self.checkpoint_first || due {
+            let (draft, published) =
+                checkpoint(&self.tree, self.open.first().copied(), &self.settings, now);
+            head.drafts.push(draft);
+            head.published = Some(published);
+        }
+        head.drafts.extend(self.outage.as_ref().map(|outage| Draft::outage(outage, now)));
+        head.suppressed = self.queue.strangers.take(self.queue.is_closing());
+        head.drafts.extend(head.suppressed.as_ref().map(|count| Draft::suppressed(count, now)));
+        head
+    }
+
+    /// What of a head that was not written has to be tried again, and what of it must
+    /// stand first all the same.
+    fn give_back(&self, head: Head) -> Head {
+        if let Some(count) = head.suppressed {
+            self.queue.strangers.put_back(count);
+        }
+        if !self.checkpoint_first {
+            return Head::default();
+        }
+        let drafts = head.drafts.into_iter().filter(|draft| draft.event == CHECKPOINT).collect();
+        Head { drafts, published: head.published, suppressed: None }
+    }
+
+    /// Puts the lines of one batch into the buffer, and tells where each ends.
+    fn encode(&mut self, head: &Head, batch: &VecDeque<Item>) -> Vec<usize> {
+        self.buffer.clear();
+        let first = self.next_seq();
+        let drafts = head.drafts.iter().chain(batch.iter().map(|item| &item.draft));
+        let mut ends = Vec::with_capacity(head.drafts.len() + batch.len());
+        for (seq, draft) in (first..).zip(drafts) {
+            draft.write(seq, first, &mut self.buffer);
+            ends.push(self.buffer.len());
+        }
+        ends
     }
 
     /// Whoever asked for this permit has given up: nobody will forward it.
     fn close_abandoned(&mut self, request_id: RequestId, decision_seq: u64) {
         let entry = not_sent(request_id, decision_seq);
-        let line = Line::outcome(&entry, self.queue.clock.now());
-        self.retained.push_back(Item { line, ticket: None, permits: None });
+        self.retained.push_back(Item::note(Draft::outcome(&entry, self.queue.clock.now())));
     }
 
     fn fail(&mut self, batch: VecDeque<Item>, error: &StoreError) {
@@ -354,6 +323,10 @@ impl<S: Store> Writer<S> {
             self.outage.get_or_insert(outage).refused += refused as u64;
         }
         for item in batch {
+            if let Some(reason) = item.draft.stranger {
+                self.queue.strangers.count(reason, self.queue.clock.now());
+                continue;
+            }
             match item.ticket {
                 Some(ticket) if error.broken => {
                     let _ = ticket.send(Err(AuditError::Broken(why.clone())));
@@ -362,7 +335,7 @@ impl<S: Store> Writer<S> {
                     let _ = ticket.send(Err(AuditError::Failed(why.clone())));
                 }
                 None if error.broken => tracing::error!(
-                    record = %String::from_utf8_lossy(&item.line.rest),
+                    record = %String::from_utf8_lossy(&item.draft.rest),
                     "an outcome could not be recorded; the next start closes its decision as unknown"
                 ),
                 None => self.retained.push_back(item),
@@ -371,15 +344,15 @@ impl<S: Store> Writer<S> {
     }
 }
 
-/// The outcome of a permit that was recorded and then not used.
-pub(super) fn not_sent(request_id: RequestId, decision_seq: u64) -> OutcomeEntry {
-    OutcomeEntry {
-        request_id,
-        decision_seq,
-        outcome: Outcome::NotSent,
-        reason: Reason::AuditUnavailable,
-        status: None,
-        seam_request_id: None,
-        upstream_ms: None,
-    }
+/// A checkpoint of this tree, as a record and as others get it.
+pub(super) fn checkpoint(
+    tree: &Frontier,
+    open_from: Option<u64>,
+    settings: &JournalSettings,
+    now: jiff::Timestamp,
+) -> (Draft, Published) {
+    let text = settings.signing_key.as_ref().map(|key| Checkpoint::sign(tree, key));
+    let entry = CheckpointEntry { tree, open_from, checkpoint: text.as_deref() };
+    let draft = Draft::checkpoint(&entry, now);
+    (draft, Published { size: tree.size(), root: tree.root().to_base64(), text })
 }

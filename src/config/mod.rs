@@ -146,6 +146,30 @@ pub struct AuditSettings {
     pub queue_records_max: usize,
     /// How long a request waits for its record before it is refused with 503.
     pub commit_wait: Duration,
+    /// A segment of this many bytes is closed.
+    pub segment_bytes_max: u64,
+    /// So is one of this age.
+    pub segment_age_max: Duration,
+    /// Whether closed segments are compressed.
+    pub compress: bool,
+    /// Closed segments older than this are removed.
+    pub retention_age_max: Option<Duration>,
+    /// So are the oldest while the log takes more bytes than this.
+    pub retention_bytes_max: Option<u64>,
+    /// Signs checkpoints.
+    pub signing_key_file: Option<PathBuf>,
+    /// Records without a checkpoint, at most.
+    pub checkpoint_records_max: u64,
+    /// Time without one, at most.
+    pub checkpoint_interval: Duration,
+    /// Checkpoints are appended to this file.
+    pub anchor_file: Option<PathBuf>,
+    /// A program and its arguments that is given each checkpoint.
+    pub anchor_command: Vec<String>,
+    /// Records a minute of those who were not authenticated; others are counted.
+    pub strangers_per_minute_max: u32,
+    /// The key that hides grantees; none when they are recorded as they are.
+    pub pseudonym_key_file: Option<PathBuf>,
 }
 
 /// The part of `[limits]` about requests.

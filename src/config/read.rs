@@ -8,14 +8,16 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use super::{
-    AdminSettings, AuditSettings, ClientSettings, CredentialSettings, ListenerSettings,
-    RemoteAdminSettings, RequestLimits, SecretSource, Settings, UpstreamSettings,
+    AdminSettings, ClientSettings, CredentialSettings, ListenerSettings, RemoteAdminSettings,
+    RequestLimits, SecretSource, Settings, UpstreamSettings,
 };
 use crate::domain::{Problem, Secret};
 use crate::listener::ListenerLimits;
 use crate::telemetry::LogFormat;
 use crate::toml_source::{Place, Section, TomlSource};
 use crate::upstream::BreakerSettings;
+
+mod audit;
 
 const PREFIX: &str = "GRANTGATE__";
 const SEAM_URL: &str = "https://connect.getseam.com";
@@ -325,18 +327,6 @@ impl Reader<'_> {
         }
     }
 
-    fn audit(&mut self, section: Section<'_>) -> Option<AuditSettings> {
-        let directory = self.path(&section, "directory", None);
-        let queue = self.number(&section, "queue_records_max", 1..=1_000_000, 4_096);
-        let wait = self.millis(&section, "commit_wait_ms", 10..=5_000, 2_000);
-        section.finish();
-        Some(AuditSettings {
-            directory: directory?,
-            queue_records_max: usize::try_from(queue?).ok()?,
-            commit_wait: wait?,
-        })
-    }
-
     fn known<'s>(&mut self, section: &Section<'s>, key: &str) -> Option<Place<'s>> {
         self.known.push(section.path_of(key));
         section.value(key)
@@ -369,6 +359,16 @@ impl Reader<'_> {
         default: u64,
     ) -> Option<u64> {
         self.known(section, key).map_or(Some(default), |place| place.integer(range))
+    }
+
+    /// None where it is not set.
+    fn optional_number(
+        &mut self,
+        section: &Section<'_>,
+        key: &str,
+        range: RangeInclusive<u64>,
+    ) -> Option<Option<u64>> {
+        self.known(section, key).map_or(Some(None), |place| place.integer(range).map(Some))
     }
 
     fn millis(

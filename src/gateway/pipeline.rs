@@ -11,7 +11,7 @@ use http_body::Body;
 
 use super::evidence::{Refused, outcome_of, sha256};
 use super::{Admission, Answer, Presented, Refusal, body, route};
-use crate::audit::{Evidence, Journal, Recorded};
+use crate::audit::{Evidence, Journal, Recorded, StrangerEntry};
 use crate::authn::{self, Principal};
 use crate::config::RequestLimits;
 use crate::domain::{CallerId, Clock, EntranceId, GrantRequest, Outcome, Reason, RequestId};
@@ -154,7 +154,10 @@ impl Gateway {
         let arrived = SystemTime::now();
         let early = self.snapshot.load_full();
         let admitted = route::check(&head, &self.hostnames, self.limits.headers_max)
-            .and_then(|()| self.authenticate(context, &head.headers, &early))
+            .and_then(|()| {
+                let known = self.authenticate(context, &head.headers, &early);
+                known.inspect_err(|reason| self.note_stranger(context, *reason))
+            })
             .map_err(Refusal::from)
             .and_then(|principal| {
                 account.caller = Some(principal.caller().clone());
@@ -182,7 +185,8 @@ impl Gateway {
         let principal = if Arc::ptr_eq(&early, &snapshot) {
             principal
         } else {
-            self.authenticate(context, &head.headers, &snapshot)?
+            let known = self.authenticate(context, &head.headers, &snapshot);
+            known.inspect_err(|reason| self.note_stranger(context, *reason))?
         };
         account.caller = Some(principal.caller().clone());
         let (grant, body_sha256) = match parse(bytes) {
@@ -256,6 +260,12 @@ impl Gateway {
         let clients = snapshot.certificates.clients.as_ref();
         let certificate = context.certificate.as_ref().map(|c| c.verified(clients)).transpose()?;
         authn::authenticate(headers, certificate, &snapshot.callers, self.clock.now())
+    }
+
+    /// On the record, as far as room is kept for those who are nobody.
+    fn note_stranger(&self, context: &Context, reason: Reason) {
+        let (request_id, peer) = (context.request_id, context.peer);
+        self.journal.note_stranger(&StrangerEntry { request_id, peer, reason });
     }
 
     /// Sends a recorded permit and records what became of it.

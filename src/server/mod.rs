@@ -4,6 +4,7 @@
 
 mod admin;
 mod health;
+mod journal;
 mod observe;
 mod otlp;
 pub mod service_manager;
@@ -19,15 +20,16 @@ use tokio::net::TcpListener;
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
-use crate::audit::{FileStore, Journal, JournalSettings, OpenError, RecoveryReport, Started};
+use crate::audit::{FileStore, Journal, OpenError, RecoveryReport, Started};
 use crate::config::Settings;
-use crate::domain::SystemClock;
+use crate::domain::{Problem, SystemClock};
 use crate::gateway::{Admission, Gateway};
 use crate::listener::{Listener, Stop};
 use crate::snapshot::{Loaded, ReloadHandle, ReloadRequests, Reloader};
 use crate::telemetry::{Metrics, Traces};
 use admin::Admin;
 use health::Health;
+pub use journal::journal_settings;
 pub use otlp::{OtlpError, traces_from};
 use stack::Shared;
 
@@ -40,6 +42,9 @@ pub enum StartError {
     /// The audit log cannot be opened.
     #[error("the audit log in `{path}` cannot be opened: {1}", path = .0.display())]
     Audit(PathBuf, #[source] OpenError),
+    /// Its keys cannot be used.
+    #[error("the audit log cannot be opened: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    AuditKeys(Vec<Problem>),
     /// An address cannot be bound.
     #[error("`{0}` = \"{1}\" cannot be bound: {2}")]
     Bind(&'static str, SocketAddr, #[source] std::io::Error),
@@ -97,11 +102,8 @@ impl Server {
         let admin = Admin::bind(&settings.admin, &snapshot).await?;
 
         let directory = settings.audit.directory.clone();
+        let journal = journal_settings(&settings.audit).map_err(StartError::AuditKeys)?;
         let opened = FileStore::open(&directory).and_then(|store| {
-            let journal = JournalSettings {
-                queue_records_max: settings.audit.queue_records_max,
-                commit_wait: settings.audit.commit_wait,
-            };
             let revision = snapshot.load().policy.revision().clone();
             Journal::open(store, journal, &revision, Arc::new(SystemClock), metrics.clone())
         });

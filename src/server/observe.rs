@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use crate::audit::Observer;
+use crate::audit::{Observer, Published};
 use crate::telemetry::Metrics;
 
 impl Observer for Metrics {
@@ -24,4 +24,8 @@ impl Observer for Metrics {
     fn waiting(&self, records: usize) {
         self.audit.queue_records.set(i64::try_from(records).unwrap_or(i64::MAX));
     }
+
+    fn checkpointed(&self, _: Published) {}
+
+    fn rotated(&self) {}
 }

@@ -172,6 +172,14 @@ fn digest<'a>(files: impl IntoIterator<Item = Option<&'a Bytes>>) -> [u8; 32] {
     out
 }
 
+/// Reads a file that holds a secret.
+///
+/// # Errors
+/// When it cannot be read, or others can read it.
+pub fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    read(path, true)
+}
+
 /// Reads a file; one that holds a secret is refused when others can read it.
 fn read(path: &Path, secret: bool) -> Bytes {
     let problem = |text: String| Problem::of_file(path.display().to_string(), text);

@@ -17,8 +17,18 @@ const SECONDS: &[f64] = &[
 const DECISION_SECONDS: &[f64] = &[1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 1e-3, 0.01, 0.1];
 
 /// The events of audit records.
-const EVENTS: &[&str] =
-    &["grant.decision", "grant.outcome", "config.reload", "log.start", "log.outage", "log.stop"];
+const EVENTS: &[&str] = &[
+    "grant.decision",
+    "grant.outcome",
+    "authn.failure",
+    "authn.suppressed",
+    "config.reload",
+    "log.start",
+    "log.recovery",
+    "log.checkpoint",
+    "log.outage",
+    "log.stop",
+];
 
 /// Every metric of the gateway.
 pub struct Metrics {
@@ -81,7 +91,7 @@ pub struct AuditMetrics {
     pub batch_records: Histogram,
     /// Records waiting for a commit.
     pub queue_records: IntGauge,
-    /// Failures, by stage: `reserve`, `append`, `sync`, `truncate`.
+    /// Failures, by stage: `begin`, `reserve`, `append`, `sync`, `truncate`.
     pub failures: IntCounterVec,
 }
 
@@ -235,7 +245,7 @@ impl Metrics {
         each(&self.audit.records, EVENTS);
         let agreements = ["same", "would-allow", "would-deny", "failed", "skipped"];
         each(&self.candidate_decisions, &agreements);
-        each(&self.audit.failures, &["reserve", "append", "sync", "truncate"]);
+        each(&self.audit.failures, &["begin", "reserve", "append", "sync", "truncate"]);
         each(&self.listener.handshake_failures, &["tls", "timeout"]);
         each(&self.listener.refused, &["limit", "address-limit"]);
         for part in ["certificates", "callers", "policy", "candidate", "entrances", "upstream"] {

@@ -30,7 +30,8 @@ fn gateway(
     let text = std::fs::read_to_string(&file).unwrap();
     let settings = config::load(&file, &text, &site.environment(seam, &[])).unwrap();
     let loaded = snapshot::load(&settings).unwrap();
-    let journal = JournalSettings { queue_records_max: 100, commit_wait: Duration::from_secs(30) };
+    let journal =
+        JournalSettings { commit_wait: Duration::from_secs(30), ..JournalSettings::default() };
     let revision = loaded.snapshot.policy.revision();
     let clock = Arc::new(SystemClock);
     let opened =

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use crate::seam::{Behaviour, Seam};
 use crate::support::process::{Process, signal};
 use crate::support::{
-    KEY, LOBBY, PATH, PERSON, SERVER_ROOM, Site, admin, grant_body, of_event, until,
+    KEY, LOBBY, PATH, PERSON, SERVER_ROOM, Site, admin, ended_in_order, grant_body, of_event, until,
 };
 
 async fn ended(process: Process) -> Option<i32> {
@@ -51,7 +51,7 @@ async fn a_stop_is_announced_before_it_happens() {
         assert_eq!(answer.headers()["connection"], "close");
     }
     assert_eq!(ended(process).await, Some(0));
-    assert_eq!(site.records().last().unwrap()["event"], "log.stop");
+    ended_in_order(&site.records());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

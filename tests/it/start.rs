@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::seam::{Behaviour, Seam};
 use crate::support::process::{Process, signal};
-use crate::support::{LOBBY, PATH, Site, grant_body, of_event, until};
+use crate::support::{LOBBY, PATH, Site, ended_in_order, grant_body, of_event, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_answers_and_records_what_is_in_flight() {
@@ -25,7 +25,7 @@ async fn a_stop_answers_and_records_what_is_in_flight() {
     assert_eq!(code, Some(0));
     let records = site.records();
     assert_eq!(of_event(&records, "grant.outcome")[0]["outcome"], "granted");
-    assert_eq!(records.last().unwrap()["event"], "log.stop");
+    ended_in_order(&records);
 }
 
 /// What `serve` prints and how it ends.

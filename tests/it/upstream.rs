@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use crate::seam::{Behaviour, NoTls, Seam};
 use crate::support::authority::Authority;
 use crate::support::process::{Process, signal};
-use crate::support::{KEY, LOBBY, PERSON, SERVER_ROOM, Site, grant_body, of_event, post};
+use crate::support::{
+    KEY, LOBBY, PERSON, SERVER_ROOM, Site, ended_in_order, grant_body, of_event, post,
+};
 
 #[tokio::test]
 async fn a_confirmed_grant_is_the_only_success() {
@@ -63,7 +65,7 @@ async fn a_confirmed_grant_is_the_only_success() {
     assert_eq!(outcome["outcome"], "granted");
     assert_eq!(outcome["decision_seq"], decision["seq"]);
     assert_eq!(outcome["seam_request_id"], "seam-1");
-    assert_eq!(records.last().unwrap()["event"], "log.stop");
+    ended_in_order(&records);
 }
 
 struct Row {

@@ -1,5 +1,6 @@
 use super::*;
 use crate::audit::entry::DecisionEntry;
+use crate::audit::note::VerifierKey;
 use crate::audit::{FileStore, MemoryStore, NoObserver, Stage};
 use crate::domain::{Outcome, Reason, SystemClock};
 
@@ -32,8 +33,11 @@ fn asked(allow: bool) -> Asked {
 }
 
 fn open_with(store: impl Store, queue: usize, wait_ms: u64) -> Started {
-    let settings =
-        JournalSettings { queue_records_max: queue, commit_wait: Duration::from_millis(wait_ms) };
+    let settings = JournalSettings {
+        queue_records_max: queue,
+        commit_wait: Duration::from_millis(wait_ms),
+        ..JournalSettings::default()
+    };
     let revision = Revision::from_sha256(&[0]);
     Journal::open(store, settings, &revision, Arc::new(SystemClock), Arc::new(NoObserver)).unwrap()
 }
@@ -64,8 +68,10 @@ fn conformance(open: impl Fn() -> Box<dyn FnOnce() -> Started>, read: impl Fn() 
                 serde_json::from_str::<serde_json::Value>(line).unwrap()["seq"].as_u64().unwrap()
             })
             .collect();
-        assert_eq!(seqs, (1..=5).collect::<Vec<u64>>(), "start, decision, outcome, decision, stop");
-        assert!(text.ends_with("\"event\":\"log.stop\"}\n"), "{text}");
+        assert_eq!(seqs, (1..=6).collect::<Vec<u64>>(), "start, …, stop, checkpoint");
+        let last_two: Vec<&str> = text.lines().rev().take(2).collect();
+        assert!(last_two[1].ends_with("\"event\":\"log.stop\"}"), "{text}");
+        assert!(last_two[0].contains("\"event\":\"log.checkpoint\",\"size\":5,"), "{text}");
     });
 }
 
@@ -214,7 +220,7 @@ async fn after_a_failed_write_the_next_record_succeeds_and_no_outcome_is_lost() 
     let text = store.durable();
     assert_eq!(text.matches("\"outcome\":\"granted\"").count(), 1, "{text}");
     for (line, seq) in text.lines().zip(1..) {
-        assert!(line.starts_with(&format!("{{\"seq\":{seq},")), "no gap: {line}");
+        assert!(line.starts_with(&format!("{{\"v\":1,\"seq\":{seq},")), "no gap: {line}");
     }
 }
 
@@ -275,7 +281,7 @@ async fn a_full_disk_refuses_decisions_and_takes_the_outcomes_that_it_has_room_f
     assert!(text.contains("\"refused_decisions\":2"), "{text}");
     assert_eq!(text.matches("config.reload").count(), 1, "{text}");
     for (line, seq) in text.lines().zip(1..) {
-        assert!(line.starts_with(&format!("{{\"seq\":{seq},")), "no gap: {line}");
+        assert!(line.starts_with(&format!("{{\"v\":1,\"seq\":{seq},")), "no gap: {line}");
     }
 }
 
@@ -283,11 +289,14 @@ async fn a_full_disk_refuses_decisions_and_takes_the_outcomes_that_it_has_room_f
 struct Roomy(MemoryStore, Arc<std::sync::Mutex<Vec<u64>>>);
 
 impl Store for Roomy {
-    fn recover(&mut self) -> Result<super::super::recovery::Recovered, OpenError> {
-        self.0.recover()
+    fn recover(&mut self, key: Option<&VerifierKey>) -> Result<Recovered, OpenError> {
+        self.0.recover(key)
     }
-    fn begin(&mut self, first_seq: u64) -> Result<(), StoreError> {
-        self.0.begin(first_seq)
+    fn begin(&mut self, first_seq: u64, room: u64) -> Result<(), StoreError> {
+        self.0.begin(first_seq, room)
+    }
+    fn length(&self) -> u64 {
+        self.0.length()
     }
     fn reserve(&mut self, bytes: u64) -> Result<(), StoreError> {
         self.1.lock().unwrap().push(bytes);
@@ -321,7 +330,7 @@ async fn room_is_taken_for_the_outcome_of_every_permit_and_for_the_longest() {
         ..not_sent(RequestId::generate(), 1)
     };
     let mut line = Vec::new();
-    Line::outcome(&longest, SystemClock.now()).write(u64::MAX, 1, &mut line);
+    Draft::outcome(&longest, SystemClock.now()).write(u64::MAX, 1, &mut line);
     let room = asked_for.lock().unwrap().clone();
     for (permits, room) in (1..).zip(room) {
         assert!(room >= decision + permits * line.len() as u64, "{permits}: {room}");
@@ -366,8 +375,7 @@ fn a_journal_whose_first_record_fails_does_not_open() {
     for stage in [Stage::Begin, Stage::Append, Stage::Sync] {
         let store = MemoryStore::default();
         store.fail(stage, 1);
-        let settings =
-            JournalSettings { queue_records_max: 1, commit_wait: Duration::from_secs(1) };
+        let settings = JournalSettings::default();
         let revision = Revision::from_sha256(&[0]);
         let opened =
             Journal::open(store, settings, &revision, Arc::new(SystemClock), Arc::new(NoObserver));

@@ -1,10 +1,10 @@
 use super::*;
+use crate::audit::segment::segment_name;
 use crate::audit::store::FileStore;
 use crate::audit::{Journal, JournalSettings, NoObserver, Started, Store};
 use crate::domain::{Revision, SystemClock};
 use proptest::prelude::*;
 use std::sync::Arc;
-use std::time::Duration;
 
 const START_1: &str = r#"{"seq":1,"event":"log.start"}"#;
 const ALLOW_2: &str = r#"{"seq":2,"event":"grant.decision","request_id":"r2","decision":"allow"}"#;
@@ -31,7 +31,7 @@ fn open_seqs(recovered: &Recovered) -> Vec<u64> {
 #[test]
 fn decisions_without_outcome_are_found() {
     let directory = directory(&[(1, log().as_bytes())]);
-    let recovered = recover(directory.path()).unwrap();
+    let recovered = recover(directory.path(), None).unwrap();
     assert_eq!(recovered.next_seq, 6);
     assert_eq!(recovered.open, [OpenDecision { seq: 3, request_id: "r3".into() }]);
     assert_eq!(recovered.cut, None);
@@ -50,14 +50,14 @@ fn every_kind_of_torn_tail_is_kept_aside_and_cut() {
     for (name, tail) in tails {
         let whole = log();
         let directory = directory(&[(1, &[whole.as_bytes(), &tail].concat())]);
-        let recovered = recover(directory.path()).unwrap();
+        let recovered = recover(directory.path(), None).unwrap();
         assert_eq!(recovered.next_seq, 6, "{name}");
         let cut = recovered.cut.unwrap();
         assert_eq!(cut.bytes, tail.len() as u64, "{name}");
         assert_eq!(std::fs::read(directory.path().join(cut.kept_in)).unwrap(), tail, "{name}");
         let left = std::fs::read_to_string(directory.path().join(segment_name(1))).unwrap();
         assert_eq!(left, whole, "{name}");
-        assert_eq!(recover(directory.path()).unwrap().cut, None, "{name}: once more");
+        assert_eq!(recover(directory.path(), None).unwrap().cut, None, "{name}: once more");
     }
 }
 
@@ -74,7 +74,7 @@ fn holes_in_the_last_batch_are_a_crashs_work() {
         format!("{first}{}{zeros}\n{}", of_batch(7), of_batch(9)),
     ] {
         let directory = directory(&[(1, format!("{}{tail}", log()).as_bytes())]);
-        let recovered = recover(directory.path()).unwrap();
+        let recovered = recover(directory.path(), None).unwrap();
         let whole = tail.split(&zeros).next().unwrap().len() as u64;
         assert_eq!(recovered.cut.unwrap().bytes, tail.len() as u64 - whole);
     }
@@ -83,7 +83,7 @@ fn holes_in_the_last_batch_are_a_crashs_work() {
     let inside = "{\"seq\":8,\"batch\":7,\"event\":\"log.stop\"}\n";
     for after in [format!("{}{next}", of_batch(8)), inside.to_owned()] {
         let directory = directory(&[(1, format!("{}{zeros}\n{after}", log()).as_bytes())]);
-        assert!(matches!(recover(directory.path()), Err(OpenError::Damaged { line: 6, .. })));
+        assert!(matches!(recover(directory.path(), None), Err(OpenError::Damaged { line: 6, .. })));
     }
 }
 
@@ -100,7 +100,7 @@ fn what_no_crash_explains_stops_the_start() {
         ("name and content differ", &wrong_name, 1),
     ] {
         let directory = directory(&[(1, text.as_bytes())]);
-        match recover(directory.path()) {
+        match recover(directory.path(), None) {
             Err(OpenError::Damaged { line: found, .. }) => assert_eq!(found, line, "{name}"),
             other => panic!("{name}: {other:?}"),
         }
@@ -121,7 +121,7 @@ fn a_start_that_died_before_its_first_record_loses_no_open_decision() {
     ];
     for (name, second, expected) in table {
         let directory = directory(&[(1, log().as_bytes()), (6, second.as_bytes())]);
-        assert_eq!(open_seqs(&recover(directory.path()).unwrap()), expected, "{name}");
+        assert_eq!(open_seqs(&recover(directory.path(), None).unwrap()), expected, "{name}");
     }
 }
 
@@ -130,8 +130,7 @@ fn a_start_closes_what_was_open_and_the_next_finds_nothing() {
     let directory = directory(&[(1, log().as_bytes())]);
     let open = || -> Started {
         let store = FileStore::open(directory.path()).unwrap();
-        let settings =
-            JournalSettings { queue_records_max: 1, commit_wait: Duration::from_secs(1) };
+        let settings = JournalSettings { queue_records_max: 1, ..JournalSettings::default() };
         let revision = Revision::from_sha256(&[1]);
         Journal::open(store, settings, &revision, Arc::new(SystemClock), Arc::new(NoObserver))
             .unwrap()
@@ -155,7 +154,7 @@ fn a_start_closes_what_was_open_and_the_next_finds_nothing() {
 fn a_segment_is_not_begun_over_another() {
     let directory = directory(&[(1, log().as_bytes())]);
     let mut store = FileStore::open(directory.path()).unwrap();
-    assert!(store.begin(1).is_err());
+    assert!(store.begin(1, 0).is_err());
     assert!(store.append(b"x").is_err(), "nothing can be appended without a segment");
 }
 
@@ -167,7 +166,7 @@ proptest! {
         let bytes = [&whole.as_bytes()[..length], &junk].concat();
         let directory = directory(&[(1, &bytes)]);
         let records = whole[..length].matches('\n').count() as u64;
-        match recover(directory.path()) {
+        match recover(directory.path(), None) {
             Ok(recovered) => prop_assert!(recovered.next_seq > records),
             Err(error) => prop_assert!(matches!(error, OpenError::Damaged { .. }), "{error}"),
         }

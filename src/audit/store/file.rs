@@ -1,7 +1,7 @@
 //! Segment files in a directory that one process owns.
 //!
 //! Each start begins a segment of its own, named after the sequence number of its
-//! first record. Rotation by size will begin further ones.
+//! first record; rotation begins further ones.
 
 use std::fs::{DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
@@ -13,7 +13,9 @@ use rustix::io::Errno;
 
 use super::{Stage, Store, StoreError};
 use crate::audit::OpenError;
+use crate::audit::note::VerifierKey;
 use crate::audit::recovery::{self, Recovered};
+use crate::audit::segment::segment_name;
 
 /// The audit log on disk.
 #[derive(Debug)]
@@ -38,9 +40,35 @@ struct Segment {
 const RESERVE_STEP: u64 = 256 * 1024;
 
 impl Segment {
+    /// Makes the file, or leaves none.
+    fn begin(directory: &Path, path: &Path, room: u64) -> io::Result<Self> {
+        let mut options = OpenOptions::new();
+        // A segment of this name can only be an empty one: of a process that died right
+        // here before.
+        options.create(true).append(true).mode(0o600);
+        let file = options.open(path)?;
+        if file.metadata()?.len() != 0 {
+            return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the segment exists"));
+        }
+        let mut segment = Self { file, length: 0, reserved: 0, broken: false };
+        let begun = segment.reserve(room).map_err(io::Error::from);
+        // If the process dies here the segment may be missing or empty: no record was
+        // acknowledged yet.
+        begun
+            .and_then(|()| segment.file.sync_all())
+            .and_then(|()| sync_directory(directory))
+            .inspect_err(|_| {
+                let _ = std::fs::remove_file(path);
+            })?;
+        Ok(segment)
+    }
+
     /// The blocks are taken, the length stays: whoever reads along sees no filler.
     fn reserve(&mut self, to: u64) -> Result<(), Errno> {
         let missing = to.saturating_sub(self.reserved);
+        if missing == 0 {
+            return Ok(());
+        }
         let took = rustix::io::retry_on_intr(|| {
             fallocate(&self.file, FallocateFlags::KEEP_SIZE, self.reserved, missing)
         });
@@ -104,30 +132,25 @@ impl FileStore {
 }
 
 impl Store for FileStore {
-    fn recover(&mut self) -> Result<Recovered, OpenError> {
-        recovery::recover(&self.directory)
+    fn recover(&mut self, key: Option<&VerifierKey>) -> Result<Recovered, OpenError> {
+        recovery::recover(&self.directory, key)
     }
 
-    fn begin(&mut self, first_seq: u64) -> Result<(), StoreError> {
-        let begin = || {
-            let mut options = OpenOptions::new();
-            // A segment of this name can only be an empty one: a process that died
-            // right here before.
-            options.create(true).append(true).mode(0o600);
-            let file = options.open(self.directory.join(recovery::segment_name(first_seq)))?;
-            if file.metadata()?.len() != 0 {
-                return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the segment exists"));
-            }
-            // If the process dies here the segment may be missing or empty: no record
-            // was acknowledged yet.
-            file.sync_all()?;
-            sync_directory(&self.directory)?;
-            Ok(file)
-        };
-        let file =
-            begin().map_err(|error| StoreError { stage: Stage::Begin, error, broken: true })?;
-        self.segment = Some(Segment { file, length: 0, reserved: 0, broken: false });
+    fn begin(&mut self, first_seq: u64, room: u64) -> Result<(), StoreError> {
+        let path = self.directory.join(segment_name(first_seq));
+        let segment = Segment::begin(&self.directory, &path, room).map_err(|error| StoreError {
+            stage: Stage::Begin,
+            error,
+            broken: false,
+        })?;
+        // If the process dies here an empty segment is the last: the next start reads the
+        // one before it too.
+        self.segment = Some(segment);
         Ok(())
+    }
+
+    fn length(&self) -> u64 {
+        self.segment.as_ref().map_or(0, |segment| segment.length)
     }
 
     fn reserve(&mut self, bytes: u64) -> Result<(), StoreError> {

@@ -5,6 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::{Stage, Store, StoreError};
 use crate::audit::OpenError;
+use crate::audit::note::VerifierKey;
 use crate::audit::recovery::Recovered;
 
 /// A log in memory. Clones share it, so that a test can look at what a journal wrote.
@@ -17,6 +18,8 @@ pub struct MemoryStore {
 struct Contents {
     durable: Vec<u8>,
     pending: Vec<u8>,
+    /// Where the segment begins.
+    begun_at: usize,
     syncs: u64,
     held: bool,
     broken: bool,
@@ -74,7 +77,7 @@ impl Contents {
         match &mut self.fail {
             Some((failing, times)) if *failing == stage && *times > 0 => {
                 *times -= 1;
-                self.broken = !matches!(stage, Stage::Reserve | Stage::Append);
+                self.broken = matches!(stage, Stage::Sync | Stage::Truncate);
                 failure(self.broken)
             }
             _ => Ok(()),
@@ -83,12 +86,20 @@ impl Contents {
 }
 
 impl Store for MemoryStore {
-    fn recover(&mut self) -> Result<Recovered, OpenError> {
+    fn recover(&mut self, _: Option<&VerifierKey>) -> Result<Recovered, OpenError> {
         Ok(Recovered::default())
     }
 
-    fn begin(&mut self, _: u64) -> Result<(), StoreError> {
-        self.lock().check(Stage::Begin)
+    fn begin(&mut self, _: u64, _: u64) -> Result<(), StoreError> {
+        let mut contents = self.lock();
+        contents.check(Stage::Begin)?;
+        contents.begun_at = contents.durable.len();
+        Ok(())
+    }
+
+    fn length(&self) -> u64 {
+        let contents = self.lock();
+        (contents.durable.len() + contents.pending.len() - contents.begun_at) as u64
     }
 
     fn reserve(&mut self, _: u64) -> Result<(), StoreError> {

@@ -7,6 +7,7 @@ use std::fmt;
 use std::io;
 
 use super::OpenError;
+use super::note::VerifierKey;
 use super::recovery::Recovered;
 pub use file::FileStore;
 pub(super) use file::sync_directory;
@@ -21,17 +22,23 @@ pub use memory::{Gate, MemoryStore};
 ///   an error nothing is known of what was appended since the last good `sync`.
 /// - After an error that is `broken` no later call may succeed.
 pub trait Store: Send + 'static {
-    /// Brings the log into a state to go on from and tells what was found.
+    /// Brings the log into a state to go on from and tells what was found. With a key,
+    /// signatures in it are checked.
     ///
     /// # Errors
     /// [`OpenError`]: the log is left as it is.
-    fn recover(&mut self) -> Result<Recovered, OpenError>;
+    fn recover(&mut self, key: Option<&VerifierKey>) -> Result<Recovered, OpenError>;
 
-    /// Begins a segment whose first record will have this sequence number.
+    /// Begins a segment whose first record will have this sequence number, with room for
+    /// as many bytes as are given, and closes the one before, which must be synced.
     ///
     /// # Errors
-    /// [`StoreError`]; then nothing may be appended.
-    fn begin(&mut self, first_seq: u64) -> Result<(), StoreError>;
+    /// [`StoreError`], never `broken`: the segment before goes on; where there is none,
+    /// nothing may be appended.
+    fn begin(&mut self, first_seq: u64, room: u64) -> Result<(), StoreError>;
+
+    /// Bytes in the segment.
+    fn length(&self) -> u64;
 
     /// Takes room for as many bytes as are given, behind what was appended: appends that
     /// need no more do not fail for want of it. Where the place cannot promise room,

@@ -189,6 +189,15 @@ pub async fn post(
 }
 
 /// The records of one event.
+/// The log ends with the stop and the checkpoint that covers it.
+pub fn ended_in_order(records: &[Value]) {
+    let mut from_end = records.iter().rev();
+    let last = from_end.next().unwrap();
+    assert_eq!(last["event"], "log.checkpoint");
+    assert_eq!(last["size"].as_u64(), Some(records.len() as u64 - 1));
+    assert_eq!(from_end.next().unwrap()["event"], "log.stop");
+}
+
 pub fn of_event<'a>(records: &'a [Value], event: &str) -> Vec<&'a Value> {
     records.iter().filter(|record| record["event"] == event).collect()
 }

@@ -1,24 +1,17 @@
-//! `grantgate audit`: look at the audit log.
+//! `grantgate audit show`: the records as they are.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
-use clap::{Args, Subcommand};
+use clap::Args;
 
-use super::entrances::{self, DEFAULT_CATALOGUE};
-use super::{Exit, Format, fail, note, report};
+use super::names;
 use crate::audit::{self, ReadError, ShowFormat};
-use crate::catalogue::Catalogue;
-
-#[derive(Subcommand)]
-pub(super) enum Command {
-    /// Print the log, one line per record
-    Show(ShowArguments),
-}
+use crate::cli::{Exit, Format, fail, note};
 
 #[derive(Args)]
 #[command(after_help = "Example: grantgate audit show /var/lib/grantgate/audit --format json\n\n\
     Exit codes: 0 done, 1 cannot be read, 4 damaged lines were found.")]
-pub(super) struct ShowArguments {
+pub(in crate::cli) struct Arguments {
     /// The audit directory
     #[arg(value_name = "DIR", default_value = "audit")]
     directory: PathBuf,
@@ -31,13 +24,12 @@ pub(super) struct ShowArguments {
     catalogue: Option<PathBuf>,
 }
 
-pub(super) fn run(command: &Command) -> Exit {
-    let Command::Show(arguments) = command;
+pub(super) fn run(arguments: &Arguments) -> Exit {
     let format = match arguments.format {
         Format::Human => ShowFormat::Human,
         Format::Json => ShowFormat::Json,
     };
-    let catalogue = catalogue(arguments.catalogue.as_deref());
+    let catalogue = names(arguments.catalogue.as_deref());
     let name_of = |id| catalogue.name_of(id).map(str::to_owned);
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
     match audit::show(&arguments.directory, format, &name_of, &mut out) {
@@ -57,20 +49,5 @@ pub(super) fn run(command: &Command) -> Exit {
             Exit::Done
         }
         Err(error) => fail(error),
-    }
-}
-
-/// The names to show. That there are none keeps nobody from reading the log.
-fn catalogue(file: Option<&Path>) -> Catalogue {
-    let read = entrances::read(file.unwrap_or(Path::new(DEFAULT_CATALOGUE)));
-    if let (Ok(None), Some(file)) = (&read, file) {
-        note(format_args!("warning: `{}` does not exist: no names are shown", file.display()));
-    }
-    match read {
-        Ok(catalogue) => catalogue.unwrap_or_default(),
-        Err(error) => {
-            report("warning", &error.into_problems());
-            Catalogue::default()
-        }
     }
 }

@@ -1,0 +1,71 @@
+//! Reading a line as a record, with the fields that the log itself needs.
+
+use std::borrow::Cow;
+
+use serde::Deserialize;
+
+use super::record::FORMAT;
+use super::segment::Line;
+use super::tree::{Frontier, Hash};
+
+/// The fields of a record that the log itself looks at.
+#[derive(Debug, Deserialize)]
+pub(super) struct Record<'a> {
+    /// The format's version; lines of version 0 do not say it.
+    #[serde(default)]
+    v: u32,
+    pub(super) seq: u64,
+    pub(super) batch: Option<u64>,
+    #[serde(borrow)]
+    pub(super) event: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) request_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    pub(super) decision: Option<Cow<'a, str>>,
+    pub(super) decision_seq: Option<u64>,
+    size: Option<u64>,
+    #[serde(borrow)]
+    root: Option<Cow<'a, str>>,
+    hashes: Option<Vec<String>>,
+    pub(super) open_from: Option<u64>,
+    #[serde(borrow)]
+    pub(super) checkpoint: Option<Cow<'a, str>>,
+}
+
+/// What a line is.
+#[derive(Debug)]
+pub(super) enum Parsed<'a> {
+    Record(Record<'a>),
+    /// A record of a version that this program does not know.
+    Newer(u64),
+    Nothing,
+}
+
+impl<'a> Parsed<'a> {
+    pub(super) fn of(line: &Line<'a>) -> Self {
+        #[derive(Deserialize)]
+        struct Version {
+            v: u64,
+        }
+        if !line.whole {
+            return Self::Nothing;
+        }
+        match serde_json::from_slice::<Record<'_>>(line.bytes) {
+            Ok(record) if record.v <= FORMAT && record.seq > 0 => Self::Record(record),
+            _ => match serde_json::from_slice::<Version>(line.bytes) {
+                Ok(Version { v }) if v > u64::from(FORMAT) => Self::Newer(v),
+                _ => Self::Nothing,
+            },
+        }
+    }
+}
+
+impl Record<'_> {
+    /// The tree that a checkpoint describes; none where its parts do not fit together.
+    pub(super) fn tree(&self) -> Option<Frontier> {
+        let hashes: Option<Vec<Hash>> =
+            self.hashes.as_ref()?.iter().map(|text| Hash::from_base64(text)).collect();
+        let tree = Frontier::from_nodes(self.size?, hashes?)?;
+        (tree.root().to_base64() == self.root.as_deref()?).then_some(tree)
+    }
+}

@@ -1,0 +1,226 @@
+//! Segment files: their names, and their lines one after the other.
+
+use std::fs::File;
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use memchr::memchr;
+
+/// A line longer than this is no record, in bytes.
+pub(super) const LINE_BYTES_MAX: usize = 64 * 1024;
+
+/// Read at once, in bytes.
+const CHUNK: usize = 256 * 1024;
+
+/// A file of the log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Segment {
+    /// The sequence number in its name: that of its first record.
+    pub(super) first_seq: u64,
+    pub(super) path: PathBuf,
+    pub(super) compressed: bool,
+}
+
+/// The file name of a segment that can be written to.
+pub(super) fn segment_name(first_seq: u64) -> String {
+    format!("{first_seq:020}.jsonl")
+}
+
+/// The segments of a log in order. Where one is there both plain and compressed, because
+/// compressing it was cut short, the plain one counts.
+pub(super) fn segments(directory: &Path) -> io::Result<Vec<Segment>> {
+    let mut found: Vec<Segment> = Vec::new();
+    for entry in std::fs::read_dir(directory)? {
+        let name = entry?.file_name();
+        let Some(name) = name.to_str() else { continue };
+        let (plain, compressed) = match name.strip_suffix(".zst") {
+            Some(plain) => (plain, true),
+            None => (name, false),
+        };
+        let Some(digits) = plain.strip_suffix(".jsonl") else { continue };
+        if let (20, Ok(first_seq)) = (digits.len(), digits.parse()) {
+            found.push(Segment { first_seq, path: directory.join(name), compressed });
+        }
+    }
+    found.sort_by_key(|segment| (segment.first_seq, segment.compressed));
+    found.dedup_by_key(|segment| segment.first_seq);
+    Ok(found)
+}
+
+impl Segment {
+    /// How many bytes it takes on disk.
+    pub(super) fn stored_bytes(&self) -> u64 {
+        std::fs::metadata(&self.path).map_or(0, |metadata| metadata.len())
+    }
+
+    /// Its lines.
+    pub(super) fn lines(&self) -> io::Result<Lines> {
+        let file = File::open(&self.path)?;
+        let source: Box<dyn Read + Send> =
+            if self.compressed { Box::new(zstd::Decoder::new(file)?) } else { Box::new(file) };
+        Ok(Lines::new(source))
+    }
+
+    /// How messages name it.
+    pub(super) fn name(&self) -> String {
+        self.path.display().to_string()
+    }
+}
+
+/// One line of a segment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Line<'a> {
+    /// Without its newline.
+    pub(super) bytes: &'a [u8],
+    /// Counted from 1.
+    pub(super) number: u64,
+    /// Where it begins, in bytes of the uncompressed segment.
+    pub(super) offset: u64,
+    /// Whether it ends with a newline and is not longer than a record may be. What is
+    /// longer comes in pieces.
+    pub(super) whole: bool,
+}
+
+impl Line<'_> {
+    /// Its bytes with its newline.
+    pub(super) fn length(&self) -> u64 {
+        self.bytes.len() as u64 + u64::from(self.whole)
+    }
+}
+
+/// Lines of whatever is read, with bounded memory.
+pub(super) struct Lines {
+    source: Box<dyn Read + Send>,
+    buffer: Vec<u8>,
+    /// What of the buffer is not given out yet.
+    start: usize,
+    end: usize,
+    /// Before here no newline was found.
+    searched: usize,
+    ended: bool,
+    number: u64,
+    offset: u64,
+}
+
+impl Lines {
+    pub(super) fn new(source: Box<dyn Read + Send>) -> Self {
+        let buffer = vec![0; CHUNK + LINE_BYTES_MAX];
+        Self { source, buffer, start: 0, end: 0, searched: 0, ended: false, number: 0, offset: 0 }
+    }
+
+    /// The next line; none at the end.
+    pub(super) fn next(&mut self) -> io::Result<Option<Line<'_>>> {
+        let (length, whole) = loop {
+            let unsearched = self.buffer.get(self.searched..self.end).unwrap_or_default();
+            let newline = memchr(b'\n', unsearched).map(|at| self.searched + at - self.start);
+            let waiting = self.end - self.start;
+            match newline {
+                Some(length) if length < LINE_BYTES_MAX => break (length, true),
+                _ if waiting >= LINE_BYTES_MAX => break (LINE_BYTES_MAX, false),
+                _ if self.ended && waiting == 0 => return Ok(None),
+                _ if self.ended => break (waiting, false),
+                _ => {
+                    self.searched = self.end;
+                    self.fill()?;
+                }
+            }
+        };
+        let (start, offset) = (self.start, self.offset);
+        self.start += length + usize::from(whole);
+        self.searched = self.start;
+        self.offset += length as u64 + u64::from(whole);
+        self.number += 1;
+        let bytes = self.buffer.get(start..start + length).unwrap_or_default();
+        Ok(Some(Line { bytes, number: self.number, offset, whole }))
+    }
+
+    /// Looks again for more after the end: the file may have grown.
+    pub(super) fn look_again(&mut self) {
+        self.ended = false;
+    }
+
+    /// What was read of a line that has no end yet goes back: it comes again, whole.
+    pub(super) fn put_back(&mut self, length: usize) {
+        self.start -= length;
+        self.searched = self.start;
+        self.offset -= length as u64;
+        self.number -= 1;
+    }
+
+    fn fill(&mut self) -> io::Result<()> {
+        // There is room for a chunk behind less than a line.
+        self.buffer.copy_within(self.start..self.end, 0);
+        self.end -= self.start;
+        self.searched -= self.start;
+        self.start = 0;
+        let room = self.buffer.get_mut(self.end..).unwrap_or_default();
+        match self.source.read(room) {
+            Ok(0) => self.ended = true,
+            Ok(read) => self.end += read,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Gives as many bytes at once as it is told.
+    struct Slowly(Vec<u8>, usize, usize);
+
+    impl Read for Slowly {
+        fn read(&mut self, to: &mut [u8]) -> io::Result<usize> {
+            let left = &self.0[self.1..];
+            let count = left.len().min(to.len()).min(self.2);
+            to[..count].copy_from_slice(&left[..count]);
+            self.1 += count;
+            Ok(count)
+        }
+    }
+
+    fn all(mut lines: Lines) -> Vec<(Vec<u8>, u64, u64, bool)> {
+        let mut found = Vec::new();
+        while let Some(line) = lines.next().unwrap() {
+            found.push((line.bytes.to_vec(), line.number, line.offset, line.whole));
+        }
+        found
+    }
+
+    #[test]
+    fn lines_longer_than_a_record_come_in_pieces() {
+        let long = vec![b'x'; 2 * LINE_BYTES_MAX + 5];
+        let text = [b"a\n\n".as_slice(), &long, b"\nb"].concat();
+        let found = all(Lines::new(Box::new(Slowly(text, 0, 1000))));
+        let shape: Vec<_> = found.iter().map(|(b, n, o, w)| (b.len(), *n, *o, *w)).collect();
+        let max = LINE_BYTES_MAX as u64;
+        let expected = [
+            (1, 1, 0, true),
+            (0, 2, 2, true),
+            (LINE_BYTES_MAX, 3, 3, false),
+            (LINE_BYTES_MAX, 4, 3 + max, false),
+            (5, 5, 3 + 2 * max, true),
+            (1, 6, 9 + 2 * max, false),
+        ];
+        assert_eq!(shape, expected);
+    }
+
+    proptest! {
+        #[test]
+        fn no_byte_is_lost_however_they_come(
+            lines in proptest::collection::vec(proptest::collection::vec(0_u8..12, 0..40), 0..60),
+            step in 1_usize..97,
+        ) {
+            let text: Vec<u8> = lines.into_iter().flatten().map(|b| b + 5).collect();
+            let found = all(Lines::new(Box::new(Slowly(text.clone(), 0, step))));
+            let again: Vec<u8> = found
+                .iter()
+                .flat_map(|(bytes, _, _, whole)| bytes.iter().copied().chain(whole.then_some(b'\n')))
+                .collect();
+            prop_assert_eq!(again, text);
+        }
+    }
+}

@@ -1,0 +1,41 @@
+//! What the audit log is opened with.
+
+use std::path::Path;
+
+use crate::audit::{JournalSettings, PseudonymKey, SigningKey};
+use crate::config::AuditSettings;
+use crate::domain::Problem;
+use crate::snapshot::read_secret;
+
+/// The journal's bounds and keys.
+///
+/// # Errors
+/// A problem for each key file that is of no use.
+pub fn journal_settings(audit: &AuditSettings) -> Result<JournalSettings, Vec<Problem>> {
+    let signing = audit.signing_key_file.as_deref();
+    let pseudonym = audit.pseudonym_key_file.as_deref();
+    let signing = signing
+        .map(|path| key(path, |text| SigningKey::parse(text).map_err(|error| error.to_string())));
+    let pseudonym = pseudonym
+        .map(|path| key(path, |text| PseudonymKey::new(text).map_err(|error| error.to_string())));
+    match (signing.transpose(), pseudonym.transpose()) {
+        (Ok(signing_key), Ok(pseudonym_key)) => Ok(JournalSettings {
+            queue_records_max: audit.queue_records_max,
+            commit_wait: audit.commit_wait,
+            segment_bytes_max: audit.segment_bytes_max,
+            segment_age_max: audit.segment_age_max,
+            checkpoint_records_max: audit.checkpoint_records_max,
+            checkpoint_interval: audit.checkpoint_interval,
+            strangers_per_minute_max: audit.strangers_per_minute_max,
+            signing_key,
+            pseudonym_key,
+        }),
+        (signing, pseudonym) => Err(signing.err().into_iter().chain(pseudonym.err()).collect()),
+    }
+}
+
+fn key<K>(path: &Path, parse: impl FnOnce(&str) -> Result<K, String>) -> Result<K, Problem> {
+    let bytes = read_secret(path)?;
+    let text = std::str::from_utf8(&bytes).unwrap_or_default();
+    parse(text).map_err(|text| Problem::of_file(path.display().to_string(), text))
+}
