@@ -188,7 +188,6 @@ pub async fn post(
         .unwrap()
 }
 
-/// The records of one event.
 /// The log ends with the stop and the checkpoint that covers it.
 pub fn ended_in_order(records: &[Value]) {
     let mut from_end = records.iter().rev();
@@ -198,6 +197,7 @@ pub fn ended_in_order(records: &[Value]) {
     assert_eq!(from_end.next().unwrap()["event"], "log.stop");
 }
 
+/// The records of one event.
 pub fn of_event<'a>(records: &'a [Value], event: &str) -> Vec<&'a Value> {
     records.iter().filter(|record| record["event"] == event).collect()
 }
