@@ -14,6 +14,7 @@ mod entry;
 mod journal;
 mod note;
 mod parse;
+mod pruned;
 mod pseudonym;
 mod queue;
 mod read;
@@ -23,7 +24,10 @@ mod recovery;
 mod segment;
 mod store;
 mod strangers;
+#[cfg(test)]
+mod testing;
 mod tree;
+mod verify;
 mod writer;
 
 pub use checkpoint::{Checkpoint, CheckpointError};
@@ -40,3 +44,4 @@ pub use record::EVENTS;
 pub use recorded::Recorded;
 pub use recovery::{Cut, OpenDecision, RecoveryReport};
 pub use store::{FileStore, Gate, MemoryStore, Stage, Store, StoreError};
+pub use verify::{AnchorFinding, Damage, Finding, VerifyReport, verify};

@@ -69,3 +69,37 @@ impl Record<'_> {
         (tree.root().to_base64() == self.root.as_deref()?).then_some(tree)
     }
 }
+
+/// What of a line is needed most often, found without parsing all of it: the fields that
+/// every record begins with stand in one order.
+pub(super) struct Peek<'a> {
+    pub(super) seq: u64,
+    pub(super) event: &'a str,
+}
+
+impl<'a> Peek<'a> {
+    /// None where the line must be parsed to know: it is damaged, or of another version.
+    pub(super) fn at(line: &Line<'a>) -> Option<Self> {
+        if !line.whole || line.bytes.last() != Some(&b'}') {
+            return None;
+        }
+        let (seq, rest) = number(line.bytes.strip_prefix(b"{\"v\":1,\"seq\":")?)?;
+        let rest = match rest.strip_prefix(b",\"batch\":") {
+            Some(rest) => number(rest)?.1,
+            None => rest,
+        };
+        let rest = rest.strip_prefix(b",\"time\":\"")?.get(TIME_LENGTH..)?;
+        let rest = rest.strip_prefix(b"\",\"event\":\"")?;
+        let event = rest.split(|byte| *byte == b'"').next()?;
+        Some(Self { seq, event: std::str::from_utf8(event).ok()? })
+    }
+}
+
+/// `2026-11-23T09:00:00.123456Z`
+const TIME_LENGTH: usize = 27;
+
+fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
+    let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let (digits, rest) = bytes.split_at_checked(digits)?;
+    Some((std::str::from_utf8(digits).ok()?.parse().ok()?, rest))
+}

@@ -1,0 +1,89 @@
+//! Logs for tests, made by a real journal on a real disk.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use super::entry::{DecisionEntry, OutcomeEntry};
+use super::journal::{Journal, JournalSettings, Started};
+use super::note::SigningKey;
+use super::queue::NoObserver;
+use super::store::FileStore;
+use super::{Evidence, Recorded};
+use crate::domain::{
+    EntranceId, GrantRequest, Grantee, Outcome, Reason, RequestId, Revision, SystemClock,
+    UserIdentityId,
+};
+
+pub(super) struct Asked {
+    pub(super) request_id: RequestId,
+    pub(super) allow: bool,
+}
+
+impl Evidence for Asked {
+    fn decision(&self) -> DecisionEntry<'_> {
+        DecisionEntry {
+            request_id: self.request_id,
+            caller: "desk",
+            credential: "token:a",
+            peer: ([127, 0, 0, 1], 1).into(),
+            grant: Some(GrantRequest {
+                entrance: EntranceId::parse("d23d7180-c1ee-4bbe-8630-05df5031ce35").unwrap(),
+                grantee: Grantee::UserIdentity(
+                    UserIdentityId::parse("c6247b75-f1cb-493a-9915-a85a0b9639ae").unwrap(),
+                ),
+            }),
+            allow: self.allow,
+            reason: if self.allow { Reason::AllowedByRule } else { Reason::NoRuleMatches },
+            rules: Vec::new(),
+            revision: "sha256:0",
+            body_sha256: Some([0xab; 32]),
+            at: jiff::Timestamp::now(),
+            candidate: None,
+        }
+    }
+}
+
+pub(super) fn asked(allow: bool) -> Asked {
+    Asked { request_id: RequestId::generate(), allow }
+}
+
+pub(super) fn outcome(recorded: &Recorded<Asked>) -> OutcomeEntry {
+    OutcomeEntry {
+        request_id: recorded.evidence().request_id,
+        decision_seq: recorded.seq(),
+        outcome: Outcome::Granted,
+        reason: Reason::AllowedByRule,
+        status: Some(200),
+        seam_request_id: Some(format!("seam-{}", recorded.seq())),
+        upstream_ms: Some(3),
+    }
+}
+
+pub(super) fn open(directory: &Path, settings: JournalSettings) -> Started {
+    let store = FileStore::open(directory).unwrap();
+    let revision = Revision::from_sha256(&[0]);
+    Journal::open(store, settings, &revision, Arc::new(SystemClock), Arc::new(NoObserver)).unwrap()
+}
+
+/// Small segments, a checkpoint every seven records.
+pub(super) fn small(key: &str) -> JournalSettings {
+    JournalSettings {
+        segment_bytes_max: 6_000,
+        checkpoint_records_max: 7,
+        signing_key: Some(SigningKey::parse(key).unwrap()),
+        ..JournalSettings::default()
+    }
+}
+
+/// Adds so many grants to the log, one after the other, and ends in order.
+pub(super) fn fill(directory: &Path, settings: JournalSettings, grants: usize) {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let Started { journal, closer, .. } = open(directory, settings);
+        for _ in 0..grants {
+            let recorded = journal.record(asked(true)).await.unwrap();
+            journal.complete(&outcome(&recorded));
+        }
+        closer.close();
+    });
+}

@@ -1,0 +1,490 @@
+//! Verifying a log offline, from its files and public keys alone, in one pass with bounded
+//! memory.
+//!
+//! A checkpoint binds every record before it: when the tree over the lines is the one that
+//! a trusted checkpoint describes, none of them was altered, removed, moved or added. Where
+//! it is not, the checkpoints around it say which records are in doubt, and verifying goes
+//! on behind them.
+
+mod report;
+
+use std::path::Path;
+
+use super::CheckpointError;
+use super::checkpoint::Checkpoint;
+use super::note::{NoteError, VerifierKey};
+use super::parse::{Parsed, Peek, Record};
+use super::pruned::{self, Pruned};
+use super::read::ReadError;
+use super::record::CHECKPOINT;
+use super::recovery::NEWEST_CHECKPOINT;
+use super::segment::{Line, Segment, segments};
+use super::tree::{Frontier, Hash};
+pub use report::{AnchorFinding, Damage, Finding, VerifyReport};
+
+/// Progress is told after so many bytes.
+const PROGRESS_BYTES: u64 = 1 << 24;
+
+/// Verifies the log in `directory`. With keys, only checkpoints that one of them has signed
+/// are trusted; without, the log is compared with itself. Each of the `anchored` ones,
+/// and the newest beside the segments, must be part of it. `progress` is told now and then how many bytes were read, of how many.
+///
+/// # Errors
+/// [`ReadError`]. Damage is no error: the report has it.
+pub fn verify(
+    directory: &Path,
+    keys: &[VerifierKey],
+    anchored: &[Checkpoint],
+    mut progress: impl FnMut(u64, u64),
+) -> Result<VerifyReport, ReadError> {
+    // Before the segments: a log that is being written may only be ahead of it.
+    let newest = std::fs::read_to_string(directory.join(NEWEST_CHECKPOINT)).ok();
+    let newest = newest.and_then(|text| trusted(&text, keys));
+    let input = |error| ReadError::Input(directory.to_owned(), error);
+    let segments = segments(directory).map_err(input)?;
+    if segments.is_empty() {
+        return Err(ReadError::Empty(directory.to_owned()));
+    }
+    let all: u64 = segments.iter().map(Segment::stored_bytes).sum();
+    let mut anchored: Vec<&Checkpoint> = anchored.iter().chain(newest.as_ref()).collect();
+    anchored.sort_by_key(|checkpoint| checkpoint.size);
+    let mut walk = Walk::new(keys, anchored);
+    let mut before = 0;
+    for (place, segment) in segments.iter().enumerate() {
+        let next = segments.get(place + 1).map(|next| next.first_seq);
+        walk.segment(directory, segment, next, &mut |read| progress(before + read, all))?;
+        before += segment.stored_bytes();
+    }
+    Ok(walk.finish())
+}
+
+/// A checkpoint that one of these keys has signed.
+fn trusted(text: &str, keys: &[VerifierKey]) -> Option<Checkpoint> {
+    keys.iter().find_map(|key| Checkpoint::verify(text, key).ok())
+}
+
+/// The state of the one pass.
+struct Walk<'a> {
+    keys: &'a [VerifierKey],
+    /// Not reached yet, the smallest first.
+    anchored: std::collections::VecDeque<&'a Checkpoint>,
+    report: VerifyReport,
+    /// The sequence number that belongs here.
+    expected: u64,
+    /// Over all lines so far; none where what was before is not known.
+    tree: Option<Frontier>,
+    /// Since the last trusted checkpoint: what of the order is wrong.
+    range: Range,
+    /// Lines just read that are no records: the first's number, and how many.
+    foreign: Option<(u64, u64)>,
+    started: bool,
+}
+
+/// The records behind the last checkpoint that is trusted.
+#[derive(Default)]
+struct Range {
+    /// Its first record.
+    from: u64,
+    /// Numbers that were skipped.
+    missing: Vec<std::ops::RangeInclusive<u64>>,
+    /// Found what cannot be, and said so.
+    named: bool,
+    file: String,
+}
+
+impl<'a> Walk<'a> {
+    fn new(keys: &'a [VerifierKey], anchored: Vec<&'a Checkpoint>) -> Self {
+        Self {
+            keys,
+            anchored: anchored.into(),
+            report: VerifyReport { signed: !keys.is_empty(), ..VerifyReport::default() },
+            expected: 1,
+            tree: Some(Frontier::default()),
+            range: Range { from: 1, ..Range::default() },
+            foreign: None,
+            started: false,
+        }
+    }
+
+    fn segment(
+        &mut self,
+        directory: &Path,
+        segment: &Segment,
+        next: Option<u64>,
+        progress: &mut dyn FnMut(u64),
+    ) -> Result<(), ReadError> {
+        let input = |error| ReadError::Input(segment.path.clone(), error);
+        let mut lines = segment.lines().map_err(input)?;
+        self.report.segments += 1;
+        self.range.file = segment.name();
+        let (mut told, mut first) = (0, true);
+        while let Some(line) = match lines.next() {
+            Ok(line) => line,
+            // What is compressed and does not open is as good as gone.
+            Err(error) if segment.compressed => {
+                self.unreadable(segment, &error.to_string());
+                return Ok(());
+            }
+            Err(error) => return Err(input(error)),
+        } {
+            if line.offset - told >= PROGRESS_BYTES {
+                told = line.offset;
+                progress(told.min(segment.stored_bytes()));
+            }
+            if !self.started {
+                self.begin(directory, segment, &line)?;
+            } else if first && segment.first_seq > self.expected {
+                self.skip_to(segment.first_seq, segment, line.number);
+            }
+            first = false;
+            self.line(segment, &line, next);
+        }
+        self.settle_foreign(None, segment);
+        Ok(())
+    }
+
+    /// Where the log begins: at record 1, or behind what was pruned.
+    fn begin(
+        &mut self,
+        directory: &Path,
+        segment: &Segment,
+        line: &Line<'_>,
+    ) -> Result<(), ReadError> {
+        self.started = true;
+        self.report.first_seq = segment.first_seq;
+        if segment.first_seq == 1 {
+            return Ok(());
+        }
+        self.expected = segment.first_seq;
+        self.range.from = segment.first_seq;
+        let head = match Parsed::of(line) {
+            Parsed::Record(record) if record.event == CHECKPOINT => record.tree(),
+            _ => None,
+        };
+        self.tree = head.filter(|tree| tree.size() == segment.first_seq - 1);
+        let gone = segment.first_seq - 1;
+        let chain = Pruned::read(directory)
+            .map_err(|error| ReadError::Input(directory.join(pruned::FILE), error))?;
+        match (&self.tree, chain) {
+            (Some(tree), Some(chain)) => {
+                let trusted = |text: Option<&str>, size, root| self.text_is_true(text, size, root);
+                match chain.verify((gone, tree.root()), trusted) {
+                    Ok(checkpoints) => self.report.pruned = Some((gone, checkpoints)),
+                    Err(text) => self.damage(Damage::Altered, 1, gone, &chain.file, None, &text),
+                }
+                while let Some(anchor) = self.anchored.front().filter(|a| a.size < gone) {
+                    let found = if chain.has(anchor.size, anchor.root) {
+                        AnchorFinding::Agrees
+                    } else {
+                        AnchorFinding::Differs
+                    };
+                    self.anchor(found);
+                }
+            }
+            _ => {
+                let text = format!("the log begins with record {}", segment.first_seq);
+                let text = format!("{text}, and nothing vouches for what was before");
+                self.damage(Damage::Missing, 1, gone, &segment.name(), Some(1), &text);
+                while self.anchored.front().is_some_and(|a| a.size < gone) {
+                    self.anchor(AnchorFinding::Gone);
+                }
+            }
+        }
+        self.at_size();
+        Ok(())
+    }
+
+    fn line(&mut self, segment: &Segment, line: &Line<'_>, next: Option<u64>) {
+        // A number of another segment is not that of a record of this one.
+        let belongs = |seq| seq >= segment.first_seq && next.is_none_or(|next| seq < next);
+        if let Some(peek) = Peek::at(line)
+            && peek.event != CHECKPOINT
+            && belongs(peek.seq)
+        {
+            return self.record(segment, line, peek.seq, None);
+        }
+        match Parsed::of(line) {
+            Parsed::Record(record) if belongs(record.seq) => {
+                let checkpoint = (record.event == CHECKPOINT).then_some(&record);
+                self.record(segment, line, record.seq, checkpoint);
+            }
+            Parsed::Newer(version) => {
+                self.report.newer.get_or_insert(version);
+            }
+            // It is being written, or its gateway was killed while it did.
+            Parsed::Nothing if next.is_none() && !line.whole => {
+                self.report.torn_bytes += line.length()
+            }
+            Parsed::Nothing | Parsed::Record(_) => {
+                let (first, _) = self.foreign.unwrap_or((line.number, 0));
+                self.foreign = Some((first, self.foreign.map_or(0, |(_, count)| count) + 1));
+                self.report.foreign_lines += 1;
+                self.tree = None;
+            }
+        }
+    }
+
+    fn record(
+        &mut self,
+        segment: &Segment,
+        line: &Line<'_>,
+        seq: u64,
+        checkpoint: Option<&Record<'_>>,
+    ) {
+        self.settle_foreign(Some(seq), segment);
+        self.report.records += 1;
+        self.report.last_seq = self.report.last_seq.max(seq);
+        if seq < self.expected && checkpoint.is_some_and(|record| self.is_trusted_record(record)) {
+            self.back_to(seq);
+        }
+        if seq > self.expected {
+            self.skip_to(seq, segment, line.number);
+        } else if seq < self.expected {
+            let text = format!("record {seq} stands where {} belongs", self.expected);
+            let was_missing = self.range.found(seq);
+            let damage = if was_missing { Damage::Reordered } else { Damage::Added };
+            self.name(damage, seq, seq, segment, line.number, &text);
+            // It takes no other's place.
+            self.tree = None;
+            return;
+        }
+        if let Some(record) = checkpoint {
+            self.checkpoint(segment, line, record);
+        }
+        self.push(line);
+    }
+
+    /// The line that belongs here.
+    fn push(&mut self, line: &Line<'_>) {
+        self.expected += 1;
+        if let Some(tree) = &mut self.tree {
+            tree.push(Hash::of_leaf(line.bytes));
+        }
+        self.at_size();
+    }
+
+    fn skip_to(&mut self, seq: u64, segment: &Segment, line: u64) {
+        self.range.missing.push(self.expected..=seq - 1);
+        if self.range.missing.len() > report::NAMED_MAX {
+            self.settle(segment, line);
+        }
+        self.expected = seq;
+        self.tree = None;
+    }
+
+    /// A number before it was too high: a trusted checkpoint is where it belongs.
+    fn back_to(&mut self, seq: u64) {
+        self.range.missing.retain(|missing| *missing.start() < seq);
+        for missing in &mut self.range.missing {
+            *missing = *missing.start()..=seq.saturating_sub(1).min(*missing.end());
+        }
+        self.expected = seq;
+    }
+
+    fn checkpoint(&mut self, segment: &Segment, line: &Line<'_>, record: &Record<'_>) {
+        let tree = record.tree().filter(|tree| tree.size() == record.seq - 1);
+        let Some(theirs) = tree else {
+            let text = "the parts of the checkpoint do not fit together";
+            return self.name(Damage::Altered, record.seq, record.seq, segment, line.number, text);
+        };
+        match self.is_trusted(record.checkpoint.as_deref(), &theirs) {
+            Trust::Trusted => {}
+            Trust::OfAnotherKey(name) => {
+                self.report.other_keys.insert(name);
+                return;
+            }
+            Trust::Unsigned => return self.report.unsigned_checkpoints += 1,
+            Trust::False(text) => {
+                return self.name(
+                    Damage::Altered,
+                    record.seq,
+                    record.seq,
+                    segment,
+                    line.number,
+                    &text,
+                );
+            }
+        }
+        self.report.checkpoints += 1;
+        if self.tree.as_ref() != Some(&theirs) {
+            self.settle(segment, line.number);
+            if !self.range.named {
+                let text = "what is in the log is not what the checkpoint behind it covers";
+                let (from, to) = (self.range.from, record.seq - 1);
+                self.damage(Damage::Altered, from, to, &self.range.file.clone(), None, text);
+            }
+        }
+        self.report.verified_to = theirs.size();
+        self.tree = Some(theirs);
+        self.range = Range { from: record.seq, file: segment.name(), ..Range::default() };
+    }
+
+    /// Lines that are no records stand for as many records as their neighbours leave room
+    /// for, or for none.
+    fn settle_foreign(&mut self, next: Option<u64>, segment: &Segment) {
+        let Some((line, count)) = self.foreign.take() else { return };
+        let seq = self.expected;
+        if next == Some(seq) {
+            let text = format!("{count} line(s) here are not records");
+            return self.name(Damage::Added, seq, seq, segment, line, &text);
+        }
+        let text =
+            if count == 1 { "the line is not a record" } else { "the lines are not records" };
+        self.name(Damage::Altered, seq, seq + count - 1, segment, line, text);
+        self.expected += count;
+    }
+
+    /// Names what is still missing where a range ends.
+    fn settle(&mut self, segment: &Segment, line: u64) {
+        for missing in std::mem::take(&mut self.range.missing) {
+            let (from, to) = (*missing.start(), *missing.end());
+            let text = "the records are not there";
+            self.name(Damage::Missing, from, to, segment, line, text);
+        }
+    }
+
+    fn unreadable(&mut self, segment: &Segment, text: &str) {
+        let seq = self.expected;
+        let text = format!("what follows cannot be decompressed: {text}");
+        self.name(Damage::Altered, seq, seq, segment, 0, &text);
+        self.tree = None;
+    }
+
+    /// Damage that is seen where it is.
+    fn name(
+        &mut self,
+        damage: Damage,
+        from: u64,
+        to: u64,
+        segment: &Segment,
+        line: u64,
+        text: &str,
+    ) {
+        self.range.named = true;
+        self.damage(damage, from, to, &segment.name(), Some(line), text);
+    }
+
+    fn damage(
+        &mut self,
+        damage: Damage,
+        from_seq: u64,
+        to_seq: u64,
+        file: &str,
+        line: Option<u64>,
+        text: &str,
+    ) {
+        let (file, text) = (file.to_owned(), text.to_owned());
+        self.report.find(Finding { damage, from_seq, to_seq, file, line, text });
+    }
+
+    /// Compares anchored checkpoints of as many records as there were so far.
+    fn at_size(&mut self) {
+        let size = self.expected - 1;
+        while let Some(anchor) = self.anchored.front().filter(|anchor| anchor.size <= size) {
+            let found = match &self.tree {
+                Some(tree) if anchor.size == size && tree.root() == anchor.root => {
+                    AnchorFinding::Agrees
+                }
+                Some(_) if anchor.size == size => AnchorFinding::Differs,
+                _ => AnchorFinding::InDoubt,
+            };
+            self.anchor(found);
+        }
+    }
+
+    fn anchor(&mut self, found: AnchorFinding) {
+        let Some(anchor) = self.anchored.pop_front() else { return };
+        if found == AnchorFinding::Agrees {
+            self.report.verified_to = self.report.verified_to.max(anchor.size);
+        }
+        self.report.anchors.push((anchor.size, found));
+    }
+
+    fn finish(mut self) -> VerifyReport {
+        let segment =
+            Segment { first_seq: 0, path: self.range.file.clone().into(), compressed: false };
+        self.settle(&segment, 0);
+        let end = self.expected - 1;
+        while let Some(anchor) = self.anchored.front() {
+            let size = anchor.size;
+            let text =
+                format!("the log ends with record {end}; an anchored checkpoint covers {size}");
+            self.damage(Damage::Truncated, end + 1, size, &self.range.file.clone(), None, &text);
+            self.anchor(AnchorFinding::Gone);
+        }
+        self.report.uncovered = end.saturating_sub(self.report.verified_to);
+        self.report
+    }
+}
+
+enum Trust {
+    Trusted,
+    OfAnotherKey(String),
+    Unsigned,
+    False(String),
+}
+
+impl Walk<'_> {
+    fn is_trusted_record(&self, record: &Record<'_>) -> bool {
+        let tree = record.tree().filter(|tree| tree.size() == record.seq - 1);
+        let trusted =
+            |tree| matches!(self.is_trusted(record.checkpoint.as_deref(), &tree), Trust::Trusted);
+        !self.keys.is_empty() && tree.is_some_and(trusted)
+    }
+
+    /// Whether a checkpoint of this tree may be believed.
+    fn is_trusted(&self, text: Option<&str>, tree: &Frontier) -> Trust {
+        if self.keys.is_empty() {
+            return Trust::Trusted;
+        }
+        let Some(text) = text else { return Trust::Unsigned };
+        for key in self.keys {
+            match Checkpoint::verify(text, key) {
+                Ok(signed) if signed.size == tree.size() && signed.root == tree.root() => {
+                    return Trust::Trusted;
+                }
+                Ok(_) => return Trust::False("the signed text is of another tree".into()),
+                Err(CheckpointError::Note(NoteError::KeyUnknown(_))) => {}
+                Err(error) => return Trust::False(format!("the checkpoint is false: {error}")),
+            }
+        }
+        let origin = Checkpoint::unverified(text).map(|checkpoint| checkpoint.origin);
+        origin.map_or_else(|| Trust::False("its text is no checkpoint".into()), Trust::OfAnotherKey)
+    }
+
+    fn text_is_true(&self, text: Option<&str>, size: u64, root: Hash) -> bool {
+        let Some(signed) = text.and_then(Checkpoint::unverified) else {
+            return self.keys.is_empty() || text.is_none();
+        };
+        if (signed.size, signed.root) != (size, root) {
+            return false;
+        }
+        let verified = |key| Checkpoint::verify(text.unwrap_or_default(), key);
+        // One by a key that nobody asked about vouches for nothing, and denies nothing.
+        self.keys.iter().all(|key| match verified(key) {
+            Ok(_) => true,
+            Err(error) => error.is_of_another_key(),
+        })
+    }
+}
+
+impl Range {
+    /// Whether this number was taken for missing; it is not any more.
+    fn found(&mut self, seq: u64) -> bool {
+        let Some(at) = self.missing.iter().position(|missing| missing.contains(&seq)) else {
+            return false;
+        };
+        let missing = self.missing.swap_remove(at);
+        let (start, end) = (*missing.start(), *missing.end());
+        if start < seq {
+            self.missing.push(start..=seq - 1);
+        }
+        if seq < end {
+            self.missing.push(seq + 1..=end);
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests;
