@@ -1,0 +1,181 @@
+use super::*;
+use crate::audit::testing::{fill, small};
+use crate::audit::{AnchorFinding, Checkpoint, SigningKey, VerifyReport, verify};
+
+struct Log {
+    directory: tempfile::TempDir,
+    key: SigningKey,
+    private: String,
+}
+
+impl Log {
+    fn new(grants: usize) -> Self {
+        let (key, private) = SigningKey::generate("example.org/doors").unwrap();
+        let log =
+            Self { directory: tempfile::tempdir().unwrap(), key, private: private.to_string() };
+        fill(log.path(), small(&log.private), grants);
+        log
+    }
+
+    fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    fn verify(&self, anchored: &[Checkpoint]) -> VerifyReport {
+        verify(self.path(), &[self.key.verifier().clone()], anchored, |_, _| {}).unwrap()
+    }
+
+    /// Every checkpoint that is in a segment now.
+    fn checkpoints(&self) -> Vec<Checkpoint> {
+        let mut found = Vec::new();
+        for segment in segments(self.path()).unwrap() {
+            let mut lines = segment.lines().unwrap();
+            while let Some(line) = lines.next().unwrap() {
+                if let Parsed::Record(Record { checkpoint: Some(text), .. }) = Parsed::of(&line) {
+                    found.push(Checkpoint::verify(&text, self.key.verifier()).unwrap());
+                }
+            }
+        }
+        found
+    }
+
+    fn all_bytes(&self) -> Vec<u8> {
+        let mut all = Vec::new();
+        for segment in segments(self.path()).unwrap() {
+            let mut lines = segment.lines().unwrap();
+            while let Some(line) = lines.next().unwrap() {
+                all.extend_from_slice(line.bytes);
+                all.push(b'\n');
+            }
+        }
+        all
+    }
+}
+
+/// Removes this many segments.
+fn prune_some(log: &Log, count: usize) -> Retained {
+    let all = listed(log.path()).unwrap();
+    let bytes_max = all.iter().skip(count).map(Segment::stored_bytes).sum::<u64>();
+    prune(log.path(), &Retention { before: None, bytes_max: Some(bytes_max) }).unwrap()
+}
+
+#[test]
+fn compressed_segments_hold_the_same_and_verify() {
+    let log = Log::new(60);
+    let (before, count) = (log.all_bytes(), segments(log.path()).unwrap().len());
+    let done = compress(log.path()).unwrap();
+    assert_eq!(done.segments as usize, count - 1);
+    assert!(done.freed_bytes > 0);
+    let after = segments(log.path()).unwrap();
+    assert_eq!(after.iter().filter(|s| s.compressed).count(), count - 1);
+    assert!(!after.last().unwrap().compressed);
+    assert_eq!(log.all_bytes(), before);
+    assert!(!log.verify(&log.checkpoints()).is_damaged());
+    assert_eq!(compress(log.path()).unwrap().segments, 0);
+    // It goes on behind them.
+    fill(log.path(), small(&log.private), 5);
+    assert!(!log.verify(&[]).is_damaged());
+    let closed = &after[1].path;
+    let mut bytes = std::fs::read(closed).unwrap();
+    let middle = bytes.len() / 2;
+    bytes[middle] ^= 1;
+    std::fs::write(closed, bytes).unwrap();
+    assert!(log.verify(&[]).is_damaged());
+}
+
+#[test]
+fn after_pruning_the_rest_verifies_against_every_checkpoint_that_there_ever_was() {
+    let log = Log::new(80);
+    let mut all = log.checkpoints();
+    compress(log.path()).unwrap();
+    // In several steps, with the log going on between them.
+    for count in [1, 2] {
+        let before = log.verify(&[]).records;
+        let done = prune_some(&log, count);
+        assert_eq!(done.segments as usize, count);
+        let report = log.verify(&all);
+        assert!(!report.is_damaged(), "{:?}", report.findings);
+        assert_eq!(report.first_seq, done.first_seq);
+        assert!(report.records < before);
+        assert_eq!(report.pruned.unwrap().0, done.first_seq - 1);
+        assert!(report.anchors.iter().all(|(_, found)| *found == AnchorFinding::Agrees));
+        assert!(report.anchors.len() >= all.len());
+        fill(log.path(), small(&log.private), 10);
+        all = [all, log.checkpoints()].concat();
+    }
+    // One that never was of this log is not.
+    let other = Log::new(20);
+    let strange = Checkpoint { size: all[0].size, ..other.checkpoints()[1].clone() };
+    assert!(log.verify(&[strange]).is_damaged());
+}
+
+#[test]
+fn a_link_that_was_changed_or_removed_shows() {
+    for change in ["root", "checkpoint", "gone", "proof"] {
+        let log = Log::new(60);
+        prune_some(&log, 2);
+        let path = log.path().join(pruned::FILE);
+        let text = std::fs::read_to_string(&path).unwrap();
+        let mut links: Vec<Link> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        let other = links[0].clone();
+        match change {
+            "root" => links[1].root = other.root,
+            "checkpoint" => links[1].checkpoint = other.checkpoint,
+            "gone" => drop(links.remove(1)),
+            _ => drop(links[1].proof.pop()),
+        }
+        std::fs::remove_file(&path).unwrap();
+        pruned::append(log.path(), &links).unwrap();
+        let report = log.verify(&[]);
+        assert_eq!(report.findings_total, 1, "{change}");
+        assert!(report.findings[0].file.ends_with(pruned::FILE), "{change}");
+    }
+}
+
+#[test]
+fn a_prune_that_was_cut_short_is_done_again_without_harm() {
+    let log = Log::new(60);
+    let all = log.checkpoints();
+    let first = listed(log.path()).unwrap().remove(0);
+    let copy = std::fs::read(&first.path).unwrap();
+    prune_some(&log, 1);
+    // As if it had died before the file was gone.
+    std::fs::write(&first.path, copy).unwrap();
+    assert!(!log.verify(&all).is_damaged());
+    prune_some(&log, 1);
+    let report = log.verify(&all);
+    assert!(!report.is_damaged(), "{:?}", report.findings);
+}
+
+#[test]
+fn what_is_damaged_is_not_removed() {
+    let log = Log::new(60);
+    let first = listed(log.path()).unwrap().remove(0);
+    let text = std::fs::read_to_string(&first.path).unwrap();
+    std::fs::write(&first.path, text.replacen("\"desk\"", "\"disk\"", 1)).unwrap();
+    let all = Retention { before: Some(Timestamp::MAX), bytes_max: None };
+    assert!(matches!(prune(log.path(), &all), Err(RetainError::Damaged { .. })));
+    assert!(first.path.exists());
+}
+
+#[test]
+fn by_age_the_newest_stays_and_what_is_young_too() {
+    let log = Log::new(60);
+    let count = listed(log.path()).unwrap().len();
+    let old = Retention { before: Some(Timestamp::UNIX_EPOCH), bytes_max: None };
+    assert_eq!(prune(log.path(), &old).unwrap().segments, 0);
+    let all = Retention { before: Some(Timestamp::MAX), bytes_max: Some(0) };
+    assert_eq!(prune(log.path(), &all).unwrap().segments as usize, count - 1);
+    fill(log.path(), small(&log.private), 3);
+    assert!(!log.verify(&[]).is_damaged());
+}
+
+#[test]
+fn only_one_process_does_it() {
+    let log = Log::new(3);
+    let held = lock(log.path()).unwrap();
+    assert!(matches!(compress(log.path()), Err(RetainError::Busy(_))));
+    drop(held);
+    assert!(compress(log.path()).is_ok());
+}
