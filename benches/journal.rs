@@ -113,6 +113,7 @@ impl Observer for Counts {
     fn waiting(&self, _: usize) {}
     fn checkpointed(&self, _: Published) {}
     fn rotated(&self) {}
+    fn rotation_failed(&self) {}
 }
 
 /// What the gateway records of an allowed grant with the sample policy.

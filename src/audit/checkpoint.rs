@@ -56,6 +56,27 @@ impl Checkpoint {
         Self::parse(note::split(text)?.0)
     }
 
+    /// The signed texts in a file that several were appended to.
+    #[must_use]
+    pub fn texts(file: &str) -> Vec<&str> {
+        let mut found = Vec::new();
+        let (mut start, mut at, mut signed) = (0, 0, false);
+        for line in file.split_inclusive('\n') {
+            let signs = line.starts_with('\u{2014}');
+            if signed && !signs {
+                found.extend(file.get(start..at));
+                start = at;
+            }
+            signed = signs;
+            at += line.len();
+            if !signed && start + line.len() == at && line.trim().is_empty() {
+                start = at;
+            }
+        }
+        found.extend(file.get(start..).filter(|rest| !rest.trim().is_empty()));
+        found
+    }
+
     fn parse(body: &str) -> Option<Self> {
         let mut lines = body.strip_suffix('\n')?.split('\n');
         let (origin, size, root) = (lines.next()?, lines.next()?, lines.next()?);
@@ -79,6 +100,17 @@ impl Checkpoint {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_file_of_several_is_taken_apart() {
+        let (key, _) = SigningKey::generate("a").unwrap();
+        let texts: Vec<String> = (0..3).map(|n| key.sign(&format!("a\n{n}\nAAAA\n"))).collect();
+        let cosigned = format!("{}{}", texts[0], &key.sign("x\n")[3..]);
+        assert_eq!(Checkpoint::texts(&texts.concat()), texts);
+        assert_eq!(Checkpoint::texts(&texts.join("\n")), texts);
+        assert_eq!(Checkpoint::texts(&cosigned), [cosigned.as_str()]);
+        assert!(Checkpoint::texts("\n").is_empty());
+    }
 
     #[test]
     fn a_checkpoint_has_three_lines_and_its_keys_name() {

@@ -8,6 +8,7 @@
 //! after a failed fsync the segment is never trusted again and every record fails
 //! until the process is started anew.
 
+mod anchor;
 mod checkpoint;
 mod decisions;
 mod entry;
@@ -29,9 +30,11 @@ mod strangers;
 #[cfg(test)]
 mod testing;
 mod tree;
+mod upkeep;
 mod verify;
 mod writer;
 
+pub use anchor::{AnchorSettings, Anchors};
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use decisions::{AuditedDecision, DecisionsSummary, decisions};
 pub use entry::{
@@ -41,11 +44,12 @@ pub use journal::{AuditError, Journal, JournalCloser, JournalSettings, OpenError
 pub use note::{NoteError, SigningKey, VerifierKey};
 pub use prove::{ConsistencyProof, InclusionProof, ProofError, consistency, prove};
 pub use pseudonym::{KeyTooShort, PseudonymKey};
-pub use queue::{JournalHealth, NoObserver, Observer, Published};
+pub use queue::{JournalHealth, NoObserver, Observer, OnFailure, Published};
 pub use read::{NameOf, ReadError, ShowFormat, ShowSummary, show};
 pub use record::EVENTS;
 pub use recorded::Recorded;
 pub use recovery::{Cut, OpenDecision, RecoveryReport};
 pub use retain::{RetainError, Retained, Retention, compress, prune};
 pub use store::{FileStore, Gate, MemoryStore, Stage, Store, StoreError};
+pub use upkeep::{Upkeep, UpkeepSettings};
 pub use verify::{AnchorFinding, Damage, Finding, VerifyReport, verify};

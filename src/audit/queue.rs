@@ -70,6 +70,8 @@ pub trait Observer: Send + Sync + 'static {
     fn checkpointed(&self, checkpoint: Published);
     /// A segment is closed and will not change any more.
     fn rotated(&self);
+    /// A segment could not be closed and goes on.
+    fn rotation_failed(&self);
 }
 
 /// An observer that looks away.
@@ -82,7 +84,12 @@ impl Observer for NoObserver {
     fn waiting(&self, _: usize) {}
     fn checkpointed(&self, _: Published) {}
     fn rotated(&self) {}
+    fn rotation_failed(&self) {}
 }
+
+/// Told which task failed, of those that no grant depends on: `rotate`, `anchor`,
+/// `compress`, `prune`.
+pub type OnFailure = Arc<dyn Fn(&'static str) + Send + Sync>;
 
 /// Told the sequence number once the record is durable.
 pub(super) type Ticket = oneshot::Sender<Result<u64, AuditError>>;

@@ -149,11 +149,37 @@ fn columns(record: &Value, name_of: NameOf<'_>) -> String {
                 status.map_or(String::new(), |status| format!("  status {status}")),
             )
         }
-        "log.start" => format!(
-            "start     version {}  revision {}  closed decisions {}",
-            text("version"),
-            text("revision"),
-            text("closed_decisions"),
+        "authn.failure" => format!("refused   stranger  {}  from {}", text("reason"), text("peer")),
+        "authn.suppressed" => format!(
+            "refused   {} strangers more since {}  {}",
+            text("suppressed"),
+            text("since"),
+            text("reasons"),
+        ),
+        "log.start" => {
+            // Version 0 said in it what a record of its own says now.
+            let closed = Some(text("closed_decisions")).filter(|closed| !closed.is_empty());
+            format!(
+                "start     version {}  revision {}{}",
+                text("version"),
+                text("revision"),
+                closed.map_or(String::new(), |closed| format!("  closed decisions {closed}")),
+            )
+        }
+        "log.recovery" => {
+            let cut = Some(text("cut_bytes")).filter(|cut| !cut.is_empty());
+            let kept = |cut| format!("  {cut} torn bytes kept in {}", text("cut_kept_in"));
+            format!(
+                "recovery  closed decisions {}{}",
+                text("closed_decisions"),
+                cut.map_or(String::new(), kept),
+            )
+        }
+        "log.checkpoint" => format!(
+            "checkpoint of {} records  {}  {}",
+            text("size"),
+            text("root"),
+            if record.get("checkpoint").is_some() { "signed" } else { "not signed" },
         ),
         "config.reload" => format!(
             "reload    {}{}  revision {}{}",

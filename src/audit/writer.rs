@@ -247,7 +247,7 @@ impl<S: Store> Writer<S> {
             }
             Err(error) => {
                 self.rotate_again = Some(Instant::now() + ROTATE_AGAIN_AFTER);
-                self.queue.observer.failed(error.stage.as_str());
+                self.queue.observer.rotation_failed();
                 tracing::warn!(%error, "the segment could not be closed and goes on");
             }
         }

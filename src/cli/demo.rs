@@ -81,6 +81,8 @@ fn demonstrate(arguments: &Arguments, directory: &Path) -> Result<Exit, Failure>
         environment.insert("GRANTGATE__LISTENER__ADDRESS".into(), address);
         let admin_address = free(arguments.admin_address).to_string();
         environment.insert("GRANTGATE__ADMIN__ADDRESS".into(), admin_address);
+        // A demo is looked at within a minute.
+        environment.insert("GRANTGATE__AUDIT__CHECKPOINT_INTERVAL_MS".into(), "500".into());
         let exit = match config::load(&file, &text, &environment) {
             // The sandbox is the upstream on purpose.
             Ok(settings) => {
@@ -158,6 +160,7 @@ fn show(server: &Server, directory: &Path, sandbox: &str, token: &str) {
     say(curl("seam_gg_nobody", lobby.id));
     say("\nThe audit log, the metrics, and what reached the sandbox:\n");
     say(format_args!("  {program} audit show {files}/audit"));
+    say(format_args!("  {program} audit verify {files}/audit --key {files}/audit_signing_key.pub"));
     say(format_args!("  curl http://{admin}/metrics"));
     say(format_args!("  curl --cacert {ca} {sandbox}/_sandbox/grants"));
     let call =

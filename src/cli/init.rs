@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{Exit, fail, note, say};
+use crate::audit::SigningKey;
 use crate::authn::CallerToken;
 use crate::pki::DevelopmentPki;
 
@@ -17,6 +18,9 @@ const MODEL: &str = include_str!("../../policies/model.conf");
 const RULES: &str = include_str!("../../policies/policy.csv");
 const CASES: &str = include_str!("../../policies/tests/sample.toml");
 const ENTRANCES: &str = include_str!("../../policies/entrances.csv");
+
+/// What the audit log is called until somebody makes a key with a better name.
+const LOG_NAME: &str = "grantgate/audit";
 
 /// The SPIFFE id in the development client certificate; the sample callers file has it.
 const CALLER_SPIFFE_ID: &str = "spiffe://example.org/front/visitor-desk";
@@ -94,6 +98,12 @@ pub(super) fn files(dev_certs: bool) -> Result<Vec<NewFile>, Box<dyn std::error:
         public("policies/tests/sample.toml", CASES),
         public("policies/entrances.csv", ENTRANCES),
     ];
+    // Without it nobody could verify the log: it costs nothing to have one from the start.
+    let (signing, private) = SigningKey::generate(LOG_NAME)?;
+    files.extend([
+        secret("secrets/audit_signing_key", &private),
+        public("audit_signing_key.pub", &format!("{}\n", signing.verifier())),
+    ]);
     if dev_certs {
         let pki = DevelopmentPki::generate(CALLER_SPIFFE_ID)?;
         // Not a caller's token: the sandbox's workspace key, which is as random.
@@ -147,13 +157,15 @@ mod tests {
 
     #[test]
     fn every_commented_default_is_a_real_setting_with_that_default() {
+        let without_default =
+            ["personal_access_token_file", "retention_", "anchor_", "pseudonym_key_file"];
         let uncommented: String = CONFIG
             .lines()
             .map(|line| match line.strip_prefix("# ") {
                 Some(rest) if rest.contains(" = ") && !rest.contains("  ") => format!("{rest}\n"),
                 _ => format!("{line}\n"),
             })
-            .filter(|line| !line.starts_with("personal_access_token_file"))
+            .filter(|line| !without_default.iter().any(|key| line.starts_with(key)))
             .collect();
         let file = Path::new("grantgate.toml");
         let environment = config::Environment::new();
@@ -167,6 +179,23 @@ mod tests {
         assert_eq!(all.upstream.url, few.upstream.url);
         assert_eq!(all.upstream.deadline, few.upstream.deadline);
         assert_eq!(all.policy_entrances_file, few.policy_entrances_file);
+    }
+
+    #[test]
+    fn every_setting_of_the_audit_log_can_be_uncommented() {
+        let (before, after) = CONFIG.split_once("[audit]\n").unwrap();
+        let (audit, after) = after.split_once("\n[").unwrap();
+        let audit = audit.replace("pseudonymise = \"off\"", "pseudonymise = \"on\"");
+        let audit: Vec<&str> = audit
+            .lines()
+            .map(|line| line.strip_prefix("# ").filter(|rest| rest.contains(" = ")).unwrap_or(line))
+            .collect();
+        let text = format!("{before}[audit]\n{}\n[{after}", audit.join("\n"));
+        let none = config::Environment::new();
+        let audit = config::load(Path::new("g.toml"), &text, &none).unwrap().audit;
+        assert!(audit.retention_age_max.is_some() && audit.retention_bytes_max.is_some());
+        assert!(audit.anchor_file.is_some() && audit.anchor_command.len() == 1);
+        assert!(audit.pseudonym_key_file.is_some() && audit.signing_key_file.is_some());
     }
 
     #[test]

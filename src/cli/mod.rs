@@ -12,6 +12,7 @@ mod init;
 mod policy;
 mod problems;
 mod process_limits;
+mod progress;
 mod ready;
 mod replace;
 mod sandbox;
@@ -40,7 +41,8 @@ struct Cli {
 const LONG_VERSION: &str = concat!(env!("CARGO_PKG_VERSION"), " (", env!("GRANTGATE_COMMIT"), ")");
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, 2 denied or differences found, \
-    3 invalid configuration or policy, 4 audit log damaged, 64 usage.";
+    3 invalid configuration or policy, 4 audit log damaged, 5 audit log not signed by this key, \
+    6 audit log empty, 7 audit log of a newer version, 64 usage.";
 
 #[derive(Subcommand)]
 enum Command {
@@ -63,7 +65,7 @@ enum Command {
     /// Look up and fetch the names of entrances
     #[command(subcommand)]
     Entrances(entrances::Command),
-    /// Look at the audit log
+    /// Search, verify and keep the audit log
     #[command(subcommand)]
     Audit(audit::Command),
     /// Run a stand-in for Seam, with known doors and people
@@ -87,6 +89,12 @@ pub enum Exit {
     Invalid = 3,
     /// The audit log is damaged.
     Damaged = 4,
+    /// The audit log, or a proof about it, is of others: not signed by the given key.
+    Foreign = 5,
+    /// The audit log has no records.
+    Empty = 6,
+    /// A newer version wrote the audit log.
+    Newer = 7,
     /// Wrong usage.
     Usage = 64,
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use crate::audit::JournalHealth;
+use crate::audit::{Anchors, JournalHealth};
 use crate::domain::{COMMIT, VERSION};
 use crate::gateway::Gateway;
 use crate::listener::Stop;
@@ -18,6 +18,7 @@ pub(super) struct Health {
     pub(super) reloader: Arc<Reloader>,
     pub(super) stop: Stop,
     pub(super) started: Timestamp,
+    pub(super) anchors: Arc<Anchors>,
 }
 
 /// One thing that was looked at.
@@ -37,13 +38,14 @@ enum State {
 }
 
 impl Health {
-    fn checks(&self) -> [Check; 7] {
+    fn checks(&self) -> [Check; 8] {
         let (policy, candidate, reload) = (self.policy(), self.candidate(), self.reload());
         [
             policy,
             candidate,
             reload,
             self.audit(),
+            self.anchors(),
             self.certificates(),
             self.upstream(),
             self.draining(),
@@ -99,6 +101,11 @@ impl Health {
             })),
             "upstream_suspended": snapshot.upstream.is_suspended(),
             "audit": self.gateway.journal.health().to_string(),
+            "checkpoint": self.anchors.newest().map(|newest| json!({
+                "size": newest.size,
+                "root": newest.root,
+                "text": newest.text,
+            })),
             "certificates": expiries.iter().map(|(role, time)| json!({
                 "role": role,
                 "expires": time.to_string(),
@@ -152,6 +159,21 @@ impl Health {
         let health = self.gateway.journal.health();
         let state = if health == JournalHealth::Healthy { State::Ok } else { State::Failed };
         Check { name: "audit", state, text: health.to_string() }
+    }
+
+    fn anchors(&self) -> Check {
+        let (state, text) = match (self.anchors.failure(), self.anchors.newest()) {
+            // The log has it, and it is tried again with the next.
+            (Some(why), _) => {
+                (State::Warning, format!("the newest checkpoint is not anchored: {why}"))
+            }
+            (None, None) => (State::Ok, "no checkpoint yet".to_owned()),
+            (None, Some(newest)) => {
+                let signed = if newest.text.is_some() { "signed" } else { "not signed" };
+                (State::Ok, format!("{} records, {signed}", newest.size))
+            }
+        };
+        Check { name: "checkpoint", state, text }
     }
 
     fn certificates(&self) -> Check {

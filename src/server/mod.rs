@@ -20,7 +20,7 @@ use tokio::net::TcpListener;
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
-use crate::audit::{FileStore, Journal, OpenError, RecoveryReport, Started};
+use crate::audit::{Anchors, FileStore, Journal, OpenError, RecoveryReport, Started};
 use crate::config::Settings;
 use crate::domain::{Problem, SystemClock};
 use crate::gateway::{Admission, Gateway};
@@ -30,6 +30,7 @@ use crate::telemetry::{Metrics, Traces};
 use admin::Admin;
 use health::Health;
 pub use journal::journal_settings;
+use observe::AuditObserver;
 pub use otlp::{OtlpError, traces_from};
 use stack::Shared;
 
@@ -72,6 +73,7 @@ pub struct Server {
     recovery: RecoveryReport,
     reloader: Arc<Reloader>,
     reloading: (ReloadHandle, ReloadRequests),
+    anchors: Arc<Anchors>,
 }
 
 impl Server {
@@ -103,12 +105,16 @@ impl Server {
 
         let directory = settings.audit.directory.clone();
         let journal = journal_settings(&settings.audit).map_err(StartError::AuditKeys)?;
+        let observer = AuditObserver::start(&settings.audit, metrics.clone());
+        let observer = observer.map_err(|e| StartError::Audit(directory.clone(), e.into()))?;
+        let observer = Arc::new(observer);
         let opened = FileStore::open(&directory).and_then(|store| {
             let revision = snapshot.load().policy.revision().clone();
-            Journal::open(store, journal, &revision, Arc::new(SystemClock), metrics.clone())
+            Journal::open(store, journal, &revision, Arc::new(SystemClock), observer.clone())
         });
         let Started { journal, closer, recovery } =
             opened.map_err(|error| StartError::Audit(directory, error))?;
+        observer.opened();
 
         let gateway = Arc::new(Gateway {
             snapshot: snapshot.clone(),
@@ -127,7 +133,18 @@ impl Server {
         }
         let reloading = Reloader::handle();
         let shared = Arc::new(Shared { gateway: gateway.clone(), running: TaskTracker::new() });
-        Ok(Self { gateway, listener, admin, shared, closer, recovery, reloader, reloading })
+        let anchors = observer.anchors();
+        Ok(Self {
+            gateway,
+            listener,
+            admin,
+            shared,
+            closer,
+            recovery,
+            reloader,
+            reloading,
+            anchors,
+        })
     }
 
     /// Where callers connect.
@@ -170,12 +187,14 @@ impl Server {
     /// flight is answered, every outcome is recorded, and the audit log is closed. When
     /// `stop` ends, what is in flight has another second.
     pub async fn serve(self, stop: Stop) {
-        let Self { gateway, listener, admin, shared, closer, reloader, reloading, .. } = self;
+        let Self { gateway, listener, admin, shared, closer, reloader, reloading, anchors, .. } =
+            self;
         let health = Health {
             started: gateway.clock.now(),
             gateway,
             reloader: reloader.clone(),
             stop: stop.clone(),
+            anchors: anchors.clone(),
         };
         let admin = tokio::spawn(admin.serve(Arc::new(health)));
         let (handle, requests) = reloading;
@@ -197,7 +216,11 @@ impl Server {
         admin.abort();
         let _ = admin.await;
         drop(shared);
-        if let Err(error) = tokio::task::spawn_blocking(move || closer.close()).await {
+        let close = move || {
+            closer.close();
+            anchors.finish();
+        };
+        if let Err(error) = tokio::task::spawn_blocking(close).await {
             tracing::error!(%error, "the audit log was not closed");
         }
     }

@@ -91,8 +91,12 @@ pub struct AuditMetrics {
     pub batch_records: Histogram,
     /// Records waiting for a commit.
     pub queue_records: IntGauge,
-    /// Failures, by stage: `begin`, `reserve`, `append`, `sync`, `truncate`.
+    /// Failures, by stage: `reserve`, `append`, `sync`, `truncate`.
     pub failures: IntCounterVec,
+    /// Failures that no grant depends on, by task: `rotate`, `anchor`, `compress`, `prune`.
+    pub upkeep_failures: IntCounterVec,
+    /// Records that the newest checkpoint covers.
+    pub checkpoint_records: IntGauge,
 }
 
 impl ListenerMetrics {
@@ -224,6 +228,15 @@ impl Metrics {
                     "Failures of the audit log.",
                     &["stage"],
                 )?,
+                upkeep_failures: counter(
+                    "audit_upkeep_failures_total",
+                    "Failures around the audit log that no grant depends on.",
+                    &["task"],
+                )?,
+                checkpoint_records: IntGauge::new(
+                    "audit_checkpoint_records",
+                    "Records that the newest checkpoint covers.",
+                )?,
             },
             registry,
             process: Registry::new(),
@@ -245,7 +258,8 @@ impl Metrics {
         each(&self.audit.records, EVENTS);
         let agreements = ["same", "would-allow", "would-deny", "failed", "skipped"];
         each(&self.candidate_decisions, &agreements);
-        each(&self.audit.failures, &["begin", "reserve", "append", "sync", "truncate"]);
+        each(&self.audit.failures, &["reserve", "append", "sync", "truncate"]);
+        each(&self.audit.upkeep_failures, &["rotate", "anchor", "compress", "prune"]);
         each(&self.listener.handshake_failures, &["tls", "timeout"]);
         each(&self.listener.refused, &["limit", "address-limit"]);
         for part in ["certificates", "callers", "policy", "candidate", "entrances", "upstream"] {
@@ -291,6 +305,8 @@ impl Metrics {
             Box::new(self.audit.batch_records.clone()),
             Box::new(self.audit.queue_records.clone()),
             Box::new(self.audit.failures.clone()),
+            Box::new(self.audit.upkeep_failures.clone()),
+            Box::new(self.audit.checkpoint_records.clone()),
         ];
         self.process
             .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;

@@ -35,6 +35,14 @@ fn every_command_has_help_with_an_example() {
         &["entrances", "list"],
         &["entrances", "find"],
         &["audit", "show"],
+        &["audit", "keygen"],
+        &["audit", "verify"],
+        &["audit", "prove"],
+        &["audit", "check-proof"],
+        &["audit", "consistency"],
+        &["audit", "compress"],
+        &["audit", "prune"],
+        &["audit", "pseudonym"],
         &["sandbox"],
     ] {
         let (code, out, _) = run(&[command, &["--help"]].concat());

@@ -33,3 +33,4 @@ mod takeover;
 mod tls;
 mod traces;
 mod upstream;
+mod verify;

@@ -149,10 +149,9 @@ impl VerifyReport {
             || self.anchors.iter().any(|(_, found)| *found != AnchorFinding::Agrees)
     }
 
-    /// Whether no checkpoint could be believed although there are some.
+    /// Whether nothing that a given key has signed vouches for any record.
     #[must_use]
-    pub fn is_of_others(&self) -> bool {
-        let others = !self.other_keys.is_empty() || self.unsigned_checkpoints > 0;
-        self.signed && self.checkpoints == 0 && others
+    pub fn is_not_vouched_for(&self) -> bool {
+        self.signed && self.verified_to == 0
     }
 }

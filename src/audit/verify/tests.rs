@@ -243,13 +243,13 @@ fn keys_of_others_vouch_for_nothing() {
     let log = Log::new(20);
     let (other, _) = SigningKey::generate("example.org/others").unwrap();
     let report = verify(log.path(), &[other.verifier().clone()], &[], |_, _| {}).unwrap();
-    assert!(report.is_of_others() && !report.is_damaged());
+    assert!(report.is_not_vouched_for() && !report.is_damaged());
     assert_eq!(report.other_keys.iter().collect::<Vec<_>>(), ["example.org/doors"]);
     assert_eq!(report.verified_to, 0);
     let unsigned = tempfile::tempdir().unwrap();
     fill(unsigned.path(), crate::audit::JournalSettings::default(), 3);
     let report = verify(unsigned.path(), &[other.verifier().clone()], &[], |_, _| {}).unwrap();
-    assert!(report.is_of_others() && report.unsigned_checkpoints > 0);
+    assert!(report.is_not_vouched_for() && report.unsigned_checkpoints > 0);
     let report = verify(unsigned.path(), &[], &[], |_, _| {}).unwrap();
     assert!(!report.is_damaged() && !report.signed && report.checkpoints == 1);
 }

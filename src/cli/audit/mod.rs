@@ -1,25 +1,96 @@
-//! `grantgate audit`: read, search and verify the audit log.
+//! `grantgate audit`: read, search, verify and keep the audit log.
 
+mod keygen;
+mod prove;
+mod retain;
 mod show;
+mod verify;
 
 use std::path::Path;
 
 use clap::Subcommand;
 
 use super::entrances::{self, DEFAULT_CATALOGUE};
-use super::{Exit, note, report};
+use super::{Exit, fail, note, report};
+use crate::audit::{Checkpoint, VerifierKey};
 use crate::catalogue::Catalogue;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
     /// Print the log, one line per record
     Show(show::Arguments),
+    /// Make the key that signs checkpoints
+    Keygen(keygen::Arguments),
+    /// Check that no record was altered, removed, moved or added
+    Verify(verify::Arguments),
+    /// Prove that a record is in the log, without showing the others
+    Prove(prove::Arguments),
+    /// Check a proof with the log's public key alone
+    CheckProof(prove::CheckArguments),
+    /// Check that one checkpoint continues another
+    Consistency(prove::ConsistencyArguments),
+    /// Compress closed segments
+    Compress(retain::CompressArguments),
+    /// Remove old segments; what remains still verifies
+    Prune(retain::PruneArguments),
+    /// Print what stands in the log for the id of a grantee
+    Pseudonym(keygen::PseudonymArguments),
 }
 
 pub(super) fn run(command: &Command) -> Exit {
     match command {
         Command::Show(arguments) => show::run(arguments),
+        Command::Keygen(arguments) => keygen::run(arguments),
+        Command::Verify(arguments) => verify::run(arguments),
+        Command::Prove(arguments) => prove::run(arguments),
+        Command::CheckProof(arguments) => prove::check(arguments),
+        Command::Consistency(arguments) => prove::consistency(arguments),
+        Command::Compress(arguments) => retain::compress(arguments),
+        Command::Prune(arguments) => retain::prune(arguments),
+        Command::Pseudonym(arguments) => keygen::pseudonym(arguments),
     }
+}
+
+/// A public key: its text, or the file that holds it.
+fn key(argument: &str) -> Result<VerifierKey, Exit> {
+    if let Ok(key) = VerifierKey::parse(argument) {
+        return Ok(key);
+    }
+    let text = read(Path::new(argument))?;
+    VerifierKey::parse(&text).map_err(|error| fail(format_args!("`{argument}`: {error}")))
+}
+
+/// The signed checkpoints in a file.
+fn checkpoints(file: &Path, keys: &[VerifierKey]) -> Result<Vec<Checkpoint>, Exit> {
+    let text = read(file)?;
+    let mut found = Vec::new();
+    for (text, number) in Checkpoint::texts(&text).into_iter().zip(1..) {
+        let mut why = None;
+        let verified = keys.iter().find_map(|key| match Checkpoint::verify(text, key) {
+            Ok(checkpoint) => Some(checkpoint),
+            Err(error) => {
+                why = Some(error);
+                None
+            }
+        });
+        match (verified, why) {
+            (Some(checkpoint), _) => found.push(checkpoint),
+            (None, why) => {
+                let why = why.map_or_else(|| "no key was given".to_owned(), |why| why.to_string());
+                fail(format_args!("`{}`, checkpoint {number}: {why}", file.display()));
+                return Err(Exit::Foreign);
+            }
+        }
+    }
+    if found.is_empty() {
+        return Err(fail(format_args!("`{}` holds no checkpoint", file.display())));
+    }
+    Ok(found)
+}
+
+fn read(file: &Path) -> Result<String, Exit> {
+    std::fs::read_to_string(file)
+        .map_err(|error| fail(format_args!("`{}` cannot be read: {error}", file.display())))
 }
 
 /// The names to show. That there are none keeps nobody from reading the log.

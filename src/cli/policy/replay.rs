@@ -1,6 +1,5 @@
 //! `grantgate policy replay`: audited decisions judged again under another policy.
 
-use std::io::{IsTerminal as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, PoisonError};
@@ -11,6 +10,7 @@ use clap::Args;
 use super::sources::{Files, Ready};
 use crate::audit::{AuditedDecision, DecisionsSummary, ReadError, decisions};
 use crate::cli::problems::report_in;
+use crate::cli::progress::progress;
 use crate::cli::{Exit, Format, fail, note, say};
 use crate::domain::{CallerId, EntranceId};
 use crate::policy::review::{Example, Past, Replay, Turn};
@@ -111,18 +111,6 @@ fn judge(ready: &Ready, log: &Path) -> (Result<DecisionsSummary, ReadError>, Rep
         }
         (read, replay)
     })
-}
-
-/// Shows on a terminal how far it is, on one line that what follows overwrites.
-fn progress() -> impl FnMut(u64, u64) {
-    let shows = std::io::stderr().is_terminal();
-    move |read, all| {
-        if shows {
-            let percent = read * 100 / all.max(1);
-            let line = format!("\r{percent:>3} % of the log\r");
-            let _ = std::io::stderr().write_all(line.as_bytes());
-        }
-    }
 }
 
 fn past(decision: AuditedDecision) -> Past {

@@ -1,0 +1,264 @@
+//! Checkpoints on their way out: to where whoever could change the log cannot change them.
+//!
+//! On a thread of its own: no grant waits for a disk or a command here. Each checkpoint goes
+//! to the log stream and is appended to a file; the newest is kept beside the segments and
+//! given to a command. When they come faster than the command takes them it gets the newest,
+//! which proves all that those before it do.
+
+use std::fs::OpenOptions;
+use std::io::{self, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use super::queue::{OnFailure, Published};
+use super::recovery::NEWEST_CHECKPOINT;
+use super::store::sync_directory;
+
+/// How long a command may take for one checkpoint.
+const COMMAND_TIME_MAX: Duration = Duration::from_secs(10);
+
+const COMMAND_LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// The counted task.
+pub(super) const TASK: &str = "anchor";
+
+/// Where checkpoints go.
+#[derive(Debug, Clone, Default)]
+pub struct AnchorSettings {
+    /// The audit directory: its `checkpoint` is the newest.
+    pub directory: PathBuf,
+    /// Each is appended to this file.
+    pub file: Option<PathBuf>,
+    /// A program with its arguments; the checkpoint is its standard input.
+    pub command: Vec<String>,
+}
+
+/// Hands checkpoints on.
+pub struct Anchors {
+    state: Arc<Mutex<State>>,
+    thread: Mutex<Option<Thread>>,
+}
+
+type Thread = (Sender<Published>, JoinHandle<()>);
+
+#[derive(Default)]
+struct State {
+    newest: Option<Published>,
+    failure: Option<String>,
+}
+
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Anchors {
+    /// Starts the thread. `failed` is told of failures.
+    ///
+    /// # Errors
+    /// When there can be no thread.
+    pub fn start(settings: AnchorSettings, failed: OnFailure) -> io::Result<Self> {
+        let state = Arc::new(Mutex::new(State::default()));
+        let (sender, receiver) = channel();
+        let shared = state.clone();
+        let run = move || run(&settings, &receiver, &shared, &failed);
+        let thread = std::thread::Builder::new().name("audit-anchor".into()).spawn(run)?;
+        Ok(Self { state, thread: Mutex::new(Some((sender, thread))) })
+    }
+
+    /// Hands a checkpoint on, without waiting.
+    pub fn publish(&self, checkpoint: Published) {
+        lock(&self.state).newest = Some(checkpoint.clone());
+        if let Some((sender, _)) = lock(&self.thread).as_ref() {
+            let _ = sender.send(checkpoint);
+        }
+    }
+
+    /// Waits until the last checkpoint is delivered. There is none after it.
+    pub fn finish(&self) {
+        let thread = lock(&self.thread).take();
+        if let Some((sender, thread)) = thread {
+            drop(sender);
+            let _ = thread.join();
+        }
+    }
+
+    /// The newest checkpoint.
+    #[must_use]
+    pub fn newest(&self) -> Option<Published> {
+        lock(&self.state).newest.clone()
+    }
+
+    /// Why the newest is not where it should be.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        lock(&self.state).failure.clone()
+    }
+}
+
+fn run(
+    settings: &AnchorSettings,
+    receiver: &Receiver<Published>,
+    state: &Mutex<State>,
+    failed: &OnFailure,
+) {
+    while let Ok(first) = receiver.recv() {
+        let all: Vec<Published> = std::iter::once(first).chain(receiver.try_iter()).collect();
+        let failure = deliver(settings, &all).err();
+        if let Some(error) = &failure {
+            failed(TASK);
+            tracing::error!(%error, "a checkpoint could not be anchored");
+        }
+        lock(state).failure = failure;
+    }
+}
+
+/// To every place, whatever one of them says.
+fn deliver(settings: &AnchorSettings, all: &[Published]) -> Result<(), String> {
+    for checkpoint in all {
+        let (size, root) = (checkpoint.size, checkpoint.root.as_str());
+        tracing::info!(size, root, checkpoint = checkpoint.text.as_deref(), "audit checkpoint");
+    }
+    let texts: Vec<&str> = all.iter().filter_map(|c| c.text.as_deref()).collect();
+    let Some(newest) = texts.last() else { return Ok(()) };
+    let place = settings.directory.join(NEWEST_CHECKPOINT);
+    let failed = |path: &Path, error: io::Error| format!("`{}`: {error}", path.display());
+    let kept = keep(&settings.directory, &place, newest).map_err(|e| failed(&place, e));
+    let appended = settings
+        .file
+        .as_ref()
+        .map_or(Ok(()), |file| append(file, &texts.concat()).map_err(|error| failed(file, error)));
+    let given = tell(&settings.command, newest);
+    kept.and(appended).and(given)
+}
+
+/// Puts the newest in the place of the one before.
+fn keep(directory: &Path, place: &Path, text: &str) -> io::Result<()> {
+    let making = place.with_extension("making");
+    let mut options = OpenOptions::new();
+    let mut file = options.create(true).truncate(true).write(true).mode(0o600).open(&making)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    std::fs::rename(&making, place)?;
+    sync_directory(directory)
+}
+
+fn append(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_data()
+}
+
+fn tell(command: &[String], text: &str) -> Result<(), String> {
+    let Some((program, arguments)) = command.split_first() else { return Ok(()) };
+    let failed = |text: String| Err(format!("`{program}`: {text}"));
+    let started = Command::new(program)
+        .args(arguments)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        // Nothing of the environment: the workspace key may be in it.
+        .env_clear()
+        .envs(std::env::var_os("PATH").map(|path| ("PATH", path)))
+        .spawn();
+    let mut child = match started {
+        Ok(child) => child,
+        Err(error) => return failed(error.to_string()),
+    };
+    // Shorter than any pipe is wide; one that does not read it may end all the same.
+    let _ = child.stdin.take().map(|mut input| input.write_all(text.as_bytes()));
+    match wait(&mut child) {
+        Ok(None) => {
+            failed(format!("took more than {} s and was ended", COMMAND_TIME_MAX.as_secs()))
+        }
+        Ok(Some(status)) if status.success() => Ok(()),
+        Ok(Some(status)) => failed(status.to_string()),
+        Err(error) => failed(error.to_string()),
+    }
+}
+
+fn wait(child: &mut Child) -> io::Result<Option<std::process::ExitStatus>> {
+    let since = Instant::now();
+    while since.elapsed() < COMMAND_TIME_MAX {
+        if let Some(status) = child.try_wait()? {
+            return Ok(Some(status));
+        }
+        std::thread::sleep(COMMAND_LOOK_EVERY);
+    }
+    child.kill()?;
+    child.wait()?;
+    Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::{Checkpoint, SigningKey};
+
+    fn published(key: &SigningKey, size: u64) -> Published {
+        let root = crate::audit::tree::Hash::of_leaf(b"x").to_base64();
+        let text = key.sign(&format!("a\n{size}\n{root}\n"));
+        Published { size, root, text: Some(text) }
+    }
+
+    #[test]
+    fn each_checkpoint_gets_to_the_file_and_the_newest_to_the_others() {
+        let (key, _) = SigningKey::generate("a").unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let path = |name: &str| directory.path().join(name);
+        let told = path("told");
+        let settings = AnchorSettings {
+            directory: directory.path().to_owned(),
+            file: Some(path("anchors")),
+            command: [
+                "sh",
+                "-c",
+                &format!("cat > {}; env >> {}.env", told.display(), told.display()),
+            ]
+            .map(str::to_owned)
+            .into(),
+        };
+        let anchors = Anchors::start(settings, Arc::new(|_| {})).unwrap();
+        for size in 1..=5 {
+            anchors.publish(published(&key, size));
+        }
+        assert_eq!(anchors.newest().unwrap().size, 5);
+        anchors.finish();
+        let read = |name: &str| std::fs::read_to_string(path(name)).unwrap();
+        let all = read("anchors");
+        let sizes: Vec<u64> = Checkpoint::texts(&all)
+            .into_iter()
+            .map(|text| Checkpoint::verify(text, key.verifier()).unwrap().size)
+            .collect();
+        assert_eq!(sizes, [1, 2, 3, 4, 5]);
+        for name in ["checkpoint", "told"] {
+            assert_eq!(Checkpoint::verify(&read(name), key.verifier()).unwrap().size, 5, "{name}");
+        }
+        let environment = read("told.env");
+        assert!(!environment.contains("CARGO"), "{environment}");
+    }
+
+    #[test]
+    fn what_one_place_refuses_the_others_get() {
+        let (key, _) = SigningKey::generate("a").unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let settings = |file: &str, command: &[&str]| AnchorSettings {
+            directory: directory.path().to_owned(),
+            file: Some(directory.path().join(file)),
+            command: command.iter().map(|part| (*part).to_owned()).collect(),
+        };
+        let one = [published(&key, 1)];
+        let error = deliver(&settings("none/anchors", &["true"]), &one).unwrap_err();
+        assert!(error.contains("none/anchors"), "{error}");
+        assert!(directory.path().join("checkpoint").exists());
+        let error = deliver(&settings("anchors", &["false"]), &one).unwrap_err();
+        assert!(error.contains("`false`: exit status: 1"), "{error}");
+        assert!(directory.path().join("anchors").exists());
+        let error = deliver(&settings("anchors", &["/nowhere"]), &one).unwrap_err();
+        assert!(error.contains("`/nowhere`: No such file"), "{error}");
+    }
+}

@@ -1,0 +1,69 @@
+//! `grantgate audit compress` and `audit prune`.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use jiff::Timestamp;
+
+use crate::audit::{self, RetainError, Retained, Retention};
+use crate::cli::{Exit, fail, say};
+
+#[derive(Args)]
+#[command(after_help = "Example: grantgate audit compress /var/lib/grantgate/audit\n\n\
+    The newest segment stays as it is; a gateway may be writing it. `audit.compress` = \"on\" does \
+    the same whenever a segment is closed.\n\nExit codes: 0 done, 1 failed.")]
+pub(in crate::cli) struct CompressArguments {
+    /// The audit directory
+    #[arg(value_name = "DIR", default_value = "audit")]
+    directory: PathBuf,
+}
+
+pub(super) fn compress(arguments: &CompressArguments) -> Exit {
+    report("compressed", audit::compress(&arguments.directory))
+}
+
+#[derive(Args)]
+#[command(
+    after_help = "Example: grantgate audit prune /var/lib/grantgate/audit --before 2026-01-01\n\n\
+    Whole segments are removed, never the newest. Their checkpoints stay, in `pruned.jsonl`: what \
+    remains still verifies against every checkpoint that was ever kept.\n\n\
+    Exit codes: 0 done, 1 failed, 4 a segment is damaged and stays."
+)]
+pub(in crate::cli) struct PruneArguments {
+    /// The audit directory
+    #[arg(value_name = "DIR", default_value = "audit")]
+    directory: PathBuf,
+    /// Remove segments whose last record is before this date (midnight UTC) or time (RFC 3339)
+    #[arg(long, value_name = "TIME", value_parser = date_or_time)]
+    before: Timestamp,
+}
+
+pub(super) fn prune(arguments: &PruneArguments) -> Exit {
+    let retention = Retention { before: Some(arguments.before), bytes_max: None };
+    report("removed", audit::prune(&arguments.directory, &retention))
+}
+
+fn date_or_time(text: &str) -> Result<Timestamp, String> {
+    let midnight = || format!("{text}T00:00:00Z").parse();
+    let parsed = text.parse::<Timestamp>().or_else(|_| midnight());
+    parsed.map_err(|_| {
+        "neither a date such as 2026-01-31 nor a time such as 2026-01-31T12:00:00Z".into()
+    })
+}
+
+fn report(what: &str, result: Result<Retained, RetainError>) -> Exit {
+    match result {
+        Ok(done) => {
+            say(format_args!(
+                "{what} {} segment(s), {} byte(s) freed; the log begins with record {}",
+                done.segments, done.freed_bytes, done.first_seq
+            ));
+            Exit::Done
+        }
+        Err(error @ RetainError::Damaged { .. }) => {
+            fail(error);
+            Exit::Damaged
+        }
+        Err(error) => fail(error),
+    }
+}

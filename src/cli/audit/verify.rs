@@ -1,0 +1,182 @@
+//! `grantgate audit verify`: is the log what it was?
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::{Value, json};
+
+use super::{checkpoints, key};
+use crate::audit::{self, Checkpoint, ReadError, VerifierKey, VerifyReport};
+use crate::cli::progress::progress;
+use crate::cli::{Exit, Format, fail, note, say};
+
+/// Findings beyond this number are counted and not printed.
+const SHOWN_MAX: usize = 50;
+
+#[derive(Args)]
+#[command(
+    after_help = "Example: grantgate audit verify /var/lib/grantgate/audit --key audit_signing_key.pub \
+    --checkpoint anchored\n\n\
+    Reads the files only: nothing of the gateway is needed, and it may go on writing. Without a \
+    key the log is compared with itself, which shows accidents and no intent.\n\n\
+    Exit codes: 0 verified, 1 cannot be read, 4 damaged or not the anchored log, 5 no checkpoint \
+    is signed by the key, or not an audit log, 6 no records, 7 a newer version wrote it."
+)]
+pub(in crate::cli) struct Arguments {
+    /// The audit directory
+    #[arg(value_name = "DIR", default_value = "audit")]
+    directory: PathBuf,
+    /// The log's public key, or the file that holds it; several after a change of keys
+    #[arg(long, value_name = "KEY")]
+    key: Vec<String>,
+    /// A file of checkpoints that were kept elsewhere; they must be part of the log
+    #[arg(long, value_name = "FILE", requires = "key")]
+    checkpoint: Vec<PathBuf>,
+    /// How the result is printed
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+}
+
+pub(super) fn run(arguments: &Arguments) -> Exit {
+    let inputs = || -> Result<(Vec<VerifierKey>, Vec<Checkpoint>), Exit> {
+        let keys = arguments.key.iter().map(|text| key(text)).collect::<Result<Vec<_>, _>>()?;
+        let mut anchored = Vec::new();
+        for file in &arguments.checkpoint {
+            anchored.extend(checkpoints(file, &keys)?);
+        }
+        Ok((keys, anchored))
+    };
+    let (keys, anchored) = match inputs() {
+        Ok(inputs) => inputs,
+        Err(exit) => return exit,
+    };
+    let report = match audit::verify(&arguments.directory, &keys, &anchored, progress()) {
+        Ok(report) => report,
+        Err(error @ ReadError::Empty(_)) => {
+            fail(error);
+            return Exit::Empty;
+        }
+        Err(error) => return fail(error),
+    };
+    let exit = judge(&report);
+    match arguments.format {
+        Format::Human => print(arguments, &report, exit),
+        Format::Json => say(json(&report, exit)),
+    }
+    exit
+}
+
+fn judge(report: &VerifyReport) -> Exit {
+    if report.newer.is_some() {
+        Exit::Newer
+    } else if report.records == 0 {
+        if report.foreign_lines > 0 { Exit::Foreign } else { Exit::Empty }
+    } else if report.is_damaged() {
+        Exit::Damaged
+    } else if report.is_not_vouched_for() {
+        Exit::Foreign
+    } else {
+        Exit::Done
+    }
+}
+
+fn print(arguments: &Arguments, report: &VerifyReport, exit: Exit) {
+    let directory = arguments.directory.display();
+    for finding in report.findings.iter().take(SHOWN_MAX) {
+        say(finding);
+    }
+    let more = report.findings_total.saturating_sub(SHOWN_MAX as u64);
+    if more > 0 {
+        say(format_args!("and {more} more"));
+    }
+    for (size, found) in report.anchors.iter().filter(|(_, f)| *f != audit::AnchorFinding::Agrees) {
+        say(format_args!("anchored checkpoint of {size} records: {}", found.as_str()));
+    }
+    if let Some(version) = report.newer {
+        say(format_args!(
+            "`{directory}` has records of format version {version}; use a newer grantgate"
+        ));
+    }
+    if report.is_not_vouched_for() && report.records > 0 {
+        let others: Vec<&str> = report.other_keys.iter().map(String::as_str).collect();
+        let by = match others.as_slice() {
+            [] if report.unsigned_checkpoints == 0 => "it has no checkpoint yet".to_owned(),
+            [] => "its checkpoints are not signed".to_owned(),
+            others => format!("its checkpoints are signed by `{}`", others.join("`, `")),
+        };
+        say(format_args!("`{directory}` is not signed by the given key: {by}"));
+    }
+    if report.records == 0 && report.foreign_lines > 0 {
+        say(format_args!("`{directory}` is not an audit log of grantgate: no line is a record"));
+        return;
+    }
+    let verdict = match exit {
+        Exit::Done if report.signed => "verified",
+        Exit::Done => "agrees with itself (give --key to verify)",
+        Exit::Empty => "no records",
+        _ => "NOT VERIFIED",
+    };
+    say(format_args!(
+        "{verdict}: {} record(s), {} to {}, in {} segment(s); {} checkpoint(s), the last covers {}; \
+         {} behind it",
+        report.records,
+        report.first_seq,
+        report.last_seq,
+        report.segments,
+        report.checkpoints,
+        report.verified_to,
+        report.uncovered,
+    ));
+    if let Some((records, links)) = report.pruned {
+        say(format_args!(
+            "{records} record(s) were pruned; {links} checkpoint(s) lead from them here"
+        ));
+    }
+    let agreeing =
+        report.anchors.iter().filter(|(_, f)| *f == audit::AnchorFinding::Agrees).count();
+    if agreeing > 0 {
+        say(format_args!("{agreeing} anchored checkpoint(s) are part of it"));
+    }
+    if report.torn_bytes > 0 {
+        note(format_args!(
+            "note: the last {} byte(s) are no whole record: they are being written, or their gateway \
+             was killed",
+            report.torn_bytes
+        ));
+    }
+    if exit == Exit::Done && report.anchors.is_empty() {
+        note("note: no anchored checkpoint was given: records removed from the end would not show");
+    }
+}
+
+fn json(report: &VerifyReport, exit: Exit) -> Value {
+    json!({
+        "verified": exit == Exit::Done && report.signed,
+        "exit_code": exit as u8,
+        "records": report.records,
+        "first_seq": report.first_seq,
+        "last_seq": report.last_seq,
+        "segments": report.segments,
+        "checkpoints": report.checkpoints,
+        "verified_to": report.verified_to,
+        "uncovered": report.uncovered,
+        "pruned_records": report.pruned.map_or(0, |(records, _)| records),
+        "unsigned_checkpoints": report.unsigned_checkpoints,
+        "other_keys": report.other_keys,
+        "newer_version": report.newer,
+        "torn_bytes": report.torn_bytes,
+        "findings_total": report.findings_total,
+        "findings": report.findings.iter().map(|finding| json!({
+            "damage": finding.damage.as_str(),
+            "from_seq": finding.from_seq,
+            "to_seq": finding.to_seq,
+            "file": finding.file,
+            "line": finding.line.filter(|line| *line > 0),
+            "text": finding.text,
+        })).collect::<Vec<_>>(),
+        "anchors": report.anchors.iter().map(|(size, found)| json!({
+            "size": size,
+            "found": found.as_str(),
+        })).collect::<Vec<_>>(),
+    })
+}
