@@ -187,7 +187,7 @@ fn wait(child: &mut Child) -> io::Result<Option<std::process::ExitStatus>> {
         if let Some(status) = child.try_wait()? {
             return Ok(Some(status));
         }
-        std::thread::sleep(COMMAND_LOOK_EVERY);
+        std::thread::park_timeout(COMMAND_LOOK_EVERY);
     }
     child.kill()?;
     child.wait()?;

@@ -327,4 +327,6 @@ impl Drop for Waiting<'_> {
 }
 
 #[cfg(test)]
+mod faults;
+#[cfg(test)]
 mod tests;

@@ -118,7 +118,7 @@ impl SigningKey {
     pub fn generate(name: &str) -> Result<(Self, Zeroizing<String>), NoteError> {
         let mut seed = Zeroizing::new([0; 32]);
         rand::fill(&mut *seed).map_err(|_| NoteError::KeyMalformed("a private key"))?;
-        let key = Self::from_seed(name, &*seed)?;
+        let key = Self::from_seed(name, &seed)?;
         let typed: Zeroizing<Vec<u8>> =
             Zeroizing::new(std::iter::once(ED25519_TYPE).chain(*seed).collect());
         let encoded = Zeroizing::new(STANDARD.encode(&*typed));
@@ -139,7 +139,7 @@ impl SigningKey {
             return Err(WHAT);
         };
         let seed = Zeroizing::new(typed_key(seed).ok_or(WHAT)?);
-        let key = Self::from_seed(name, &*seed).map_err(|_| WHAT)?;
+        let key = Self::from_seed(name, &seed).map_err(|_| WHAT)?;
         (hex(key.verifier.id()) == id).then_some(key).ok_or(WHAT)
     }
 

@@ -34,6 +34,7 @@ pub(super) struct Record<'a> {
 
 /// What a line is.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it is looked at and gone; nothing keeps it")]
 pub(super) enum Parsed<'a> {
     Record(Record<'a>),
     /// A record of a version that this program does not know.
@@ -42,6 +43,14 @@ pub(super) enum Parsed<'a> {
 }
 
 impl<'a> Parsed<'a> {
+    /// The record, where it is one.
+    pub(super) fn record(self) -> Option<Record<'a>> {
+        match self {
+            Self::Record(record) => Some(record),
+            Self::Newer(_) | Self::Nothing => None,
+        }
+    }
+
     pub(super) fn of(line: &Line<'a>) -> Self {
         #[derive(Deserialize)]
         struct Version {

@@ -294,7 +294,7 @@ impl Leaves {
         let mut number = self.before.size();
         for segment in &self.segments {
             let input = |error| ReadError::Input(segment.path.clone(), error);
-            if segment.first_seq != number + 1 && segment.stored_bytes() > 0 {
+            if segment.first_seq != number + 1 {
                 return Err(ProofError::Damaged);
             }
             let mut lines = segment.lines().map_err(input)?;
@@ -327,10 +327,9 @@ pub(super) fn tree_before(segment: &Segment) -> std::io::Result<Option<Frontier>
         return Ok(Some(Frontier::default()));
     }
     let mut lines = segment.lines()?;
-    let tree = match lines.next()?.map(|line| Parsed::of(&line)) {
-        Some(Parsed::Record(record)) if record.event == CHECKPOINT => record.tree(),
-        _ => None,
-    };
+    let head = lines.next()?.and_then(|line| Parsed::of(&line).record());
+    let head = head.filter(|record| record.event == CHECKPOINT);
+    let tree = head.and_then(|record| record.tree());
     Ok(tree.filter(|tree| tree.size() == segment.first_seq - 1))
 }
 

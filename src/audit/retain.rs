@@ -187,7 +187,7 @@ pub fn prune(directory: &Path, retention: &Retention) -> Result<Retained, Retain
 
 fn listed(directory: &Path) -> Result<Vec<Segment>, RetainError> {
     let failed = |error| RetainError::Io(directory.to_owned(), error);
-    Ok(segments(directory).map_err(failed)?.into_iter().filter(|s| s.stored_bytes() > 0).collect())
+    segments(directory).map_err(failed)
 }
 
 /// When the first record of a segment was made, at which the one before it ended.
@@ -215,25 +215,22 @@ fn links(segment: &Segment, next: &Segment) -> Result<Vec<Link>, RetainError> {
     };
     let mut lines = segment.lines().map_err(failed)?;
     while let Some(line) = lines.next().map_err(failed)? {
-        match Parsed::of(&line) {
-            Parsed::Record(record) if record.seq == chain.tree.size() + 1 => {
-                if record.event == CHECKPOINT {
-                    chain.checkpoint(&record).map_err(|text| damaged(&text))?;
-                }
-            }
-            _ => return Err(damaged("it is damaged")),
+        let record = Parsed::of(&line).record();
+        let record = record.filter(|record| record.seq == chain.tree.size() + 1);
+        let record = record.ok_or_else(|| damaged("it is damaged"))?;
+        if record.event == CHECKPOINT {
+            chain.checkpoint(&record).map_err(|text| damaged(&text))?;
         }
         let leaf = Hash::of_leaf(line.bytes);
         chain.tree.push(leaf);
         chain.leaves.push(leaf);
     }
     let mut lines = next.lines().map_err(failed)?;
-    match lines.next().map_err(failed)?.map(|line| Parsed::of(&line)) {
-        Some(Parsed::Record(record)) if record.event == CHECKPOINT => {
-            chain.checkpoint(&record).map_err(|text| damaged(&text))?;
-        }
-        _ => return Err(damaged("the segment behind it does not begin with a checkpoint")),
-    }
+    let head = lines.next().map_err(failed)?.and_then(|line| Parsed::of(&line).record());
+    let head = head.filter(|record| record.event == CHECKPOINT);
+    let head =
+        head.ok_or_else(|| damaged("the segment behind it does not begin with a checkpoint"))?;
+    chain.checkpoint(&head).map_err(|text| damaged(&text))?;
     Ok(chain.links)
 }
 

@@ -27,18 +27,22 @@ pub(super) fn segment_name(first_seq: u64) -> String {
 }
 
 /// The segments of a log in order. Where one is there both plain and compressed, because
-/// compressing it was cut short, the plain one counts.
+/// compressing it was cut short, the plain one counts. Empty ones are none: they were begun,
+/// and the log went on elsewhere.
 pub(super) fn segments(directory: &Path) -> io::Result<Vec<Segment>> {
     let mut found: Vec<Segment> = Vec::new();
     for entry in std::fs::read_dir(directory)? {
-        let name = entry?.file_name();
+        let entry = entry?;
+        let name = entry.file_name();
         let Some(name) = name.to_str() else { continue };
         let (plain, compressed) = match name.strip_suffix(".zst") {
             Some(plain) => (plain, true),
             None => (name, false),
         };
         let Some(digits) = plain.strip_suffix(".jsonl") else { continue };
-        if let (20, Ok(first_seq)) = (digits.len(), digits.parse()) {
+        if let (20, Ok(first_seq)) = (digits.len(), digits.parse())
+            && entry.metadata().is_ok_and(|metadata| metadata.len() > 0)
+        {
             found.push(Segment { first_seq, path: directory.join(name), compressed });
         }
     }

@@ -252,6 +252,7 @@ async fn a_disk_that_fails_forwards_no_grant_without_a_record() {
             assert_eq!(ask(&site, &client, &process, LOBBY).await, 200, "{name}");
             assert_eq!(stop(process).await, Some(0), "{name}");
             all_accounted_for(&site.records(), &seam, 0);
+            site.verify(&site.path("audit/checkpoint"));
             continue;
         }
         assert_eq!(ask(&site, &client, &process, LOBBY).await, 503, "{name}: for good");
@@ -262,6 +263,7 @@ async fn a_disk_that_fails_forwards_no_grant_without_a_record() {
         assert_eq!(ask(&site, &client, &process, LOBBY).await, 200, "{name}");
         assert_eq!(stop(process).await, Some(0), "{name}");
         let records = site.records();
+        site.verify(&site.path("audit/checkpoint"));
         for (record, seq) in records.iter().zip(1_u64..) {
             assert_eq!(record["seq"], seq, "{name}: no gap");
         }

@@ -139,7 +139,7 @@ async fn what_is_wrong_with_a_log_has_a_message_and_a_code_of_its_own() {
             5,
             "not an audit log of grantgate",
         ),
-        ("empty", Some(String::new()), &auditor.key, 6, "no records"),
+        ("empty", Some(String::new()), &auditor.key, 6, "holds no audit log"),
         ("none", None, &auditor.key, 6, "holds no audit log"),
         ("newer", Some("{\"v\":2,\"seq\":1}\n".into()), &auditor.key, 7, "format version 2"),
     ];

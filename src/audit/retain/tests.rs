@@ -64,7 +64,7 @@ fn compressed_segments_hold_the_same_and_verify() {
     let log = Log::new(60);
     let (before, count) = (log.all_bytes(), segments(log.path()).unwrap().len());
     let done = compress(log.path()).unwrap();
-    assert_eq!(done.segments as usize, count - 1);
+    assert_eq!(done.segments, count as u64 - 1);
     assert!(done.freed_bytes > 0);
     let after = segments(log.path()).unwrap();
     assert_eq!(after.iter().filter(|s| s.compressed).count(), count - 1);
@@ -92,7 +92,7 @@ fn after_pruning_the_rest_verifies_against_every_checkpoint_that_there_ever_was(
     for count in [1, 2] {
         let before = log.verify(&[]).records;
         let done = prune_some(&log, count);
-        assert_eq!(done.segments as usize, count);
+        assert_eq!(done.segments, count as u64);
         let report = log.verify(&all);
         assert!(!report.is_damaged(), "{:?}", report.findings);
         assert_eq!(report.first_seq, done.first_seq);
@@ -166,7 +166,7 @@ fn by_age_the_newest_stays_and_what_is_young_too() {
     let old = Retention { before: Some(Timestamp::UNIX_EPOCH), bytes_max: None };
     assert_eq!(prune(log.path(), &old).unwrap().segments, 0);
     let all = Retention { before: Some(Timestamp::MAX), bytes_max: Some(0) };
-    assert_eq!(prune(log.path(), &all).unwrap().segments as usize, count - 1);
+    assert_eq!(prune(log.path(), &all).unwrap().segments, count as u64 - 1);
     fill(log.path(), small(&log.private), 3);
     assert!(!log.verify(&[]).is_damaged());
 }

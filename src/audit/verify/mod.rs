@@ -6,13 +6,14 @@
 //! it is not, the checkpoints around it say which records are in doubt, and verifying goes
 //! on behind them.
 
+mod range;
 mod report;
+mod trust;
 
 use std::path::Path;
 
-use super::CheckpointError;
 use super::checkpoint::Checkpoint;
-use super::note::{NoteError, VerifierKey};
+use super::note::VerifierKey;
 use super::parse::{Parsed, Peek, Record};
 use super::pruned::{self, Pruned};
 use super::read::ReadError;
@@ -20,7 +21,9 @@ use super::record::CHECKPOINT;
 use super::recovery::NEWEST_CHECKPOINT;
 use super::segment::{Line, Segment, segments};
 use super::tree::{Frontier, Hash};
+use range::Range;
 pub use report::{AnchorFinding, Damage, Finding, VerifyReport};
+use trust::{Keys, Trust};
 
 /// Progress is told after so many bytes.
 const PROGRESS_BYTES: u64 = 1 << 24;
@@ -65,7 +68,7 @@ fn trusted(text: &str, keys: &[VerifierKey]) -> Option<Checkpoint> {
 
 /// The state of the one pass.
 struct Walk<'a> {
-    keys: &'a [VerifierKey],
+    keys: Keys<'a>,
     /// Not reached yet, the smallest first.
     anchored: std::collections::VecDeque<&'a Checkpoint>,
     report: VerifyReport,
@@ -80,22 +83,10 @@ struct Walk<'a> {
     started: bool,
 }
 
-/// The records behind the last checkpoint that is trusted.
-#[derive(Default)]
-struct Range {
-    /// Its first record.
-    from: u64,
-    /// Numbers that were skipped.
-    missing: Vec<std::ops::RangeInclusive<u64>>,
-    /// Found what cannot be, and said so.
-    named: bool,
-    file: String,
-}
-
 impl<'a> Walk<'a> {
     fn new(keys: &'a [VerifierKey], anchored: Vec<&'a Checkpoint>) -> Self {
         Self {
-            keys,
+            keys: Keys(keys),
             anchored: anchored.into(),
             report: VerifyReport { signed: !keys.is_empty(), ..VerifyReport::default() },
             expected: 1,
@@ -157,17 +148,16 @@ impl<'a> Walk<'a> {
         }
         self.expected = segment.first_seq;
         self.range.from = segment.first_seq;
-        let head = match Parsed::of(line) {
-            Parsed::Record(record) if record.event == CHECKPOINT => record.tree(),
-            _ => None,
-        };
+        let head = Parsed::of(line).record().filter(|record| record.event == CHECKPOINT);
+        let head = head.and_then(|record| record.tree());
         self.tree = head.filter(|tree| tree.size() == segment.first_seq - 1);
         let gone = segment.first_seq - 1;
         let chain = Pruned::read(directory)
             .map_err(|error| ReadError::Input(directory.join(pruned::FILE), error))?;
         match (&self.tree, chain) {
             (Some(tree), Some(chain)) => {
-                let trusted = |text: Option<&str>, size, root| self.text_is_true(text, size, root);
+                let trusted =
+                    |text: Option<&str>, size, root| self.keys.deny_nothing_of(text, size, root);
                 match chain.verify((gone, tree.root()), trusted) {
                     Ok(checkpoints) => self.report.pruned = Some((gone, checkpoints)),
                     Err(text) => self.damage(Damage::Altered, 1, gone, &chain.file, None, &text),
@@ -234,7 +224,7 @@ impl<'a> Walk<'a> {
         self.settle_foreign(Some(seq), segment);
         self.report.records += 1;
         self.report.last_seq = self.report.last_seq.max(seq);
-        if seq < self.expected && checkpoint.is_some_and(|record| self.is_trusted_record(record)) {
+        if seq < self.expected && checkpoint.is_some_and(|record| self.keys.trust_record(record)) {
             self.back_to(seq);
         }
         if seq > self.expected {
@@ -274,10 +264,7 @@ impl<'a> Walk<'a> {
 
     /// A number before it was too high: a trusted checkpoint is where it belongs.
     fn back_to(&mut self, seq: u64) {
-        self.range.missing.retain(|missing| *missing.start() < seq);
-        for missing in &mut self.range.missing {
-            *missing = *missing.start()..=seq.saturating_sub(1).min(*missing.end());
-        }
+        self.range.forget_from(seq);
         self.expected = seq;
     }
 
@@ -287,7 +274,7 @@ impl<'a> Walk<'a> {
             let text = "the parts of the checkpoint do not fit together";
             return self.name(Damage::Altered, record.seq, record.seq, segment, line.number, text);
         };
-        match self.is_trusted(record.checkpoint.as_deref(), &theirs) {
+        match self.keys.trust(record.checkpoint.as_deref(), &theirs) {
             Trust::Trusted => {}
             Trust::OfAnotherKey(name) => {
                 self.report.other_keys.insert(name);
@@ -414,75 +401,6 @@ impl<'a> Walk<'a> {
         }
         self.report.uncovered = end.saturating_sub(self.report.verified_to);
         self.report
-    }
-}
-
-enum Trust {
-    Trusted,
-    OfAnotherKey(String),
-    Unsigned,
-    False(String),
-}
-
-impl Walk<'_> {
-    fn is_trusted_record(&self, record: &Record<'_>) -> bool {
-        let tree = record.tree().filter(|tree| tree.size() == record.seq - 1);
-        let trusted =
-            |tree| matches!(self.is_trusted(record.checkpoint.as_deref(), &tree), Trust::Trusted);
-        !self.keys.is_empty() && tree.is_some_and(trusted)
-    }
-
-    /// Whether a checkpoint of this tree may be believed.
-    fn is_trusted(&self, text: Option<&str>, tree: &Frontier) -> Trust {
-        if self.keys.is_empty() {
-            return Trust::Trusted;
-        }
-        let Some(text) = text else { return Trust::Unsigned };
-        for key in self.keys {
-            match Checkpoint::verify(text, key) {
-                Ok(signed) if signed.size == tree.size() && signed.root == tree.root() => {
-                    return Trust::Trusted;
-                }
-                Ok(_) => return Trust::False("the signed text is of another tree".into()),
-                Err(CheckpointError::Note(NoteError::KeyUnknown(_))) => {}
-                Err(error) => return Trust::False(format!("the checkpoint is false: {error}")),
-            }
-        }
-        let origin = Checkpoint::unverified(text).map(|checkpoint| checkpoint.origin);
-        origin.map_or_else(|| Trust::False("its text is no checkpoint".into()), Trust::OfAnotherKey)
-    }
-
-    fn text_is_true(&self, text: Option<&str>, size: u64, root: Hash) -> bool {
-        let Some(signed) = text.and_then(Checkpoint::unverified) else {
-            return self.keys.is_empty() || text.is_none();
-        };
-        if (signed.size, signed.root) != (size, root) {
-            return false;
-        }
-        let verified = |key| Checkpoint::verify(text.unwrap_or_default(), key);
-        // One by a key that nobody asked about vouches for nothing, and denies nothing.
-        self.keys.iter().all(|key| match verified(key) {
-            Ok(_) => true,
-            Err(error) => error.is_of_another_key(),
-        })
-    }
-}
-
-impl Range {
-    /// Whether this number was taken for missing; it is not any more.
-    fn found(&mut self, seq: u64) -> bool {
-        let Some(at) = self.missing.iter().position(|missing| missing.contains(&seq)) else {
-            return false;
-        };
-        let missing = self.missing.swap_remove(at);
-        let (start, end) = (*missing.start(), *missing.end());
-        if start < seq {
-            self.missing.push(start..=seq - 1);
-        }
-        if seq < end {
-            self.missing.push(seq + 1..=end);
-        }
-        true
     }
 }
 

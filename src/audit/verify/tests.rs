@@ -91,7 +91,8 @@ fn a_log_of_several_processes_and_segments_verifies_to_its_end() {
 
 #[test]
 fn every_kind_of_damage_is_named_with_the_records_in_doubt() {
-    let table: [(&str, Damage, fn(&mut Vec<String>, usize)); 6] = [
+    type Change = fn(&mut Vec<String>, usize);
+    let table: [(&str, Damage, Change); 6] = [
         ("no record any more", Damage::Altered, |lines, at| lines[at] = "xx".into()),
         ("cut out", Damage::Missing, |lines, at| {
             lines.remove(at);

@@ -114,7 +114,13 @@ fn print(arguments: &Arguments, report: &VerifyReport, exit: Exit) {
         Exit::Done if report.signed => "verified",
         Exit::Done => "agrees with itself (give --key to verify)",
         Exit::Empty => "no records",
-        _ => "NOT VERIFIED",
+        Exit::Failed
+        | Exit::Different
+        | Exit::Invalid
+        | Exit::Damaged
+        | Exit::Foreign
+        | Exit::Newer
+        | Exit::Usage => "NOT VERIFIED",
     };
     say(format_args!(
         "{verdict}: {} record(s), {} to {}, in {} segment(s); {} checkpoint(s), the last covers {}; \

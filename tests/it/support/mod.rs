@@ -71,6 +71,19 @@ impl Site {
         text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     }
 
+    /// The log verifies with its public key, and every checkpoint in `anchors` is part of it.
+    pub fn verify(&self, anchors: &Path) {
+        let [log, key] = ["audit", "audit_signing_key.pub"].map(|name| self.path(name));
+        let text = |path: &Path| path.to_str().unwrap().to_owned();
+        let (log, key) = (text(&log), text(&key));
+        let mut arguments = vec!["audit", "verify", &log, "--key", &key];
+        let anchors = text(anchors);
+        if Path::new(&anchors).exists() {
+            arguments.extend(["--checkpoint", &anchors]);
+        }
+        grantgate(&arguments);
+    }
+
     /// Overrides of the configuration for a gateway under test.
     pub fn environment(&self, seam: &Seam, more: &[(&str, &str)]) -> Environment {
         let fixed = [
