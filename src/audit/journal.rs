@@ -161,6 +161,7 @@ impl Journal {
         }
         let strangers = Strangers::new(settings.strangers_per_minute_max);
         let queue = Arc::new(Queue::new(observer, clock, strangers));
+        queue.set_durable(tree.size());
         let writer = Writer::new(store, queue.clone(), settings.clone(), tree, uncovered as u64);
         let writer =
             std::thread::Builder::new().name("audit-writer".into()).spawn(|| writer.run())?;
@@ -233,6 +234,12 @@ impl Journal {
                 }
             }
         }
+    }
+
+    /// The number of the last record that is durable: all up to it are.
+    #[must_use]
+    pub fn durable_seq(&self) -> u64 {
+        self.queue.durable()
     }
 
     /// Whether records can be made durable.

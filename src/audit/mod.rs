@@ -12,6 +12,7 @@ mod anchor;
 mod checkpoint;
 mod decisions;
 mod entry;
+mod follow;
 mod journal;
 mod note;
 mod parse;
@@ -40,6 +41,7 @@ pub use decisions::{AuditedDecision, DecisionsSummary, decisions};
 pub use entry::{
     CandidateEntry, DecisionEntry, Evidence, OutcomeEntry, ReloadEntry, StrangerEntry,
 };
+pub use follow::{FollowError, Followed, Follower, Passage, Position, PositionError};
 pub use journal::{AuditError, Journal, JournalCloser, JournalSettings, OpenError, Started};
 pub use note::{NoteError, SigningKey, VerifierKey};
 pub use prove::{ConsistencyProof, InclusionProof, ProofError, consistency, prove};

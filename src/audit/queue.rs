@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -116,6 +117,8 @@ pub(super) struct Queue {
     pub(super) observer: Arc<dyn Observer>,
     pub(super) clock: Arc<dyn Clock>,
     pub(super) strangers: Strangers,
+    /// The last record that is durable.
+    durable: AtomicU64,
 }
 
 /// What the writer waits for. A submitter wakes it only where it must: a wake-up costs
@@ -154,7 +157,14 @@ impl Queue {
             health: JournalHealth::Healthy,
             committing: None,
         };
-        Self { state: Mutex::new(state), work: Condvar::new(), observer, clock, strangers }
+        Self {
+            state: Mutex::new(state),
+            work: Condvar::new(),
+            observer,
+            clock,
+            strangers,
+            durable: AtomicU64::new(0),
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -251,6 +261,15 @@ impl Queue {
         state.decisions = 0;
         let items = std::mem::take(&mut state.items);
         (!items.is_empty() || !state.closing || retained).then_some(items)
+    }
+
+    /// All records up to this one are durable.
+    pub(super) fn durable(&self) -> u64 {
+        self.durable.load(Ordering::Acquire)
+    }
+
+    pub(super) fn set_durable(&self, seq: u64) {
+        self.durable.store(seq, Ordering::Release);
     }
 
     pub(super) fn set_committing(&self, since: Option<Instant>) {

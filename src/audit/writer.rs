@@ -211,6 +211,7 @@ impl<S: Store> Writer<S> {
             self.tree.push(Hash::of_leaf(line));
             start = *end;
         }
+        self.queue.set_durable(self.tree.size());
         let mut records = ends.len() as u64;
         if let Some(published) = head.published {
             records -= 1;
