@@ -170,6 +170,23 @@ pub struct AuditSettings {
     pub strangers_per_minute_max: u32,
     /// The key that hides grantees; none when they are recorded as they are.
     pub pseudonym_key_file: Option<PathBuf>,
+    /// Where records are sent to.
+    pub export: Option<ExportSettings>,
+}
+
+/// `[audit.export]`: the collector that gets every record.
+#[derive(Debug)]
+pub struct ExportSettings {
+    /// `https://…`, or `http://…` on this machine; with the path for logs.
+    pub url: reqwest::Url,
+    /// Trust only these authorities.
+    pub ca_file: Option<PathBuf>,
+    /// Headers for the collector, one `name: value` a line; a secret.
+    pub headers_file: Option<PathBuf>,
+    /// Records in one request.
+    pub batch_records_max: usize,
+    /// From a request to its whole answer.
+    pub timeout: Duration,
 }
 
 /// The part of `[limits]` about requests.

@@ -18,6 +18,7 @@ use crate::toml_source::{Place, Section, TomlSource};
 use crate::upstream::BreakerSettings;
 
 mod audit;
+mod export;
 
 const PREFIX: &str = "GRANTGATE__";
 const SEAM_URL: &str = "https://connect.getseam.com";

@@ -44,6 +44,7 @@ impl Reader<'_> {
             }
             _ => {}
         }
+        let export = self.export(section.section("export"));
         section.finish();
         Some(AuditSettings {
             directory: directory?,
@@ -61,6 +62,7 @@ impl Reader<'_> {
             anchor_command: command?.into_iter().map(|(_, text)| text).collect(),
             strangers_per_minute_max: u32::try_from(strangers?).ok()?,
             pseudonym_key_file,
+            export: export?,
         })
     }
 }

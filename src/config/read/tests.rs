@@ -113,3 +113,43 @@ fn another_upstream_is_allowed_and_pointed_out() {
         assert!(load(Path::new("g.toml"), &text, &environment(&[])).is_err(), "{wrong}");
     }
 }
+
+#[test]
+fn a_collector_is_named_in_full_and_plain_http_stays_on_the_machine() {
+    let with = |lines: &str| {
+        let text = format!("{MINIMAL}[audit.export]\n{lines}");
+        load(Path::new("/etc/gg/g.toml"), &text, &environment(&[]))
+    };
+    assert!(with("").unwrap().audit.export.is_none());
+    for good in [
+        "https://c.example/v1/logs",
+        "https://c.example:4318/otlp/v1/logs",
+        "http://127.0.0.1:4318/v1/logs",
+        "http://[::1]:4318/v1/logs",
+        "http://localhost:4318/v1/logs",
+    ] {
+        let settings = with(&format!("url = \"{good}\"\nheaders_file = \"h\"")).unwrap();
+        let export = settings.audit.export.unwrap();
+        assert_eq!(export.url.as_str(), good);
+        assert_eq!(export.headers_file.as_deref(), Some(Path::new("/etc/gg/h")));
+        assert_eq!((export.batch_records_max, export.timeout.as_secs()), (512, 10));
+    }
+    for (wrong, said) in [
+        ("collector", "must be a URL such as"),
+        ("ftp://c/v1/logs", "must be https://"),
+        ("http://c.example/v1/logs", "http:// only to a loopback address"),
+        ("http://127.0.0.1.example/v1/logs", "http:// only to a loopback address"),
+        ("https://u:p@c/v1/logs", "may hold no credential"),
+        ("https://c/v1/logs?key=1", "may hold no credential"),
+        ("https://c", "must end with the path for logs"),
+        ("https://c/v1/logs#1", "must end with the path for logs"),
+    ] {
+        let found = with(&format!("url = \"{wrong}\"")).unwrap_err();
+        assert!(found.len() == 1 && found[0].text.contains(said), "{wrong}: {found:?}");
+    }
+    let all = with("timeout_ms = 1\nbatch_records_max = 0\ncolour = 1").unwrap_err();
+    assert_eq!(all.len(), 4, "{all:?}");
+    assert!(
+        all.iter().any(|p| p.text == "`audit.export.batch_records_max` needs `audit.export.url`")
+    );
+}

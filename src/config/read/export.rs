@@ -1,0 +1,72 @@
+//! `[audit.export]`.
+
+use super::Reader;
+use crate::config::ExportSettings;
+use crate::toml_source::{Place, Section};
+
+impl Reader<'_> {
+    /// None where no collector is named.
+    pub(super) fn export(&mut self, section: Section<'_>) -> Option<Option<ExportSettings>> {
+        let place = self.known(&section, "url");
+        let url = place.as_ref().map(collector_url);
+        let ca_file = self.optional_path(&section, "ca_file");
+        let headers_file = self.optional_path(&section, "headers_file");
+        let records = self.number(&section, "batch_records_max", 1..=10_000, 512);
+        let timeout = self.millis(&section, "timeout_ms", 100..=120_000, 10_000);
+        if place.is_none() {
+            let keys = ["ca_file", "headers_file", "batch_records_max", "timeout_ms"];
+            if let Some(set) = keys.iter().find_map(|key| section.value(key)) {
+                set.refuse(format!("`{}` needs `audit.export.url`", set.path()));
+            }
+        }
+        section.finish();
+        let Some(url) = url else { return Some(None) };
+        Some(Some(ExportSettings {
+            url: url?,
+            ca_file,
+            headers_file,
+            batch_records_max: usize::try_from(records?).ok()?,
+            timeout: timeout?,
+        }))
+    }
+}
+
+/// Where logs are posted to. Plain HTTP does not leave the machine.
+fn collector_url(place: &Place<'_>) -> Option<reqwest::Url> {
+    let text = place.string()?;
+    let refuse = |text: &str| {
+        place.refuse(text);
+        None
+    };
+    let Some(url) = reqwest::Url::parse(text).ok().filter(reqwest::Url::has_host) else {
+        return refuse(
+            "`audit.export.url` must be a URL such as https://collector.example:4318/v1/logs",
+        );
+    };
+    match url.scheme() {
+        "https" => {}
+        "http" if is_loopback(&url) => {}
+        "http" => {
+            return refuse(
+                "`audit.export.url` must be https://…; http:// only to a loopback address",
+            );
+        }
+        _ => return refuse("`audit.export.url` must be https://…"),
+    }
+    if !url.username().is_empty() || url.password().is_some() || url.query().is_some() {
+        return refuse(
+            "`audit.export.url` may hold no credential and no query; put what the collector \
+             wants to be told into `audit.export.headers_file`",
+        );
+    }
+    if url.path() == "/" || url.fragment().is_some() {
+        return refuse("`audit.export.url` must end with the path for logs, mostly /v1/logs");
+    }
+    Some(url)
+}
+
+fn is_loopback(url: &reqwest::Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    address.map_or(host == "localhost", |address| address.is_loopback())
+}
