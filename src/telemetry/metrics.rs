@@ -5,6 +5,7 @@ use prometheus::{
     IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
+use super::export::ExportMetrics;
 use crate::domain::{COMMIT, CallerId, Outcome, Reason, VERSION};
 
 /// Buckets from 50 microseconds to 10 seconds, in seconds.
@@ -67,6 +68,8 @@ pub struct Metrics {
     pub listener: ListenerMetrics,
     /// The audit log's part.
     pub audit: AuditMetrics,
+    /// That of sending it to a collector.
+    pub export: ExportMetrics,
 }
 
 /// What the listener counts.
@@ -238,6 +241,7 @@ impl Metrics {
                     "Records that the newest checkpoint covers.",
                 )?,
             },
+            export: ExportMetrics::new()?,
             registry,
             process: Registry::new(),
         };
@@ -310,7 +314,8 @@ impl Metrics {
         ];
         self.process
             .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-        collectors.into_iter().try_for_each(|collector| self.registry.register(collector))
+        let mut collectors = collectors.into_iter().chain(self.export.collectors());
+        collectors.try_for_each(|collector| self.registry.register(collector))
     }
 
     /// Counts one answered request. `caller` is `None` for a stranger, who is counted

@@ -3,10 +3,12 @@
 //! Label values come from closed sets: configured callers and enums, never entrances. No
 //! grantee, token or path is in any of the three.
 
+mod export;
 mod logging;
 mod metrics;
 mod traces;
 
+pub use export::ExportMetrics;
 pub use logging::{LogFormat, start_logging};
 pub use metrics::{AuditMetrics, ListenerMetrics, Metrics};
 pub(crate) use traces::RequestTrace;
