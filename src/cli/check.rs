@@ -8,7 +8,7 @@ use super::problems::json;
 use super::{Exit, Format, default_config, environment, note, say};
 use crate::config::{self, Settings};
 use crate::domain::Problem;
-use crate::server::{journal_settings, traces_from};
+use crate::server::{export_problems, journal_settings, traces_from};
 use crate::snapshot::{self, Candidate};
 
 #[derive(Args)]
@@ -68,6 +68,7 @@ fn find(file: &Path) -> (Vec<Problem>, Vec<Problem>) {
     };
     problems.extend(check_audit(&settings));
     problems.extend(journal_settings(&settings.audit).err().into_iter().flatten());
+    problems.extend(export_problems(&settings.audit));
     let traces = traces_from(&environment(), |file| std::fs::read(file));
     problems.extend(traces.err().map(|error| Problem::of_file("traces", error.to_string())));
     (problems, warnings)

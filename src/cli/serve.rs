@@ -131,7 +131,7 @@ fn start_failed(error: &StartError) -> Exit {
     let exit = fail(error);
     match error {
         StartError::Audit(_, OpenError::Damaged { .. }) => Exit::Damaged,
-        StartError::AuditKeys(_) => Exit::Invalid,
+        StartError::AuditKeys(_) | StartError::Export(_) => Exit::Invalid,
         StartError::Audit(..) | StartError::Bind(..) | StartError::Metrics(_) => exit,
     }
 }

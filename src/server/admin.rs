@@ -165,6 +165,9 @@ fn metrics(health: &Health) -> Response<Full<Bytes>> {
     gateway.metrics.ready.set(health.ready(false).0.into());
     let suspended = gateway.snapshot.load().upstream.is_suspended();
     gateway.metrics.upstream_suspended.set(suspended.into());
+    if let Some(export) = &health.export {
+        export.refresh();
+    }
     match gateway.metrics.render() {
         Ok((body, media_type)) => {
             let mut response = Response::new(Full::new(body.into()));

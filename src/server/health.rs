@@ -6,6 +6,7 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
+use super::export::ExportState;
 use crate::audit::{Anchors, JournalHealth};
 use crate::domain::{COMMIT, VERSION};
 use crate::gateway::Gateway;
@@ -19,6 +20,8 @@ pub(super) struct Health {
     pub(super) stop: Stop,
     pub(super) started: Timestamp,
     pub(super) anchors: Arc<Anchors>,
+    /// Where records are sent to a collector.
+    pub(super) export: Option<Arc<ExportState>>,
 }
 
 /// One thing that was looked at.
@@ -38,7 +41,7 @@ enum State {
 }
 
 impl Health {
-    fn checks(&self) -> [Check; 8] {
+    fn checks(&self) -> [Check; 9] {
         let (policy, candidate, reload) = (self.policy(), self.candidate(), self.reload());
         [
             policy,
@@ -46,6 +49,7 @@ impl Health {
             reload,
             self.audit(),
             self.anchors(),
+            self.export(),
             self.certificates(),
             self.upstream(),
             self.draining(),
@@ -106,6 +110,7 @@ impl Health {
                 "root": newest.root,
                 "text": newest.text,
             })),
+            "export": self.export.as_ref().map(|export| export.status()),
             "certificates": expiries.iter().map(|(role, time)| json!({
                 "role": role,
                 "expires": time.to_string(),
@@ -174,6 +179,16 @@ impl Health {
             }
         };
         Check { name: "checkpoint", state, text }
+    }
+
+    fn export(&self) -> Check {
+        let (state, text) = match self.export.as_ref().map(|export| export.check()) {
+            None => (State::Ok, "off".to_owned()),
+            Some((false, text)) => (State::Ok, text),
+            // Records wait in the log; no grant does.
+            Some((true, text)) => (State::Warning, text),
+        };
+        Check { name: "export", state, text }
     }
 
     fn certificates(&self) -> Check {

@@ -3,6 +3,7 @@
 //! `serve`, the demo and the tests all start a gateway here, so there is one path.
 
 mod admin;
+mod export;
 mod health;
 mod journal;
 mod observe;
@@ -28,6 +29,8 @@ use crate::listener::{Listener, Stop};
 use crate::snapshot::{Loaded, ReloadHandle, ReloadRequests, Reloader};
 use crate::telemetry::{Metrics, Traces};
 use admin::Admin;
+use export::Exporter;
+pub use export::export_problems;
 use health::Health;
 pub use journal::journal_settings;
 use observe::AuditObserver;
@@ -36,6 +39,9 @@ use stack::Shared;
 
 /// For requests in flight when the end is wanted at once.
 const LAST_MOMENT: Duration = Duration::from_secs(1);
+
+/// For audit records that the collector does not have yet, at the end.
+const LAST_RECORDS: Duration = Duration::from_secs(2);
 
 /// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +52,9 @@ pub enum StartError {
     /// Its keys cannot be used.
     #[error("the audit log cannot be opened: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
     AuditKeys(Vec<Problem>),
+    /// The collector of audit records cannot be used.
+    #[error("audit records cannot be sent: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
+    Export(Vec<Problem>),
     /// An address cannot be bound.
     #[error("`{0}` = \"{1}\" cannot be bound: {2}")]
     Bind(&'static str, SocketAddr, #[source] std::io::Error),
@@ -74,6 +83,7 @@ pub struct Server {
     reloader: Arc<Reloader>,
     reloading: (ReloadHandle, ReloadRequests),
     anchors: Arc<Anchors>,
+    exporter: Option<Exporter>,
 }
 
 impl Server {
@@ -108,6 +118,7 @@ impl Server {
         let observer = AuditObserver::start(&settings.audit, metrics.clone());
         let observer = observer.map_err(|e| StartError::Audit(directory.clone(), e.into()))?;
         let observer = Arc::new(observer);
+        let sender = export::sender(&settings.audit).map_err(StartError::Export)?;
         let opened = FileStore::open(&directory).and_then(|store| {
             let revision = snapshot.load().policy.revision().clone();
             Journal::open(store, journal, &revision, Arc::new(SystemClock), observer.clone())
@@ -115,6 +126,8 @@ impl Server {
         let Started { journal, closer, recovery } =
             opened.map_err(|error| StartError::Audit(directory, error))?;
         observer.opened();
+        let exporter =
+            sender.map(|sender| Exporter::new(settings.clone(), sender, &journal, &metrics.export));
 
         let gateway = Arc::new(Gateway {
             snapshot: snapshot.clone(),
@@ -144,6 +157,7 @@ impl Server {
             reloader,
             reloading,
             anchors,
+            exporter,
         })
     }
 
@@ -189,7 +203,10 @@ impl Server {
     pub async fn serve(self, stop: Stop) {
         let Self { gateway, listener, admin, shared, closer, reloader, reloading, anchors, .. } =
             self;
+        let export = self.exporter.as_ref().map(Exporter::state);
+        let exporting = self.exporter.map(Exporter::start);
         let health = Health {
+            export,
             started: gateway.clock.now(),
             gateway,
             reloader: reloader.clone(),
@@ -222,6 +239,12 @@ impl Server {
         };
         if let Err(error) = tokio::task::spawn_blocking(close).await {
             tracing::error!(%error, "the audit log was not closed");
+        }
+        if let Some(exporting) = exporting {
+            tokio::select! {
+                () = exporting.finish(LAST_RECORDS) => {}
+                () = async { stop.ended().await; sleep(LAST_MOMENT).await } => {}
+            }
         }
     }
 }

@@ -180,6 +180,14 @@ pub fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, Problem> {
     read(path, true)
 }
 
+/// Reads a file that is no secret.
+///
+/// # Errors
+/// When it cannot be read.
+pub fn read_plain(path: &Path) -> Result<Zeroizing<Vec<u8>>, Problem> {
+    read(path, false)
+}
+
 /// Reads a file; one that holds a secret is refused when others can read it.
 fn read(path: &Path, secret: bool) -> Bytes {
     let problem = |text: String| Problem::of_file(path.display().to_string(), text);

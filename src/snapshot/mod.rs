@@ -29,7 +29,7 @@ use crate::upstream::Upstream;
 use candidate::CandidateSlot;
 pub use candidate::{Candidate, CandidateToLoad};
 use files::{AdminInputs, Bytes, Inputs};
-pub use files::{Digests, read_secret};
+pub use files::{Digests, read_plain, read_secret};
 pub use reload::{ReloadFailure, ReloadHandle, ReloadRequests, ReloadStatus, Reloader};
 
 /// What one request works with, from start to end.

@@ -10,6 +10,8 @@ pub enum Roots<'a> {
     System,
     /// Only the authorities in this PEM text: a sandbox, or a private stand-in.
     Only(&'a [u8]),
+    /// From nobody: no TLS is spoken.
+    Nobody,
 }
 
 /// TLS settings towards the upstream.
@@ -29,10 +31,11 @@ impl ClientTls {
                 store.add_parsable_certificates(found.certs);
                 if store.is_empty() {
                     let text = "the machine's trust store has no usable authority; install \
-                                ca-certificates or set `upstream.ca_file`";
+                                ca-certificates or name authorities in a `ca_file`";
                     return Err(TlsError::Refused(text.into()));
                 }
             }
+            Roots::Nobody => {}
             Roots::Only(pem) => {
                 for authority in certificates_from_pem(pem)? {
                     store.add(authority).map_err(|e| TlsError::Refused(e.to_string()))?;

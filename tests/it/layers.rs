@@ -57,6 +57,8 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("opentelemetry", &["telemetry", "server"]),
     ("opentelemetry_sdk", &["telemetry", "server"]),
     ("opentelemetry_otlp", &["server"]),
+    ("opentelemetry_proto", &["server"]),
+    ("prost", &["server"]),
     ("prometheus", &["telemetry", "server"]),
     ("toml_edit", &["toml_source", "authn"]),
     ("rcgen", &["pki"]),

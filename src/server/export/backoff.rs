@@ -1,0 +1,80 @@
+//! How long to wait before the next try: "OTLP/HTTP", sections "Retryable Response Codes"
+//! and "OTLP/HTTP Throttling".
+
+use std::time::Duration;
+
+use super::sender::{Failure, Kind};
+
+const FIRST: Duration = Duration::from_millis(500);
+const LONGEST: Duration = Duration::from_secs(30);
+
+/// Until somebody has changed something.
+const REFUSED: Duration = Duration::from_secs(60);
+
+/// However long the collector asks for.
+const ASKED_FOR_MAX: Duration = Duration::from_secs(300);
+
+/// Failures in a row.
+#[derive(Default)]
+pub(super) struct Backoff {
+    failures: u32,
+}
+
+impl Backoff {
+    /// Of the last half of the wait a part is left to chance, so that gateways whose
+    /// collector failed do not come back all at once.
+    pub(super) fn wait(&mut self, failure: &Failure) -> Duration {
+        let longest = match failure.kind {
+            Kind::Refused => REFUSED,
+            Kind::Connection | Kind::Timeout | Kind::Unavailable | Kind::Read => {
+                LONGEST.min(FIRST * 2_u32.saturating_pow(self.failures.min(16)))
+            }
+        };
+        self.failures = self.failures.saturating_add(1);
+        let own = longest.mul_f64(0.5 + chance() / 2.0);
+        own.max(failure.retry_after.unwrap_or_default().min(ASKED_FOR_MAX))
+    }
+
+    pub(super) fn reset(&mut self) {
+        self.failures = 0;
+    }
+}
+
+/// From 0 to 1.
+fn chance() -> f64 {
+    let mut bytes = [0; 4];
+    let filled = aws_lc_rs::rand::fill(&mut bytes);
+    filled.map_or(0.5, |()| f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn failure(kind: Kind, retry_after: Option<u64>) -> Failure {
+        Failure { kind, text: String::new(), retry_after: retry_after.map(Duration::from_secs) }
+    }
+
+    #[test]
+    fn waits_double_up_to_half_a_minute_and_begin_anew() {
+        let mut backoff = Backoff::default();
+        for expected in [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000] {
+            let wait = backoff.wait(&failure(Kind::Connection, None)).as_millis();
+            assert!((expected / 2..=expected).contains(&wait), "{wait} of {expected}");
+        }
+        backoff.failures = u32::MAX;
+        assert!(backoff.wait(&failure(Kind::Timeout, None)) <= LONGEST);
+        backoff.reset();
+        assert!(backoff.wait(&failure(Kind::Unavailable, None)) <= FIRST);
+    }
+
+    #[test]
+    fn the_collector_may_ask_for_more_within_a_bound() {
+        let mut backoff = Backoff::default();
+        let asked = |backoff: &mut Backoff, s| backoff.wait(&failure(Kind::Unavailable, Some(s)));
+        assert_eq!(asked(&mut backoff, 7).as_secs(), 7);
+        assert_eq!(asked(&mut backoff, 4_000_000_000), ASKED_FOR_MAX);
+        assert!(asked(&mut Backoff::default(), 0) >= FIRST / 2, "never at once");
+        assert!(backoff.wait(&failure(Kind::Refused, None)) >= REFUSED / 2);
+    }
+}

@@ -1,0 +1,248 @@
+//! One request to the collector and what came of it: OTLP over HTTP with protobuf bodies
+//! ("OpenTelemetry Protocol Specification", section "OTLP/HTTP").
+
+use std::time::Duration;
+
+use bytes::{Bytes, BytesMut};
+use http::header::{CONTENT_TYPE, RETRY_AFTER, USER_AGENT};
+use http::{HeaderMap, HeaderValue, StatusCode};
+use jiff::Timestamp;
+use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceResponse;
+use prost::Message as _;
+
+use super::headers::headers_from;
+use crate::config::ExportSettings;
+use crate::domain::Problem;
+use crate::snapshot::{read_plain, read_secret};
+use crate::tls::{ClientTls, Roots};
+
+const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
+const AGENT: HeaderValue =
+    HeaderValue::from_static(concat!("grantgate/", env!("CARGO_PKG_VERSION")));
+
+/// To a connection with finished handshake, where the whole request may take longer.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The largest answer that is read, in bytes.
+const ANSWER_BYTES_MAX: usize = 64 * 1024;
+
+/// Holds the collector's address and credential.
+pub(in crate::server) struct Sender {
+    client: reqwest::Client,
+    url: reqwest::Url,
+    headers: HeaderMap,
+    timeout: Duration,
+}
+
+/// The collector has taken a request.
+pub(super) struct Accepted {
+    /// Records of it that it will not keep.
+    pub(super) rejected: u64,
+    /// What it says about them.
+    pub(super) message: String,
+}
+
+/// Nothing was taken, or nobody knows.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) kind: Kind,
+    pub(super) text: String,
+    /// When the collector wants to be asked again.
+    pub(super) retry_after: Option<Duration>,
+}
+
+/// What failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Connection,
+    Timeout,
+    /// The collector cannot take it now.
+    Unavailable,
+    /// It will not take it until somebody changes something.
+    Refused,
+    /// The log was not read.
+    Read,
+}
+
+impl Kind {
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connection => "connection",
+            Self::Timeout => "timeout",
+            Self::Unavailable => "unavailable",
+            Self::Refused => "refused",
+            Self::Read => "read",
+        }
+    }
+}
+
+impl Failure {
+    pub(super) fn new(kind: Kind, text: String) -> Self {
+        Self { kind, text, retry_after: None }
+    }
+}
+
+impl Sender {
+    /// Reads the files and sets the client up; connects to nothing.
+    ///
+    /// # Errors
+    /// Every problem of the files.
+    pub(super) fn new(settings: &ExportSettings) -> Result<Self, Vec<Problem>> {
+        let headers = match &settings.headers_file {
+            None => Ok(HeaderMap::new()),
+            Some(path) => {
+                let read = read_secret(path).map_err(|problem| vec![problem]);
+                read.and_then(|bytes| headers_from(&path.display().to_string(), &bytes))
+            }
+        };
+        let (headers, tls) = match (headers, tls(settings)) {
+            (Ok(headers), Ok(tls)) => (headers, tls),
+            (headers, tls) => {
+                let problems = headers.err().into_iter().flatten();
+                return Err(problems.chain(tls.err()).collect());
+            }
+        };
+        let client = reqwest::Client::builder()
+            .tls_backend_preconfigured(tls.into_config())
+            .https_only(settings.url.scheme() == "https")
+            .http1_only()
+            .no_proxy()
+            // The headers are for this collector only.
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .retry(reqwest::retry::never())
+            .connect_timeout(CONNECT_TIMEOUT.min(settings.timeout))
+            .pool_idle_timeout(Duration::from_secs(30))
+            .build();
+        let client = client.map_err(|error| vec![problem(settings, &causes(&error))])?;
+        Ok(Self { client, url: settings.url.clone(), headers, timeout: settings.timeout })
+    }
+
+    /// Sends one `ExportLogsServiceRequest`.
+    pub(super) async fn send(&self, body: Bytes) -> Result<Accepted, Failure> {
+        let mut headers = self.headers.clone();
+        headers.insert(CONTENT_TYPE, PROTOBUF);
+        headers.entry(USER_AGENT).or_insert(AGENT);
+        let request = self.client.post(self.url.clone()).headers(headers).timeout(self.timeout);
+        let mut answer = request.body(body).send().await.map_err(unanswered)?;
+        let status = answer.status();
+        if !status.is_success() {
+            return Err(failure(status, answer.headers()));
+        }
+        let is_protobuf = answer.headers().get(CONTENT_TYPE).is_some_and(|value| value == PROTOBUF);
+        // What it says beside the status is told to people, and decides nothing.
+        let mut said = BytesMut::new();
+        while let Ok(Some(chunk)) = answer.chunk().await {
+            if said.len() + chunk.len() > ANSWER_BYTES_MAX {
+                said.clear();
+                break;
+            }
+            said.extend_from_slice(&chunk);
+        }
+        let said = ExportLogsServiceResponse::decode(said).ok().filter(|_| is_protobuf);
+        let partial = said.and_then(|said| said.partial_success).unwrap_or_default();
+        let rejected = u64::try_from(partial.rejected_log_records).unwrap_or(0);
+        let visible = partial.error_message.chars().filter(|c| !c.is_control());
+        Ok(Accepted { rejected, message: visible.take(200).collect() })
+    }
+}
+
+fn tls(settings: &ExportSettings) -> Result<ClientTls, Problem> {
+    let wrong = |error: &dyn std::fmt::Display| problem(settings, error);
+    match &settings.ca_file {
+        Some(path) => {
+            let pem = read_plain(path)?;
+            let tls = ClientTls::new(&Roots::Only(&pem));
+            tls.map_err(|error| Problem::of_file(path.display().to_string(), error.to_string()))
+        }
+        None if settings.url.scheme() == "http" => {
+            ClientTls::new(&Roots::Nobody).map_err(|error| wrong(&error))
+        }
+        None => ClientTls::new(&Roots::System).map_err(|error| wrong(&error)),
+    }
+}
+
+fn problem(settings: &ExportSettings, text: &dyn std::fmt::Display) -> Problem {
+    let host = settings.url.host_str().unwrap_or_default();
+    Problem::of_file("audit.export", format!("nothing can be sent to `{host}`: {text}"))
+}
+
+/// The request or its answer broke off.
+fn unanswered(error: reqwest::Error) -> Failure {
+    let kind = if error.is_timeout() { Kind::Timeout } else { Kind::Connection };
+    Failure::new(kind, causes(&error.without_url()))
+}
+
+/// An error with all that caused it.
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// What a status other than 2xx means: section "Failures" of the specification.
+fn failure(status: StatusCode, headers: &HeaderMap) -> Failure {
+    let kind = match status.as_u16() {
+        429 | 502..=504 => Kind::Unavailable,
+        _ => Kind::Refused,
+    };
+    let hint = match status.as_u16() {
+        401 | 403 => "; look at `audit.export.headers_file`",
+        300..=399 | 404 | 405 => "; look at the path of `audit.export.url`",
+        413 => "; set a smaller `audit.export.batch_records_max`",
+        400 | 415 => "; is it a collector of OTLP logs over HTTP?",
+        _ => "",
+    };
+    let retry_after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    Failure {
+        kind,
+        text: format!("the collector answered {status}{hint}"),
+        retry_after: retry_after.and_then(|text| wait_of(text, Timestamp::now())),
+    }
+}
+
+/// Seconds, or a date (RFC 9110, section 10.2.3).
+fn wait_of(text: &str, now: Timestamp) -> Option<Duration> {
+    if let Ok(seconds) = text.trim().parse::<u32>() {
+        return Some(Duration::from_secs(seconds.into()));
+    }
+    let date = jiff::fmt::rfc2822::parse(text.trim()).ok()?.timestamp();
+    Some(Duration::try_from(date.duration_since(now)).unwrap_or(Duration::ZERO))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn statuses_mean_what_the_specification_says() {
+        let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static("7"))]);
+        for code in [301, 400, 401, 403, 404, 405, 413, 415, 429, 500, 501, 502, 503, 504, 505] {
+            let found = failure(StatusCode::from_u16(code).unwrap(), &headers);
+            let later = [429, 502, 503, 504].contains(&code);
+            assert_eq!(found.kind == Kind::Unavailable, later, "{code}");
+            assert_eq!(found.retry_after, Some(Duration::from_secs(7)));
+            assert!(found.text.contains(&code.to_string()));
+        }
+    }
+
+    #[test]
+    fn a_wait_is_a_number_or_a_date() {
+        let now: Timestamp = "2026-11-25T08:00:00Z".parse().unwrap();
+        for (text, seconds) in [
+            ("0", Some(0)),
+            (" 120 ", Some(120)),
+            ("Wed, 25 Nov 2026 08:00:30 GMT", Some(30)),
+            ("Wed, 25 Nov 2026 07:59:30 GMT", Some(0)),
+            ("-1", None),
+            ("soon", None),
+        ] {
+            assert_eq!(wait_of(text, now), seconds.map(Duration::from_secs), "{text}");
+        }
+    }
+}
