@@ -127,7 +127,7 @@ pub(super) fn files(dev_certs: bool) -> Result<Vec<NewFile>, Box<dyn std::error:
 fn development(config: &str) -> String {
     config
         .replace("# url = \"https://connect.getseam.com\"", "url = \"https://localhost:8444\"")
-        .replace("# ca_file = ", "ca_file = ")
+        .replace("# ca_file = \"certs/servers", "ca_file = \"certs/servers")
         .replace("# client_ca_file = \"certs/callers", "client_ca_file = \"certs/callers")
 }
 
@@ -169,10 +169,12 @@ mod tests {
             .collect();
         let file = Path::new("grantgate.toml");
         let environment = config::Environment::new();
-        let all = config::load(file, &uncommented, &environment).unwrap();
+        let mut all = config::load(file, &uncommented, &environment).unwrap();
         let few = config::load(file, CONFIG, &environment).unwrap();
         assert_eq!(format!("{:?}", all.limits), format!("{:?}", few.limits));
         assert_eq!(format!("{:?}", all.connection_limits), format!("{:?}", few.connection_limits));
+        let export = all.audit.export.take().unwrap();
+        assert_eq!((export.batch_records_max, export.timeout.as_millis()), (512, 10_000));
         assert_eq!(format!("{:?}", all.audit), format!("{:?}", few.audit));
         assert_eq!(all.admin.address, few.admin.address);
         assert!(all.admin.remote.is_some() && few.admin.remote.is_none());

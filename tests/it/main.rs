@@ -18,6 +18,7 @@ mod demo;
 mod disk;
 mod docs;
 mod entrances;
+mod export;
 mod hang_up;
 mod killed;
 mod layers;

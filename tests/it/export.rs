@@ -1,0 +1,535 @@
+//! Audit records on their way to a collector: all of them, in order, at no grant's expense.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt as _;
+use std::process::Command;
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use opentelemetry_proto::tonic::collector::logs::v1::{
+    ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse,
+};
+use opentelemetry_proto::tonic::common::v1::KeyValue;
+use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
+use opentelemetry_proto::tonic::logs::v1::LogRecord;
+use prost::Message as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+use crate::seam::{Behaviour, Seam};
+use crate::support::process::{Process, signal};
+use crate::support::{
+    Gateway, LOBBY, SERVER_ROOM, Site, grant_body, grantgate, of_event, post, until,
+};
+
+const URL: &str = "GRANTGATE__AUDIT__EXPORT__URL";
+
+/// What a collector says to each request.
+#[derive(Clone)]
+enum Says {
+    Status(u16, &'static str),
+    /// So many records are not kept.
+    Rejects(i64),
+    Nothing,
+}
+
+const OK: Says = Says::Status(200, "");
+
+struct Received {
+    at: Instant,
+    head: String,
+    request: ExportLogsServiceRequest,
+    /// Whether it was told that it was taken.
+    taken: bool,
+}
+
+/// A small collector of OTLP logs over HTTP.
+struct Collector {
+    address: SocketAddr,
+    shared: Arc<(Mutex<Says>, Mutex<Vec<Received>>)>,
+    serving: JoinHandle<()>,
+}
+
+impl Collector {
+    async fn start(says: Says) -> Self {
+        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = tcp.local_addr().unwrap();
+        let shared = Arc::new((Mutex::new(says), Mutex::default()));
+        let of_connections = shared.clone();
+        let serving = tokio::spawn(async move {
+            while let Ok((stream, _)) = tcp.accept().await {
+                tokio::spawn(connection(stream, of_connections.clone()));
+            }
+        });
+        Self { address, shared, serving }
+    }
+
+    fn url(&self) -> String {
+        format!("http://{}/v1/logs", self.address)
+    }
+
+    fn say(&self, says: Says) {
+        *self.shared.0.lock().unwrap() = says;
+    }
+
+    fn requests<T>(&self, of: impl FnMut(&Received) -> T) -> Vec<T> {
+        self.shared.1.lock().unwrap().iter().map(of).collect()
+    }
+
+    /// The records of all requests that were told that they were taken.
+    fn taken(&self) -> Vec<LogRecord> {
+        let received = self.shared.1.lock().unwrap();
+        received.iter().filter(|r| r.taken).flat_map(|r| records(&r.request)).collect()
+    }
+
+    fn taken_seqs(&self) -> Vec<i64> {
+        self.taken().iter().map(seq).collect()
+    }
+}
+
+impl Drop for Collector {
+    fn drop(&mut self) {
+        self.serving.abort();
+    }
+}
+
+async fn connection(mut stream: TcpStream, shared: Arc<(Mutex<Says>, Mutex<Vec<Received>>)>) {
+    let mut bytes = Vec::new();
+    while stream.read_buf(&mut bytes).await.unwrap_or(0) > 0 {
+        let Some(head) = bytes.windows(4).position(|w| w == b"\r\n\r\n") else { continue };
+        let text = String::from_utf8_lossy(&bytes[..head]).to_lowercase();
+        let length = text.split("content-length: ").nth(1).unwrap();
+        let end = head + 4 + length.lines().next().unwrap().parse::<usize>().unwrap();
+        if bytes.len() < end {
+            continue;
+        }
+        let request = ExportLogsServiceRequest::decode(&bytes[head + 4..end]).unwrap();
+        bytes.drain(..end);
+        let says = shared.0.lock().unwrap().clone();
+        let (status, headers, body) = match says {
+            Says::Status(status, headers) => (status, headers, Vec::new()),
+            Says::Rejects(rejected_log_records) => {
+                let error_message = "too old".to_owned();
+                let partial = ExportLogsPartialSuccess { rejected_log_records, error_message };
+                let answer = ExportLogsServiceResponse { partial_success: Some(partial) };
+                (200, "content-type: application/x-protobuf\r\n", answer.encode_to_vec())
+            }
+            Says::Nothing => (0, "", Vec::new()),
+        };
+        let received = Received { at: Instant::now(), head: text, request, taken: status == 200 };
+        shared.1.lock().unwrap().push(received);
+        if status == 0 {
+            continue;
+        }
+        let length = body.len();
+        let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\n{headers}\r\n");
+        if stream.write_all(&[head.into_bytes(), body].concat()).await.is_err() {
+            return;
+        }
+    }
+}
+
+fn records(request: &ExportLogsServiceRequest) -> Vec<LogRecord> {
+    let scopes = request.resource_logs.iter().flat_map(|resource| &resource.scope_logs);
+    scopes.flat_map(|scope| scope.log_records.clone()).collect()
+}
+
+fn value(attributes: &[KeyValue], key: &str) -> Option<Any> {
+    attributes.iter().find(|a| a.key == key)?.value.clone()?.value
+}
+
+fn text(record: &LogRecord, key: &str) -> Option<String> {
+    value(&record.attributes, key).map(|value| match value {
+        Any::StringValue(text) => text,
+        other => panic!("{other:?}"),
+    })
+}
+
+fn seq(record: &LogRecord) -> i64 {
+    match value(&record.attributes, "grantgate.seq") {
+        Some(Any::IntValue(seq)) => seq,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn body(record: &LogRecord) -> String {
+    match record.body.clone().and_then(|body| body.value) {
+        Some(Any::StringValue(line)) => line,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The stored lines.
+fn lines(site: &Site) -> Vec<String> {
+    let log = site.path("audit");
+    let text = grantgate(&["audit", "show", "--format", "json", log.to_str().unwrap()]);
+    text.lines().map(str::to_owned).collect()
+}
+
+fn position(site: &Site) -> Option<String> {
+    std::fs::read_to_string(site.path("audit/export.position")).ok()
+}
+
+/// `1, 2, …` to the last of the log: each once.
+fn all_of(lines: &[String]) -> Vec<i64> {
+    (1..=i64::try_from(lines.len()).unwrap()).collect()
+}
+
+async fn metric(gateway: &Gateway, name: &str) -> f64 {
+    let (_, text) = gateway.admin("/metrics").await;
+    let name = format!("grantgate_audit_export{name} ");
+    let line = text.lines().find_map(|line| line.strip_prefix(name.as_str()));
+    line.unwrap_or_else(|| panic!("{name} in {text}")).parse().unwrap()
+}
+
+/// Waits until a metric is what it should be, for at most ten seconds.
+async fn until_metric(gateway: &Gateway, name: &str, is: impl Fn(f64) -> bool) {
+    let mut last = 0.0;
+    for _ in 0..500 {
+        last = metric(gateway, name).await;
+        if is(last) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{name} is {last}");
+}
+
+async fn grants(site: &Site, gateway: &Gateway, count: usize) {
+    let client = site.client();
+    for _ in 0..count {
+        let since = Instant::now();
+        let answer = post(&client, gateway, &site.token, grant_body(LOBBY)).await;
+        assert_eq!(answer.status(), 200);
+        assert!(since.elapsed() < Duration::from_secs(2), "no grant waits for a collector");
+    }
+}
+
+/// Not one connection gets through to it.
+async fn nobody() -> String {
+    let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    format!("http://{}/v1/logs", tcp.local_addr().unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn every_record_arrives_in_order_and_as_it_is_stored() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let collector = Collector::start(OK).await;
+    let file = site.path("secrets/collector");
+    std::fs::write(&file, "# for the collector\nauthorization: Bearer of-collector\n").unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o640)).unwrap();
+    let url = collector.url();
+    let headers = ("GRANTGATE__AUDIT__EXPORT__HEADERS_FILE", "secrets/collector");
+    let settings =
+        [(URL, url.as_str()), headers, ("GRANTGATE__AUDIT__EXPORT__BATCH_RECORDS_MAX", "2")];
+    let gateway = site.start(&seam, &settings).await;
+    for (token, entrance) in
+        [(site.token.as_str(), LOBBY), (&site.token, SERVER_ROOM), ("seam_gg_nobody", LOBBY)]
+    {
+        post(&site.client(), &gateway, token, grant_body(entrance)).await;
+    }
+    until_metric(&gateway, "_lag_records", |lag| lag == 0.0).await;
+    let (_, verbose) = gateway.admin("/readyz?verbose").await;
+    assert!(verbose.contains("[+] export: the collector has every record\n"), "{verbose}");
+    let status: serde_json::Value =
+        serde_json::from_str(&gateway.admin("/status").await.1).unwrap();
+    assert_eq!(status["export"]["host"], "127.0.0.1");
+    assert!(status["export"]["failure"].is_null() && status["export"]["last_sent"].is_string());
+    assert!(!status.to_string().contains("of-collector"));
+    // What is written at the end arrives too.
+    gateway.stop().await;
+
+    let (lines, taken) = (lines(&site), collector.taken());
+    assert_eq!(taken.iter().map(body).collect::<Vec<_>>(), lines);
+    assert_eq!(taken.iter().map(seq).collect::<Vec<_>>(), all_of(&lines));
+    assert_eq!(position(&site), Some(format!("{}\n", lines.len() + 1)));
+    for record in &taken {
+        let stored: serde_json::Value = serde_json::from_str(&body(record)).unwrap();
+        let event = stored["event"].as_str().unwrap();
+        assert_eq!(
+            (record.event_name.as_str(), text(record, "grantgate.event").unwrap().as_str()),
+            (event, event)
+        );
+        let time: jiff::Timestamp = stored["time"].as_str().unwrap().parse().unwrap();
+        assert_eq!(i128::from(record.time_unix_nano), time.as_nanosecond());
+        assert!(record.observed_time_unix_nano >= record.time_unix_nano);
+        for key in ["caller", "entrance_id", "decision", "reason", "request_id"] {
+            let shown = text(record, &format!("grantgate.{key}"));
+            assert_eq!(shown.as_deref(), stored[key].as_str(), "{key} of {event}");
+        }
+        let warns = stored["decision"] == "deny" || event == "authn.failure";
+        assert_eq!(record.severity_text == "WARN", warns, "{stored}");
+    }
+    let decisions = taken.iter().filter(|r| text(r, "grantgate.decision").is_some()).count();
+    assert_eq!(decisions, 2);
+    for (head, resource, scope) in collector.requests(|received| {
+        assert!(records(&received.request).len() <= 2, "no more than set");
+        let of = &received.request.resource_logs[0];
+        let scope = of.scope_logs[0].scope.clone().unwrap();
+        (received.head.clone(), of.resource.clone().unwrap().attributes, scope)
+    }) {
+        assert!(head.starts_with("post /v1/logs http/1.1\r\n"), "{head}");
+        assert!(head.contains("\r\ncontent-type: application/x-protobuf\r\n"), "{head}");
+        assert!(head.contains("\r\nauthorization: bearer of-collector"), "{head}");
+        assert_eq!(value(&resource, "service.name"), Some(Any::StringValue("grantgate".into())));
+        assert!(value(&resource, "service.version").is_some());
+        assert_eq!(scope.name, "grantgate.audit");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_that_recovers_gets_everything_from_where_it_failed() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let collector = Collector::start(OK).await;
+    let url = collector.url();
+    let gateway = site.start(&seam, &[(URL, &url)]).await;
+    until("it has the start", || !collector.taken_seqs().is_empty()).await;
+    for (status, headers) in [(503, ""), (429, "retry-after: 1\r\n"), (502, ""), (504, "")] {
+        let seen = collector.requests(|_| ()).len();
+        let before = position(&site);
+        collector.say(Says::Status(status, headers));
+        grants(&site, &gateway, 3).await;
+        until("it refuses", || collector.requests(|_| ()).len() > seen).await;
+        assert_eq!(position(&site), before, "nothing was taken");
+        collector.say(OK);
+        until_metric(&gateway, "_lag_records", |lag| lag == 0.0).await;
+        let tries = collector.requests(|r| (r.at, records(&r.request)));
+        let (first, second) = (&tries[seen], &tries[seen + 1]);
+        assert_eq!(first.1, second.1, "the same once more");
+        let waited = second.0 - first.0;
+        let least = if status == 429 { 1_000 } else { 200 };
+        assert!(waited >= Duration::from_millis(least), "{status}: {waited:?}");
+    }
+    assert!(metric(&gateway, "_failures_total{kind=\"unavailable\"}").await >= 4.0);
+    assert!(gateway.admin("/status").await.1.contains("\"failure\": null"));
+    gateway.stop().await;
+    assert_eq!(collector.taken_seqs(), all_of(&lines(&site)), "each once");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_that_is_down_keeps_no_grant_waiting() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let silent = Collector::start(Says::Nothing).await;
+    for (url, kind) in [(nobody().await, "connection"), (silent.url(), "timeout")] {
+        let timeout = ("GRANTGATE__AUDIT__EXPORT__TIMEOUT_MS", "300");
+        let gateway = site.start(&seam, &[(URL, &url), timeout]).await;
+        until_metric(&gateway, &format!("_failures_total{{kind=\"{kind}\"}}"), |n| n > 0.0).await;
+        grants(&site, &gateway, 20).await;
+        assert_eq!(gateway.admin("/readyz").await.0, 200);
+        let (_, verbose) = gateway.admin("/readyz?verbose").await;
+        assert!(verbose.contains("nothing was sent since"), "{verbose}");
+        assert!(metric(&gateway, "_lag_records").await >= 40.0);
+        assert!(metric(&gateway, "_lag_seconds").await > 0.0);
+        let since = Instant::now();
+        gateway.stop().await;
+        assert!(since.elapsed() < Duration::from_secs(8), "the end does not wait for it either");
+        assert_eq!(position(&site), None);
+    }
+    let collector = Collector::start(OK).await;
+    site.start(&seam, &[(URL, &collector.url())]).await.stop().await;
+    assert_eq!(collector.taken_seqs(), all_of(&lines(&site)), "nothing was lost");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_start_goes_on_from_the_position() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let mut before = 0;
+    for _ in 0..3 {
+        let collector = Collector::start(OK).await;
+        let gateway = site.start(&seam, &[(URL, &collector.url())]).await;
+        grants(&site, &gateway, 2).await;
+        gateway.stop().await;
+        let all = all_of(&lines(&site));
+        assert_eq!(collector.taken_seqs(), all[before..], "what is new, and no more");
+        before = all.len();
+    }
+    // Of another log, or of none.
+    for (nonsense, said) in
+        [("1000000\n", "is of another log"), ("x\n", "holds no record's number")]
+    {
+        let collector = Collector::start(OK).await;
+        std::fs::write(site.path("audit/export.position"), nonsense).unwrap();
+        let process = Process::serve_with(&site, &seam, &[(URL, &collector.url())]);
+        until("it is said", || process.log().concat().contains(said)).await;
+        signal(process.id(), "TERM");
+        assert_eq!(tokio::task::spawn_blocking(|| process.wait()).await.unwrap(), Some(0));
+        assert_eq!(collector.taken_seqs(), all_of(&lines(&site)), "from the oldest on");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn kills_may_double_records_and_lose_none() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let collector = Collector::start(OK).await;
+    let url = collector.url();
+    let settings = [(URL, url.as_str()), ("GRANTGATE__AUDIT__EXPORT__BATCH_RECORDS_MAX", "5")];
+    for round in 0..8 {
+        let process = Process::serve_with(&site, &seam, &settings);
+        let (client, to) = (site.client(), process.url());
+        let load: Vec<_> = (0..40)
+            .map(|_| {
+                let request = client.post(&to).bearer_auth(&site.token);
+                let request = request.header("content-type", "application/json");
+                tokio::spawn(request.body(grant_body(LOBBY)).send())
+            })
+            .collect();
+        // Another moment in each round: in the middle of a backlog of requests of five.
+        let seen = collector.requests(|_| ()).len() + 1 + round;
+        until("some records arrive", || collector.requests(|_| ()).len() >= seen).await;
+        process.kill();
+        for request in load {
+            let _ = request.await.unwrap();
+        }
+    }
+    site.start(&seam, &settings).await.stop().await;
+    let lines = lines(&site);
+    let mut sent = BTreeSet::new();
+    for record in collector.taken() {
+        assert_eq!(body(&record), lines[usize::try_from(seq(&record)).unwrap() - 1]);
+        sent.insert(seq(&record));
+    }
+    assert_eq!(sent.into_iter().collect::<Vec<_>>(), all_of(&lines));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_refusal_is_shown_and_nothing_is_dropped_for_it() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let collector = Collector::start(Says::Status(400, "")).await;
+    let process = Process::serve_with(&site, &seam, &[(URL, &collector.url())]);
+    let log = || process.log().concat();
+    until("it is logged", || log().contains("the collector answered 400 Bad Request")).await;
+    let (_, metrics) = crate::support::admin(process.admin, "/metrics").await;
+    let failures = "grantgate_audit_export_failures_total{kind=\"refused\"} 1\n";
+    assert!(metrics.contains(failures), "{metrics}");
+    assert!(metrics.contains("grantgate_audit_exported_records_total 0\n"));
+    assert_eq!(crate::support::admin(process.admin, "/readyz").await.0, 200);
+    signal(process.id(), "TERM");
+    assert_eq!(tokio::task::spawn_blocking(|| process.wait()).await.unwrap(), Some(0));
+    assert_eq!(position(&site), None);
+
+    // Records that are rejected one by one are counted, and the rest goes on.
+    collector.say(Says::Rejects(2));
+    let gateway = site.start(&seam, &[(URL, &collector.url())]).await;
+    until_metric(&gateway, "_failures_total{kind=\"rejected\"}", |n| n > 0.0).await;
+    collector.say(OK);
+    until_metric(&gateway, "_lag_records", |lag| lag == 0.0).await;
+    let lost = metric(&gateway, "_lost_records_total").await;
+    let failures = metric(&gateway, "_failures_total{kind=\"rejected\"}").await;
+    assert_eq!(lost, 2.0 * failures);
+    assert_eq!(metric(&gateway, "ed_records_total").await, collector.taken().len() as f64 - lost);
+    gateway.stop().await;
+    assert_eq!(collector.taken_seqs(), all_of(&lines(&site)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn segments_are_followed_and_what_was_removed_is_counted() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let collector = Collector::start(OK).await;
+    let url = collector.url();
+    let settings = [(URL, url.as_str()), ("GRANTGATE__AUDIT__SEGMENT_BYTES_MAX", "65536")];
+    let gateway = site.start(&seam, &settings).await;
+    let (client, to) = (site.client(), gateway.url());
+    for _ in 0..5 {
+        let load: Vec<_> = (0..60)
+            .map(|_| {
+                let request = client.post(&to).bearer_auth(&site.token);
+                let request = request.header("content-type", "application/json");
+                tokio::spawn(request.body(grant_body(LOBBY)).send())
+            })
+            .collect();
+        for request in load {
+            assert_eq!(request.await.unwrap().unwrap().status(), 200);
+        }
+    }
+    gateway.stop().await;
+    let taken = collector.taken();
+    assert_eq!(taken.iter().map(body).collect::<Vec<_>>(), lines(&site));
+    assert_eq!(of_event(&site.records(), "grant.decision").len(), 300);
+
+    let segments = || {
+        let entries = std::fs::read_dir(site.path("audit")).unwrap();
+        let paths = entries.map(|entry| entry.unwrap().path());
+        let mut found: Vec<_> =
+            paths.filter(|path| path.to_str().unwrap().ends_with(".jsonl")).collect();
+        found.sort();
+        found
+    };
+    let found = segments();
+    assert!(found.len() >= 3, "{found:?}");
+    // The first was removed, the second compressed; and nothing of it was sent before.
+    let gone = std::fs::read_to_string(&found[0]).unwrap().lines().count();
+    std::fs::remove_file(&found[0]).unwrap();
+    let packed = zstd::encode_all(&std::fs::read(&found[1]).unwrap()[..], 3).unwrap();
+    std::fs::write(found[1].with_extension("jsonl.zst"), packed).unwrap();
+    std::fs::remove_file(&found[1]).unwrap();
+    std::fs::write(site.path("audit/export.position"), "1\n").unwrap();
+    let collector = Collector::start(OK).await;
+    let gateway = site.start(&seam, &[(URL, &collector.url())]).await;
+    until_metric(&gateway, "_lag_records", |lag| lag == 0.0).await;
+    assert_eq!(metric(&gateway, "_lost_records_total").await, gone as f64);
+    gateway.stop().await;
+    let bodies: Vec<String> = collector.taken().iter().map(body).collect();
+    assert_eq!(bodies[..taken.len() - gone], taken.iter().map(body).collect::<Vec<_>>()[gone..]);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_is_verified() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    for trusted in [true, false] {
+        let collector = Seam::start(&site, Behaviour::confirm()).await;
+        let url = format!("{}/v1/logs", collector.url());
+        let mut settings = vec![(URL, url.as_str())];
+        if trusted {
+            settings.push(("GRANTGATE__AUDIT__EXPORT__CA_FILE", "certs/servers-ca.pem"));
+        }
+        let gateway = site.start(&seam, &settings).await;
+        if trusted {
+            until("it is sent", || !collector.requests().is_empty()).await;
+        } else {
+            until_metric(&gateway, "_failures_total{kind=\"connection\"}", |n| n > 0.0).await;
+        }
+        gateway.stop().await;
+        assert_eq!(collector.requests().is_empty(), !trusted);
+    }
+}
+
+#[test]
+fn what_is_wrong_with_it_is_said_before_it_is_needed() {
+    let site = Site::new();
+    std::fs::write(site.path("secrets/open"), "a: b\n").unwrap();
+    std::fs::set_permissions(site.path("secrets/open"), std::fs::Permissions::from_mode(0o644))
+        .unwrap();
+    std::fs::write(site.path("secrets/wrong"), "a: b\nnonsense\nhost: c\n").unwrap();
+    std::fs::set_permissions(site.path("secrets/wrong"), std::fs::Permissions::from_mode(0o600))
+        .unwrap();
+    let open = ["secrets/open: holds a secret and has mode 0644", "certs/none.pem: cannot be read"];
+    let wrong = ["secrets/wrong:2: is no `name: value`", "secrets/wrong:3: `host` is set by"];
+    for (headers, said) in [("secrets/open", open), ("secrets/wrong", wrong)] {
+        for command in ["check", "serve"] {
+            let output = Command::new(env!("CARGO_BIN_EXE_grantgate"))
+                .args([command, "--config"])
+                .arg(site.path("grantgate.toml"))
+                .env("GRANTGATE__LISTENER__ADDRESS", "127.0.0.1:0")
+                .env("GRANTGATE__ADMIN__ADDRESS", "127.0.0.1:0")
+                .env(URL, "https://collector.example/v1/logs")
+                .env("GRANTGATE__AUDIT__EXPORT__HEADERS_FILE", headers)
+                .env("GRANTGATE__AUDIT__EXPORT__CA_FILE", "certs/none.pem")
+                .output()
+                .unwrap();
+            let text = String::from_utf8([output.stdout, output.stderr].concat()).unwrap();
+            assert!(said.iter().all(|part| text.contains(part)), "{command}: {text}");
+            assert_eq!(output.status.code(), Some(3), "{command}");
+        }
+    }
+    assert!(!site.path("audit").exists(), "the log was not begun");
+}
