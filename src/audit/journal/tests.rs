@@ -391,3 +391,24 @@ fn a_second_process_is_kept_out() {
     drop(store);
     assert!(FileStore::open(directory.path()).is_ok());
 }
+
+#[test]
+fn what_is_told_as_durable_is_on_the_disk() {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let store = MemoryStore::default();
+        let Started { journal, closer, .. } = open_with(store.clone(), 10, 50);
+        assert_eq!(journal.durable_seq(), 1, "log.start");
+        let recorded = journal.record(asked(true)).await.unwrap();
+        journal.complete(&outcome(&recorded));
+        let gate = store.hold();
+        assert!(journal.record(asked(false)).await.is_err(), "its sync is held back");
+        let durable = journal.durable_seq();
+        assert_eq!(durable as usize, store.durable().lines().count());
+        assert!((2..4).contains(&durable));
+        drop(gate);
+        closer.close();
+        assert_eq!(journal.durable_seq() as usize, store.durable().lines().count());
+        assert!(journal.durable_seq() > durable);
+    });
+}
