@@ -1,165 +1,21 @@
 //! Audit records on their way to a collector: all of them, in order, at no grant's expense.
 
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
-use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-use opentelemetry_proto::tonic::collector::logs::v1::{
-    ExportLogsPartialSuccess, ExportLogsServiceRequest, ExportLogsServiceResponse,
-};
-use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value as Any;
-use opentelemetry_proto::tonic::logs::v1::LogRecord;
-use prost::Message as _;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
+use tokio::net::TcpListener;
 
 use crate::seam::{Behaviour, Seam};
+use crate::support::collector::{Collector, OK, Says, body, records, seq, text, value};
 use crate::support::process::{Process, signal};
 use crate::support::{
     Gateway, LOBBY, SERVER_ROOM, Site, grant_body, grantgate, of_event, post, until,
 };
 
 const URL: &str = "GRANTGATE__AUDIT__EXPORT__URL";
-
-/// What a collector says to each request.
-#[derive(Clone)]
-enum Says {
-    Status(u16, &'static str),
-    /// So many records are not kept.
-    Rejects(i64),
-    Nothing,
-}
-
-const OK: Says = Says::Status(200, "");
-
-struct Received {
-    at: Instant,
-    head: String,
-    request: ExportLogsServiceRequest,
-    /// Whether it was told that it was taken.
-    taken: bool,
-}
-
-/// A small collector of OTLP logs over HTTP.
-struct Collector {
-    address: SocketAddr,
-    shared: Arc<(Mutex<Says>, Mutex<Vec<Received>>)>,
-    serving: JoinHandle<()>,
-}
-
-impl Collector {
-    async fn start(says: Says) -> Self {
-        let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = tcp.local_addr().unwrap();
-        let shared = Arc::new((Mutex::new(says), Mutex::default()));
-        let of_connections = shared.clone();
-        let serving = tokio::spawn(async move {
-            while let Ok((stream, _)) = tcp.accept().await {
-                tokio::spawn(connection(stream, of_connections.clone()));
-            }
-        });
-        Self { address, shared, serving }
-    }
-
-    fn url(&self) -> String {
-        format!("http://{}/v1/logs", self.address)
-    }
-
-    fn say(&self, says: Says) {
-        *self.shared.0.lock().unwrap() = says;
-    }
-
-    fn requests<T>(&self, of: impl FnMut(&Received) -> T) -> Vec<T> {
-        self.shared.1.lock().unwrap().iter().map(of).collect()
-    }
-
-    /// The records of all requests that were told that they were taken.
-    fn taken(&self) -> Vec<LogRecord> {
-        let received = self.shared.1.lock().unwrap();
-        received.iter().filter(|r| r.taken).flat_map(|r| records(&r.request)).collect()
-    }
-
-    fn taken_seqs(&self) -> Vec<i64> {
-        self.taken().iter().map(seq).collect()
-    }
-}
-
-impl Drop for Collector {
-    fn drop(&mut self) {
-        self.serving.abort();
-    }
-}
-
-async fn connection(mut stream: TcpStream, shared: Arc<(Mutex<Says>, Mutex<Vec<Received>>)>) {
-    let mut bytes = Vec::new();
-    while stream.read_buf(&mut bytes).await.unwrap_or(0) > 0 {
-        let Some(head) = bytes.windows(4).position(|w| w == b"\r\n\r\n") else { continue };
-        let text = String::from_utf8_lossy(&bytes[..head]).to_lowercase();
-        let length = text.split("content-length: ").nth(1).unwrap();
-        let end = head + 4 + length.lines().next().unwrap().parse::<usize>().unwrap();
-        if bytes.len() < end {
-            continue;
-        }
-        let request = ExportLogsServiceRequest::decode(&bytes[head + 4..end]).unwrap();
-        bytes.drain(..end);
-        let says = shared.0.lock().unwrap().clone();
-        let (status, headers, body) = match says {
-            Says::Status(status, headers) => (status, headers, Vec::new()),
-            Says::Rejects(rejected_log_records) => {
-                let error_message = "too old".to_owned();
-                let partial = ExportLogsPartialSuccess { rejected_log_records, error_message };
-                let answer = ExportLogsServiceResponse { partial_success: Some(partial) };
-                (200, "content-type: application/x-protobuf\r\n", answer.encode_to_vec())
-            }
-            Says::Nothing => (0, "", Vec::new()),
-        };
-        let received = Received { at: Instant::now(), head: text, request, taken: status == 200 };
-        shared.1.lock().unwrap().push(received);
-        if status == 0 {
-            continue;
-        }
-        let length = body.len();
-        let head = format!("HTTP/1.1 {status} X\r\ncontent-length: {length}\r\n{headers}\r\n");
-        if stream.write_all(&[head.into_bytes(), body].concat()).await.is_err() {
-            return;
-        }
-    }
-}
-
-fn records(request: &ExportLogsServiceRequest) -> Vec<LogRecord> {
-    let scopes = request.resource_logs.iter().flat_map(|resource| &resource.scope_logs);
-    scopes.flat_map(|scope| scope.log_records.clone()).collect()
-}
-
-fn value(attributes: &[KeyValue], key: &str) -> Option<Any> {
-    attributes.iter().find(|a| a.key == key)?.value.clone()?.value
-}
-
-fn text(record: &LogRecord, key: &str) -> Option<String> {
-    value(&record.attributes, key).map(|value| match value {
-        Any::StringValue(text) => text,
-        other => panic!("{other:?}"),
-    })
-}
-
-fn seq(record: &LogRecord) -> i64 {
-    match value(&record.attributes, "grantgate.seq") {
-        Some(Any::IntValue(seq)) => seq,
-        other => panic!("{other:?}"),
-    }
-}
-
-fn body(record: &LogRecord) -> String {
-    match record.body.clone().and_then(|body| body.value) {
-        Some(Any::StringValue(line)) => line,
-        other => panic!("{other:?}"),
-    }
-}
 
 /// The stored lines.
 fn lines(site: &Site) -> Vec<String> {
@@ -406,10 +262,13 @@ async fn a_refusal_is_shown_and_nothing_is_dropped_for_it() {
     let process = Process::serve_with(&site, &seam, &[(URL, &collector.url())]);
     let log = || process.log().concat();
     until("it is logged", || log().contains("the collector answered 400 Bad Request")).await;
+    until("it is tried again", || collector.requests(|_| ()).len() >= 2).await;
     let (_, metrics) = crate::support::admin(process.admin, "/metrics").await;
-    let failures = "grantgate_audit_export_failures_total{kind=\"refused\"} 1\n";
-    assert!(metrics.contains(failures), "{metrics}");
+    let failures = "grantgate_audit_export_failures_total{kind=\"refused\"} ";
+    let count = metrics.split(failures).nth(1).unwrap().lines().next().unwrap();
+    assert!(["1", "2"].contains(&count), "{metrics}");
     assert!(metrics.contains("grantgate_audit_exported_records_total 0\n"));
+    assert_eq!(log().matches("400 Bad Request").count(), 1, "logged once");
     assert_eq!(crate::support::admin(process.admin, "/readyz").await.0, 200);
     signal(process.id(), "TERM");
     assert_eq!(tokio::task::spawn_blocking(|| process.wait()).await.unwrap(), Some(0));
@@ -425,6 +284,26 @@ async fn a_refusal_is_shown_and_nothing_is_dropped_for_it() {
     let failures = metric(&gateway, "_failures_total{kind=\"rejected\"}").await;
     assert_eq!(lost, 2.0 * failures);
     assert_eq!(metric(&gateway, "ed_records_total").await, collector.taken().len() as f64 - lost);
+    gateway.stop().await;
+    assert_eq!(collector.taken_seqs(), all_of(&lines(&site)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_credential_is_taken_without_a_restart() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let collector = Collector::start(Says::Needs("bearer new")).await;
+    let file = site.path("secrets/collector");
+    std::fs::write(&file, "authorization: Bearer old\n").unwrap();
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).unwrap();
+    let url = collector.url();
+    let headers = ("GRANTGATE__AUDIT__EXPORT__HEADERS_FILE", "secrets/collector");
+    let gateway = site.start(&seam, &[(URL, &url), headers]).await;
+    until_metric(&gateway, "_failures_total{kind=\"refused\"}", |n| n > 0.0).await;
+    let (_, verbose) = gateway.admin("/readyz?verbose").await;
+    assert!(verbose.contains("401 Unauthorized; look at `audit.export.headers_file`"), "{verbose}");
+    std::fs::write(&file, "authorization: Bearer new\n").unwrap();
+    until_metric(&gateway, "_lag_records", |lag| lag == 0.0).await;
     gateway.stop().await;
     assert_eq!(collector.taken_seqs(), all_of(&lines(&site)));
 }

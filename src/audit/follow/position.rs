@@ -50,7 +50,7 @@ impl Position {
     /// [`PositionError`].
     pub fn load(&self) -> Result<Option<u64>, PositionError> {
         let path = self.path();
-        let read = || {
+        let read = || -> io::Result<String> {
             let mut text = String::new();
             let file = std::fs::File::open(&path)?;
             io::Read::read_to_string(&mut io::Read::take(file, BYTES_MAX), &mut text)?;
@@ -58,14 +58,11 @@ impl Position {
         };
         let text = match read() {
             Ok(text) => text,
-            Err(error) => {
-                let error: io::Error = error;
-                return match error.kind() {
-                    io::ErrorKind::NotFound => Ok(None),
-                    io::ErrorKind::InvalidData => Err(PositionError::Nonsense(path)),
-                    _ => Err(PositionError::Io(path, error)),
-                };
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                return Err(PositionError::Nonsense(path));
             }
+            Err(error) => return Err(PositionError::Io(path, error)),
         };
         match text.trim_end().parse() {
             Ok(next) if next > 0 => Ok(Some(next)),

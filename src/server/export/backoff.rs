@@ -8,8 +8,9 @@ use super::sender::{Failure, Kind};
 const FIRST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(30);
 
-/// Until somebody has changed something.
-const REFUSED: Duration = Duration::from_secs(60);
+/// Slower where somebody has to change something first.
+const REFUSED_FIRST: Duration = Duration::from_secs(2);
+const REFUSED_LONGEST: Duration = Duration::from_secs(60);
 
 /// However long the collector asks for.
 const ASKED_FOR_MAX: Duration = Duration::from_secs(300);
@@ -24,12 +25,11 @@ impl Backoff {
     /// Of the last half of the wait a part is left to chance, so that gateways whose
     /// collector failed do not come back all at once.
     pub(super) fn wait(&mut self, failure: &Failure) -> Duration {
-        let longest = match failure.kind {
-            Kind::Refused => REFUSED,
-            Kind::Connection | Kind::Timeout | Kind::Unavailable | Kind::Read => {
-                LONGEST.min(FIRST * 2_u32.saturating_pow(self.failures.min(16)))
-            }
+        let (first, longest) = match failure.kind {
+            Kind::Refused => (REFUSED_FIRST, REFUSED_LONGEST),
+            Kind::Connection | Kind::Timeout | Kind::Unavailable | Kind::Read => (FIRST, LONGEST),
         };
+        let longest = longest.min(first * 2_u32.saturating_pow(self.failures.min(16)));
         self.failures = self.failures.saturating_add(1);
         let own = longest.mul_f64(0.5 + chance() / 2.0);
         own.max(failure.retry_after.unwrap_or_default().min(ASKED_FOR_MAX))
@@ -75,6 +75,7 @@ mod tests {
         assert_eq!(asked(&mut backoff, 7).as_secs(), 7);
         assert_eq!(asked(&mut backoff, 4_000_000_000), ASKED_FOR_MAX);
         assert!(asked(&mut Backoff::default(), 0) >= FIRST / 2, "never at once");
-        assert!(backoff.wait(&failure(Kind::Refused, None)) >= REFUSED / 2);
+        backoff.failures = u32::MAX;
+        assert!(backoff.wait(&failure(Kind::Refused, None)) >= REFUSED_LONGEST / 2);
     }
 }

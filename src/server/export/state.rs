@@ -192,7 +192,7 @@ mod tests {
     #[test]
     fn a_short_failure_is_told_and_a_long_one_is_a_warning() {
         let (state, _started) = state();
-        assert_eq!(state.check().0, false, "log.start waits");
+        assert!(!state.check().0, "log.start waits");
         state.failed(&Failure::new(Kind::Connection, "refused".into()));
         let (warns, text) = state.check();
         assert!(!warns && text.contains("1 record(s) wait") && text.contains("refused"), "{text}");

@@ -1,6 +1,7 @@
 //! A gateway in this process, started as `serve` starts one, and a client for it.
 
 pub mod authority;
+pub mod collector;
 pub mod http1;
 pub mod http2;
 pub mod process;
