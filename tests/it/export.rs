@@ -53,6 +53,19 @@ async fn until_metric(gateway: &Gateway, name: &str, is: impl Fn(f64) -> bool) {
     panic!("{name} is {last}");
 }
 
+/// Waits until the admin listener says something, for at most ten seconds.
+async fn until_said(gateway: &Gateway, path: &str, part: &str) {
+    let mut last = String::new();
+    for _ in 0..500 {
+        last = gateway.admin(path).await.1;
+        if last.contains(part) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    panic!("{path} says {last}");
+}
+
 async fn grants(site: &Site, gateway: &Gateway, count: usize) {
     let client = site.client();
     for _ in 0..count {
@@ -88,8 +101,8 @@ async fn every_record_arrives_in_order_and_as_it_is_stored() {
         post(&site.client(), &gateway, token, grant_body(entrance)).await;
     }
     until_metric(&gateway, "_lag_records", |lag| lag == 0.0).await;
-    let (_, verbose) = gateway.admin("/readyz?verbose").await;
-    assert!(verbose.contains("[+] export: the collector has every record\n"), "{verbose}");
+    let all = "[+] export: the collector has every record\n";
+    until_said(&gateway, "/readyz?verbose", all).await;
     let status: serde_json::Value =
         serde_json::from_str(&gateway.admin("/status").await.1).unwrap();
     assert_eq!(status["export"]["host"], "127.0.0.1");
@@ -145,12 +158,12 @@ async fn a_collector_that_recovers_gets_everything_from_where_it_failed() {
     let gateway = site.start(&seam, &[(URL, &url)]).await;
     until("it has the start", || !collector.taken_seqs().is_empty()).await;
     for (status, headers) in [(503, ""), (429, "retry-after: 1\r\n"), (502, ""), (504, "")] {
-        let seen = collector.requests(|_| ()).len();
-        let before = position(&site);
         collector.say(Says::Status(status, headers));
+        let seen = collector.requests(|_| ()).len();
         grants(&site, &gateway, 3).await;
         until("it refuses", || collector.requests(|_| ()).len() > seen).await;
-        assert_eq!(position(&site), before, "nothing was taken");
+        let kept = position(&site).map_or(1, |text| text.trim_end().parse::<usize>().unwrap());
+        assert!(kept <= collector.taken_seqs().len() + 1, "not before it was taken");
         collector.say(OK);
         until_metric(&gateway, "_lag_records", |lag| lag == 0.0).await;
         let tries = collector.requests(|r| (r.at, records(&r.request)));
@@ -300,8 +313,8 @@ async fn a_new_credential_is_taken_without_a_restart() {
     let headers = ("GRANTGATE__AUDIT__EXPORT__HEADERS_FILE", "secrets/collector");
     let gateway = site.start(&seam, &[(URL, &url), headers]).await;
     until_metric(&gateway, "_failures_total{kind=\"refused\"}", |n| n > 0.0).await;
-    let (_, verbose) = gateway.admin("/readyz?verbose").await;
-    assert!(verbose.contains("401 Unauthorized; look at `audit.export.headers_file`"), "{verbose}");
+    let cause = "401 Unauthorized; look at `audit.export.headers_file`";
+    until_said(&gateway, "/readyz?verbose", cause).await;
     std::fs::write(&file, "authorization: Bearer new\n").unwrap();
     until_metric(&gateway, "_lag_records", |lag| lag == 0.0).await;
     gateway.stop().await;
