@@ -24,8 +24,8 @@ const POLL: Duration = Duration::from_millis(500);
 /// A request gets no further record once its lines have so many bytes.
 const BATCH_BYTES_MAX: usize = 4 << 20;
 
-/// While there is more to send the position is written this often: each time is two fsyncs
-/// on the disk that decisions wait for.
+/// While records come the position is written this often: each time is two fsyncs on the
+/// disk that decisions wait for.
 const KEEP_EVERY: Duration = Duration::from_secs(1);
 
 /// Where it cannot be written, it is tried again after this.
@@ -162,6 +162,8 @@ impl Worker {
         self.follower = Some(follower);
         let batch = batch.map_err(|error| failure(error.to_string()))?;
         self.state.read(batch.first, batch.time, batch.lost);
+        // What counts here are failures to read: a request is tried until it succeeds.
+        self.backoff.reset();
         if batch.records == 0 {
             self.next = Some(batch.next).filter(|next| *next > 0);
             return Ok(None);
@@ -191,7 +193,7 @@ impl Worker {
         // If the process dies before the position is kept, the next one sends these again.
         self.next = Some(batch.next);
         let full = batch.records >= self.records_max as u64 || batch.body.len() >= BATCH_BYTES_MAX;
-        if !full || self.kept.1.elapsed() >= KEEP_EVERY {
+        if self.kept.1.elapsed() >= KEEP_EVERY {
             self.keep().await;
         }
         if !full {
