@@ -19,6 +19,7 @@ mod disk;
 mod docs;
 mod entrances;
 mod export;
+mod export_trust;
 mod hang_up;
 mod killed;
 mod layers;
