@@ -25,6 +25,7 @@ mod killed;
 mod layers;
 mod life;
 mod limits;
+mod recovery;
 mod refusals;
 mod reload;
 mod review;

@@ -56,9 +56,7 @@ impl Faulty {
             return false;
         }
         self.calls_left = self.calls_left.saturating_sub(1);
-        let now =
-            self.calls_left == 0 && !std::mem::replace(&mut *self.happened.lock().unwrap(), true);
-        now
+        self.calls_left == 0 && !std::mem::replace(&mut *self.happened.lock().unwrap(), true)
     }
 
     fn broken(&self) -> bool {
@@ -70,10 +68,9 @@ impl Faulty {
     }
 
     fn error(&self) -> StoreError {
-        let error = match self.fault {
-            Fault::NoSpace => io::Error::from_raw_os_error(28),
-            _ => io::Error::from_raw_os_error(5),
-        };
+        // ENOSPC, EIO.
+        let number = if self.fault == Fault::NoSpace { 28 } else { 5 };
+        let error = io::Error::from_raw_os_error(number);
         StoreError { stage: self.stage, error, broken: self.broken() }
     }
 

@@ -1,7 +1,8 @@
 use super::*;
 use crate::audit::segment::segment_name;
 use crate::audit::store::FileStore;
-use crate::audit::{Journal, JournalSettings, NoObserver, Started, Store};
+use crate::audit::testing::{asked, fill, outcome, small};
+use crate::audit::{Journal, JournalSettings, NoObserver, SigningKey, Started, Store};
 use crate::domain::{Revision, SystemClock};
 use proptest::prelude::*;
 use std::sync::Arc;
@@ -170,5 +171,126 @@ proptest! {
             Ok(recovered) => prop_assert!(recovered.next_seq > records),
             Err(error) => prop_assert!(matches!(error, OpenError::Damaged { .. }), "{error}"),
         }
+    }
+}
+
+/// A signed log of several segments whose process ended in order, and its keys.
+fn signed(grants: usize) -> (tempfile::TempDir, SigningKey, String) {
+    let (key, private) = SigningKey::generate("example.org/doors").unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    fill(directory.path(), small(&private), grants);
+    (directory, key, private.to_string())
+}
+
+fn last_segment(directory: &Path) -> Segment {
+    segments(directory).unwrap().pop().unwrap()
+}
+
+#[test]
+fn a_log_that_contradicts_its_checkpoints_is_not_gone_on_with() {
+    type Change = fn(&str) -> String;
+    let changes: [(&str, bool, Change); 4] = [
+        ("a record", false, |text| text.replacen("\"desk\"", "\"disk\"", 1)),
+        ("the root", false, |text| text.replacen("\"root\":\"", "\"root\":\"A", 1)),
+        ("the signed text", true, |text| {
+            let at = text.rfind("\\n\"}").unwrap();
+            format!("{}A{}", &text[..at - 4], &text[at - 3..])
+        }),
+        ("the size", false, |text| text.replacen("\"size\":", "\"size\":1", 1)),
+    ];
+    for (name, needs_key, change) in changes {
+        let (directory, key, _) = signed(30);
+        let last = last_segment(directory.path());
+        let text = std::fs::read_to_string(&last.path).unwrap();
+        let changed = change(&text);
+        assert_ne!(changed, text, "{name}");
+        std::fs::write(&last.path, &changed).unwrap();
+        let found = recover(directory.path(), Some(key.verifier()));
+        assert!(matches!(found, Err(OpenError::Damaged { .. })), "{name}: {found:?}");
+        assert_eq!(std::fs::read_to_string(&last.path).unwrap(), changed, "{name}: left as it is");
+        assert_eq!(recover(directory.path(), None).is_ok(), needs_key, "{name}: without a key");
+    }
+}
+
+#[test]
+fn a_log_whose_end_was_removed_is_not_gone_on_with() {
+    let (directory, key, _) = signed(30);
+    let last = last_segment(directory.path());
+    let text = std::fs::read_to_string(&last.path).unwrap();
+    let found = recover(directory.path(), Some(key.verifier())).unwrap();
+    std::fs::write(directory.path().join(NEWEST_CHECKPOINT), Checkpoint::sign(&found.tree, &key))
+        .unwrap();
+    assert!(recover(directory.path(), Some(key.verifier())).is_ok());
+    let shorter: Vec<&str> = text.lines().collect();
+    let shorter = shorter[..shorter.len() - 3].join("\n") + "\n";
+    std::fs::write(&last.path, &shorter).unwrap();
+    match recover(directory.path(), Some(key.verifier())) {
+        Err(OpenError::Damaged { text, .. }) => {
+            assert!(text.contains("its end was removed"), "{text}")
+        }
+        other => panic!("{other:?}"),
+    }
+    // One that somebody else wrote says nothing.
+    let (other, _) = SigningKey::generate("example.org/doors").unwrap();
+    std::fs::write(directory.path().join(NEWEST_CHECKPOINT), Checkpoint::sign(&found.tree, &other))
+        .unwrap();
+    assert!(recover(directory.path(), Some(key.verifier())).is_ok());
+}
+
+#[test]
+fn a_start_reads_no_more_than_it_needs_and_finds_what_is_open_in_earlier_segments() {
+    let (key, private) = SigningKey::generate("example.org/doors").unwrap();
+    let directory = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    // One permit stays open while segments come and go.
+    let (first, open) = runtime.block_on(async {
+        let Started { journal, closer, .. } =
+            crate::audit::testing::open(directory.path(), small(&private));
+        let mut permits = Vec::new();
+        for number in 0..60 {
+            let recorded = journal.record(asked(true)).await.unwrap();
+            if number != 30 {
+                journal.complete(&outcome(&recorded));
+            }
+            permits.push(recorded.seq());
+        }
+        closer.close();
+        (permits[0], permits[30])
+    });
+    let all = segments(directory.path()).unwrap();
+    assert!(all.len() > 4 && all[1].first_seq < open && open < all[all.len() - 2].first_seq);
+    // Nothing of the first segment is needed.
+    let path = &all[0].path;
+    let text = std::fs::read_to_string(path).unwrap();
+    assert!(all[1].first_seq > first);
+    std::fs::write(path, text.replace("desk", "disk")).unwrap();
+    let found = recover(directory.path(), Some(key.verifier())).unwrap();
+    assert_eq!(open_seqs(&found), [open]);
+    // The one in which it was decided is.
+    let holding = all.iter().rev().find(|segment| segment.first_seq <= open).unwrap();
+    let text = std::fs::read_to_string(&holding.path).unwrap();
+    std::fs::write(&holding.path, text.replacen("\"desk\"", "\"disk\"", 1)).unwrap();
+    assert!(recover(directory.path(), Some(key.verifier())).is_err());
+    std::fs::remove_file(&holding.path).unwrap();
+    assert!(recover(directory.path(), Some(key.verifier())).is_err());
+}
+
+#[test]
+fn a_log_of_version_0_goes_on_as_version_1() {
+    let directory = directory(&[(1, log().as_bytes())]);
+    let (key, private) = SigningKey::generate("a").unwrap();
+    fill(directory.path(), small(&private), 10);
+    let report =
+        crate::audit::verify(directory.path(), &[key.verifier().clone()], &[], |_, _| {}).unwrap();
+    assert!(!report.is_damaged(), "{:?}", report.findings);
+    assert_eq!((report.first_seq, report.uncovered), (1, 1));
+}
+
+#[test]
+fn a_newer_version_is_not_gone_on_with() {
+    let directory = directory(&[(1, format!("{START_1}\n{{\"v\":2,\"seq\":2}}\n").as_bytes())]);
+    match recover(directory.path(), None) {
+        Err(OpenError::Damaged { text, .. }) => assert!(text.contains("newer grantgate"), "{text}"),
+        other => panic!("{other:?}"),
     }
 }
