@@ -1,0 +1,344 @@
+//! The walk over the lines: decisions wait in a queue for their outcomes and leave it in
+//! order.
+//!
+//! Memory is bounded by the decisions that are open at one time. A checkpoint says which
+//! those are: an older one without an outcome will never have one.
+
+use std::collections::VecDeque;
+use std::io;
+
+use memchr::{memchr, memmem};
+
+use super::bloom::Kind;
+use super::fields::{self, Fields, Glance, text};
+use super::filter::{Filter, Needles};
+use super::plan::Plan;
+use super::{Hit, QuerySummary};
+use crate::audit::read::ReadError;
+use crate::audit::record::{CHECKPOINT, DECISION, OUTCOME};
+use crate::audit::segment::{LINE_BYTES_MAX, Line, Lines, Segment, segments};
+use crate::domain::Problem;
+
+/// Damaged lines beyond this number are counted and not named.
+const DAMAGED_NAMED_MAX: usize = 20;
+
+/// Where a log has no checkpoints, so many rows wait for an outcome and no more.
+const WAITING_MAX: usize = 100_000;
+
+/// Takes what is found.
+pub(super) type Each<'e> = &'e mut dyn FnMut(Hit) -> io::Result<()>;
+
+pub(super) struct Walk<'q> {
+    plan: &'q Plan,
+    filter: &'q Filter,
+    /// The first segment that is looked at.
+    from: usize,
+    rows_max: u64,
+    each: Each<'q>,
+    glance: Glance,
+    allow: memmem::Finder<'static>,
+    decision: Needles,
+    outcome: Needles,
+    queue: VecDeque<Waiting>,
+    /// Segments that were read.
+    seen: Vec<bool>,
+    summary: QuerySummary,
+    full: bool,
+}
+
+struct Waiting {
+    seq: u64,
+    hit: Hit,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Its outcome may come.
+    Open,
+    /// To be judged.
+    Settled,
+    /// Not what is searched for.
+    Dropped,
+}
+
+impl<'q> Walk<'q> {
+    pub(super) fn new(
+        plan: &'q Plan,
+        filter: &'q Filter,
+        from: usize,
+        rows_max: u64,
+        each: Each<'q>,
+    ) -> Self {
+        Self {
+            plan,
+            filter,
+            from,
+            rows_max,
+            each,
+            glance: Glance::new(),
+            allow: memmem::Finder::new(b"\"decision\":\"allow\""),
+            decision: Needles::of_decision(filter),
+            outcome: Needles::of_outcome(filter),
+            queue: VecDeque::new(),
+            seen: vec![false; plan.segments.len()],
+            summary: QuerySummary::default(),
+            full: false,
+        }
+    }
+
+    /// Gives what is found to `each`, in order.
+    pub(super) fn run(mut self) -> Result<QuerySummary, ReadError> {
+        self.full = self.rows_max == 0;
+        for (at, segment) in self.plan.segments.iter().enumerate().skip(self.from) {
+            let planned = self.plan.read.get(at).copied().unwrap_or(true);
+            if self.full || !(planned || self.is_awaited(at)) {
+                continue;
+            }
+            if let Some(seen) = self.seen.get_mut(at) {
+                *seen = true;
+            }
+            self.summary.segments_read += 1;
+            self.segment(at, segment)?;
+        }
+        self.settle(u64::MAX)?;
+        self.summary.stopped_early = self.full;
+        Ok(self.summary)
+    }
+
+    /// Whether the outcome of a decision that waits may be in this segment.
+    fn is_awaited(&self, at: usize) -> bool {
+        let Some(index) = self.plan.index(at) else { return true };
+        let open = self.queue.iter().filter(|waiting| waiting.state == State::Open);
+        open.filter_map(|waiting| Fields::parse(&waiting.hit.line))
+            .any(|f| text(&f.request_id).is_none_or(|id| index.has(Kind::RequestId, id)))
+    }
+
+    fn segment(&mut self, at: usize, segment: &Segment) -> Result<(), ReadError> {
+        let input = |error| ReadError::Input(segment.path.clone(), error);
+        // A torn line with a segment behind it is no longer being written.
+        if let Some(problem) = self.summary.torn.take() {
+            self.damaged(problem);
+        }
+        let Some(mut lines) = open(segment).map_err(input)? else { return Ok(()) };
+        let newest = at + 1 == self.plan.segments.len();
+        let thorough = self.plan.index(at).is_some_and(|index| index.damaged > 0);
+        while let Some(line) = lines.next().map_err(input)? {
+            if newest {
+                self.summary.newest_records += u64::from(line.whole);
+            }
+            self.line(&line, segment, thorough)?;
+            if self.full {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn line(
+        &mut self,
+        line: &Line<'_>,
+        segment: &Segment,
+        thorough: bool,
+    ) -> Result<(), ReadError> {
+        let event = if thorough || !line.whole { None } else { self.glance.event(line.bytes) };
+        if let Some(event) = event {
+            return self.record(event, line.bytes);
+        }
+        let fields = line.whole.then(|| Fields::parse(line.bytes)).flatten();
+        if let Some(fields) = fields {
+            return self.record(fields.event.as_str().as_bytes(), line.bytes);
+        }
+        let problem = Problem {
+            file: segment.name(),
+            line: Some(u32::try_from(line.number).unwrap_or(u32::MAX)),
+            column: None,
+            text: "not a whole record".into(),
+        };
+        if line.whole || line.bytes.len() == LINE_BYTES_MAX {
+            self.damaged(problem);
+        } else {
+            self.summary.torn = Some(problem);
+        }
+        Ok(())
+    }
+
+    fn damaged(&mut self, problem: Problem) {
+        self.summary.damaged_lines += 1;
+        if self.summary.damaged.len() < DAMAGED_NAMED_MAX {
+            self.summary.damaged.push(problem);
+        }
+    }
+
+    fn record(&mut self, event: &[u8], line: &[u8]) -> Result<(), ReadError> {
+        if event == DECISION.as_bytes() {
+            return self.decision(line);
+        }
+        if event == OUTCOME.as_bytes() {
+            self.outcome(line)?;
+        } else if event == CHECKPOINT.as_bytes() && !self.queue.is_empty() {
+            let open_from = Fields::parse(line).map(|fields| fields.open_from);
+            if let Some(open_from) = open_from {
+                self.settle(open_from.unwrap_or(u64::MAX))?;
+            }
+        }
+        let wanted = std::str::from_utf8(event).is_ok_and(|event| self.filter.wants_single(event));
+        if !wanted {
+            return Ok(());
+        }
+        match Fields::parse(line) {
+            Some(fields) if self.filter.finds_single(&fields) => {
+                let hit = Hit { line: line.to_vec(), outcome: None };
+                self.push(Waiting { seq: fields.seq, hit, state: State::Settled })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn decision(&mut self, line: &[u8]) -> Result<(), ReadError> {
+        if !self.filter.wants_decisions() || !self.decision.may_match(&self.glance, line) {
+            return Ok(());
+        }
+        // The word may be the candidate's: then this waits in vain, and is judged later.
+        let allowed = self.allow.find(line).is_some() || memchr(b'\\', line).is_some();
+        let spaced = self.glance.event(line).is_none();
+        let state = if allowed || spaced { State::Open } else { State::Settled };
+        if state == State::Settled && self.filter.only_outcome() {
+            return Ok(());
+        }
+        let seq = fields::seq(line).or_else(|| Fields::parse(line).map(|fields| fields.seq));
+        let Some(seq) = seq else { return Ok(()) };
+        self.push(Waiting { seq, hit: Hit { line: line.to_vec(), outcome: None }, state })
+    }
+
+    fn push(&mut self, waiting: Waiting) -> Result<(), ReadError> {
+        // Numbers that go back are damage: what waits is not mixed with it.
+        if self.queue.back().is_some_and(|last| last.seq >= waiting.seq) {
+            self.settle(u64::MAX)?;
+        }
+        self.queue.push_back(waiting);
+        if self.queue.len() > WAITING_MAX
+            && let Some(front) = self.queue.front_mut()
+            && front.state == State::Open
+        {
+            front.state = State::Settled;
+        }
+        self.give_out()
+    }
+
+    fn outcome(&mut self, line: &[u8]) -> Result<(), ReadError> {
+        let searched = self.filter.needs_outcome() || self.filter.request_id.is_some();
+        if !self.filter.wants_decisions() || (self.queue.is_empty() && !searched) {
+            return Ok(());
+        }
+        let fits = self.outcome.may_match(&self.glance, line);
+        let seq = if memchr(b'\\', line).is_some() { None } else { self.glance.decision_seq(line) };
+        let seq = seq.or_else(|| Fields::parse(line)?.decision_seq);
+        let Some(seq) = seq else { return Ok(()) };
+        if let Ok(place) = self.queue.binary_search_by_key(&seq, |waiting| waiting.seq) {
+            if let Some(waiting) = self.queue.get_mut(place).filter(|w| w.state == State::Open) {
+                if !fits && self.filter.only_outcome() {
+                    waiting.state = State::Dropped;
+                } else {
+                    waiting.hit.outcome = Some(line.to_vec());
+                    waiting.state = State::Settled;
+                }
+            }
+            return self.give_out();
+        }
+        if fits && searched { self.lone_outcome(seq, line) } else { Ok(()) }
+    }
+
+    /// An outcome whose decision does not wait: it was not searched for, or its segment was
+    /// not read, or it is older than the log.
+    fn lone_outcome(&mut self, seq: u64, line: &[u8]) -> Result<(), ReadError> {
+        let Some(outcome) = Fields::parse(line) else { return Ok(()) };
+        let Some(home) = self.plan.home(seq) else {
+            return if self.filter.finds_orphan(&outcome) {
+                let hit = Hit { line: line.to_vec(), outcome: None };
+                self.push(Waiting { seq: outcome.seq, hit, state: State::Settled })
+            } else {
+                Ok(())
+            };
+        };
+        let judged = home < self.from || self.seen.get(home).copied().unwrap_or(true);
+        if judged || !self.filter.tells_alone(&outcome) {
+            return Ok(());
+        }
+        let Some(segment) = self.plan.segments.get(home) else { return Ok(()) };
+        let decision = find(segment, seq);
+        let decision = decision.map_err(|e| ReadError::Input(segment.path.clone(), e))?;
+        match decision {
+            Some(decision)
+                if Fields::parse(&decision)
+                    .is_some_and(|fields| self.filter.finds(&fields, Some(&outcome))) =>
+            {
+                self.give(Hit { line: decision, outcome: Some(line.to_vec()) })
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Decisions before this number get no outcome any more.
+    fn settle(&mut self, before: u64) -> Result<(), ReadError> {
+        let open = self.queue.iter_mut().take_while(|waiting| waiting.seq < before);
+        open.filter(|w| w.state == State::Open).for_each(|w| w.state = State::Settled);
+        self.give_out()
+    }
+
+    fn give_out(&mut self) -> Result<(), ReadError> {
+        while !self.full && self.queue.front().is_some_and(|front| front.state != State::Open) {
+            let Some(waiting) = self.queue.pop_front() else { break };
+            if waiting.state == State::Settled && self.is_found(&waiting.hit) {
+                self.give(waiting.hit)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn is_found(&self, hit: &Hit) -> bool {
+        let Some(fields) = Fields::parse(&hit.line) else { return false };
+        if fields.event.as_str() != DECISION {
+            // It was judged before it was put there.
+            return true;
+        }
+        let outcome = hit.outcome.as_deref().and_then(Fields::parse);
+        self.filter.finds(&fields, outcome.as_ref())
+    }
+
+    fn give(&mut self, hit: Hit) -> Result<(), ReadError> {
+        if self.full {
+            return Ok(());
+        }
+        (self.each)(hit).map_err(ReadError::Output)?;
+        self.summary.found += 1;
+        self.full = self.summary.found >= self.rows_max;
+        Ok(())
+    }
+}
+
+/// The lines of a segment, also when it was compressed meanwhile; none when it is gone.
+fn open(segment: &Segment) -> io::Result<Option<Lines>> {
+    let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
+    match segment.lines() {
+        Ok(lines) => return Ok(Some(lines)),
+        Err(error) if gone(&error) => {}
+        Err(error) => return Err(error),
+    }
+    let Some(directory) = segment.path.parent() else { return Ok(None) };
+    let now = segments(directory)?.into_iter().find(|s| s.first_seq == segment.first_seq);
+    now.map(|segment| segment.lines()).transpose()
+}
+
+/// The line with this number.
+fn find(segment: &Segment, seq: u64) -> io::Result<Option<Vec<u8>>> {
+    let Some(mut lines) = open(segment)? else { return Ok(None) };
+    while let Some(line) = lines.next()? {
+        let found = fields::seq(line.bytes)
+            .or_else(|| line.whole.then(|| Fields::parse(line.bytes)).flatten().map(|f| f.seq));
+        if line.whole && found == Some(seq) {
+            return Ok(Some(line.bytes.to_vec()));
+        }
+    }
+    Ok(None)
+}
