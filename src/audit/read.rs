@@ -106,7 +106,7 @@ fn show_segment(
 }
 
 /// One line for people. Control characters are shown, not obeyed.
-fn columns(record: &Value, name_of: NameOf<'_>) -> String {
+pub(super) fn columns(record: &Value, name_of: NameOf<'_>) -> String {
     let text = |key: &str| match record.get(key) {
         Some(Value::String(text)) => text.chars().flat_map(visible).collect::<String>(),
         Some(Value::Null) | None => String::new(),

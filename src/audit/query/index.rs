@@ -39,7 +39,7 @@ const KNOWN_MAX: usize = 10_000;
 
 /// The index of one segment.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Index {
+pub(in crate::audit) struct Index {
     first_seq: u64,
     /// Bytes of the segment, uncompressed.
     content_bytes: u64,
@@ -47,9 +47,9 @@ pub(super) struct Index {
     stored_bytes: u64,
     pub(super) records: u64,
     /// Lines that are no records.
-    pub(super) damaged: u64,
+    pub(in crate::audit) damaged: u64,
     /// The earliest and the latest time, in microseconds since 1970; none without records.
-    pub(super) times: Option<(i64, i64)>,
+    pub(in crate::audit) times: Option<(i64, i64)>,
     /// The oldest decision that an outcome in the segment is of.
     pub(super) outcomes_from: Option<u64>,
     salt: [u8; SALT_BYTES],
@@ -150,7 +150,7 @@ pub(super) fn path(segment: &Segment) -> PathBuf {
 }
 
 /// The index of a closed segment, if there is a good one.
-pub(super) fn load(segment: &Segment) -> Option<Index> {
+pub(in crate::audit) fn load(segment: &Segment) -> Option<Index> {
     let bytes = std::fs::read(path(segment)).ok()?;
     Index::decode(&bytes).filter(|index| index.is_of(segment))
 }

@@ -44,10 +44,14 @@ pub(super) struct Walk<'q> {
     seen: Vec<bool>,
     summary: QuerySummary,
     full: bool,
+    /// The segment and the line that is looked at.
+    place: (usize, u64),
 }
 
 struct Waiting {
     seq: u64,
+    /// The segment and the line.
+    place: (usize, u64),
     hit: Hit,
     state: State,
 }
@@ -84,6 +88,7 @@ impl<'q> Walk<'q> {
             seen: vec![false; plan.segments.len()],
             summary: QuerySummary::default(),
             full: false,
+            place: (0, 0),
         }
     }
 
@@ -127,7 +132,8 @@ impl<'q> Walk<'q> {
             if newest {
                 self.summary.newest_records += u64::from(line.whole);
             }
-            self.line(&line, segment, thorough)?;
+            self.place = (at, line.number);
+            self.line(&line, thorough)?;
             if self.full {
                 break;
             }
@@ -135,32 +141,31 @@ impl<'q> Walk<'q> {
         Ok(())
     }
 
-    fn line(
-        &mut self,
-        line: &Line<'_>,
-        segment: &Segment,
-        thorough: bool,
-    ) -> Result<(), ReadError> {
+    fn line(&mut self, line: &Line<'_>, thorough: bool) -> Result<(), ReadError> {
         let event = if thorough || !line.whole { None } else { self.glance.event(line.bytes) };
-        if let Some(event) = event {
-            return self.record(event, line.bytes);
-        }
-        let fields = line.whole.then(|| Fields::parse(line.bytes)).flatten();
-        if let Some(fields) = fields {
-            return self.record(fields.event.as_str().as_bytes(), line.bytes);
-        }
-        let problem = Problem {
-            file: segment.name(),
-            line: Some(u32::try_from(line.number).unwrap_or(u32::MAX)),
-            column: None,
-            text: "not a whole record".into(),
+        let whole = match event {
+            Some(event) => self.record(event, line.bytes)?,
+            None => match line.whole.then(|| Fields::parse(line.bytes)).flatten() {
+                Some(fields) => self.record(fields.event.as_str().as_bytes(), line.bytes)?,
+                None => false,
+            },
         };
+        if whole {
+            return Ok(());
+        }
+        let problem = self.problem(self.place);
         if line.whole || line.bytes.len() == LINE_BYTES_MAX {
             self.damaged(problem);
         } else {
             self.summary.torn = Some(problem);
         }
         Ok(())
+    }
+
+    fn problem(&self, (at, line): (usize, u64)) -> Problem {
+        let line = Some(u32::try_from(line).unwrap_or(u32::MAX));
+        let file = self.plan.segments.get(at).map(Segment::name).unwrap_or_default();
+        Problem { file, line, column: None, text: "not a whole record".into() }
     }
 
     fn damaged(&mut self, problem: Problem) {
@@ -170,48 +175,51 @@ impl<'q> Walk<'q> {
         }
     }
 
-    fn record(&mut self, event: &[u8], line: &[u8]) -> Result<(), ReadError> {
+    /// Takes a line that seems to be a record of this event; false when it is seen to be
+    /// none. Most lines are not looked into.
+    fn record(&mut self, event: &[u8], line: &[u8]) -> Result<bool, ReadError> {
         if event == DECISION.as_bytes() {
             return self.decision(line);
         }
         if event == OUTCOME.as_bytes() {
-            self.outcome(line)?;
-        } else if event == CHECKPOINT.as_bytes() && !self.queue.is_empty() {
-            let open_from = Fields::parse(line).map(|fields| fields.open_from);
-            if let Some(open_from) = open_from {
-                self.settle(open_from.unwrap_or(u64::MAX))?;
+            if !self.outcome(line)? {
+                return Ok(false);
             }
+        } else if event == CHECKPOINT.as_bytes() && !self.queue.is_empty() {
+            let Some(fields) = Fields::parse(line) else { return Ok(false) };
+            self.settle(fields.open_from.unwrap_or(u64::MAX))?;
         }
         let wanted = std::str::from_utf8(event).is_ok_and(|event| self.filter.wants_single(event));
         if !wanted {
-            return Ok(());
+            return Ok(true);
         }
-        match Fields::parse(line) {
-            Some(fields) if self.filter.finds_single(&fields) => {
-                let hit = Hit { line: line.to_vec(), outcome: None };
-                self.push(Waiting { seq: fields.seq, hit, state: State::Settled })
-            }
-            _ => Ok(()),
+        let Some(fields) = Fields::parse(line) else { return Ok(false) };
+        if self.filter.finds_single(&fields) {
+            self.push(fields.seq, line, State::Settled)?;
         }
+        Ok(true)
     }
 
-    fn decision(&mut self, line: &[u8]) -> Result<(), ReadError> {
+    fn decision(&mut self, line: &[u8]) -> Result<bool, ReadError> {
         if !self.filter.wants_decisions() || !self.decision.may_match(&self.glance, line) {
-            return Ok(());
+            return Ok(true);
         }
         // The word may be the candidate's: then this waits in vain, and is judged later.
         let allowed = self.allow.find(line).is_some() || memchr(b'\\', line).is_some();
         let spaced = self.glance.event(line).is_none();
         let state = if allowed || spaced { State::Open } else { State::Settled };
         if state == State::Settled && self.filter.only_outcome() {
-            return Ok(());
+            return Ok(true);
         }
         let seq = fields::seq(line).or_else(|| Fields::parse(line).map(|fields| fields.seq));
-        let Some(seq) = seq else { return Ok(()) };
-        self.push(Waiting { seq, hit: Hit { line: line.to_vec(), outcome: None }, state })
+        let Some(seq) = seq else { return Ok(false) };
+        self.push(seq, line, state)?;
+        Ok(true)
     }
 
-    fn push(&mut self, waiting: Waiting) -> Result<(), ReadError> {
+    fn push(&mut self, seq: u64, line: &[u8], state: State) -> Result<(), ReadError> {
+        let hit = Hit { line: line.to_vec(), outcome: None };
+        let waiting = Waiting { seq, place: self.place, hit, state };
         // Numbers that go back are damage: what waits is not mixed with it.
         if self.queue.back().is_some_and(|last| last.seq >= waiting.seq) {
             self.settle(u64::MAX)?;
@@ -226,57 +234,57 @@ impl<'q> Walk<'q> {
         self.give_out()
     }
 
-    fn outcome(&mut self, line: &[u8]) -> Result<(), ReadError> {
+    fn outcome(&mut self, line: &[u8]) -> Result<bool, ReadError> {
         let searched = self.filter.needs_outcome() || self.filter.request_id.is_some();
         if !self.filter.wants_decisions() || (self.queue.is_empty() && !searched) {
-            return Ok(());
+            return Ok(true);
         }
         let fits = self.outcome.may_match(&self.glance, line);
         let seq = if memchr(b'\\', line).is_some() { None } else { self.glance.decision_seq(line) };
         let seq = seq.or_else(|| Fields::parse(line)?.decision_seq);
-        let Some(seq) = seq else { return Ok(()) };
-        if let Ok(place) = self.queue.binary_search_by_key(&seq, |waiting| waiting.seq) {
-            if let Some(waiting) = self.queue.get_mut(place).filter(|w| w.state == State::Open) {
-                if !fits && self.filter.only_outcome() {
-                    waiting.state = State::Dropped;
-                } else {
-                    waiting.hit.outcome = Some(line.to_vec());
-                    waiting.state = State::Settled;
-                }
-            }
-            return self.give_out();
+        let Some(seq) = seq else { return Ok(Fields::parse(line).is_some()) };
+        let Ok(place) = self.queue.binary_search_by_key(&seq, |waiting| waiting.seq) else {
+            return if fits && searched { self.lone_outcome(seq, line) } else { Ok(true) };
+        };
+        let Some(waiting) = self.queue.get_mut(place).filter(|w| w.state == State::Open) else {
+            return Ok(true);
+        };
+        if !fits && self.filter.only_outcome() {
+            waiting.state = State::Dropped;
+        } else if Fields::parse(line).is_some_and(|fields| fields.decision_seq == Some(seq)) {
+            waiting.hit.outcome = Some(line.to_vec());
+            waiting.state = State::Settled;
+        } else {
+            return Ok(false);
         }
-        if fits && searched { self.lone_outcome(seq, line) } else { Ok(()) }
+        self.give_out()?;
+        Ok(true)
     }
 
     /// An outcome whose decision does not wait: it was not searched for, or its segment was
     /// not read, or it is older than the log.
-    fn lone_outcome(&mut self, seq: u64, line: &[u8]) -> Result<(), ReadError> {
-        let Some(outcome) = Fields::parse(line) else { return Ok(()) };
+    fn lone_outcome(&mut self, seq: u64, line: &[u8]) -> Result<bool, ReadError> {
+        let Some(outcome) = Fields::parse(line) else { return Ok(false) };
         let Some(home) = self.plan.home(seq) else {
-            return if self.filter.finds_orphan(&outcome) {
-                let hit = Hit { line: line.to_vec(), outcome: None };
-                self.push(Waiting { seq: outcome.seq, hit, state: State::Settled })
-            } else {
-                Ok(())
-            };
+            if self.filter.finds_orphan(&outcome) {
+                self.push(outcome.seq, line, State::Settled)?;
+            }
+            return Ok(true);
         };
         let judged = home < self.from || self.seen.get(home).copied().unwrap_or(true);
-        if judged || !self.filter.tells_alone(&outcome) {
-            return Ok(());
-        }
-        let Some(segment) = self.plan.segments.get(home) else { return Ok(()) };
-        let decision = find(segment, seq);
-        let decision = decision.map_err(|e| ReadError::Input(segment.path.clone(), e))?;
-        match decision {
-            Some(decision)
-                if Fields::parse(&decision)
-                    .is_some_and(|fields| self.filter.finds(&fields, Some(&outcome))) =>
-            {
-                self.give(Hit { line: decision, outcome: Some(line.to_vec()) })
+        let segment = self.plan.segments.get(home).filter(|_| !judged);
+        let Some(segment) = segment.filter(|_| self.filter.tells_alone(&outcome)) else {
+            return Ok(true);
+        };
+        let found = find(segment, seq);
+        let found = found.map_err(|error| ReadError::Input(segment.path.clone(), error))?;
+        if let Some(decision) = found {
+            let hit = Hit { line: decision, outcome: Some(line.to_vec()) };
+            if self.is_found(&hit) == Some(true) {
+                self.give(hit)?;
             }
-            _ => Ok(()),
         }
+        Ok(true)
     }
 
     /// Decisions before this number get no outcome any more.
@@ -289,21 +297,30 @@ impl<'q> Walk<'q> {
     fn give_out(&mut self) -> Result<(), ReadError> {
         while !self.full && self.queue.front().is_some_and(|front| front.state != State::Open) {
             let Some(waiting) = self.queue.pop_front() else { break };
-            if waiting.state == State::Settled && self.is_found(&waiting.hit) {
-                self.give(waiting.hit)?;
+            if waiting.state == State::Dropped {
+                continue;
+            }
+            match self.is_found(&waiting.hit) {
+                Some(true) => self.give(waiting.hit)?,
+                Some(false) => {}
+                None => {
+                    let problem = self.problem(waiting.place);
+                    self.damaged(problem);
+                }
             }
         }
         Ok(())
     }
 
-    fn is_found(&self, hit: &Hit) -> bool {
-        let Some(fields) = Fields::parse(&hit.line) else { return false };
+    /// Whether it is what is searched for; none when it is no record at all.
+    fn is_found(&self, hit: &Hit) -> Option<bool> {
+        let fields = Fields::parse(&hit.line)?;
         if fields.event.as_str() != DECISION {
             // It was judged before it was put there.
-            return true;
+            return Some(true);
         }
         let outcome = hit.outcome.as_deref().and_then(Fields::parse);
-        self.filter.finds(&fields, outcome.as_ref())
+        Some(self.filter.finds(&fields, outcome.as_ref()))
     }
 
     fn give(&mut self, hit: Hit) -> Result<(), ReadError> {

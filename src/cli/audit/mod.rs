@@ -1,10 +1,17 @@
 //! `grantgate audit`: read, search, verify and keep the audit log.
 
 mod keygen;
+mod plot;
 mod prove;
+mod query;
 mod retain;
+mod search;
 mod show;
+mod stats;
+mod table;
+mod tail;
 mod verify;
+mod when;
 
 use std::path::Path;
 
@@ -35,6 +42,12 @@ pub(super) enum Command {
     Prune(retain::PruneArguments),
     /// Print what stands in the log for the id of a grantee
     Pseudonym(keygen::PseudonymArguments),
+    /// Search for decisions: by caller, entrance, person, reason, time or request
+    Query(query::Arguments),
+    /// Print the newest records, and go on with those that come
+    Tail(tail::Arguments),
+    /// Count decisions by caller, entrance, reason and time
+    Stats(stats::Arguments),
 }
 
 pub(super) fn run(command: &Command) -> Exit {
@@ -48,6 +61,9 @@ pub(super) fn run(command: &Command) -> Exit {
         Command::Compress(arguments) => retain::compress(arguments),
         Command::Prune(arguments) => retain::prune(arguments),
         Command::Pseudonym(arguments) => keygen::pseudonym(arguments),
+        Command::Query(arguments) => query::run(arguments),
+        Command::Tail(arguments) => tail::run(arguments),
+        Command::Stats(arguments) => stats::run(arguments),
     }
 }
 

@@ -1,0 +1,325 @@
+//! `grantgate audit query`: the decisions that are searched for, with what became of them.
+
+use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::path::PathBuf;
+use std::time::Instant;
+
+use clap::builder::PossibleValuesParser;
+use clap::{Args, ValueEnum};
+use jiff::Timestamp;
+
+use super::search::{
+    Common, csv_cell, csv_writer, door, io_error, is_unfit, name, printable, shown, tell_damage,
+    usage,
+};
+use super::table::Table;
+use super::when::time;
+use crate::audit::{
+    self, EVENTS, Filter, Found, Hit, Indexes, PseudonymKey, QuerySummary, ReadError, Take,
+};
+use crate::catalogue::Catalogue;
+use crate::cli::{Exit, fail, note};
+use crate::domain::{Outcome, Reason, UserIdentityId};
+
+#[derive(Args)]
+#[command(after_help = "Example: grantgate audit query /var/lib/grantgate/audit \
+    --entrance \"main entrance\" --decision deny --since 7d\n\n\
+    All filters must hold. A decision and its outcome are one row. The first search of a\n\
+    closed segment leaves an index beside it, where it may write.\n\n\
+    Exit codes: 0 found, 2 nothing found, 1 cannot be read, 4 damaged lines were met, 64 usage.")]
+pub(in crate::cli) struct Arguments {
+    /// The audit directory
+    #[arg(value_name = "DIR", default_value = "audit")]
+    directory: PathBuf,
+    #[command(flatten)]
+    common: Common,
+    /// Only for this person: an acs user's or a user identity's id, or a pseudonym
+    #[arg(long, value_name = "ID", value_parser = grantee)]
+    grantee: Option<String>,
+    /// The key of the log's pseudonyms, with which --grantee finds an id in it
+    #[arg(long, value_name = "FILE", requires = "grantee")]
+    pseudonym_key: Option<PathBuf>,
+    /// Only with this reason, of the decision or of its outcome
+    #[arg(long, value_name = "CODE", hide_possible_values = true,
+        value_parser = PossibleValuesParser::new(Reason::ALL.iter().map(|reason| reason.as_str())))]
+    reason: Option<String>,
+    /// Records of this event instead of decisions; may be given more than once
+    #[arg(long, value_name = "EVENT", value_parser = PossibleValuesParser::new(EVENTS))]
+    event: Vec<String>,
+    /// Only what ended so
+    #[arg(long, value_parser = PossibleValuesParser::new(Outcome::ALL.map(Outcome::as_str)))]
+    outcome: Option<String>,
+    /// From this time on: RFC 3339, a date (UTC), or how long ago (`2h`, `7d`)
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    since: Option<Timestamp>,
+    /// Before this time
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    until: Option<Timestamp>,
+    /// The request with this id, as in the answer's `seam-request-id`
+    #[arg(long, value_name = "ID")]
+    request_id: Option<String>,
+    /// The request that has this id at Seam
+    #[arg(long, value_name = "ID")]
+    seam_request_id: Option<String>,
+    /// The oldest N
+    #[arg(long, value_name = "N", conflicts_with = "last")]
+    limit: Option<usize>,
+    /// The newest N
+    #[arg(long, value_name = "N")]
+    last: Option<usize>,
+    /// `json` prints the lines of decisions and outcomes as they are stored
+    #[arg(long, value_enum, default_value_t = RowFormat::Human)]
+    format: RowFormat,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum RowFormat {
+    /// A table for people.
+    Human,
+    /// The stored lines.
+    Json,
+    /// For spreadsheets.
+    Csv,
+}
+
+/// An id in its canonical form, or a pseudonym.
+fn grantee(text: &str) -> Result<String, String> {
+    if let Ok(id) = UserIdentityId::parse(text) {
+        return Ok(id.to_string());
+    }
+    let code = text.strip_prefix("hmac-sha256:").unwrap_or_default();
+    let is_code =
+        code.len() == 32 && code.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+    is_code.then(|| text.to_owned()).ok_or_else(|| {
+        "must be a uuid of 36 characters with hyphens, or `hmac-sha256:` and 32 hexadecimal \
+         digits"
+            .into()
+    })
+}
+
+pub(super) fn run(arguments: &Arguments) -> Exit {
+    let catalogue = arguments.common.names();
+    let filter = match filter(arguments, &catalogue) {
+        Ok(filter) => filter,
+        Err(exit) => return exit,
+    };
+    if let Some(fault) = filter.fault() {
+        return usage(fault);
+    }
+    let take = match (arguments.limit, arguments.last) {
+        (Some(most), _) => Take::First(most),
+        (None, Some(most)) => Take::Last(most),
+        (None, None) => Take::All,
+    };
+    let began = Instant::now();
+    match print(arguments, &filter, take, &catalogue) {
+        Ok(summary) => {
+            tell_damage(&summary.damaged, summary.damaged_lines, summary.torn.as_ref());
+            tell(&summary, began);
+            match (summary.damaged_lines, summary.found) {
+                (0, 0) => Exit::Different,
+                (0, _) => Exit::Done,
+                _ => Exit::Damaged,
+            }
+        }
+        // The reader has seen enough: `audit query | head`.
+        Err(ReadError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
+        Err(error) => fail(error),
+    }
+}
+
+fn filter(arguments: &Arguments, catalogue: &Catalogue) -> Result<Filter, Exit> {
+    let mut grantees: Vec<String> = arguments.grantee.iter().cloned().collect();
+    if let (Some(file), Some(id)) = (&arguments.pseudonym_key, &arguments.grantee) {
+        let text = std::fs::read_to_string(file)
+            .map_err(|error| fail(format_args!("`{}` cannot be read: {error}", shown(file))))?;
+        let key = PseudonymKey::new(&text)
+            .map_err(|error| usage(format_args!("`{}`: {error}", shown(file))))?;
+        if !id.starts_with("hmac-sha256:") {
+            grantees.push(key.pseudonym(id));
+        }
+    }
+    let reason = arguments.reason.as_deref();
+    let outcome = arguments.outcome.as_deref();
+    Ok(Filter {
+        caller: arguments.common.caller.clone(),
+        entrance: arguments.common.entrance(catalogue)?,
+        grantees,
+        allowed: arguments.common.allowed(),
+        reason: Reason::ALL.iter().copied().find(|known| Some(known.as_str()) == reason),
+        outcome: Outcome::ALL.into_iter().find(|known| Some(known.as_str()) == outcome),
+        since: arguments.since,
+        until: arguments.until,
+        request_id: arguments.request_id.clone(),
+        seam_request_id: arguments.seam_request_id.clone(),
+        events: arguments.event.clone(),
+    })
+}
+
+fn print(
+    arguments: &Arguments,
+    filter: &Filter,
+    take: Take,
+    catalogue: &Catalogue,
+) -> Result<QuerySummary, ReadError> {
+    let stdout = io::stdout().lock();
+    let terminal = stdout.is_terminal();
+    let mut out = BufWriter::new(stdout);
+    let search = |each: &mut dyn FnMut(Hit) -> io::Result<()>| {
+        audit::query(&arguments.directory, filter, take, Indexes::Kept, each)
+    };
+    match arguments.format {
+        RowFormat::Human => {
+            let mut table = Table::new(out, &HUMAN);
+            let summary = search(&mut |hit| table.row(human(&hit.fields(), catalogue)))?;
+            table.finish().map_err(ReadError::Output)?;
+            Ok(summary)
+        }
+        RowFormat::Json => {
+            let summary = search(&mut |hit| {
+                stored(&mut out, hit.line(), terminal)?;
+                hit.outcome_line().map_or(Ok(()), |line| stored(&mut out, line, terminal))
+            })?;
+            out.flush().map_err(ReadError::Output)?;
+            Ok(summary)
+        }
+        RowFormat::Csv => {
+            let mut writer = csv_writer(out);
+            let output = |error| ReadError::Output(io_error(error));
+            writer.write_record(CSV).map_err(output)?;
+            let summary = search(&mut |hit| {
+                writer.write_record(csv_row(&hit.fields(), catalogue)).map_err(io_error)
+            })?;
+            writer.flush().map_err(ReadError::Output)?;
+            Ok(summary)
+        }
+    }
+}
+
+/// The line as it is; on a terminal, characters that JSON lets through and a terminal
+/// obeys are escaped.
+pub(super) fn stored(out: &mut impl Write, line: &[u8], terminal: bool) -> io::Result<()> {
+    match std::str::from_utf8(line) {
+        Ok(text) if terminal && text.contains(is_unfit) => {
+            for c in text.chars() {
+                if is_unfit(c) {
+                    write!(out, "\\u{:04x}", u32::from(c))?;
+                } else {
+                    write!(out, "{c}")?;
+                }
+            }
+        }
+        _ => out.write_all(line)?,
+    }
+    out.write_all(b"\n")
+}
+
+const HUMAN: [&str; 8] =
+    ["TIME", "CALLER", "ENTRANCE", "GRANTEE", "DECISION", "REASON", "OUTCOME", "REQUEST"];
+
+fn human(found: &Found, catalogue: &Catalogue) -> Vec<String> {
+    let shown = |text: &str| if text.is_empty() { "-".to_owned() } else { printable(text) };
+    // Of a decision this is said by the column's name.
+    let decision = if found.decision.is_empty() { &found.event } else { &found.decision };
+    let outcome = match found.outcome_reason.as_str() {
+        reason if reason.is_empty() || reason == found.reason => shown(&found.outcome),
+        reason => format!("{} ({})", shown(&found.outcome), printable(reason)),
+    };
+    vec![
+        shown(&found.time),
+        shown(&found.caller),
+        door(catalogue, &found.entrance_id),
+        shown(&found.grantee),
+        shown(decision),
+        shown(&found.reason),
+        outcome,
+        shown(&found.request_id),
+    ]
+}
+
+const CSV: [&str; 13] = [
+    "seq",
+    "time",
+    "event",
+    "request_id",
+    "caller",
+    "entrance_id",
+    "entrance_name",
+    "grantee",
+    "decision",
+    "reason",
+    "outcome",
+    "outcome_reason",
+    "seam_request_id",
+];
+
+fn csv_row(found: &Found, catalogue: &Catalogue) -> [String; 13] {
+    [
+        found.seq.to_string().as_str(),
+        &found.time,
+        &found.event,
+        &found.request_id,
+        &found.caller,
+        &found.entrance_id,
+        name(catalogue, &found.entrance_id).unwrap_or_default(),
+        &found.grantee,
+        &found.decision,
+        &found.reason,
+        &found.outcome,
+        &found.outcome_reason,
+        &found.seam_request_id,
+    ]
+    .map(csv_cell)
+}
+
+fn tell(summary: &QuerySummary, began: Instant) {
+    let seconds = began.elapsed().as_secs_f64();
+    let read = format!("{} of {} segments read", summary.segments_read, summary.segments);
+    match summary.records {
+        Some(records) => note(format_args!(
+            "{} found among {records} records in {seconds:.2} s ({read})",
+            summary.found
+        )),
+        None => note(format_args!(
+            "{} found in {seconds:.2} s ({read}); there may be more: --limit ended the search",
+            summary.found
+        )),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_grantee_is_an_id_or_a_pseudonym() {
+        let id = "C6247B75-F1CB-493A-9915-A85A0B9639AE";
+        assert_eq!(grantee(id).unwrap(), id.to_lowercase());
+        let pseudonym = "hmac-sha256:f404473fe9b5ca393be62a67128c7aca";
+        assert_eq!(grantee(pseudonym).unwrap(), pseudonym);
+        for wrong in ["", "anna", "hmac-sha256:", "hmac-sha256:F404473fe9b5ca393be62a67128c7aca"] {
+            assert!(grantee(wrong).unwrap_err().contains("36 characters"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_row_tells_what_became_of_it() {
+        let mut found = Found {
+            time: "t\u{1b}".into(),
+            event: "grant.decision".into(),
+            decision: "allow".into(),
+            reason: "allowed-by-rule".into(),
+            outcome: "unknown".into(),
+            outcome_reason: "upstream-timeout".into(),
+            ..Found::default()
+        };
+        let row = human(&found, &Catalogue::default()).join("|");
+        assert_eq!(row, "t\\u{1b}|-|-|-|allow|allowed-by-rule|unknown (upstream-timeout)|-");
+        found.decision.clear();
+        assert_eq!(human(&found, &Catalogue::default())[4], "grant.decision");
+        let mut out = Vec::new();
+        stored(&mut out, "{\"a\":\"\u{9b}\"}".as_bytes(), true).unwrap();
+        stored(&mut out, "{\"a\":\"\u{9b}\"}".as_bytes(), false).unwrap();
+        assert_eq!(String::from_utf8(out).unwrap(), "{\"a\":\"\\u009b\"}\n{\"a\":\"\u{9b}\"}\n");
+    }
+}

@@ -1,0 +1,156 @@
+//! What the commands that search have in common: their arguments and how a line is made
+//! fit to print.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+
+use super::names;
+use crate::catalogue::Catalogue;
+use crate::cli::{Exit, note};
+use crate::domain::{CallerId, EntranceId, Problem};
+
+/// Filters that every search has.
+#[derive(Args)]
+pub(super) struct Common {
+    /// Only what this caller asked for
+    #[arg(long, value_name = "ID", value_parser = caller_id)]
+    pub(super) caller: Option<CallerId>,
+    /// Only for this entrance: its id, its name in the catalogue, or a part of its name
+    #[arg(long, value_name = "ENTRANCE")]
+    entrance: Option<String>,
+    /// Only what was decided so
+    #[arg(long, value_enum)]
+    decision: Option<Verdict>,
+    /// The names of entrances [default: policies/entrances.csv, where there is one]
+    #[arg(long, value_name = "FILE")]
+    catalogue: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Verdict {
+    Allow,
+    Deny,
+}
+
+fn caller_id(text: &str) -> Result<CallerId, String> {
+    CallerId::parse(text).map_err(|error| error.to_string())
+}
+
+impl Common {
+    pub(super) fn allowed(&self) -> Option<bool> {
+        self.decision.map(|decision| decision == Verdict::Allow)
+    }
+
+    pub(super) fn names(&self) -> Catalogue {
+        names(self.catalogue.as_deref())
+    }
+
+    /// The entrance that is meant, or why none is.
+    pub(super) fn entrance(&self, catalogue: &Catalogue) -> Result<Option<EntranceId>, Exit> {
+        let found = self.entrance.as_deref().map(|text| catalogue.find(text)).transpose();
+        found.map_err(|error| usage(format_args!("--entrance: {error}")))
+    }
+}
+
+/// Prints what was wrong with the arguments.
+pub(super) fn usage(text: impl std::fmt::Display) -> Exit {
+    note(format_args!("error: {text}"));
+    Exit::Usage
+}
+
+/// Tells of damage, and of a line that is being written.
+pub(super) fn tell_damage(damaged: &[Problem], lines: u64, torn: Option<&Problem>) {
+    for problem in damaged {
+        note(format_args!("damaged: {problem}"));
+    }
+    if lines > u64::try_from(damaged.len()).unwrap_or(u64::MAX) {
+        note(format_args!("damaged: {lines} lines in all"));
+    }
+    if let Some(problem) = torn {
+        note(format_args!("note: {problem}: it is being written, or its gateway was killed"));
+    }
+    if lines > 0 {
+        note("`grantgate audit verify` tells whether records are missing");
+    }
+}
+
+/// A text on one line that does nothing to a terminal: control characters, and those that
+/// turn the direction of writing, are shown as escapes.
+pub(super) fn printable(text: &str) -> String {
+    let one = |c: char| match c {
+        c if is_unfit(c) => c.escape_unicode().to_string(),
+        c => c.to_string(),
+    };
+    text.chars().map(one).collect()
+}
+
+pub(super) fn is_unfit(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+}
+
+/// What people call an entrance, else its id.
+pub(super) fn door(catalogue: &Catalogue, id: &str) -> String {
+    match name(catalogue, id) {
+        Some(name) => name.to_owned(),
+        None if id.is_empty() => "-".to_owned(),
+        None => printable(id),
+    }
+}
+
+/// What people call an entrance.
+pub(super) fn name<'c>(catalogue: &'c Catalogue, id: &str) -> Option<&'c str> {
+    EntranceId::parse(id).ok().and_then(|id| catalogue.name_of(id))
+}
+
+/// A cell of a CSV file. What a spreadsheet would take for a formula begins with an
+/// apostrophe.
+pub(super) fn csv_cell(text: &str) -> String {
+    let text = printable(text);
+    let formula = text.starts_with(['=', '+', '-', '@']);
+    if formula { format!("'{text}") } else { text }
+}
+
+/// Writes CSV as RFC 4180 has it.
+pub(super) fn csv_writer<W: std::io::Write>(out: W) -> csv::Writer<W> {
+    csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(out)
+}
+
+/// What the CSV writer says as what its output said.
+pub(super) fn io_error(error: csv::Error) -> std::io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        other => std::io::Error::other(format!("{other:?}")),
+    }
+}
+
+/// The audit directory as messages have it.
+pub(super) fn shown(directory: &Path) -> String {
+    printable(&directory.display().to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_that_is_printed_moves_a_cursor_or_is_a_formula() {
+        assert_eq!(printable("a\u{1b}[2J\n\u{202e}é"), "a\\u{1b}[2J\\u{a}\\u{202e}é");
+        for (text, cell) in [
+            ("desk", "desk"),
+            ("=1+1", "'=1+1"),
+            ("@x", "'@x"),
+            ("\t=x", "\\u{9}=x"),
+            ("+\u{7}", "'+\\u{7}"),
+            ("", ""),
+        ] {
+            assert_eq!(csv_cell(text), cell);
+        }
+        let mut out = Vec::new();
+        let mut writer = csv_writer(&mut out);
+        writer.write_record(["a,b", "say \"x\""]).unwrap();
+        drop(writer);
+        assert_eq!(out, b"\"a,b\",\"say \"\"x\"\"\"\r\n");
+    }
+}
