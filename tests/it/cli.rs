@@ -43,6 +43,9 @@ fn every_command_has_help_with_an_example() {
         &["audit", "compress"],
         &["audit", "prune"],
         &["audit", "pseudonym"],
+        &["audit", "query"],
+        &["audit", "tail"],
+        &["audit", "stats"],
         &["sandbox"],
     ] {
         let (code, out, _) = run(&[command, &["--help"]].concat());

@@ -30,6 +30,7 @@ mod refusals;
 mod reload;
 mod review;
 mod seam;
+mod search;
 mod start;
 mod support;
 mod takeover;

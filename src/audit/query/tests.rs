@@ -207,7 +207,7 @@ fn spoil(directory: &Path, dice: &mut Dice) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(128))]
 
     #[test]
     fn a_search_finds_what_a_plain_look_finds(seed in any::<u64>()) {

@@ -43,7 +43,7 @@ pub(super) enum Command {
     /// Print what stands in the log for the id of a grantee
     Pseudonym(keygen::PseudonymArguments),
     /// Search for decisions: by caller, entrance, person, reason, time or request
-    Query(query::Arguments),
+    Query(Box<query::Arguments>),
     /// Print the newest records, and go on with those that come
     Tail(tail::Arguments),
     /// Count decisions by caller, entrance, reason and time

@@ -9,8 +9,8 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
 use super::search::{
-    Common, csv_cell, csv_writer, door, io_error, is_unfit, name, printable, shown, tell_damage,
-    usage,
+    Common, csv_cell, csv_writer, door, io_error, is_unfit, name, printable, reason, shown,
+    tell_damage, usage,
 };
 use super::table::Table;
 use super::when::time;
@@ -40,9 +40,8 @@ pub(in crate::cli) struct Arguments {
     #[arg(long, value_name = "FILE", requires = "grantee")]
     pseudonym_key: Option<PathBuf>,
     /// Only with this reason, of the decision or of its outcome
-    #[arg(long, value_name = "CODE", hide_possible_values = true,
-        value_parser = PossibleValuesParser::new(Reason::ALL.iter().map(|reason| reason.as_str())))]
-    reason: Option<String>,
+    #[arg(long, value_name = "CODE", value_parser = reason)]
+    reason: Option<Reason>,
     /// Records of this event instead of decisions; may be given more than once
     #[arg(long, value_name = "EVENT", value_parser = PossibleValuesParser::new(EVENTS))]
     event: Vec<String>,
@@ -139,14 +138,13 @@ fn filter(arguments: &Arguments, catalogue: &Catalogue) -> Result<Filter, Exit> 
             grantees.push(key.pseudonym(id));
         }
     }
-    let reason = arguments.reason.as_deref();
     let outcome = arguments.outcome.as_deref();
     Ok(Filter {
         caller: arguments.common.caller.clone(),
         entrance: arguments.common.entrance(catalogue)?,
         grantees,
         allowed: arguments.common.allowed(),
-        reason: Reason::ALL.iter().copied().find(|known| Some(known.as_str()) == reason),
+        reason: arguments.reason,
         outcome: Outcome::ALL.into_iter().find(|known| Some(known.as_str()) == outcome),
         since: arguments.since,
         until: arguments.until,

@@ -8,7 +8,10 @@ use clap::{Args, ValueEnum};
 use super::names;
 use crate::catalogue::Catalogue;
 use crate::cli::{Exit, note};
-use crate::domain::{CallerId, EntranceId, Problem};
+use crate::domain::{CallerId, EntranceId, Problem, Reason};
+
+/// Below this likeness (0 to 1) a code is no help as a suggestion.
+const LIKENESS_MIN: f64 = 0.7;
 
 /// Filters that every search has.
 #[derive(Args)]
@@ -35,6 +38,23 @@ enum Verdict {
 
 fn caller_id(text: &str) -> Result<CallerId, String> {
     CallerId::parse(text).map_err(|error| error.to_string())
+}
+
+/// The reason of this code.
+pub(super) fn reason(text: &str) -> Result<Reason, String> {
+    if let Some(reason) = Reason::ALL.iter().find(|reason| reason.as_str() == text) {
+        return Ok(*reason);
+    }
+    let likeness = |reason: &Reason| strsim::jaro_winkler(reason.as_str(), text);
+    let nearest = Reason::ALL.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+    let nearest = nearest.filter(|reason| likeness(reason) >= LIKENESS_MIN);
+    Err(nearest.map_or_else(
+        || {
+            "no reason has this code; `grantgate audit stats --by reason` lists those of a log"
+                .to_owned()
+        },
+        |reason| format!("no reason has this code; did you mean `{}`?", reason.as_str()),
+    ))
 }
 
 impl Common {
@@ -119,9 +139,11 @@ pub(super) fn csv_writer<W: std::io::Write>(out: W) -> csv::Writer<W> {
 
 /// What the CSV writer says as what its output said.
 pub(super) fn io_error(error: csv::Error) -> std::io::Error {
-    match error.into_kind() {
-        csv::ErrorKind::Io(error) => error,
-        other => std::io::Error::other(format!("{other:?}")),
+    let text = error.to_string();
+    if let csv::ErrorKind::Io(error) = error.into_kind() {
+        error
+    } else {
+        std::io::Error::other(text)
     }
 }
 
@@ -133,6 +155,13 @@ pub(super) fn shown(directory: &Path) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_reason_that_is_mistyped_is_suggested() {
+        assert_eq!(reason("token-expired"), Ok(Reason::TokenExpired));
+        assert!(reason("tokn-expird").unwrap_err().contains("did you mean `token-expired`?"));
+        assert!(reason("").unwrap_err().contains("stats --by reason"));
+    }
 
     #[test]
     fn nothing_that_is_printed_moves_a_cursor_or_is_a_formula() {

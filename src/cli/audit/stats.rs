@@ -232,8 +232,9 @@ impl Report<'_> {
         for (key, series) in rows.iter().take(self.arguments.rows) {
             let cells = by.iter().zip(*key).map(|(by, value)| match by {
                 ByArgument::Entrance => door(self.catalogue, value),
-                _ if value.is_empty() => "-".to_owned(),
-                _ => printable(value),
+                ByArgument::Caller | ByArgument::Reason | ByArgument::Decision => {
+                    if value.is_empty() { "-".to_owned() } else { printable(value) }
+                }
             });
             table.row(self.with_plot(cells.collect(), series, max, ink))?;
         }
@@ -315,9 +316,10 @@ impl Report<'_> {
         let timed = self.arguments.every.is_some();
         let mut header: Vec<&str> = if timed { vec!["from"] } else { vec![] };
         for by in &self.arguments.by {
-            match by {
-                ByArgument::Entrance => header.extend(["entrance_id", "entrance_name"]),
-                by => header.push(by.as_str()),
+            if *by == ByArgument::Entrance {
+                header.extend(["entrance_id", "entrance_name"]);
+            } else {
+                header.push(by.as_str());
             }
         }
         header.extend(["allow", "deny"]);
