@@ -49,7 +49,7 @@ pub use journal::{AuditError, Journal, JournalCloser, JournalSettings, OpenError
 pub use note::{NoteError, SigningKey, VerifierKey};
 pub use prove::{ConsistencyProof, InclusionProof, ProofError, consistency, prove};
 pub use pseudonym::{KeyTooShort, PseudonymKey};
-pub use query::{Filter, Found, Hit, Indexes, QuerySummary, Take, query};
+pub use query::{Filter, Found, Hit, Indexes, Making, QuerySummary, Take, query};
 pub use queue::{JournalHealth, NoObserver, Observer, OnFailure, Published};
 pub use read::{NameOf, ReadError, ShowFormat, ShowSummary, show};
 pub use record::EVENTS;

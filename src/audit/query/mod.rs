@@ -24,8 +24,8 @@ use crate::domain::Problem;
 pub(super) use fields::{Fields, Glance, text};
 pub use filter::Filter;
 pub(super) use index::load as load_index;
-pub use plan::Indexes;
 use plan::Plan;
+pub use plan::{Indexes, Making};
 use scan::Walk;
 
 /// How much of what is found is wanted.
@@ -152,7 +152,7 @@ pub fn query(
     directory: &Path,
     filter: &Filter,
     take: Take,
-    indexes: Indexes,
+    indexes: Indexes<'_>,
     each: &mut dyn FnMut(Hit) -> io::Result<()>,
 ) -> Result<QuerySummary, ReadError> {
     let found = segments(directory).map_err(|e| ReadError::Input(directory.to_owned(), e))?;

@@ -13,11 +13,14 @@ use super::filter::{Filter, Keys};
 use super::index::{self, Index};
 use crate::audit::segment::Segment;
 
+/// Is told how many of the missing indexes are made, of how many.
+pub type Making<'m> = &'m (dyn Fn(usize, usize) + Sync);
+
 /// Whether indexes are used.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Indexes {
+#[derive(Clone, Copy)]
+pub enum Indexes<'m> {
     /// Used, and made where one is missing and the directory can be written to.
-    Kept,
+    Kept(Making<'m>),
     /// Every segment is read.
     Unused,
 }
@@ -30,10 +33,10 @@ pub(super) struct Plan {
 }
 
 impl Plan {
-    pub(super) fn new(segments: Vec<Segment>, filter: &Filter, indexes: Indexes) -> Self {
+    pub(super) fn new(segments: Vec<Segment>, filter: &Filter, indexes: Indexes<'_>) -> Self {
         let indexes = match indexes {
-            Indexes::Kept if filter.narrows() => indexes_of(&segments),
-            Indexes::Kept | Indexes::Unused => vec![None; segments.len()],
+            Indexes::Kept(making) if filter.narrows() => indexes_of(&segments, making),
+            Indexes::Kept(_) | Indexes::Unused => vec![None; segments.len()],
         };
         let read = indexes.iter().map(|index| index.as_ref().is_none_or(|i| i.damaged > 0));
         let mut plan = Self { read: read.collect(), segments, indexes };
@@ -132,26 +135,34 @@ impl Plan {
 }
 
 /// The indexes of all closed segments, made where they are missing.
-fn indexes_of(segments: &[Segment]) -> Vec<Option<Index>> {
-    let closed = segments.len().saturating_sub(1);
-    let found = Mutex::new(vec![None; segments.len()]);
+fn indexes_of(segments: &[Segment], making: Making<'_>) -> Vec<Option<Index>> {
+    let closed = segments.iter().take(segments.len().saturating_sub(1));
+    let mut found: Vec<Option<Index>> = closed.map(index::load).collect();
+    let is_missing = |(at, index): (usize, &Option<Index>)| index.is_none().then_some(at);
+    let missing: Vec<usize> = found.iter().enumerate().filter_map(is_missing).collect();
+    let made = Mutex::new(Vec::new());
     let next = AtomicUsize::new(0);
     let work = || {
-        loop {
-            let at = next.fetch_add(1, Ordering::Relaxed);
-            let Some(segment) = segments.get(at).filter(|_| at < closed) else { break };
-            let index = index::load(segment).or_else(|| index::make(segment));
-            if let Some(place) = found.lock().unwrap_or_else(PoisonError::into_inner).get_mut(at) {
-                *place = index;
-            }
+        while let Some(at) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let index = segments.get(*at).and_then(index::make);
+            let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
+            made.push((*at, index));
+            making(made.len(), missing.len());
         }
     };
     std::thread::scope(|scope| {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        for _ in 1..cores.min(closed) {
+        for _ in 1..cores.min(missing.len()) {
             scope.spawn(work);
         }
         work();
     });
-    found.into_inner().unwrap_or_else(PoisonError::into_inner)
+    for (at, index) in made.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        if let Some(place) = found.get_mut(at) {
+            *place = index;
+        }
+    }
+    // The newest has none.
+    found.push(None);
+    found
 }

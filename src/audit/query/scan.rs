@@ -14,6 +14,7 @@ use super::fields::{self, Fields, Glance, text};
 use super::filter::{Filter, Needles};
 use super::plan::Plan;
 use super::{Hit, QuerySummary};
+use crate::audit::parse::Parsed;
 use crate::audit::read::ReadError;
 use crate::audit::record::{CHECKPOINT, DECISION, OUTCOME};
 use crate::audit::segment::{LINE_BYTES_MAX, Line, Lines, Segment, segments};
@@ -153,7 +154,12 @@ impl<'q> Walk<'q> {
         if whole {
             return Ok(());
         }
-        let problem = self.problem(self.place);
+        let mut problem = self.problem(self.place);
+        if let Parsed::Newer(version) = Parsed::of(line) {
+            problem.text = format!(
+                "a record of format version {version}, which a newer version of grantgate reads"
+            );
+        }
         if line.whole || line.bytes.len() == LINE_BYTES_MAX {
             self.damaged(problem);
         } else {

@@ -10,6 +10,8 @@ use super::*;
 use crate::audit::record::{EVENTS, OUTCOME};
 use crate::domain::{CallerId, EntranceId, Outcome, Reason};
 
+const KEPT: Indexes<'static> = Indexes::Kept(&|_, _| ());
+
 const DOORS: [&str; 2] =
     ["d23d7180-c1ee-4bbe-8630-05df5031ce35", "5f0c2a4e-8d6b-4c1f-9a37-2b9e6d1c7f08"];
 const DECISION_REASONS: [Reason; 3] =
@@ -168,7 +170,7 @@ fn naively(directory: &Path, filter: &Filter) -> Vec<Hit> {
     found.into_iter().map(|(_, hit)| hit).collect()
 }
 
-fn searched(directory: &Path, filter: &Filter, take: Take, indexes: Indexes) -> Vec<Hit> {
+fn searched(directory: &Path, filter: &Filter, take: Take, indexes: Indexes<'_>) -> Vec<Hit> {
     let mut found = Vec::new();
     let mut each = |hit| {
         found.push(hit);
@@ -221,11 +223,11 @@ proptest! {
             let unused = searched(log, &filter, Take::All, Indexes::Unused);
             prop_assert_eq!(&sorted(unused), &expected, "{:?}", &filter);
             for _ in 0..2 {
-                let kept = searched(log, &filter, Take::All, Indexes::Kept);
+                let kept = searched(log, &filter, Take::All, KEPT);
                 prop_assert_eq!(&sorted(kept), &expected, "with indexes: {:?}", &filter);
             }
             let most = dice.roll(4);
-            let last = searched(log, &filter, Take::Last(most), Indexes::Kept);
+            let last = searched(log, &filter, Take::Last(most), KEPT);
             let newest = &expected[expected.len().saturating_sub(most)..];
             prop_assert_eq!(&sorted(last), newest, "the last {}: {:?}", most, &filter);
             spoil(log, &mut dice);
@@ -244,7 +246,7 @@ proptest! {
         }
         std::fs::write(log.join(format!("{:020}.jsonl.zst", 99)), &bytes).unwrap();
         for filter in [Filter::default(), Filter { outcome: Some(Outcome::Granted), ..Filter::default() }] {
-            let _ = query(log, &filter, Take::Last(1), Indexes::Kept, &mut |hit| {
+            let _ = query(log, &filter, Take::Last(1), KEPT, &mut |hit| {
                 let _ = hit.fields();
                 Ok(())
             });
@@ -273,7 +275,7 @@ fn segments_that_hold_nothing_of_it_are_not_read_and_a_changed_one_is() {
     }
     let mut none = |_| Ok(());
     let mut read = |id: &str| {
-        let summary = query(log, &by_request(id), Take::All, Indexes::Kept, &mut none).unwrap();
+        let summary = query(log, &by_request(id), Take::All, KEPT, &mut none).unwrap();
         assert_eq!((summary.records, summary.segments), (Some(5), 5));
         (summary.found, summary.segments_read)
     };
@@ -287,8 +289,7 @@ fn segments_that_hold_nothing_of_it_are_not_read_and_a_changed_one_is() {
     assert!(load(segment).is_some());
     // A damaged line may have been anything: the segment is read, and the damage told of.
     std::fs::write(&segment.path, decision(1, "request-1") + "xx\n").unwrap();
-    let summary =
-        query(log, &by_request("none"), Take::All, Indexes::Kept, &mut |_| Ok(())).unwrap();
+    let summary = query(log, &by_request("none"), Take::All, KEPT, &mut |_| Ok(())).unwrap();
     assert_eq!((summary.damaged_lines, summary.segments_read), (1, 2));
 }
 
@@ -303,7 +304,7 @@ fn a_directory_that_cannot_be_written_to_is_searched_without_indexes() {
     std::fs::set_permissions(log, std::fs::Permissions::from_mode(0o500)).unwrap();
     // The superuser may write everywhere; `/proc/self/fd` and the like are no help either.
     let writable = std::fs::write(log.join("try"), "").is_ok();
-    let found = searched(log, &by_request("r"), Take::First(2), Indexes::Kept);
+    let found = searched(log, &by_request("r"), Take::First(2), KEPT);
     assert_eq!(found.len(), 2);
     if !writable {
         assert!(make(&segments(log).unwrap()[0]).is_none());

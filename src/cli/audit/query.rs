@@ -160,11 +160,17 @@ fn print(
     take: Take,
     catalogue: &Catalogue,
 ) -> Result<QuerySummary, ReadError> {
+    let shows = io::stderr().is_terminal();
+    let indexing = |made, of| {
+        if shows {
+            let _ = write!(io::stderr(), "\r{made} of {of} segments indexed\r");
+        }
+    };
     let stdout = io::stdout().lock();
     let terminal = stdout.is_terminal();
     let mut out = BufWriter::new(stdout);
     let search = |each: &mut dyn FnMut(Hit) -> io::Result<()>| {
-        audit::query(&arguments.directory, filter, take, Indexes::Kept, each)
+        audit::query(&arguments.directory, filter, take, Indexes::Kept(&indexing), each)
     };
     match arguments.format {
         RowFormat::Human => {
