@@ -9,7 +9,7 @@ use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::query::{Fields, Glance, load_index, text};
+use super::query::{Fields, Glance, load_index, open_segment, text};
 use super::read::ReadError;
 use super::record::DECISION;
 use super::segment::{LINE_BYTES_MAX, Line, Segment, segments};
@@ -149,7 +149,7 @@ pub fn stats(directory: &Path, request: &StatsRequest) -> Result<Stats, ReadErro
             continue;
         }
         let input = |error| ReadError::Input(segment.path.clone(), error);
-        let mut lines = segment.lines().map_err(input)?;
+        let Some(mut lines) = open_segment(segment).map_err(input)? else { continue };
         while let Some(line) = lines.next().map_err(input)? {
             let torn = !line.whole && newest && line.bytes.len() < LINE_BYTES_MAX;
             if !torn && stats.line(&line, &glance, request).is_none() {

@@ -4,11 +4,12 @@
 //! before was read to its end, and a line counts once it has its newline.
 
 use std::collections::{HashSet, VecDeque};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::query::{Fields, text};
+use super::query::{Fields, open_segment, text};
 use super::read::{NameOf, ReadError, columns};
 use super::record::{DECISION, OUTCOME};
 use super::segment::{LINE_BYTES_MAX, Lines, Segment, segments};
@@ -149,6 +150,11 @@ impl Tail {
                 self.lines.put_back(length);
                 return Ok(any);
             }
+            if !line.whole && length < LINE_BYTES_MAX && self.segment.stored_bytes() <= line.offset
+            {
+                // Its gateway was killed while it wrote it, and the next start has cut it off.
+                return Ok(any);
+            }
             any = true;
             match line.whole.then(|| Fields::parse(line.bytes)).flatten() {
                 None => each(Tailed::Damaged { file: self.segment.name(), line: line.number }),
@@ -162,7 +168,10 @@ impl Tail {
 }
 
 fn open(segment: &Segment) -> Result<Lines, ReadError> {
-    segment.lines().map_err(|error| ReadError::Input(segment.path.clone(), error))
+    let input = |error| ReadError::Input(segment.path.clone(), error);
+    // What is pruned while it is read is gone.
+    let gone = || input(io::ErrorKind::NotFound.into());
+    open_segment(segment).map_err(input)?.ok_or_else(gone)
 }
 
 fn fits(filter: &TailFilter, fields: &Fields<'_>, shown: &mut HashSet<u64>) -> bool {
@@ -258,6 +267,18 @@ mod tests {
             Tail::open(&log.join("none"), TailFilter::default(), 1),
             Err(ReadError::Input(..))
         ));
+    }
+
+    #[test]
+    fn a_torn_line_that_a_start_has_mended_is_no_damage() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path();
+        append(log, 1, &(line(1) + "{\"v\":1,"));
+        let (mut tail, last) = Tail::open(log, TailFilter::default(), 5).unwrap();
+        assert_eq!(seqs(&last), [1]);
+        std::fs::write(log.join(format!("{:020}.jsonl", 1)), line(1)).unwrap();
+        append(log, 2, &line(2));
+        assert_eq!(more(&mut tail), [2]);
     }
 
     #[test]

@@ -341,7 +341,7 @@ impl<'q> Walk<'q> {
 }
 
 /// The lines of a segment, also when it was compressed meanwhile; none when it is gone.
-fn open(segment: &Segment) -> io::Result<Option<Lines>> {
+pub(in crate::audit) fn open(segment: &Segment) -> io::Result<Option<Lines>> {
     let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
     match segment.lines() {
         Ok(lines) => return Ok(Some(lines)),
