@@ -39,9 +39,11 @@ fn main() {
     let (segments, bytes) = write_log(log, records);
     println!("{records} records, {} MiB in {segments} segments.\n", bytes >> 20);
 
-    let middle = request_id(records / 2 / 2 * 2);
-    let by_request = Filter { request_id: Some(middle), ..Filter::default() };
-    let seam = Some(format!("seam-{:012}", records / 2 / 2 * 2));
+    // Odd ones are decisions.
+    let mut in_the_middle = ((records / 2) | 1..records).step_by(2);
+    let middle = in_the_middle.find(|seq| !is_denied(*seq)).unwrap();
+    let by_request = Filter { request_id: Some(request_id(middle)), ..Filter::default() };
+    let seam = Some(format!("seam-{middle:012}"));
     let by_seam = Filter { seam_request_id: seam, ..Filter::default() };
     let none = Filter { request_id: Some(request_id(u64::MAX / 2)), ..Filter::default() };
     let by_caller = Filter {
@@ -162,8 +164,7 @@ fn record(seq: u64, waiting: &mut VecDeque<u64>, out: &mut String) {
             waiting.push_front(open);
         }
         let number = mixed(seq);
-        let denied = number.is_multiple_of(20);
-        let (decision, reason, rules) = if denied {
+        let (decision, reason, rules) = if is_denied(seq) {
             ("deny", "no-rule-matches", "")
         } else {
             waiting.push_back(seq);
@@ -180,6 +181,10 @@ fn record(seq: u64, waiting: &mut VecDeque<u64>, out: &mut String) {
             uuid(person),
         );
     }
+}
+
+fn is_denied(seq: u64) -> bool {
+    mixed(seq).is_multiple_of(20)
 }
 
 fn time(seq: u64) -> Timestamp {
