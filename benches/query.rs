@@ -149,7 +149,7 @@ fn record(seq: u64, waiting: &mut VecDeque<u64>, out: &mut String) {
     } else if let Some(decision) = open.filter(|_| seq.is_multiple_of(2)) {
         let number = mixed(decision);
         let (outcome, reason) = match number % 100_000 {
-            0 => ("unknown", "upstream-timeout"),
+            1 => ("unknown", "upstream-timeout"),
             _ => ("granted", "allowed-by-rule"),
         };
         let _ = writeln!(

@@ -8,7 +8,7 @@
 //! It knows its segment by the first sequence number and by the length. Bytes that were
 //! changed in place are not its business: `audit verify` finds them.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
 use std::path::{Path, PathBuf};
@@ -34,7 +34,8 @@ const CHECKSUM_BYTES: usize = 32;
 /// Above so many different keys a segment gets no index.
 const KEYS_MAX: usize = 8_000_000;
 
-/// Values of few kinds are hashed once, as long as there are no more.
+/// Values that come again and again are hashed once, as long as there are no more of a
+/// kind.
 const KNOWN_MAX: usize = 10_000;
 
 /// The index of one segment.
@@ -195,7 +196,7 @@ fn build(segment: &Segment) -> io::Result<Option<Index>> {
 struct Builder {
     index: Index,
     keys: HashSet<u128>,
-    known: HashSet<(Kind, String)>,
+    known: HashMap<Kind, HashSet<String>>,
 }
 
 impl Builder {
@@ -214,7 +215,7 @@ impl Builder {
             salt,
             bloom: Bloom::for_keys(0),
         };
-        Self { index, keys: HashSet::new(), known: HashSet::new() }
+        Self { index, keys: HashSet::new(), known: HashMap::new() }
     }
 
     fn add(&mut self, line: &Line<'_>) {
@@ -268,14 +269,14 @@ impl Builder {
 
     /// Of values that come again and again.
     fn add_known(&mut self, kind: Kind, value: &str) {
-        let known = (kind, value.to_owned());
-        if self.known.contains(&known) {
+        let known = self.known.entry(kind).or_default();
+        if known.contains(value) {
             return;
         }
-        self.keys.insert(key(&self.index.salt, kind, value));
-        if self.known.len() < KNOWN_MAX {
-            self.known.insert(known);
+        if known.len() < KNOWN_MAX {
+            known.insert(value.to_owned());
         }
+        self.keys.insert(key(&self.index.salt, kind, value));
     }
 }
 

@@ -115,6 +115,10 @@ impl<'q> Walk<'q> {
     /// Whether the outcome of a decision that waits may be in this segment.
     fn is_awaited(&self, at: usize) -> bool {
         let Some(index) = self.plan.index(at) else { return true };
+        // Outcomes of another kind are of no use.
+        if self.filter.only_outcome() && !index.may_hold(&self.filter.outcome_keys()) {
+            return false;
+        }
         let open = self.queue.iter().filter(|waiting| waiting.state == State::Open);
         open.filter_map(|waiting| Fields::parse(&waiting.hit.line))
             .any(|f| text(&f.request_id).is_none_or(|id| index.has(Kind::RequestId, id)))
