@@ -16,7 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use grantgate::audit::{
-    DecisionEntry, Evidence, FileStore, Journal, JournalSettings, Observer, Published, Started,
+    DecisionEntry, Evidence, FileStore, Journal, JournalSettings, Observer, Published, SigningKey,
+    Started, verify,
 };
 use grantgate::domain::{
     EntranceId, GrantRequest, Grantee, Reason, RequestId, Revision, SystemClock, UserIdentityId,
@@ -24,8 +25,10 @@ use grantgate::domain::{
 
 const ROUNDS: usize = 7;
 /// In flight, and decisions of each worker in one round.
-const CASES: [(usize, usize); 3] = [(1, 400), (32, 100), (128, 50)];
+const CASES: [(usize, usize); 4] = [(1, 400), (32, 100), (128, 50), (512, 25)];
 const RAW_WRITES: usize = 300;
+/// In the log that is verified.
+const VERIFIED_RECORDS: usize = 1_000_000;
 
 fn main() {
     let base = std::env::var_os("GRANTGATE_BENCH_DIR").unwrap_or_else(|| ".".into());
@@ -33,12 +36,12 @@ fn main() {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
 
     let line_bytes = line_bytes(&runtime, &directory.path().join("line"));
-    let mut journal: [Vec<Figures>; 3] = Default::default();
-    let mut raw: [Vec<Figures>; 3] = Default::default();
+    let mut journal: [Vec<Figures>; 4] = Default::default();
+    let mut raw: [Vec<Figures>; 4] = Default::default();
     for round in 0..ROUNDS {
         for (index, (in_flight, each)) in CASES.into_iter().enumerate() {
             let path = directory.path().join(format!("{round}-{in_flight}"));
-            let figures = runtime.block_on(journal_round(&path, in_flight, each));
+            let figures = runtime.block_on(journal_round(&path, in_flight, each, true));
             // As many bytes as the journal wrote at once in the round just past.
             let records = figures.records_per_sync.round().max(1.0);
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
@@ -55,11 +58,7 @@ fn main() {
     );
     println!("|---:|---:|---:|---:|---:|---:|---:|");
     for (((in_flight, _), journal), raw) in CASES.into_iter().zip(&journal).zip(&raw) {
-        let of = |figures: &[Figures], field: fn(&Figures) -> f64| {
-            let mut values: Vec<f64> = figures.iter().map(field).collect();
-            values.sort_by(f64::total_cmp);
-            values.get(values.len() / 2).copied().unwrap()
-        };
+        let of = median;
         println!(
             "| {in_flight} | {:.0} | {:.0} | {:.0} | {:.1} | {:.0} | {:.0} |",
             of(journal, |f| f.median),
@@ -70,6 +69,74 @@ fn main() {
             of(raw, |f| f.p99),
         );
     }
+    throughput(&runtime, directory.path());
+    verifying(&runtime, &directory.path().join("verify"));
+}
+
+/// How fast a log is verified, on one core.
+fn verifying(runtime: &tokio::runtime::Runtime, directory: &Path) {
+    let (key, _) = SigningKey::generate("bench").unwrap();
+    let public = key.verifier().clone();
+    let settings = JournalSettings {
+        commit_wait: Duration::from_secs(30),
+        signing_key: Some(key),
+        ..JournalSettings::default()
+    };
+    let store = FileStore::open(directory).unwrap();
+    let revision = Revision::from_sha256(&[0xab; 32]);
+    let opened = Journal::open(
+        store,
+        settings,
+        &revision,
+        Arc::new(SystemClock),
+        Arc::new(Counts::default()),
+    );
+    let Started { journal, closer, .. } = opened.unwrap();
+    runtime.block_on(asked(
+        &journal,
+        THROUGHPUT_IN_FLIGHT,
+        VERIFIED_RECORDS / THROUGHPUT_IN_FLIGHT,
+    ));
+    closer.close();
+    let keys = [public];
+    let mut rates = Vec::new();
+    for _ in 0..ROUNDS {
+        let since = Instant::now();
+        let report = verify(directory, &keys, &[], |_, _| {}).unwrap();
+        assert!(!report.is_damaged() && report.uncovered == 1);
+        #[allow(clippy::cast_precision_loss)]
+        rates.push(report.records as f64 / since.elapsed().as_secs_f64());
+    }
+    rates.sort_by(f64::total_cmp);
+    let rate = rates.get(rates.len() / 2).copied().unwrap();
+    println!("\n`verify` of {VERIFIED_RECORDS} records on one core: {rate:.0} records/s");
+}
+
+/// So many wait at once when throughput is all that counts.
+const THROUGHPUT_IN_FLIGHT: usize = 4_000;
+
+/// Signed and unsigned side by side: records a second with all the journal can batch.
+fn throughput(runtime: &tokio::runtime::Runtime, directory: &Path) {
+    let mut figures: [Vec<Figures>; 2] = Default::default();
+    for round in 0..ROUNDS {
+        for (signed, figures) in [false, true].into_iter().zip(&mut figures) {
+            let path = directory.join(format!("throughput-{round}-{signed}"));
+            let round = journal_round(&path, THROUGHPUT_IN_FLIGHT, 40, signed);
+            figures.push(runtime.block_on(round));
+        }
+    }
+    println!("\n| {THROUGHPUT_IN_FLIGHT} in flight | decisions/s | records per fsync |");
+    println!("|---|---:|---:|");
+    for (name, figures) in ["without a key", "signed checkpoints"].into_iter().zip(&figures) {
+        let of = |field: fn(&Figures) -> f64| median(figures, field);
+        println!("| {name} | {:.0} | {:.0} |", of(|f| f.per_second), of(|f| f.records_per_sync));
+    }
+}
+
+fn median(figures: &[Figures], field: fn(&Figures) -> f64) -> f64 {
+    let mut values: Vec<f64> = figures.iter().map(field).collect();
+    values.sort_by(f64::total_cmp);
+    values.get(values.len() / 2).copied().unwrap()
 }
 
 /// One round. Times in microseconds.
@@ -158,18 +225,34 @@ impl Evidence for Allowed {
     }
 }
 
-fn open(directory: &Path, counts: Arc<Counts>) -> Started {
-    let settings =
-        JournalSettings { commit_wait: Duration::from_secs(30), ..JournalSettings::default() };
+fn open(directory: &Path, counts: Arc<Counts>, signed: bool) -> Started {
+    let signing_key = signed.then(|| SigningKey::generate("bench").unwrap().0);
+    let settings = JournalSettings {
+        commit_wait: Duration::from_secs(30),
+        signing_key,
+        ..JournalSettings::default()
+    };
     let revision = Revision::from_sha256(&[0xab; 32]);
     let store = FileStore::open(directory).unwrap();
     Journal::open(store, settings, &revision, Arc::new(SystemClock), counts).unwrap()
 }
 
-async fn journal_round(directory: &Path, in_flight: usize, each: usize) -> Figures {
+async fn journal_round(directory: &Path, in_flight: usize, each: usize, signed: bool) -> Figures {
     let counts = Arc::new(Counts::default());
-    let Started { journal, closer, .. } = open(directory, counts.clone());
+    let Started { journal, closer, .. } = open(directory, counts.clone(), signed);
     let started = Instant::now();
+    let times = asked(&journal, in_flight, each).await;
+    let took = started.elapsed();
+    closer.close();
+    let (records, commits) =
+        (counts.records.load(Ordering::Relaxed), counts.commits.load(Ordering::Relaxed));
+    #[allow(clippy::cast_precision_loss)]
+    let records_per_sync = records as f64 / commits as f64;
+    Figures::new(times, took, records_per_sync)
+}
+
+/// Records so many decisions on so many tasks; the time of each.
+async fn asked(journal: &Journal, in_flight: usize, each: usize) -> Vec<Duration> {
     let workers: Vec<_> = (0..in_flight)
         .map(|_| {
             let journal = journal.clone();
@@ -190,13 +273,7 @@ async fn journal_round(directory: &Path, in_flight: usize, each: usize) -> Figur
     for worker in workers {
         times.extend(worker.await.unwrap());
     }
-    let took = started.elapsed();
-    closer.close();
-    let (records, commits) =
-        (counts.records.load(Ordering::Relaxed), counts.commits.load(Ordering::Relaxed));
-    #[allow(clippy::cast_precision_loss)]
-    let records_per_sync = records as f64 / commits as f64;
-    Figures::new(times, took, records_per_sync)
+    times
 }
 
 /// Appends and syncs, one after the other, on this thread.
@@ -217,7 +294,7 @@ fn raw_round(path: &Path, bytes: usize) -> Figures {
 
 /// The length of one recorded line.
 fn line_bytes(runtime: &tokio::runtime::Runtime, directory: &Path) -> usize {
-    let Started { journal, closer, .. } = open(directory, Arc::default());
+    let Started { journal, closer, .. } = open(directory, Arc::default(), true);
     drop(runtime.block_on(journal.record(Allowed::new())).unwrap());
     closer.close();
     let segment = std::fs::read_dir(directory)

@@ -110,6 +110,8 @@ fn compress_one(directory: &Path, segment: &Segment) -> Result<PathBuf, RetainEr
         let mut encoder = zstd::Encoder::new(out, ZSTD_LEVEL)?;
         // So that damage shows when it is read.
         encoder.include_checksum(true)?;
+        // So that an index of the plain segment is known to be one of this.
+        encoder.set_pledged_src_size(Some(segment.stored_bytes()))?;
         let plain = copy_hashed(&mut File::open(&segment.path)?, &mut encoder)?;
         encoder.finish()?.sync_all()?;
         let read = copy_hashed(&mut zstd::Decoder::new(File::open(&making)?)?, &mut io::sink())?;

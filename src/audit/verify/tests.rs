@@ -295,7 +295,7 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400), first in 1_u64..3) {
+    fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(any::<u8>(), 1..400), first in 1_u64..3) {
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join(super::super::segment::segment_name(first)), &bytes).unwrap();
         std::fs::write(directory.path().join(pruned::FILE), &bytes).unwrap();
