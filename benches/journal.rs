@@ -38,6 +38,7 @@ fn main() {
     let line_bytes = line_bytes(&runtime, &directory.path().join("line"));
     let mut journal: [Vec<Figures>; 4] = Default::default();
     let mut raw: [Vec<Figures>; 4] = Default::default();
+    let mut handed_over: [Vec<Figures>; 4] = Default::default();
     for round in 0..ROUNDS {
         for (index, (in_flight, each)) in CASES.into_iter().enumerate() {
             let path = directory.path().join(format!("{round}-{in_flight}"));
@@ -47,6 +48,8 @@ fn main() {
             #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss)]
             let bytes = records as usize * line_bytes;
             raw.get_mut(index).unwrap().push(raw_round(&path.with_extension("raw"), bytes));
+            let handed = handed_over_round(&runtime, &path.with_extension("handed"), bytes);
+            handed_over.get_mut(index).unwrap().push(handed);
             journal.get_mut(index).unwrap().push(figures);
         }
     }
@@ -54,19 +57,21 @@ fn main() {
     println!("One record is {line_bytes} bytes. Times in µs.\n");
     println!(
         "| in flight | journal median | journal p99 | decisions/s | records per fsync | raw \
-         write + fdatasync of as many bytes: median | raw p99 |"
+         write + fdatasync of as many bytes: median | raw p99 | raw on a thread of its own: median |"
     );
-    println!("|---:|---:|---:|---:|---:|---:|---:|");
-    for (((in_flight, _), journal), raw) in CASES.into_iter().zip(&journal).zip(&raw) {
+    println!("|---:|---:|---:|---:|---:|---:|---:|---:|");
+    let all = CASES.into_iter().zip(&journal).zip(&raw).zip(&handed_over);
+    for ((((in_flight, _), journal), raw), handed_over) in all {
         let of = median;
         println!(
-            "| {in_flight} | {:.0} | {:.0} | {:.0} | {:.1} | {:.0} | {:.0} |",
+            "| {in_flight} | {:.0} | {:.0} | {:.0} | {:.1} | {:.0} | {:.0} | {:.0} |",
             of(journal, |f| f.median),
             of(journal, |f| f.p99),
             of(journal, |f| f.per_second),
             of(journal, |f| f.records_per_sync),
             of(raw, |f| f.median),
             of(raw, |f| f.p99),
+            of(handed_over, |f| f.median),
         );
     }
     throughput(&runtime, directory.path());
@@ -289,6 +294,36 @@ fn raw_round(path: &Path, bytes: usize) -> Figures {
             since.elapsed()
         })
         .collect();
+    Figures::new(times, started.elapsed(), 1.0)
+}
+
+/// The same on a thread of its own, one after the other: what it costs to wake that thread
+/// and to be woken by it, which no journal that serves many can do without.
+fn handed_over_round(runtime: &tokio::runtime::Runtime, path: &Path, bytes: usize) -> Figures {
+    let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+    let data = vec![b'x'; bytes];
+    let (work, waiting) = std::sync::mpsc::channel::<tokio::sync::oneshot::Sender<()>>();
+    let thread = std::thread::spawn(move || {
+        while let Ok(done) = waiting.recv() {
+            file.write_all(&data).unwrap();
+            file.sync_data().unwrap();
+            done.send(()).unwrap();
+        }
+    });
+    let asking = async move {
+        let mut times = Vec::with_capacity(RAW_WRITES);
+        for _ in 0..RAW_WRITES {
+            let since = Instant::now();
+            let (done, told) = tokio::sync::oneshot::channel();
+            work.send(done).unwrap();
+            told.await.unwrap();
+            times.push(since.elapsed());
+        }
+        times
+    };
+    let started = Instant::now();
+    let times = runtime.block_on(async { tokio::spawn(asking).await.unwrap() });
+    thread.join().unwrap();
     Figures::new(times, started.elapsed(), 1.0)
 }
 

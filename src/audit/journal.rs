@@ -334,6 +334,8 @@ impl Drop for Waiting<'_> {
 }
 
 #[cfg(test)]
+mod checkpoints;
+#[cfg(test)]
 mod faults;
 #[cfg(test)]
 mod tests;

@@ -114,3 +114,15 @@ proptest! {
         let _ = ConsistencyProof::parse(&text);
     }
 }
+
+/// Whoever has the key could put a record at another's place.
+#[test]
+fn a_record_whose_number_is_not_its_place_proves_nothing() {
+    let (key, _) = SigningKey::generate("a").unwrap();
+    let record = r#"{"v":1,"seq":5}"#.to_owned();
+    let mut tree = Frontier::default();
+    tree.push(Hash::of_leaf(record.as_bytes()));
+    let checkpoint = Checkpoint::sign(&tree, &key);
+    let proof = InclusionProof { record, seq: 1, hashes: Vec::new(), checkpoint };
+    assert!(matches!(proof.check(key.verifier()), Err(ProofError::False(_))));
+}

@@ -294,3 +294,16 @@ fn a_newer_version_is_not_gone_on_with() {
         other => panic!("{other:?}"),
     }
 }
+
+#[test]
+fn a_start_of_which_only_the_first_record_reached_the_disk_closes_nothing() {
+    let directory = directory(&[(1, log().as_bytes())]);
+    let (_, private) = SigningKey::generate("a").unwrap();
+    crate::audit::testing::open(directory.path(), small(&private)).closer.close();
+    let second = last_segment(directory.path());
+    let text = std::fs::read_to_string(&second.path).unwrap();
+    let head = text.lines().next().unwrap();
+    assert!(head.contains("log.checkpoint"), "{head}");
+    std::fs::write(&second.path, format!("{head}\n")).unwrap();
+    assert_eq!(open_seqs(&recover(directory.path(), None).unwrap()), [3]);
+}

@@ -1,0 +1,74 @@
+//! When checkpoints are written, and where segments begin.
+
+use super::*;
+use crate::audit::testing::{asked, outcome};
+use crate::audit::{MemoryStore, NoObserver, Stage};
+use crate::domain::SystemClock;
+
+fn opened(store: &MemoryStore, settings: JournalSettings) -> Started {
+    let revision = Revision::from_sha256(&[0]);
+    let (clock, observer) = (Arc::new(SystemClock), Arc::new(NoObserver));
+    Journal::open(store.clone(), settings, &revision, clock, observer).unwrap()
+}
+
+async fn until(what: &str, mut done: impl FnMut() -> bool) {
+    for _ in 0..1000 {
+        if done() {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    panic!("never happened: {what}");
+}
+
+fn checkpoints(store: &MemoryStore) -> usize {
+    store.durable().matches("log.checkpoint").count()
+}
+
+#[tokio::test]
+async fn a_checkpoint_comes_in_time_by_itself_and_none_covers_only_the_one_before() {
+    let store = MemoryStore::default();
+    let checkpoint_interval = Duration::from_millis(60);
+    let settings = JournalSettings { checkpoint_interval, ..JournalSettings::default() };
+    let Started { journal, closer, .. } = opened(&store, settings);
+    until("the start is covered", || checkpoints(&store) == 1).await;
+    tokio::time::sleep(5 * checkpoint_interval).await;
+    assert_eq!(checkpoints(&store), 1, "nothing new: nothing to cover");
+    let _ = journal.record(asked(false)).await.unwrap();
+    until("the decision is covered", || checkpoints(&store) == 2).await;
+    tokio::time::sleep(5 * checkpoint_interval).await;
+    assert_eq!(checkpoints(&store), 2);
+    closer.close();
+    assert_eq!(checkpoints(&store), 3, "one that covers the stop");
+}
+
+#[tokio::test]
+async fn so_many_records_are_without_a_checkpoint_at_most() {
+    let store = MemoryStore::default();
+    let settings = JournalSettings { checkpoint_records_max: 5, ..JournalSettings::default() };
+    let Started { journal, closer, .. } = opened(&store, settings);
+    for _ in 0..40 {
+        let _ = journal.record(asked(false)).await.unwrap();
+    }
+    closer.close();
+    let text = store.durable();
+    let longest = text.split("log.checkpoint").map(|part| part.matches("grant.decision").count());
+    assert_eq!(longest.max(), Some(5), "{text}");
+}
+
+#[tokio::test]
+async fn a_segment_begins_with_a_checkpoint_on_a_full_disk_too() {
+    let store = MemoryStore::default();
+    // Each commit begins a new segment.
+    let settings = JournalSettings { segment_bytes_max: 1, ..JournalSettings::default() };
+    let Started { journal, closer, .. } = opened(&store, settings);
+    let permit = journal.record(asked(true)).await.unwrap();
+    store.fail(Stage::Reserve, 1);
+    journal.complete(&outcome(&permit));
+    until("the outcome is written", || store.durable().contains("grant.outcome")).await;
+    closer.close();
+    let text = store.durable();
+    let lines: Vec<&str> = text.lines().collect();
+    let at = lines.iter().position(|line| line.contains("grant.outcome")).unwrap();
+    assert!(lines[at - 1].contains("log.checkpoint"), "{text}");
+}
