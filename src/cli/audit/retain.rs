@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use jiff::Timestamp;
 
+use super::when::time;
 use crate::audit::{self, RetainError, Retained, Retention};
 use crate::cli::{Exit, fail, say};
 
@@ -33,22 +34,15 @@ pub(in crate::cli) struct PruneArguments {
     /// The audit directory
     #[arg(value_name = "DIR", default_value = "audit")]
     directory: PathBuf,
-    /// Remove segments whose last record is before this date (midnight UTC) or time (RFC 3339)
-    #[arg(long, value_name = "TIME", value_parser = date_or_time)]
+    /// Remove segments whose last record is before this time: RFC 3339, a date (UTC), or how
+    /// long ago (`90d`)
+    #[arg(long, value_name = "TIME", value_parser = time)]
     before: Timestamp,
 }
 
 pub(super) fn prune(arguments: &PruneArguments) -> Exit {
     let retention = Retention { before: Some(arguments.before), bytes_max: None };
     report("removed", audit::prune(&arguments.directory, &retention))
-}
-
-fn date_or_time(text: &str) -> Result<Timestamp, String> {
-    let midnight = || format!("{text}T00:00:00Z").parse();
-    let parsed = text.parse::<Timestamp>().or_else(|_| midnight());
-    parsed.map_err(|_| {
-        "neither a date such as 2026-01-31 nor a time such as 2026-01-31T12:00:00Z".into()
-    })
 }
 
 fn report(what: &str, result: Result<Retained, RetainError>) -> Exit {
