@@ -8,7 +8,7 @@ use super::journal::{Journal, JournalSettings, Started};
 use super::note::SigningKey;
 use super::queue::NoObserver;
 use super::store::FileStore;
-use super::{Evidence, Recorded};
+use super::{Checkpoint, Evidence, Recorded, VerifyReport, verify};
 use crate::domain::{
     EntranceId, GrantRequest, Grantee, Outcome, Reason, RequestId, Revision, SystemClock,
     UserIdentityId,
@@ -86,4 +86,34 @@ pub(super) fn fill(directory: &Path, settings: JournalSettings, grants: usize) {
         }
         closer.close();
     });
+}
+
+/// A signed log of several segments, and who signs it.
+pub(super) struct Log {
+    pub(super) directory: tempfile::TempDir,
+    pub(super) key: SigningKey,
+    pub(super) private: String,
+}
+
+impl Log {
+    pub(super) fn new(grants: usize) -> Self {
+        let (key, private) = SigningKey::generate("example.org/doors").unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let log = Self { directory, key, private: private.to_string() };
+        log.go_on(grants);
+        log
+    }
+
+    /// Another process adds so many grants.
+    pub(super) fn go_on(&self, grants: usize) {
+        fill(self.path(), small(&self.private), grants);
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        self.directory.path()
+    }
+
+    pub(super) fn verify(&self, anchored: &[Checkpoint]) -> VerifyReport {
+        verify(self.path(), &[self.key.verifier().clone()], anchored, |_, _| {}).unwrap()
+    }
 }

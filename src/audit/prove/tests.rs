@@ -1,27 +1,11 @@
 use super::*;
-use crate::audit::testing::{fill, small};
-use crate::audit::{SigningKey, verify};
+use crate::audit::SigningKey;
+use crate::audit::testing::Log;
 use proptest::prelude::*;
 
-struct Log {
-    directory: tempfile::TempDir,
-    key: SigningKey,
-}
-
 impl Log {
-    fn new(grants: usize) -> Self {
-        let (key, private) = SigningKey::generate("example.org/doors").unwrap();
-        let directory = tempfile::tempdir().unwrap();
-        fill(directory.path(), small(&private), grants);
-        Self { directory, key }
-    }
-
-    fn path(&self) -> &Path {
-        self.directory.path()
-    }
-
     /// Every signed text in the log.
-    fn checkpoints(&self) -> Vec<String> {
+    fn signed_texts(&self) -> Vec<String> {
         let mut found = Vec::new();
         let walk = Leaves::up_to(self.path(), 1).unwrap();
         walk.each(|_, line| {
@@ -37,8 +21,8 @@ impl Log {
 fn every_covered_record_has_a_proof_that_the_public_key_alone_checks() {
     let log = Log::new(40);
     let key = log.key.verifier();
-    let all = verify(log.path(), &[], &[], |_, _| {}).unwrap().records;
-    let newest = log.checkpoints().pop().unwrap();
+    let all = log.verify(&[]).records;
+    let newest = log.signed_texts().pop().unwrap();
     for seq in 1..all {
         for under in [None, Some(newest.as_str())] {
             let proof = prove(log.path(), seq, under).unwrap();
@@ -76,7 +60,7 @@ fn later_checkpoints_continue_earlier_ones_and_no_others() {
     let log = Log::new(40);
     let key = log.key.verifier();
     let all: Vec<Checkpoint> =
-        log.checkpoints().iter().map(|text| Checkpoint::verify(text, key).unwrap()).collect();
+        log.signed_texts().iter().map(|text| Checkpoint::verify(text, key).unwrap()).collect();
     for (at, old) in all.iter().enumerate() {
         for new in &all[at..] {
             let proof = consistency(log.path(), old, new).unwrap();

@@ -1,30 +1,8 @@
 use super::*;
-use crate::audit::testing::{fill, small};
-use crate::audit::{AnchorFinding, Checkpoint, SigningKey, VerifyReport, verify};
-
-struct Log {
-    directory: tempfile::TempDir,
-    key: SigningKey,
-    private: String,
-}
+use crate::audit::testing::Log;
+use crate::audit::{AnchorFinding, Checkpoint};
 
 impl Log {
-    fn new(grants: usize) -> Self {
-        let (key, private) = SigningKey::generate("example.org/doors").unwrap();
-        let log =
-            Self { directory: tempfile::tempdir().unwrap(), key, private: private.to_string() };
-        fill(log.path(), small(&log.private), grants);
-        log
-    }
-
-    fn path(&self) -> &Path {
-        self.directory.path()
-    }
-
-    fn verify(&self, anchored: &[Checkpoint]) -> VerifyReport {
-        verify(self.path(), &[self.key.verifier().clone()], anchored, |_, _| {}).unwrap()
-    }
-
     /// Every checkpoint that is in a segment now.
     fn checkpoints(&self) -> Vec<Checkpoint> {
         let mut found = Vec::new();
@@ -73,7 +51,7 @@ fn compressed_segments_hold_the_same_and_verify() {
     assert!(!log.verify(&log.checkpoints()).is_damaged());
     assert_eq!(compress(log.path()).unwrap().segments, 0);
     // It goes on behind them.
-    fill(log.path(), small(&log.private), 5);
+    log.go_on(5);
     assert!(!log.verify(&[]).is_damaged());
     let closed = &after[1].path;
     let mut bytes = std::fs::read(closed).unwrap();
@@ -100,7 +78,7 @@ fn after_pruning_the_rest_verifies_against_every_checkpoint_that_there_ever_was(
         assert_eq!(report.pruned.unwrap().0, done.first_seq - 1);
         assert!(report.anchors.iter().all(|(_, found)| *found == AnchorFinding::Agrees));
         assert!(report.anchors.len() >= all.len());
-        fill(log.path(), small(&log.private), 10);
+        log.go_on(10);
         all = [all, log.checkpoints()].concat();
     }
     // One that never was of this log is not.
@@ -167,7 +145,7 @@ fn by_age_the_newest_stays_and_what_is_young_too() {
     assert_eq!(prune(log.path(), &old).unwrap().segments, 0);
     let all = Retention { before: Some(Timestamp::MAX), bytes_max: Some(0) };
     assert_eq!(prune(log.path(), &all).unwrap().segments, count as u64 - 1);
-    fill(log.path(), small(&log.private), 3);
+    log.go_on(3);
     assert!(!log.verify(&[]).is_damaged());
 }
 

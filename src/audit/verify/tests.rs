@@ -1,36 +1,9 @@
 use super::*;
 use crate::audit::SigningKey;
-use crate::audit::testing::{fill, small};
+use crate::audit::testing::{Log, fill};
 use proptest::prelude::*;
 
-/// A signed log of several segments, its lines, and who signs it.
-struct Log {
-    directory: tempfile::TempDir,
-    key: SigningKey,
-    private: String,
-}
-
 impl Log {
-    fn new(grants: usize) -> Self {
-        let (key, private) = SigningKey::generate("example.org/doors").unwrap();
-        let log =
-            Self { directory: tempfile::tempdir().unwrap(), key, private: private.to_string() };
-        fill(log.path(), small(&log.private), grants);
-        log
-    }
-
-    fn path(&self) -> &Path {
-        self.directory.path()
-    }
-
-    fn verify_with(&self, anchored: &[Checkpoint]) -> VerifyReport {
-        verify(self.path(), &[self.key.verifier().clone()], anchored, |_, _| {}).unwrap()
-    }
-
-    fn verify(&self) -> VerifyReport {
-        self.verify_with(&[])
-    }
-
     /// The file in which a record stands, all its lines, and at which of them it stands.
     fn place_of(&self, seq: u64) -> (std::path::PathBuf, Vec<String>, usize) {
         let segments = segments(self.path()).unwrap();
@@ -76,15 +49,15 @@ fn found(report: &VerifyReport) -> Vec<(Damage, u64, u64)> {
 #[test]
 fn a_log_of_several_processes_and_segments_verifies_to_its_end() {
     let log = Log::new(30);
-    fill(log.path(), small(&log.private), 30);
-    let report = log.verify();
+    log.go_on(30);
+    let report = log.verify(&[]);
     assert_eq!(found(&report), []);
     assert!(!report.is_damaged() && report.segments > 3, "{report:?}");
     assert_eq!((report.first_seq, report.last_seq), (1, report.records));
     // Its last record is the checkpoint that covers all others.
     assert_eq!((report.verified_to, report.uncovered), (report.records - 1, 1));
     let middle = log.checkpoint(report.records / 2);
-    let report = log.verify_with(&[middle]);
+    let report = log.verify(&[middle]);
     assert_eq!(report.anchors.len(), 1);
     assert!(!report.is_damaged());
 }
@@ -108,7 +81,7 @@ fn every_kind_of_damage_is_named_with_the_records_in_doubt() {
         let log = Log::new(60);
         let seq = log.at_or_before(70, "grant.decision");
         log.edit(seq, change);
-        let report = log.verify();
+        let report = log.verify(&[]);
         let (first, rest) = (found(&report)[0], &report.findings[1..]);
         assert_eq!((first.0, first.1), (damage, seq), "{name}: {:?}", report.findings);
         let places: Vec<u64> = rest.iter().map(|f| f.from_seq).collect();
@@ -125,10 +98,10 @@ fn every_kind_of_damage_is_named_with_the_records_in_doubt() {
 #[test]
 fn a_number_that_is_too_high_does_not_put_all_after_it_in_doubt() {
     let log = Log::new(60);
-    let all = log.verify().records;
+    let all = log.verify(&[]).records;
     let seq = log.at_or_before(all - 5, "grant.decision");
     log.edit(seq, |lines, at| lines[at] = lines[at].replacen("\"seq\":", "\"seq\":9", 1));
-    let report = log.verify();
+    let report = log.verify(&[]);
     assert!(report.findings_total < 12 && report.uncovered == 1, "{:?}", report.findings);
 }
 
@@ -137,7 +110,7 @@ fn an_altered_word_shows_between_two_checkpoints_and_nowhere_else() {
     let log = Log::new(60);
     let seq = log.at_or_before(70, "grant.decision");
     log.edit(seq, |lines, at| lines[at] = lines[at].replace("\"allow\"", "\"deny\""));
-    let report = log.verify();
+    let report = log.verify(&[]);
     assert_eq!(report.findings_total, 1, "{:?}", report.findings);
     let (damage, from, to) = found(&report)[0];
     assert_eq!(damage, Damage::Altered);
@@ -150,7 +123,7 @@ fn two_records_that_changed_places_are_reordered() {
     let log = Log::new(60);
     let seq = log.at_or_before(70, "grant.decision");
     log.edit(seq, |lines, at| lines.swap(at, at + 1));
-    let report = log.verify();
+    let report = log.verify(&[]);
     assert_eq!(found(&report), [(Damage::Reordered, seq, seq)]);
 }
 
@@ -180,7 +153,7 @@ fn a_checkpoint_that_was_forged_is_altered_and_so_is_what_it_hid() {
         record["checkpoint"] = parts.join("\n").into();
         lines[at] = record.to_string();
     });
-    let report = log.verify();
+    let report = log.verify(&[]);
     assert!(
         found(&report).contains(&(Damage::Altered, covering, covering)),
         "{:?}",
@@ -195,13 +168,13 @@ fn a_checkpoint_that_was_forged_is_altered_and_so_is_what_it_hid() {
 #[test]
 fn truncation_shows_by_an_anchored_checkpoint() {
     let log = Log::new(60);
-    let all = log.verify().records;
+    let all = log.verify(&[]).records;
     let anchored = log.checkpoint(all - 2);
     let last = segments(log.path()).unwrap().pop().unwrap();
     std::fs::remove_file(&last.path).unwrap();
-    let alone = log.verify();
+    let alone = log.verify(&[]);
     assert!(!alone.is_damaged(), "nothing else shows it: {:?}", alone.findings);
-    let report = log.verify_with(std::slice::from_ref(&anchored));
+    let report = log.verify(std::slice::from_ref(&anchored));
     assert_eq!(found(&report), [(Damage::Truncated, last.first_seq, all - 2)]);
     assert_eq!(report.anchors, [(all - 2, AnchorFinding::Gone)]);
     // The copy beside the segments is one.
@@ -210,7 +183,7 @@ fn truncation_shows_by_an_anchored_checkpoint() {
         log.key.sign(&format!("example.org/doors\n{}\n{}\n", anchored.size, anchored.root())),
     )
     .unwrap();
-    assert_eq!(found(&log.verify()), [(Damage::Truncated, last.first_seq, all - 2)]);
+    assert_eq!(found(&log.verify(&[])), [(Damage::Truncated, last.first_seq, all - 2)]);
 }
 
 #[test]
@@ -218,9 +191,9 @@ fn another_history_of_the_same_length_shows_by_an_anchored_checkpoint() {
     let log = Log::new(30);
     let anchored = log.checkpoint(40);
     let other = Log { directory: tempfile::tempdir().unwrap(), ..log };
-    fill(other.path(), small(&other.private), 30);
-    assert!(!other.verify().is_damaged());
-    let report = other.verify_with(&[anchored]);
+    other.go_on(30);
+    assert!(!other.verify(&[]).is_damaged());
+    let report = other.verify(&[anchored]);
     assert_eq!(report.anchors, [(40, AnchorFinding::Differs)]);
     assert!(report.is_damaged());
 }
@@ -231,11 +204,11 @@ fn a_segment_in_the_middle_that_is_gone_is_missing_and_the_rest_verifies() {
     let all = segments(log.path()).unwrap();
     assert!(all.len() > 3);
     std::fs::remove_file(&all[1].path).unwrap();
-    let report = log.verify();
+    let report = log.verify(&[]);
     assert_eq!(found(&report), [(Damage::Missing, all[1].first_seq, all[2].first_seq - 1)]);
     assert_eq!(report.uncovered, 1);
     std::fs::remove_file(&all[0].path).unwrap();
-    let report = log.verify();
+    let report = log.verify(&[]);
     assert_eq!(found(&report), [(Damage::Missing, 1, all[2].first_seq - 1)]);
 }
 
@@ -262,7 +235,7 @@ fn a_newer_version_is_no_damage() {
     let mut text = std::fs::read_to_string(&last.path).unwrap();
     text.push_str("{\"v\":2,\"seq\":99,\"what\":\"ever\"}\n");
     std::fs::write(&last.path, text).unwrap();
-    let report = log.verify();
+    let report = log.verify(&[]);
     assert_eq!(report.newer, Some(2));
     assert_eq!(found(&report), []);
 }
@@ -290,7 +263,7 @@ proptest! {
             std::fs::write(&segment.path, bytes).unwrap();
             break;
         }
-        let report = log.verify();
+        let report = log.verify(&[]);
         prop_assert!(report.is_damaged() || report.newer.is_some(), "{report:?}");
     }
 
