@@ -6,14 +6,15 @@
 //! which proves all that those before it do.
 
 use std::fs::OpenOptions;
-use std::io::{self, Write as _};
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
+
+use rustix::fs::OFlags;
 
 use super::queue::{OnFailure, Published};
 use super::recovery::NEWEST_CHECKPOINT;
@@ -23,6 +24,12 @@ use super::store::sync_directory;
 const COMMAND_TIME_MAX: Duration = Duration::from_secs(10);
 
 const COMMAND_LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// A delivery that takes longer hangs: a file on a machine that is gone, for one.
+const DELIVERY_TIME_MAX: Duration = Duration::from_secs(15);
+
+/// So many checkpoints wait for their delivery; those beyond are in the log only.
+const WAITING_MAX: usize = 10_000;
 
 /// The counted task.
 pub(super) const TASK: &str = "anchor";
@@ -44,12 +51,15 @@ pub struct Anchors {
     thread: Mutex<Option<Thread>>,
 }
 
-type Thread = (Sender<Published>, JoinHandle<()>);
+/// Where checkpoints are put in, and what tells that the thread has ended.
+type Thread = (SyncSender<Published>, Receiver<()>);
 
 #[derive(Default)]
 struct State {
     newest: Option<Published>,
     failure: Option<String>,
+    /// Since when the delivery takes that is under way.
+    delivering: Option<Instant>,
 }
 
 fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -63,27 +73,33 @@ impl Anchors {
     /// When there can be no thread.
     pub fn start(settings: AnchorSettings, failed: OnFailure) -> io::Result<Self> {
         let state = Arc::new(Mutex::new(State::default()));
-        let (sender, receiver) = channel();
+        let (sender, receiver) = sync_channel(WAITING_MAX);
+        let (ended, end) = channel();
         let shared = state.clone();
-        let run = move || run(&settings, &receiver, &shared, &failed);
-        let thread = std::thread::Builder::new().name("audit-anchor".into()).spawn(run)?;
-        Ok(Self { state, thread: Mutex::new(Some((sender, thread))) })
+        let run = move || {
+            run(&settings, &receiver, &shared, &failed);
+            let _ = ended.send(());
+        };
+        std::thread::Builder::new().name("audit-anchor".into()).spawn(run)?;
+        Ok(Self { state, thread: Mutex::new(Some((sender, end))) })
     }
 
     /// Hands a checkpoint on, without waiting.
     pub fn publish(&self, checkpoint: Published) {
         lock(&self.state).newest = Some(checkpoint.clone());
         if let Some((sender, _)) = lock(&self.thread).as_ref() {
-            let _ = sender.send(checkpoint);
+            // Where so many wait the delivery hangs, which shows.
+            let _ = sender.try_send(checkpoint);
         }
     }
 
-    /// Waits until the last checkpoint is delivered. There is none after it.
+    /// Waits until the last checkpoint is delivered, unless that hangs. There is none after
+    /// it.
     pub fn finish(&self) {
-        let thread = lock(&self.thread).take();
-        if let Some((sender, thread)) = thread {
-            drop(sender);
-            let _ = thread.join();
+        let Some((sender, end)) = lock(&self.thread).take() else { return };
+        drop(sender);
+        if end.recv_timeout(DELIVERY_TIME_MAX) == Err(RecvTimeoutError::Timeout) {
+            tracing::error!("the last checkpoint is not anchored: its delivery hangs");
         }
     }
 
@@ -96,7 +112,12 @@ impl Anchors {
     /// Why the newest is not where it should be.
     #[must_use]
     pub fn failure(&self) -> Option<String> {
-        lock(&self.state).failure.clone()
+        let state = lock(&self.state);
+        let took = state.delivering.map(|since| since.elapsed());
+        match took.filter(|took| *took > DELIVERY_TIME_MAX) {
+            Some(took) => Some(format!("its delivery has taken {} s", took.as_secs())),
+            None => state.failure.clone(),
+        }
     }
 }
 
@@ -108,12 +129,14 @@ fn run(
 ) {
     while let Ok(first) = receiver.recv() {
         let all: Vec<Published> = std::iter::once(first).chain(receiver.try_iter()).collect();
+        lock(state).delivering = Some(Instant::now());
         let failure = deliver(settings, &all).err();
         if let Some(error) = &failure {
             failed(TASK);
             tracing::error!(%error, "a checkpoint could not be anchored");
         }
-        lock(state).failure = failure;
+        let mut state = lock(state);
+        (state.failure, state.delivering) = (failure, None);
     }
 }
 
@@ -147,10 +170,33 @@ fn keep(directory: &Path, place: &Path, text: &str) -> io::Result<()> {
     sync_directory(directory)
 }
 
+/// All of it or nothing. What a crash left of an earlier one is set apart by an empty line.
 fn append(path: &Path, text: &str) -> io::Result<()> {
-    let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_data()
+    let mut options = OpenOptions::new();
+    // A pipe in its place must not hold up everything else.
+    let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
+    options.read(true).append(true).create(true).mode(0o600).custom_flags(nonblocking);
+    let is_new = !path.exists();
+    let mut file = options.open(path)?;
+    let metadata = file.metadata()?;
+    if !metadata.is_file() {
+        return Err(io::Error::other("is not a file"));
+    }
+    let length = metadata.len();
+    let mut last = [b'\n'];
+    if length > 0 {
+        file.seek(SeekFrom::End(-1))?;
+        file.read_exact(&mut last)?;
+    }
+    let apart = if last == *b"\n" { "" } else { "\n\n" };
+    let written = file.write_all(format!("{apart}{text}").as_bytes());
+    if let Err(error) = written {
+        let _ = file.set_len(length);
+        return Err(error);
+    }
+    file.sync_data()?;
+    let parent = path.parent().filter(|parent| is_new && !parent.as_os_str().is_empty());
+    parent.map_or(Ok(()), sync_directory)
 }
 
 fn tell(command: &[String], text: &str) -> Result<(), String> {
@@ -260,5 +306,46 @@ mod tests {
         assert!(directory.path().join("anchors").exists());
         let error = deliver(&settings("anchors", &["/nowhere"]), &one).unwrap_err();
         assert!(error.contains("`/nowhere`: No such file"), "{error}");
+    }
+
+    #[test]
+    fn what_a_crash_left_of_a_checkpoint_spoils_none_of_the_others() {
+        let (key, _) = SigningKey::generate("a").unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let path = directory.path().join("anchors");
+        let texts: Vec<String> = (1..=3).map(|size| published(&key, size).text.unwrap()).collect();
+        append(&path, &texts[0]).unwrap();
+        let mut file = OpenOptions::new().append(true).open(&path).unwrap();
+        file.write_all(b"a\n18").unwrap();
+        append(&path, &texts[1]).unwrap();
+        file.write_all(b"a\n19\n").unwrap();
+        append(&path, &texts[2]).unwrap();
+        let all = std::fs::read_to_string(&path).unwrap();
+        let good = Checkpoint::texts(&all)
+            .into_iter()
+            .filter_map(|text| Checkpoint::verify(text, key.verifier()).ok())
+            .map(|checkpoint| checkpoint.size);
+        // Of the second fragment, whose line has its end, nobody can tell that it is one.
+        assert!(good.collect::<Vec<_>>().starts_with(&[1, 2]), "{all}");
+    }
+
+    #[test]
+    fn a_delivery_that_hangs_is_seen_and_a_pipe_is_no_file() {
+        let (key, _) = SigningKey::generate("a").unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        let pipe = directory.path().join("pipe");
+        let made = Command::new("mkfifo").arg(&pipe).status().unwrap();
+        assert!(made.success());
+        let settings = AnchorSettings {
+            directory: directory.path().to_owned(),
+            file: Some(pipe),
+            command: Vec::new(),
+        };
+        let error = deliver(&settings, &[published(&key, 1)]).unwrap_err();
+        assert!(error.contains("not a file"), "{error}");
+        let anchors = Anchors::start(settings, std::sync::Arc::new(|_| {})).unwrap();
+        lock(&anchors.state).delivering = Instant::now().checked_sub(2 * DELIVERY_TIME_MAX);
+        assert!(anchors.failure().unwrap().contains("has taken 30 s"));
+        anchors.finish();
     }
 }

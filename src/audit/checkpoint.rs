@@ -26,6 +26,12 @@ pub enum CheckpointError {
 }
 
 impl CheckpointError {
+    /// Whether it is no checkpoint at all, rather than one that is false.
+    #[must_use]
+    pub fn is_malformed(&self) -> bool {
+        matches!(self, Self::Malformed | Self::Note(NoteError::NoteMalformed))
+    }
+
     /// Whether it is only not signed by the key that was asked for.
     pub(super) fn is_of_another_key(&self) -> bool {
         matches!(self, Self::Note(NoteError::KeyUnknown(_)))
@@ -74,7 +80,7 @@ impl Checkpoint {
             }
         }
         found.extend(file.get(start..).filter(|rest| !rest.trim().is_empty()));
-        found
+        found.into_iter().map(last_paragraph).collect()
     }
 
     fn parse(body: &str) -> Option<Self> {
@@ -95,6 +101,14 @@ impl Checkpoint {
     pub fn root(&self) -> String {
         self.root.to_base64()
     }
+}
+
+/// A checkpoint has no empty line in it but the one before its signatures; what is before
+/// another is the rest of one that was not written to its end.
+fn last_paragraph(text: &str) -> &str {
+    let body = text.rfind("\n\n\u{2014}").and_then(|signatures| text.get(..signatures));
+    let cut = body.and_then(|body| body.rfind("\n\n")).map_or(0, |at| at + 2);
+    text.get(cut..).unwrap_or(text).trim_start_matches('\n')
 }
 
 #[cfg(test)]

@@ -108,7 +108,7 @@ pub fn decisions(
                 }
                 Ok(None) => {}
                 // The last line of all may still be being written.
-                Err(()) if place + 1 == found.len() && !line.whole => {}
+                Err(()) if place + 1 == found.len() && line.is_torn() => {}
                 Err(()) => {
                     summary.damaged_lines += 1;
                     if summary.damaged.len() < DAMAGED_NAMED_MAX {

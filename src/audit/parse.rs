@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use serde::Deserialize;
 
 use super::record::FORMAT;
-use super::segment::Line;
+use super::segment::{Line, SEQ_MAX};
 use super::tree::{Frontier, Hash};
 
 /// The fields of a record that the log itself looks at.
@@ -60,7 +60,9 @@ impl<'a> Parsed<'a> {
             return Self::Nothing;
         }
         match serde_json::from_slice::<Record<'_>>(line.bytes) {
-            Ok(record) if record.v <= FORMAT && record.seq > 0 => Self::Record(record),
+            Ok(record) if record.v <= FORMAT && (1..=SEQ_MAX).contains(&record.seq) => {
+                Self::Record(record)
+            }
             _ => match serde_json::from_slice::<Version>(line.bytes) {
                 Ok(Version { v }) if v > u64::from(FORMAT) => Self::Newer(v),
                 _ => Self::Nothing,
@@ -110,5 +112,6 @@ const TIME_LENGTH: usize = 27;
 fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
     let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
     let (digits, rest) = bytes.split_at_checked(digits)?;
-    Some((std::str::from_utf8(digits).ok()?.parse().ok()?, rest))
+    let number = std::str::from_utf8(digits).ok()?.parse().ok()?;
+    (1..=SEQ_MAX).contains(&number).then_some((number, rest))
 }

@@ -223,6 +223,8 @@ impl Queue {
 
     /// Lets the writer look again when something is due.
     pub(super) fn nudge(&self) {
+        // Not between its look and its sleep.
+        drop(self.lock());
         self.work.notify_one();
     }
 

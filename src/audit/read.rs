@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::segment::{LINE_BYTES_MAX, Segment, segments};
+use super::segment::{Segment, segments};
 use crate::domain::{EntranceId, Problem};
 
 /// How records are printed.
@@ -88,10 +88,10 @@ fn show_segment(
                 column: None,
                 text: "not a whole record".into(),
             };
-            if line.whole || line.bytes.len() == LINE_BYTES_MAX {
-                summary.damaged.push(problem);
-            } else {
+            if line.is_torn() {
                 summary.torn = Some(problem);
+            } else {
+                summary.damaged.push(problem);
             }
             continue;
         };

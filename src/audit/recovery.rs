@@ -17,8 +17,8 @@ use super::OpenError;
 use super::checkpoint::Checkpoint;
 use super::note::VerifierKey;
 use super::parse::{Parsed, Record};
-use super::record::{CHECKPOINT, DECISION, OUTCOME, START, STOP};
-use super::segment::{Line, Lines, Segment, segments};
+use super::record::{CHECKPOINT, DECISION, OUTCOME, START};
+use super::segment::{Line, Lines, Segment, read_short, segments};
 use super::tree::{Frontier, Hash};
 
 /// The file beside the segments that holds the newest checkpoint.
@@ -93,6 +93,7 @@ impl fmt::Display for RecoveryReport {
 pub(super) fn recover(directory: &Path, key: Option<&VerifierKey>) -> Result<Recovered, OpenError> {
     let segments = segments(directory)?;
     let (needed, mut scan) = where_to_begin(&segments, key)?;
+    scan.newest = newest_checkpoint(directory, key)?;
     let Some((last, before)) = needed.split_last() else { return Ok(Recovered::default()) };
     for segment in before {
         let tail = scan.read(segment)?;
@@ -104,7 +105,7 @@ pub(super) fn recover(directory: &Path, key: Option<&VerifierKey>) -> Result<Rec
     if let (true, Some(tail)) = (last.compressed, tail) {
         return Err(tail.damaged(last, "not a record, in a compressed segment"));
     }
-    not_truncated(directory, &scan, last, key)?;
+    scan.not_truncated(last)?;
     let cut = mend(directory, last, &scan, tail.as_ref())?;
     Ok(Recovered {
         next_seq: scan.next_seq,
@@ -201,18 +202,35 @@ struct Scan<'k> {
     next_seq: u64,
     tree: Frontier,
     key: Option<&'k VerifierKey>,
+    newest: Option<Checkpoint>,
+    /// Whether this segment's checkpoints are signed by the key; none before the first.
+    signed: Option<bool>,
     open: BTreeMap<u64, OpenDecision>,
-    /// The last process ended in order.
-    stopped: bool,
     /// Whole records of the last segment, in bytes.
     length: u64,
 }
 
 impl Scan<'_> {
+    fn not_truncated(&self, last: &Segment) -> Result<(), OpenError> {
+        let records = self.next_seq - 1;
+        match &self.newest {
+            Some(newest) if newest.size > records => {
+                let text = format!(
+                    "the log ends with record {records}, but `{NEWEST_CHECKPOINT}` covers {}: its \
+                     end was removed",
+                    newest.size
+                );
+                Err(Tail { line: 0, offset: self.length }.damaged(last, &text))
+            }
+            _ => Ok(()),
+        }
+    }
+
     /// Reads one segment, up to where it ends or is torn.
     fn read(&mut self, segment: &Segment) -> Result<Option<Tail>, OpenError> {
         let mut lines = segment.lines()?;
         self.length = 0;
+        self.signed = None;
         while let Some(line) = lines.next()? {
             let place = Tail { line: line.number, offset: line.offset };
             let damaged = |text: &str| place.damaged(segment, text);
@@ -226,6 +244,12 @@ impl Scan<'_> {
                     self.take(&record).map_err(|text| damaged(&text))?;
                     self.tree.push(Hash::of_leaf(line.bytes));
                     self.length += line.length();
+                    let newest = self.newest.as_ref().filter(|c| c.size == self.tree.size());
+                    if newest.is_some_and(|newest| newest.root != self.tree.root()) {
+                        let text =
+                            format!("what is before is not what `{NEWEST_CHECKPOINT}` covers");
+                        return Err(damaged(&text));
+                    }
                 }
                 Parsed::Newer(version) => {
                     let text = format!("format version {version}: a newer grantgate wrote it");
@@ -244,10 +268,8 @@ impl Scan<'_> {
 
     fn take(&mut self, record: &Record<'_>) -> Result<(), String> {
         self.next_seq += 1;
-        match record.event.as_ref() {
-            // The last one, which covers the stop, follows it.
-            CHECKPOINT => self.check(record)?,
-            event => self.stopped = event == STOP,
+        if record.event == CHECKPOINT {
+            self.check(record)?;
         }
         match (record.event.as_ref(), record.decision.as_deref(), record.decision_seq) {
             (DECISION, Some("allow"), _) => {
@@ -263,22 +285,28 @@ impl Scan<'_> {
     }
 
     /// Whether a checkpoint agrees with the records before it.
-    fn check(&self, record: &Record<'_>) -> Result<(), String> {
+    fn check(&mut self, record: &Record<'_>) -> Result<(), String> {
         let agrees = record.tree().is_some_and(|tree| tree == self.tree);
         if !agrees {
             return Err("the records before this checkpoint are not those that it covers".into());
         }
-        let (Some(key), Some(text)) = (self.key, &record.checkpoint) else { return Ok(()) };
-        // Another key's is of a time before this one.
-        let own = Checkpoint::unverified(text).is_some_and(|c| c.origin == key.name());
-        match Checkpoint::verify(text, key) {
-            Ok(signed) if signed.size == self.tree.size() && signed.root == self.tree.root() => {
-                Ok(())
-            }
-            Err(error) if !own || error.is_of_another_key() => Ok(()),
-            Ok(_) => Err("the checkpoint's signed text says something else".into()),
-            Err(error) => Err(format!("the checkpoint is false: {error}")),
+        let Some(key) = self.key else { return Ok(()) };
+        let text = record.checkpoint.as_deref();
+        let signed = match text.map(|text| Checkpoint::verify(text, key)) {
+            None => false,
+            Some(Ok(own)) if (own.size, own.root) == (self.tree.size(), self.tree.root()) => true,
+            Some(Ok(_)) => return Err("the checkpoint's signed text says something else".into()),
+            // Of a time before this key.
+            Some(Err(error)) if error.is_of_another_key() => false,
+            Some(Err(error)) => return Err(format!("the checkpoint is false: {error}")),
+        };
+        // One process wrote this segment, and had one key or none.
+        if self.signed.replace(signed).is_some_and(|before| before != signed) {
+            return Err(
+                "of this segment's checkpoints some are signed by the key, and some are not".into(),
+            );
         }
+        Ok(())
     }
 }
 
@@ -297,47 +325,27 @@ fn later_batch_follows(lines: &mut Lines, ahead: u64) -> io::Result<bool> {
     Ok(false)
 }
 
-/// The newest checkpoint covers records that were on the disk; a log with fewer has lost
-/// them otherwise than by a crash.
-fn not_truncated(
+/// The newest checkpoint of this key that was given away. It covers records that were on
+/// the disk: a log that has others, or fewer, has lost them otherwise than by a crash.
+fn newest_checkpoint(
     directory: &Path,
-    scan: &Scan<'_>,
-    last: &Segment,
     key: Option<&VerifierKey>,
-) -> Result<(), OpenError> {
-    let newest = match std::fs::read_to_string(directory.join(NEWEST_CHECKPOINT)) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
-        // Whoever damaged it gains nothing but that it says nothing.
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => return Ok(()),
-        Err(error) => return Err(error.into()),
-    };
-    let Some(newest) = key.and_then(|key| Checkpoint::verify(&newest, key).ok()) else {
-        return Ok(());
-    };
-    let records = scan.next_seq - 1;
-    if newest.size > records {
-        let text = format!(
-            "the log ends with record {records}, but `{NEWEST_CHECKPOINT}` covers {}: its end was \
-             removed",
-            newest.size
-        );
-        let place = Tail { line: 0, offset: scan.length };
-        return Err(place.damaged(last, &text));
-    }
-    Ok(())
+) -> Result<Option<Checkpoint>, OpenError> {
+    let text = read_short(&directory.join(NEWEST_CHECKPOINT))?;
+    // Whoever damaged it gains nothing but that it says nothing.
+    Ok(text.zip(key).and_then(|(text, key)| Checkpoint::verify(&text, key).ok()))
 }
 
-/// Cuts the tail of the last segment, and writes the segment anew when its process did
-/// not end in order: after a failed fsync what the page cache shows may not be on the
-/// disk.
+/// Cuts the tail of the last segment, and writes the segment anew: after a failed fsync
+/// what the page cache shows may not be on the disk, and a `log.stop` at its end may be a
+/// part of that.
 fn mend(
     directory: &Path,
     segment: &Segment,
     scan: &Scan<'_>,
     tail: Option<&Tail>,
 ) -> Result<Option<Cut>, OpenError> {
-    if segment.compressed || (scan.stopped && tail.is_none()) {
+    if segment.compressed {
         return Ok(None);
     }
     let mut source = File::open(&segment.path)?;

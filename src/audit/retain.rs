@@ -16,7 +16,7 @@ use serde::Deserialize;
 
 use super::parse::{Parsed, Record};
 use super::prove::tree_before;
-use super::pruned::{self, Link, Pruned};
+use super::pruned::{self, Link};
 use super::record::CHECKPOINT;
 use super::segment::{Segment, segments};
 use super::store::sync_directory;
@@ -162,6 +162,7 @@ pub fn prune(directory: &Path, retention: &Retention) -> Result<Retained, Retain
     let mut total: u64 = all.iter().map(Segment::stored_bytes).sum();
     let mut done =
         Retained { first_seq: all.first().map_or(0, |s| s.first_seq), ..Retained::default() };
+    let mut end = None;
     for pair in all.windows(2) {
         let [segment, next] = pair else { break };
         let failed = |error| RetainError::Io(segment.path.clone(), error);
@@ -170,14 +171,23 @@ pub fn prune(directory: &Path, retention: &Retention) -> Result<Retained, Retain
         if !old && retention.bytes_max.is_none_or(|max| total <= max) {
             break;
         }
-        let links = links(segment, next)?;
-        let known = Pruned::read(directory).map_err(failed)?.map_or(0, |pruned| pruned.last_size());
-        let new: Vec<Link> = links.into_iter().filter(|link| link.size > known).collect();
+        if end.is_none() {
+            end = Some(pruned::End::of(directory).map_err(failed)?);
+        }
+        let Some(end) = &mut end else { break };
+        let known = end.last_size;
+        let links = links(segment, next)?.into_iter();
+        let new: Vec<Link> = links.filter(|link| known.is_none_or(|k| link.size > k)).collect();
         // If the process dies before the file is gone, the same links are not added again.
-        pruned::append(directory, &new).map_err(failed)?;
+        end.append(&new).map_err(failed)?;
         let bytes = segment.stored_bytes();
+        // A compressed copy, whose making was cut short, must not come to life with it.
+        if !segment.compressed {
+            remove_if_there(&segment.compressed_path()).map_err(failed)?;
+        }
         std::fs::remove_file(&segment.path).map_err(failed)?;
-        let _ = std::fs::remove_file(directory.join(format!("{:020}.index", segment.first_seq)));
+        remove_if_there(&directory.join(format!("{:020}.index", segment.first_seq)))
+            .map_err(failed)?;
         sync_directory(directory).map_err(failed)?;
         total = total.saturating_sub(bytes);
         done.segments += 1;
@@ -185,6 +195,13 @@ pub fn prune(directory: &Path, retention: &Retention) -> Result<Retained, Retain
         done.first_seq = next.first_seq;
     }
     Ok(done)
+}
+
+fn remove_if_there(path: &Path) -> io::Result<()> {
+    match std::fs::remove_file(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn listed(directory: &Path) -> Result<Vec<Segment>, RetainError> {
@@ -209,12 +226,9 @@ fn links(segment: &Segment, next: &Segment) -> Result<Vec<Link>, RetainError> {
     let damaged = |text: &str| RetainError::Damaged { file: segment.name(), text: text.to_owned() };
     let failed = |error| RetainError::Io(segment.path.clone(), error);
     let tree = tree_before(segment).map_err(failed)?;
-    let mut chain = Chain {
-        tree: tree.ok_or_else(|| damaged("no checkpoint says what was before it"))?,
-        leaves: Vec::new(),
-        open: None,
-        links: Vec::new(),
-    };
+    let tree = tree.ok_or_else(|| damaged("no checkpoint says what was before it"))?;
+    let open = (tree.size() == 0).then(|| (Link::first(), tree.clone()));
+    let mut chain = Chain { tree, leaves: Vec::new(), open, links: Vec::new() };
     let mut lines = segment.lines().map_err(failed)?;
     while let Some(line) = lines.next().map_err(failed)? {
         let record = Parsed::of(&line).record();

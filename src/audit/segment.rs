@@ -1,13 +1,21 @@
 //! Segment files: their names, and their lines one after the other.
 
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{self, Read};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use memchr::memchr;
+use rustix::fs::OFlags;
 
 /// A line longer than this is no record, in bytes.
 pub(super) const LINE_BYTES_MAX: usize = 64 * 1024;
+
+/// Numbers beyond this are not exact everywhere (RFC 8259, section 6), and none of a record.
+pub(super) const SEQ_MAX: u64 = (1 << 53) - 1;
+
+/// Files other than segments that are read whole have fewer bytes.
+const SHORT_MAX: u64 = 64 * 1024;
 
 /// Read at once, in bytes.
 const CHUNK: usize = 256 * 1024;
@@ -40,7 +48,7 @@ pub(super) fn segments(directory: &Path) -> io::Result<Vec<Segment>> {
             None => (name, false),
         };
         let Some(digits) = plain.strip_suffix(".jsonl") else { continue };
-        if let (20, Ok(first_seq)) = (digits.len(), digits.parse())
+        if let (20, Ok(first_seq @ 1..=SEQ_MAX)) = (digits.len(), digits.parse())
             && entry.metadata().is_ok_and(|metadata| metadata.len() > 0)
         {
             found.push(Segment { first_seq, path: directory.join(name), compressed });
@@ -57,18 +65,47 @@ impl Segment {
         std::fs::metadata(&self.path).map_or(0, |metadata| metadata.len())
     }
 
-    /// Its lines.
+    /// Its lines. It may have been compressed since it was listed.
     pub(super) fn lines(&self) -> io::Result<Lines> {
-        let file = File::open(&self.path)?;
+        let (file, compressed) = match File::open(&self.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !self.compressed => {
+                (File::open(self.compressed_path()).map_err(|_| error)?, true)
+            }
+            opened => (opened?, self.compressed),
+        };
         let source: Box<dyn Read + Send> =
-            if self.compressed { Box::new(zstd::Decoder::new(file)?) } else { Box::new(file) };
+            if compressed { Box::new(zstd::Decoder::new(file)?) } else { Box::new(file) };
         Ok(Lines::new(source))
+    }
+
+    /// The file that compressing a plain segment makes.
+    pub(super) fn compressed_path(&self) -> PathBuf {
+        let mut path = self.path.clone().into_os_string();
+        path.push(".zst");
+        path.into()
     }
 
     /// How messages name it.
     pub(super) fn name(&self) -> String {
         self.path.display().to_string()
     }
+}
+
+/// The text of a short file; none where there is no such file, or it is something else.
+pub(super) fn read_short(path: &Path) -> io::Result<Option<String>> {
+    // A pipe in its place must not keep the reader.
+    let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
+    let file = match OpenOptions::new().read(true).custom_flags(nonblocking).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        opened => opened?,
+    };
+    if !file.metadata()?.is_file() {
+        return Ok(None);
+    }
+    let mut bytes = Vec::new();
+    file.take(SHORT_MAX + 1).read_to_end(&mut bytes)?;
+    let short = bytes.len() as u64 <= SHORT_MAX;
+    Ok(String::from_utf8(bytes).ok().filter(|_| short))
 }
 
 /// One line of a segment.
@@ -86,6 +123,12 @@ pub(super) struct Line<'a> {
 }
 
 impl Line<'_> {
+    /// Whether it is the end of a file and has none itself: it is being written, or its
+    /// writer was killed.
+    pub(super) fn is_torn(&self) -> bool {
+        !self.whole && self.bytes.len() < LINE_BYTES_MAX
+    }
+
     /// Its bytes with its newline.
     pub(super) fn length(&self) -> u64 {
         self.bytes.len() as u64 + u64::from(self.whole)

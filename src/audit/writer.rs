@@ -44,6 +44,8 @@ pub(super) struct Writer<S> {
     /// and tried for its sake: while it is there readiness is refused, and no decision
     /// may come to try.
     outage: Option<Outage>,
+    /// Why nothing can be written until the process is started anew.
+    broken: Option<String>,
     /// Records that no checkpoint covers, and since when there is one.
     uncovered: (u64, Option<Instant>),
     /// The next batch begins with a checkpoint whether or not one is due.
@@ -79,6 +81,7 @@ impl<S: Store> Writer<S> {
             open: BTreeSet::new(),
             retained: VecDeque::new(),
             outage: None,
+            broken: None,
             uncovered: (uncovered, Some(Instant::now())),
             checkpoint_first: false,
             segment_since: Instant::now(),
@@ -129,6 +132,9 @@ impl<S: Store> Writer<S> {
 
     /// When a checkpoint or a count of strangers is to be written.
     fn due(&self) -> Option<Instant> {
+        if self.broken.is_some() {
+            return None;
+        }
         let (records, since) = self.uncovered;
         let checkpoint = since.filter(|_| records > 0).map(|since| {
             let full = records >= self.settings.checkpoint_records_max;
@@ -139,6 +145,10 @@ impl<S: Store> Writer<S> {
 
     /// Writes and syncs one batch, then tells all who wait.
     pub(super) fn commit(&mut self, mut batch: VecDeque<Item>) {
+        if let Some(why) = self.broken.clone() {
+            // The store is not touched again: nothing that it says could be believed.
+            return self.refuse(batch, &why);
+        }
         self.queue.observer.waiting(batch.len());
         let started = Instant::now();
         self.queue.set_committing(Some(started));
@@ -312,30 +322,36 @@ impl<S: Store> Writer<S> {
         }
         self.queue.observer.failed(error.stage.as_str());
         let why = error.to_string();
-        self.queue.set_health(if error.broken {
-            JournalHealth::Broken(why.clone())
+        if error.broken {
+            self.queue.set_health(JournalHealth::Broken(why.clone()));
+            self.outage = None;
+            self.broken = Some(why.clone());
         } else {
-            JournalHealth::Failing(why.clone())
-        });
-        if !error.broken {
+            self.queue.set_health(JournalHealth::Failing(why.clone()));
             let refused = batch.iter().filter(|item| item.ticket.is_some()).count();
             let since = self.queue.clock.now();
             let outage = Outage { since, refused: 0, cause: why.clone() };
             self.outage.get_or_insert(outage).refused += refused as u64;
         }
+        self.refuse(batch, &why);
+    }
+
+    /// Tells all who wait. What nobody waits for is tried again, unless it never will be.
+    fn refuse(&mut self, batch: VecDeque<Item>, why: &str) {
+        let broken = self.broken.is_some();
         for item in batch {
             if let Some(reason) = item.draft.stranger {
                 self.queue.strangers.count(reason, self.queue.clock.now());
                 continue;
             }
             match item.ticket {
-                Some(ticket) if error.broken => {
-                    let _ = ticket.send(Err(AuditError::Broken(why.clone())));
+                Some(ticket) if broken => {
+                    let _ = ticket.send(Err(AuditError::Broken(why.to_owned())));
                 }
                 Some(ticket) => {
-                    let _ = ticket.send(Err(AuditError::Failed(why.clone())));
+                    let _ = ticket.send(Err(AuditError::Failed(why.to_owned())));
                 }
-                None if error.broken => tracing::error!(
+                None if broken => tracing::error!(
                     record = %String::from_utf8_lossy(&item.draft.rest),
                     "an outcome could not be recorded; the next start closes its decision as unknown"
                 ),

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::audit::testing::{asked, outcome};
-use crate::audit::{MemoryStore, NoObserver, Stage};
+use crate::audit::{FileStore, MemoryStore, NoObserver, Stage};
 use crate::domain::SystemClock;
 
 fn opened(store: &MemoryStore, settings: JournalSettings) -> Started {
@@ -71,4 +71,55 @@ async fn a_segment_begins_with_a_checkpoint_on_a_full_disk_too() {
     let lines: Vec<&str> = text.lines().collect();
     let at = lines.iter().position(|line| line.contains("grant.outcome")).unwrap();
     assert!(lines[at - 1].contains("log.checkpoint"), "{text}");
+}
+
+/// Counts what the writer says of failures.
+#[derive(Default)]
+struct Failures(std::sync::atomic::AtomicU32);
+
+impl Observer for Failures {
+    fn committed(&self, _: &mut dyn Iterator<Item = &'static str>, _: Duration) {}
+    fn failed(&self, _: &'static str) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+    fn waiting(&self, _: usize) {}
+    fn checkpointed(&self, _: Published) {}
+    fn rotated(&self) {}
+    fn rotation_failed(&self) {}
+}
+
+#[tokio::test]
+async fn after_a_failed_sync_neither_a_rotation_nor_a_checkpoint_touches_the_disk() {
+    let directory = tempfile::tempdir().unwrap();
+    let settings = JournalSettings {
+        segment_age_max: Duration::from_millis(50),
+        checkpoint_interval: Duration::from_millis(50),
+        ..JournalSettings::default()
+    };
+    let failures = Arc::new(Failures::default());
+    let revision = Revision::from_sha256(&[0]);
+    let store = FileStore::open(directory.path()).unwrap();
+    let opened = Journal::open(store, settings, &revision, Arc::new(SystemClock), failures.clone());
+    let Started { journal, closer, .. } = opened.unwrap();
+    let permit = journal.record(asked(true)).await.unwrap();
+    let files = || {
+        let all = crate::audit::segment::segments(directory.path()).unwrap();
+        all.into_iter()
+            .map(|s| (s.path.clone(), std::fs::read(&s.path).unwrap()))
+            .collect::<Vec<_>>()
+    };
+    // What something else writes makes every later sync worthless.
+    for segment in crate::audit::segment::segments(directory.path()).unwrap() {
+        let mut file = std::fs::OpenOptions::new().append(true).open(&segment.path).unwrap();
+        std::io::Write::write_all(&mut file, b"x").unwrap();
+    }
+    while journal.record(asked(true)).await.is_ok() {}
+    let after = files();
+    journal.complete(&outcome(&permit));
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    assert!(matches!(journal.record(asked(true)).await, Err(AuditError::Broken(_))));
+    assert!(matches!(journal.health(), JournalHealth::Broken(_)));
+    assert_eq!(failures.0.load(std::sync::atomic::Ordering::Relaxed), 1, "said once");
+    closer.close();
+    assert_eq!(files(), after);
 }

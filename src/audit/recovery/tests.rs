@@ -307,3 +307,56 @@ fn a_start_of_which_only_the_first_record_reached_the_disk_closes_nothing() {
     std::fs::write(&second.path, format!("{head}\n")).unwrap();
     assert_eq!(open_seqs(&recover(directory.path(), None).unwrap()), [3]);
 }
+
+/// Somebody without the key can make everything in a segment fit, but for what was signed.
+#[test]
+fn another_history_is_not_signed_although_nothing_in_it_is_signed_wrongly() {
+    let (directory, key, _) = signed(30);
+    let newest = |tree: &Frontier| {
+        std::fs::write(directory.path().join(NEWEST_CHECKPOINT), Checkpoint::sign(tree, &key))
+            .unwrap();
+    };
+    let found = recover(directory.path(), Some(key.verifier())).unwrap();
+    newest(&found.tree);
+    let last = last_segment(directory.path());
+    let text = std::fs::read_to_string(&last.path).unwrap();
+    let mut tree = super::super::prove::tree_before(&last).unwrap().unwrap();
+    let mut forged = String::new();
+    for (number, line) in text.lines().enumerate() {
+        let mut record: serde_json::Value = serde_json::from_str(line).unwrap();
+        if number > 0 && record["event"] == "log.checkpoint" {
+            record["root"] = tree.root().to_base64().into();
+            record["hashes"] =
+                tree.nodes().iter().map(|h| h.to_base64()).collect::<Vec<_>>().into();
+            record.as_object_mut().unwrap().remove("checkpoint");
+        } else if number == 1 {
+            record["caller"] = "nobody".into();
+        }
+        let line = record.to_string();
+        tree.push(Hash::of_leaf(line.as_bytes()));
+        forged += &(line + "\n");
+    }
+    std::fs::write(&last.path, &forged).unwrap();
+    // The signed head stands beside checkpoints that are not signed.
+    let some = recover(directory.path(), Some(key.verifier()));
+    assert!(matches!(some, Err(OpenError::Damaged { .. })), "{some:?}");
+    // Without that one, the newest checkpoint beside the segments tells.
+    let (head, rest) = forged.split_once('\n').unwrap();
+    let mut record: serde_json::Value = serde_json::from_str(head).unwrap();
+    record.as_object_mut().unwrap().remove("checkpoint");
+    let all = format!("{record}\n{rest}");
+    std::fs::write(&last.path, all).unwrap();
+    let none = recover(directory.path(), Some(key.verifier()));
+    assert!(matches!(none, Err(OpenError::Damaged { .. })), "{none:?}");
+}
+
+/// A `log.stop` may be in the page cache and not on the disk.
+#[test]
+fn a_segment_is_written_anew_whatever_it_ends_with() {
+    use std::os::unix::fs::MetadataExt as _;
+    let (directory, _, private) = signed(3);
+    let last = last_segment(directory.path());
+    let before = std::fs::metadata(&last.path).unwrap().ino();
+    crate::audit::testing::open(directory.path(), small(&private)).closer.close();
+    assert_ne!(std::fs::metadata(&last.path).unwrap().ino(), before);
+}

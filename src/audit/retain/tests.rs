@@ -89,22 +89,24 @@ fn after_pruning_the_rest_verifies_against_every_checkpoint_that_there_ever_was(
 
 #[test]
 fn a_link_that_was_changed_or_removed_shows() {
-    for change in ["root", "checkpoint", "gone", "proof"] {
+    for change in ["root", "checkpoint", "gone", "proof", "first", "all"] {
         let log = Log::new(60);
         prune_some(&log, 2);
         let path = log.path().join(pruned::FILE);
         let text = std::fs::read_to_string(&path).unwrap();
         let mut links: Vec<Link> =
             text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-        let other = links[0].clone();
+        let other = links[1].clone();
         match change {
-            "root" => links[1].root = other.root,
-            "checkpoint" => links[1].checkpoint = other.checkpoint,
-            "gone" => drop(links.remove(1)),
-            _ => drop(links[1].proof.pop()),
+            "root" => links[2].root = other.root,
+            "checkpoint" => links[2].checkpoint = other.checkpoint,
+            "gone" => drop(links.remove(2)),
+            "first" => drop(links.remove(0)),
+            "all" => links.clear(),
+            _ => drop(links[2].proof.pop()),
         }
         std::fs::remove_file(&path).unwrap();
-        pruned::append(log.path(), &links).unwrap();
+        pruned::End::of(log.path()).unwrap().append(&links).unwrap();
         let report = log.verify(&[]);
         assert_eq!(report.findings_total, 1, "{change}");
         assert!(report.findings[0].file.ends_with(pruned::FILE), "{change}");
@@ -113,17 +115,20 @@ fn a_link_that_was_changed_or_removed_shows() {
 
 #[test]
 fn a_prune_that_was_cut_short_is_done_again_without_harm() {
-    let log = Log::new(60);
+    let log = Log::new(90);
     let all = log.checkpoints();
-    let first = listed(log.path()).unwrap().remove(0);
-    let copy = std::fs::read(&first.path).unwrap();
-    prune_some(&log, 1);
-    // As if it had died before the file was gone.
-    std::fs::write(&first.path, copy).unwrap();
-    assert!(!log.verify(&all).is_damaged());
-    prune_some(&log, 1);
-    let report = log.verify(&all);
-    assert!(!report.is_damaged(), "{:?}", report.findings);
+    for step in 0..3 {
+        let first = listed(log.path()).unwrap().remove(0);
+        let copy = std::fs::read(&first.path).unwrap();
+        prune_some(&log, 1);
+        // As if it had died before the file was gone.
+        std::fs::write(&first.path, copy).unwrap();
+        let report = log.verify(&all);
+        assert!(!report.is_damaged(), "{step}: {:?} {:?}", report.findings, report.anchors);
+        prune_some(&log, 1);
+        let report = log.verify(&all);
+        assert!(!report.is_damaged(), "{step}: {:?}", report.findings);
+    }
 }
 
 #[test]
@@ -156,4 +161,56 @@ fn only_one_process_does_it() {
     assert!(matches!(compress(log.path()), Err(RetainError::Busy(_))));
     drop(held);
     assert!(compress(log.path()).is_ok());
+}
+
+/// As on a disk that gets full, which is when people prune.
+#[test]
+fn a_link_that_was_not_written_to_its_end_is_taken_away() {
+    let log = Log::new(90);
+    let all = log.checkpoints();
+    prune_some(&log, 1);
+    let path = log.path().join(pruned::FILE);
+    let whole = std::fs::read(&path).unwrap();
+    std::fs::write(&path, [&whole, &b"{\"size\":30,\"ro"[..]].concat()).unwrap();
+    assert!(!log.verify(&all).is_damaged());
+    prune_some(&log, 1);
+    let report = log.verify(&all);
+    assert!(!report.is_damaged(), "{:?}", report.findings);
+    // In the middle it is no crash's work, and nothing more is removed.
+    let text = std::fs::read_to_string(&path).unwrap();
+    std::fs::write(&path, text.replacen("\"size\"", "\"sixe\"", 2)).unwrap();
+    let count = listed(log.path()).unwrap().len();
+    let all = Retention { before: Some(Timestamp::MAX), bytes_max: None };
+    assert!(prune(log.path(), &all).is_err());
+    assert_eq!(listed(log.path()).unwrap().len(), count);
+}
+
+#[test]
+fn a_compressed_copy_that_was_left_behind_goes_with_its_segment() {
+    let log = Log::new(60);
+    let plain = listed(log.path()).unwrap();
+    let copies: Vec<Vec<u8>> = plain.iter().map(|s| std::fs::read(&s.path).unwrap()).collect();
+    compress(log.path()).unwrap();
+    // As if it had died between making each and removing what it was made from.
+    for (segment, bytes) in plain.iter().zip(copies) {
+        std::fs::write(&segment.path, bytes).unwrap();
+    }
+    prune_some(&log, 2);
+    let left = std::fs::read_dir(log.path()).unwrap();
+    let left: Vec<_> = left.map(|entry| entry.unwrap().file_name()).collect();
+    for gone in &plain[..2] {
+        let name = format!("{:020}", gone.first_seq);
+        assert!(left.iter().all(|file| !file.to_str().unwrap().starts_with(&name)), "{left:?}");
+    }
+    assert!(!log.verify(&[]).is_damaged());
+    assert_eq!(prune_some(&log, 1).segments, 1);
+}
+
+#[test]
+fn a_segment_that_is_compressed_between_list_and_read_is_read() {
+    let log = Log::new(60);
+    let listed = listed(log.path()).unwrap();
+    compress(log.path()).unwrap();
+    let mut lines = listed[0].lines().unwrap();
+    assert!(lines.next().unwrap().unwrap().whole);
 }

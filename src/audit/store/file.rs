@@ -137,6 +137,11 @@ impl Store for FileStore {
     }
 
     fn begin(&mut self, first_seq: u64, room: u64) -> Result<(), StoreError> {
+        // A failed fsync is not left behind by going on elsewhere: what it was about has
+        // numbers that would be given again.
+        if self.segment.is_some() {
+            self.segment(Stage::Begin)?;
+        }
         let path = self.directory.join(segment_name(first_seq));
         let segment = Segment::begin(&self.directory, &path, room).map_err(|error| StoreError {
             stage: Stage::Begin,

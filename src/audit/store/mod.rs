@@ -33,8 +33,8 @@ pub trait Store: Send + 'static {
     /// as many bytes as are given, and closes the one before, which must be synced.
     ///
     /// # Errors
-    /// [`StoreError`], never `broken`: the segment before goes on; where there is none,
-    /// nothing may be appended.
+    /// [`StoreError`], `broken` only where the log was broken before: else the segment
+    /// before goes on; where there is none, nothing may be appended.
     fn begin(&mut self, first_seq: u64, room: u64) -> Result<(), StoreError>;
 
     /// Bytes in the segment.

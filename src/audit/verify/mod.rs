@@ -6,20 +6,21 @@
 //! it is not, the checkpoints around it say which records are in doubt, and verifying goes
 //! on behind them.
 
+mod beginning;
 mod range;
 mod report;
 mod trust;
 
+use std::io::ErrorKind::NotFound;
 use std::path::Path;
 
 use super::checkpoint::Checkpoint;
 use super::note::VerifierKey;
 use super::parse::{Parsed, Peek, Record};
-use super::pruned::{self, Pruned};
 use super::read::ReadError;
 use super::record::CHECKPOINT;
 use super::recovery::NEWEST_CHECKPOINT;
-use super::segment::{Line, Segment, segments};
+use super::segment::{Line, Segment, read_short, segments};
 use super::tree::{Frontier, Hash};
 use range::Range;
 pub use report::{AnchorFinding, Damage, Finding, VerifyReport};
@@ -40,8 +41,25 @@ pub fn verify(
     anchored: &[Checkpoint],
     mut progress: impl FnMut(u64, u64),
 ) -> Result<VerifyReport, ReadError> {
+    let mut tries = TRIES;
+    loop {
+        tries -= 1;
+        match once(directory, keys, anchored, &mut progress) {
+            // A segment was removed, or compressed, by the gateway meanwhile.
+            Err(ReadError::Input(_, error)) if error.kind() == NotFound && tries > 0 => {}
+            result => return result,
+        }
+    }
+}
+
+fn once(
+    directory: &Path,
+    keys: &[VerifierKey],
+    anchored: &[Checkpoint],
+    progress: &mut impl FnMut(u64, u64),
+) -> Result<VerifyReport, ReadError> {
     // Before the segments: a log that is being written may only be ahead of it.
-    let newest = std::fs::read_to_string(directory.join(NEWEST_CHECKPOINT)).ok();
+    let newest = read_short(&directory.join(NEWEST_CHECKPOINT)).ok().flatten();
     let newest = newest.and_then(|text| trusted(&text, keys));
     let input = |error| ReadError::Input(directory.to_owned(), error);
     let segments = segments(directory).map_err(input)?;
@@ -60,6 +78,9 @@ pub fn verify(
     }
     Ok(walk.finish())
 }
+
+/// How often it begins anew when files go while it reads.
+const TRIES: u32 = 3;
 
 /// A checkpoint that one of these keys has signed.
 fn trusted(text: &str, keys: &[VerifierKey]) -> Option<Checkpoint> {
@@ -81,6 +102,8 @@ struct Walk<'a> {
     /// Lines just read that are no records: the first's number, and how many.
     foreign: Option<(u64, u64)>,
     started: bool,
+    /// The first checkpoint without a signature behind one that had one.
+    unsigned: Option<(u64, u64, String)>,
 }
 
 impl<'a> Walk<'a> {
@@ -94,6 +117,7 @@ impl<'a> Walk<'a> {
             range: Range { from: 1, ..Range::default() },
             foreign: None,
             started: false,
+            unsigned: None,
         }
     }
 
@@ -134,56 +158,6 @@ impl<'a> Walk<'a> {
         Ok(())
     }
 
-    /// Where the log begins: at record 1, or behind what was pruned.
-    fn begin(
-        &mut self,
-        directory: &Path,
-        segment: &Segment,
-        line: &Line<'_>,
-    ) -> Result<(), ReadError> {
-        self.started = true;
-        self.report.first_seq = segment.first_seq;
-        if segment.first_seq == 1 {
-            return Ok(());
-        }
-        self.expected = segment.first_seq;
-        self.range.from = segment.first_seq;
-        let head = Parsed::of(line).record().filter(|record| record.event == CHECKPOINT);
-        let head = head.and_then(|record| record.tree());
-        self.tree = head.filter(|tree| tree.size() == segment.first_seq - 1);
-        let gone = segment.first_seq - 1;
-        let chain = Pruned::read(directory)
-            .map_err(|error| ReadError::Input(directory.join(pruned::FILE), error))?;
-        match (&self.tree, chain) {
-            (Some(tree), Some(chain)) => {
-                let trusted =
-                    |text: Option<&str>, size, root| self.keys.deny_nothing_of(text, size, root);
-                match chain.verify((gone, tree.root()), trusted) {
-                    Ok(checkpoints) => self.report.pruned = Some((gone, checkpoints)),
-                    Err(text) => self.damage(Damage::Altered, 1, gone, &chain.file, None, &text),
-                }
-                while let Some(anchor) = self.anchored.front().filter(|a| a.size < gone) {
-                    let found = if chain.has(anchor.size, anchor.root) {
-                        AnchorFinding::Agrees
-                    } else {
-                        AnchorFinding::Differs
-                    };
-                    self.anchor(found);
-                }
-            }
-            _ => {
-                let text = format!("the log begins with record {}", segment.first_seq);
-                let text = format!("{text}, and nothing vouches for what was before");
-                self.damage(Damage::Missing, 1, gone, &segment.name(), Some(1), &text);
-                while self.anchored.front().is_some_and(|a| a.size < gone) {
-                    self.anchor(AnchorFinding::Gone);
-                }
-            }
-        }
-        self.at_size();
-        Ok(())
-    }
-
     fn line(&mut self, segment: &Segment, line: &Line<'_>, next: Option<u64>) {
         // A number of another segment is not that of a record of this one.
         let belongs = |seq| seq >= segment.first_seq && next.is_none_or(|next| seq < next);
@@ -202,8 +176,8 @@ impl<'a> Walk<'a> {
                 self.report.newer.get_or_insert(version);
             }
             // It is being written, or its gateway was killed while it did.
-            Parsed::Nothing if next.is_none() && !line.whole => {
-                self.report.torn_bytes += line.length()
+            Parsed::Nothing if next.is_none() && line.is_torn() => {
+                self.report.torn_bytes += line.length();
             }
             Parsed::Nothing | Parsed::Record(_) => {
                 let (first, _) = self.foreign.unwrap_or((line.number, 0));
@@ -277,10 +251,16 @@ impl<'a> Walk<'a> {
         match self.keys.trust(record.checkpoint.as_deref(), &theirs) {
             Trust::Trusted => {}
             Trust::OfAnotherKey(name) => {
-                self.report.other_keys.insert(name);
+                self.report.see_other_key(name);
                 return;
             }
-            Trust::Unsigned => return self.report.unsigned_checkpoints += 1,
+            Trust::Unsigned => {
+                self.report.unsigned_checkpoints += 1;
+                if self.report.checkpoints > 0 {
+                    self.unsigned.get_or_insert((record.seq, line.number, segment.name()));
+                }
+                return;
+            }
             Trust::False(text) => {
                 return self.name(
                     Damage::Altered,
@@ -293,6 +273,11 @@ impl<'a> Walk<'a> {
             }
         }
         self.report.checkpoints += 1;
+        if let Some((seq, number, file)) = self.unsigned.take() {
+            let text = "checkpoints are not signed from here on, although those before and behind \
+                        are: before the next signed one, nothing vouched for these records";
+            self.damage(Damage::Unsigned, seq, record.seq - 1, &file, Some(number), text);
+        }
         if self.tree.as_ref() != Some(&theirs) {
             self.settle(segment, line.number);
             if !self.range.named {
@@ -317,6 +302,8 @@ impl<'a> Walk<'a> {
         }
         let text =
             if count == 1 { "the line is not a record" } else { "the lines are not records" };
+        // So many numbers are free; the rest of the lines is pieces of these records.
+        let count = next.map_or(count, |next| count.min(next.saturating_sub(seq)).max(1));
         self.name(Damage::Altered, seq, seq + count - 1, segment, line, text);
         self.expected += count;
     }

@@ -6,6 +6,9 @@ use std::fmt;
 /// Findings beyond this number are counted and not kept.
 pub(super) const NAMED_MAX: usize = 1_000;
 
+/// So many keys of others are named.
+const OTHER_KEYS_MAX: usize = 20;
+
 /// In what way records are not what they were.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Damage {
@@ -17,6 +20,8 @@ pub enum Damage {
     Reordered,
     /// They are there although nothing was at that place, or twice.
     Added,
+    /// They are there, and a signature that vouched for them is not.
+    Unsigned,
     /// They were at the end, behind an anchored checkpoint, and are gone.
     Truncated,
 }
@@ -30,6 +35,7 @@ impl Damage {
             Self::Missing => "missing",
             Self::Reordered => "reordered",
             Self::Added => "added",
+            Self::Unsigned => "unsigned",
             Self::Truncated => "truncated",
         }
     }
@@ -139,6 +145,13 @@ impl VerifyReport {
         self.findings_total += 1;
         if self.findings.len() < NAMED_MAX {
             self.findings.push(finding);
+        }
+    }
+
+    /// Whoever it is that has signed a checkpoint, as far as there is room to say.
+    pub(super) fn see_other_key(&mut self, name: String) {
+        if self.other_keys.len() < OTHER_KEYS_MAX && name.len() < 1_000 {
+            self.other_keys.insert(name);
         }
     }
 

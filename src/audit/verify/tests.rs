@@ -1,5 +1,7 @@
 use super::*;
 use crate::audit::SigningKey;
+use crate::audit::pruned;
+use crate::audit::segment::LINE_BYTES_MAX;
 use crate::audit::testing::{Log, fill};
 use proptest::prelude::*;
 
@@ -276,4 +278,59 @@ proptest! {
         let (key, _) = SigningKey::generate("a").unwrap();
         let _ = verify(directory.path(), &[key.verifier().clone()], &[], |_, _| {}).unwrap();
     }
+}
+
+/// What comes in pieces is as foreign as anything else.
+#[test]
+fn a_line_of_any_length_in_front_of_a_record_is_damage() {
+    for length in [LINE_BYTES_MAX - 1, LINE_BYTES_MAX, LINE_BYTES_MAX + 1, 3 * LINE_BYTES_MAX] {
+        let log = Log::new(20);
+        let last = segments(log.path()).unwrap().pop().unwrap();
+        let text = std::fs::read_to_string(&last.path).unwrap();
+        let (first, rest) = text.split_once('\n').unwrap();
+        let forged = format!("{first}\n{}{rest}", "x".repeat(length));
+        std::fs::write(&last.path, forged).unwrap();
+        assert!(log.verify(&[]).is_damaged(), "{length}");
+    }
+}
+
+#[test]
+fn numbers_at_their_extremes_never_panic() {
+    let (key, _) = SigningKey::generate("a").unwrap();
+    let keys = [key.verifier().clone()];
+    for seq in ["0", "1", "9007199254740991", "9007199254740992", "18446744073709551615"] {
+        for event in ["log.stop", "log.checkpoint"] {
+            for name in ["00000000000000000000", "00000000000000000001", "18446744073709551615"] {
+                let directory = tempfile::tempdir().unwrap();
+                let time = "2026-11-23T09:00:00.123456Z";
+                let line = format!(
+                    "{{\"v\":1,\"seq\":{seq},\"time\":\"{time}\",\"event\":\"{event}\",\"size\":{seq},\
+                     \"root\":\"\",\"hashes\":[],\"open_from\":{seq}}}\n"
+                );
+                let path = directory.path().join(format!("{name}.jsonl"));
+                std::fs::write(path, line.repeat(3)).unwrap();
+                let _ = verify(directory.path(), &keys, &[], |_, _| {});
+                let _ = crate::audit::prove(directory.path(), 1, None);
+                let _ = crate::audit::recovery::recover(directory.path(), Some(&keys[0]));
+            }
+        }
+    }
+}
+
+#[test]
+fn checkpoints_that_lost_their_signatures_between_others_are_damage() {
+    let log = Log::new(60);
+    let all = segments(log.path()).unwrap();
+    // Another process, which had no key, or somebody who has none.
+    let text = std::fs::read_to_string(&all[1].path).unwrap();
+    let stripped: String = text
+        .lines()
+        .map(|line| match line.split_once(",\"checkpoint\":") {
+            Some((before, _)) => format!("{before}}}\n"),
+            None => format!("{line}\n"),
+        })
+        .collect();
+    std::fs::write(&all[1].path, stripped).unwrap();
+    let report = log.verify(&[]);
+    assert!(report.findings.iter().any(|f| f.damage == Damage::Unsigned), "{:?}", report.findings);
 }

@@ -91,6 +91,10 @@ fn checkpoints(file: &Path, keys: &[VerifierKey]) -> Result<Vec<Checkpoint>, Exi
         });
         match (verified, why) {
             (Some(checkpoint), _) => found.push(checkpoint),
+            // The rest of one that was not written to its end.
+            (None, Some(why)) if why.is_malformed() => {
+                note(format_args!("warning: `{}`, text {number}: {why}", file.display()));
+            }
             (None, why) => {
                 let why = why.map_or_else(|| "no key was given".to_owned(), |why| why.to_string());
                 fail(format_args!("`{}`, checkpoint {number}: {why}", file.display()));
