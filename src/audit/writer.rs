@@ -50,6 +50,8 @@ pub(super) struct Writer<S> {
     uncovered: (u64, Option<Instant>),
     /// The next batch begins with a checkpoint whether or not one is due.
     checkpoint_first: bool,
+    /// The segment is new, and has no record yet.
+    rotated: bool,
     /// When the segment was begun, or could not be closed.
     segment_since: Instant,
     rotate_again: Option<Instant>,
@@ -84,6 +86,7 @@ impl<S: Store> Writer<S> {
             broken: None,
             uncovered: (uncovered, Some(Instant::now())),
             checkpoint_first: false,
+            rotated: false,
             segment_since: Instant::now(),
             rotate_again: None,
             buffer: Vec::new(),
@@ -228,6 +231,10 @@ impl<S: Store> Writer<S> {
             self.uncovered = (0, None);
             self.checkpoint_first = false;
             self.queue.observer.checkpointed(published);
+            // Not before: an empty segment is none, and the one before it the newest.
+            if std::mem::take(&mut self.rotated) {
+                self.queue.observer.rotated();
+            }
         }
         if records > 0 {
             self.uncovered.0 += records;
@@ -254,7 +261,7 @@ impl<S: Store> Writer<S> {
                 self.segment_since = Instant::now();
                 self.rotate_again = None;
                 self.checkpoint_first = true;
-                self.queue.observer.rotated();
+                self.rotated = true;
             }
             Err(error) => {
                 self.rotate_again = Some(Instant::now() + ROTATE_AGAIN_AFTER);
