@@ -286,7 +286,7 @@ async fn a_full_file_system_takes_the_outcome_of_a_grant_that_is_on_its_way() {
         return;
     }
     let site = std::sync::Arc::new(Site::new());
-    let seam = Seam::start(&site, Behaviour::Slow(std::time::Duration::from_secs(2))).await;
+    let seam = Seam::start(&site, Behaviour::Slow(std::time::Duration::from_secs(5))).await;
     let client = site.client();
     let disk = site.path("audit");
     std::fs::create_dir(&disk).unwrap();
