@@ -76,6 +76,7 @@ fn next_steps(directory: &Path, dev_certs: bool) {
     }
     note(format_args!("  grantgate entrances pull --config {shown}/grantgate.toml"));
     note(format_args!("  grantgate serve --config {shown}/grantgate.toml"));
+    note(format_args!("give {shown}/audit_signing_key.pub to whoever is to verify the audit log"));
 }
 
 /// A file to write.
