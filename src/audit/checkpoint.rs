@@ -75,9 +75,6 @@ impl Checkpoint {
             }
             signed = signs;
             at += line.len();
-            if !signed && start + line.len() == at && line.trim().is_empty() {
-                start = at;
-            }
         }
         found.extend(file.get(start..).filter(|rest| !rest.trim().is_empty()));
         found.into_iter().map(last_paragraph).collect()

@@ -221,9 +221,6 @@ impl Journal {
     /// who are nobody. Never waits, and fails nobody.
     pub fn note_stranger(&self, entry: &StrangerEntry) {
         let (now, reason) = (self.queue.clock.now(), entry.reason.as_str());
-        if self.queue.health() != JournalHealth::Healthy {
-            return self.queue.strangers.count(reason, now);
-        }
         match self.queue.strangers.admit(reason, now) {
             Place::Counted { first: false } => {}
             Place::Counted { first: true } => self.queue.nudge(),

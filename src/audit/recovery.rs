@@ -94,7 +94,10 @@ pub(super) fn recover(directory: &Path, key: Option<&VerifierKey>) -> Result<Rec
     let segments = segments(directory)?;
     let (needed, mut scan) = where_to_begin(&segments, key)?;
     scan.newest = newest_checkpoint(directory, key)?;
-    let Some((last, before)) = needed.split_last() else { return Ok(Recovered::default()) };
+    let Some((last, before)) = needed.split_last() else {
+        let nothing = Segment::plain(directory, 1);
+        return scan.not_truncated(&nothing).map(|()| Recovered::default());
+    };
     for segment in before {
         let tail = scan.read(segment)?;
         if let Some(tail) = tail {

@@ -60,6 +60,11 @@ pub(super) fn segments(directory: &Path) -> io::Result<Vec<Segment>> {
 }
 
 impl Segment {
+    /// The one that a writer begins with this record.
+    pub(super) fn plain(directory: &Path, first_seq: u64) -> Self {
+        Self { first_seq, path: directory.join(segment_name(first_seq)), compressed: false }
+    }
+
     /// How many bytes it takes on disk.
     pub(super) fn stored_bytes(&self) -> u64 {
         std::fs::metadata(&self.path).map_or(0, |metadata| metadata.len())
@@ -76,6 +81,14 @@ impl Segment {
         let source: Box<dyn Read + Send> =
             if compressed { Box::new(zstd::Decoder::new(file)?) } else { Box::new(file) };
         Ok(Lines::new(source))
+    }
+
+    /// The same, or none when it was removed since it was listed.
+    pub(super) fn lines_if_there(&self) -> io::Result<Option<Lines>> {
+        match self.lines() {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            lines => lines.map(Some),
+        }
     }
 
     /// The file that compressing a plain segment makes.

@@ -9,10 +9,10 @@ use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
 
-use super::query::{Fields, Glance, load_index, open_segment, text};
+use super::query::{Fields, Glance, load_index, text};
 use super::read::ReadError;
 use super::record::DECISION;
-use super::segment::{LINE_BYTES_MAX, Line, Segment, segments};
+use super::segment::{Line, Segment, segments};
 use crate::domain::Problem;
 
 /// Different keys that are counted apart.
@@ -149,9 +149,9 @@ pub fn stats(directory: &Path, request: &StatsRequest) -> Result<Stats, ReadErro
             continue;
         }
         let input = |error| ReadError::Input(segment.path.clone(), error);
-        let Some(mut lines) = open_segment(segment).map_err(input)? else { continue };
+        let Some(mut lines) = segment.lines_if_there().map_err(input)? else { continue };
         while let Some(line) = lines.next().map_err(input)? {
-            let torn = !line.whole && newest && line.bytes.len() < LINE_BYTES_MAX;
+            let torn = newest && line.is_torn();
             if !torn && stats.line(&line, &glance, request).is_none() {
                 stats.damaged(segment, line.number);
             }

@@ -4,15 +4,14 @@
 //! before was read to its end, and a line counts once it has its newline.
 
 use std::collections::{HashSet, VecDeque};
-use std::io;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
-use super::query::{Fields, open_segment, text};
+use super::query::{Fields, text};
 use super::read::{NameOf, ReadError, columns};
 use super::record::{DECISION, OUTCOME};
-use super::segment::{LINE_BYTES_MAX, Lines, Segment, segments};
+use super::segment::{Lines, Segment, segments};
 use crate::domain::{CallerId, EntranceId};
 
 /// Decisions whose outcomes are still shown.
@@ -122,12 +121,10 @@ impl Tail {
         Ok(any)
     }
 
-    /// The next one with records. An empty one may be taken back: the disk was full.
     fn next_segment(&self) -> Result<Option<Segment>, ReadError> {
         let found = segments(&self.directory);
         let found = found.map_err(|e| ReadError::Input(self.directory.clone(), e))?;
-        let mut later = found.into_iter().filter(|s| s.first_seq > self.segment.first_seq);
-        Ok(later.find(|segment| segment.stored_bytes() > 0))
+        Ok(found.into_iter().find(|segment| segment.first_seq > self.segment.first_seq))
     }
 
     fn go_on_with(&mut self, segment: &Segment) -> Result<(), ReadError> {
@@ -145,13 +142,12 @@ impl Tail {
             let line = self.lines.next();
             let line = line.map_err(|e| ReadError::Input(self.segment.path.clone(), e))?;
             let Some(line) = line else { return Ok(any) };
-            let length = line.bytes.len();
-            if !line.whole && length < LINE_BYTES_MAX && !closed {
+            if line.is_torn() && !closed {
+                let length = line.bytes.len();
                 self.lines.put_back(length);
                 return Ok(any);
             }
-            if !line.whole && length < LINE_BYTES_MAX && self.segment.stored_bytes() <= line.offset
-            {
+            if line.is_torn() && self.segment.stored_bytes() <= line.offset {
                 // Its gateway was killed while it wrote it, and the next start has cut it off.
                 return Ok(any);
             }
@@ -168,10 +164,7 @@ impl Tail {
 }
 
 fn open(segment: &Segment) -> Result<Lines, ReadError> {
-    let input = |error| ReadError::Input(segment.path.clone(), error);
-    // What is pruned while it is read is gone.
-    let gone = || input(io::ErrorKind::NotFound.into());
-    open_segment(segment).map_err(input)?.ok_or_else(gone)
+    segment.lines().map_err(|error| ReadError::Input(segment.path.clone(), error))
 }
 
 fn fits(filter: &TailFilter, fields: &Fields<'_>, shown: &mut HashSet<u64>) -> bool {

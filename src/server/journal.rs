@@ -39,3 +39,18 @@ fn key<K>(path: &Path, parse: impl FnOnce(&str) -> Result<K, String>) -> Result<
     let text = std::str::from_utf8(&bytes).unwrap_or_default();
     parse(text).map_err(|text| Problem::of_file(path.display().to_string(), text))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::{Environment, load};
+
+    #[test]
+    fn the_journals_own_defaults_are_those_of_the_configuration() {
+        let text = "[listener]\ncertificate_file = \"c\"\nprivate_key_file = \"k\"\n\
+                    [upstream]\napi_key_file = \"s\"\n[audit]\ndirectory = \"audit\"\n";
+        let settings = load(Path::new("g.toml"), text, &Environment::new()).unwrap();
+        let journal = journal_settings(&settings.audit).unwrap();
+        assert_eq!(format!("{journal:?}"), format!("{:?}", JournalSettings::default()));
+    }
+}

@@ -12,7 +12,7 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::segment::{LINE_BYTES_MAX, Line, Lines, Segment, segments};
+use super::segment::{Line, Lines, Segment, segments};
 pub use position::{Position, PositionError};
 
 /// Why the log was not read on.
@@ -200,7 +200,7 @@ impl Place {
                 break Look::Enough;
             }
             let Some(line) = lines.next()? else { break Look::End };
-            if !line.whole && line.bytes.len() < LINE_BYTES_MAX {
+            if line.is_torn() {
                 // It is being written; its beginning comes again.
                 break Look::End;
             }

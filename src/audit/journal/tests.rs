@@ -1,36 +1,8 @@
 use super::*;
-use crate::audit::entry::DecisionEntry;
 use crate::audit::note::VerifierKey;
+use crate::audit::testing::{asked, outcome};
 use crate::audit::{FileStore, MemoryStore, NoObserver, Stage};
 use crate::domain::{Outcome, Reason, SystemClock};
-
-struct Asked {
-    request_id: RequestId,
-    allow: bool,
-}
-
-impl Evidence for Asked {
-    fn decision(&self) -> DecisionEntry<'_> {
-        DecisionEntry {
-            request_id: self.request_id,
-            caller: "desk",
-            credential: "token:a",
-            peer: ([127, 0, 0, 1], 1).into(),
-            grant: None,
-            allow: self.allow,
-            reason: Reason::AllowedByRule,
-            rules: Vec::new(),
-            revision: "sha256:0",
-            body_sha256: None,
-            at: jiff::Timestamp::UNIX_EPOCH,
-            candidate: None,
-        }
-    }
-}
-
-fn asked(allow: bool) -> Asked {
-    Asked { request_id: RequestId::generate(), allow }
-}
 
 fn open_with(store: impl Store, queue: usize, wait_ms: u64) -> Started {
     let settings = JournalSettings {
@@ -40,14 +12,6 @@ fn open_with(store: impl Store, queue: usize, wait_ms: u64) -> Started {
     };
     let revision = Revision::from_sha256(&[0]);
     Journal::open(store, settings, &revision, Arc::new(SystemClock), Arc::new(NoObserver)).unwrap()
-}
-
-fn outcome(recorded: &Recorded<Asked>) -> OutcomeEntry {
-    OutcomeEntry {
-        outcome: Outcome::Granted,
-        reason: Reason::AllowedByRule,
-        ..not_sent(recorded.evidence().request_id, recorded.seq())
-    }
 }
 
 /// What every store owes, held against each.

@@ -27,7 +27,6 @@ pub(super) use index::load as load_index;
 use plan::Plan;
 pub use plan::{Indexes, Making};
 use scan::Walk;
-pub(super) use scan::open as open_segment;
 
 /// How much of what is found is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

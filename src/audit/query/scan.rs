@@ -17,7 +17,7 @@ use super::{Hit, QuerySummary};
 use crate::audit::parse::Parsed;
 use crate::audit::read::ReadError;
 use crate::audit::record::{CHECKPOINT, DECISION, OUTCOME};
-use crate::audit::segment::{LINE_BYTES_MAX, Line, Lines, Segment, segments};
+use crate::audit::segment::{Line, Segment};
 use crate::domain::Problem;
 
 /// Damaged lines beyond this number are counted and not named.
@@ -130,7 +130,7 @@ impl<'q> Walk<'q> {
         if let Some(problem) = self.summary.torn.take() {
             self.damaged(problem);
         }
-        let Some(mut lines) = open(segment).map_err(input)? else { return Ok(()) };
+        let Some(mut lines) = segment.lines_if_there().map_err(input)? else { return Ok(()) };
         let newest = at + 1 == self.plan.segments.len();
         let thorough = self.plan.index(at).is_some_and(|index| index.damaged > 0);
         while let Some(line) = lines.next().map_err(input)? {
@@ -164,10 +164,10 @@ impl<'q> Walk<'q> {
                 "a record of format version {version}, which a newer version of grantgate reads"
             );
         }
-        if line.whole || line.bytes.len() == LINE_BYTES_MAX {
-            self.damaged(problem);
-        } else {
+        if line.is_torn() {
             self.summary.torn = Some(problem);
+        } else {
+            self.damaged(problem);
         }
         Ok(())
     }
@@ -344,22 +344,9 @@ impl<'q> Walk<'q> {
     }
 }
 
-/// The lines of a segment, also when it was compressed meanwhile; none when it is gone.
-pub(in crate::audit) fn open(segment: &Segment) -> io::Result<Option<Lines>> {
-    let gone = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
-    match segment.lines() {
-        Ok(lines) => return Ok(Some(lines)),
-        Err(error) if gone(&error) => {}
-        Err(error) => return Err(error),
-    }
-    let Some(directory) = segment.path.parent() else { return Ok(None) };
-    let now = segments(directory)?.into_iter().find(|s| s.first_seq == segment.first_seq);
-    now.map(|segment| segment.lines()).transpose()
-}
-
 /// The line with this number.
 fn find(segment: &Segment, seq: u64) -> io::Result<Option<Vec<u8>>> {
-    let Some(mut lines) = open(segment)? else { return Ok(None) };
+    let Some(mut lines) = segment.lines_if_there()? else { return Ok(None) };
     while let Some(line) = lines.next()? {
         let found = fields::seq(line.bytes)
             .or_else(|| line.whole.then(|| Fields::parse(line.bytes)).flatten().map(|f| f.seq));

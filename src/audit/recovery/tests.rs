@@ -360,3 +360,20 @@ fn a_segment_is_written_anew_whatever_it_ends_with() {
     crate::audit::testing::open(directory.path(), small(&private)).closer.close();
     assert_ne!(std::fs::metadata(&last.path).unwrap().ino(), before);
 }
+
+/// One key would sign two histories of the same log.
+#[test]
+fn a_log_all_of_whose_segments_are_gone_is_not_begun_anew() {
+    let (directory, key, _) = signed(3);
+    let found = recover(directory.path(), Some(key.verifier())).unwrap();
+    let text = Checkpoint::sign(&found.tree, &key);
+    std::fs::write(directory.path().join(NEWEST_CHECKPOINT), text).unwrap();
+    for segment in segments(directory.path()).unwrap() {
+        std::fs::remove_file(segment.path).unwrap();
+    }
+    let gone = recover(directory.path(), Some(key.verifier()));
+    assert!(matches!(gone, Err(OpenError::Damaged { .. })), "{gone:?}");
+    // With another key it is another log.
+    let (other, _) = SigningKey::generate("example.org/doors").unwrap();
+    assert_eq!(recover(directory.path(), Some(other.verifier())).unwrap().next_seq, 1);
+}

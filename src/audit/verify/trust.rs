@@ -19,6 +19,7 @@ pub(super) enum Trust {
 }
 
 impl Keys<'_> {
+    /// Whether a record may be believed to be the checkpoint of its place.
     pub(super) fn trust_record(&self, record: &Record<'_>) -> bool {
         let tree = record.tree().filter(|tree| tree.size() == record.seq - 1);
         let trusted =
@@ -46,6 +47,8 @@ impl Keys<'_> {
         origin.map_or_else(|| Trust::False("its text is no checkpoint".into()), Trust::OfAnotherKey)
     }
 
+    /// Whether no key says that this text, of a tree that other checkpoints vouch for, is
+    /// false.
     pub(super) fn deny_nothing_of(&self, text: Option<&str>, size: u64, root: Hash) -> bool {
         let Some(signed) = text.and_then(Checkpoint::unverified) else {
             return self.0.is_empty() || text.is_none();

@@ -1,4 +1,5 @@
 use super::*;
+use crate::config::SecretSource;
 
 const MINIMAL: &str = r#"
 [listener]
