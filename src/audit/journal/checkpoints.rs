@@ -123,3 +123,15 @@ async fn after_a_failed_sync_neither_a_rotation_nor_a_checkpoint_touches_the_dis
     closer.close();
     assert_eq!(files(), after);
 }
+
+#[test]
+fn a_segment_that_failed_is_not_left_for_another() {
+    let directory = tempfile::tempdir().unwrap();
+    let mut store = FileStore::open(directory.path()).unwrap();
+    store.begin(1, 0).unwrap();
+    let path = directory.path().join(crate::audit::segment::segment_name(1));
+    std::fs::write(path, "something else").unwrap();
+    assert!(store.append(b"x").and_then(|()| store.sync()).unwrap_err().broken);
+    assert!(store.begin(2, 0).unwrap_err().broken);
+    assert_eq!(crate::audit::segment::segments(directory.path()).unwrap().len(), 1);
+}
