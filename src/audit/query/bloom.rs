@@ -10,6 +10,9 @@ use aws_lc_rs::digest::{SHA256, digest};
 const BITS_PER_KEY: usize = 10;
 const HASHES: u32 = 7;
 
+/// A smaller filter saves nothing, and with few keys says yes wrongly more often: 512 bytes.
+const WORDS_MIN: usize = 64;
+
 /// Bytes of the salt.
 pub(super) const SALT_BYTES: usize = 16;
 
@@ -51,7 +54,7 @@ pub(super) struct Bloom {
 impl Bloom {
     /// An empty one with room for so many keys.
     pub(super) fn for_keys(count: usize) -> Self {
-        let words = count.saturating_mul(BITS_PER_KEY).div_ceil(64).max(1);
+        let words = count.saturating_mul(BITS_PER_KEY).div_ceil(64).max(WORDS_MIN);
         Self { hashes: HASHES, words: vec![0; words] }
     }
 
