@@ -18,6 +18,7 @@ pub mod catalogue;
 pub mod cli;
 pub mod config;
 pub mod domain;
+pub mod files;
 pub mod gateway;
 pub mod listener;
 pub mod pki;

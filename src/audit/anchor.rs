@@ -5,20 +5,16 @@
 //! given to a command. When they come faster than the command takes them it gets the newest,
 //! which proves all that those before it do.
 
-use std::fs::OpenOptions;
 use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use rustix::fs::OFlags;
-
 use super::queue::{OnFailure, Published};
 use super::recovery::NEWEST_CHECKPOINT;
-use super::store::sync_directory;
+use crate::files::{install, open_to_append};
 
 /// How long a command may take for one checkpoint.
 const COMMAND_TIME_MAX: Duration = Duration::from_secs(10);
@@ -150,7 +146,7 @@ fn deliver(settings: &AnchorSettings, all: &[Published]) -> Result<(), String> {
     let Some(newest) = texts.last() else { return Ok(()) };
     let place = settings.directory.join(NEWEST_CHECKPOINT);
     let failed = |path: &Path, error: io::Error| format!("`{}`: {error}", path.display());
-    let kept = keep(&settings.directory, &place, newest).map_err(|e| failed(&place, e));
+    let kept = keep(&place, newest).map_err(|e| failed(&place, e));
     let appended = settings
         .file
         .as_ref()
@@ -160,29 +156,14 @@ fn deliver(settings: &AnchorSettings, all: &[Published]) -> Result<(), String> {
 }
 
 /// Puts the newest in the place of the one before.
-fn keep(directory: &Path, place: &Path, text: &str) -> io::Result<()> {
-    let making = place.with_extension("making");
-    let mut options = OpenOptions::new();
-    let mut file = options.create(true).truncate(true).write(true).mode(0o600).open(&making)?;
-    file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    std::fs::rename(&making, place)?;
-    sync_directory(directory)
+fn keep(place: &Path, text: &str) -> io::Result<()> {
+    install(&place.with_extension("making"), place, |file| file.write_all(text.as_bytes()))
 }
 
 /// All of it or nothing. What a crash left of an earlier one is set apart by an empty line.
 fn append(path: &Path, text: &str) -> io::Result<()> {
-    let mut options = OpenOptions::new();
-    // A pipe in its place must not hold up everything else.
-    let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
-    options.read(true).append(true).create(true).mode(0o600).custom_flags(nonblocking);
-    let is_new = !path.exists();
-    let mut file = options.open(path)?;
-    let metadata = file.metadata()?;
-    if !metadata.is_file() {
-        return Err(io::Error::other("is not a file"));
-    }
-    let length = metadata.len();
+    let mut file = open_to_append(path)?;
+    let length = file.metadata()?.len();
     let mut last = [b'\n'];
     if length > 0 {
         file.seek(SeekFrom::End(-1))?;
@@ -194,9 +175,7 @@ fn append(path: &Path, text: &str) -> io::Result<()> {
         let _ = file.set_len(length);
         return Err(error);
     }
-    file.sync_data()?;
-    let parent = path.parent().filter(|parent| is_new && !parent.as_os_str().is_empty());
-    parent.map_or(Ok(()), sync_directory)
+    file.sync_data()
 }
 
 fn tell(command: &[String], text: &str) -> Result<(), String> {
@@ -242,6 +221,8 @@ fn wait(child: &mut Child) -> io::Result<Option<std::process::ExitStatus>> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs::OpenOptions;
+
     use super::*;
     use crate::audit::{Checkpoint, SigningKey};
 
@@ -342,7 +323,7 @@ mod tests {
             command: Vec::new(),
         };
         let error = deliver(&settings, &[published(&key, 1)]).unwrap_err();
-        assert!(error.contains("not a file"), "{error}");
+        assert!(error.contains("is a pipe, not a regular file"), "{error}");
         let anchors = Anchors::start(settings, std::sync::Arc::new(|_| {})).unwrap();
         lock(&anchors.state).delivering = Instant::now().checked_sub(2 * DELIVERY_TIME_MAX);
         assert!(anchors.failure().unwrap().contains("has taken 30 s"));

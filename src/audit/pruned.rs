@@ -6,15 +6,15 @@
 //! it was of, and nothing can be taken away from the beginning either. `pruned.jsonl` grows
 //! by one line for each checkpoint, and is read one line at a time.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use super::segment::Lines;
 use super::tree::{Frontier, Hash, proves_consistency};
+use crate::files::open_to_append;
 
 /// The file beside the segments.
 pub(super) const FILE: &str = "pruned.jsonl";
@@ -148,10 +148,8 @@ impl End {
                 (length, last_size) = (end, Some(link.size));
             }
         }
-        let mut options = OpenOptions::new();
-        let file = options.create(true).append(true).mode(0o600).open(directory.join(FILE))?;
+        let file = open_to_append(&directory.join(FILE))?;
         file.set_len(length)?;
-        super::store::sync_directory(directory)?;
         Ok(Self { file, length, last_size })
     }
 

@@ -20,6 +20,7 @@ use super::parse::{Parsed, Record};
 use super::record::{CHECKPOINT, DECISION, OUTCOME, START};
 use super::segment::{Line, Lines, Segment, read_short, segments};
 use super::tree::{Frontier, Hash};
+use crate::files::install;
 
 /// The file beside the segments that holds the newest checkpoint.
 pub(super) const NEWEST_CHECKPOINT: &str = "checkpoint";
@@ -366,10 +367,10 @@ fn mend(
     };
     let anew = segment.path.with_extension("recovering");
     source.seek(io::SeekFrom::Start(0))?;
-    copy_durably(&mut io::Read::take(source, scan.length), &anew)?;
-    // If the process dies here the old file stands, and all of this is done again.
-    std::fs::rename(&anew, &segment.path)?;
-    super::store::sync_directory(directory)?;
+    // If the process dies before the new file has its name, the old one stands, and all of
+    // this is done again.
+    let mut whole = io::Read::take(source, scan.length);
+    install(&anew, &segment.path, |file| io::copy(&mut whole, file))?;
     Ok(cut)
 }
 

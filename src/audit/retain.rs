@@ -19,8 +19,8 @@ use super::prove::tree_before;
 use super::pruned::{self, Link};
 use super::record::CHECKPOINT;
 use super::segment::{Segment, segments};
-use super::store::sync_directory;
 use super::tree::{Frontier, Hash, RangeHashes, consistency_ranges};
+use crate::files::{install, sync_directory};
 
 /// A level that costs little time and saves nearly all that can be saved.
 const ZSTD_LEVEL: i32 = 3;
@@ -104,32 +104,22 @@ fn compress_one(directory: &Path, segment: &Segment) -> Result<PathBuf, RetainEr
     let name = segment.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
     let (to, making) =
         (directory.join(format!("{name}.zst")), directory.join(format!("{name}.zst.making")));
-    let written = (|| {
-        let mut options = OpenOptions::new();
-        let out = options.create(true).truncate(true).write(true).mode(0o600).open(&making)?;
+    // If the process dies between the two, both are there, and the plain one counts.
+    let written = install(&making, &to, |out| {
         let mut encoder = zstd::Encoder::new(out, ZSTD_LEVEL)?;
         // So that damage shows when it is read.
         encoder.include_checksum(true)?;
         // So that an index of the plain segment is known to be one of this.
         encoder.set_pledged_src_size(Some(segment.stored_bytes()))?;
         let plain = copy_hashed(&mut File::open(&segment.path)?, &mut encoder)?;
-        encoder.finish()?.sync_all()?;
+        encoder.finish()?;
         let read = copy_hashed(&mut zstd::Decoder::new(File::open(&making)?)?, &mut io::sink())?;
-        Ok(plain == read)
-    })();
-    match written {
-        Ok(true) => {}
-        Ok(false) => {
-            let _ = std::fs::remove_file(&making);
-            return Err(RetainError::Differs(segment.path.clone()));
-        }
-        Err(error) => {
-            let _ = std::fs::remove_file(&making);
-            return Err(failed(error));
-        }
-    }
-    // If the process dies between the two, both are there, and the plain one counts.
-    std::fs::rename(&making, &to).and_then(|()| sync_directory(directory)).map_err(failed)?;
+        if plain == read { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }
+    });
+    written.map_err(|error| match error.kind() {
+        io::ErrorKind::InvalidData => RetainError::Differs(segment.path.clone()),
+        _ => failed(error),
+    })?;
     std::fs::remove_file(&segment.path).and_then(|()| sync_directory(directory)).map_err(failed)?;
     Ok(to)
 }

@@ -1,12 +1,12 @@
 //! Segment files: their names, and their lines one after the other.
 
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use memchr::memchr;
-use rustix::fs::OFlags;
+
+use crate::files::open_file;
 
 /// A line longer than this is no record, in bytes.
 pub(super) const LINE_BYTES_MAX: usize = 64 * 1024;
@@ -106,15 +106,14 @@ impl Segment {
 
 /// The text of a short file; none where there is no such file, or it is something else.
 pub(super) fn read_short(path: &Path) -> io::Result<Option<String>> {
-    // A pipe in its place must not keep the reader.
-    let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
-    let file = match OpenOptions::new().read(true).custom_flags(nonblocking).open(path) {
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+    let file = match open_file(path) {
+        Err(error)
+            if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidInput) =>
+        {
+            return Ok(None);
+        }
         opened => opened?,
     };
-    if !file.metadata()?.is_file() {
-        return Ok(None);
-    }
     let mut bytes = Vec::new();
     file.take(SHORT_MAX + 1).read_to_end(&mut bytes)?;
     let short = bytes.len() as u64 <= SHORT_MAX;

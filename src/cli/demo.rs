@@ -14,6 +14,7 @@ use crate::authn::CallerToken;
 use crate::authn::callers::add_token;
 use crate::config;
 use crate::domain::{CallerId, Secret};
+use crate::files::replace;
 use crate::listener::Stop;
 use crate::sandbox::{Catalogue, Sandbox};
 use crate::server::{Server, Surroundings};
@@ -125,7 +126,7 @@ fn give_token(directory: &Path) -> Result<CallerToken, Failure> {
     let token = CallerToken::generate()?;
     let caller = CallerId::parse(CALLER)?;
     let text = add_token("callers.toml", &text, &caller, None, "demo", token.digest(), None)?;
-    std::fs::write(file, text)?;
+    replace(&file, text.as_bytes(), 0o600)?;
     Ok(token)
 }
 

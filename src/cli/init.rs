@@ -1,8 +1,8 @@
 //! `grantgate init`: a directory to start from.
 
-use std::fs::{DirBuilder, OpenOptions};
-use std::io::{self, Write as _};
-use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::fs::DirBuilder;
+use std::io;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
@@ -10,6 +10,7 @@ use clap::Args;
 use super::{Exit, fail, note, say};
 use crate::audit::SigningKey;
 use crate::authn::CallerToken;
+use crate::files::create_new;
 use crate::pki::DevelopmentPki;
 
 const CONFIG: &str = include_str!("templates/grantgate.toml");
@@ -144,9 +145,7 @@ pub(super) fn write(directory: &Path, files: &[NewFile]) -> io::Result<()> {
     for file in files {
         let mode = if file.secret { 0o600 } else { 0o644 };
         let path = directory.join(file.path);
-        let mut open = OpenOptions::new();
-        open.write(true).create_new(true).mode(mode);
-        open.open(path)?.write_all(file.text.as_bytes())?;
+        create_new(&path, file.text.as_bytes(), mode)?;
     }
     Ok(())
 }

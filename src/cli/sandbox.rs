@@ -9,6 +9,7 @@ use clap::Args;
 
 use super::{Exit, fail, runtime, say, stop_at_signals};
 use crate::domain::Secret;
+use crate::files::{read_plain, read_secret};
 use crate::listener::{Listener, ListenerLimits};
 use crate::sandbox::{Catalogue, Sandbox};
 use crate::telemetry::ListenerMetrics;
@@ -36,14 +37,14 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
-    let read = |path: &PathBuf| {
-        std::fs::read(path).map_err(|error| format!("`{}` cannot be read: {error}", path.display()))
-    };
     let load = || -> Result<(Identity, Secret), String> {
-        let (chain, key) = (read(&arguments.certificate)?, read(&arguments.private_key)?);
+        let secret = |path| read_secret(path).map_err(|problem| problem.to_string());
+        let chain = read_plain(&arguments.certificate).map_err(|problem| problem.to_string())?;
+        let key = secret(&arguments.private_key)?;
         let identity = Identity::from_pem(&chain, &key)
             .map_err(|error| format!("`{}`: {error}", arguments.certificate.display()))?;
-        let key = String::from_utf8_lossy(&read(&arguments.key_file)?).trim_end().to_owned();
+        let key = secret(&arguments.key_file)?;
+        let key = String::from_utf8_lossy(&key).trim_end().to_owned();
         Ok((identity, Secret::new(key)))
     };
     match (load(), runtime()) {

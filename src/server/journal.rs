@@ -5,7 +5,7 @@ use std::path::Path;
 use crate::audit::{JournalSettings, PseudonymKey, SigningKey};
 use crate::config::AuditSettings;
 use crate::domain::Problem;
-use crate::snapshot::read_secret;
+use crate::files::read_secret;
 
 /// The journal's bounds and keys.
 ///

@@ -1,21 +1,13 @@
 //! Reading the files that the settings name, each once.
 
-use std::io::Read as _;
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
 use aws_lc_rs::digest;
-use rustix::fs::OFlags;
 use zeroize::Zeroizing;
 
 use crate::config::{SecretSource, Settings};
 use crate::domain::Problem;
-
-/// No file that is read whole may be larger, in bytes.
-const FILE_BYTES_MAX: u64 = 256 * 1024 * 1024;
-
-/// Others than the owner may not write a secret; others than its group not read it.
-const SECRET_MODE_REFUSED: u32 = 0o037;
+use crate::files::{read_plain, read_secret};
 
 /// A file's bytes, or why there are none.
 pub(super) type Bytes = Result<Zeroizing<Vec<u8>>, Problem>;
@@ -68,15 +60,15 @@ impl Inputs {
     pub(super) fn read(settings: &Settings) -> Self {
         let listener = &settings.listener;
         let clients = listener.clients.as_ref();
-        let plain = |path: &PathBuf| read(path, false);
+        let plain = |path: &PathBuf| read_plain(path);
         Self {
             chain: plain(&listener.certificate_file),
-            private_key: read(&listener.private_key_file, true),
+            private_key: read_secret(&listener.private_key_file),
             client_ca: clients.map(|clients| plain(&clients.ca_file)),
             client_crl: clients.and_then(|clients| clients.crl_file.as_ref()).map(plain),
             admin: settings.admin.remote.as_ref().map(|remote| AdminInputs {
                 chain: plain(&remote.certificate_file),
-                private_key: read(&remote.private_key_file, true),
+                private_key: read_secret(&remote.private_key_file),
                 client_ca: plain(&remote.client_ca_file),
             }),
             callers: plain(&settings.callers_file),
@@ -115,13 +107,13 @@ impl Inputs {
 pub(super) fn workspace_key(settings: &Settings) -> Option<Bytes> {
     match &settings.upstream.credential.source {
         SecretSource::Value(_) => None,
-        SecretSource::File(path) => Some(read(path, true)),
+        SecretSource::File(path) => Some(read_secret(path)),
     }
 }
 
 /// The authorities to trust instead of the machine's.
 pub(super) fn upstream_ca(settings: &Settings) -> Option<Bytes> {
-    settings.upstream.ca_file.as_ref().map(|path| read(path, false))
+    settings.upstream.ca_file.as_ref().map(|path| read_plain(path))
 }
 
 /// Every file that [`Inputs::read`] reads.
@@ -170,50 +162,4 @@ fn digest<'a>(files: impl IntoIterator<Item = Option<&'a Bytes>>) -> [u8; 32] {
     let mut out = [0; 32];
     out.copy_from_slice(context.finish().as_ref());
     out
-}
-
-/// Reads a file that holds a secret.
-///
-/// # Errors
-/// When it cannot be read, or others can read it.
-pub fn read_secret(path: &Path) -> Result<Zeroizing<Vec<u8>>, Problem> {
-    read(path, true)
-}
-
-/// Reads a file that is no secret.
-///
-/// # Errors
-/// When it cannot be read.
-pub fn read_plain(path: &Path) -> Result<Zeroizing<Vec<u8>>, Problem> {
-    read(path, false)
-}
-
-/// Reads a file; one that holds a secret is refused when others can read it.
-fn read(path: &Path, secret: bool) -> Bytes {
-    let problem = |text: String| Problem::of_file(path.display().to_string(), text);
-    let cannot = |error: std::io::Error| problem(format!("cannot be read: {error}"));
-    // A pipe in a file's place must not keep the reader until somebody writes.
-    let mut options = std::fs::OpenOptions::new();
-    let nonblocking = i32::try_from(OFlags::NONBLOCK.bits()).unwrap_or(0);
-    let file = options.read(true).custom_flags(nonblocking).open(path).map_err(cannot)?;
-    // Of the open file, not of the path: it may be replaced meanwhile.
-    let metadata = file.metadata().map_err(cannot)?;
-    if !metadata.is_file() {
-        return Err(problem("is not a file".into()));
-    }
-    let mode = metadata.mode() & 0o777;
-    if secret && mode & SECRET_MODE_REFUSED != 0 {
-        return Err(problem(format!(
-            "holds a secret and has mode {mode:04o}: others can read or change it; run \
-             `chmod 0600` on it"
-        )));
-    }
-    // Room for all of it, so that no copy of a secret is left behind in a smaller one.
-    let room = usize::try_from(metadata.len().min(FILE_BYTES_MAX)).unwrap_or(0) + 1;
-    let mut bytes = Zeroizing::new(Vec::with_capacity(room));
-    file.take(FILE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(cannot)?;
-    if bytes.len() as u64 > FILE_BYTES_MAX {
-        return Err(problem("is larger than 256 MiB".into()));
-    }
-    Ok(bytes)
 }

@@ -28,8 +28,8 @@ use crate::tls::{
 use crate::upstream::Upstream;
 use candidate::CandidateSlot;
 pub use candidate::{Candidate, CandidateToLoad};
+pub use files::Digests;
 use files::{AdminInputs, Bytes, Inputs};
-pub use files::{Digests, read_plain, read_secret};
 pub use reload::{ReloadFailure, ReloadHandle, ReloadRequests, ReloadStatus, Reloader};
 
 /// What one request works with, from start to end.

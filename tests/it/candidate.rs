@@ -66,7 +66,7 @@ async fn a_candidate_holds_up_no_reload() {
     assert!(std::process::Command::new("mkfifo").arg(&file).status().unwrap().success());
     let reload = gateway.reload.reload();
     tokio::time::timeout(std::time::Duration::from_secs(20), reload).await.unwrap();
-    judged(&gateway, "candidate.csv: is not a file").await;
+    judged(&gateway, "candidate.csv: is a pipe, not a regular file").await;
     gateway.stop().await;
 }
 

@@ -3,12 +3,10 @@
 //! The file holds the number of the next record to send. If the process dies before it is
 //! replaced, records are sent once more, and none is left out.
 
-use std::fs::OpenOptions;
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
-use crate::audit::store::sync_directory;
+use crate::files::install;
 
 /// The file's name in the audit directory.
 const FILE: &str = "export.position";
@@ -76,17 +74,8 @@ impl Position {
     /// [`PositionError::Io`]; the one before may stand, or this one.
     pub fn store(&self, next: u64) -> Result<(), PositionError> {
         let anew = self.directory.join(format!("{FILE}.new"));
-        let mut options = OpenOptions::new();
-        options.create(true).truncate(true).write(true).mode(0o600);
-        let write = || {
-            let mut file = options.open(&anew)?;
-            writeln!(file, "{next}")?;
-            file.sync_all()?;
-            // If the process dies here, the position before stands.
-            std::fs::rename(&anew, self.path())?;
-            sync_directory(&self.directory)
-        };
-        write().map_err(|error| PositionError::Io(self.path(), error))
+        let written = install(&anew, &self.path(), |file| writeln!(file, "{next}"));
+        written.map_err(|error| PositionError::Io(self.path(), error))
     }
 }
 

@@ -16,6 +16,7 @@ use crate::audit::OpenError;
 use crate::audit::note::VerifierKey;
 use crate::audit::recovery::{self, Recovered};
 use crate::audit::segment::segment_name;
+use crate::files::sync_directory;
 
 /// The audit log on disk.
 #[derive(Debug)]
@@ -221,9 +222,4 @@ impl Drop for Segment {
             let _ = self.file.set_len(self.length);
         }
     }
-}
-
-/// Makes names in a directory durable.
-pub(in crate::audit) fn sync_directory(directory: &Path) -> io::Result<()> {
-    File::open(directory)?.sync_all()
 }

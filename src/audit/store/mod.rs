@@ -10,7 +10,6 @@ use super::OpenError;
 use super::note::VerifierKey;
 use super::recovery::Recovered;
 pub use file::FileStore;
-pub(super) use file::sync_directory;
 pub use memory::{Gate, MemoryStore};
 
 /// A place for an append-only log with one writer.

@@ -1,15 +1,12 @@
 //! `grantgate audit keygen` and `audit pseudonym`.
 
-use std::fs::OpenOptions;
-use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 
 use crate::audit::{PseudonymKey, SigningKey};
 use crate::cli::{Exit, fail, note, say};
-use crate::snapshot::read_secret;
+use crate::files::{create_new, read_secret};
 
 #[derive(Args)]
 #[command(
@@ -35,26 +32,23 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     let public = key.verifier().to_string();
     let mut public_file = arguments.out.clone().into_os_string();
     public_file.push(".pub");
-    let files = [
-        (arguments.out.as_path(), private.as_str(), 0o600),
-        (Path::new(&public_file), &public, 0o644),
-    ];
-    for (path, text, mode) in files {
-        if let Err(error) = write_new(path, text, mode) {
-            return fail(format_args!("`{}` cannot be written: {error}", path.display()));
-        }
+    let (private_file, public_file) = (arguments.out.as_path(), Path::new(&public_file));
+    let write = |path: &Path, text: &str, mode| {
+        create_new(path, format!("{text}\n").as_bytes(), mode)
+            .map_err(|error| fail(format_args!("`{}` cannot be written: {error}", path.display())))
+    };
+    let written = write(private_file, &private, 0o600).and_then(|()| {
+        write(public_file, &public, 0o644).inspect_err(|_| {
+            // Half a pair is of no use, and would be in the way of the next try.
+            let _ = std::fs::remove_file(private_file);
+        })
+    });
+    if let Err(exit) = written {
+        return exit;
     }
     say(public);
     note(format_args!("private key in `{}`", arguments.out.display()));
     Exit::Done
-}
-
-fn write_new(path: &Path, text: &str, mode: u32) -> std::io::Result<()> {
-    let mut options = OpenOptions::new();
-    let mut file = options.create_new(true).write(true).mode(mode).open(path)?;
-    file.write_all(text.as_bytes())?;
-    file.write_all(b"\n")?;
-    file.sync_all()
 }
 
 #[derive(Args)]

@@ -7,6 +7,7 @@ use clap::Args;
 use super::{checkpoints, key, read};
 use crate::audit::{self, Checkpoint, ConsistencyProof, InclusionProof, ProofError, ReadError};
 use crate::cli::{Exit, fail, note, say};
+use crate::files::write_report;
 
 #[derive(Args)]
 #[command(
@@ -156,7 +157,7 @@ fn from_log(
 ) -> Result<(), Exit> {
     let proof = audit::consistency(log, old, new).map_err(|error| failed(&error))?;
     let Some(file) = &arguments.write_proof else { return Ok(()) };
-    std::fs::write(file, proof.to_text())
+    write_report(file, proof.to_text().as_bytes())
         .map_err(|error| fail(format_args!("`{}` cannot be written: {error}", file.display())))
 }
 

@@ -20,6 +20,7 @@ use crate::audit::{
 use crate::catalogue::Catalogue;
 use crate::cli::{Exit, fail, note};
 use crate::domain::{Outcome, Reason, UserIdentityId};
+use crate::files::read_secret;
 
 #[derive(Args)]
 #[command(after_help = "Example: grantgate audit query /var/lib/grantgate/audit \
@@ -130,9 +131,8 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
 fn filter(arguments: &Arguments, catalogue: &Catalogue) -> Result<Filter, Exit> {
     let mut grantees: Vec<String> = arguments.grantee.iter().cloned().collect();
     if let (Some(file), Some(id)) = (&arguments.pseudonym_key, &arguments.grantee) {
-        let text = std::fs::read_to_string(file)
-            .map_err(|error| fail(format_args!("`{}` cannot be read: {error}", shown(file))))?;
-        let key = PseudonymKey::new(&text)
+        let bytes = read_secret(file).map_err(fail)?;
+        let key = PseudonymKey::new(std::str::from_utf8(&bytes).unwrap_or_default())
             .map_err(|error| usage(format_args!("`{}`: {error}", shown(file))))?;
         if !id.starts_with("hmac-sha256:") {
             grantees.push(key.pseudonym(id));

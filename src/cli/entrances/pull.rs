@@ -9,8 +9,8 @@ use clap::Args;
 
 use super::{ReadError, json, read};
 use crate::catalogue::{Catalogue, Changes, Entry};
-use crate::cli::replace::replace;
 use crate::cli::{Exit, Format, default_config, fail, note, report, runtime, say, settings};
+use crate::files::replace;
 use crate::seam::ListedEntrance;
 use crate::snapshot;
 

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use crate::cli::replace::replace;
 use crate::cli::{Exit, fail, note, say};
+use crate::files::replace;
 use crate::policy::format::{format, statements};
 
 #[derive(Args)]
@@ -50,7 +50,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         return fail(format_args!("`{name}` was not written: a statement would have been lost"));
     }
     match replace(&arguments.rules, formatted.as_bytes(), 0o644) {
-        Ok(()) => {
+        Ok(_) => {
             note(format_args!("formatted `{name}`"));
             Exit::Done
         }

@@ -6,10 +6,10 @@ use clap::Args;
 
 use super::sources::{Files, Sources};
 use crate::cli::problems::report_in;
-use crate::cli::replace::replace;
 use crate::cli::{Exit, default_config, fail, note, say, settings};
 use crate::config::Settings;
 use crate::domain::Problem;
+use crate::files::{copy, replace};
 
 /// So much of a revision names it.
 const REVISION_BYTES_MIN: usize = 12;
@@ -66,9 +66,9 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     let bytes = &ready.sources.policy.rules.bytes;
     // If the process dies between these, the rules are whole, and the candidate is the same
     // or is still there.
-    let done = keep(rules, &before)
+    let done = copy(rules, &before)
         .and_then(|()| replace(rules, bytes, 0o644))
-        .and_then(|()| remove_unchanged(&candidate, bytes));
+        .and_then(|_| remove_unchanged(&candidate, bytes));
     match done {
         Ok(()) => {
             say(revision);
@@ -86,16 +86,6 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
 fn is_same_file(one: &Path, other: &Path) -> bool {
     let id = |path: &Path| std::fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
     id(one) == id(other)
-}
-
-/// A second name for the rules of now, which keep it with owner and mode when the first is
-/// given to others.
-fn keep(rules: &Path, before: &Path) -> std::io::Result<()> {
-    let mut beside = before.to_owned().into_os_string();
-    beside.push(".new");
-    let _ = std::fs::remove_file(&beside);
-    std::fs::hard_link(rules, &beside)?;
-    std::fs::rename(&beside, before)
 }
 
 /// Removes the candidate, unless it was edited meanwhile: then it is another candidate.

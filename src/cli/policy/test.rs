@@ -10,9 +10,9 @@ use clap::Args;
 
 use super::sources::{Files, Ready, SpanArguments};
 use crate::cli::problems::report_in;
-use crate::cli::replace::replace;
 use crate::cli::{Exit, Format, fail, note, say};
 use crate::domain::GranteeKind;
+use crate::files::write_report;
 use crate::policy::review::{Access, Span, access_of, is_conditional};
 use crate::policy::{Evaluation, Moment};
 use cases::Case;
@@ -100,7 +100,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Format::Json => say(report::json(&outcomes, &coverage)),
     }
     if let Some(file) = &arguments.junit {
-        let written = report::junit(&outcomes).and_then(|xml| Ok(replace(file, &xml, 0o644)?));
+        let written = report::junit(&outcomes).and_then(|xml| Ok(write_report(file, &xml)?));
         if let Err(error) = written {
             return fail(format_args!("`{}` cannot be written: {error}", file.display()));
         }

@@ -13,7 +13,7 @@ use prost::Message as _;
 use super::headers::headers_from;
 use crate::config::ExportSettings;
 use crate::domain::Problem;
-use crate::snapshot::{read_plain, read_secret};
+use crate::files::{read_plain, read_secret};
 use crate::tls::{ClientTls, Roots};
 
 const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
