@@ -5,11 +5,15 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
-use super::replace::replace;
+use super::output::try_say;
 use super::{Exit, Format, fail, note, report, say};
 use crate::authn::callers::{EditError, add_token, revoke};
 use crate::authn::{CallerToken, Callers};
 use crate::domain::CallerId;
+use crate::files::replace;
+
+/// An id that is less like the new one than this (0 to 1) is no slip of it.
+const LIKENESS_MIN: f64 = 0.9;
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -80,8 +84,19 @@ pub(super) fn run(command: &Command) -> Exit {
         Command::New(arguments) => new(arguments),
         Command::List(arguments) => list(arguments),
         Command::Revoke(arguments) => {
-            let name = arguments.token.as_deref();
-            edit(&arguments.file.file, |file, text| revoke(file, text, &arguments.caller, name))
+            let (caller, name) = (&arguments.caller, arguments.token.as_deref());
+            let edited = edit(&arguments.file.file, |file, text| revoke(file, text, caller, name));
+            let what = match name {
+                Some(name) => format!("token `{name}` of caller `{caller}`"),
+                None => format!("caller `{caller}`"),
+            };
+            match edited {
+                Ok(file) => {
+                    note(format_args!("{what} was removed from `{}`", file.display()));
+                    Exit::Done
+                }
+                Err(exit) => exit,
+            }
         }
     }
 }
@@ -95,16 +110,55 @@ fn new(arguments: &NewArguments) -> Exit {
         Some(name) => name.to_string(),
         None => Timestamp::now().to_string().chars().take(10).collect(),
     };
-    let caller = &arguments.caller;
-    let exit = edit(&arguments.file.file, |file, text| {
+    let (caller, file) = (&arguments.caller, &arguments.file.file);
+    let mut others = Vec::new();
+    let edited = edit(file, |file, text| {
+        others = ids(file, text);
         let description = arguments.description.as_deref();
         add_token(file, text, caller, description, &name, token.digest(), arguments.expires)
     });
-    if exit == Exit::Done {
-        note(format_args!("caller `{caller}` has a new token `{name}`; it is shown only now:"));
-        say(token.expose());
+    if let Err(exit) = edited {
+        return exit;
     }
-    exit
+    if others.contains(caller) {
+        note(format_args!("caller `{caller}` has a new token `{name}`; it is shown only now:"));
+    } else {
+        note(format_args!(
+            "`{caller}` is a NEW caller, with token `{name}`; it is shown only now:"
+        ));
+    }
+    if let Err(error) = try_say(token.expose()) {
+        return fail(format_args!(
+            "the token cannot be written to standard output: {error}; nobody has it, and it is \
+             accepted: run `grantgate caller revoke {caller} --token {name} --callers {}`",
+            file.display()
+        ));
+    }
+    // Last, where it is seen.
+    if let Some(like) = nearest(caller, &others) {
+        note(format_args!(
+            "note: there is a caller `{like}`; if you meant that one, run `grantgate caller revoke \
+             {caller} --callers {}` and try again",
+            file.display()
+        ));
+    }
+    Exit::Done
+}
+
+/// The callers that a text has already.
+fn ids(file: &str, text: &str) -> Vec<CallerId> {
+    let callers = Callers::parse(file, text.as_bytes());
+    callers.map_or_else(|_| Vec::new(), |callers| callers.ids().cloned().collect())
+}
+
+/// A caller whose id a new one may be a slip of.
+fn nearest<'a>(new: &CallerId, others: &'a [CallerId]) -> Option<&'a CallerId> {
+    if others.contains(new) {
+        return None;
+    }
+    let likeness = |other: &CallerId| strsim::jaro_winkler(other.as_str(), new.as_str());
+    let best = others.iter().max_by(|a, b| likeness(a).total_cmp(&likeness(b)));
+    best.filter(|other| likeness(other) >= LIKENESS_MIN)
 }
 
 fn list(arguments: &ListArguments) -> Exit {
@@ -167,24 +221,37 @@ fn json(callers: &Callers) -> serde_json::Value {
     callers.all().iter().map(one).collect()
 }
 
-/// Reads the file, edits its text and puts it back by rename.
-fn edit(path: &Path, change: impl FnOnce(&str, &str) -> Result<String, EditError>) -> Exit {
+/// Reads the file, edits its text and replaces it. Answers with the file that has the new
+/// text: where links lead.
+fn edit(
+    path: &Path,
+    change: impl FnOnce(&str, &str) -> Result<String, EditError>,
+) -> Result<PathBuf, Exit> {
     let name = path.display().to_string();
     let text = match std::fs::read_to_string(path) {
         Ok(text) => text,
         // The first caller of all makes the file.
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
-        Err(error) => return fail(format_args!("`{name}` cannot be read: {error}")),
+        Err(error) => return Err(fail(format_args!("`{name}` cannot be read: {error}"))),
     };
     match change(&name, &text) {
         Ok(text) => match replace(path, text.as_bytes(), 0o600) {
-            Ok(()) => Exit::Done,
-            Err(error) => fail(format_args!("`{name}` cannot be written: {error}")),
+            Ok(replaced) => {
+                if replaced.other_names > 0 {
+                    note(format_args!(
+                        "warning: `{}` had {} other name(s) (hard links), which keep what it held",
+                        replaced.file.display(),
+                        replaced.other_names
+                    ));
+                }
+                Ok(replaced.file)
+            }
+            Err(error) => Err(fail(format_args!("`{name}` cannot be written: {error}"))),
         },
         Err(EditError::Invalid(problems)) => {
             report("error", &problems);
-            Exit::Invalid
+            Err(Exit::Invalid)
         }
-        Err(error) => fail(error),
+        Err(error) => Err(fail(error)),
     }
 }

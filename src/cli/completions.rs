@@ -3,6 +3,7 @@
 use clap::{Args, CommandFactory as _};
 use clap_complete::Shell;
 
+use super::output::print;
 use super::{Cli, Exit, fail};
 
 #[derive(Args)]
@@ -16,7 +17,8 @@ pub(super) struct Arguments {
 pub(super) fn run(arguments: &Arguments) -> Exit {
     let mut text = Vec::new();
     clap_complete::generate(arguments.shell, &mut Cli::command(), "grantgate", &mut text);
-    print(&text)
+    print(&text);
+    Exit::Done
 }
 
 /// A manual page for each command, one after the other.
@@ -24,22 +26,15 @@ pub(super) fn manual() -> Exit {
     let mut command = Cli::command();
     command.build();
     let mut text = Vec::new();
-    match pages(&command, &mut text) {
-        Ok(()) => print(&text),
-        Err(error) => fail(error),
+    if let Err(error) = pages(&command, &mut text) {
+        return fail(error);
     }
+    print(&text);
+    Exit::Done
 }
 
 fn pages(command: &clap::Command, out: &mut Vec<u8>) -> std::io::Result<()> {
     clap_mangen::Man::new(command.clone()).render(out)?;
     let mut inner = command.get_subcommands().filter(|inner| inner.get_name() != "help");
     inner.try_for_each(|inner| pages(inner, out))
-}
-
-fn print(text: &[u8]) -> Exit {
-    use std::io::Write as _;
-    match std::io::stdout().write_all(text) {
-        Ok(()) => Exit::Done,
-        Err(error) => fail(error),
-    }
 }

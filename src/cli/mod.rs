@@ -1,6 +1,6 @@
 //! The command line: one file per command, typed exit codes.
 //!
-//! Results go to standard output, everything else to standard error.
+//! Results go to standard output, everything else to standard error (see [`output`]).
 
 mod audit;
 mod caller;
@@ -9,17 +9,15 @@ mod completions;
 mod demo;
 mod entrances;
 mod init;
+mod output;
 mod policy;
 mod problems;
 mod process_limits;
 mod progress;
 mod ready;
-mod replace;
 mod sandbox;
 mod serve;
 
-use std::fmt::Display;
-use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -29,6 +27,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::config::{self, Environment, Settings};
 use crate::domain::Problem;
 use crate::listener::Stop;
+use output::{fail, note, report, say};
 
 /// A gateway that decides, records and forwards entrance grants to the Seam Connect API.
 #[derive(Parser)]
@@ -113,11 +112,7 @@ enum Format {
 pub fn run() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => {
-            let _ = error.print();
-            let exit = if error.use_stderr() { Exit::Usage } else { Exit::Done };
-            return ExitCode::from(exit as u8);
-        }
+        Err(error) => return ExitCode::from(output::parser(&error) as u8),
     };
     let exit = match cli.command {
         Command::Demo(arguments) => demo::run(&arguments),
@@ -133,30 +128,7 @@ pub fn run() -> ExitCode {
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Manual => completions::manual(),
     };
-    ExitCode::from(exit as u8)
-}
-
-/// Prints a line of the result. A reader that has gone away ends nothing.
-fn say(text: impl Display) {
-    let _ = writeln!(anstream::stdout(), "{text}");
-}
-
-/// Prints a line about the command itself.
-fn note(text: impl Display) {
-    let _ = writeln!(anstream::stderr(), "{text}");
-}
-
-/// Prints why a command failed.
-fn fail(error: impl Display) -> Exit {
-    note(format_args!("error: {error}"));
-    Exit::Failed
-}
-
-/// Prints problems, each on a line of its own.
-fn report(kind: &str, problems: &[Problem]) {
-    for problem in problems {
-        note(format_args!("{kind}: {problem}"));
-    }
+    ExitCode::from(output::exit(exit) as u8)
 }
 
 /// Reads the configuration, or reports every problem in it.

@@ -20,6 +20,7 @@ mod docs;
 mod entrances;
 mod export;
 mod export_trust;
+mod files;
 mod hang_up;
 mod killed;
 mod layers;
