@@ -7,6 +7,7 @@
 
 mod candidate;
 mod files;
+mod places;
 mod reload;
 mod watch;
 

@@ -358,3 +358,97 @@ async fn a_file_that_is_still_being_written_is_not_taken() {
     let reloads = of_event(&records, "config.reload");
     assert_eq!(reloads.len(), 1, "only the whole file: {reloads:?}");
 }
+
+/// A revocation takes effect by itself however the file is found and however it is written.
+/// Nothing here is looked at now and then.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_revocation_behind_links_takes_effect_at_once() {
+    use std::os::unix::fs::symlink;
+    /// How the callers file is laid out, and how it is edited.
+    type Case = (&'static str, fn(&Site), fn(&Site, &str));
+    let cases: &[Case] = &[
+        (
+            "a link to a file elsewhere, which is replaced",
+            |site| symlink("shared/1/callers.toml", site.path("callers.toml")).unwrap(),
+            |site, text| replace(&site.path("shared/1/callers.toml"), text),
+        ),
+        (
+            "a link to a file elsewhere, which is written in place",
+            |site| symlink("shared/1/callers.toml", site.path("callers.toml")).unwrap(),
+            |site, text| std::fs::write(site.path("shared/1/callers.toml"), text).unwrap(),
+        ),
+        (
+            "a link to a link, which is turned",
+            |site| {
+                symlink("1/callers.toml", site.path("shared/link")).unwrap();
+                symlink("shared/link", site.path("callers.toml")).unwrap();
+            },
+            |site, text| {
+                std::fs::write(site.path("shared/2/callers.toml"), text).unwrap();
+                symlink("2/callers.toml", site.path("shared/new")).unwrap();
+                std::fs::rename(site.path("shared/new"), site.path("shared/link")).unwrap();
+            },
+        ),
+        (
+            "a directory that is a link, which is turned",
+            |site| {
+                symlink("1", site.path("shared/current")).unwrap();
+                symlink("shared/current/callers.toml", site.path("callers.toml")).unwrap();
+            },
+            |site, text| {
+                std::fs::write(site.path("shared/2/callers.toml"), text).unwrap();
+                symlink("2", site.path("shared/new")).unwrap();
+                std::fs::rename(site.path("shared/new"), site.path("shared/current")).unwrap();
+            },
+        ),
+        (
+            "a directory that is replaced by another",
+            |site| symlink("shared/1/callers.toml", site.path("callers.toml")).unwrap(),
+            |site, text| {
+                std::fs::write(site.path("shared/2/callers.toml"), text).unwrap();
+                std::fs::rename(site.path("shared/1"), site.path("shared/old")).unwrap();
+                std::fs::rename(site.path("shared/2"), site.path("shared/1")).unwrap();
+            },
+        ),
+        (
+            "the command, through the link",
+            |site| symlink("shared/1/callers.toml", site.path("callers.toml")).unwrap(),
+            |site, _| {
+                let file = site.path("callers.toml");
+                let file = file.to_str().unwrap();
+                grantgate(&["caller", "revoke", "visitor-desk", "--token", "t", "--callers", file]);
+            },
+        ),
+    ];
+    for (name, lay_out, edit) in cases {
+        let site = Site::new();
+        let text = std::fs::read_to_string(site.path("callers.toml")).unwrap();
+        for directory in ["shared/1", "shared/2"] {
+            std::fs::create_dir_all(site.path(directory)).unwrap();
+        }
+        std::fs::rename(site.path("callers.toml"), site.path("shared/1/callers.toml")).unwrap();
+        lay_out(&site);
+        let seam = Seam::start(&site, Behaviour::confirm()).await;
+        let gateway = site.start(&seam, &[("GRANTGATE__RELOAD__POLL_MS", "3600000")]).await;
+        let client = site.client();
+        assert_eq!(post(&client, &gateway, &site.token, grant_body(LOBBY)).await.status(), 200);
+        let revoked: String = text
+            .lines()
+            .filter(|line| !line.contains("name = \"t\""))
+            .map(|l| format!("{l}\n"))
+            .collect();
+        assert_ne!(revoked, text, "{text}");
+        edit(&site, &revoked);
+        until(name, async || {
+            post(&client, &gateway, &site.token, grant_body(LOBBY)).await.status() == 401
+        })
+        .await;
+        // Once more: what is watched is where the names lead now.
+        replace(&std::fs::canonicalize(site.path("callers.toml")).unwrap(), &text);
+        until(name, async || {
+            post(&client, &gateway, &site.token, grant_body(LOBBY)).await.status() == 200
+        })
+        .await;
+        gateway.stop().await;
+    }
+}
