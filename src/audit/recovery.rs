@@ -353,18 +353,19 @@ fn mend(
         return Ok(None);
     }
     let mut source = File::open(&segment.path)?;
-    let cut = if tail.is_some() {
-        let total = source.metadata()?.len();
-        let name = segment.path.file_name().and_then(|name| name.to_str()).unwrap_or("segment");
-        // The same for every try: a start that fails must not fill the disk.
-        let kept_in = format!("{name}.torn-{}", scan.length);
+    let name = segment.path.file_name().and_then(|name| name.to_str()).unwrap_or("segment");
+    // The same for every try: a start that fails must not fill the disk.
+    let kept_in = format!("{name}.torn-{}", scan.length);
+    let aside = directory.join(&kept_in);
+    if tail.is_some() {
         source.seek(io::SeekFrom::Start(scan.length))?;
         // If the process dies here the tail is still there, and is kept once more.
-        copy_durably(&mut source, &directory.join(&kept_in))?;
-        Some(Cut { bytes: total.saturating_sub(scan.length), kept_in })
-    } else {
-        None
-    };
+        copy_durably(&mut source, &aside)?;
+    }
+    // Also of a start that cut the tail and died, or failed, before it could record that: the
+    // log still ends where it cut.
+    let bytes = std::fs::metadata(&aside).map(|metadata| metadata.len()).ok();
+    let cut = bytes.map(|bytes| Cut { bytes, kept_in });
     let anew = segment.path.with_extension("recovering");
     source.seek(io::SeekFrom::Start(0))?;
     // If the process dies before the new file has its name, the old one stands, and all of

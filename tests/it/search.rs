@@ -113,6 +113,8 @@ async fn decisions_are_found_with_what_became_of_them() {
 fn people_under_other_names(root: &Path, stored: &[Value]) {
     let key = root.join("pseudonyms.key");
     std::fs::write(&key, "k".repeat(32)).unwrap();
+    let secret = std::os::unix::fs::PermissionsExt::from_mode(0o600);
+    std::fs::set_permissions(&key, secret).unwrap();
     let pseudonym = "hmac-sha256:f404473fe9b5ca393be62a67128c7aca";
     let text: String = stored.iter().map(|record| record.to_string() + "\n").collect();
     std::fs::create_dir(root.join("other")).unwrap();

@@ -58,7 +58,8 @@ fn every_kind_of_torn_tail_is_kept_aside_and_cut() {
         assert_eq!(std::fs::read(directory.path().join(cut.kept_in)).unwrap(), tail, "{name}");
         let left = std::fs::read_to_string(directory.path().join(segment_name(1))).unwrap();
         assert_eq!(left, whole, "{name}");
-        assert_eq!(recover(directory.path(), None).unwrap().cut, None, "{name}: once more");
+        let again = recover(directory.path(), None).unwrap().cut.map(|cut| cut.bytes);
+        assert_eq!(again, Some(tail.len() as u64), "{name}: nobody has recorded it yet");
     }
 }
 
@@ -128,7 +129,8 @@ fn a_start_that_died_before_its_first_record_loses_no_open_decision() {
 
 #[test]
 fn a_start_closes_what_was_open_and_the_next_finds_nothing() {
-    let directory = directory(&[(1, log().as_bytes())]);
+    let torn = [log().as_bytes(), b"{"].concat();
+    let directory = directory(&[(1, &torn)]);
     let open = || -> Started {
         let store = FileStore::open(directory.path()).unwrap();
         let settings = JournalSettings { queue_records_max: 1, ..JournalSettings::default() };
@@ -147,8 +149,29 @@ fn a_start_closes_what_was_open_and_the_next_finds_nothing() {
         "{text}"
     );
     let second = open();
-    assert_eq!(second.recovery.closed_decisions, 0);
+    assert!(!second.recovery.needs_attention(), "{:?}", second.recovery);
     second.closer.close();
+}
+
+/// A start that cut a tail and died before its first record: the next one tells of it, once.
+#[test]
+fn a_cut_that_was_not_recorded_is_told_of_by_the_next_start() {
+    let torn = [log().as_bytes(), b"{\"se"].concat();
+    let directory = directory(&[(1, &torn)]);
+    let cut = recover(directory.path(), None).unwrap().cut.unwrap();
+    let start = || {
+        let store = FileStore::open(directory.path()).unwrap();
+        let revision = Revision::from_sha256(&[1]);
+        let (clock, observer) = (Arc::new(SystemClock), Arc::new(NoObserver));
+        let settings = JournalSettings::default();
+        let started = Journal::open(store, settings, &revision, clock, observer).unwrap();
+        started.closer.close();
+        started.recovery
+    };
+    assert_eq!(start().cut, Some(cut));
+    let records = std::fs::read_to_string(directory.path().join(segment_name(6))).unwrap();
+    assert_eq!(records.matches(r#""event":"log.recovery""#).count(), 1, "{records}");
+    assert_eq!(start().cut, None);
 }
 
 #[test]
