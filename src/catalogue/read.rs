@@ -50,11 +50,7 @@ fn whole<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, Problem> {
         let text = "starts with a byte order mark; save it as UTF-8 without one";
         return Err(Problem::of_file(file, text));
     }
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let valid = bytes.get(..error.valid_up_to()).unwrap_or_default();
-        let valid = String::from_utf8_lossy(valid);
-        Problem::at_offset(file, &valid, valid.len(), "not UTF-8; save the file as UTF-8")
-    })?;
+    let text = Problem::or_text(file, bytes)?;
     if !text.is_empty() && !text.ends_with('\n') {
         let line = u32::try_from(text.lines().count()).ok();
         let text = "the last line has no end: the file may be cut off; add a newline, or run \

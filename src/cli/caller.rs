@@ -9,7 +9,7 @@ use super::output::try_say;
 use super::{Exit, Format, fail, note, report, say};
 use crate::authn::callers::{EditError, add_token, revoke};
 use crate::authn::{CallerToken, Callers};
-use crate::domain::CallerId;
+use crate::domain::{CallerId, Problem};
 use crate::files::replace;
 
 /// An id that is less like the new one than this (0 to 1) is no slip of it.
@@ -228,13 +228,17 @@ fn edit(
     change: impl FnOnce(&str, &str) -> Result<String, EditError>,
 ) -> Result<PathBuf, Exit> {
     let name = path.display().to_string();
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
         // The first caller of all makes the file.
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Vec::new(),
         Err(error) => return Err(fail(format_args!("`{name}` cannot be read: {error}"))),
     };
-    match change(&name, &text) {
+    let text = Problem::or_text(&name, &bytes).map_err(|problem| {
+        report("error", &[problem]);
+        Exit::Invalid
+    })?;
+    match change(&name, text) {
         Ok(text) => match replace(path, text.as_bytes(), 0o600) {
             Ok(replaced) => {
                 if replaced.other_names > 0 {

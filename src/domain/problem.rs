@@ -40,6 +40,28 @@ impl Problem {
     }
 }
 
+impl Problem {
+    /// The text of `file`, which must be UTF-8.
+    ///
+    /// # Errors
+    /// Where it is not, and what it may be instead.
+    pub fn or_text<'a>(file: &str, bytes: &'a [u8]) -> Result<&'a str, Self> {
+        // Every second byte of ASCII in UTF-16 is zero.
+        if matches!(
+            bytes,
+            [0xff, 0xfe, ..] | [0xfe, 0xff, ..] | [0, _, 0, _, ..] | [_, 0, _, 0, ..]
+        ) {
+            let text = "is text in UTF-16, as some editors save it; save it as UTF-8";
+            return Err(Self::of_file(file, text));
+        }
+        std::str::from_utf8(bytes).map_err(|error| {
+            let valid = bytes.get(..error.valid_up_to()).unwrap_or_default();
+            let valid = String::from_utf8_lossy(valid);
+            Self::at_offset(file, &valid, valid.len(), "not UTF-8; save the file as UTF-8")
+        })
+    }
+}
+
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.file)?;
@@ -50,5 +72,24 @@ impl fmt::Display for Problem {
             }
         }
         write!(f, ": {}", self.text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn text_that_is_not_utf_8_is_refused_with_its_place() {
+        assert_eq!(Problem::or_text("f", "é\n".as_bytes()), Ok("é\n"));
+        assert_eq!(Problem::or_text("f", b""), Ok(""));
+        let latin = Problem::or_text("f", b"a\nb\xe9").unwrap_err();
+        assert_eq!(latin.to_string(), "f:2:2: not UTF-8; save the file as UTF-8");
+        let little: Vec<u8> = "[a]".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        let big: Vec<u8> = "[a]".encode_utf16().flat_map(u16::to_be_bytes).collect();
+        for bytes in [&little[..], &big, &[&[0xff, 0xfe], &little[..]].concat()] {
+            let problem = Problem::or_text("f", bytes).unwrap_err();
+            assert!(problem.text.contains("is text in UTF-16"), "{problem}");
+        }
     }
 }

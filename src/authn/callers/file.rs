@@ -17,10 +17,7 @@ struct Seen {
 }
 
 pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Vec<Caller>, Vec<Problem>> {
-    let text = std::str::from_utf8(bytes).map_err(|error| {
-        let valid = String::from_utf8_lossy(bytes.get(..error.valid_up_to()).unwrap_or_default());
-        vec![Problem::at_offset(file, &valid, valid.len(), "not UTF-8")]
-    })?;
+    let text = Problem::or_text(file, bytes).map_err(|problem| vec![problem])?;
     let source = TomlSource::parse(file, text.to_owned()).map_err(|problem| vec![problem])?;
     let mut seen = Seen::default();
     let root = source.root();
