@@ -65,6 +65,10 @@ fn a_caller_is_found_by_token_or_by_certificate() {
     let bearer: &[u8] = b"Bearer seam_gg_one";
     let spiffe = "spiffe://example.org/front/desk";
     assert_eq!(ask(&[bearer], None), desk("token:2026-11"));
+    // RFC 9110, sections 11.1 and 11.4.
+    for same in ["bearer seam_gg_one", "BEARER seam_gg_one", "Bearer   seam_gg_one"] {
+        assert_eq!(ask(&[same.as_bytes()], None), desk("token:2026-11"), "{same}");
+    }
     assert_eq!(ask(&[], Some(&[spiffe])), desk(&format!("certificate:{spiffe}")));
     assert_eq!(ask(&[], Some(&["dns:Desk.Internal"])), desk("certificate:dns:desk.internal"));
     assert_eq!(ask(&[], Some(&["dns:x.y", "dns:desk.internal"])).unwrap().0, "desk");
@@ -89,11 +93,18 @@ fn every_doubt_about_a_credential_refuses() {
             R::CredentialMalformed,
         ),
         ("list", &[b"Bearer seam_gg_one, Bearer x"], None, R::CredentialMalformed),
-        ("lower-case scheme", &[b"bearer seam_gg_one"], None, R::CredentialMalformed),
+        ("two schemes", &[b"Bearer Bearer seam_gg_one"], None, R::CredentialMalformed),
+        ("scheme alone", &[b"Bearer"], None, R::CredentialMalformed),
+        ("no blank", &[b"Bearerseam_gg_one"], None, R::CredentialMalformed),
+        ("token alone", &[b"seam_gg_one"], None, R::CredentialMalformed),
+        ("blank before", &[b" Bearer seam_gg_one"], None, R::CredentialMalformed),
+        ("blank after", &[b"Bearer seam_gg_one "], None, R::CredentialMalformed),
+        ("blank within", &[b"Bearer seam_gg one"], None, R::CredentialMalformed),
         ("other scheme", &[b"Basic c2VhbTo="], None, R::CredentialMalformed),
         ("no token", &[b"Bearer "], None, R::CredentialMalformed),
         ("only padding", &[b"Bearer =="], None, R::CredentialMalformed),
-        ("two spaces", &[b"Bearer  seam_gg_one"], None, R::CredentialMalformed),
+        ("only blanks", &[b"Bearer   "], None, R::CredentialMalformed),
+        ("blank and tab", &[b"Bearer \tseam_gg_one"], None, R::CredentialMalformed),
         ("tab", &[b"Bearer\tseam_gg_one"], None, R::CredentialMalformed),
         ("empty", &[b""], None, R::CredentialMalformed),
         ("not ASCII", &[b"Bearer seam_\xc3\xa9"], None, R::CredentialMalformed),

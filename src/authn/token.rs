@@ -90,13 +90,12 @@ impl CallerToken {
     }
 }
 
-/// Looks for one `Authorization: Bearer` header. Anything else in that header, or a
-/// second one, is invalid.
+/// Looks for one `Authorization` header with a bearer token. Anything else in that header,
+/// or a second one, is invalid.
 pub(super) fn find(headers: &HeaderMap, callers: &Callers, now: Timestamp) -> Finding {
     let mut values = headers.get_all(AUTHORIZATION).iter();
     let Some(value) = values.next() else { return Finding::Absent };
-    let token = value.to_str().ok().and_then(|v| v.strip_prefix("Bearer "));
-    let (Some(token), None) = (token.filter(|t| is_b64token(t)), values.next()) else {
+    let (Some(token), None) = (value.to_str().ok().and_then(bearer), values.next()) else {
         return Finding::Invalid(Reason::CredentialMalformed);
     };
     match callers.by_token(TokenDigest::of(token)) {
@@ -108,6 +107,15 @@ pub(super) fn find(headers: &HeaderMap, callers: &Callers, now: Timestamp) -> Fi
             Finding::Proven(Principal::new(known.caller.clone(), known.credential.clone()))
         }
     }
+}
+
+/// The token of `credentials = auth-scheme 1*SP token68`, whose scheme is `Bearer` in upper
+/// or lower case (RFC 9110, sections 11.1 and 11.4). Blanks around a field value are not
+/// part of it (section 5.5): the parser has removed them.
+fn bearer(credentials: &str) -> Option<&str> {
+    let (scheme, rest) = credentials.split_once(' ')?;
+    let token = rest.trim_start_matches(' ');
+    (scheme.eq_ignore_ascii_case("bearer") && is_b64token(token)).then_some(token)
 }
 
 /// The `b64token` of RFC 6750, section 2.1, bounded in length.
