@@ -69,14 +69,15 @@ fn check_headers(headers: &HeaderMap, bytes_max: usize) -> Result<(), Reason> {
     }
 }
 
-/// `application/json`, with no parameter but a charset of UTF-8 (RFC 8259, section 11).
+/// `application/json`, with no parameter but a charset of UTF-8 (RFC 8259, section 11). A
+/// semicolon without a parameter is allowed (RFC 9110, section 5.6.6).
 fn is_json(text: &str) -> bool {
     let mut parts = text.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default();
     essence.eq_ignore_ascii_case("application/json")
         && parts.all(|parameter| {
             let parameter = parameter.to_ascii_lowercase();
-            matches!(parameter.as_str(), "charset=utf-8" | "charset=\"utf-8\"")
+            matches!(parameter.as_str(), "" | "charset=utf-8" | "charset=\"utf-8\"")
         })
 }
 
@@ -107,6 +108,8 @@ mod tests {
             (&[JSON], "{}", None),
             (&[(T, "Application/JSON; charset=UTF-8")], "{}", None),
             (&[(T, "application/json;charset=\"utf-8\"")], "{}", None),
+            (&[(T, "application/json;")], "{}", None),
+            (&[(T, "application/json ; ; charset=utf-8")], "{}", None),
             (&[JSON, (E, "identity")], "{}", None),
             (&[JSON], "12345678", None),
             (&[JSON], "123456789", Some(R::BodyTooLarge)),

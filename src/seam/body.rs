@@ -20,7 +20,8 @@ pub struct BodyError {
     pub reason: Reason,
     /// The field at fault, when there is one. Always one of the operation's own names.
     pub field: Option<&'static str>,
-    /// What to tell the caller. Holds nothing of the body.
+    /// What to tell the caller. Holds nothing of the body. With a field it is what follows
+    /// the field's name.
     pub message: &'static str,
 }
 
@@ -88,8 +89,7 @@ struct Fields {
 impl Fields {
     fn into_grant(self) -> Result<GrantRequest, BodyError> {
         let Some(entrance) = self.entrance else {
-            let message = "`acs_entrance_id` is required";
-            return Err(BodyError::field(Reason::EntranceMissing, ENTRANCE, message));
+            return Err(BodyError::field(Reason::EntranceMissing, ENTRANCE, "is required"));
         };
         let grantee = match (self.acs_user, self.user_identity) {
             (Some(id), None) => Grantee::AcsUser(id),
@@ -118,8 +118,7 @@ impl Fields {
                 _ => self.user_identity.is_some(),
             };
             if seen {
-                let message = "the field occurs twice";
-                return self.fail(BodyError::field(Reason::BodyDuplicateKey, name, message));
+                return self.fail(BodyError::field(Reason::BodyDuplicateKey, name, "occurs twice"));
             }
             let result = match map.next_value_seed(FieldValue)? {
                 Value::Text(text) => self.set(name, &text),
