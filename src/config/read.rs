@@ -210,7 +210,7 @@ impl Reader<'_> {
     fn connection_limits(&mut self, section: &Section<'_>) -> Option<ListenerLimits> {
         let connections = self.number(section, "connections_max", 1..=1_000_000, 10_000);
         let handshake = self.millis(section, "handshake_timeout_ms", 100..=60_000, 10_000);
-        let header = self.millis(section, "header_timeout_ms", 100..=3_600_000, 60_000);
+        let header = self.millis(section, "header_timeout_ms", 100..=3_600_000, 10_000);
         let idle = self.millis(section, "idle_timeout_ms", 100..=3_600_000, 60_000);
         let age = self.millis(section, "connection_age_max_ms", 1_000..=86_400_000, 3_600_000);
         let per_address = self.number(section, "connections_per_address_max", 1..=1_000_000, 1_000);

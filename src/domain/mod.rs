@@ -3,6 +3,7 @@
 //! Nothing here knows HTTP, casbin, files or sockets. Every other module may
 //! import this one; it imports none of them.
 
+mod cause;
 mod clock;
 mod grant;
 mod ids;
@@ -13,6 +14,7 @@ mod secret;
 mod trace;
 mod version;
 
+pub use cause::innermost;
 pub use clock::{Clock, FixedClock, SystemClock, rfc3339_micros};
 pub use grant::{GrantRequest, Grantee, GranteeKind};
 pub use ids::{

@@ -86,6 +86,8 @@ reasons! {
     BodyTimeout = "body-timeout",
     /// The connection ended within the body.
     BodyIncomplete = "body-incomplete",
+    /// Fields follow the body (RFC 9110, section 6.5).
+    BodyTrailers = "body-trailers",
     /// The body is empty.
     BodyEmpty = "body-empty",
     /// The body starts with a byte order mark.

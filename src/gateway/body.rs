@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::HeaderMap;
 use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, Version, request};
 use http_body::Body;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
@@ -18,7 +18,7 @@ const DISCARD_TIMEOUT: Duration = Duration::from_millis(500);
 /// # Errors
 /// The reason to refuse.
 pub(super) async fn read<B>(
-    headers: &HeaderMap,
+    head: &request::Parts,
     body: B,
     bytes_max: usize,
     time_max: Duration,
@@ -27,17 +27,28 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    if let Err(reason) = check_headers(headers, bytes_max) {
+    if let Err(reason) = check_headers(&head.headers, bytes_max) {
         discard(body, bytes_max).await;
         return Err(reason);
     }
-    let whole = Limited::new(body, bytes_max).collect();
-    match tokio::time::timeout(time_max, whole).await {
-        Err(_) => Err(Reason::BodyTimeout),
-        Ok(Err(error)) if error.is::<LengthLimitError>() => Err(Reason::BodyTooLarge),
-        Ok(Err(_)) => Err(Reason::BodyIncomplete),
-        Ok(Ok(collected)) => Ok(collected.to_bytes()),
+    let mut body = std::pin::pin!(Limited::new(body, bytes_max));
+    let whole = body.as_mut().collect();
+    let collected = match tokio::time::timeout(time_max, whole).await {
+        Err(_) => return Err(Reason::BodyTimeout),
+        Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(Reason::BodyTooLarge),
+        Ok(Err(_)) => return Err(Reason::BodyIncomplete),
+        Ok(Ok(collected)) => collected,
+    };
+    // None is needed here. On HTTP/2 one with pseudo-header fields is malformed (RFC 9113,
+    // section 8.1), which cannot be seen any more: the library has dropped those fields.
+    if collected.trailers().is_some() {
+        return Err(Reason::BodyTrailers);
     }
+    // A stream that is reset without an error ends as if its body were complete.
+    if head.version == Version::HTTP_2 && !body.is_end_stream() {
+        return Err(Reason::BodyIncomplete);
+    }
+    Ok(collected.to_bytes())
 }
 
 /// Takes a refused request's body off the connection, if it is small and already on
@@ -84,18 +95,19 @@ fn is_json(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use http::HeaderName;
+    use http::Request;
     use http_body_util::Full;
 
     /// Headers, body, expected refusal.
     type Row<'a> = (&'a [(&'a str, &'a str)], &'static str, Option<Reason>);
 
     async fn judge(headers: &[(&str, &str)], body: &'static str) -> Result<Bytes, Reason> {
-        let mut map = HeaderMap::new();
+        let mut request = Request::post("/");
         for (name, value) in headers {
-            map.append(name.parse::<HeaderName>().unwrap(), value.parse().unwrap());
+            request = request.header(*name, *value);
         }
-        read(&map, Full::new(Bytes::from_static(body.as_bytes())), 8, Duration::from_secs(1)).await
+        let (head, ()) = request.body(()).unwrap().into_parts();
+        read(&head, Full::new(Bytes::from_static(body.as_bytes())), 8, Duration::from_secs(1)).await
     }
 
     #[tokio::test]

@@ -176,8 +176,7 @@ impl Gateway {
         };
 
         let limits = &self.limits;
-        let bytes =
-            body::read(&head.headers, body, limits.body_bytes_max, limits.body_timeout).await;
+        let bytes = body::read(&head, body, limits.body_bytes_max, limits.body_timeout).await;
         let deadline = Instant::now() + limits.answer_deadline;
         // From here on one snapshot. A caller that was slow with its body gets nothing
         // that was taken from it meanwhile.

@@ -123,6 +123,11 @@ fn wire(reason: Reason) -> (StatusCode, &'static str, &'static str) {
         R::BodyTimeout => {
             (S::REQUEST_TIMEOUT, "request_timeout", "the body did not arrive in time")
         }
+        R::BodyTrailers => (
+            S::BAD_REQUEST,
+            "invalid_input",
+            "fields after the body (trailers) are not accepted; send none",
+        ),
         R::BodyIncomplete
         | R::BodyEmpty
         | R::BodyByteOrderMark

@@ -1,8 +1,8 @@
-//! Whether a connection is being used.
+//! Whether a connection is being used, and what it is waited for.
 
 use std::convert::Infallible;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
@@ -15,36 +15,78 @@ use tokio::time::Instant;
 
 use super::{HttpService, Stop};
 
-/// The requests of one connection.
-pub(super) struct Activity(Mutex<State>);
+/// What a connection is doing.
+pub(super) struct Activity {
+    http2: bool,
+    state: Mutex<State>,
+}
 
 struct State {
     in_flight: usize,
     /// When the last request ended, or the connection began.
     since: Instant,
-}
-
-impl Default for Activity {
-    fn default() -> Self {
-        Self(Mutex::new(State { in_flight: 0, since: Instant::now() }))
-    }
+    /// Since when a head has been arriving; on HTTP/2 any frame.
+    head_since: Option<Instant>,
 }
 
 impl Activity {
-    /// When the connection will have been idle for `time`, if nothing comes.
-    pub(super) fn idle_until(&self, time: Duration) -> Instant {
-        let state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let since = if state.in_flight == 0 { state.since } else { Instant::now() };
-        since + time
+    pub(super) fn new(http2: bool) -> Self {
+        let since = Instant::now();
+        // An HTTP/2 client speaks first, and at once.
+        let head_since = http2.then_some(since);
+        Self { http2, state: Mutex::new(State { in_flight: 0, since, head_since }) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// When the connection will have been waited for long enough, if nothing more comes:
+    /// the rest of a head for `head`, a request for `idle`. A request in flight has limits of
+    /// its own.
+    pub(super) fn waits_until(&self, head: Duration, idle: Duration) -> Option<Instant> {
+        let state = self.lock();
+        let idle_since = Some(state.since).filter(|_| state.in_flight == 0);
+        match state.head_since {
+            Some(since) => Some(since + head),
+            None => idle_since.map(|since| since + idle),
+        }
     }
 
     /// Whether a request is in flight.
     pub(super) fn is_busy(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).in_flight > 0
+        self.lock().in_flight > 0
+    }
+
+    /// Whether a head has been arriving for longer than `time`.
+    pub(super) fn is_head_late(&self, time: Duration) -> bool {
+        self.lock().head_since.is_some_and(|since| since.elapsed() >= time)
+    }
+
+    /// Bytes came on HTTP/1.1: of a head, or of the body of the request in flight.
+    pub(super) fn head_seen(&self) {
+        let mut state = self.lock();
+        if state.in_flight == 0 {
+            state.head_since.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// Frames came on HTTP/2: whether some `ended`, and whether one is `within`.
+    pub(super) fn frames_seen(&self, ended: bool, within: bool) {
+        let mut state = self.lock();
+        match (within, state.head_since) {
+            (true, Some(_)) if !ended => {}
+            (within, _) => state.head_since = within.then(Instant::now),
+        }
     }
 
     fn begin(self: &Arc<Self>) -> InFlight {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).in_flight += 1;
+        let mut state = self.lock();
+        state.in_flight += 1;
+        if !self.http2 {
+            state.head_since = None;
+        }
+        drop(state);
         InFlight(self.clone())
     }
 }
@@ -54,7 +96,7 @@ struct InFlight(Arc<Activity>);
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        let mut state = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.lock();
         state.in_flight -= 1;
         state.since = Instant::now();
     }

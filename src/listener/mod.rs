@@ -1,12 +1,15 @@
 //! A TLS listener: accept, handshake, HTTP/1.1 or HTTP/2, drain.
 //!
-//! It knows nothing of what is served. No plaintext is ever answered: whoever does
-//! not finish a TLS handshake in time is cut off. Running out of file descriptors
-//! pauses the accept loop and does not end it.
+//! It knows nothing of what is served. No plaintext is ever answered, except by
+//! [`Loopback`] within this machine: a client that does not finish a TLS handshake in time
+//! is cut off. Running out of file descriptors pauses the accept loop and does not end it.
 
 mod activity;
 mod connection;
+mod head;
+mod loopback;
 mod places;
+mod protocol;
 mod stop;
 
 use std::convert::Infallible;
@@ -26,6 +29,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::telemetry::ListenerMetrics;
 use connection::Serving;
+pub use loopback::Loopback;
 use places::Places;
 pub use stop::Stop;
 
@@ -36,10 +40,10 @@ pub struct ListenerLimits {
     pub connections_max: usize,
     /// A TLS handshake takes at most this long.
     pub handshake_timeout: Duration,
-    /// A request's head arrives within this; on HTTP/1.1 the pause between two requests
-    /// counts.
+    /// A request's head arrives within this, counted from its first byte; so does any HTTP/2
+    /// frame but the data of a body.
     pub header_timeout: Duration,
-    /// A connection without a request is closed after this.
+    /// A connection that waits for a request is closed after this.
     pub idle_timeout: Duration,
     /// A connection takes no further request after this.
     pub connection_age_max: Duration,
@@ -58,7 +62,7 @@ impl Default for ListenerLimits {
         Self {
             connections_max: 10_000,
             handshake_timeout: Duration::from_secs(10),
-            header_timeout: Duration::from_secs(60),
+            header_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
             connection_age_max: Duration::from_secs(3600),
             connections_per_address_max: 1_000,

@@ -21,14 +21,12 @@ use http::header::{ALLOW, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
-use hyper::service::service_fn;
-use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::TcpListener;
 
 use super::StartError;
 use super::health::Health;
 use crate::config::AdminSettings;
-use crate::listener::{Listener, ListenerLimits, Stop};
+use crate::listener::{HttpService, Listener, ListenerLimits, Loopback, Stop};
 use crate::seam::JSON;
 use crate::snapshot::Snapshot;
 use crate::telemetry::ListenerMetrics;
@@ -79,14 +77,10 @@ impl Admin {
         let stop = Stop::default();
         let _cut = CutOff(stop.clone());
         if let Some(remote) = self.remote {
-            let health = health.clone();
-            let service = tower::service_fn(move |request: Request<Incoming>| {
-                let response = answer(&request, &health);
-                async move { Ok::<_, Infallible>(response) }
-            });
-            tokio::spawn(remote.serve(move |_| service.clone(), stop));
+            let service = service(&health);
+            tokio::spawn(remote.serve(move |_| service.clone(), stop.clone()));
         }
-        serve(self.local, health).await;
+        serve(self.local, health, stop).await;
     }
 }
 
@@ -113,28 +107,30 @@ fn limits() -> ListenerLimits {
 
 const CONNECTIONS_MAX: usize = 64;
 
-async fn serve(tcp: TcpListener, health: Arc<Health>) {
+async fn serve(tcp: TcpListener, health: Arc<Health>, stop: Stop) {
+    let loopback = Arc::new(Loopback::new(limits()));
     let mut connections = tokio::task::JoinSet::new();
     loop {
         while connections.try_join_next().is_some() {}
-        let Ok((stream, _)) = tcp.accept().await else {
+        let Ok((stream, address)) = tcp.accept().await else {
             tokio::time::sleep(Duration::from_millis(100)).await;
             continue;
         };
         if connections.len() >= CONNECTIONS_MAX {
             continue;
         }
-        let health = health.clone();
-        let service = service_fn(move |request: Request<Incoming>| {
-            let response = answer(&request, &health);
-            async move { Ok::<_, Infallible>(response) }
-        });
-        let connection = hyper::server::conn::http1::Builder::new()
-            .timer(TokioTimer::new())
-            .header_read_timeout(Duration::from_secs(60))
-            .serve_connection(TokioIo::new(stream), service);
-        connections.spawn(connection);
+        let (loopback, stop, service) = (loopback.clone(), stop.clone(), service(&health));
+        connections.spawn(async move { loopback.connection(stream, address, stop, service).await });
     }
+}
+
+/// The same for both listeners.
+fn service(health: &Arc<Health>) -> impl HttpService + use<> {
+    let health = health.clone();
+    tower::service_fn(move |request: Request<Incoming>| {
+        let response = answer(&request, &health);
+        async move { Ok::<_, Infallible>(response) }
+    })
 }
 
 fn answer(request: &Request<Incoming>, health: &Health) -> Response<Full<Bytes>> {

@@ -72,7 +72,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("sd_notify", &["server"]),
     ("tokio_rustls", &["listener"]),
     ("hyper", &["listener", "server", "sandbox"]),
-    ("hyper_util", &["listener", "server"]),
+    ("hyper_util", &["listener"]),
     ("tower", &["listener", "server", "sandbox"]),
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),

@@ -108,7 +108,10 @@ async fn open(site: &Site, gateway: &Gateway, protocol: &str) -> TlsStream<TcpSt
 async fn a_connection_that_asks_nothing_is_closed() {
     let site = Site::new();
     let seam = Seam::start(&site, Behaviour::confirm()).await;
-    let limits = [("GRANTGATE__LIMITS__IDLE_TIMEOUT_MS", "300")];
+    let limits = [
+        ("GRANTGATE__LIMITS__IDLE_TIMEOUT_MS", "300"),
+        ("GRANTGATE__LIMITS__HEADER_TIMEOUT_MS", "300"),
+    ];
     let gateway = site.start(&seam, &limits).await;
     for protocol in ["http/1.1", "h2"] {
         let mut silent = open(&site, &gateway, protocol).await;

@@ -96,6 +96,7 @@ fn case(reason: Reason) -> Case {
         }),
         R::BodyTooLarge => Send(Sent { body: " ".repeat(8193), ..sent(413, "payload_too_large") }),
         R::BodyTimeout | R::BodyIncomplete => Elsewhere("hang_up"),
+        R::BodyTrailers => Elsewhere("frames::a_body_that_ends_with_trailers_is_refused"),
         R::BodyEmpty => body(String::new()),
         R::BodyByteOrderMark => body(format!("\u{feff}{}", grant_body(LOBBY))),
         R::BodyNotUtf8 => Elsewhere("seam::body::tests"),

@@ -109,10 +109,7 @@ fn a_message_names_the_field_once_and_nothing_of_the_body() {
             "`acs_user_id` must not be null; leave the field out",
         ),
         (r#"{"acs_user_id":["secret"]}"#.to_owned(), "`acs_user_id` must be a string"),
-        (
-            format!(r#"{{"acs_user_id":"{U}","acs_user_id":"{U}"}}"#),
-            "`acs_user_id` occurs twice",
-        ),
+        (format!(r#"{{"acs_user_id":"{U}","acs_user_id":"{U}"}}"#), "`acs_user_id` occurs twice"),
     ] {
         let BodyError { field, message, .. } = parse_grant(body.as_bytes()).unwrap_err();
         let error = SeamError::invalid_input(field, message);

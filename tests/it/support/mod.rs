@@ -2,6 +2,7 @@
 
 pub mod authority;
 pub mod collector;
+pub mod frames;
 pub mod http1;
 pub mod http2;
 pub mod process;
