@@ -3,13 +3,18 @@
 //! Exporter" and "Environment Variable Specification").
 
 use std::collections::BTreeMap;
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http::{Request, Response};
+use opentelemetry_http::{HttpClient, HttpError};
 use opentelemetry_otlp::{SpanExporter, WithHttpConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 
-use crate::domain::VERSION;
+use crate::domain::{VERSION, innermost};
 use crate::telemetry::Traces;
 use crate::tls::{ClientTls, Roots};
 
@@ -58,7 +63,7 @@ pub fn traces_from(
     }
     let authorities =
         either("OTEL_EXPORTER_OTLP_TRACES_CERTIFICATE", "OTEL_EXPORTER_OTLP_CERTIFICATE");
-    let setup = |error: &dyn std::fmt::Display| OtlpError::Setup(error.to_string());
+    let setup = |error: &(dyn std::error::Error + 'static)| OtlpError::Setup(innermost(error));
     let tls = match authorities {
         None => ClientTls::new(&Roots::System).map_err(|error| setup(&error))?,
         Some((name, file)) => {
@@ -79,6 +84,7 @@ pub fn traces_from(
         .redirect(reqwest::redirect::Policy::none())
         .build()
         .map_err(|error| setup(&error))?;
+    let client = Collector { client, failure: Mutex::default() };
     let exporter = SpanExporter::builder().with_http().with_http_client(client).build();
     let mut resource = Resource::builder();
     let attributes = get("OTEL_RESOURCE_ATTRIBUTES").map_or("", |(_, text)| text);
@@ -91,4 +97,40 @@ pub fn traces_from(
         .with_resource(resource.with_attribute(version).build())
         .build();
     Ok(Traces::new(provider))
+}
+
+/// The client of the exporter, which itself only says "network error". Each new cause is
+/// logged once, until a request succeeds.
+#[derive(Debug)]
+struct Collector {
+    client: reqwest::blocking::Client,
+    failure: Mutex<Option<String>>,
+}
+
+impl Collector {
+    fn note(&self, failure: Option<String>) {
+        let mut last = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cause) = failure.as_ref().filter(|_| *last != failure) {
+            tracing::warn!(cause, "the collector takes no traces");
+        }
+        *last = failure;
+    }
+}
+
+impl HttpClient for Collector {
+    fn send_bytes<'client, 'sending>(
+        &'client self,
+        request: Request<Bytes>,
+    ) -> Pin<Box<dyn Future<Output = Result<Response<Bytes>, HttpError>> + Send + 'sending>>
+    where
+        'client: 'sending,
+        Self: 'sending,
+    {
+        Box::pin(async move {
+            let answer = self.client.send_bytes(request).await;
+            // The cause, not the error around it: that one names the URL.
+            self.note(answer.as_ref().err().map(|error| innermost(&**error)));
+            answer
+        })
+    }
 }

@@ -40,19 +40,18 @@ pub(super) fn unread(status: StatusCode, reason: Reason) -> Forwarded {
     Forwarded::new(outcome_of_error(status), reason)
 }
 
-/// No answer. Errors of the HTTP client name the URL; it is left out of logs.
-pub(super) fn failure(error: reqwest::Error) -> Forwarded {
-    let forwarded = if error.is_connect() {
+/// No answer, or none in whole.
+pub(super) fn failure(error: &reqwest::Error) -> Forwarded {
+    if error.is_connect() {
         Forwarded::new(Outcome::NotSent, Reason::UpstreamUnreachable)
-    } else if error.is_timeout() {
-        Forwarded::new(Outcome::Unknown, Reason::UpstreamTimeout)
     } else {
-        Forwarded::new(Outcome::Unknown, Reason::UpstreamBroken)
-    };
-    let error = error.without_url();
-    let cause = std::error::Error::source(&error).map(ToString::to_string);
-    tracing::warn!(reason = forwarded.reason.as_str(), %error, cause, "no answer from the upstream");
-    forwarded
+        Forwarded::new(Outcome::Unknown, broken(error))
+    }
+}
+
+/// What went wrong once there was a connection.
+pub(super) fn broken(error: &reqwest::Error) -> Reason {
+    if error.is_timeout() { Reason::UpstreamTimeout } else { Reason::UpstreamBroken }
 }
 
 /// Whether the upstream does its work, whatever it thinks of this grant.

@@ -51,8 +51,13 @@ pub enum ListError {
         deadline_ms: u128,
     },
     /// The connection ended within the answer, or it was no HTTP.
-    #[error("the answer of `{0}` broke off or is no HTTP")]
-    Broken(String),
+    #[error("the answer of `{host}` broke off or is not HTTP{}", said(.cause.as_ref()))]
+    Broken {
+        /// Who was asked.
+        host: String,
+        /// What the network or the HTTP library said.
+        cause: Option<String>,
+    },
     /// A page is larger than any page of Seam's.
     #[error("page {0} is larger than 8 MiB: this is not a list of Seam's")]
     TooLarge(usize),
@@ -176,18 +181,11 @@ impl Upstream {
         if error.is_timeout() && !error.is_connect() {
             return ListError::Timeout { host, deadline_ms: self.deadline.as_millis() };
         }
-        if !error.is_connect() {
-            return ListError::Broken(host);
+        let connected = !error.is_connect();
+        let cause = self.cause(error);
+        if connected {
+            return ListError::Broken { host, cause };
         }
-        // The innermost cause says most: a certificate, a name, a refused connection.
-        let error = error.without_url();
-        let first = std::error::Error::source(&error);
-        let causes = std::iter::successors(first, |error| error.source());
-        let cause = causes.last().map(ToString::to_string).filter(|cause| !self.has_key(cause));
         ListError::Unreachable { host, cause }
-    }
-
-    fn has_key(&self, text: &str) -> bool {
-        text.contains(self.key.expose())
     }
 }

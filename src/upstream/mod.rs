@@ -9,16 +9,17 @@
 
 mod breaker;
 mod classify;
+mod exchange;
 mod list;
 
 use std::time::{Duration, Instant};
 
-use bytes::{Bytes, BytesMut};
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, RETRY_AFTER};
+use bytes::Bytes;
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::audit::Recorded;
-use crate::domain::{Outcome, Reason, Secret, TraceContext};
+use crate::domain::{Outcome, Reason, Secret, TraceContext, innermost};
 use crate::policy::Permit;
 use crate::seam::{self, SeamError};
 use crate::tls::ClientTls;
@@ -69,7 +70,7 @@ pub enum UpstreamError {
     #[error("`upstream.workspace_id` must be visible ASCII characters")]
     WorkspaceInvalid,
     /// The HTTP client refused its settings.
-    #[error("the HTTP client cannot be set up: {0}")]
+    #[error("the HTTP client cannot be set up: {}", innermost(.0))]
     Client(#[source] reqwest::Error),
 }
 
@@ -196,6 +197,7 @@ impl Upstream {
                 };
             }
         };
+        let request_id = permit.evidence().attempt().request_id;
         let started = Instant::now();
         let body = Bytes::from(seam::encode_grant(&permit.evidence().attempt().grant));
         let until = started + self.deadline.min(budget);
@@ -211,8 +213,12 @@ impl Upstream {
             sent => sent,
         };
         let forwarded = match sent {
-            Err(error) => classify::failure(error),
-            Ok(answer) => self.read(answer).await,
+            Err(error) => {
+                let forwarded = classify::failure(&error);
+                self.warn(request_id, forwarded.reason, error);
+                forwarded
+            }
+            Ok(answer) => self.read(answer, request_id).await,
         };
         pass.tell(classify::works(&forwarded));
         let took = (forwarded.outcome != Outcome::NotSent).then(|| started.elapsed());
@@ -245,46 +251,6 @@ impl Upstream {
     pub fn is_suspended(&self) -> bool {
         self.breaker.is_open()
     }
-
-    async fn read(&self, mut answer: reqwest::Response) -> Forwarded {
-        let status = answer.status();
-        let headers = std::mem::take(answer.headers_mut());
-        let mut body = BytesMut::new();
-        let read = loop {
-            match answer.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() > ANSWER_BYTES_MAX => {
-                    break Err(Reason::UpstreamAnswerInvalid);
-                }
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Ok(None) => break Ok(()),
-                Err(error) if error.is_timeout() => break Err(Reason::UpstreamTimeout),
-                Err(_) => break Err(Reason::UpstreamBroken),
-            }
-        };
-        let forwarded = match read {
-            Ok(()) => classify::answer(status, &headers, &body),
-            Err(reason) => classify::unread(status, reason),
-        };
-        Forwarded {
-            status: Some(status),
-            retry_after_s: headers
-                .get(RETRY_AFTER)
-                // Only a grant that was refused may be asked for again.
-                .filter(|_| forwarded.outcome == Outcome::Rejected)
-                .and_then(|value| value.to_str().ok()?.parse::<u32>().ok())
-                .filter(|seconds| *seconds <= 3600),
-            seam_request_id: headers.get(seam::REQUEST_ID_HEADER).and_then(request_id),
-            ..forwarded
-        }
-        .without(&self.key)
-    }
-}
-
-/// An id of the upstream's that is fit for a record.
-fn request_id(value: &HeaderValue) -> Option<String> {
-    let text = value.to_str().ok()?;
-    let fit = !text.is_empty() && text.len() <= 100 && text.bytes().all(|b| b.is_ascii_graphic());
-    fit.then(|| text.to_owned())
 }
 
 impl Forwarded {
@@ -302,26 +268,5 @@ impl Forwarded {
 
     fn not_sent(reason: Reason) -> Self {
         Self::new(Outcome::NotSent, reason)
-    }
-
-    /// Drops whatever echoes the workspace key.
-    fn without(mut self, key: &Secret) -> Self {
-        let echoes = |text: &str| text.contains(key.expose());
-        let error = self.error.take_if(|error| {
-            let object = |map: &Option<serde_json::Map<String, serde_json::Value>>| {
-                map.as_ref().is_some_and(|m| serde_json::to_string(m).is_ok_and(|t| echoes(&t)))
-            };
-            echoes(&error.kind)
-                || echoes(&error.message)
-                || object(&error.data)
-                || object(&error.validation_errors)
-        });
-        if error.is_some() {
-            self.reason = classify::invalid(self.outcome);
-        }
-        // Only now: the start of a key would not be found.
-        self.error = self.error.map(SeamError::shorten);
-        self.seam_request_id = self.seam_request_id.filter(|id| !echoes(id));
-        self
     }
 }

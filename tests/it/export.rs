@@ -191,6 +191,7 @@ async fn a_collector_that_is_down_keeps_no_grant_waiting() {
         assert_eq!(gateway.admin("/readyz").await.0, 200);
         let (_, verbose) = gateway.admin("/readyz?verbose").await;
         assert!(verbose.contains("nothing was sent since"), "{verbose}");
+        assert_eq!(verbose.contains("Connection refused"), kind == "connection", "{verbose}");
         assert!(metric(&gateway, "_lag_records").await >= 40.0);
         assert!(metric(&gateway, "_lag_seconds").await > 0.0);
         let since = Instant::now();

@@ -57,6 +57,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("reqwest", &["upstream", "config", "server"]),
     ("opentelemetry", &["telemetry", "server"]),
     ("opentelemetry_sdk", &["telemetry", "server"]),
+    ("opentelemetry_http", &["server"]),
     ("opentelemetry_otlp", &["server"]),
     ("opentelemetry_proto", &["server"]),
     ("prost", &["server"]),

@@ -207,9 +207,30 @@ async fn a_collector_is_verified() {
         let process = Process::serve_with(&site, &seam, &settings);
         ask(&site, &process, &site.token, LOBBY, None).await;
         signal(process.id(), "TERM");
-        assert_eq!(tokio::task::spawn_blocking(|| process.wait()).await.unwrap(), Some(0));
+        let log = process.end().await;
         assert_eq!(collector.requests().len(), usize::from(trusted));
+        assert_eq!(log.contains("UnknownIssuer"), !trusted, "{log}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_collector_that_does_not_answer_is_said_once_with_its_cause() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let endpoint = format!("http://user:secret@{}", closed.local_addr().unwrap());
+    drop(closed);
+    let settings =
+        [("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint.as_str()), ("OTEL_BSP_SCHEDULE_DELAY", "10")];
+    let process = Process::serve_with(&site, &seam, &settings);
+    for _ in 0..3 {
+        ask(&site, &process, &site.token, LOBBY, None).await;
+    }
+    signal(process.id(), "TERM");
+    let log = process.end().await;
+    assert_eq!(log.matches("the collector takes no traces").count(), 1, "{log}");
+    assert!(log.contains("\"cause\":\"Connection refused"), "{log}");
+    assert!(!log.contains("secret"), "{log}");
 }
 
 #[test]

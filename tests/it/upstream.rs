@@ -8,7 +8,7 @@ use crate::seam::{Behaviour, NoTls, Seam};
 use crate::support::authority::Authority;
 use crate::support::process::{Process, signal};
 use crate::support::{
-    KEY, LOBBY, PERSON, SERVER_ROOM, Site, ended_in_order, grant_body, of_event, post,
+    KEY, LOBBY, PERSON, SERVER_ROOM, Site, ended_in_order, grant_body, of_event, post, until,
 };
 
 #[tokio::test]
@@ -424,14 +424,73 @@ async fn an_upstream_that_fails_is_left_alone_for_a_while() {
     assert_eq!(outcomes, ["unknown", "unknown", "unknown", "not-sent", "granted"]);
 }
 
-#[tokio::test]
-async fn a_name_that_does_not_resolve_is_no_connection() {
+/// The cause of the only failed forward in its log.
+fn cause_in(process: &Process) -> (String, String) {
+    let lines = process.log();
+    let failed: Vec<Value> = lines
+        .iter()
+        .map(|line| serde_json::from_str::<Value>(line).unwrap())
+        .filter(|line| line["message"] == "no answer from the upstream")
+        .collect();
+    let [failed] = failed.as_slice() else { panic!("{lines:#?}") };
+    let text = |key: &str| failed[key].as_str().unwrap_or_default().to_owned();
+    assert!(
+        lines
+            .iter()
+            .any(|line| line.contains("\"message\":\"request\"")
+                && line.contains(&text("request_id")))
+    );
+    assert!(lines.iter().all(|line| !line.contains(KEY)), "{lines:#?}");
+    (text("host"), text("cause"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_says_why_nothing_was_sent() {
     let site = Site::new();
-    let seam = Seam::start(&site, Behaviour::confirm()).await;
-    let nowhere = [("GRANTGATE__UPSTREAM__URL", "https://nowhere.invalid")];
-    let gateway = site.start(&seam, &nowhere).await;
-    let answer = post(&site.client(), &gateway, &site.token, grant_body(LOBBY)).await;
-    assert_eq!(answer.status(), 502);
-    assert!(answer.text().await.unwrap().contains("nothing was sent"));
-    gateway.stop().await;
+    let client = site.client();
+    let seam = Seam::start(&site, Behaviour::Close).await;
+    let proof = Authority::new_in(&site, "certs/other.pem").issue_server("localhost", 2040);
+    let unknown = Seam::start_as(&proof.0, &proof.1, Behaviour::confirm()).await;
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = closed.local_addr().unwrap().port();
+    drop(closed);
+    for (name, url, host, cause) in [
+        ("closed port", format!("https://localhost:{port}"), "localhost", "Connection refused"),
+        ("authority", unknown.url(), "localhost", "UnknownIssuer"),
+        (
+            "name",
+            "https://name.invalid".to_owned(),
+            "name.invalid",
+            "failed to lookup address information",
+        ),
+        ("broken", seam.url(), "localhost", "peer closed connection"),
+    ] {
+        let process =
+            Process::serve_with(&site, &seam, &[("GRANTGATE__UPSTREAM__URL", url.as_str())]);
+        let answer = ask(&site, &client, &process).await;
+        assert_eq!(answer.status(), 502, "{name}");
+        let nothing = answer.text().await.unwrap().contains("nothing was sent");
+        assert_eq!(nothing, name != "broken", "{name}");
+        let logged = || process.log().concat().contains("\"message\":\"request\"");
+        until("it is logged", logged).await;
+        let found = cause_in(&process);
+        assert_eq!(found.0, host, "{name}");
+        assert!(found.1.contains(cause), "{name}: {found:?}");
+        stop(process).await;
+    }
+}
+
+/// In the answer as well, not only before it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_says_why_an_answer_broke_off() {
+    let site = Site::new();
+    let cut = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: 99\r\n\r\n{";
+    let seam = Seam::start(&site, Behaviour::AnswerAndClose(cut.to_vec())).await;
+    let process = Process::serve(&site, &seam);
+    assert_eq!(ask(&site, &site.client(), &process).await.status(), 502);
+    until("it is logged", || process.log().concat().contains("\"message\":\"request\"")).await;
+    let (host, cause) = cause_in(&process);
+    assert_eq!(host, "localhost");
+    assert!(cause.contains("end of file before message length reached"), "{cause}");
+    stop(process).await;
 }

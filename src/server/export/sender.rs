@@ -12,7 +12,7 @@ use prost::Message as _;
 
 use super::headers::headers_from;
 use crate::config::ExportSettings;
-use crate::domain::Problem;
+use crate::domain::{Problem, innermost};
 use crate::files::{read_plain, read_secret};
 use crate::tls::{ClientTls, Roots};
 
@@ -114,7 +114,7 @@ impl Sender {
             .connect_timeout(CONNECT_TIMEOUT.min(settings.timeout))
             .pool_idle_timeout(Duration::from_secs(30))
             .build();
-        let client = client.map_err(|error| vec![problem(settings, &causes(&error))])?;
+        let client = client.map_err(|error| vec![problem(settings, &innermost(&error))])?;
         Ok(Self { client, url: settings.url.clone(), headers, timeout: settings.timeout })
     }
 
@@ -170,19 +170,7 @@ fn problem(settings: &ExportSettings, text: &dyn std::fmt::Display) -> Problem {
 /// The request or its answer broke off.
 fn unanswered(error: reqwest::Error) -> Failure {
     let kind = if error.is_timeout() { Kind::Timeout } else { Kind::Connection };
-    Failure::new(kind, causes(&error.without_url()))
-}
-
-/// An error with all that caused it.
-fn causes(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        text.push_str(": ");
-        text.push_str(&cause.to_string());
-        source = cause.source();
-    }
-    text
+    Failure::new(kind, innermost(&error.without_url()))
 }
 
 /// What a status other than 2xx means: section "Failures" of the specification.

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex, Weak, mpsc};
 use std::time::Duration;
 
 use super::{PATH, Site};
@@ -16,6 +16,8 @@ pub struct Process {
     pub admin: SocketAddr,
     pub remote_admin: Option<SocketAddr>,
     log: Arc<Mutex<Vec<String>>>,
+    /// Gone once the log was read to its end.
+    reading: Weak<()>,
 }
 
 impl Process {
@@ -43,7 +45,10 @@ impl Process {
         let (sender, receiver) = mpsc::channel();
         let lines = Arc::new(Mutex::new(Vec::new()));
         let kept = lines.clone();
+        let reader = Arc::new(());
+        let reading = Arc::downgrade(&reader);
         std::thread::spawn(move || {
+            let _reader = reader;
             // Reads on after the first address, so that the process never blocks.
             for line in log.lines().map_while(Result::ok) {
                 let value: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
@@ -59,7 +64,7 @@ impl Process {
             let _ = child.kill();
             panic!("the gateway did not start");
         };
-        Self { child, address, admin, remote_admin, log: lines }
+        Self { child, address, admin, remote_admin, log: lines, reading }
     }
 
     /// `kill -9`.
@@ -79,6 +84,15 @@ impl Process {
 
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// Waits for the end after a signal, which is in order, and gives the whole log.
+    pub async fn end(self) -> String {
+        let (log, reading) = (self.log.clone(), self.reading.clone());
+        assert_eq!(tokio::task::spawn_blocking(|| self.wait()).await.unwrap(), Some(0));
+        // Until its end, which the reader sees a moment later.
+        super::until("the log has ended", || reading.strong_count() == 0).await;
+        log.lock().unwrap().concat()
     }
 
     /// Waits for the end after a signal.
