@@ -209,6 +209,32 @@ id = "rota"
     let names =
         "[[caller]]\nid = \"a\"\ncertificates = [\"*.internal\", \"dns:X\", \"spiffe://a\"]\n";
     assert_eq!(Callers::parse("c", names.as_bytes()).unwrap_err().len(), 3);
+    for (name, part) in [
+        ("desk.internal", "is not a certificate name"),
+        ("DNS:desk.internal", "is not a certificate name"),
+        ("dns:", "is empty"),
+        ("dns: desk.internal", "has a blank"),
+        ("dns:Desk.internal", "write `dns:desk.internal`"),
+        ("dns:desk.internal.", "write `dns:desk.internal`"),
+        ("dns:desk..internal", "has an empty part"),
+        ("dns:.internal", "has an empty part"),
+        ("dns:-desk.internal", "begins or ends with `-`"),
+        ("dns:desk.internal:443", "has a port"),
+        ("dns:https://desk.internal", "is a URL"),
+        ("dns:*.internal", "has a wildcard"),
+        ("dns:m\u{fc}nchen.example", "begins with `xn--`"),
+        ("dns:10.0.0.1", "is an address"),
+        ("dns:[::1]", "is an address"),
+        ("dns:10.0.0.256", "is not an IP address"),
+    ] {
+        let text = format!("[[caller]]\nid = \"a\"\ncertificates = [\"{name}\"]\n");
+        let found = Callers::parse("c", text.as_bytes()).unwrap_err();
+        let [problem] = found.as_slice() else { panic!("{name}: {found:?}") };
+        assert_eq!((problem.line, problem.column), (Some(3), Some(17)), "{name}");
+        assert!(problem.text.contains(part), "{name}: {problem}");
+    }
+    let good = b"[[caller]]\nid = \"a\"\ncertificates = [\"dns:my_desk\", \"dns:xn--mnchen-3ya.example\"]\n";
+    assert!(Callers::parse("c", good).is_ok());
     let stranger = Callers::parse("c", b"[[caller]]\nid = \"other\"\n").unwrap_err();
     assert!(stranger[0].text.contains("what metrics call strangers"), "{stranger:?}");
     assert!(Callers::parse("c", b"\xff").unwrap_err()[0].text.contains("UTF-8"));

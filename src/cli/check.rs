@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::doubts::doubts;
 use super::problems::json;
-use super::{Exit, Format, default_config, environment, note, say};
-use crate::config::{self, Settings};
+use super::{Exit, Format, default_config, environment, note, read_settings, say};
+use crate::config::Settings;
 use crate::domain::Problem;
 use crate::server::{export_problems, journal_settings, traces_from};
 use crate::snapshot::{self, Candidate};
@@ -39,22 +40,15 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
 }
 
 fn find(file: &Path) -> (Vec<Problem>, Vec<Problem>) {
-    let name = file.display().to_string();
-    let text = match std::fs::read_to_string(file) {
-        Ok(text) => text,
-        Err(error) => {
-            let text = format!("cannot be read: {error}; `grantgate init` writes one");
-            return (vec![Problem::of_file(name, text)], Vec::new());
-        }
-    };
-    let mut settings = match config::load(file, &text, &environment()) {
+    let mut settings = match read_settings(file) {
         Ok(settings) => settings,
-        Err(problems) => return (problems, Vec::new()),
+        Err(unusable) => return (unusable.problems, Vec::new()),
     };
     let mut warnings = std::mem::take(&mut settings.warnings);
     let mut problems = match snapshot::load(&settings) {
         Ok(loaded) => {
             warnings.extend(loaded.warnings);
+            warnings.extend(doubts(&settings, &loaded.snapshot.callers));
             if let Some(candidate) = loaded.candidate {
                 candidate.load();
             }
@@ -69,7 +63,7 @@ fn find(file: &Path) -> (Vec<Problem>, Vec<Problem>) {
     problems.extend(check_audit(&settings));
     problems.extend(journal_settings(&settings.audit).err().into_iter().flatten());
     problems.extend(export_problems(&settings.audit));
-    let traces = traces_from(&environment(), |file| std::fs::read(file));
+    let traces = traces_from(&environment().0, |file| std::fs::read(file));
     problems.extend(traces.err().map(|error| Problem::of_file("traces", error.to_string())));
     (problems, warnings)
 }

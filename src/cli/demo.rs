@@ -75,7 +75,11 @@ fn demonstrate(arguments: &Arguments, directory: &Path) -> Result<Exit, Failure>
 
         let file = directory.join("grantgate.toml");
         let text = std::fs::read_to_string(&file)?;
-        let mut environment = environment();
+        let (mut environment, unreadable) = environment();
+        if !unreadable.is_empty() {
+            report("error", &unreadable);
+            return Ok(Exit::Invalid);
+        }
         let url = format!("https://localhost:{}", sandbox_address.port());
         environment.insert("GRANTGATE__UPSTREAM__URL".into(), url.clone());
         let address = free(arguments.address).to_string();

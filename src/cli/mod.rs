@@ -7,6 +7,7 @@ mod caller;
 mod check;
 mod completions;
 mod demo;
+mod doubts;
 mod entrances;
 mod init;
 mod output;
@@ -27,6 +28,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::config::{self, Environment, Settings};
 use crate::domain::Problem;
 use crate::listener::Stop;
+use crate::telemetry::LogFormat;
 use output::{fail, note, report, say};
 
 /// A gateway that decides, records and forwards entrance grants to the Seam Connect API.
@@ -131,27 +133,44 @@ pub fn run() -> ExitCode {
     ExitCode::from(output::exit(exit) as u8)
 }
 
-/// Reads the configuration, or reports every problem in it.
-fn settings(file: &Path) -> Result<Settings, Exit> {
-    let problems = match std::fs::read_to_string(file) {
-        Err(error) => {
-            let text = format!("cannot be read: {error}; `grantgate init` writes one");
-            vec![Problem::of_file(file.display().to_string(), text)]
-        }
-        Ok(text) => match config::load(file, &text, &environment()) {
-            Ok(settings) => return Ok(settings),
-            Err(problems) => problems,
-        },
-    };
-    report("error", &problems);
-    Err(Exit::Invalid)
+/// Why a configuration cannot be used.
+struct Unusable {
+    problems: Vec<Problem>,
+    /// How log lines were to look, as far as that is known.
+    log_format: LogFormat,
 }
 
-/// The environment, without variables that are not UTF-8.
-fn environment() -> Environment {
-    std::env::vars_os()
-        .filter_map(|(k, v)| Some((k.into_string().ok()?, v.into_string().ok()?)))
-        .collect()
+/// Reads the configuration, or reports every problem in it.
+fn settings(file: &Path) -> Result<Settings, Exit> {
+    read_settings(file).map_err(|unusable| {
+        report("error", &unusable.problems);
+        Exit::Invalid
+    })
+}
+
+/// Reads the configuration.
+fn read_settings(file: &Path) -> Result<Settings, Unusable> {
+    let (environment, mut problems) = environment();
+    let text = std::fs::read_to_string(file);
+    let log_format = config::log_format(text.as_deref().ok(), &environment);
+    let settings = match text {
+        Err(error) => {
+            let text = format!("cannot be read: {error}; `grantgate init` writes one");
+            Err(vec![Problem::of_file(file.display().to_string(), text)])
+        }
+        Ok(text) => config::load(file, &text, &environment),
+    };
+    match settings {
+        Ok(settings) if problems.is_empty() => return Ok(settings),
+        Ok(_) => {}
+        Err(more) => problems.extend(more),
+    }
+    Err(Unusable { problems, log_format })
+}
+
+/// The environment, and the variables of ours that are not UTF-8.
+fn environment() -> (Environment, Vec<Problem>) {
+    config::environment_of(std::env::vars_os())
 }
 
 /// A runtime for the commands that serve.

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::doubts::doubts;
 use super::{
     Exit, default_config, environment, fail, process_limits, report, runtime, settings,
     stop_at_signals,
@@ -35,7 +36,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     start_logging(settings.log_format, settings.log_level);
     process_limits::no_core_dumps();
     let settings = process_limits::within_descriptors(settings);
-    let traces = match traces_from(&environment(), |file| std::fs::read(file)) {
+    let traces = match traces_from(&environment().0, |file| std::fs::read(file)) {
         Ok(traces) => traces,
         Err(error) => {
             fail(error);
@@ -73,7 +74,8 @@ pub(super) async fn serve(
             return Exit::Invalid;
         }
     };
-    for warning in settings.warnings.iter().chain(&loaded.warnings) {
+    let doubts = doubts(&settings, &loaded.snapshot.callers);
+    for warning in settings.warnings.iter().chain(&loaded.warnings).chain(&doubts) {
         tracing::warn!("{warning}");
     }
     let server = match Server::start(settings, loaded, surroundings).await {

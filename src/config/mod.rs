@@ -2,7 +2,8 @@
 //!
 //! Every problem is found in one go, each with file, line and key or with the name
 //! of the environment variable. Unknown keys and unknown `GRANTGATE__…` variables are
-//! problems. Nothing here opens the files that the settings name.
+//! problems, and so are values that nothing can ever match. Nothing here opens the files that
+//! the settings name.
 
 mod read;
 
@@ -11,11 +12,11 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::domain::{Problem, Secret};
+use crate::domain::{Host, Problem, Secret};
 use crate::listener::ListenerLimits;
 use crate::telemetry::LogFormat;
 use crate::upstream::BreakerSettings;
-pub use read::{Environment, load};
+pub use read::{Environment, all_settings, environment_of, load, log_format};
 
 /// All settings, checked.
 #[derive(Debug)]
@@ -50,8 +51,40 @@ pub struct Settings {
     pub log_format: LogFormat,
     /// `log.level`
     pub log_level: tracing::Level,
+    /// Every file that is named, by setting.
+    pub files: Vec<NamedFile>,
     /// What deserves a second look but stops nothing.
     pub warnings: Vec<Problem>,
+}
+
+/// One setting, as the reader knows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Setting {
+    /// `section.key`.
+    pub path: String,
+    /// What holds where it is not set, written as in the file.
+    pub default: Option<String>,
+    /// Whether there is no default and it must be set.
+    pub required: bool,
+}
+
+impl Setting {
+    /// The environment variable that takes its place.
+    #[must_use]
+    pub fn variable(&self) -> String {
+        format!("GRANTGATE__{}", self.path.to_ascii_uppercase().replace('.', "__"))
+    }
+}
+
+/// A file that a setting names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NamedFile {
+    /// The setting.
+    pub setting: String,
+    /// The file.
+    pub path: PathBuf,
+    /// Whether other settings may name it too: PEM.
+    pub shared: bool,
 }
 
 /// `[listener]`: where callers connect.
@@ -66,7 +99,7 @@ pub struct ListenerSettings {
     /// Client certificates, when turned on.
     pub clients: Option<ClientSettings>,
     /// Host names that requests may name; empty allows any.
-    pub hostnames: Vec<String>,
+    pub hostnames: Vec<Host>,
 }
 
 /// `[admin]`: where metrics and health are served.

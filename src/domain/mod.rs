@@ -6,6 +6,7 @@
 mod cause;
 mod clock;
 mod grant;
+mod host;
 mod ids;
 mod outcome;
 mod problem;
@@ -17,6 +18,7 @@ mod version;
 pub use cause::innermost;
 pub use clock::{Clock, FixedClock, SystemClock, rfc3339_micros};
 pub use grant::{GrantRequest, Grantee, GranteeKind};
+pub use host::{Host, HostError};
 pub use ids::{
     AcsSystemId, AcsUserId, CallerId, EntranceId, IdError, RequestId, Revision, UserIdentityId,
 };

@@ -14,7 +14,7 @@ use super::{Admission, Answer, Presented, Refusal, body, route};
 use crate::audit::{Evidence, Journal, Recorded, StrangerEntry};
 use crate::authn::{self, Principal};
 use crate::config::RequestLimits;
-use crate::domain::{CallerId, Clock, EntranceId, GrantRequest, Outcome, Reason, RequestId};
+use crate::domain::{CallerId, Clock, EntranceId, GrantRequest, Host, Outcome, Reason, RequestId};
 use crate::policy::{Attempt, Decision, Moment, Permit};
 use crate::seam;
 use crate::snapshot::{Candidate, Snapshot};
@@ -44,7 +44,7 @@ pub struct Gateway {
     /// Limits of requests.
     pub limits: RequestLimits,
     /// Host names that requests may name; empty allows any.
-    pub hostnames: Vec<String>,
+    pub hostnames: Vec<Host>,
     /// Wall-clock time.
     pub clock: Arc<dyn Clock>,
     /// Where traces go.

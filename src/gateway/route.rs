@@ -1,9 +1,11 @@
 //! The one route, matched byte for byte.
 
+use std::net::Ipv6Addr;
+
 use http::header::{HOST, TRANSFER_ENCODING};
 use http::{Method, Version, request};
 
-use crate::domain::{Reason, TraceContext};
+use crate::domain::{Host, Reason, TraceContext};
 use crate::seam::GRANT_ACCESS_PATH;
 
 /// Lets `POST /acs/entrances/grant_access` pass. Nothing is decoded, folded or
@@ -13,7 +15,7 @@ use crate::seam::GRANT_ACCESS_PATH;
 /// The reason to refuse.
 pub(super) fn check(
     head: &request::Parts,
-    hostnames: &[String],
+    hostnames: &[Host],
     headers_max: usize,
 ) -> Result<(), Reason> {
     if head.headers.len() > headers_max {
@@ -32,7 +34,7 @@ pub(super) fn check(
     if head.uri.query().is_some() {
         return Err(Reason::QueryNotAllowed);
     }
-    if !hostnames.is_empty() && !hostnames.iter().any(|name| name.eq_ignore_ascii_case(host)) {
+    if !hostnames.is_empty() && !hostnames.iter().any(|known| known.is(host)) {
         return Err(Reason::HostNotServed);
     }
     Ok(())
@@ -47,7 +49,8 @@ fn framing_is_plain(head: &request::Parts) -> bool {
 }
 
 /// The host without port: of the request target where it names one, else of the one
-/// Host header (RFC 9112, sections 3.2 and 3.2.2; RFC 9113, section 8.3.1).
+/// Host header (RFC 9112, sections 3.2 and 3.2.2; RFC 9113, section 8.3.1). An IPv6 address
+/// is without its brackets.
 fn host(head: &request::Parts) -> Option<&str> {
     let mut values = head.headers.get_all(HOST).iter();
     let header = match (values.next(), values.next()) {
@@ -59,14 +62,13 @@ fn host(head: &request::Parts) -> Option<&str> {
         return None;
     }
     let authority = head.uri.authority().map(http::uri::Authority::as_str).or(header)?;
-    if authority.contains('@') {
-        return None;
-    }
-    let host = match authority.strip_prefix('[') {
-        Some(rest) => rest.split(']').next()?,
-        None => authority.split(':').next()?,
+    let (host, port) = match authority.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').filter(|(host, _)| host.parse::<Ipv6Addr>().is_ok())?,
+        None => authority.split_at(authority.find(':').unwrap_or(authority.len())),
     };
-    (!host.is_empty()).then_some(host)
+    let port = port.strip_prefix(':').or(port.is_empty().then_some(""))?;
+    let known = port.bytes().all(|b| b.is_ascii_digit()) && !host.contains('@');
+    (known && !host.is_empty()).then_some(host)
 }
 
 /// The trace that the caller says its request belongs to. Of several none is believed.
@@ -92,7 +94,8 @@ mod tests {
             request = request.header(HOST, *host);
         }
         let (head, ()) = request.body(()).unwrap().into_parts();
-        check(&head, &["gate.internal".into(), "::1".into()], 64)
+        let hostnames = ["gate.internal", "::1"].map(|name| Host::parse(name).unwrap());
+        check(&head, &hostnames, 64)
     }
 
     #[test]
@@ -104,11 +107,23 @@ mod tests {
         let table: &[Row<'_>] = &[
             ("POST", path, &["gate.internal"], Ok(())),
             ("POST", path, &["GATE.internal:8443"], Ok(())),
+            ("POST", path, &["gate.internal."], Ok(())),
+            ("POST", path, &["gate.internal.:8443"], Ok(())),
+            ("POST", path, &["gate.internal:"], Ok(())),
             ("POST", path, &["[::1]:8443"], Ok(())),
+            ("POST", path, &["[0:0::1]"], Ok(())),
             ("POST", &absolute, &["other"], Ok(())),
             ("POST", path, &["other.internal"], Err(R::HostNotServed)),
             ("POST", path, &[], Err(R::HostInvalid)),
+            ("POST", path, &["gate.internal.."], Err(R::HostNotServed)),
+            ("POST", path, &["[::2]"], Err(R::HostNotServed)),
             ("POST", path, &[""], Err(R::HostInvalid)),
+            ("POST", path, &["gate.internal:https"], Err(R::HostInvalid)),
+            ("POST", path, &["gate.internal:8443:1"], Err(R::HostInvalid)),
+            ("POST", path, &["[::1"], Err(R::HostInvalid)),
+            ("POST", path, &["[::1]8443"], Err(R::HostInvalid)),
+            ("POST", path, &["[gate.internal]"], Err(R::HostInvalid)),
+            ("POST", path, &["::1"], Err(R::HostInvalid)),
             ("POST", path, &["gate.internal", "gate.internal"], Err(R::HostInvalid)),
             ("POST", &userinfo, &["gate.internal"], Err(R::HostInvalid)),
             ("GET", path, &["gate.internal"], Err(R::MethodNotAllowed)),

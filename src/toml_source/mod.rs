@@ -100,7 +100,10 @@ impl<'a> Section<'a> {
     }
 
     fn take(&self, key: &str) -> Option<&'a Item> {
-        self.taken.borrow_mut().push(key.to_owned());
+        let mut taken = self.taken.borrow_mut();
+        if !taken.iter().any(|known| known == key) {
+            taken.push(key.to_owned());
+        }
         self.table.and_then(|table| table.get(key))
     }
 

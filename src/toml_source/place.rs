@@ -98,8 +98,7 @@ impl<'a> Place<'a> {
     #[must_use]
     pub fn strings(&self) -> Option<Vec<(Place<'a>, String)>> {
         if let (Some(_), Some(text)) = (self.variable, self.value.as_str()) {
-            let parts = text.split(',').map(str::trim).filter(|part| !part.is_empty());
-            return Some(parts.map(|part| (self.clone(), part.to_owned())).collect());
+            return self.separated(text);
         }
         let array = self.typed(self.value.as_array(), "a list of strings")?;
         let places = array.iter().map(|value| {
@@ -107,5 +106,20 @@ impl<'a> Place<'a> {
             place.string().map(|text| (place.clone(), text.to_owned()))
         });
         places.collect()
+    }
+
+    fn separated(&self, text: &str) -> Option<Vec<(Self, String)>> {
+        let parts: Vec<&str> = text.split(',').map(str::trim).collect();
+        let quoted = parts.iter().any(|part| part.trim_start_matches('[').starts_with(['"', '\'']));
+        let advice = "separate the elements by commas, without brackets and quotes";
+        if parts.contains(&"") {
+            self.refuse(format!("`{}` has an empty element; {advice}", self.path));
+            return None;
+        }
+        if quoted {
+            self.refuse(format!("`{}` is not a list of TOML here; {advice}", self.path));
+            return None;
+        }
+        Some(parts.into_iter().map(|part| (self.clone(), part.to_owned())).collect())
     }
 }

@@ -34,6 +34,7 @@ mod reload;
 mod review;
 mod seam;
 mod search;
+mod settings;
 mod start;
 mod support;
 mod takeover;

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::{Caller, Token};
 use crate::authn::TokenDigest;
 use crate::authn::certificate::is_spiffe_id;
-use crate::domain::{CallerId, Problem};
+use crate::domain::{CallerId, Host, Problem};
 use crate::toml_source::{Place, Section, TomlSource};
 
 /// What was seen already, to refuse a second one.
@@ -105,17 +105,15 @@ fn certificate(
     owner: &CallerId,
     seen: &mut Seen,
 ) -> Option<String> {
-    let dns = name.strip_prefix("dns:").is_some_and(|host| {
-        !host.is_empty()
-            && host.len() <= 253
-            && host
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-".contains(&b))
-    });
-    if !dns && !is_spiffe_id(&name) {
+    if let Some(host) = name.strip_prefix("dns:") {
+        if let Err(text) = dns_name(host) {
+            place.refuse(format!("`{name}` {text}"));
+            return None;
+        }
+    } else if !is_spiffe_id(&name) {
         place.refuse(format!(
-            "`{name}` is no certificate name; write `spiffe://trust-domain/path` or `dns:` and a \
-             lower-case host name without wildcard"
+            "`{name}` is not a certificate name; write `spiffe://trust-domain/path` or `dns:` \
+             and a lower-case host name without wildcard"
         ));
         return None;
     }
@@ -123,4 +121,18 @@ fn certificate(
         place.refuse(format!("caller `{first}` has the certificate name `{name}` already"));
     }
     Some(name)
+}
+
+/// A name that a certificate can have, as it is compared.
+fn dns_name(written: &str) -> Result<(), String> {
+    let host = Host::parse(written).map_err(|error| error.to_string())?;
+    if host.address().is_some() {
+        return Err("is an address, which a certificate does not have among its DNS names".into());
+    }
+    if host.as_str() != written {
+        return Err(format!(
+            "is compared in lower case and without a dot at its end; write `dns:{host}`"
+        ));
+    }
+    Ok(())
 }

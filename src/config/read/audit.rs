@@ -3,14 +3,20 @@
 use std::time::Duration;
 
 use super::Reader;
+use super::limits::ms;
+use super::values::Use;
 use crate::config::AuditSettings;
 use crate::toml_source::Section;
 
 const DAY_MS: u64 = 86_400_000;
 
-impl Reader<'_> {
-    pub(super) fn audit(&mut self, section: Section<'_>) -> Option<AuditSettings> {
-        let directory = self.path(&section, "directory", None);
+impl<'a> Reader<'a> {
+    pub(super) fn audit(
+        &mut self,
+        section: Section<'a>,
+        answer_deadline: Option<Duration>,
+    ) -> Option<AuditSettings> {
+        let directory = self.path(&section, "directory", None, Use::Alone);
         let queue = self.number(&section, "queue_records_max", 1..=1_000_000, 4_096);
         let wait = self.millis(&section, "commit_wait_ms", 10..=5_000, 2_000);
         let bytes = self.number(&section, "segment_bytes_max", 65_536..=4 << 30, 64 << 20);
@@ -19,21 +25,40 @@ impl Reader<'_> {
         let compress = self.choice(&section, "compress", &switch);
         let days = self.optional_number(&section, "retention_days_max", 1..=36_500);
         let kept_bytes = self.optional_number(&section, "retention_bytes_max", 1 << 20..=1 << 50);
-        let signing_key_file = self.optional_path(&section, "signing_key_file");
+        let signing_key_file = self.optional_path(&section, "signing_key_file", Use::Alone);
         let records = self.number(&section, "checkpoint_records_max", 1..=1_000_000, 1_000);
         let interval = self.millis(&section, "checkpoint_interval_ms", 100..=DAY_MS, 60_000);
-        let anchor_file = self.optional_path(&section, "anchor_file");
-        let command = self.known(&section, "anchor_command").map(|place| place.strings());
-        let command = command.unwrap_or_else(|| Some(Vec::new()));
+        let anchor_file = self.optional_path(&section, "anchor_file", Use::Alone);
+        let command = self.anchor_command(&section);
         let strangers = self.number(&section, "strangers_per_minute_max", 0..=60_000, 60);
         let pseudonymise = self.choice(&section, "pseudonymise", &switch);
-        let pseudonym_key_file = self.optional_path(&section, "pseudonym_key_file");
+        let pseudonym_key_file = self.optional_path(&section, "pseudonym_key_file", Use::Alone);
         let anchors = anchor_file.is_some() || command.as_ref().is_some_and(|c| !c.is_empty());
         if anchors && signing_key_file.is_none() {
             section.refuse(
                 "anchors need `audit.signing_key_file`: an unsigned checkpoint proves nothing; \
                  `grantgate audit keygen` makes a key",
             );
+        }
+        if let (Some(file), Some(directory), Some(place)) =
+            (&anchor_file, &directory, section.value("anchor_file"))
+            && file.starts_with(directory)
+        {
+            place.refuse(
+                "`audit.anchor_file` is in `audit.directory`: who can change the log could \
+                 change it too; put it elsewhere",
+            );
+        }
+        if let (Some(bytes), Some(Some(kept))) = (bytes, kept_bytes) {
+            let text = format!(
+                "is less than one segment (`audit.segment_bytes_max` is {bytes}): hardly any \
+                 closed segment will be kept"
+            );
+            self.warn(&section, "retention_bytes_max", kept < bytes, &text);
+        }
+        if let (Some(wait), Some(answer)) = (wait, answer_deadline) {
+            let text = format!("is never reached: `limits.answer_deadline_ms` is {}", ms(answer));
+            self.warn(&section, "commit_wait_ms", wait > answer, &text);
         }
         match (pseudonymise, &pseudonym_key_file) {
             (Some(true), None) => {
@@ -59,10 +84,25 @@ impl Reader<'_> {
             checkpoint_records_max: records?,
             checkpoint_interval: interval?,
             anchor_file,
-            anchor_command: command?.into_iter().map(|(_, text)| text).collect(),
+            anchor_command: command?,
             strangers_per_minute_max: u32::try_from(strangers?).ok()?,
             pseudonym_key_file,
             export: export?,
         })
+    }
+
+    /// A program and its arguments, each an element of its own.
+    fn anchor_command(&mut self, section: &Section<'a>) -> Option<Vec<String>> {
+        let command = self.list(section, "anchor_command")?;
+        if let Some((place, program)) = command.first()
+            && !program.starts_with('/')
+            && (program.is_empty() || program.contains('/'))
+        {
+            place.refuse(format!(
+                "`{program}` of `audit.anchor_command` must be an absolute path, or the name of \
+                 a program in PATH"
+            ));
+        }
+        Some(command.into_iter().map(|(_, text)| text).collect())
     }
 }

@@ -1,16 +1,21 @@
 //! `[audit.export]`.
 
 use super::Reader;
+use super::urls::exact_url;
+use super::values::Use;
 use crate::config::ExportSettings;
 use crate::toml_source::{Place, Section};
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
     /// None where no collector is named.
-    pub(super) fn export(&mut self, section: Section<'_>) -> Option<Option<ExportSettings>> {
+    pub(super) fn export(&mut self, section: Section<'a>) -> Option<Option<ExportSettings>> {
         let place = self.known(&section, "url");
         let url = place.as_ref().map(collector_url);
-        let ca_file = self.optional_path(&section, "ca_file");
-        let headers_file = self.optional_path(&section, "headers_file");
+        if let (Some(place), Some(Some(url))) = (&place, &url) {
+            self.refuse_own_address(place, url);
+        }
+        let ca_file = self.optional_path(&section, "ca_file", Use::Pem);
+        let headers_file = self.optional_path(&section, "headers_file", Use::Alone);
         let records = self.number(&section, "batch_records_max", 1..=10_000, 512);
         let timeout = self.millis(&section, "timeout_ms", 100..=120_000, 10_000);
         if place.is_none() {
@@ -33,15 +38,10 @@ impl Reader<'_> {
 
 /// Where logs are posted to. Plain HTTP does not leave the machine.
 fn collector_url(place: &Place<'_>) -> Option<reqwest::Url> {
-    let text = place.string()?;
+    let url = exact_url(place, "https://collector.example:4318/v1/logs")?;
     let refuse = |text: &str| {
         place.refuse(text);
         None
-    };
-    let Some(url) = reqwest::Url::parse(text).ok().filter(reqwest::Url::has_host) else {
-        return refuse(
-            "`audit.export.url` must be a URL such as https://collector.example:4318/v1/logs",
-        );
     };
     match url.scheme() {
         "https" => {}

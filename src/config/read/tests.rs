@@ -1,5 +1,8 @@
 use super::*;
 use crate::config::SecretSource;
+use crate::domain::Host;
+
+mod matching;
 
 const MINIMAL: &str = r#"
 [listener]
@@ -54,7 +57,7 @@ format = "xml"
     let found = problems(text, &[("GRANTGATE__LIMITS__COLOUR", "1")]);
     let expected = [
         "/etc/gg/grantgate.toml:2:1: `listener.private_key_file` is missing",
-        ":3:11: `8443` is no address and port",
+        ":3:11: `8443` is not an address and port",
         ":4:20: `listener.certificate_file` must be a string",
         ":5:23: `listener.client_certificates` must be one of `optional`, `required`",
         ":6:1: unknown key `listener.port`",
@@ -82,7 +85,8 @@ fn the_environment_overrides_the_file() {
     ];
     let settings = load(Path::new("g.toml"), MINIMAL, &environment(&pairs)).unwrap();
     assert_eq!(settings.limits.body_bytes_max, 1024);
-    assert_eq!(settings.listener.hostnames, ["a.b", "c"]);
+    let hostnames: Vec<&str> = settings.listener.hostnames.iter().map(Host::as_str).collect();
+    assert_eq!(hostnames, ["a.b", "c"]);
 }
 
 #[test]

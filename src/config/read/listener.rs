@@ -1,0 +1,118 @@
+//! `[listener]` and `[admin]`: what is bound.
+
+use super::Reader;
+use super::conflicts::NamedAddress;
+use super::urls::ascii_form;
+use super::values::Use;
+use crate::config::{AdminSettings, ClientSettings, ListenerSettings, RemoteAdminSettings};
+use crate::domain::{Host, HostError};
+use crate::toml_source::Section;
+
+impl<'a> Reader<'a> {
+    pub(super) fn listener(&mut self, section: Section<'a>) -> Option<ListenerSettings> {
+        let address = self.address(&section, "address", "0.0.0.0:8443");
+        let certificate_file = self.path(&section, "certificate_file", None, Use::Pem);
+        let private_key_file = self.path(&section, "private_key_file", None, Use::Pem);
+        let ca_file = self.optional_path(&section, "client_ca_file", Use::Pem);
+        let crl_file = self.optional_path(&section, "client_crl_file", Use::Pem);
+        let choices = [("optional", false), ("required", true)];
+        let required = self.choice(&section, "client_certificates", &choices);
+        if let (None, Some(place)) = (&ca_file, section.value("client_crl_file")) {
+            place.refuse("`listener.client_crl_file` needs `listener.client_ca_file`");
+        }
+        if let (None, Some(true)) = (&ca_file, required) {
+            section.refuse("required client certificates need `listener.client_ca_file`");
+        }
+        let hostnames = self.hostnames(&section);
+        section.finish();
+        let clients = match (ca_file, required) {
+            (Some(ca_file), Some(required)) => Some(ClientSettings { ca_file, crl_file, required }),
+            _ => None,
+        };
+        Some(ListenerSettings {
+            address: address?,
+            certificate_file: certificate_file?,
+            private_key_file: private_key_file?,
+            clients,
+            hostnames: hostnames?,
+        })
+    }
+
+    /// Only what the `Host` of a request can equal.
+    fn hostnames(&mut self, section: &Section<'a>) -> Option<Vec<Host>> {
+        let written = self.list(section, "hostnames")?;
+        let mut hosts: Vec<Host> = Vec::new();
+        for (place, text) in &written {
+            match Host::parse(text) {
+                Ok(host) if hosts.contains(&host) => {
+                    place.refuse(format!("`{text}` is in `listener.hostnames` twice"));
+                }
+                Ok(host) => hosts.push(host),
+                Err(HostError::Empty) => place.refuse(
+                    "`listener.hostnames` has an empty name, which no request has; leave the \
+                     list empty to allow any host",
+                ),
+                Err(error) => {
+                    let form = ascii_form(text).filter(|_| error == HostError::NotAscii);
+                    let form = form.map_or_else(String::new, |form| format!(": `{form}`"));
+                    place.refuse(format!("`{text}` {error}{form}"));
+                }
+            }
+        }
+        Some(hosts)
+    }
+
+    pub(super) fn admin(&mut self, section: Section<'a>) -> Option<AdminSettings> {
+        let address = self.address(&section, "address", "127.0.0.1:9464");
+        if let (Some(place), Some(address)) = (section.value("address"), address)
+            && !address.ip().is_loopback()
+        {
+            place.refuse(
+                "the admin listener has no TLS and no authentication: bind it to a loopback \
+                 address such as 127.0.0.1:9464, and set `admin.remote` for other machines",
+            );
+        }
+        let remote = self.remote_admin(section.section("remote"));
+        section.finish();
+        Some(AdminSettings { address: address?, remote: remote? })
+    }
+
+    /// All of it or none of it.
+    fn remote_admin(&mut self, section: Section<'a>) -> Option<Option<RemoteAdminSettings>> {
+        let place = self.known(&section, "address");
+        let address = place.map(|place| {
+            let address = self.parse_address(&place, "0.0.0.0:9465")?;
+            let setting = section.path_of("address");
+            self.addresses.push(NamedAddress { setting, place: Some(place), address });
+            Some(address)
+        });
+        let certificate_file = self.optional_path(&section, "certificate_file", Use::Pem);
+        let private_key_file = self.optional_path(&section, "private_key_file", Use::Pem);
+        let client_ca_file = self.optional_path(&section, "client_ca_file", Use::Pem);
+        let remote = match (address, certificate_file, private_key_file, client_ca_file) {
+            (None, None, None, None) => Some(None),
+            (
+                Some(address),
+                Some(certificate_file),
+                Some(private_key_file),
+                Some(client_ca_file),
+            ) => address.map(|address| {
+                Some(RemoteAdminSettings {
+                    address,
+                    certificate_file,
+                    private_key_file,
+                    client_ca_file,
+                })
+            }),
+            _ => {
+                section.refuse(
+                    "`admin.remote` needs `address`, `certificate_file`, `private_key_file` and \
+                     `client_ca_file`: only clients with a certificate are served",
+                );
+                None
+            }
+        };
+        section.finish();
+        remote
+    }
+}
