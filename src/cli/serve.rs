@@ -6,15 +6,16 @@ use clap::Args;
 
 use super::doubts::doubts;
 use super::{
-    Exit, default_config, environment, fail, process_limits, report, runtime, settings,
+    Exit, default_config, environment, fail, process_limits, read_settings, report, runtime,
     stop_at_signals,
 };
 use crate::audit::OpenError;
 use crate::config::Settings;
+use crate::domain::Problem;
 use crate::listener::Stop;
 use crate::server::{Server, StartError, Surroundings, service_manager, traces_from};
 use crate::snapshot::{self, ReloadHandle};
-use crate::telemetry::start_logging;
+use crate::telemetry::{LogFormat, start_logging};
 
 #[derive(Args)]
 #[command(after_help = "Example: grantgate serve --config /etc/grantgate/grantgate.toml")]
@@ -25,21 +26,29 @@ pub(super) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
-    let settings = match settings(&arguments.config) {
+    let settings = match read_settings(&arguments.config) {
         Ok(settings) => settings,
-        Err(exit) => return exit,
+        Err(unusable) => {
+            start_logging(unusable.log_format, tracing::Level::INFO);
+            return invalid(unusable.log_format, &unusable.problems);
+        }
     };
-    let inherited = match service_manager::inherited_socket() {
+    let log_format = settings.log_format;
+    // Before there are other threads: it changes the environment.
+    let inherited = service_manager::inherited_socket();
+    start_logging(log_format, settings.log_level);
+    let inherited = match inherited {
         Ok(inherited) => inherited,
-        Err(error) => return fail(format_args!("the service manager's socket: {error}")),
+        Err(error) => {
+            return failed(log_format, format_args!("the service manager's socket: {error}"));
+        }
     };
-    start_logging(settings.log_format, settings.log_level);
     process_limits::no_core_dumps();
     let settings = process_limits::within_descriptors(settings);
     let traces = match traces_from(&environment().0, |file| std::fs::read(file)) {
         Ok(traces) => traces,
         Err(error) => {
-            fail(error);
+            failed(log_format, error);
             return Exit::Invalid;
         }
     };
@@ -54,7 +63,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
             }
             exit
         }),
-        Err(error) => fail(error),
+        Err(error) => failed(log_format, error),
     };
     traces.shutdown();
     exit
@@ -67,12 +76,10 @@ pub(super) async fn serve(
     ready: impl FnOnce(&Server),
     stop: Stop,
 ) -> Exit {
+    let log_format = settings.log_format;
     let loaded = match snapshot::load(&settings) {
         Ok(loaded) => loaded,
-        Err(problems) => {
-            report("error", &problems);
-            return Exit::Invalid;
-        }
+        Err(problems) => return invalid(log_format, &problems),
     };
     let doubts = doubts(&settings, &loaded.snapshot.callers);
     for warning in settings.warnings.iter().chain(&loaded.warnings).chain(&doubts) {
@@ -80,7 +87,7 @@ pub(super) async fn serve(
     }
     let server = match Server::start(settings, loaded, surroundings).await {
         Ok(server) => server,
-        Err(error) => return start_failed(&error),
+        Err(error) => return start_failed(log_format, &error),
     };
     let address = match (server.address(), server.admin_address()) {
         (Ok(address), Ok(admin)) => {
@@ -89,7 +96,7 @@ pub(super) async fn serve(
             tracing::info!(%address, %admin, remote_admin, "serving");
             address
         }
-        (Err(error), _) | (_, Err(error)) => return fail(error),
+        (Err(error), _) | (_, Err(error)) => return failed(log_format, error),
     };
     let recovery = server.recovery();
     if recovery.needs_attention() {
@@ -129,11 +136,32 @@ fn reload_at_hangup(handle: ReloadHandle, status: String) -> tokio::task::JoinHa
     })
 }
 
-fn start_failed(error: &StartError) -> Exit {
-    let exit = fail(error);
+fn start_failed(format: LogFormat, error: &StartError) -> Exit {
+    let exit = failed(format, error);
     match error {
         StartError::Audit(_, OpenError::Damaged { .. }) => Exit::Damaged,
         StartError::AuditKeys(_) | StartError::Export(_) => Exit::Invalid,
         StartError::Audit(..) | StartError::Bind(..) | StartError::Metrics(_) => exit,
     }
+}
+
+/// Says why it does not start: to people as other commands do, to programs as a line of the
+/// log, which must have been started.
+fn failed(format: LogFormat, error: impl std::fmt::Display) -> Exit {
+    match format {
+        LogFormat::Human => fail(error),
+        LogFormat::Json => {
+            tracing::error!("{error}");
+            Exit::Failed
+        }
+    }
+}
+
+/// The same for mistakes in files.
+fn invalid(format: LogFormat, problems: &[Problem]) -> Exit {
+    match format {
+        LogFormat::Human => report("error", problems),
+        LogFormat::Json => problems.iter().for_each(|problem| tracing::error!("{problem}")),
+    }
+    Exit::Invalid
 }

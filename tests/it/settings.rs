@@ -1,10 +1,13 @@
 //! Settings that are not understood, as a person meets them: by `check` and by `serve`.
 
 use std::ffi::{OsStr, OsString};
+use std::net::TcpListener;
 use std::os::unix::ffi::OsStringExt as _;
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, Output};
+
+use serde_json::Value;
 
 use crate::seam::{Behaviour, Seam};
 use crate::support::http1::{connect, exchange};
@@ -138,4 +141,73 @@ fn a_caller_whose_only_credential_is_never_asked_for_is_a_warning() {
     let found: Vec<&String> = found.iter().filter(|line| line.contains("`mesh`")).collect();
     let said = "caller `mesh` has certificates and no token";
     assert!(found.iter().any(|line| line.contains(said)), "{found:?}");
+}
+
+/// The lines of a failed start, which all are JSON.
+fn json_lines(output: &Output) -> Vec<Value> {
+    let text = String::from_utf8(output.stderr.clone()).unwrap();
+    assert!(output.stdout.is_empty());
+    text.lines().map(|line| serde_json::from_str(line).expect(line)).collect()
+}
+
+#[test]
+fn every_error_of_the_start_is_a_line_of_json_where_the_log_is() {
+    let site = Site::new();
+    let config = site.path("grantgate.toml");
+    let good = std::fs::read_to_string(&config).unwrap();
+    let json = ("GRANTGATE__LOG__FORMAT", "json");
+    let taken = TcpListener::bind("127.0.0.1:0").unwrap();
+    let taken = taken.local_addr().unwrap().to_string();
+    let busy = TcpListener::bind(&taken);
+    let in_file = good.replace("# format = \"human\"", "format = \"json\"");
+    assert_ne!(in_file, good);
+    let wrong = in_file.replace("[limits]", "[limits]\nheaders_max = 1\ncolour = 1");
+    let broken = format!("{good}\n= =");
+    let rules = site.path("policies/policy.csv");
+    for (name, text, variables, code, parts) in [
+        ("settings", &wrong, &[][..], 3, &["`limits.headers_max` must be", "unknown key"][..]),
+        ("not TOML", &broken, &[json], 3, &["not valid TOML"]),
+        ("policy", &in_file, &[("GRANTGATE__POLICY__RULES_FILE", "none.csv")], 3, &["none.csv"]),
+        ("address", &in_file, &[("GRANTGATE__ADMIN__ADDRESS", &taken)], 1, &["cannot be bound"]),
+        ("socket", &good, &[json, ("LISTEN_FDS", "2")], 1, &["the service manager's socket"]),
+        (
+            "traces",
+            &good,
+            &[json, ("OTEL_EXPORTER_OTLP_ENDPOINT", "x"), ("OTEL_TRACES_EXPORTER", "y")],
+            3,
+            &["`y` is not supported"],
+        ),
+        (
+            "export",
+            &good,
+            &[
+                json,
+                ("GRANTGATE__AUDIT__EXPORT__URL", "https://localhost:1/v1/logs"),
+                ("GRANTGATE__AUDIT__EXPORT__CA_FILE", "none.pem"),
+            ],
+            3,
+            &["none.pem"],
+        ),
+    ] {
+        std::fs::write(&config, text).unwrap();
+        let output = run("serve", &config, variables);
+        assert_eq!(output.status.code(), Some(code), "{name}: {}", self::text(&output));
+        let lines = json_lines(&output);
+        let errors: Vec<&Value> = lines.iter().filter(|line| line["level"] == "ERROR").collect();
+        assert_eq!(errors.len(), parts.len(), "{name}: {lines:#?}");
+        for part in parts {
+            let said = |line: &&Value| line["message"].as_str().unwrap().contains(part);
+            assert!(errors.iter().any(said), "{name}: {part}: {lines:#?}");
+        }
+    }
+    drop(busy);
+    let none = run("serve", &site.path("none.toml"), &[json]);
+    assert_eq!(none.status.code(), Some(3));
+    assert!(json_lines(&none)[0]["message"].as_str().unwrap().contains("cannot be read"));
+
+    // For people, as before.
+    std::fs::write(&config, &good).unwrap();
+    std::fs::write(&rules, "").unwrap();
+    let human = text(&run("serve", &config, &[] as &[(&str, &str)]));
+    assert!(human.lines().any(|line| line.starts_with("error: ")), "{human}");
 }
