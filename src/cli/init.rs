@@ -129,8 +129,8 @@ pub(super) fn files(dev_certs: bool) -> Result<Vec<NewFile>, Box<dyn std::error:
 fn development(config: &str) -> String {
     config
         .replace("# url = \"https://connect.getseam.com\"", "url = \"https://localhost:8444\"")
-        .replace("# ca_file = \"certs/servers", "ca_file = \"certs/servers")
-        .replace("# client_ca_file = \"certs/callers", "client_ca_file = \"certs/callers")
+        .replace("# example: ca_file = \"certs/servers", "ca_file = \"certs/servers")
+        .replace("# example: client_ca_file = \"certs/callers", "client_ca_file = \"certs/callers")
 }
 
 /// Writes the files. None may exist.
@@ -155,56 +155,45 @@ mod tests {
     use super::*;
     use crate::config;
 
-    #[test]
-    fn every_commented_default_is_a_real_setting_with_that_default() {
-        let without_default =
-            ["personal_access_token_file", "retention_", "anchor_", "pseudonym_key_file"];
-        let uncommented: String = CONFIG
-            .lines()
-            .map(|line| match line.strip_prefix("# ") {
-                Some(rest) if rest.contains(" = ") && !rest.contains("  ") => format!("{rest}\n"),
-                _ => format!("{line}\n"),
-            })
-            .filter(|line| !without_default.iter().any(|key| line.starts_with(key)))
-            .collect();
-        let file = Path::new("grantgate.toml");
-        let environment = config::Environment::new();
-        let mut all = config::load(file, &uncommented, &environment).unwrap();
-        let few = config::load(file, CONFIG, &environment).unwrap();
-        assert_eq!(format!("{:?}", all.limits), format!("{:?}", few.limits));
-        assert_eq!(format!("{:?}", all.connection_limits), format!("{:?}", few.connection_limits));
-        let export = all.audit.export.take().unwrap();
-        assert_eq!((export.batch_records_max, export.timeout.as_millis()), (512, 10_000));
-        assert_eq!(format!("{:?}", all.audit), format!("{:?}", few.audit));
-        assert_eq!(all.admin.address, few.admin.address);
-        assert!(all.admin.remote.is_some() && few.admin.remote.is_none());
-        assert_eq!(all.upstream.url, few.upstream.url);
-        assert_eq!(all.upstream.deadline, few.upstream.deadline);
-        assert_eq!(all.policy_entrances_file, few.policy_entrances_file);
+    /// The template with the lines that begin so as if they did not.
+    fn without(mark: &str, text: &str) -> String {
+        let is_key = |rest: &&str| {
+            let key = rest.split(" = ").next().unwrap_or_default();
+            rest.contains(" = ") && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
+        };
+        let line = |line: &str| line.strip_prefix(mark).filter(is_key).unwrap_or(line).to_owned();
+        text.lines().map(|text| line(text) + "\n").collect()
+    }
+
+    fn load(text: &str) -> config::Settings {
+        config::load(Path::new("g.toml"), text, &config::Environment::new()).unwrap()
     }
 
     #[test]
-    fn every_setting_of_the_audit_log_can_be_uncommented() {
-        let (before, after) = CONFIG.split_once("[audit]\n").unwrap();
-        let (audit, after) = after.split_once("\n[").unwrap();
-        let audit = audit.replace("pseudonymise = \"off\"", "pseudonymise = \"on\"");
-        let audit: Vec<&str> = audit
-            .lines()
-            .map(|line| line.strip_prefix("# ").filter(|rest| rest.contains(" = ")).unwrap_or(line))
-            .collect();
-        let text = format!("{before}[audit]\n{}\n[{after}", audit.join("\n"));
-        let none = config::Environment::new();
-        let audit = config::load(Path::new("g.toml"), &text, &none).unwrap().audit;
+    fn a_commented_line_is_the_default_and_an_example_is_valid() {
+        // The keys of a collector need one.
+        let url = "# example: url = ";
+        let with_url = CONFIG.replace(url, url.trim_start_matches("# example: "));
+        let (few, all) = (load(&with_url), load(&without("# ", &with_url)));
+        assert_eq!(format!("{few:?}"), format!("{all:?}"));
+
+        let every = without("# example: ", CONFIG);
+        let every = every.replace("# pseudonymise = \"off\"", "pseudonymise = \"on\"");
+        // Either this or an API key.
+        let every = every.replace("\napi_key_file", "\n# api_key_file");
+        let settings = load(&every);
+        assert!(settings.warnings.is_empty(), "{:?}", settings.warnings);
+        assert!(settings.admin.remote.is_some() && settings.listener.clients.is_some());
+        assert!(settings.policy_candidate_rules_file.is_some());
+        let audit = settings.audit;
         assert!(audit.retention_age_max.is_some() && audit.retention_bytes_max.is_some());
-        assert!(audit.anchor_file.is_some() && audit.anchor_command.len() == 1);
-        assert!(audit.pseudonym_key_file.is_some() && audit.signing_key_file.is_some());
+        assert!(audit.anchor_file.is_some() && audit.pseudonym_key_file.is_some());
+        assert!(audit.export.is_some_and(|export| export.headers_file.is_some()));
     }
 
     #[test]
     fn the_development_configuration_points_at_the_sandbox() {
-        let text = development(CONFIG);
-        let settings =
-            config::load(Path::new("g.toml"), &text, &config::Environment::new()).unwrap();
+        let settings = load(&development(CONFIG));
         assert_eq!(settings.upstream.url.as_str(), "https://localhost:8444/");
         assert!(settings.upstream.ca_file.is_some() && settings.listener.clients.is_some());
     }

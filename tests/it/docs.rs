@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use grantgate::config;
+use grantgate::config::{self, Setting};
 
 use crate::seam::{Behaviour, Seam};
 use crate::support::{LOBBY, SERVER_ROOM, Site, grant_body, post};
@@ -111,39 +111,77 @@ async fn every_metric_is_documented_with_its_type_and_labels() {
     }
 }
 
-#[test]
-fn every_setting_is_documented_and_in_the_template() {
-    let page = page("docs/configuration.md");
-    let documented: BTreeSet<String> = rows(&page)
-        .iter()
-        .map(|row| quoted(row[0])[0].to_owned())
-        .filter(|n| n.contains('.'))
-        .collect();
+/// How a setting is written in the template.
+#[derive(Debug, PartialEq, Eq)]
+enum Shown {
+    /// `key = value`
+    Set,
+    /// `# key = value`: the default.
+    Default(String),
+    /// `# example: key = value`
+    Example,
+}
 
-    let template = self::page("src/cli/templates/grantgate.toml");
-    let (mut section, mut settings) = (String::new(), BTreeSet::new());
-    for line in template.lines() {
+fn template() -> BTreeMap<String, Shown> {
+    let (mut section, mut shown) = (String::new(), BTreeMap::new());
+    for line in page("src/cli/templates/grantgate.toml").lines() {
         if let Some(name) = line.strip_prefix('[') {
             section = name.trim_end_matches(']').to_owned();
         }
-        let line = line.strip_prefix("# ").unwrap_or(line);
-        if let Some((key, _)) = line.split_once(" = ")
-            && key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
-        {
-            settings.insert(format!("{section}.{key}"));
+        let (line, is_comment) = line.strip_prefix("# ").map_or((line, false), |rest| (rest, true));
+        let (line, is_example) =
+            line.strip_prefix("example: ").map_or((line, false), |rest| (rest, true));
+        let Some((key, value)) = line.split_once(" = ") else { continue };
+        if !key.bytes().all(|b| b.is_ascii_lowercase() || b == b'_') {
+            continue;
+        }
+        let how = match (is_comment, is_example) {
+            (false, _) => Shown::Set,
+            (true, false) => Shown::Default(value.to_owned()),
+            (true, true) => Shown::Example,
+        };
+        assert_eq!(shown.insert(format!("{section}.{key}"), how), None, "{section}.{key} twice");
+    }
+    shown
+}
+
+#[test]
+fn every_setting_is_in_the_template_with_its_default() {
+    let mut template = template();
+    for Setting { path, default, required } in config::all_settings() {
+        let shown = template.remove(&path).unwrap_or_else(|| panic!("`{path}` is not in it"));
+        match (shown, default) {
+            (Shown::Set, _) => {}
+            (Shown::Default(value), Some(default)) => assert_eq!(value, default, "{path}"),
+            (Shown::Example, None) => assert!(!required, "{path}"),
+            (shown, default) => {
+                panic!("`{path}` is shown as {shown:?}, its default is {default:?}")
+            }
         }
     }
-    assert_eq!(documented, settings);
+    assert!(template.is_empty(), "no setting: {template:?}");
+}
 
-    let unknown = |setting: &str| {
-        let variable = format!("GRANTGATE__{}", setting.replace('.', "__").to_uppercase());
-        let environment = [(variable, "\u{1}".to_owned())].into();
-        let problems = config::load(Path::new("grantgate.toml"), &template, &environment);
-        let problems = problems.err().unwrap_or_default();
-        problems.iter().any(|p| p.text == format!("there is no setting `{setting}`"))
-    };
-    assert!(unknown("limits.nonsense"));
-    for setting in &documented {
-        assert!(!unknown(setting), "{setting}");
+#[test]
+fn every_setting_is_documented_with_its_default() {
+    let page = page("docs/configuration.md");
+    let mut documented: BTreeMap<String, String> = rows(&page)
+        .iter()
+        .filter(|row| quoted(row[0])[0].contains('.'))
+        .map(|row| (quoted(row[0])[0].to_owned(), row[1].to_owned()))
+        .collect();
+    for Setting { path, default, required } in config::all_settings() {
+        let cell = documented.remove(&path).unwrap_or_else(|| panic!("`{path}` is not there"));
+        let plain = cell.trim_matches('`');
+        match default {
+            Some(default) => assert_eq!(plain, default.trim_matches('"'), "{path}"),
+            None if required => assert_eq!(cell, "required", "{path}"),
+            None => {
+                let other =
+                    ["none", "the machine's"].contains(&plain) || plain.starts_with("SEAM_");
+                assert!(other, "`{path}` has no default: {cell}");
+            }
+        }
     }
+    assert!(documented.is_empty(), "no setting: {documented:?}");
 }
