@@ -110,13 +110,14 @@ impl<'a> Place<'a> {
 
     fn separated(&self, text: &str) -> Option<Vec<(Self, String)>> {
         let parts: Vec<&str> = text.split(',').map(str::trim).collect();
-        let quoted = parts.iter().any(|part| part.trim_start_matches('[').starts_with(['"', '\'']));
+        let quoted = |part: &&str| part.trim_start_matches('[').starts_with(['"', '\'']);
+        let as_toml = text == "[]" || parts.iter().any(quoted);
         let advice = "separate the elements by commas, without brackets and quotes";
         if parts.contains(&"") {
             self.refuse(format!("`{}` has an empty element; {advice}", self.path));
             return None;
         }
-        if quoted {
+        if as_toml {
             self.refuse(format!("`{}` is not a list of TOML here; {advice}", self.path));
             return None;
         }

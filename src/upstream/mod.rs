@@ -1,4 +1,4 @@
-//! Seam: the only holder of the workspace key and of the HTTP client.
+//! Seam: the only holder of the workspace key, and of the HTTP client that sends it.
 //!
 //! There is one way in for a grant, [`Upstream::grant`], and it takes a recorded permit by
 //! value: no grant can be sent without a durable record, and none twice. What is sent is

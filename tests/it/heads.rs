@@ -127,7 +127,7 @@ async fn the_pause_before_a_request_is_not_part_of_it() {
         }
     }
     // The next head is slow.
-    send(&mut stream, whole[..10].as_bytes()).await;
+    send(&mut stream, &whole.as_bytes()[..10]).await;
     assert!(closes(&mut stream).await);
     gateway.stop().await;
 }
@@ -145,7 +145,7 @@ async fn requests_that_come_together_are_answered_one_by_one() {
     // One and the beginning of the next, which is completed in time.
     send(&mut stream, format!("{whole}{}", &whole[..20]).as_bytes()).await;
     granted(&mut stream).await;
-    send(&mut stream, whole[20..].as_bytes()).await;
+    send(&mut stream, &whole.as_bytes()[20..]).await;
     granted(&mut stream).await;
     gateway.stop().await;
 }
@@ -173,10 +173,10 @@ async fn an_idle_connection_is_closed_and_a_head_in_time_is_not() {
     let mut silent = connect(&site, gateway.address).await;
     let mut begun = connect(&site, gateway.address).await;
     let whole = request(&site);
-    send(&mut begun, whole[..10].as_bytes()).await;
+    send(&mut begun, &whole.as_bytes()[..10]).await;
     assert!(closes(&mut silent).await);
     sleep(PAUSE).await;
-    send(&mut begun, whole[10..].as_bytes()).await;
+    send(&mut begun, &whole.as_bytes()[10..]).await;
     granted(&mut begun).await;
     gateway.stop().await;
 }

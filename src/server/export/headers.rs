@@ -1,15 +1,27 @@
 //! The file of `audit.export.headers_file`: one `name: value` a line, `#` for comments.
 
 use http::header::{
-    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING,
+    CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, EXPECT, HOST, TE, TRAILER,
+    TRANSFER_ENCODING, UPGRADE,
 };
 use http::{HeaderMap, HeaderName, HeaderValue};
 
 use crate::domain::Problem;
 
-/// Set by the sender, or by what carries the request.
-const OWN: &[HeaderName] =
-    &[CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, HOST, TRANSFER_ENCODING];
+/// Set by the sender, or of the connection (RFC 9110, section 7.6.1) and so not for a file.
+static OWN: [HeaderName; 11] = [
+    CONNECTION,
+    CONTENT_ENCODING,
+    CONTENT_LENGTH,
+    CONTENT_TYPE,
+    EXPECT,
+    HOST,
+    HeaderName::from_static("keep-alive"),
+    TE,
+    TRAILER,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
 
 /// The headers in a file's text.
 ///
@@ -75,5 +87,9 @@ mod tests {
         let lines: Vec<_> = found.iter().filter_map(|problem| problem.line).collect();
         assert_eq!(lines, [1, 2, 3, 4, 5, 7]);
         assert!(headers_from("h", &[0xff]).is_err());
+        for name in ["Keep-Alive", "TE", "Expect", "upgrade", "trailer", "content-length"] {
+            let found = headers_from("h", format!("{name}: 1").as_bytes()).unwrap_err();
+            assert!(found[0].text.contains("take it out"), "{name}: {found:?}");
+        }
     }
 }

@@ -88,6 +88,7 @@ fn a_variable_is_a_value_and_nothing_around_it() {
         ("GRANTGATE__LISTENER__HOSTNAMES", "a,", "has an empty element"),
         ("GRANTGATE__LISTENER__HOSTNAMES", "[\"a\", \"b\"]", "without brackets and quotes"),
         ("GRANTGATE__LISTENER__HOSTNAMES", "a,'b'", "without brackets and quotes"),
+        ("GRANTGATE__AUDIT__ANCHOR_COMMAND", "[]", "without brackets and quotes"),
         ("SEAM_WORKSPACE_ID", "w\n", "blanks or a line end"),
     ] {
         let problem = refused(&[], &[(name, value)]);
