@@ -10,6 +10,7 @@ mod files;
 mod places;
 mod reload;
 mod watch;
+mod workspace_key;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -20,7 +21,7 @@ use zeroize::Zeroizing;
 
 use crate::authn::Callers;
 use crate::catalogue::Catalogue;
-use crate::config::{RemoteAdminSettings, SecretSource, Settings};
+use crate::config::{RemoteAdminSettings, Settings};
 use crate::domain::{EntranceId, Problem, Secret};
 use crate::policy::{Policy, PolicySource, SourceFile};
 use crate::tls::{
@@ -32,6 +33,7 @@ pub use candidate::{Candidate, CandidateToLoad};
 pub use files::Digests;
 use files::{AdminInputs, Bytes, Inputs};
 pub use reload::{ReloadFailure, ReloadHandle, ReloadRequests, ReloadStatus, Reloader};
+use workspace_key::workspace_key;
 
 /// What one request works with, from start to end.
 #[derive(Debug, Clone)]
@@ -324,33 +326,6 @@ fn source_of(
         }
         (model, rules) => Err([model.err(), rules.err()].into_iter().flatten().collect()),
     }
-}
-
-/// The workspace key and where it came from. It must not be a caller's token.
-fn workspace_key(
-    settings: &Settings,
-    file: Option<Bytes>,
-    callers: Option<&Callers>,
-) -> Result<(String, Secret), Vec<Problem>> {
-    let (origin, key) = match (&settings.upstream.credential.source, file) {
-        (SecretSource::Value(secret), _) => {
-            ("the workspace key".to_owned(), Secret::new(secret.expose().to_owned()))
-        }
-        (SecretSource::File(path), bytes) => {
-            let origin = path.display().to_string();
-            let missing = || Err(Problem::of_file(origin.clone(), "was not read"));
-            let bytes = bytes.unwrap_or_else(missing).map_err(|problem| vec![problem])?;
-            let text = str::from_utf8(&bytes).map_err(|_| {
-                vec![Problem::of_file(origin.clone(), "the workspace key is not UTF-8")]
-            })?;
-            (origin, Secret::new(text.trim_end().to_owned()))
-        }
-    };
-    if callers.is_some_and(|callers| callers.accepts_token(key.expose())) {
-        let text = "the workspace key is also a caller's token; make the caller a token of its own";
-        return Err(vec![Problem::of_file(origin, text)]);
-    }
-    Ok((origin, key))
 }
 
 fn upstream(

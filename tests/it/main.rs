@@ -42,3 +42,4 @@ mod tls;
 mod traces;
 mod upstream;
 mod verify;
+mod workspace_key;

@@ -36,6 +36,17 @@ pub fn grantgate(arguments: &[&str]) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
+/// How `check` ends, and what it says of a site.
+pub fn check(site: &Site, environment: &[(&str, &str)]) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_grantgate"))
+        .args(["check", "--config"])
+        .arg(site.path("grantgate.toml"))
+        .envs(environment.iter().copied())
+        .output()
+        .unwrap();
+    (output.status.code(), String::from_utf8([output.stdout, output.stderr].concat()).unwrap())
+}
+
 /// A directory as `init --dev-certs` makes it, with a token for `visitor-desk`.
 pub struct Site {
     directory: tempfile::TempDir,
