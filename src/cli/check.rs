@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use jiff::Timestamp;
 
 use super::doubts::doubts;
 use super::problems::json;
@@ -11,6 +12,7 @@ use crate::config::Settings;
 use crate::domain::Problem;
 use crate::server::{export_problems, journal_settings, traces_from};
 use crate::snapshot::{self, Candidate};
+use crate::tls::{Finding, Severity};
 
 #[derive(Args)]
 #[command(after_help = "Example: grantgate check --config grantgate.toml --format json\n\n\
@@ -45,10 +47,12 @@ fn find(file: &Path) -> (Vec<Problem>, Vec<Problem>) {
         Err(unusable) => return (unusable.problems, Vec::new()),
     };
     let mut warnings = std::mem::take(&mut settings.warnings);
-    let mut problems = match snapshot::load(&settings) {
+    let now = Timestamp::now();
+    let (mut problems, findings) = match snapshot::load(&settings) {
         Ok(loaded) => {
             warnings.extend(loaded.warnings);
             warnings.extend(doubts(&settings, &loaded.snapshot.callers));
+            let findings = loaded.snapshot.certificates.findings(now);
             if let Some(candidate) = loaded.candidate {
                 candidate.load();
             }
@@ -56,10 +60,16 @@ fn find(file: &Path) -> (Vec<Problem>, Vec<Problem>) {
             if let Some(Candidate::Invalid(problems)) = loaded.snapshot.candidate() {
                 warnings.extend(problems.iter().cloned());
             }
-            Vec::new()
+            (Vec::new(), findings)
         }
-        Err(problems) => problems,
+        Err(problems) => (problems, snapshot::certificate_findings(&settings, now)),
     };
+    for Finding { severity, problem } in findings {
+        match severity {
+            Severity::Error | Severity::Outage => problems.push(problem),
+            Severity::Warning => warnings.push(problem),
+        }
+    }
     problems.extend(check_audit(&settings));
     problems.extend(journal_settings(&settings.audit).err().into_iter().flatten());
     problems.extend(export_problems(&settings.audit));

@@ -19,7 +19,6 @@ use crate::listener::Stop;
 use crate::sandbox::{Catalogue, Sandbox};
 use crate::server::{Server, Surroundings};
 use crate::telemetry::{LogFormat, start_logging};
-use crate::tls::Identity;
 
 #[derive(Args)]
 #[command(after_help = "Example: grantgate demo --keep gateway")]
@@ -63,7 +62,10 @@ fn demonstrate(arguments: &Arguments, directory: &Path) -> Result<Exit, Failure>
     let token = give_token(&directory)?;
 
     let read = |path: &str| std::fs::read(directory.join(path));
-    let identity = Identity::from_pem(&read("certs/sandbox.pem")?, &read("certs/sandbox.key")?)?;
+    let identity = super::sandbox::identity(
+        &directory.join("certs/sandbox.pem"),
+        &directory.join("certs/sandbox.key"),
+    )?;
     let key = String::from_utf8(read("secrets/seam_api_key")?)?;
 
     runtime()?.block_on(async {

@@ -1,7 +1,7 @@
 //! `grantgate sandbox`: a stand-in for Seam.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::files::{read_plain, read_secret};
 use crate::listener::{Listener, ListenerLimits};
 use crate::sandbox::{Catalogue, Sandbox};
 use crate::telemetry::ListenerMetrics;
-use crate::tls::{Identity, server_config};
+use crate::tls::{Identity, PemFile, server_config};
 
 #[derive(Args)]
 #[command(after_help = "Example: grantgate sandbox --certificate certs/sandbox.pem \
@@ -38,12 +38,8 @@ pub(super) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
     let load = || -> Result<(Identity, Secret), String> {
-        let secret = |path| read_secret(path).map_err(|problem| problem.to_string());
-        let chain = read_plain(&arguments.certificate).map_err(|problem| problem.to_string())?;
-        let key = secret(&arguments.private_key)?;
-        let identity = Identity::from_pem(&chain, &key)
-            .map_err(|error| format!("`{}`: {error}", arguments.certificate.display()))?;
-        let key = secret(&arguments.key_file)?;
+        let identity = identity(&arguments.certificate, &arguments.private_key)?;
+        let key = read_secret(&arguments.key_file).map_err(|problem| problem.to_string())?;
         let key = String::from_utf8_lossy(&key).trim_end().to_owned();
         Ok((identity, Secret::new(key)))
     };
@@ -75,6 +71,17 @@ async fn serve(arguments: &Arguments, identity: &Identity, key: Secret) -> Exit 
     let sandbox = Sandbox::new(key);
     listener.serve(move |_| sandbox.clone(), stop_at_signals(Duration::ZERO)).await;
     Exit::Done
+}
+
+/// What a sandbox proves itself with.
+pub(super) fn identity(chain_file: &Path, key_file: &Path) -> Result<Identity, String> {
+    let chain = read_plain(chain_file).map_err(|problem| problem.to_string())?;
+    let key = read_secret(key_file).map_err(|problem| problem.to_string())?;
+    let [chain_name, key_name] = [chain_file, key_file].map(|path| path.display().to_string());
+    let chain = PemFile { name: &chain_name, bytes: &chain };
+    let key = PemFile { name: &key_name, bytes: &key };
+    Identity::from_pem(chain, key)
+        .map_err(|problems| problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))
 }
 
 /// Binds a listener for a sandbox.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use jiff::Timestamp;
 
 use super::doubts::doubts;
 use super::{
@@ -85,6 +86,7 @@ pub(super) async fn serve(
     for warning in settings.warnings.iter().chain(&loaded.warnings).chain(&doubts) {
         tracing::warn!("{warning}");
     }
+    loaded.snapshot.certificates.warn(Timestamp::now());
     let server = match Server::start(settings, loaded, surroundings).await {
         Ok(server) => server,
         Err(error) => return start_failed(log_format, &error),

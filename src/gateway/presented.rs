@@ -45,7 +45,7 @@ impl Presented {
             generation == clients.generation() && at.elapsed() < VERIFIED_FOR
         });
         if !fresh {
-            if !clients.accept(&self.chain) {
+            if clients.verify(&self.chain).is_err() {
                 *accepted = None;
                 return Err(Reason::CertificateWithdrawn);
             }

@@ -12,6 +12,7 @@ use crate::domain::{COMMIT, VERSION};
 use crate::gateway::Gateway;
 use crate::listener::Stop;
 use crate::snapshot::{Candidate, Reloader};
+use crate::tls::Severity;
 
 /// The parts whose state is shown.
 pub(super) struct Health {
@@ -80,6 +81,7 @@ impl Health {
         let reload = self.reloader.status();
         let checks = self.checks();
         let expiries = &snapshot.certificates.expiries;
+        let findings = snapshot.certificates.findings(self.gateway.clock.now());
         json!({
             "version": VERSION,
             "commit": COMMIT,
@@ -114,6 +116,12 @@ impl Health {
             "certificates": expiries.iter().map(|(role, time)| json!({
                 "role": role,
                 "expires": time.to_string(),
+            })).collect::<Vec<_>>(),
+            "certificate_findings": findings.iter().map(|finding| json!({
+                "severity": finding.severity.as_str(),
+                "file": finding.problem.file,
+                "line": finding.problem.line,
+                "text": finding.problem.text,
             })).collect::<Vec<_>>(),
         })
     }
@@ -193,19 +201,19 @@ impl Health {
 
     fn certificates(&self) -> Check {
         let snapshot = self.gateway.snapshot.load();
-        let now = self.gateway.clock.now();
-        let expiries = &snapshot.certificates.expiries;
-        let expired = |role: &str| expiries.iter().any(|(r, time)| *r == role && *time <= now);
-        let state = if expired("server") {
-            // Nobody who verifies it connects any more.
-            State::Failed
-        } else if expiries.iter().any(|(_, time)| *time <= now) {
-            State::Warning
-        } else {
-            State::Ok
+        let certificates = &snapshot.certificates;
+        let findings = certificates.findings(self.gateway.clock.now());
+        // What only deserves a look is in the log and in `/status`.
+        let wrong: Vec<_> = findings.iter().filter(|f| f.severity > Severity::Warning).collect();
+        let state = match wrong.first().map(|finding| finding.severity) {
+            Some(Severity::Outage) => State::Failed,
+            Some(Severity::Error) => State::Warning,
+            Some(Severity::Warning) | None => State::Ok,
         };
-        let text: Vec<String> =
-            expiries.iter().map(|(role, time)| format!("{role} expires {time}")).collect();
+        let wrong = wrong.iter().map(|finding| finding.problem.to_string());
+        let expiries = certificates.expiries.iter();
+        let expiries = expiries.map(|(role, time)| format!("{role} expires {time}"));
+        let text: Vec<String> = wrong.chain(expiries).collect();
         Check { name: "certificates", state, text: text.join(", ") }
     }
 

@@ -14,9 +14,9 @@ use opentelemetry_otlp::{SpanExporter, WithHttpConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 
-use crate::domain::{VERSION, innermost};
+use crate::domain::{Problem, VERSION, innermost};
 use crate::telemetry::Traces;
-use crate::tls::{ClientTls, Roots};
+use crate::tls::{ClientTls, PemFile, Roots};
 
 /// Why traces cannot be sent.
 #[derive(Debug, thiserror::Error)]
@@ -25,8 +25,8 @@ pub enum OtlpError {
     #[error("environment variable {0}: `{1}` is not supported; {2}")]
     Unsupported(&'static str, String, &'static str),
     /// The authorities cannot be read.
-    #[error("environment variable {0}: `{1}`: {2}")]
-    Authorities(&'static str, String, String),
+    #[error("environment variable {0}: {1}")]
+    Authorities(&'static str, Problem),
     /// The client or the exporter refuses its settings.
     #[error("traces cannot be sent: {0}")]
     Setup(String),
@@ -67,9 +67,13 @@ pub fn traces_from(
     let tls = match authorities {
         None => ClientTls::new(&Roots::System).map_err(|error| setup(&error))?,
         Some((name, file)) => {
-            let wrong = |error: String| OtlpError::Authorities(name, file.to_owned(), error);
-            let pem = read(file).map_err(|error| wrong(error.to_string()))?;
-            ClientTls::new(&Roots::Only(&pem)).map_err(|error| wrong(error.to_string()))?
+            let pem = read(file).map_err(|error| {
+                let text = format!("cannot be read: {error}");
+                OtlpError::Authorities(name, Problem::of_file(file, text))
+            })?;
+            let pem = PemFile { name: file, bytes: &pem };
+            ClientTls::new(&Roots::Only(pem))
+                .map_err(|error| OtlpError::Authorities(name, error.into_problem(file)))?
         }
     };
     let timeout = either("OTEL_EXPORTER_OTLP_TRACES_TIMEOUT", "OTEL_EXPORTER_OTLP_TIMEOUT");

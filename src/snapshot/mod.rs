@@ -6,6 +6,7 @@
 //! to Seam, TLS sessions.
 
 mod candidate;
+mod certificates;
 mod files;
 mod places;
 mod reload;
@@ -15,23 +16,21 @@ mod workspace_key;
 use std::path::Path;
 use std::sync::Arc;
 
-use jiff::Timestamp;
-use rustls::ServerConfig;
 use zeroize::Zeroizing;
 
 use crate::authn::Callers;
 use crate::catalogue::Catalogue;
-use crate::config::{RemoteAdminSettings, Settings};
+use crate::config::Settings;
 use crate::domain::{EntranceId, Problem, Secret};
 use crate::policy::{Policy, PolicySource, SourceFile};
-use crate::tls::{
-    ClientCertificates, ClientTls, Identity, Roots, expiries, next_updates, server_config,
-};
-use crate::upstream::Upstream;
+use crate::tls::{ClientTls, PemFile, Roots};
+use crate::upstream::{Upstream, UpstreamError};
 use candidate::CandidateSlot;
 pub use candidate::{Candidate, CandidateToLoad};
+use certificates::certificates;
+pub use certificates::{Certificates, certificate_findings};
 pub use files::Digests;
-use files::{AdminInputs, Bytes, Inputs};
+use files::{Bytes, Inputs};
 pub use reload::{ReloadFailure, ReloadHandle, ReloadRequests, ReloadStatus, Reloader};
 use workspace_key::workspace_key;
 
@@ -72,24 +71,6 @@ impl Snapshot {
     }
 }
 
-/// The listeners' side of TLS.
-pub struct Certificates {
-    /// For handshakes.
-    pub tls: Arc<ServerConfig>,
-    /// For handshakes of the remote admin listener.
-    pub admin_tls: Option<Arc<ServerConfig>>,
-    /// For connections that are open already.
-    pub clients: Option<ClientCertificates>,
-    /// When each kind of certificate or list expires.
-    pub expiries: Vec<(&'static str, Timestamp)>,
-}
-
-impl std::fmt::Debug for Certificates {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Certificates").field("expiries", &self.expiries).finish_non_exhaustive()
-    }
-}
-
 /// A snapshot and what else was found while loading it.
 pub struct Loaded {
     /// The snapshot.
@@ -117,8 +98,8 @@ pub fn load(settings: &Settings) -> Result<Loaded, Vec<Problem>> {
 /// # Errors
 /// What is wrong with the first of them that is not usable.
 pub fn load_upstream(settings: &Settings) -> Result<Upstream, Vec<Problem>> {
-    let (origin, key) = workspace_key(settings, files::workspace_key(settings), None)?;
-    upstream(settings, &origin, key, files::upstream_ca(settings))
+    let key = workspace_key(settings, files::workspace_key(settings), None);
+    upstream(settings, key, files::upstream_ca(settings))
 }
 
 /// Builds a snapshot. `before` is the one in force, whose parts are carried over where
@@ -188,15 +169,13 @@ fn build(
             None
         }
     };
-    let upstream = keep(
-        &mut problems,
-        workspace_key(settings, inputs.workspace_key, callers.as_deref()).and_then(
-            |(origin, key)| match same(|d| &d.upstream) {
-                Some(old) => Ok(old.upstream.clone()),
-                None => upstream(settings, &origin, key, inputs.upstream_ca).map(Arc::new),
-            },
-        ),
-    );
+    let key = workspace_key(settings, inputs.workspace_key, callers.as_deref());
+    let upstream = match (same(|d| &d.upstream), key) {
+        // Other callers may have been given the key meanwhile.
+        (Some(old), key) => key.map(|_| old.upstream.clone()),
+        (None, key) => upstream(settings, key, inputs.upstream_ca).map(Arc::new),
+    };
+    let upstream = keep(&mut problems, upstream);
     match (certificates, callers, policy, upstream) {
         (Some(certificates), Some(callers), Some(policy), Some(upstream))
             if problems.is_empty() =>
@@ -211,85 +190,6 @@ fn build(
 
 fn keep<T>(problems: &mut Vec<Problem>, result: Result<T, Vec<Problem>>) -> Option<T> {
     result.map_err(|found| problems.extend(found)).ok()
-}
-
-fn certificates(settings: &Settings, inputs: &Inputs) -> Result<Certificates, Vec<Problem>> {
-    let listener = &settings.listener;
-    let files = [Some(&inputs.chain), Some(&inputs.private_key)];
-    let files = files.into_iter().chain([inputs.client_ca.as_ref(), inputs.client_crl.as_ref()]);
-    let unread: Vec<Problem> =
-        files.flatten().filter_map(|file| file.as_ref().err().cloned()).collect();
-    let (Ok(chain), Ok(key)) = (&inputs.chain, &inputs.private_key) else { return Err(unread) };
-    if !unread.is_empty() {
-        return Err(unread);
-    }
-    // Of the server's own: clients may not need what else is in the file.
-    let mut found: Vec<Expiry> = vec![("server", expiries(chain).first().copied())];
-    let mut clients = None;
-    if let (Some(setting), Some(Ok(authorities))) = (&listener.clients, &inputs.client_ca) {
-        let lists = inputs.client_crl.as_ref().and_then(|list| list.as_ref().ok());
-        let lists = lists.map(|list| list.as_slice());
-        let made = ClientCertificates::new(authorities, lists, setting.required);
-        clients = Some(made.map_err(|error| {
-            let file = setting.ca_file.display().to_string();
-            let text = format!("client certificates cannot be verified: {error}");
-            vec![Problem::of_file(file, text)]
-        })?);
-        // Retired authorities do no harm while another is left; one stale list does.
-        found.push(("client-ca", expiries(authorities).into_iter().max()));
-        found.push(("client-crl", next_updates(lists.unwrap_or_default()).into_iter().min()));
-    }
-    let paths = (listener.certificate_file.as_path(), listener.private_key_file.as_path());
-    let tls = server_tls(paths, chain, key, clients.as_ref())?;
-    let mut admin_tls = None;
-    if let (Some(setting), Some(files)) = (&settings.admin.remote, &inputs.admin) {
-        let (tls, expiries) = admin(setting, files)?;
-        admin_tls = Some(tls);
-        found.extend(expiries);
-    }
-    let expiries = found.into_iter().filter_map(|(role, time)| Some((role, time?))).collect();
-    Ok(Certificates { tls, admin_tls, clients, expiries })
-}
-
-/// When something of a role expires.
-type Expiry = (&'static str, Option<Timestamp>);
-
-/// The remote admin listener's side: a client must have a certificate.
-fn admin(
-    setting: &RemoteAdminSettings,
-    files: &AdminInputs,
-) -> Result<(Arc<ServerConfig>, [Expiry; 2]), Vec<Problem>> {
-    let (Ok(chain), Ok(key), Ok(authorities)) =
-        (&files.chain, &files.private_key, &files.client_ca)
-    else {
-        let files = [&files.chain, &files.private_key, &files.client_ca];
-        return Err(files.into_iter().filter_map(|file| file.as_ref().err().cloned()).collect());
-    };
-    let clients = ClientCertificates::new(authorities, None, true).map_err(|error| {
-        let file = setting.client_ca_file.display().to_string();
-        vec![Problem::of_file(file, format!("client certificates cannot be verified: {error}"))]
-    })?;
-    let paths = (setting.certificate_file.as_path(), setting.private_key_file.as_path());
-    let tls = server_tls(paths, chain, key, Some(&clients))?;
-    let expires = [
-        ("admin-server", expiries(chain).first().copied()),
-        ("admin-client-ca", expiries(authorities).into_iter().max()),
-    ];
-    Ok((tls, expires))
-}
-
-fn server_tls(
-    (chain_file, key_file): (&Path, &Path),
-    chain: &[u8],
-    key: &[u8],
-    clients: Option<&ClientCertificates>,
-) -> Result<Arc<ServerConfig>, Vec<Problem>> {
-    let identity = Identity::from_pem(chain, key);
-    let tls = identity.and_then(|identity| server_config(&identity, clients));
-    tls.map(Arc::new).map_err(|error| {
-        let text = format!("cannot be used with `{}`: {error}", key_file.display());
-        vec![Problem::of_file(chain_file.display().to_string(), text)]
-    })
 }
 
 fn callers(settings: &Settings, bytes: &Bytes) -> Result<Callers, Vec<Problem>> {
@@ -330,19 +230,33 @@ fn source_of(
 
 fn upstream(
     settings: &Settings,
-    origin: &str,
-    key: Secret,
+    key: Result<(String, Secret), Vec<Problem>>,
     ca: Option<Bytes>,
 ) -> Result<Upstream, Vec<Problem>> {
     let upstream = &settings.upstream;
-    let pem = ca.transpose().map_err(|problem| vec![problem])?;
-    let roots = pem.as_ref().map_or(Roots::System, |pem| Roots::Only(pem));
-    let tls = ClientTls::new(&roots).map_err(|error| {
-        let file = upstream.ca_file.as_ref().map(|path| path.display().to_string());
-        vec![Problem::of_file(file.as_deref().unwrap_or("upstream"), error.to_string())]
-    })?;
+    let tls = upstream_tls(settings, ca).map_err(|problem| vec![problem]);
+    let ((origin, key), tls) = match (key, tls) {
+        (Ok(key), Ok(tls)) => (key, tls),
+        (key, tls) => {
+            return Err([key.err(), tls.err()].into_iter().flatten().flatten().collect());
+        }
+    };
     let workspace = upstream.credential.workspace_id.as_deref();
     let (url, deadline) = (upstream.url.clone(), upstream.deadline);
     Upstream::new(url, key, workspace, tls, deadline, upstream.connect_timeout, upstream.breaker)
-        .map_err(|error| vec![Problem::of_file(origin, error.to_string())])
+        .map_err(|error| {
+            let place = match error {
+                UpstreamError::KeyInvalid => origin.as_str(),
+                UpstreamError::WorkspaceInvalid | UpstreamError::Client(_) => "upstream",
+            };
+            vec![Problem::of_file(place, error.to_string())]
+        })
+}
+
+fn upstream_tls(settings: &Settings, ca: Option<Bytes>) -> Result<ClientTls, Problem> {
+    let pem = ca.transpose()?;
+    let name = settings.upstream.ca_file.as_deref().unwrap_or(Path::new("")).display().to_string();
+    let only = |bytes| Roots::Only(PemFile { name: &name, bytes });
+    let roots = pem.as_ref().map_or(Roots::System, |pem| only(pem.as_slice()));
+    ClientTls::new(&roots).map_err(|error| error.into_problem("upstream"))
 }

@@ -240,6 +240,9 @@ impl Reloader {
         for warning in &loaded.warnings {
             tracing::warn!("{warning}");
         }
+        if !Arc::ptr_eq(&before.certificates, &loaded.snapshot.certificates) {
+            loaded.snapshot.certificates.warn(self.clock.now());
+        }
         tracing::info!(?parts, revision_before, revision, "reloaded");
         self.current.store(Arc::new(loaded.snapshot));
         if let Some(candidate) = loaded.candidate {

@@ -2,14 +2,16 @@
 
 use rustls::{ClientConfig, DEFAULT_VERSIONS, RootCertStore};
 
-use super::{TlsError, certificates_from_pem, provider};
+use super::pem::{PemFile, certificates};
+use super::server::roots_of;
+use super::{TlsError, provider};
 
 /// Whom the upstream's certificate may come from.
 pub enum Roots<'a> {
     /// The machine's trust store.
     System,
-    /// Only the authorities in this PEM text: a sandbox, or a private stand-in.
-    Only(&'a [u8]),
+    /// Only the authorities in this file: a sandbox, or a private stand-in.
+    Only(PemFile<'a>),
     /// From nobody: no TLS is spoken.
     Nobody,
 }
@@ -22,26 +24,15 @@ impl ClientTls {
     /// taken for another's, and a broken connection loses one exchange.
     ///
     /// # Errors
-    /// Broken PEM, or a trust store without a usable authority.
+    /// A broken file, or a trust store without a usable authority.
     pub fn new(roots: &Roots<'_>) -> Result<Self, TlsError> {
-        let mut store = RootCertStore::empty();
-        match roots {
-            Roots::System => {
-                let found = rustls_native_certs::load_native_certs();
-                store.add_parsable_certificates(found.certs);
-                if store.is_empty() {
-                    let text = "the machine's trust store has no usable authority; install \
-                                ca-certificates or name authorities in a `ca_file`";
-                    return Err(TlsError::Refused(text.into()));
-                }
-            }
-            Roots::Nobody => {}
-            Roots::Only(pem) => {
-                for authority in certificates_from_pem(pem)? {
-                    store.add(authority).map_err(|e| TlsError::Refused(e.to_string()))?;
-                }
-            }
-        }
+        let store = match *roots {
+            Roots::System => machine()?,
+            Roots::Nobody => RootCertStore::empty(),
+            Roots::Only(file) => certificates(file)
+                .and_then(|found| roots_of(file, &found))
+                .map_err(TlsError::File)?,
+        };
         let mut config = ClientConfig::builder_with_provider(provider())
             .with_protocol_versions(DEFAULT_VERSIONS)
             .map_err(|error| TlsError::Refused(error.to_string()))?
@@ -56,4 +47,20 @@ impl ClientTls {
     pub fn into_config(self) -> ClientConfig {
         self.0
     }
+}
+
+/// Whom the machine trusts.
+fn machine() -> Result<RootCertStore, TlsError> {
+    let mut store = RootCertStore::empty();
+    let found = rustls_native_certs::load_native_certs();
+    store.add_parsable_certificates(found.certs);
+    if store.is_empty() {
+        let why = found.errors.first().map(|error| format!(" ({error})")).unwrap_or_default();
+        let text = format!(
+            "the machine's trust store has no usable authority{why}; install ca-certificates or \
+             name authorities in a `ca_file`"
+        );
+        return Err(TlsError::Refused(text));
+    }
+    Ok(store)
 }

@@ -3,48 +3,73 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, CertificateRevocationListDer, PrivateKeyDer, UnixTime};
-use rustls::server::WebPkiClientVerifier;
+use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
+use rustls::sign::SingleCertAndKey;
 use rustls::{DEFAULT_VERSIONS, RootCertStore, ServerConfig};
 
-use super::{Identity, TlsError, certificates_from_pem, provider};
+use super::identity::Identity;
+use super::inspect::clients::{PlacedList, inspect_clients, newest_first};
+use super::inspect::{Inspection, Side};
+use super::pem::{PemFile, PlacedCertificate, certificates, ordinal, revocation_lists};
+use super::refused::{CertificateFault, Noting};
+use super::{TlsError, provider};
+use crate::domain::Problem;
 
 static GENERATIONS: AtomicU64 = AtomicU64::new(0);
+
+/// The files by which client certificates are verified.
+#[derive(Clone, Copy)]
+pub struct ClientFiles<'a> {
+    /// Authorities.
+    pub authorities: PemFile<'a>,
+    /// Their revocation lists, where these are in use.
+    pub lists: Option<PemFile<'a>>,
+}
 
 /// How client certificates are verified.
 pub struct ClientCertificates {
     verifier: Arc<dyn ClientCertVerifier>,
     generation: u64,
+    authorities: Vec<PlacedCertificate>,
+    inspection: Inspection,
 }
 
 impl ClientCertificates {
-    /// Certificates are verified against the authorities in `ca_pem` and, where given,
-    /// the revocation lists in `crl_pem`. With a list, a certificate of unknown status
-    /// and a list past its next update are refused (RFC 5280, section 6.3). Without
-    /// `required`, a client may also come without a certificate.
+    /// Certificates are verified against the authorities and, where given, the revocation
+    /// lists. With a list, a certificate of unknown status and a list past its next update
+    /// are refused (RFC 5280, section 6.3). Without `required`, a client may also come
+    /// without a certificate.
     ///
     /// # Errors
-    /// Broken PEM or authorities that rustls refuses.
-    pub fn new(ca_pem: &[u8], crl_pem: Option<&[u8]>, required: bool) -> Result<Self, TlsError> {
-        let mut roots = RootCertStore::empty();
-        for authority in certificates_from_pem(ca_pem)? {
-            roots.add(authority).map_err(|error| TlsError::Refused(error.to_string()))?;
-        }
-        let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider());
-        if let Some(pem) = crl_pem {
-            let read: Result<Vec<_>, _> =
-                CertificateRevocationListDer::pem_slice_iter(pem).collect();
-            let lists = read.ok().filter(|lists: &Vec<_>| !lists.is_empty());
-            let lists = lists.ok_or(TlsError::NotPem("certificate revocation list"))?;
-            builder = builder.with_crls(lists).enforce_revocation_expiration();
-        }
-        if !required {
-            builder = builder.allow_unauthenticated();
-        }
-        let verifier = builder.build().map_err(|error| TlsError::Refused(error.to_string()))?;
-        Ok(Self { verifier, generation: GENERATIONS.fetch_add(1, Ordering::Relaxed) })
+    /// What is wrong with a file, or what rustls refuses.
+    pub fn new(files: ClientFiles<'_>, side: Side, required: bool) -> Result<Self, Vec<Problem>> {
+        let lists = files.lists.map(revocation_lists).transpose();
+        let (authorities, mut lists) = match (certificates(files.authorities), lists) {
+            (Ok(authorities), Ok(lists)) => (authorities, lists),
+            (authorities, lists) => {
+                return Err(authorities.err().into_iter().chain(lists.err()).collect());
+            }
+        };
+        let one = |problem| vec![problem];
+        let roots = Arc::new(roots_of(files.authorities, &authorities).map_err(one)?);
+        newest_first(lists.as_deref_mut().unwrap_or_default());
+        let placed = files.lists.zip(lists.as_deref());
+        let inspection = inspect_clients(files.authorities, &authorities, placed, side, required);
+        let verifier = match placed {
+            None => verifier(&roots, &[], required).map_err(|error| {
+                files
+                    .authorities
+                    .problem(format!("client certificates cannot be verified: {error}"))
+            }),
+            Some((file, lists)) => verifier(&roots, lists, required)
+                .map_err(|error| unusable_list(file, lists, &roots, &error)),
+        };
+        let verifier = verifier.map_err(one)?;
+        let verifier = Arc::new(Noting(verifier));
+        let generation = GENERATIONS.fetch_add(1, Ordering::Relaxed);
+        Ok(Self { verifier, generation, authorities, inspection })
     }
 
     /// Differs for every value that was ever made.
@@ -53,11 +78,78 @@ impl ClientCertificates {
         self.generation
     }
 
-    /// Whether a handshake would accept this chain, leaf first, now.
+    /// Those who are trusted.
     #[must_use]
-    pub fn accept(&self, chain: &[CertificateDer<'_>]) -> bool {
-        let Some((leaf, intermediates)) = chain.split_first() else { return false };
-        self.verifier.verify_client_cert(leaf, intermediates, UnixTime::now()).is_ok()
+    pub fn authorities(&self) -> &[PlacedCertificate] {
+        &self.authorities
+    }
+
+    /// What is known of the files.
+    #[must_use]
+    pub fn inspection(&self) -> &Inspection {
+        &self.inspection
+    }
+
+    /// Whether a handshake would accept this chain, leaf first, now.
+    ///
+    /// # Errors
+    /// Why it would not.
+    pub fn verify(&self, chain: &[CertificateDer<'_>]) -> Result<(), CertificateFault> {
+        let (leaf, intermediates) = chain.split_first().ok_or(CertificateFault::Malformed)?;
+        let verified = self.verifier.verify_client_cert(leaf, intermediates, UnixTime::now());
+        verified.map(drop).map_err(|error| CertificateFault::from(&error))
+    }
+}
+
+/// Trust in every certificate of a file.
+pub(super) fn roots_of(
+    file: PemFile<'_>,
+    authorities: &[PlacedCertificate],
+) -> Result<RootCertStore, Problem> {
+    let mut roots = RootCertStore::empty();
+    for (placed, number) in authorities.iter().zip(1..) {
+        roots.add(placed.item.clone()).map_err(|error| {
+            let text = format!(
+                "the {} certificate cannot be used as an authority: {error}",
+                ordinal(number)
+            );
+            file.problem_at(placed.line, text)
+        })?;
+    }
+    Ok(roots)
+}
+
+fn verifier(
+    roots: &Arc<RootCertStore>,
+    lists: &[PlacedList],
+    required: bool,
+) -> Result<Arc<dyn ClientCertVerifier>, VerifierBuilderError> {
+    let mut builder = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider());
+    if !lists.is_empty() {
+        let lists = lists.iter().map(|list| list.item.clone());
+        builder = builder.with_crls(lists).enforce_revocation_expiration();
+    }
+    if !required {
+        builder = builder.allow_unauthenticated();
+    }
+    builder.build()
+}
+
+/// Which list it is that cannot be used: each is tried alone.
+fn unusable_list(
+    file: PemFile<'_>,
+    lists: &[PlacedList],
+    roots: &Arc<RootCertStore>,
+    error: &VerifierBuilderError,
+) -> Problem {
+    let alone = |list: &&PlacedList| verifier(roots, std::slice::from_ref(*list), true).is_err();
+    let text = format!(
+        "this revocation list cannot be used: {error}; it must be of version 2, with a next \
+         update, and neither a delta nor an indirect list (RFC 5280, section 5)"
+    );
+    match lists.iter().find(alone) {
+        Some(list) => file.problem_at(list.line, text),
+        None => file.problem(text),
     }
 }
 
@@ -65,7 +157,7 @@ impl ClientCertificates {
 /// that after a reload no old session can be resumed.
 ///
 /// # Errors
-/// [`TlsError::KeyMismatch`], or what rustls refuses.
+/// What rustls refuses.
 pub fn server_config(
     identity: &Identity,
     clients: Option<&ClientCertificates>,
@@ -77,14 +169,8 @@ pub fn server_config(
         None => builder.with_no_client_auth(),
         Some(clients) => builder.with_client_cert_verifier(clients.verifier.clone()),
     };
-    let key: PrivateKeyDer<'static> = identity.key.clone_key();
-    let mut config = builder.with_single_cert(identity.chain.clone(), key).map_err(|error| {
-        if matches!(error, rustls::Error::InconsistentKeys(_)) {
-            TlsError::KeyMismatch
-        } else {
-            TlsError::Refused(error.to_string())
-        }
-    })?;
+    let certified = SingleCertAndKey::from(identity.certified.clone());
+    let mut config = builder.with_cert_resolver(Arc::new(certified));
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }

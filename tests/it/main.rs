@@ -9,10 +9,14 @@
     reason = "a test fails by panicking, and this crate has no outside"
 )]
 
+#[macro_use]
+mod support;
+
 mod admin;
 mod audit_first;
 mod canary;
 mod candidate;
+mod certificates;
 mod cli;
 mod demo;
 mod disk;
@@ -36,9 +40,9 @@ mod seam;
 mod search;
 mod settings;
 mod start;
-mod support;
 mod takeover;
 mod tls;
+mod tls_files;
 mod traces;
 mod upstream;
 mod verify;

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use grantgate::tls::{Identity, server_config};
+use grantgate::tls::{Identity, PemFile, server_config};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -112,7 +112,8 @@ impl Seam {
 
     /// With this certificate and key.
     pub async fn start_as(certificate: &[u8], key: &[u8], behaviour: Behaviour) -> Self {
-        let identity = Identity::from_pem(certificate, key);
+        let file = |name, bytes| PemFile { name, bytes };
+        let identity = Identity::from_pem(file("seam.pem", certificate), file("seam.key", key));
         let tls = server_config(&identity.unwrap(), None).unwrap();
         let acceptor = TlsAcceptor::from(Arc::new(tls));
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();

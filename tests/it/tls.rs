@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use grantgate::tls::{PemFile, certificates, private_key};
 use rustls::pki_types::ServerName;
 use rustls::{ClientConfig, ProtocolVersion, RootCertStore, SupportedProtocolVersion};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -24,7 +25,8 @@ pub fn client_config(
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let mut roots = RootCertStore::empty();
     let authority = site.read("certs/servers-ca.pem");
-    roots.add(grantgate::tls::certificates_from_pem(&authority).unwrap().remove(0)).unwrap();
+    let pem = |bytes| PemFile { name: "client.pem", bytes };
+    roots.add(certificates(pem(&authority)).unwrap().remove(0).item).unwrap();
     let builder = ClientConfig::builder_with_provider(provider)
         .with_protocol_versions(versions)
         .unwrap()
@@ -32,10 +34,9 @@ pub fn client_config(
     let mut config = match certificate {
         None => builder.with_no_client_auth(),
         Some((chain, key)) => {
-            let chain = grantgate::tls::certificates_from_pem(&chain).unwrap();
-            builder
-                .with_client_auth_cert(chain, grantgate::tls::key_from_pem(&key).unwrap())
-                .unwrap()
+            let chain = certificates(pem(&chain)).unwrap();
+            let chain = chain.into_iter().map(|placed| placed.item).collect();
+            builder.with_client_auth_cert(chain, private_key(pem(&key)).unwrap()).unwrap()
         }
     };
     config.alpn_protocols = alpn.iter().map(|p| p.as_bytes().to_vec()).collect();
@@ -97,7 +98,7 @@ async fn plaintext_is_never_answered() {
 }
 
 /// One request over HTTP/1.1, without a token unless one is given.
-async fn ask(
+pub async fn ask(
     site: &Site,
     gateway: &Gateway,
     certificate: Option<(Vec<u8>, Vec<u8>)>,

@@ -241,7 +241,7 @@ fn what_is_not_supported_is_said() {
         (("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc"), "`grpc` is not supported; set http/protobuf"),
         (("OTEL_EXPORTER_OTLP_TIMEOUT", "soon"), "`soon` is not supported; set milliseconds"),
         (("OTEL_TRACES_EXPORTER", "zipkin"), "`zipkin` is not supported; set otlp or none"),
-        (("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere"), "`/nowhere`: No such file"),
+        (("OTEL_EXPORTER_OTLP_CERTIFICATE", "/nowhere"), "/nowhere: cannot be read: No such file"),
         (("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "nowhere at all"), "traces cannot be sent: "),
     ] {
         // What `serve` refuses, `check` has said before.

@@ -14,7 +14,7 @@ use super::headers::headers_from;
 use crate::config::ExportSettings;
 use crate::domain::{Problem, innermost};
 use crate::files::{read_plain, read_secret};
-use crate::tls::{ClientTls, Roots};
+use crate::tls::{ClientTls, PemFile, Roots};
 
 const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
 const AGENT: HeaderValue =
@@ -152,8 +152,9 @@ fn tls(settings: &ExportSettings) -> Result<ClientTls, Problem> {
     match &settings.ca_file {
         Some(path) => {
             let pem = read_plain(path)?;
-            let tls = ClientTls::new(&Roots::Only(&pem));
-            tls.map_err(|error| Problem::of_file(path.display().to_string(), error.to_string()))
+            let name = path.display().to_string();
+            let tls = ClientTls::new(&Roots::Only(PemFile { name: &name, bytes: &pem }));
+            tls.map_err(|error| error.into_problem(&name))
         }
         None if settings.url.scheme() == "http" => {
             ClientTls::new(&Roots::Nobody).map_err(|error| wrong(&error))

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use grantgate::tls::{ClientTls, PemFile, Roots};
 use rustls::pki_types::ServerName;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -23,7 +24,8 @@ pub async fn connect_with(
     protocols: &[&[u8]],
 ) -> TlsStream<TcpStream> {
     let authority = site.read("certs/servers-ca.pem");
-    let tls = grantgate::tls::ClientTls::new(&grantgate::tls::Roots::Only(&authority)).unwrap();
+    let authority = PemFile { name: "servers-ca.pem", bytes: &authority };
+    let tls = ClientTls::new(&Roots::Only(authority)).unwrap();
     let tcp = TcpStream::connect(address).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
     let mut config = tls.into_config();

@@ -17,6 +17,7 @@ use grantgate::config::{self, Environment};
 use grantgate::listener::Stop;
 use grantgate::server::{Server, StartError, Surroundings};
 use grantgate::snapshot::{self, ReloadHandle};
+use grantgate::tls::{ClientTls, PemFile, Roots};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::task::JoinHandle;
@@ -147,7 +148,8 @@ impl Site {
 
     pub fn client_builder(&self) -> reqwest::ClientBuilder {
         let authority = self.read("certs/servers-ca.pem");
-        let tls = grantgate::tls::ClientTls::new(&grantgate::tls::Roots::Only(&authority)).unwrap();
+        let authority = PemFile { name: "servers-ca.pem", bytes: &authority };
+        let tls = ClientTls::new(&Roots::Only(authority)).unwrap();
         reqwest::Client::builder()
             .tls_backend_preconfigured(tls.into_config())
             .no_proxy()

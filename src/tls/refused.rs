@@ -1,0 +1,191 @@
+//! Finds out which client certificate a handshake was refused for, and why.
+//!
+//! The verifier here decides nothing: each answer is that of rustls-webpki. A handshake
+//! that fails leaves only an error, without the certificate, so this one notes what it was
+//! shown for the task that runs the handshake.
+
+use std::cell::Cell;
+use std::sync::Arc;
+
+use rustls::client::danger::HandshakeSignatureValid;
+use rustls::pki_types::{CertificateDer, UnixTime};
+use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
+use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
+
+use super::certificate::{Facts, Shown};
+
+macro_rules! faults {
+    ($($(#[$doc:meta])* $name:ident = $code:literal,)+) => {
+        /// Why a client certificate was refused: one closed list. Codes are stable.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        pub enum CertificateFault { $($(#[$doc])* $name,)+ }
+
+        impl CertificateFault {
+            /// Every fault, for documentation and tests.
+            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
+
+            /// The stable kebab-case code.
+            #[must_use]
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$name => $code,)+ }
+            }
+        }
+    };
+}
+
+faults! {
+    /// Its time, or that of one above it, is over.
+    Expired = "expired",
+    /// Its time, or that of one above it, has not begun.
+    NotYetValid = "not-yet-valid",
+    /// No trusted authority has signed it or one above it.
+    UnknownIssuer = "unknown-issuer",
+    /// Its authority has revoked it, or one above it.
+    Revoked = "revoked",
+    /// Its issuer has no revocation list, and lists are in use.
+    NoRevocationList = "no-revocation-list",
+    /// Its issuer's list is past its next update.
+    RevocationListExpired = "revocation-list-expired",
+    /// Its issuer's list is not signed as it must be.
+    RevocationListInvalid = "revocation-list-invalid",
+    /// It is not for clients.
+    WrongUsage = "wrong-usage",
+    /// A signature in its chain is false.
+    BadSignature = "bad-signature",
+    /// A signature in its chain is of a kind that is not accepted.
+    UnsupportedSignature = "unsupported-signature",
+    /// The client did not prove that it has the private key.
+    KeyNotProven = "key-not-proven",
+    /// It is not encoded as a certificate.
+    Malformed = "malformed",
+    /// It is older than X.509 version 3.
+    UnsupportedVersion = "unsupported-version",
+    /// Anything else, such as a critical extension that is not known.
+    Other = "other",
+}
+
+impl From<&Error> for CertificateFault {
+    #[expect(clippy::wildcard_enum_match_arm, reason = "rustls may add to these lists")]
+    fn from(error: &Error) -> Self {
+        use CertificateError as E;
+        let error = match error {
+            Error::InvalidCertificate(error) => error,
+            Error::InvalidCertRevocationList(_) => return Self::RevocationListInvalid,
+            _ => return Self::Other,
+        };
+        match error {
+            E::Expired | E::ExpiredContext { .. } => Self::Expired,
+            E::NotValidYet | E::NotValidYetContext { .. } => Self::NotYetValid,
+            E::UnknownIssuer => Self::UnknownIssuer,
+            E::Revoked => Self::Revoked,
+            E::UnknownRevocationStatus => Self::NoRevocationList,
+            E::ExpiredRevocationList | E::ExpiredRevocationListContext { .. } => {
+                Self::RevocationListExpired
+            }
+            E::InvalidPurpose | E::InvalidPurposeContext { .. } => Self::WrongUsage,
+            E::BadSignature => Self::BadSignature,
+            E::UnsupportedSignatureAlgorithmContext { .. }
+            | E::UnsupportedSignatureAlgorithmForPublicKeyContext { .. } => {
+                Self::UnsupportedSignature
+            }
+            E::BadEncoding => Self::Malformed,
+            _ => Self::Other,
+        }
+    }
+}
+
+/// A client certificate that was refused.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RefusedCertificate {
+    /// Why.
+    pub fault: CertificateFault,
+    /// Whose; none where it cannot be read.
+    pub shown: Option<Shown>,
+}
+
+impl RefusedCertificate {
+    pub(super) fn new(fault: CertificateFault, certificate: &CertificateDer<'_>) -> Self {
+        let is_old = || Facts::read(certificate).is_some_and(|facts| facts.version < 3);
+        let fault = if fault == CertificateFault::Other && is_old() {
+            CertificateFault::UnsupportedVersion
+        } else {
+            fault
+        };
+        Self { fault, shown: Shown::of(certificate) }
+    }
+}
+
+tokio::task_local! {
+    static REFUSED: Cell<Option<RefusedCertificate>>;
+}
+
+/// Runs a handshake, and gives the client certificate that was refused in it.
+pub async fn noting_refusals<F: Future>(handshake: F) -> (F::Output, Option<RefusedCertificate>) {
+    let noted = async {
+        let done = handshake.await;
+        (done, REFUSED.with(Cell::take))
+    };
+    REFUSED.scope(Cell::default(), noted).await
+}
+
+fn note(fault: CertificateFault, certificate: &CertificateDer<'_>) {
+    let refused = RefusedCertificate::new(fault, certificate);
+    // Outside of a handshake nobody asks.
+    let _ = REFUSED.try_with(|cell| cell.set(Some(refused)));
+}
+
+/// Passes everything on, and notes refusals.
+#[derive(Debug)]
+pub(super) struct Noting(pub(super) Arc<dyn ClientCertVerifier>);
+
+impl ClientCertVerifier for Noting {
+    fn offer_client_auth(&self) -> bool {
+        self.0.offer_client_auth()
+    }
+
+    fn client_auth_mandatory(&self) -> bool {
+        self.0.client_auth_mandatory()
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        self.0.root_hint_subjects()
+    }
+
+    fn verify_client_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<ClientCertVerified, Error> {
+        let verified = self.0.verify_client_cert(certificate, intermediates, now);
+        verified.inspect_err(|error| note(error.into(), certificate))
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let verified = self.0.verify_tls12_signature(message, certificate, signature);
+        verified.inspect_err(|_| note(CertificateFault::KeyNotProven, certificate))
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let verified = self.0.verify_tls13_signature(message, certificate, signature);
+        verified.inspect_err(|_| note(CertificateFault::KeyNotProven, certificate))
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+
+    fn requires_raw_public_keys(&self) -> bool {
+        self.0.requires_raw_public_keys()
+    }
+}
