@@ -87,11 +87,27 @@ pub struct ReloadEntry<'a> {
 
 /// The fields of an `authn.failure` record: somebody whom the gateway does not know.
 #[derive(Debug, Clone, Copy)]
-pub struct StrangerEntry {
+pub struct StrangerEntry<'a> {
     /// The request.
     pub request_id: RequestId,
     /// Where the connection came from.
     pub peer: SocketAddr,
     /// Why it was not believed.
     pub reason: Reason,
+    /// The client certificate that it came with, where that is why.
+    pub certificate: Option<CertificateEntry<'a>>,
+}
+
+/// A client certificate by which nobody was authenticated. The texts are a stranger's: what
+/// makes this value keeps them short, and without control characters.
+#[derive(Debug, Clone, Copy)]
+pub struct CertificateEntry<'a> {
+    /// What is wrong with it; none when it is good and names no caller.
+    pub fault: Option<&'static str>,
+    /// Whom it is for.
+    pub names: &'a [String],
+    /// Its serial number in hexadecimal digits; none where it cannot be read.
+    pub serial: Option<&'a str>,
+    /// Who issued it.
+    pub issuer: Option<&'a str>,
 }

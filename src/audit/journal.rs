@@ -219,7 +219,7 @@ impl Journal {
 
     /// Records that somebody was not believed, or counts it: within the limit for those
     /// who are nobody. Never waits, and fails nobody.
-    pub fn note_stranger(&self, entry: &StrangerEntry) {
+    pub fn note_stranger(&self, entry: &StrangerEntry<'_>) {
         let (now, reason) = (self.queue.clock.now(), entry.reason.as_str());
         match self.queue.strangers.admit(reason, now) {
             Place::Counted { first: false } => {}

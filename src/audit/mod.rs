@@ -42,7 +42,8 @@ pub use anchor::{AnchorSettings, Anchors};
 pub use checkpoint::{Checkpoint, CheckpointError};
 pub use decisions::{AuditedDecision, DecisionsSummary, decisions};
 pub use entry::{
-    CandidateEntry, DecisionEntry, Evidence, OutcomeEntry, ReloadEntry, StrangerEntry,
+    CandidateEntry, CertificateEntry, DecisionEntry, Evidence, OutcomeEntry, ReloadEntry,
+    StrangerEntry,
 };
 pub use follow::{FollowError, Followed, Follower, Passage, Position, PositionError};
 pub use journal::{AuditError, Journal, JournalCloser, JournalSettings, OpenError, Started};

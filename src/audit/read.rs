@@ -149,7 +149,10 @@ pub(super) fn columns(record: &Value, name_of: NameOf<'_>) -> String {
                 status.map_or(String::new(), |status| format!("  status {status}")),
             )
         }
-        "authn.failure" => format!("refused   stranger  {}  from {}", text("reason"), text("peer")),
+        "authn.failure" => {
+            let (reason, peer) = (text("reason"), text("peer"));
+            format!("refused   stranger  {reason}  from {peer}{}", certificate(record))
+        }
         "authn.suppressed" => format!(
             "refused   {} strangers more since {}  {}",
             text("suppressed"),
@@ -198,6 +201,17 @@ pub(super) fn columns(record: &Value, name_of: NameOf<'_>) -> String {
         _ => event,
     };
     format!("{head}{rest}")
+}
+
+/// The certificate by which a stranger was not believed.
+fn certificate(record: &Value) -> String {
+    let Some(certificate) = record.get("certificate") else { return String::new() };
+    let part = |key: &str| {
+        let text = certificate.get(key).and_then(Value::as_str)?;
+        Some(format!("  {key} {}", text.chars().flat_map(visible).collect::<String>()))
+    };
+    let parts = ["fault", "serial", "issuer"].map(|key| part(key).unwrap_or_default());
+    format!("{}{}", parts.concat(), listed(certificate, "names"))
 }
 
 /// The texts of a list, each after two spaces.

@@ -133,12 +133,25 @@ struct OutcomeLine<'a> {
 }
 
 #[derive(Serialize)]
-struct StrangerLine {
+struct StrangerLine<'a> {
     #[serde(flatten)]
     head: Head,
     request_id: String,
     peer: SocketAddr,
     reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate: Option<Certificate<'a>>,
+}
+
+#[derive(Serialize)]
+struct Certificate<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fault: Option<&'static str>,
+    names: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    serial: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issuer: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -268,12 +281,18 @@ impl Draft {
         Self { closes: Some(decision_seq), ..draft }
     }
 
-    pub(super) fn stranger(entry: &StrangerEntry, time: Timestamp) -> Self {
+    pub(super) fn stranger(entry: &StrangerEntry<'_>, time: Timestamp) -> Self {
         let draft = Self::new(STRANGER, time, |head| StrangerLine {
             head,
             request_id: entry.request_id.to_string(),
             peer: entry.peer,
             reason: entry.reason.as_str(),
+            certificate: entry.certificate.map(|certificate| Certificate {
+                fault: certificate.fault,
+                names: certificate.names,
+                serial: certificate.serial,
+                issuer: certificate.issuer,
+            }),
         });
         Self { stranger: Some(entry.reason.as_str()), ..draft }
     }

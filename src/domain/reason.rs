@@ -72,6 +72,8 @@ reasons! {
     CertificateMalformed = "certificate-malformed",
     /// The client certificate was accepted once and no longer is: revoked, or expired.
     CertificateWithdrawn = "certificate-withdrawn",
+    /// The client certificate was refused in the TLS handshake: there was no request.
+    CertificateRefused = "certificate-refused",
     /// The token and the certificate name different callers.
     CredentialsConflict = "credentials-conflict",
 

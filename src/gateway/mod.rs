@@ -12,9 +12,11 @@ mod pipeline;
 mod presented;
 mod refusal;
 mod route;
+mod strangers;
 
 pub use admission::Admission;
 pub use answer::Answer;
 pub use pipeline::{Context, Gateway};
 pub use presented::Presented;
 pub use refusal::Refusal;
+pub use strangers::CertificateLog;

@@ -10,8 +10,9 @@ use http::{HeaderMap, Request};
 use http_body::Body;
 
 use super::evidence::{Refused, outcome_of, sha256};
-use super::{Admission, Answer, Presented, Refusal, body, route};
-use crate::audit::{Evidence, Journal, Recorded, StrangerEntry};
+use super::strangers::Unproven;
+use super::{Admission, Answer, CertificateLog, Presented, Refusal, body, route};
+use crate::audit::{Evidence, Journal, Recorded};
 use crate::authn::{self, Principal};
 use crate::config::RequestLimits;
 use crate::domain::{CallerId, Clock, EntranceId, GrantRequest, Host, Outcome, Reason, RequestId};
@@ -49,6 +50,8 @@ pub struct Gateway {
     pub clock: Arc<dyn Clock>,
     /// Where traces go.
     pub traces: Traces,
+    /// Tells of certificates that were refused.
+    pub certificate_log: CertificateLog,
 }
 
 /// What is counted and logged of a request, filled in on its way.
@@ -156,7 +159,7 @@ impl Gateway {
         let admitted = route::check(&head, &self.hostnames, self.limits.headers_max)
             .and_then(|()| {
                 let known = self.authenticate(context, &head.headers, &early);
-                known.inspect_err(|reason| self.note_stranger(context, *reason))
+                known.map_err(|unproven| self.refuse_stranger(context, unproven))
             })
             .map_err(Refusal::from)
             .and_then(|principal| {
@@ -185,7 +188,7 @@ impl Gateway {
             principal
         } else {
             let known = self.authenticate(context, &head.headers, &snapshot);
-            known.inspect_err(|reason| self.note_stranger(context, *reason))?
+            known.map_err(|unproven| self.refuse_stranger(context, unproven))?
         };
         account.caller = Some(principal.caller().clone());
         let (grant, body_sha256) = match parse(bytes) {
@@ -255,16 +258,11 @@ impl Gateway {
         context: &Context,
         headers: &HeaderMap,
         snapshot: &Snapshot,
-    ) -> Result<Principal, Reason> {
+    ) -> Result<Principal, Unproven> {
         let clients = snapshot.certificates.clients.as_ref();
         let certificate = context.certificate.as_ref().map(|c| c.verified(clients)).transpose()?;
-        authn::authenticate(headers, certificate, &snapshot.callers, self.clock.now())
-    }
-
-    /// On the record, as far as room is kept for those who are nobody.
-    fn note_stranger(&self, context: &Context, reason: Reason) {
-        let (request_id, peer) = (context.request_id, context.peer);
-        self.journal.note_stranger(&StrangerEntry { request_id, peer, reason });
+        let now = self.clock.now();
+        Ok(authn::authenticate(headers, certificate, &snapshot.callers, now)?)
     }
 
     /// Sends a recorded permit and records what became of it.

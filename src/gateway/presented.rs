@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use rustls_pki_types::CertificateDer;
 
+use super::strangers::Unproven;
 use crate::authn::PeerCertificate;
 use crate::domain::Reason;
-use crate::tls::ClientCertificates;
+use crate::tls::{ClientCertificates, Shown};
 
 /// A certificate may expire while its connection is open: it is verified again after
 /// this time.
@@ -34,23 +35,29 @@ impl Presented {
     /// The names in it, if it is accepted now.
     ///
     /// # Errors
-    /// [`Reason::CertificateWithdrawn`].
+    /// [`Reason::CertificateWithdrawn`], and what is wrong with it now.
     pub(super) fn verified(
         &self,
         clients: Option<&ClientCertificates>,
-    ) -> Result<&PeerCertificate, Reason> {
-        let clients = clients.ok_or(Reason::CertificateWithdrawn)?;
+    ) -> Result<&PeerCertificate, Unproven> {
+        let withdrawn = |fault| Unproven { reason: Reason::CertificateWithdrawn, fault };
+        let clients = clients.ok_or(withdrawn(None))?;
         let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = accepted.is_some_and(|(generation, at)| {
             generation == clients.generation() && at.elapsed() < VERIFIED_FOR
         });
         if !fresh {
-            if clients.verify(&self.chain).is_err() {
+            if let Err(fault) = clients.verify(&self.chain) {
                 *accepted = None;
-                return Err(Reason::CertificateWithdrawn);
+                return Err(withdrawn(Some(fault)));
             }
             *accepted = Some((clients.generation(), Instant::now()));
         }
         Ok(&self.names)
+    }
+
+    /// Whose it is, for a log.
+    pub(super) fn shown(&self) -> Option<Shown> {
+        Shown::of(self.chain.first()?)
     }
 }

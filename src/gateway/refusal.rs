@@ -105,6 +105,7 @@ fn wire(reason: Reason) -> (StatusCode, &'static str, &'static str) {
         | R::CertificateUnknown
         | R::CertificateMalformed
         | R::CertificateWithdrawn
+        | R::CertificateRefused
         | R::CredentialsConflict => (S::UNAUTHORIZED, "unauthorized", UNAUTHORIZED),
 
         R::ContentTypeInvalid => (

@@ -15,6 +15,7 @@ mod stop;
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,7 +25,8 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_rustls::server::TlsStream;
 use tokio_util::task::TaskTracker;
 
 use crate::telemetry::ListenerMetrics;
@@ -76,6 +78,12 @@ impl Default for ListenerLimits {
 /// Where each handshake takes its settings from: they may change while the listener runs.
 pub type TlsSource = Arc<dyn Fn() -> Arc<ServerConfig> + Send + Sync>;
 
+/// A TLS handshake that is under way.
+pub type Handshake = Pin<Box<dyn Future<Output = io::Result<TlsStream<TcpStream>>> + Send>>;
+
+/// Runs each handshake with the peer at this address, and may look at how it ends.
+pub type AroundHandshake = Arc<dyn Fn(SocketAddr, Handshake) -> Handshake + Send + Sync>;
+
 /// Who is at the other end of a connection.
 #[derive(Debug, Clone)]
 pub struct Peer {
@@ -116,6 +124,7 @@ pub struct Listener {
     tls: TlsSource,
     limits: ListenerLimits,
     metrics: ListenerMetrics,
+    around: AroundHandshake,
 }
 
 impl Listener {
@@ -127,7 +136,13 @@ impl Listener {
         limits: ListenerLimits,
         metrics: ListenerMetrics,
     ) -> Self {
-        Self { tcp, tls, limits, metrics }
+        Self { tcp, tls, limits, metrics, around: Arc::new(|_, handshake| handshake) }
+    }
+
+    /// Runs every handshake in `around`.
+    #[must_use]
+    pub fn around_handshakes(self, around: AroundHandshake) -> Self {
+        Self { around, ..self }
     }
 
     /// The bound address.
@@ -150,7 +165,12 @@ impl Listener {
         let open = TaskTracker::new();
         let limits = &self.limits;
         let places = Places::new(limits.connections_max, limits.connections_per_address_max);
-        let serving = Arc::new(Serving::new(self.tls, self.limits.clone(), self.metrics.clone()));
+        let serving = Arc::new(Serving::new(
+            self.tls,
+            self.around,
+            self.limits.clone(),
+            self.metrics.clone(),
+        ));
         loop {
             let (stream, address) = tokio::select! {
                 biased;

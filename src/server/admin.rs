@@ -23,8 +23,8 @@ use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::net::TcpListener;
 
-use super::StartError;
 use super::health::Health;
+use super::{StartError, handshakes};
 use crate::config::AdminSettings;
 use crate::listener::{HttpService, Listener, ListenerLimits, Loopback, Stop};
 use crate::seam::JSON;
@@ -77,6 +77,7 @@ impl Admin {
         let stop = Stop::default();
         let _cut = CutOff(stop.clone());
         if let Some(remote) = self.remote {
+            let remote = remote.around_handshakes(handshakes::of_admin(&health.gateway));
             let service = service(&health);
             tokio::spawn(remote.serve(move |_| service.clone(), stop.clone()));
         }

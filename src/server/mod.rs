@@ -4,6 +4,7 @@
 
 mod admin;
 mod export;
+mod handshakes;
 mod health;
 mod journal;
 mod observe;
@@ -24,7 +25,7 @@ use tokio_util::task::TaskTracker;
 use crate::audit::{Anchors, FileStore, Journal, OpenError, RecoveryReport, Started};
 use crate::config::Settings;
 use crate::domain::{Problem, SystemClock};
-use crate::gateway::{Admission, Gateway};
+use crate::gateway::{Admission, CertificateLog, Gateway};
 use crate::listener::{Listener, Stop};
 use crate::snapshot::{Loaded, ReloadHandle, ReloadRequests, Reloader};
 use crate::telemetry::{Metrics, Traces};
@@ -138,7 +139,9 @@ impl Server {
             hostnames: settings.listener.hostnames.clone(),
             clock: Arc::new(SystemClock),
             traces: surroundings.traces,
+            certificate_log: CertificateLog::default(),
         });
+        let listener = listener.around_handshakes(handshakes::of_callers(&gateway));
         let clock = Arc::new(SystemClock);
         let reloader = Reloader::new(settings, snapshot, loaded.digests, journal, metrics, clock);
         if let Some(candidate) = loaded.candidate {

@@ -77,7 +77,8 @@ pub struct Metrics {
 pub struct ListenerMetrics {
     /// Open connections.
     pub connections: IntGauge,
-    /// Handshakes that failed, by reason: `timeout`, `tls`.
+    /// Handshakes that failed, by reason: `timeout`, `certificate` (the client's was refused,
+    /// or missing), `tls`.
     pub handshake_failures: IntCounterVec,
     /// Connections refused before the handshake, by reason: `limit`, `address-limit`.
     pub refused: IntCounterVec,
@@ -264,7 +265,7 @@ impl Metrics {
         each(&self.candidate_decisions, &agreements);
         each(&self.audit.failures, &["reserve", "append", "sync", "truncate"]);
         each(&self.audit.upkeep_failures, &["rotate", "anchor", "compress", "prune"]);
-        each(&self.listener.handshake_failures, &["tls", "timeout"]);
+        each(&self.listener.handshake_failures, &["tls", "certificate", "timeout"]);
         each(&self.listener.refused, &["limit", "address-limit"]);
         for part in ["certificates", "callers", "policy", "candidate", "entrances", "upstream"] {
             for result in ["ok", "failed"] {

@@ -10,7 +10,7 @@ use grantgate::audit::{
 };
 use grantgate::config::{self, RequestLimits};
 use grantgate::domain::{RequestId, SystemClock};
-use grantgate::gateway::{Admission, Context, Gateway};
+use grantgate::gateway::{Admission, CertificateLog, Context, Gateway};
 use grantgate::snapshot;
 use grantgate::telemetry::{Metrics, Traces};
 use http::Request;
@@ -46,6 +46,7 @@ fn gateway(
         hostnames: Vec::new(),
         clock,
         traces: Traces::default(),
+        certificate_log: CertificateLog::default(),
     };
     (Arc::new(gateway), closer)
 }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use grantgate::config::{self, Setting};
+use grantgate::tls::CertificateFault;
 
 use crate::seam::{Behaviour, Seam};
 use crate::support::{LOBBY, SERVER_ROOM, Site, grant_body, post};
@@ -109,6 +110,16 @@ async fn every_metric_is_documented_with_its_type_and_labels() {
         }
         assert_ne!(seen, 0, "{name} has no series");
     }
+}
+
+#[test]
+fn every_fault_of_a_certificate_is_documented() {
+    let page = page("docs/audit-format.md");
+    let table = page.split_once("\n| fault |").unwrap().1;
+    let table = table.split("\n\n").next().unwrap();
+    let listed: Vec<&str> = rows(table).iter().map(|row| quoted(row[0])[0]).collect();
+    let faults: Vec<&str> = CertificateFault::ALL.iter().map(|fault| fault.as_str()).collect();
+    assert_eq!(listed, faults);
 }
 
 /// How a setting is written in the template.

@@ -34,6 +34,7 @@ mod life;
 mod limits;
 mod recovery;
 mod refusals;
+mod refused_certificates;
 mod reload;
 mod review;
 mod seam;

@@ -86,6 +86,7 @@ fn case(reason: Reason) -> Case {
         | R::CertificateMalformed
         | R::CredentialsConflict => Elsewhere("authn::tests"),
         R::CertificateWithdrawn => Elsewhere("reload"),
+        R::CertificateRefused => Elsewhere("refused_certificates"),
         R::ContentTypeInvalid => Send(Sent {
             headers: vec![("content-type", "text/plain")],
             ..sent(400, "invalid_content_type")

@@ -1,5 +1,5 @@
 use super::*;
-use crate::audit::entry::CandidateEntry;
+use crate::audit::entry::{CandidateEntry, CertificateEntry};
 use crate::audit::tree::Hash;
 use crate::domain::{EntranceId, GrantRequest, UserIdentityId};
 
@@ -74,7 +74,21 @@ fn every_kind() -> Vec<Draft> {
         request_id,
         peer: "[::1]:9".parse().unwrap(),
         reason: Reason::TokenUnknown,
+        certificate: None,
     };
+    let names = ["spiffe://example.org/desk".to_owned(), "dns:desk.internal".to_owned()];
+    let refused = |certificate| StrangerEntry {
+        reason: Reason::CertificateRefused,
+        certificate: Some(certificate),
+        ..stranger
+    };
+    let full = CertificateEntry {
+        fault: Some("expired"),
+        names: &names,
+        serial: Some("07"),
+        issuer: Some("CN=callers"),
+    };
+    let empty = CertificateEntry { fault: None, names: &[], serial: None, issuer: None };
     let reasons = BTreeMap::from([("token-expired", 2), ("token-unknown", 40)]);
     let problems = ["policy.csv:3: no".to_owned()];
     vec![
@@ -95,6 +109,8 @@ fn every_kind() -> Vec<Draft> {
         Draft::checkpoint(&checkpoint(Some(1), Some("a\n3\nAAAA\n\n\u{2014} a AAAA\n")), time()),
         Draft::outage(&Outage { since: time(), refused: 3, cause: "full".into() }, time()),
         Draft::stop(time()),
+        Draft::stranger(&refused(full), time()),
+        Draft::stranger(&refused(empty), time()),
     ]
 }
 
