@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::audit::{JournalSettings, PseudonymKey, SigningKey};
+use crate::audit::{JournalSettings, PseudonymKey, SigningKey, VerifierKey};
 use crate::config::AuditSettings;
 use crate::domain::Problem;
 use crate::files::read_secret;
@@ -14,8 +14,7 @@ use crate::files::read_secret;
 pub fn journal_settings(audit: &AuditSettings) -> Result<JournalSettings, Vec<Problem>> {
     let signing = audit.signing_key_file.as_deref();
     let pseudonym = audit.pseudonym_key_file.as_deref();
-    let signing = signing
-        .map(|path| key(path, |text| SigningKey::parse(text).map_err(|error| error.to_string())));
+    let signing = signing.map(|path| key(path, signing_key));
     let pseudonym = pseudonym
         .map(|path| key(path, |text| PseudonymKey::new(text).map_err(|error| error.to_string())));
     match (signing.transpose(), pseudonym.transpose()) {
@@ -35,9 +34,20 @@ pub fn journal_settings(audit: &AuditSettings) -> Result<JournalSettings, Vec<Pr
 }
 
 fn key<K>(path: &Path, parse: impl FnOnce(&str) -> Result<K, String>) -> Result<K, Problem> {
+    let problem = |text: String| Problem::of_file(path.display().to_string(), text);
     let bytes = read_secret(path)?;
-    let text = std::str::from_utf8(&bytes).unwrap_or_default();
-    parse(text).map_err(|text| Problem::of_file(path.display().to_string(), text))
+    let text = std::str::from_utf8(&bytes)
+        .map_err(|_| problem("is not UTF-8: a key is one line of text".into()))?;
+    parse(text).map_err(problem)
+}
+
+fn signing_key(text: &str) -> Result<SigningKey, String> {
+    SigningKey::parse(text).map_err(|error| match VerifierKey::parse(text) {
+        Ok(_) => "is the public key, for those who verify: name the private one, which begins \
+                  with `PRIVATE+KEY+`"
+            .to_owned(),
+        Err(_) => error.to_string(),
+    })
 }
 
 #[cfg(test)]

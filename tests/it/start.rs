@@ -33,6 +33,7 @@ fn serve(site: &Site, environment: &[(&str, &str)]) -> (Option<i32>, String) {
     let output = std::process::Command::new(env!("CARGO_BIN_EXE_grantgate"))
         .args(["serve", "--config"])
         .arg(site.path("grantgate.toml"))
+        .current_dir(site.root())
         .env("GRANTGATE__LISTENER__ADDRESS", "127.0.0.1:0")
         .env("GRANTGATE__ADMIN__ADDRESS", "127.0.0.1:0")
         .envs(environment.iter().copied())
@@ -75,4 +76,84 @@ async fn what_is_wrong_stops_the_start_with_a_code_and_a_cause() {
     let (code, text) = serve(&site, &[]);
     assert_eq!(code, Some(4), "{text}");
     assert!(text.contains("is damaged at line 1"), "{text}");
+}
+
+/// A file, what is written into it, and the settings that name it.
+type Broken = (&'static str, Option<&'static [u8]>, Vec<(&'static str, &'static str)>);
+
+fn broken() -> Vec<Broken> {
+    let remote = |file| {
+        let with = |name, own| (name, if name == file { "x" } else { own });
+        vec![
+            ("GRANTGATE__ADMIN__REMOTE__ADDRESS", "127.0.0.1:0"),
+            with("GRANTGATE__ADMIN__REMOTE__CERTIFICATE_FILE", "certs/server.pem"),
+            with("GRANTGATE__ADMIN__REMOTE__PRIVATE_KEY_FILE", "certs/server.key"),
+            with("GRANTGATE__ADMIN__REMOTE__CLIENT_CA_FILE", "certs/callers-ca.pem"),
+        ]
+    };
+    let export = |name| {
+        vec![("GRANTGATE__AUDIT__EXPORT__URL", "https://collector.example/v1/logs"), (name, "x")]
+    };
+    let traces = vec![
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "https://collector.example"),
+        ("OTEL_EXPORTER_OTLP_CERTIFICATE", "x"),
+    ];
+    let pseudonyms = vec![
+        ("GRANTGATE__AUDIT__PSEUDONYMISE", "on"),
+        ("GRANTGATE__AUDIT__PSEUDONYM_KEY_FILE", "x"),
+    ];
+    let signing = |file| vec![("GRANTGATE__AUDIT__SIGNING_KEY_FILE", file)];
+    let (public, nothing, no_text) =
+        ("audit_signing_key.pub", Some(&b""[..]), Some(&b"\0\xff"[..]));
+    vec![
+        ("x", Some(b"-----BEGIN"), vec![("GRANTGATE__LISTENER__CERTIFICATE_FILE", "x")]),
+        ("x", Some(b"-----BEGIN"), vec![("GRANTGATE__LISTENER__PRIVATE_KEY_FILE", "x")]),
+        ("x", nothing, vec![("GRANTGATE__LISTENER__CLIENT_CA_FILE", "x")]),
+        ("x", nothing, vec![("GRANTGATE__LISTENER__CLIENT_CRL_FILE", "x")]),
+        ("x", nothing, remote("GRANTGATE__ADMIN__REMOTE__CERTIFICATE_FILE")),
+        ("x", nothing, remote("GRANTGATE__ADMIN__REMOTE__PRIVATE_KEY_FILE")),
+        ("x", nothing, remote("GRANTGATE__ADMIN__REMOTE__CLIENT_CA_FILE")),
+        ("x", nothing, vec![("GRANTGATE__UPSTREAM__CA_FILE", "x")]),
+        ("x", Some(b"seam_pk1"), vec![("GRANTGATE__UPSTREAM__API_KEY_FILE", "x")]),
+        ("x", Some(b"example.org/doors+00"), signing("x")),
+        (public, None, signing(public)),
+        ("x", no_text, signing("x")),
+        ("x", no_text, pseudonyms),
+        ("x", nothing, export("GRANTGATE__AUDIT__EXPORT__CA_FILE")),
+        ("x", Some(b"nonsense"), export("GRANTGATE__AUDIT__EXPORT__HEADERS_FILE")),
+        ("callers.toml", Some(b"[[caller]]"), vec![]),
+        ("policies/model.conf", nothing, vec![]),
+        ("policies/policy.csv", nothing, vec![]),
+        ("x", nothing, traces),
+    ]
+}
+
+#[test]
+fn what_keeps_serve_from_starting_is_what_check_says() {
+    use std::os::unix::fs::PermissionsExt as _;
+    for (file, text, settings) in broken() {
+        let site = Site::new();
+        if let Some(text) = text {
+            std::fs::write(site.path(file), text).unwrap();
+        }
+        let private = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(site.path(file), private).unwrap();
+        let output = std::process::Command::new(env!("CARGO_BIN_EXE_grantgate"))
+            .args(["check", "--format", "json", "--config"])
+            .arg(site.path("grantgate.toml"))
+            .current_dir(site.root())
+            .envs(settings.iter().copied())
+            .output()
+            .unwrap();
+        let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        let problems = found["problems"].as_array().unwrap().iter();
+        let errors: Vec<_> = problems.filter(|p| p["kind"] == "error").collect();
+        assert!(!errors.is_empty(), "{settings:?}: {found}");
+        let (code, said) = serve(&site, &settings);
+        assert_eq!(code, Some(3), "{settings:?}: {said}");
+        for problem in errors {
+            let text = problem["text"].as_str().unwrap();
+            assert!(said.contains(text), "{settings:?}: `{text}` in {said}");
+        }
+    }
 }
