@@ -19,6 +19,7 @@ mod ready;
 mod sandbox;
 mod serve;
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
@@ -151,16 +152,21 @@ fn settings(file: &Path) -> Result<Settings, Exit> {
 /// Reads the configuration.
 fn read_settings(file: &Path) -> Result<Settings, Unusable> {
     let (environment, mut problems) = environment();
-    let text = std::fs::read_to_string(file);
-    let log_format = config::log_format(text.as_deref().ok(), &environment);
-    let settings = match text {
-        Err(error) => {
-            let text = format!("cannot be read: {error}; `grantgate init` writes one");
-            Err(vec![Problem::of_file(file.display().to_string(), text)])
-        }
-        Ok(text) => config::load(file, &text, &environment),
+    let name = file.display().to_string();
+    let bytes = std::fs::read(file).map_err(|error| {
+        let init = match error.kind() {
+            ErrorKind::NotFound => "; `grantgate init` writes one",
+            _ => "",
+        };
+        Problem::of_file(&*name, format!("cannot be read: {error}{init}"))
+    });
+    let text = match &bytes {
+        Ok(bytes) => Problem::or_text(&name, bytes),
+        Err(problem) => Err(problem.clone()),
     };
-    match settings {
+    let log_format = config::log_format(text.as_deref().ok(), &environment);
+    let settings = text.map_err(|problem| vec![problem]);
+    match settings.and_then(|text| config::load(file, text, &environment)) {
         Ok(settings) if problems.is_empty() => return Ok(settings),
         Ok(_) => {}
         Err(more) => problems.extend(more),
