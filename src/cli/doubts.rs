@@ -50,7 +50,7 @@ fn anchor_file(audit: &AuditSettings) -> Option<Problem> {
     } else if !parent.is_dir() {
         "`audit.anchor_file` is in a directory that does not exist: no checkpoint can be anchored"
     } else if is_inside(file, parent, &audit.directory) {
-        "`audit.anchor_file` is in `audit.directory`, by a link: who can change the log could \
+        "`audit.anchor_file` is in `audit.directory`, by a link: those who can change the log could \
          change it too; put it elsewhere"
     } else {
         return None;

@@ -105,7 +105,7 @@ struct Frames {
     /// Bytes of the preface or of a frame's payload that are still to come.
     rest: usize,
     header: [u8; FRAME_HEADER_BYTES],
-    /// Of the frame header there are so many bytes.
+    /// How many bytes of the frame header have come.
     have: usize,
     /// Whether the clock runs.
     within: bool,

@@ -118,7 +118,7 @@ async fn a_candidate_is_judged_and_recorded_and_decides_nothing() {
     // What was tried is what is put in force.
     std::fs::write(site.path("policies/candidate.csv"), candidate(&site)).unwrap();
     let config = std::fs::read_to_string(site.path("grantgate.toml")).unwrap();
-    let config = config.replace("# candidate_rules_file", "candidate_rules_file");
+    let config = config.replace("# example: candidate_rules_file", "candidate_rules_file");
     std::fs::write(site.path("grantgate.toml"), config).unwrap();
     let file = site.path("grantgate.toml");
     let promote = |revision: &str| {

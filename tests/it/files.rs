@@ -85,7 +85,7 @@ fn configuration_is_written_to_where_a_link_leads() {
     std::fs::write(site.path("policies/candidate.csv"), &candidate).unwrap();
     let config = site.path("grantgate.toml");
     let text = std::fs::read_to_string(&config).unwrap();
-    let text = text.replace("# candidate_rules_file", "candidate_rules_file");
+    let text = text.replace("# example: candidate_rules_file", "candidate_rules_file");
     std::fs::write(&config, text).unwrap();
     let (code, _, said) = run(site.root(), &["policy", "promote", "sha256:000000000000"]);
     assert_eq!(code, 2, "{said}");

@@ -45,7 +45,7 @@ impl<'a> Reader<'a> {
             && file.starts_with(directory)
         {
             place.refuse(
-                "`audit.anchor_file` is in `audit.directory`: who can change the log could \
+                "`audit.anchor_file` is in `audit.directory`: those who can change the log could \
                  change it too; put it elsewhere",
             );
         }
