@@ -116,9 +116,12 @@ fn compress_one(directory: &Path, segment: &Segment) -> Result<PathBuf, RetainEr
         let read = copy_hashed(&mut zstd::Decoder::new(File::open(&making)?)?, &mut io::sink())?;
         if plain == read { Ok(()) } else { Err(io::ErrorKind::InvalidData.into()) }
     });
-    written.map_err(|error| match error.kind() {
-        io::ErrorKind::InvalidData => RetainError::Differs(segment.path.clone()),
-        _ => failed(error),
+    written.map_err(|error| {
+        if error.kind() == io::ErrorKind::InvalidData {
+            RetainError::Differs(segment.path.clone())
+        } else {
+            failed(error)
+        }
     })?;
     std::fs::remove_file(&segment.path).and_then(|()| sync_directory(directory)).map_err(failed)?;
     Ok(to)

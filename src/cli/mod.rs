@@ -154,10 +154,8 @@ fn read_settings(file: &Path) -> Result<Settings, Unusable> {
     let (environment, mut problems) = environment();
     let name = file.display().to_string();
     let bytes = std::fs::read(file).map_err(|error| {
-        let init = match error.kind() {
-            ErrorKind::NotFound => "; `grantgate init` writes one",
-            _ => "",
-        };
+        let is_missing = error.kind() == ErrorKind::NotFound;
+        let init = if is_missing { "; `grantgate init` writes one" } else { "" };
         Problem::of_file(&*name, format!("cannot be read: {error}{init}"))
     });
     let text = match &bytes {

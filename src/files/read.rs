@@ -69,9 +69,9 @@ pub fn read_plain(path: &Path) -> Result<Zeroizing<Vec<u8>>, Problem> {
 
 fn read(path: &Path, secret: bool) -> Result<Zeroizing<Vec<u8>>, Problem> {
     let problem = |text: String| Problem::of_file(path.display().to_string(), text);
-    let cannot = |error: io::Error| match error.kind() {
-        io::ErrorKind::InvalidInput => problem(error.to_string()),
-        _ => problem(format!("cannot be read: {error}")),
+    let cannot = |error: io::Error| {
+        let is_regular = error.kind() != io::ErrorKind::InvalidInput;
+        problem(if is_regular { format!("cannot be read: {error}") } else { error.to_string() })
     };
     let file = open_file(path).map_err(cannot)?;
     let metadata = file.metadata().map_err(cannot)?;
