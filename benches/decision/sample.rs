@@ -52,7 +52,7 @@ const CASES: [Case; 4] = [
 pub(crate) fn run() {
     let callers = callers(["visitor-desk", "cleaning-rota", "facilities", "nobody"]);
     let source = source(RULES);
-    let policy = Policy::load(&source, &callers).unwrap().policy;
+    let policy = Policy::load(&source, &callers, jiff::Timestamp::now()).unwrap().policy;
     let principals = CASES.each_ref().map(|case| principal(&callers, case.caller));
 
     let mut loads = Vec::new();
@@ -63,7 +63,7 @@ pub(crate) fn run() {
         }
         let started = Instant::now();
         for _ in 0..LOADS {
-            black_box(Policy::load(black_box(&source), &callers).unwrap());
+            black_box(Policy::load(black_box(&source), &callers, jiff::Timestamp::now()).unwrap());
         }
         loads.push(started.elapsed() / LOADS);
     }

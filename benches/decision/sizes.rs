@@ -67,7 +67,8 @@ impl Sized {
     fn new(rules: u32) -> Self {
         let generated = Generated::new(rules, true);
         let text = generated.text("");
-        let loaded = Policy::load(&source(&text), &callers(generated.callers())).unwrap();
+        let callers = callers(generated.callers());
+        let loaded = Policy::load(&source(&text), &callers, jiff::Timestamp::now()).unwrap();
         assert_eq!(loaded.policy.rule_count(), rules as usize);
         assert!(loaded.warnings.is_empty(), "{:?}", loaded.warnings);
         let parse = |(caller, entrance): (String, String)| {

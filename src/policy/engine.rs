@@ -330,6 +330,7 @@ mod tests {
             object,
             allow: true,
             when,
+            when_column: 0,
         });
         if when.is_some() {
             let condition = super::super::condition::Condition::parse("grantee acs_user");

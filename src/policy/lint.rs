@@ -1,5 +1,7 @@
 //! What is valid and still deserves a second look.
 
+use std::collections::HashMap;
+
 use jiff::{SignedDuration, Timestamp};
 
 use super::condition::Condition;
@@ -25,6 +27,7 @@ pub(super) fn warnings(
     graph: &Graph,
     index: &Index,
     callers: &Callers,
+    now: Timestamp,
 ) -> Vec<Problem> {
     let lint = Lint { rules, graph, index };
     let mut found = Vec::new();
@@ -32,7 +35,8 @@ pub(super) fn warnings(
     lint.unused_groups(&rules.roles, &mut found);
     lint.unused_groups(&rules.zones, &mut found);
     lint.overridden(&mut found);
-    lint.past(&mut found);
+    lint.past(now, &mut found);
+    lint.doubts(now, &mut found);
     lint.callers(callers, &mut found);
     found.sort_by_key(|problem| problem.line.unwrap_or(u32::MAX));
     if found.len() > WARNINGS_MAX {
@@ -126,8 +130,7 @@ impl Lint<'_> {
     }
 
     /// Conditions that will not hold again.
-    fn past(&self, found: &mut Vec<Problem>) {
-        let now = Timestamp::now();
+    fn past(&self, now: Timestamp, found: &mut Vec<Problem>) {
         let Ok(until) = now.checked_add(AHEAD) else { return };
         let over = |condition: &Condition| !condition.comes_between(now, until);
         let over: Vec<bool> = self.rules.conditions.iter().map(over).collect();
@@ -135,6 +138,28 @@ impl Lint<'_> {
             if rule.when.and_then(|number| over.get(number as usize)) == Some(&true) {
                 let text = "this rule's hours do not come within the next two years";
                 self.warn(found, rule.line, text);
+            }
+        }
+    }
+
+    /// Hours that most likely do not say what was meant.
+    fn doubts(&self, now: Timestamp, found: &mut Vec<Problem>) {
+        let mut known = HashMap::new();
+        for rule in &self.rules.rules {
+            let Some(number) = rule.when else { continue };
+            let doubts = known.entry(number).or_insert_with(|| {
+                let condition = self.rules.condition(rule);
+                condition.map(|condition| condition.doubts(now)).unwrap_or_default()
+            });
+            for doubt in doubts {
+                let offset = u32::try_from(doubt.offset).unwrap_or(0);
+                let column = Some(u32::from(rule.when_column) + offset);
+                let text = doubt.text.clone();
+                found.push(Problem { column, ..self.rules.problem(rule.line, text) });
+            }
+            // Each is looked at over many years.
+            if found.len() > WARNINGS_MAX {
+                return;
             }
         }
     }

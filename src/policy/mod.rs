@@ -22,6 +22,7 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
+use jiff::Timestamp;
 
 use crate::authn::Callers;
 use crate::domain::{CallerId, EntranceId, Problem, Reason, Revision};
@@ -113,13 +114,17 @@ impl Evaluation {
 }
 
 impl Policy {
-    /// Loads a policy for these callers.
+    /// Loads a policy for these callers; `now` is when hours that are over are pointed out.
     ///
     /// # Errors
     /// Every problem of both files, with file and line.
-    pub fn load(source: &PolicySource, callers: &Callers) -> Result<Loaded, Vec<Problem>> {
+    pub fn load(
+        source: &PolicySource,
+        callers: &Callers,
+        now: Timestamp,
+    ) -> Result<Loaded, Vec<Problem>> {
         let policy = Self::load_quietly(source, callers)?;
-        let warnings = lint::warnings(&policy.rules, &policy.graph, &policy.index, callers);
+        let warnings = lint::warnings(&policy.rules, &policy.graph, &policy.index, callers, now);
         Ok(Loaded { policy, warnings })
     }
 

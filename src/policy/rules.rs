@@ -46,6 +46,8 @@ pub(super) struct Rule {
     pub(super) allow: bool,
     /// Which of the conditions must hold.
     pub(super) when: Option<u32>,
+    /// The column at which it is written.
+    pub(super) when_column: u16,
 }
 
 /// A `g` or `g2` line.
@@ -271,6 +273,8 @@ impl<'a> Parser<'a> {
                 return self.refuse(line, Some(effect.column), text);
             }
         };
+        // Lines are short enough.
+        let when_column = when.map_or(0, |field| u16::try_from(field.column).unwrap_or(0));
         let when = match when.map(|field| self.condition(line, field)) {
             None => None,
             Some(Some(number)) => Some(number),
@@ -279,7 +283,7 @@ impl<'a> Parser<'a> {
         if let (Some(subject), Some(object), GRANT) = (subject, object, act.text)
             && self.is_new(line, (0, subject, object, allow, when))
         {
-            self.rules.rules.push(Rule { line, subject, object, allow, when });
+            self.rules.rules.push(Rule { line, subject, object, allow, when, when_column });
         }
     }
 

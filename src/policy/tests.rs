@@ -39,6 +39,9 @@ fn source(model: &str, rules: &str) -> PolicySource {
     PolicySource { model: file("model.conf", model), rules: file("policy.csv", rules) }
 }
 
+/// When these policies are looked at.
+const NOW: Timestamp = Timestamp::constant(1_795_000_000, 0);
+
 const TEAM: [&str; 4] = ["visitor-desk", "cleaning-rota", "facilities", "nobody"];
 
 fn decide(

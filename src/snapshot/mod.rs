@@ -153,7 +153,7 @@ fn build(
             );
             // What deserves a look is said at the start; a reload waits for nothing.
             let loaded = source.and_then(|source| match before {
-                None => Policy::load(&source, callers),
+                None => Policy::load(&source, callers, Timestamp::now()),
                 Some(_) => Policy::load_quietly(&source, callers)
                     .map(|policy| crate::policy::Loaded { policy, warnings: Vec::new() }),
             });

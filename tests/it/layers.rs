@@ -45,9 +45,6 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
 /// Crate and the modules that may name it.
 const CONFINED: &[(&str, &[&str])] = &[
     ("casbin", &["policy"]),
-    ("opening_hours", &["policy"]),
-    ("opening_hours_syntax", &["policy"]),
-    ("chrono", &["policy"]),
     ("quick_junit", &["cli"]),
     ("anstream", &["cli"]),
     ("anstyle", &["cli"]),

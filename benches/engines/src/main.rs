@@ -152,7 +152,7 @@ fn grantgate(generated: Generated) -> Ask {
         model: file("model.conf", include_str!("../../../policies/model.conf")),
         rules: file("policy.csv", &generated.text("")),
     };
-    let policy = Policy::load(&source, &callers).unwrap().policy;
+    let policy = Policy::load(&source, &callers, jiff::Timestamp::now()).unwrap().policy;
     let moment = Moment { at: IN_HOURS.parse().unwrap(), grantee: GranteeKind::AcsUser };
     Box::new(move |(caller, entrance)| {
         let caller = CallerId::parse(caller).unwrap();

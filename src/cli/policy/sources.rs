@@ -157,7 +157,7 @@ impl Sources {
 
     fn parse(&self) -> Result<(Loaded, Callers), Vec<Problem>> {
         let callers = Callers::parse(&self.callers.name, &self.callers.bytes)?;
-        Ok((Policy::load(&self.policy, &callers)?, callers))
+        Ok((Policy::load(&self.policy, &callers, Timestamp::now())?, callers))
     }
 
     fn ready(self, (loaded, callers): (Loaded, Callers)) -> Ready {

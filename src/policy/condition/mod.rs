@@ -29,12 +29,13 @@ pub struct Moment {
 #[derive(Debug, Clone)]
 pub(super) struct Condition {
     text: String,
-    hours: Vec<Hours>,
+    /// Each with the byte of the text at which its expression begins.
+    hours: Vec<(usize, Hours)>,
     grantee: Option<GranteeKind>,
 }
 
 /// What is wrong with a `when`, and at which byte of it.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Mistake {
     pub(super) offset: usize,
     pub(super) text: String,
@@ -48,13 +49,15 @@ impl Condition {
         for part in text.split('&') {
             let term = part.trim_matches(' ');
             let start = offset + part.len() - part.trim_start_matches(' ').len();
-            found.term(term).map_err(|(within, text)| Mistake { offset: start + within, text })?;
+            found
+                .term(term, start)
+                .map_err(|(within, text)| Mistake { offset: start + within, text })?;
             offset += part.len() + 1;
         }
         Ok(found)
     }
 
-    fn term(&mut self, term: &str) -> Result<(), (usize, String)> {
+    fn term(&mut self, term: &str, start: usize) -> Result<(), (usize, String)> {
         let (word, rest) = term.split_once(' ').unwrap_or((term, ""));
         let value = rest.trim_start_matches(' ');
         let at = term.len() - value.len();
@@ -64,8 +67,9 @@ impl Condition {
                 let expression = expression.trim_start_matches(' ');
                 let zone = hours::time_zone(zone).map_err(|text| (at, text))?;
                 let at = term.len() - expression.len();
-                let expression = hours::parse(expression).map_err(|text| (at, text))?;
-                self.hours.push(Hours::new(zone, expression));
+                let hours = Hours::read(zone, expression);
+                let hours = hours.map_err(|mistake| (at + mistake.offset, mistake.text))?;
+                self.hours.push((start + at, hours));
                 Ok(())
             }
             "grantee" if self.grantee.is_some() => {
@@ -101,23 +105,35 @@ impl Condition {
     /// Whether the rule counts.
     pub(super) fn holds(&self, moment: Moment) -> bool {
         self.grantee.is_none_or(|kind| kind == moment.grantee)
-            && self.hours.iter().all(|hours| hours.are_open(moment.at))
+            && self.hours.iter().all(|(_, hours)| hours.are_open(moment.at))
     }
 
     /// Whether so much time shows all that it says of any.
     pub(super) fn is_shown_within(&self, time: SignedDuration) -> bool {
-        self.hours.iter().all(|hours| hours.are_shown_within(time))
+        self.hours.iter().all(|(_, hours)| hours.are_shown_within(time))
     }
 
     /// Whether each of its hours comes at all between these. Together they may still not.
     pub(super) fn comes_between(&self, from: Timestamp, until: Timestamp) -> bool {
-        self.hours.iter().all(|hours| hours.open_between(from, until))
+        self.hours.iter().all(|(_, hours)| hours.open_between(from, until))
+    }
+
+    /// What is valid and most likely not meant, with its place.
+    pub(super) fn doubts(&self, now: Timestamp) -> Vec<Mistake> {
+        let of = |(at, hours): &(usize, Hours)| {
+            let text = self.text.get(*at..).unwrap_or_default();
+            let text = text.split('&').next().unwrap_or_default();
+            let found = hours.doubts(text, now).into_iter();
+            let at = *at;
+            found.map(move |doubt| Mistake { offset: at + doubt.offset, ..doubt })
+        };
+        self.hours.iter().flat_map(of).collect()
     }
 
     /// Instants between `from` and `until` outside of which [`Condition::holds`] does
     /// not change for one form of grantee; some more may be among them.
     pub(super) fn changes(&self, from: Timestamp, until: Timestamp) -> Vec<Timestamp> {
-        self.hours.iter().flat_map(|hours| hours.changes(from, until)).collect()
+        self.hours.iter().flat_map(|(_, hours)| hours.changes(from, until)).collect()
     }
 }
 

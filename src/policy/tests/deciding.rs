@@ -8,7 +8,7 @@ use proptest::prelude::*;
 fn the_sample_policy_decides_as_its_comments_say() {
     use Reason as R;
     let callers = callers(&TEAM);
-    let loaded = Policy::load(&source(MODEL, RULES), &callers).unwrap();
+    let loaded = Policy::load(&source(MODEL, RULES), &callers, NOW).unwrap();
     let texts: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(texts, ["policy.csv: no rule can match caller `nobody`: it can grant nothing"]);
     let table: [(&str, &str, Reason, &[&str]); 9] = [
@@ -31,7 +31,7 @@ fn the_sample_policy_decides_as_its_comments_say() {
         );
     }
     let narrow = RULES.replace("p, role:facilities, *, grant, allow", "");
-    let loaded = Policy::load(&source(MODEL, &narrow), &callers).unwrap();
+    let loaded = Policy::load(&source(MODEL, &narrow), &callers, NOW).unwrap();
     let outside = decide(&loaded.policy, &callers, "visitor-desk", ELSEWHERE);
     assert_eq!(outside.0, R::EntranceOutsidePolicy);
 }
@@ -203,7 +203,7 @@ proptest! {
     fn the_index_changes_no_decision(small in small()) {
         use casbin::CoreApi as _;
         let text = small.text();
-        let policy = Policy::load(&source(MODEL, &text), &callers(&TEAM)).unwrap().policy;
+        let policy = Policy::load(&source(MODEL, &text), &callers(&TEAM), NOW).unwrap().policy;
         let plain = small.plain();
         let all: Vec<RulePlace> = (0..).take(policy.rule_count()).collect();
         for (caller, id) in TEAM.map(|id| CallerId::parse(id).unwrap()).iter().enumerate() {
@@ -237,7 +237,7 @@ fn a_denial_says_when_only_a_condition_was_missing() {
          p, role:r, entrance:{OFFICE}, grant, deny, grantee acs_user\n\
          g, caller:facilities, role:r\n"
     );
-    let policy = Policy::load(&source(MODEL, &rules), &callers(&TEAM)).unwrap().policy;
+    let policy = Policy::load(&source(MODEL, &rules), &callers(&TEAM), NOW).unwrap().policy;
     let caller = CallerId::parse("facilities").unwrap();
     use GranteeKind::{AcsUser, UserIdentity};
     for (entrance, at, grantee, reason) in [
@@ -259,7 +259,7 @@ fn a_candidate_that_would_take_long_is_not_judged() {
     let caller = CallerId::parse("facilities").unwrap();
     let entrance = EntranceId::parse(LOBBY).unwrap();
     let opinion = |rules: &str| {
-        let policy = Policy::load(&source(MODEL, rules), &callers(&TEAM)).unwrap().policy;
+        let policy = Policy::load(&source(MODEL, rules), &callers(&TEAM), NOW).unwrap().policy;
         policy.opinion(&caller, entrance, moment((9, GranteeKind::AcsUser))).as_str()
     };
     // So many rules match.

@@ -2,7 +2,7 @@ use super::*;
 use proptest::prelude::*;
 
 fn problems(model: &str, rules: &str) -> Vec<String> {
-    let problems = Policy::load(&source(model, rules), &callers(&TEAM)).unwrap_err();
+    let problems = Policy::load(&source(model, rules), &callers(&TEAM), NOW).unwrap_err();
     problems.iter().map(ToString::to_string).collect()
 }
 
@@ -88,7 +88,7 @@ fn every_line_that_casbin_would_skip_or_misread_is_refused() {
     );
     let mut bytes = source(MODEL, ok);
     bytes.rules.bytes.push(0xff);
-    let refused = Policy::load(&bytes, &callers(&TEAM)).unwrap_err();
+    let refused = Policy::load(&bytes, &callers(&TEAM), NOW).unwrap_err();
     assert_eq!(refused[0].to_string(), "policy.csv:2:1: not UTF-8");
     let several = problems(MODEL, "p, a, b, c, d\nx\n");
     assert_eq!(several.len(), 5, "all at once: {several:?}");
@@ -133,7 +133,7 @@ fn only_models_whose_meaning_is_known_are_taken() {
     let without_holds = MODEL.replace(" && holds(p.when)", "");
     assert!(problems(&without_holds, ok)[0].contains("go together"));
     let without = without_when.replace(" && holds(p.when)", "");
-    assert!(Policy::load(&source(&without, ok), &callers(&TEAM)).is_ok());
+    assert!(Policy::load(&source(&without, ok), &callers(&TEAM), NOW).is_ok());
     let conditional = ok.replace("allow", "allow, grantee acs_user");
     assert!(problems(&without, &conditional)[0].contains("policy.csv:1: the model has no `when`"));
     let plain = MODEL
@@ -155,7 +155,8 @@ g, caller:facilities, role:unused
 g2, entrance:d23d7180-c1ee-4bbe-8630-05df5031ce35, zone:b
 g2, entrance:d23d7180-c1ee-4bbe-8630-05df5031ce35, zone:unused
 ";
-    let loaded = Policy::load(&source(MODEL, rules), &callers(&["nobody", "facilities"])).unwrap();
+    let loaded =
+        Policy::load(&source(MODEL, rules), &callers(&["nobody", "facilities"]), NOW).unwrap();
     let found: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
     assert_eq!(
         found,
@@ -183,7 +184,7 @@ fn memberships_are_bounded() {
 #[test]
 fn the_revision_changes_with_every_part() {
     let revision = |model: &str, rules: &str, ids: &[&str]| {
-        Policy::load(&source(model, rules), &callers(ids)).unwrap().policy.revision().clone()
+        Policy::load(&source(model, rules), &callers(ids), NOW).unwrap().policy.revision().clone()
     };
     let base = revision(MODEL, RULES, &TEAM);
     assert_eq!(base, revision(MODEL, RULES, &TEAM));
@@ -204,9 +205,9 @@ proptest! {
             "{line}\np, role:a, zone:b, grant, allow, hours Europe/Berlin {hours}\n\
              p, role:a, zone:b, grant, deny, {hours}\n"
         );
-        let _ = Policy::load(&source(MODEL, &text), &callers(&TEAM));
+        let _ = Policy::load(&source(MODEL, &text), &callers(&TEAM), NOW);
         let alone = format!("p, role:a, zone:b, grant, allow, hours Europe/Berlin {hours}\n");
-        if let Ok(loaded) = Policy::load(&source(MODEL, &alone), &callers(&TEAM)) {
+        if let Ok(loaded) = Policy::load(&source(MODEL, &alone), &callers(&TEAM), NOW) {
             prop_assert_eq!(loaded.policy.rule_count(), 1);
         }
     }
@@ -215,8 +216,8 @@ proptest! {
     fn arbitrary_bytes_never_panic(model in proptest::collection::vec(any::<u8>(), 0..200), rules in proptest::collection::vec(any::<u8>(), 0..300)) {
         let mut source = source(MODEL, RULES);
         source.rules.bytes = rules.clone();
-        let _ = Policy::load(&source, &callers(&TEAM));
+        let _ = Policy::load(&source, &callers(&TEAM), NOW);
         source.model.bytes = model;
-        let _ = Policy::load(&source, &callers(&TEAM));
+        let _ = Policy::load(&source, &callers(&TEAM), NOW);
     }
 }

@@ -13,7 +13,7 @@ fn day() -> Span {
 }
 
 fn load(small: &Small) -> Policy {
-    Policy::load(&source(MODEL, &small.text()), &callers(&TEAM)).unwrap().policy
+    Policy::load(&source(MODEL, &small.text()), &callers(&TEAM), NOW).unwrap().policy
 }
 
 /// The hours in which it is allowed, in one form of grantee and the other.
@@ -153,7 +153,7 @@ fn a_denial_names_what_was_nearest_to_an_allow() {
          g, caller:visitor-desk, role:desk\n\
          g2, entrance:{LOBBY}, zone:lobby\n"
     );
-    let policy = Policy::load(&source(MODEL, &rules), &callers(&TEAM)).unwrap().policy;
+    let policy = Policy::load(&source(MODEL, &rules), &callers(&TEAM), NOW).unwrap().policy;
     let caller = CallerId::parse("visitor-desk").unwrap();
     let moment =
         Moment { at: "2026-11-28T12:00:00Z".parse().unwrap(), grantee: GranteeKind::UserIdentity };
