@@ -68,12 +68,33 @@ fn an_edit_is_shown_in_services_and_doors() {
     for part in [
         "gains\n  visitor-desk (role:front-desk, role:staff)\n    1 entrance(s) (zone:offices)",
         "narrows\n  visitor-desk",
-        "always -> hours Europe/Berlin Mo-Fr 08:00-18:00 (50.",
+        "always -> hours Europe/Berlin Mo-Fr 08:00-18:00 (50.0 h a week)",
         "loses\n  cleaning-rota",
     ] {
         assert!(out.contains(part), "{part}: {out}");
     }
     assert!(error.contains("gains: 1 service(s), 1 door(s)"), "{error}");
+    // Whatever day it is: a Saturday, both changes of the clock, a leap day, the end of a year.
+    for from in [
+        "2026-11-28T03:29:40Z",
+        "2026-03-29T00:59:59Z",
+        "2026-10-25T00:30:00Z",
+        "2028-02-29T12:00:00Z",
+        "2026-12-31T23:59:59Z",
+    ] {
+        for days in ["8", "100", "366"] {
+            let (_, out, _) = policy(&site, &["diff", "HEAD", ".", "--from", from, "--days", days]);
+            assert!(out.contains("(50.0 h a week)"), "{from} {days}: {out}");
+        }
+    }
+    // Less than a week is no average: from Saturday until Wednesday.
+    let four = ["diff", "HEAD", ".", "--from", "2026-11-28T12:00:00Z", "--days", "4"];
+    let (_, out, _) = policy(&site, &four);
+    assert!(out.contains("(25.0 h in all)"), "{out}");
+    let found = json(&site, &four, 2);
+    let after = &found["changes"][1]["after"];
+    assert_eq!(after["hours_a_week"]["acs_user"], Value::Null);
+    assert_eq!(after["hours"]["acs_user"], "25.0");
     let found = json(&site, &["diff", "HEAD", "."], 2);
     let effects: Vec<_> =
         found["changes"].as_array().unwrap().iter().map(|c| &c["effect"]).collect();
@@ -401,10 +422,12 @@ async fn decisions_of_the_past_are_judged_again() {
     // Each at its own time: hours that are over now were not then, and the other way round.
     let time =
         site.records().iter().find(|r| r["event"] == "grant.decision").unwrap()["time"].clone();
-    let year = &time.as_str().unwrap()[..4];
+    let year: u16 = time.as_str().unwrap()[..4].parse().unwrap();
     let rule = "p, role:front-desk, zone:lobby,         grant, allow";
     let never = "p, role:front-desk, zone:lobby, grant, allow, hours Etc/UTC 1999";
-    let then = format!("p, role:front-desk, zone:lobby, grant, allow, hours Etc/UTC {year}");
+    // The test may run into the next year.
+    let then =
+        format!("p, role:front-desk, zone:lobby, grant, allow, hours Etc/UTC {year}-{}", year + 1);
     edited(&site, "never.csv", &[(rule, never)]);
     edited(&site, "then.csv", &[(rule, &then)]);
     assert_eq!(

@@ -1,6 +1,7 @@
 //! `grantgate policy check`: everything that the loader refuses, and what deserves a look.
 
 use clap::Args;
+use jiff::Timestamp;
 
 use super::sources::Files;
 use crate::cli::problems::{json, report_in};
@@ -23,12 +24,12 @@ pub(in crate::cli) struct Arguments {
     deny_warnings: bool,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Exit {
+pub(super) fn run(arguments: &Arguments, now: Timestamp) -> Exit {
     let loaded = match arguments.format {
-        Format::Human => arguments.files.load(),
+        Format::Human => arguments.files.load(now),
         Format::Json => match arguments.files.read() {
             Err(problem) => return refused(&[problem]),
-            Ok(sources) => match sources.try_load() {
+            Ok(sources) => match sources.try_load(now) {
                 Err(problems) => return refused(&problems),
                 Ok(ready) => Ok(ready),
             },

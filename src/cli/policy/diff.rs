@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use anstyle::{AnsiColor, Style};
 use clap::{Args, ValueEnum};
+use jiff::Timestamp;
 
 use super::sources::{Files, Ready, SpanArguments};
 use super::who::{access_json, when};
@@ -68,9 +69,9 @@ enum DiffFormat {
     Markdown,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Exit {
+pub(super) fn run(arguments: &Arguments, now: Timestamp) -> Exit {
     let load = |what: &str| match arguments.files.read_other(what) {
-        Ok(sources) => sources.load(),
+        Ok(sources) => sources.load(now),
         Err(problem) => {
             report_in("error", &problem, None);
             Err(Exit::Invalid)
@@ -80,7 +81,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         (Ok(old), Ok(new)) => (old, new),
         (Err(exit), _) | (_, Err(exit)) => return exit,
     };
-    let found = diff(&old.policy, &new.policy, arguments.span.span());
+    let found = diff(&old.policy, &new.policy, arguments.span.span(now));
     match arguments.format {
         DiffFormat::Human => human(&new, &found),
         DiffFormat::Json => say(json(&old, &new, &found)),

@@ -52,12 +52,12 @@ fn grantee_kind(text: &str) -> Result<GranteeKind, String> {
     GranteeKind::parse(text).ok_or_else(|| "must be `acs_user` or `user_identity`".into())
 }
 
-pub(super) fn run(arguments: &Arguments) -> Exit {
-    let ready = match arguments.files.load() {
+pub(super) fn run(arguments: &Arguments, now: Timestamp) -> Exit {
+    let ready = match arguments.files.load(now) {
         Ok(ready) => ready,
         Err(exit) => return exit,
     };
-    let (caller, entrance, moment) = match question(arguments, &ready) {
+    let (caller, entrance, moment) = match question(arguments, &ready, now) {
         Ok(question) => question,
         Err(error) => return fail(error),
     };
@@ -73,12 +73,13 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
 fn question(
     arguments: &Arguments,
     ready: &Ready,
+    now: Timestamp,
 ) -> Result<(CallerId, EntranceId, Moment), String> {
     let Some(request) = &arguments.request else {
         let (Some(caller), Some(entrance)) = (&arguments.caller, &arguments.entrance) else {
             return Err("a caller and an entrance are needed, or --request".into());
         };
-        let at = arguments.at.unwrap_or_else(Timestamp::now);
+        let at = arguments.at.unwrap_or(now);
         let moment = Moment { at, grantee: arguments.grantee };
         return Ok((caller.clone(), ready.entrance(entrance)?, moment));
     };

@@ -11,6 +11,7 @@ mod test;
 mod who;
 
 use clap::Subcommand;
+use jiff::Timestamp;
 
 use super::Exit;
 
@@ -37,15 +38,17 @@ pub(super) enum Command {
 }
 
 pub(super) fn run(command: &Command) -> Exit {
+    // Read once: one command looks at one moment.
+    let now = Timestamp::now();
     match command {
-        Command::Check(arguments) => check::run(arguments),
+        Command::Check(arguments) => check::run(arguments, now),
         Command::Fmt(arguments) => fmt::run(arguments),
-        Command::Test(arguments) => test::run(arguments),
-        Command::Explain(arguments) => explain::run(arguments),
-        Command::Who(arguments) => who::who(arguments),
-        Command::Doors(arguments) => who::doors(arguments),
-        Command::Diff(arguments) => diff::run(arguments),
-        Command::Replay(arguments) => replay::run(arguments),
-        Command::Promote(arguments) => promote::run(arguments),
+        Command::Test(arguments) => test::run(arguments, now),
+        Command::Explain(arguments) => explain::run(arguments, now),
+        Command::Who(arguments) => who::who(arguments, now),
+        Command::Doors(arguments) => who::doors(arguments, now),
+        Command::Diff(arguments) => diff::run(arguments, now),
+        Command::Replay(arguments) => replay::run(arguments, now),
+        Command::Promote(arguments) => promote::run(arguments, now),
     }
 }

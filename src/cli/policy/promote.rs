@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use jiff::Timestamp;
 
 use super::sources::{Files, Sources};
 use crate::cli::problems::report_in;
@@ -30,7 +31,7 @@ pub(in crate::cli) struct Arguments {
     config: PathBuf,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Exit {
+pub(super) fn run(arguments: &Arguments, now: Timestamp) -> Exit {
     let settings = match settings(&arguments.config) {
         Ok(settings) => settings,
         Err(exit) => return exit,
@@ -43,7 +44,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Exit::Invalid
     });
     // Valid, by the model and the callers of now.
-    let ready = match loaded.and_then(Sources::load) {
+    let ready = match loaded.and_then(|sources| sources.load(now)) {
         Ok(ready) => ready,
         Err(exit) => return exit,
     };

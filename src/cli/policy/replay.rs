@@ -6,6 +6,7 @@ use std::sync::{Mutex, PoisonError};
 
 use anstyle::{AnsiColor, Style};
 use clap::Args;
+use jiff::Timestamp;
 
 use super::sources::{Files, Ready};
 use crate::audit::{AuditedDecision, DecisionsSummary, ReadError, decisions};
@@ -43,7 +44,7 @@ pub(in crate::cli) struct Arguments {
     files: Files,
 }
 
-pub(super) fn run(arguments: &Arguments) -> Exit {
+pub(super) fn run(arguments: &Arguments, now: Timestamp) -> Exit {
     let sources = match &arguments.policy {
         None => arguments.files.read(),
         Some(what) => arguments.files.read_other(what),
@@ -52,7 +53,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         report_in("error", &problem, None);
         Exit::Invalid
     });
-    let ready = match loaded.and_then(super::sources::Sources::load) {
+    let ready = match loaded.and_then(|sources| sources.load(now)) {
         Ok(ready) => ready,
         Err(exit) => return exit,
     };

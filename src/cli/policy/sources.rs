@@ -46,8 +46,8 @@ pub(super) struct SpanArguments {
 }
 
 impl SpanArguments {
-    pub(super) fn span(&self) -> Span {
-        let from = self.from.unwrap_or_else(Timestamp::now);
+    pub(super) fn span(&self, now: Timestamp) -> Span {
+        let from = self.from.unwrap_or(now);
         let until = from.checked_add(SignedDuration::from_hours(24 * self.days));
         Span { from, until: until.unwrap_or(Timestamp::MAX) }
     }
@@ -71,8 +71,8 @@ pub(super) struct Ready {
 
 impl Files {
     /// Reads and loads the files, or reports every problem with its line.
-    pub(super) fn load(&self) -> Result<Ready, Exit> {
-        self.read().map_err(|problem| reported(&[problem], None))?.load()
+    pub(super) fn load(&self, now: Timestamp) -> Result<Ready, Exit> {
+        self.read().map_err(|problem| reported(&[problem], None))?.load(now)
     }
 
     pub(super) fn read(&self) -> Result<Sources, Problem> {
@@ -143,21 +143,21 @@ impl Files {
 
 impl Sources {
     /// Loads the policy, or reports every problem with its line.
-    pub(super) fn load(self) -> Result<Ready, Exit> {
-        match self.parse() {
+    pub(super) fn load(self, now: Timestamp) -> Result<Ready, Exit> {
+        match self.parse(now) {
             Ok(parsed) => Ok(self.ready(parsed)),
             Err(problems) => Err(reported(&problems, Some(&self))),
         }
     }
 
     /// Loads the policy; reports nothing.
-    pub(super) fn try_load(self) -> Result<Ready, Vec<Problem>> {
-        self.parse().map(|parsed| self.ready(parsed))
+    pub(super) fn try_load(self, now: Timestamp) -> Result<Ready, Vec<Problem>> {
+        self.parse(now).map(|parsed| self.ready(parsed))
     }
 
-    fn parse(&self) -> Result<(Loaded, Callers), Vec<Problem>> {
+    fn parse(&self, now: Timestamp) -> Result<(Loaded, Callers), Vec<Problem>> {
         let callers = Callers::parse(&self.callers.name, &self.callers.bytes)?;
-        Ok((Policy::load(&self.policy, &callers, Timestamp::now())?, callers))
+        Ok((Policy::load(&self.policy, &callers, now)?, callers))
     }
 
     fn ready(self, (loaded, callers): (Loaded, Callers)) -> Ready {

@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args;
+use jiff::Timestamp;
 
 use super::sources::{Files, Ready, SpanArguments};
 use crate::cli::problems::report_in;
@@ -72,8 +73,8 @@ impl Coverage {
     }
 }
 
-pub(super) fn run(arguments: &Arguments) -> Exit {
-    let ready = match arguments.files.load() {
+pub(super) fn run(arguments: &Arguments, now: Timestamp) -> Exit {
+    let ready = match arguments.files.load(now) {
         Ok(ready) => ready,
         Err(exit) => return exit,
     };
@@ -89,7 +90,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     };
     let rules = ready.policy.rule_texts().collect();
     let mut coverage = Coverage { rules, reached: BTreeSet::new() };
-    let span = arguments.span.span();
+    let span = arguments.span.span(now);
     let judged = cases.into_iter().map(|case| {
         let failure = judge(&ready, &case, span, &mut coverage).err();
         Outcome { case, failure }

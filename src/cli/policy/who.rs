@@ -2,6 +2,7 @@
 //! this caller may grant.
 
 use clap::Args;
+use jiff::Timestamp;
 
 use super::explain::caller_id;
 use super::sources::{Files, Ready, SpanArguments};
@@ -49,8 +50,8 @@ pub(in crate::cli) struct DoorsArguments {
     files: Files,
 }
 
-pub(super) fn who(arguments: &WhoArguments) -> Exit {
-    let ready = match arguments.files.load() {
+pub(super) fn who(arguments: &WhoArguments, now: Timestamp) -> Exit {
+    let ready = match arguments.files.load(now) {
         Ok(ready) => ready,
         Err(exit) => return exit,
     };
@@ -58,7 +59,7 @@ pub(super) fn who(arguments: &WhoArguments) -> Exit {
         Ok(entrance) => entrance,
         Err(error) => return fail(error),
     };
-    let span = arguments.span.span();
+    let span = arguments.span.span(now);
     let found = find_who(&ready.policy, entrance, span);
     match arguments.format {
         Format::Json => say(who_json(&ready, entrance, &found, span)),
@@ -109,8 +110,8 @@ fn who_json(
     })
 }
 
-pub(super) fn doors(arguments: &DoorsArguments) -> Exit {
-    let ready = match arguments.files.load() {
+pub(super) fn doors(arguments: &DoorsArguments, now: Timestamp) -> Exit {
+    let ready = match arguments.files.load(now) {
         Ok(ready) => ready,
         Err(exit) => return exit,
     };
@@ -122,7 +123,7 @@ pub(super) fn doors(arguments: &DoorsArguments) -> Exit {
             known.join(", ")
         ));
     }
-    let span = arguments.span.span();
+    let span = arguments.span.span(now);
     let found = find_doors(&ready.policy, caller, span);
     match arguments.format {
         Format::Json => say(doors_json(&ready, caller, &found, span)),
@@ -195,20 +196,26 @@ pub(super) fn when(access: &Access, conditions: &[String], span: Span) -> String
     }
 }
 
-/// How many hours a week, for each form of grantee.
+/// How many hours a week, or in all where less than a week is looked at, for each form of grantee.
 fn share(access: &Access, span: Span) -> String {
-    let [acs_user, user_identity] = GranteeKind::ALL.map(|kind| hours_a_week(access, span, kind));
+    let of = |kind| match hours_a_week(access, kind) {
+        Some(hours) => format!("{hours} h a week"),
+        None => format!("{} h in all", hours(access, span, kind)),
+    };
+    let [acs_user, user_identity] = GranteeKind::ALL.map(of);
     if acs_user == user_identity {
-        format!("{acs_user} h a week")
+        acs_user
     } else {
-        format!("{acs_user} h a week to an acs_user, {user_identity} h to a user_identity")
+        format!("{acs_user} to an acs_user, {user_identity} to a user_identity")
     }
 }
 
-fn hours_a_week(access: &Access, span: Span, kind: GranteeKind) -> String {
-    let share =
-        access.time(span, kind).as_secs_f64() / span.until.duration_since(span.from).as_secs_f64();
-    format!("{:.1}", share * 168.0)
+fn hours_a_week(access: &Access, kind: GranteeKind) -> Option<String> {
+    access.hours_a_week(kind).map(|hours| format!("{hours:.1}"))
+}
+
+fn hours(access: &Access, span: Span, kind: GranteeKind) -> String {
+    format!("{:.1}", access.time(span, kind).as_secs_f64() / 3600.0)
 }
 
 pub(super) fn access_json(access: &Access, conditions: &[String], span: Span) -> serde_json::Value {
@@ -217,10 +224,13 @@ pub(super) fn access_json(access: &Access, conditions: &[String], span: Span) ->
         Access::Always => "always",
         Access::Sometimes(_) => "sometimes",
     };
-    let [acs_user, user_identity] = GranteeKind::ALL.map(|kind| hours_a_week(access, span, kind));
+    let [acs_user, user_identity] = GranteeKind::ALL;
+    let a_week = |kind| hours_a_week(access, kind);
+    let in_all = |kind| hours(access, span, kind);
     serde_json::json!({
         "when": name,
         "conditions": conditions,
-        "hours_a_week": { "acs_user": acs_user, "user_identity": user_identity },
+        "hours_a_week": { "acs_user": a_week(acs_user), "user_identity": a_week(user_identity) },
+        "hours": { "acs_user": in_all(acs_user), "user_identity": in_all(user_identity) },
     })
 }

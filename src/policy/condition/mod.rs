@@ -11,6 +11,7 @@
 
 mod hours;
 
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::GranteeKind;
@@ -128,6 +129,11 @@ impl Condition {
             found.map(move |doubt| Mistake { offset: at + doubt.offset, ..doubt })
         };
         self.hours.iter().flat_map(of).collect()
+    }
+
+    /// The time zones of its hours.
+    pub(super) fn zones(&self) -> impl Iterator<Item = &TimeZone> {
+        self.hours.iter().map(|(_, hours)| hours.zone())
     }
 
     /// Instants between `from` and `until` outside of which [`Condition::holds`] does

@@ -4,10 +4,11 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
+use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::{CallerId, EntranceId, GranteeKind};
-use crate::policy::condition::Moment;
+use crate::policy::condition::{Condition, Moment};
 use crate::policy::index::RulePlace;
 use crate::policy::names::Name;
 use crate::policy::rules::Rule;
@@ -26,9 +27,11 @@ pub struct Span {
 }
 
 /// When something is allowed within a [`Span`], for each form of grantee.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Times {
     span: Span,
+    /// In which weeks are counted.
+    zone: TimeZone,
     /// Sorted, apart from each other; in the order of [`GranteeKind::ALL`].
     by_kind: [Vec<Span>; 2],
 }
@@ -79,7 +82,22 @@ impl Span {
     pub(super) fn length(&self) -> SignedDuration {
         self.until.duration_since(self.from)
     }
+
+    /// What of it is in the other.
+    pub(super) fn within(&self, other: Self) -> Option<Self> {
+        let (from, until) = (self.from.max(other.from), self.until.min(other.until));
+        (from < until).then_some(Self { from, until })
+    }
 }
+
+/// The zone does not matter to when it is.
+impl PartialEq for Times {
+    fn eq(&self, other: &Self) -> bool {
+        (self.span, &self.by_kind) == (other.span, &other.by_kind)
+    }
+}
+
+impl Eq for Times {}
 
 impl Times {
     /// When it is allowed, for one form of grantee.
@@ -90,6 +108,14 @@ impl Times {
             GranteeKind::AcsUser => acs_user,
             GranteeKind::UserIdentity => user_identity,
         }
+    }
+
+    pub(super) fn span(&self) -> Span {
+        self.span
+    }
+
+    pub(super) fn zone(&self) -> &TimeZone {
+        &self.zone
     }
 
     fn access(self) -> Access {
@@ -103,7 +129,7 @@ impl Times {
     }
 }
 
-fn total(times: impl Iterator<Item = SignedDuration>) -> SignedDuration {
+pub(super) fn total(times: impl Iterator<Item = SignedDuration>) -> SignedDuration {
     times.fold(SignedDuration::ZERO, |sum, time| sum.saturating_add(time))
 }
 
@@ -182,10 +208,18 @@ impl<'a> Assessor<'a> {
             let instants = self.instants(&places);
             let by_kind =
                 GranteeKind::ALL.map(|kind| self.spans(&instants, |at| allowed(at, kind)));
-            Times { span: self.span, by_kind }.access()
+            Times { span: self.span, zone: self.zone(&places), by_kind }.access()
         };
         self.known.borrow_mut().insert(signature, access.clone());
         access
+    }
+
+    /// The time zone of these rules' hours; UTC where they are of several, or of none.
+    fn zone(&self, places: &[RulePlace]) -> TimeZone {
+        let conditions = self.rules(places).filter_map(|r| self.policy.rules.condition(r));
+        let mut zones = conditions.flat_map(Condition::zones);
+        let first = zones.next().filter(|first| zones.all(|zone| zone == *first));
+        first.cloned().unwrap_or(TimeZone::UTC)
     }
 
     /// Between two of these no condition of these rules changes.

@@ -6,6 +6,7 @@ mod access;
 mod diff;
 mod explain;
 mod replay;
+mod weeks;
 
 pub use access::{Access, Grantable, Granter, Span, Times, access_of, doors, is_conditional, who};
 pub use diff::{Change, Diff, Effect, diff};

@@ -142,6 +142,31 @@ proptest! {
     }
 }
 
+/// At hours of ten days around each date at which calendars go wrong.
+#[test]
+fn hours_a_week_do_not_depend_on_the_day() {
+    let rules = format!(
+        "p, role:desk, entrance:{LOBBY}, grant, allow, hours Europe/Berlin Mo-Fr 08:00-18:00\n\
+         g, caller:visitor-desk, role:desk\n"
+    );
+    let policy = Policy::load(&source(MODEL, &rules), &callers(&TEAM), NOW).unwrap().policy;
+    let caller = CallerId::parse("visitor-desk").unwrap();
+    let entrance = EntranceId::parse(LOBBY).unwrap();
+    for date in ["2026-03-24", "2026-10-20", "2026-12-26", "2028-02-24"] {
+        let start: jiff::Timestamp = format!("{date}T00:30:00Z").parse().unwrap();
+        for hour in (0..240).step_by(7) {
+            let from = start + jiff::SignedDuration::from_hours(hour);
+            // 28 days and 100 end on the other side of a change of the clocks.
+            for days in [8, 28, 100] {
+                let until = from + jiff::SignedDuration::from_hours(24 * days);
+                let access = access_of(&policy, &caller, entrance, Span { from, until });
+                let hours = access.hours_a_week(GranteeKind::AcsUser);
+                assert_eq!(hours, Some(50.0), "{from} {days}");
+            }
+        }
+    }
+}
+
 #[test]
 fn a_denial_names_what_was_nearest_to_an_allow() {
     let rules = format!(

@@ -38,6 +38,10 @@ impl Hours {
         time >= YEAR && self.expression.repeats_yearly()
     }
 
+    pub(super) fn zone(&self) -> &TimeZone {
+        &self.zone
+    }
+
     pub(super) fn are_open(&self, at: Timestamp) -> bool {
         let local = self.zone.to_datetime(at);
         self.expression.is_open(local.date(), minute(local))
