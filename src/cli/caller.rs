@@ -9,7 +9,7 @@ use super::output::try_say;
 use super::{Exit, Format, fail, note, report, say};
 use crate::authn::callers::{EditError, add_token, revoke};
 use crate::authn::{CallerToken, Callers};
-use crate::domain::{CallerId, Problem};
+use crate::domain::{CallerId, Problem, rfc3339};
 use crate::files::replace;
 
 /// An id that is less like the new one than this (0 to 1) is no slip of it.
@@ -39,7 +39,7 @@ pub(super) struct NewArguments {
     #[arg(long, value_name = "NAME", value_parser = caller_id)]
     name: Option<CallerId>,
     /// When the token stops being accepted (RFC 3339)
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = rfc3339)]
     expires: Option<Timestamp>,
     #[command(flatten)]
     file: FileArgument,

@@ -37,9 +37,64 @@ pub fn rfc3339_micros(time: Timestamp) -> String {
     format!("{time:.6}")
 }
 
+/// Reads a date and time with offset as RFC 3339 (5.6) has it, and nothing else: no zone in
+/// brackets that could contradict the offset, no offset of a day and more, no leap second.
+///
+/// # Errors
+/// What is wrong, to follow the name of what was read.
+pub fn rfc3339(text: &str) -> Result<Timestamp, &'static str> {
+    let form = "must be a date and time with offset, such as `2027-02-01T00:00:00Z`";
+    let none = "is no time: there is no such date, hour or offset";
+    let (time, rest) = text.split_at_checked(19).ok_or(form)?;
+    let is_like = |text: &str, pattern: &str| {
+        let same = |(c, p): (u8, u8)| if p == b'0' { c.is_ascii_digit() } else { c == p };
+        text.len() == pattern.len() && text.bytes().zip(pattern.bytes()).all(same)
+    };
+    let separated = ["0000-00-00T00:00:00", "0000-00-00 00:00:00"];
+    let fraction = rest
+        .strip_prefix('.')
+        .map_or(0, |digits| digits.find(|c: char| !c.is_ascii_digit()).unwrap_or(digits.len()) + 1);
+    let offset = rest.get(fraction..).unwrap_or_default();
+    let is_offset = ["Z", "+00:00", "-00:00"].iter().any(|form| is_like(offset, form));
+    if !separated.iter().any(|form| is_like(time, form)) || !is_offset || fraction == 1 {
+        return Err(form);
+    }
+    let far = offset.get(1..).is_some_and(|hours| hours >= "24");
+    if time.ends_with(":60") || far {
+        return Err(none);
+    }
+    text.parse().map_err(|_| none)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_times_that_exist_are_read() {
+        for (text, read) in [
+            ("2026-11-25T20:00:00+01:00", Some("2026-11-25T19:00:00Z")),
+            ("2026-11-25 20:00:00.25Z", Some("2026-11-25T20:00:00.25Z")),
+            ("2028-02-29T23:59:59-00:30", Some("2028-03-01T00:29:59Z")),
+            ("2026-02-29T10:00:00Z", None),
+            ("2026-11-31T10:00:00Z", None),
+            ("2026-11-25T24:00:00Z", None),
+            // Read by others as a second before, as a day and an hour, or half.
+            ("2026-11-25T23:59:60Z", None),
+            ("2026-11-25T10:00:00+25:00", None),
+            ("2026-06-01T10:00:00+01:00[Europe/Berlin]", None),
+            ("2026-11-25T10:00:00.Z", None),
+            ("2026-11-25T10:00:00", None),
+            ("2026-11-25T10Z", None),
+            ("20261125T100000Z", None),
+            ("2026-11-25", None),
+            ("now", None),
+            ("\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}\u{e9}", None),
+        ] {
+            let found = rfc3339(text).ok().map(|time| time.to_string());
+            assert_eq!(found.as_deref(), read, "{text}");
+        }
+    }
 
     #[test]
     fn times_are_printed_with_six_digits_whatever_their_fraction() {

@@ -16,7 +16,7 @@ mod trace;
 mod version;
 
 pub use cause::innermost;
-pub use clock::{Clock, FixedClock, SystemClock, rfc3339_micros};
+pub use clock::{Clock, FixedClock, SystemClock, rfc3339, rfc3339_micros};
 pub use grant::{GrantRequest, Grantee, GranteeKind};
 pub use host::{Host, HostError};
 pub use ids::{

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use toml_edit::Value;
 
 use super::TomlSource;
-use crate::domain::Problem;
+use crate::domain::{Problem, rfc3339};
 
 /// A value of the document or of the environment. Each accessor reports what is
 /// wrong and answers `None`.
@@ -89,7 +89,7 @@ impl<'a> Place<'a> {
             Some(datetime) => Some(datetime.to_string()),
             None => self.value.as_str().map(str::to_owned),
         };
-        let time = text.and_then(|t| t.parse::<Timestamp>().ok());
+        let time = text.and_then(|text| rfc3339(&text).ok());
         self.typed(time, "a date and time with offset, such as 2027-02-01T00:00:00Z")
     }
 

@@ -4,6 +4,8 @@ use jiff::civil::Date;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
+use crate::domain::rfc3339;
+
 /// Reads a time. A date is its first moment in UTC; `2h` is two hours ago.
 pub(super) fn time(text: &str) -> Result<Timestamp, String> {
     time_at(text, Timestamp::now())
@@ -18,7 +20,7 @@ fn time_at(text: &str, now: Timestamp) -> Result<Timestamp, String> {
     if let Some(midnight) = midnight {
         return Ok(midnight);
     }
-    text.parse().map_err(|_| {
+    rfc3339(text).map_err(|_| {
         "must be RFC 3339 (`2026-11-23T09:00:00Z`), a date (`2026-11-23`), or how long ago: \
          a number and `s`, `m`, `h`, `d` or `w` (`2h`)"
             .to_owned()

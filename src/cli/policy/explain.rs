@@ -10,7 +10,7 @@ use super::sources::{Files, Ready};
 use crate::audit::{AuditedDecision, decisions};
 use crate::cli::problems::style;
 use crate::cli::{Exit, Format, fail, note, say};
-use crate::domain::{CallerId, EntranceId, GranteeKind, Reason};
+use crate::domain::{CallerId, EntranceId, GranteeKind, Reason, rfc3339};
 use crate::policy::Moment;
 use crate::policy::review::{ExplainedRule, Explanation, Step, explain};
 
@@ -29,7 +29,7 @@ pub(in crate::cli) struct Arguments {
     #[arg(long, value_name = "FORM", default_value = "user_identity", value_parser = grantee_kind)]
     grantee: GranteeKind,
     /// When (RFC 3339) [default: now]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = rfc3339)]
     at: Option<Timestamp>,
     /// Explain an audited request, by its id, at its own time
     #[arg(long, value_name = "ID", conflicts_with_all = ["caller", "entrance", "grantee", "at"])]
