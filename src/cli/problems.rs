@@ -27,6 +27,8 @@ pub(super) fn report_in(kind: &str, problem: &Problem, text: Option<&[u8]>) {
         text.split(|byte| *byte == b'\n').nth(usize::try_from(number).ok()?.checked_sub(1)?)
     });
     let Some(line) = line else { return };
+    // The end of a line is no part of it, whatever it is.
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
     let line: String = String::from_utf8_lossy(line).chars().map(visible).take(WIDTH_MAX).collect();
     let dim = Style::new().dimmed();
     note(format_args!("{dim}{number:>6} |{dim:#} {line}"));

@@ -2,6 +2,9 @@
 //!
 //! Comments and empty lines stay where they are and divide a file into blocks; the lines
 //! of a block are sorted, since no order of rules means anything, and their fields aligned.
+//! Comments lose their indent, and every line ends with LF.
+
+use super::line::is_comment;
 
 /// The fields of a `p` line; the last, `when`, may hold commas.
 const FIELDS_MAX: usize = 6;
@@ -17,7 +20,7 @@ pub fn format(text: &str) -> String {
     let mut empty_before = true;
     for line in text.lines() {
         let line = line.trim_matches([' ', '\t', '\r']);
-        if line.is_empty() || line.starts_with('#') {
+        if is_comment(line) {
             write_block(&mut out, &mut block);
             // One empty line says as much as several.
             if !(line.is_empty() && (empty_before && out.is_empty() || out.ends_with("\n\n"))) {
@@ -41,7 +44,7 @@ pub fn format(text: &str) -> String {
 #[must_use]
 pub fn statements(text: &str) -> Vec<Vec<&str>> {
     let lines = text.lines().map(|line| line.trim_matches([' ', '\t', '\r']));
-    let lines = lines.filter(|line| !line.is_empty() && !line.starts_with('#'));
+    let lines = lines.filter(|line| !is_comment(line));
     let mut found: Vec<Vec<&str>> = lines.map(fields).collect();
     found.sort_unstable();
     found

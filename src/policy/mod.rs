@@ -12,6 +12,7 @@ mod engine;
 pub mod format;
 mod graph;
 mod index;
+mod line;
 mod lint;
 mod model;
 mod names;

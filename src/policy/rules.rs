@@ -1,6 +1,7 @@
 //! `policy.csv`, read strictly: what casbin would skip or misread is refused.
 //!
-//! Comma-separated fields with optional spaces around them. A comment is a whole line.
+//! Comma-separated fields with optional spaces around them. A comment is a whole line, and
+//! may be indented.
 //! There is no quoting, so no field can hold a comma, and none needs one, but `when`:
 //! it is the last field and goes to the end of its line.
 
@@ -8,6 +9,7 @@ use std::collections::HashMap;
 
 use super::SourceFile;
 use super::condition::Condition;
+use super::line::{Field, fields, instead_of, is_comment, separator_slip};
 use super::model::Model;
 use super::names::{Hashing, Name, Names};
 use crate::authn::Callers;
@@ -153,30 +155,6 @@ struct Parser<'a> {
     more_problems: usize,
 }
 
-/// A field of a line, and where it begins: a column, counted from 1.
-#[derive(Clone, Copy)]
-struct Field<'a> {
-    text: &'a str,
-    column: u32,
-}
-
-/// Fields are ASCII: a byte is a column.
-fn fields(line: &str, most: usize) -> Vec<Field<'_>> {
-    let mut start = 0;
-    let field = |part: &'_ str| {
-        let inner = part.trim_start_matches(' ');
-        let column = start + part.len() - inner.len() + 1;
-        start += part.len() + 1;
-        (inner.len(), column)
-    };
-    let found: Vec<(usize, usize)> = line.splitn(most, ',').map(field).collect();
-    let cut = |(length, column): (usize, usize)| {
-        let text = line.get(column - 1..column - 1 + length).unwrap_or_default();
-        Field { text: text.trim_end_matches(' '), column: u32::try_from(column).unwrap_or(0) }
-    };
-    found.into_iter().map(cut).collect()
-}
-
 impl<'a> Parser<'a> {
     fn refuse(&mut self, line: u32, column: Option<u32>, text: impl Into<String>) {
         if self.problems.len() == PROBLEMS_MAX {
@@ -188,7 +166,7 @@ impl<'a> Parser<'a> {
     }
 
     fn line(&mut self, number: u32, line: &'a str) {
-        if line.trim_ascii().is_empty() || line.starts_with('#') {
+        if is_comment(line) {
             if line.len() > LINE_BYTES_MAX || line.chars().any(|c| c.is_control() && c != '\t') {
                 self.refuse(number, None, "a comment with control characters or over 1024 bytes");
             }
@@ -199,8 +177,7 @@ impl<'a> Parser<'a> {
         }
         if let Some((index, c)) = line.char_indices().find(|(_, c)| !matches!(c, ' '..='~')) {
             let column = u32::try_from(line.get(..index).map_or(0, |l| l.chars().count()) + 1).ok();
-            let text =
-                format!("`{}` is not allowed here: printable ASCII only", c.escape_default());
+            let text = format!("`{}` is not allowed here: {}", c.escape_default(), instead_of(c));
             return self.refuse(number, column, text);
         }
         if let Some(index) = line.find('#') {
@@ -215,6 +192,9 @@ impl<'a> Parser<'a> {
         let is_rule = line.split(',').next().is_some_and(|kind| kind.trim_matches(' ') == "p");
         let most = if is_rule { 6 } else { usize::MAX };
         let parts = fields(line, most);
+        if let Some((column, text)) = separator_slip(line, &parts) {
+            return self.refuse(number, u32::try_from(column).ok(), text);
+        }
         match parts.as_slice() {
             [Field { text: "p", .. }, subject, object, act, effect] => {
                 self.rule(number, [*subject, *object, *act, *effect], None);

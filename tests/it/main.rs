@@ -32,6 +32,7 @@ mod killed;
 mod layers;
 mod life;
 mod limits;
+mod policy_files;
 mod recovery;
 mod refusals;
 mod refused_certificates;

@@ -10,7 +10,7 @@ use crate::support::{LOBBY, PERSON, SERVER_ROOM, Site, grant_body, of_event, pos
 const OFFICE: &str = "e4a7c9b2-18d3-4e6f-a5b0-3c2d1e0f9a8b";
 
 /// Runs a policy command in the site's directory: exit code, standard output and error.
-fn policy(site: &Site, arguments: &[&str]) -> (i32, String, String) {
+pub fn policy(site: &Site, arguments: &[&str]) -> (i32, String, String) {
     let output = Command::new(env!("CARGO_BIN_EXE_grantgate"))
         .arg("policy")
         .args(arguments)
@@ -21,14 +21,14 @@ fn policy(site: &Site, arguments: &[&str]) -> (i32, String, String) {
     (output.status.code().unwrap(), text(output.stdout), text(output.stderr))
 }
 
-fn json(site: &Site, arguments: &[&str], code: i32) -> Value {
+pub fn json(site: &Site, arguments: &[&str], code: i32) -> Value {
     let (found, out, error) = policy(site, &[arguments, &["--format", "json"]].concat());
     assert_eq!(found, code, "{arguments:?}: {error}");
     serde_json::from_str(&out).unwrap()
 }
 
 /// Changes the rules in a file of their own.
-fn edited(site: &Site, name: &str, edits: &[(&str, &str)]) {
+pub fn edited(site: &Site, name: &str, edits: &[(&str, &str)]) {
     let mut rules = String::from_utf8(site.read("policies/policy.csv")).unwrap();
     for (from, to) in edits {
         assert!(rules.contains(from), "{from}");
@@ -224,39 +224,6 @@ fn a_question_about_a_door_or_a_service_is_answered() {
 }
 
 #[test]
-fn a_file_is_formatted_and_means_the_same() {
-    let site = Site::new();
-    assert_eq!(policy(&site, &["fmt", "--check"]).0, 0, "what init writes is formatted");
-    edited(
-        &site,
-        "policies/policy.csv",
-        &[(
-            "p, role:front-desk, zone:lobby,         grant,",
-            "p,role:front-desk,zone:lobby,grant,",
-        )],
-    );
-    let before = site.read("policies/policy.csv");
-    let (code, out, error) = policy(&site, &["fmt", "--check"]);
-    assert_eq!(code, 2);
-    assert!(
-        out.contains("policies/policy.csv:8: would be `p, role:front-desk, zone:lobby,  "),
-        "{out}"
-    );
-    assert!(error.contains("run `grantgate policy fmt`"), "{error}");
-    assert_eq!(site.read("policies/policy.csv"), before);
-    std::fs::write(site.path("before.csv"), &before).unwrap();
-    assert_eq!(policy(&site, &["fmt"]).0, 0);
-    assert_eq!(policy(&site, &["fmt", "--check"]).0, 0);
-    assert_eq!(policy(&site, &["diff", "before.csv", "policies/policy.csv"]).0, 0);
-    std::fs::write(
-        site.path("cut.csv"),
-        "p, role:staff, zone:lobby, grant, deny, hours Etc/UTC Sa",
-    )
-    .unwrap();
-    assert_eq!(policy(&site, &["fmt", "--rules", "cut.csv"]).0, 3, "the loader refuses it too");
-}
-
-#[test]
 fn cases_pass_fail_and_are_covered() {
     let site = Site::new();
     let (code, out, error) = policy(&site, &["test"]);
@@ -366,9 +333,6 @@ fn every_mistake_has_its_file_its_line_and_its_place() {
     let (code, _, error) = policy(&site, &["check", "--deny-warnings"]);
     assert_eq!(code, 2);
     assert!(error.contains("policy.csv:34: entrance `b8d1f6e3-2c47-4a95-9f0e-6a7b8c9d0e1f` is not in `policies/entrances.csv`"), "{error}");
-    std::fs::write(site.path("policies/entrances.csv"), "nonsense\n").unwrap();
-    let (code, _, error) = policy(&site, &["check"]);
-    assert!(code == 3 && error.contains("policies/entrances.csv:1"), "{error}");
     std::fs::write(site.path("policies/entrances.csv"), names).unwrap();
     let found = json(&site, &["check", "--rules", "bad.csv"], 3);
     assert_eq!(found["problems"][0]["column"], 53);

@@ -3,7 +3,7 @@
 use clap::Args;
 use jiff::Timestamp;
 
-use super::sources::Files;
+use super::sources::{Files, reported};
 use crate::cli::problems::{json, report_in};
 use crate::cli::{Exit, Format, note, say};
 use crate::domain::Problem;
@@ -25,14 +25,13 @@ pub(in crate::cli) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments, now: Timestamp) -> Exit {
-    let loaded = match arguments.format {
-        Format::Human => arguments.files.load(now),
-        Format::Json => match arguments.files.read() {
-            Err(problem) => return refused(&[problem]),
-            Ok(sources) => match sources.try_load(now) {
-                Err(problems) => return refused(&problems),
-                Ok(ready) => Ok(ready),
-            },
+    let loaded = match (arguments.files.read(), arguments.format) {
+        (Err(problem), Format::Json) => return refused(&[problem]),
+        (Err(problem), Format::Human) => return reported(&[problem], None),
+        (Ok(sources), Format::Human) => sources.load_silently(now),
+        (Ok(sources), Format::Json) => match sources.try_load(now) {
+            Err(problems) => return refused(&problems),
+            Ok(ready) => Ok(ready),
         },
     };
     let ready = match loaded {

@@ -70,14 +70,17 @@ enum DiffFormat {
 }
 
 pub(super) fn run(arguments: &Arguments, now: Timestamp) -> Exit {
-    let load = |what: &str| match arguments.files.read_other(what) {
-        Ok(sources) => sources.load(now),
+    let read = |what: &str| match arguments.files.read_other(what) {
+        Ok(sources) => Ok(sources),
         Err(problem) => {
             report_in("error", &problem, None);
             Err(Exit::Invalid)
         }
     };
-    let (old, new) = match (load(&arguments.old), load(&arguments.new)) {
+    // Doors are named as they are after the change.
+    let old = read(&arguments.old).and_then(|sources| sources.load_silently(now));
+    let new = read(&arguments.new).and_then(|sources| sources.load(now));
+    let (old, new) = match (old, new) {
         (Ok(old), Ok(new)) => (old, new),
         (Err(exit), _) | (_, Err(exit)) => return exit,
     };

@@ -10,12 +10,15 @@ use crate::catalogue::Catalogue;
 use crate::cli::entrances;
 use crate::cli::problems::report_in;
 use crate::cli::{Exit, note};
-use crate::domain::{EntranceId, Problem};
+use crate::domain::{EntranceId, Problem, rfc3339};
 use crate::policy::review::Span;
 use crate::policy::{Loaded, Policy, PolicySource, SourceFile};
 
 /// Entrances that the catalogue does not have are named up to this number.
 const UNKNOWN_NAMED_MAX: usize = 100;
+
+/// Mistakes of the catalogue that are shown beside an answer.
+const DAMAGE_SHOWN_MAX: usize = 3;
 
 /// The files of a policy.
 #[derive(Args, Clone)]
@@ -38,7 +41,7 @@ pub(super) struct Files {
 #[derive(Args)]
 pub(super) struct SpanArguments {
     /// Hours are looked at from this time on (RFC 3339) [default: now]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, value_name = "TIME", value_parser = rfc3339)]
     from: Option<Timestamp>,
     /// And for so many days, 1 to 3,660
     #[arg(long, value_name = "DAYS", default_value_t = 366, value_parser = clap::value_parser!(i64).range(1..=3660))]
@@ -59,6 +62,8 @@ pub(super) struct Sources {
     pub(super) callers: SourceFile,
     catalogue: Catalogue,
     catalogue_file: String,
+    /// What is wrong with the names.
+    damage: Vec<Problem>,
 }
 
 /// A policy that is valid, with what it was made of.
@@ -76,26 +81,22 @@ impl Files {
     }
 
     pub(super) fn read(&self) -> Result<Sources, Problem> {
-        self.sources(file(&self.model)?, file(&self.rules)?, file(&self.callers)?)
+        Ok(self.sources(file(&self.model)?, file(&self.rules)?, file(&self.callers)?))
     }
 
-    fn sources(
-        &self,
-        model: SourceFile,
-        rules: SourceFile,
-        callers: SourceFile,
-    ) -> Result<Sources, Problem> {
-        let catalogue = entrances::read(&self.entrances).map_err(|error| {
-            let file = self.entrances.display().to_string();
-            let unknown = Problem::of_file(file, "cannot be read");
-            error.into_problems().into_iter().next().unwrap_or(unknown)
-        })?;
-        Ok(Sources {
+    fn sources(&self, model: SourceFile, rules: SourceFile, callers: SourceFile) -> Sources {
+        // Names decide nothing: without them ids are shown, and what is wrong is a warning.
+        let (catalogue, damage) = match entrances::read(&self.entrances) {
+            Ok(catalogue) => (catalogue.unwrap_or_default(), Vec::new()),
+            Err(error) => (Catalogue::default(), error.into_problems()),
+        };
+        Sources {
             policy: PolicySource { model, rules },
             callers,
-            catalogue: catalogue.unwrap_or_default(),
+            catalogue,
             catalogue_file: self.entrances.display().to_string(),
-        })
+            damage,
+        }
     }
 
     /// `what` is a folder, a rules file, or a git revision of these files. A word that could
@@ -117,11 +118,11 @@ impl Files {
             Files { rules: path.to_owned(), ..self.clone() }.read()
         } else {
             // Names decide nothing: those of now will do.
-            self.sources(
+            Ok(self.sources(
                 at_revision(what, &self.model)?,
                 at_revision(what, &self.rules)?,
                 at_revision(what, &self.callers)?,
-            )
+            ))
         }
     }
 
@@ -142,8 +143,21 @@ impl Files {
 }
 
 impl Sources {
-    /// Loads the policy, or reports every problem with its line.
+    /// Loads the policy, or reports every problem with its line; reports damaged names, too.
     pub(super) fn load(self, now: Timestamp) -> Result<Ready, Exit> {
+        for problem in self.damage.iter().take(DAMAGE_SHOWN_MAX) {
+            report_in("warning", problem, None);
+        }
+        if self.damage.len() > DAMAGE_SHOWN_MAX {
+            let more = self.damage.len() - DAMAGE_SHOWN_MAX;
+            note(format_args!("{more} more warnings of `{}`", self.catalogue_file));
+        }
+        self.load_silently(now)
+    }
+
+    /// Loads the policy, or reports every problem with its line. What deserves a look is in
+    /// [`Ready::warnings`].
+    pub(super) fn load_silently(self, now: Timestamp) -> Result<Ready, Exit> {
         match self.parse(now) {
             Ok(parsed) => Ok(self.ready(parsed)),
             Err(problems) => Err(reported(&problems, Some(&self))),
@@ -163,6 +177,7 @@ impl Sources {
     fn ready(self, (loaded, callers): (Loaded, Callers)) -> Ready {
         let Loaded { policy, warnings } = loaded;
         let mut ready = Ready { policy, callers, warnings, sources: self };
+        ready.warnings.extend(ready.sources.damage.clone());
         ready.warnings.extend(ready.unknown_entrances());
         ready
     }
@@ -175,7 +190,7 @@ impl Sources {
 }
 
 /// Shows problems with their lines.
-fn reported(problems: &[Problem], sources: Option<&Sources>) -> Exit {
+pub(super) fn reported(problems: &[Problem], sources: Option<&Sources>) -> Exit {
     for problem in problems {
         report_in("error", problem, sources.and_then(|sources| sources.text(&problem.file)));
     }

@@ -15,7 +15,11 @@ fn every_line_that_casbin_would_skip_or_misread_is_refused() {
     let table: Vec<(&str, &str, &str)> = vec![
         ("unknown kind", "p2, role:a, zone:b, grant, allow", "`p2` is no kind of line"),
         ("upper-case kind", "P, role:a, zone:b, grant, allow", "`P` is no kind of line"),
-        ("semicolons", "p; role:a; zone:b; grant; allow", "is no kind of line"),
+        ("semicolons", "p; role:a; zone:b; grant; allow", ":2:2: `;` separates nothing"),
+        ("one semicolon", "p, role:a; zone:b, grant, allow", ":2:10: `;` separates nothing"),
+        ("two on a line", "p, role:a, *, grant, deny; p", ":2:26: `;` separates nothing"),
+        ("trailing comma", "g, caller:nobody, role:a,", ":2:25: a comma at the end"),
+        ("trailing comma on p", "p, role:a, *, grant, deny,", ":2:26: a comma at the end"),
         ("missing comma", "p role:a, zone:b, grant, deny", "is no kind of line"),
         (
             "comment behind",
@@ -25,18 +29,29 @@ fn every_line_that_casbin_would_skip_or_misread_is_refused() {
         ("misspelt deny", "p, role:a, zone:c, grant, denny", "`denny` is no effect"),
         ("upper-case deny", "p, role:a, zone:c, grant, DENY", "`DENY` is no effect"),
         ("no effect", "p, role:a, zone:c, grant", "a `p` line has four fields"),
-        ("empty effect", "p, role:a, zone:c, grant,", "`` is no effect"),
+        ("empty effect", "p, role:a, zone:c, grant, , grantee acs_user", "`` is no effect"),
         ("extra column", "p, role:a, zone:c, grant, allow, x", "`x` is no condition"),
         (
             "hours",
             "p, role:a, zone:c, grant, deny, hours Berlin Mo",
             ":2:39: `Berlin` is no time zone",
         ),
-        ("empty when", "p, role:a, zone:c, grant, deny,", "`` is no condition"),
+        ("empty when", "p, role:a, zone:c, grant, deny, &", "`` is no condition"),
+        (
+            "dash of print",
+            "p, role:a, *, grant, deny, hours Etc/UTC 8:00\u{2013}9:00",
+            ":2:46: `\\u{2013}`",
+        ),
+        ("blank of print", "p, role:a,\u{a0}*, grant, deny", "write a plain one"),
+        ("quotes of print", "p, \u{201e}role:a\u{201c}, *, grant, deny", "quotes are not allowed"),
         ("extra column on g", "g, caller:nobody, role:a, x", "a `g` line has two fields"),
         ("extra column on g2", "g2, zone:c, zone:b, x", "a `g2` line has two fields"),
         ("quotes", "p, \"role:a\", zone:c, grant, allow", ":2:4: quotes are not allowed"),
-        ("tab", "p,\trole:a, zone:c, grant, allow", ":2:3: `\\t` is not allowed"),
+        (
+            "tab",
+            "p,\trole:a, zone:c, grant, allow",
+            ":2:3: `\\t` is not allowed here: a tab; write",
+        ),
         ("NUL", "p, role:a\0, zone:c, grant, allow", ":2:10: `\\u{0}` is not allowed"),
         ("lone CR", "p, role:a, zone:c\r, grant, allow", "`\\r` is not allowed"),
         ("not ASCII", "p, role:é, zone:c, grant, allow", ":2:9: `\\u{e9}` is not allowed"),
@@ -92,6 +107,15 @@ fn every_line_that_casbin_would_skip_or_misread_is_refused() {
     assert_eq!(refused[0].to_string(), "policy.csv:2:1: not UTF-8");
     let several = problems(MODEL, "p, a, b, c, d\nx\n");
     assert_eq!(several.len(), 5, "all at once: {several:?}");
+}
+
+#[test]
+fn indented_comments_and_either_line_end_are_read() {
+    let rules = "  # who\n\t# and where\n \np, role:a, *, grant, allow\ng, caller:nobody, role:a\n";
+    for text in [rules.to_owned(), rules.replace('\n', "\r\n")] {
+        let loaded = Policy::load(&source(MODEL, &text), &callers(&TEAM), NOW).unwrap();
+        assert_eq!(loaded.policy.rule_texts().next().unwrap().0, 4);
+    }
 }
 
 #[test]
