@@ -16,6 +16,7 @@ mod workspace_key;
 use std::path::Path;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use zeroize::Zeroizing;
 
 use crate::authn::Callers;
