@@ -44,7 +44,7 @@ pub fn rfc3339_micros(time: Timestamp) -> String {
 /// What is wrong, to follow the name of what was read.
 pub fn rfc3339(text: &str) -> Result<Timestamp, &'static str> {
     let form = "must be a date and time with offset, such as `2027-02-01T00:00:00Z`";
-    let none = "is no time: there is no such date, hour or offset";
+    let none = "is not a time: there is no such date, hour or offset";
     let (time, rest) = text.split_at_checked(19).ok_or(form)?;
     let is_like = |text: &str, pattern: &str| {
         let same = |(c, p): (u8, u8)| if p == b'0' { c.is_ascii_digit() } else { c == p };

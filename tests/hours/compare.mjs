@@ -123,15 +123,18 @@ function explain(kind, list, about, ...found) {
 }
 
 function main() {
-  const texts = [...new Set(expressions(Number(seed), Number(count)))];
+  const made = new Map(expressions(Number(seed), Number(count)).map(({ text, slip }) => [text, slip]));
+  const texts = [...made.keys()];
   write("callers.toml", `[[caller]]\nid = "c"\ntokens = [{ name = "t", sha256 = "${"a".repeat(64)}" }]\n`);
   const problems = ours(texts);
   const read = texts.map(theirs);
   const both = [];
-  let bothRefuse = 0;
+  let [bothRefuse, slips] = [0, 0];
   texts.forEach((text, number) => {
     const [problem, error] = [problems.get(number), read[number].error];
     if (problem && error) bothRefuse += 1;
+    // To refuse what somebody mistyped is always right, whatever another makes of it.
+    else if (problem && made.get(text)) slips += 1;
     else if (problem) explain("refused by grantgate only", refused, `${text}  (${problem})`, problem, text);
     else if (error) explain("accepted by grantgate only", accepted, `${text}  (${error})`, text, error);
     else both.push(number);
@@ -155,12 +158,12 @@ function main() {
     const { number, time, open } = cases[Number(found.name)];
     const about = `${texts[number]} at ${local(time)} ${zone}: ${open ? "closed, open" : "open, closed"} there`;
     different += 1;
-    explain("differs", differs, about, texts[number], new Date(time), open);
+    explain("differs", differs, about, texts[number], new Date(time));
   }
   for (const [text, times] of [...explained].sort()) console.log(`  ${String(times).padStart(6)}  ${text}`);
   for (const text of unexplained.slice(0, 40)) console.log(`UNEXPLAINED ${text}`);
   console.log(
-    `${zone}, seed ${seed}: ${texts.length} expressions, ${bothRefuse} refused by both, ${both.length} read by both ` +
+    `${zone}, seed ${seed}: ${texts.length} expressions, ${bothRefuse} refused by both, ${slips} mistyped and refused here, ${both.length} read by both ` +
     `and compared at ${cases.length} times, ${different} of them differ; ${unexplained.length} unexplained`,
   );
   return unexplained.length === 0 ? 0 : 1;

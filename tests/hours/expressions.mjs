@@ -18,6 +18,9 @@ const DAYS = ["Mo", "Tu", "We", "Th", "Fr", "Sa", "Su"];
 const MONTHS = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
 const TIMES = ["00:00", "06:00", "08:00", "9:00", "12:30", "18:00", "20:15", "22:00", "23:59", "24:00"];
 
+const SIGNS = [...",;-+:/[] 0123456789"];
+
+/** Texts, and whether a character of each was changed. */
 export function expressions(seed, count) {
   const random = chance(seed);
   const below = (n) => Math.floor(random() * n);
@@ -98,5 +101,18 @@ export function expressions(seed, count) {
     while (often(0.35)) text += pick(["; ", "; ", "; ", "; ", "; ", "; ", ", ", ", ", ", ", " || "]) + part();
     return text;
   };
-  return Array.from({ length: count }, one);
+  // One in six has a slip: a character too many, too few, or another.
+  const slip = (text) => {
+    const at = below(text.length);
+    const [before, after] = [text.slice(0, at), text.slice(at + 1)];
+    switch (below(3)) {
+      case 0: return before + after;
+      case 1: return before + pick(SIGNS) + text[at] + after;
+      default: return before + pick(SIGNS) + after;
+    }
+  };
+  return Array.from({ length: count }, () => {
+    const text = one();
+    return often(1 / 6) ? { text: slip(text), slip: true } : { text, slip: false };
+  });
 }

@@ -1,6 +1,8 @@
 // Why grantgate and `opening_hours` of npm may differ. A difference with none of these reasons
 // fails the run.
 
+const MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec";
+
 const said = (part, text) => ({ text, is: (problem) => problem.includes(part) });
 const written = (pattern, text) => ({ text, is: (expression) => pattern.test(expression) });
 
@@ -34,10 +36,12 @@ export const refused = [
 /** Read by us only, by the expression. */
 export const accepted = [
   written(/^24\/7( off)?, |; 24\/7( off)?, /, "read here only: `24/7` before a comma"),
+  written(/\b(\d{4})-\1\b/, "read here only: years from one to the same"),
   written(/,easter|easter,/, "read here only: easter in a list of dates"),
   written(/\d{4} easter [+-]/, "read here only: a day before or after easter of one year"),
   written(/\d{4} (easter|\w{3} \w\w\[\S*\])( [+-]\d days?)?-|-\d{4} (easter|\w{3} \w\w\[)/, "read here only: a range with a day that moves, and years"),
-  written(/\d{4}(\+|-\d{4}(\/\d+)?|,\d{4}) \S{3} \d\d?-/, "read here only: a range of dates after several years"),
+  written(/\b\d{4}[-+,]\S* \w{3} \d\d?-/, "read here only: a range of dates after several years"),
+  written(/\] [+-](\d\d|[7-9])/, "read here only: a week and more from a counted day"),
   written(/\w{3} \w\w\[-?\d[,-]/, "read here only: several counted days of a month"),
 ];
 
@@ -49,7 +53,18 @@ function leavesMonth(expression, date) {
     /5/.test(nth) || (sign === "+" ? date.getDate() <= offset : date.getDate() > days - offset));
 }
 
-/** Read by both to another meaning: the expression, when, and whether the other is open. */
+/** Whether it may be Easter, or a few days from it. */
+const isSpring = (date) => date.getMonth() >= 2 && date.getMonth() <= 4;
+
+/** Whether a range of dates ends on the day before it begins. */
+function isWholeYear(expression) {
+  const ranges = [...expression.matchAll(new RegExp(`(${MONTHS}) (\\d\\d?)-(${MONTHS}) (\\d\\d?)`, "g"))];
+  const month = (name) => MONTHS.split("|").indexOf(name);
+  return ranges.some(([, from, first, to, last]) =>
+    new Date(2023, month(from), first).getTime() === new Date(2023, month(to), Number(last) + 1).getTime());
+}
+
+/** Read by both to another meaning: the expression, and when. */
 export const differs = [
   {
     text: "differs: there a counted day with an offset stays in its month, and a fifth one always comes",
@@ -57,11 +72,15 @@ export const differs = [
   },
   {
     text: "differs: there a range that ends at easter ends before that day",
-    is: (expression, _, open) => /-easter/.test(expression) && !open,
+    is: (expression, date) => /-(\d{4} )?easter/.test(expression) && isSpring(date),
+  },
+  {
+    text: "differs: there a range of dates over a whole year is not open for all of it",
+    is: isWholeYear,
   },
   {
     text: "differs: there easter of one year comes on the same date in others",
-    is: (expression, _, open) => /\d{4} easter/.test(expression) && open,
+    is: (expression, date) => /\d{4} easter/.test(expression) && isSpring(date),
   },
   {
     text: "differs: there February 29 is March 1 where a year has none",
@@ -69,7 +88,6 @@ export const differs = [
   },
 ];
 
-const MONTHS = "Jan|Feb|Mar|Apr|May|Jun|Jul|Aug|Sep|Oct|Nov|Dec";
 const DAYS_OF = new RegExp(`(\\d{4} )?(${MONTHS}) (\\d\\d?(?:-\\d\\d?)?(?:,\\d\\d?(?:-\\d\\d?)?)*)(?![\\d:])`, "g");
 
 /** The same expression in words that the other reads without a mistake: it reads `Feb 09-28` as
@@ -80,6 +98,5 @@ export function spelled(text) {
   return text
     .replace(DAYS_OF, days)
     .replace(/week [\d,/-]+/g, (weeks) => weeks.replace(/\/1(?!\d)/g, ""))
-    .replace(/\b(\d{4})-\1\b/g, "$1")
     .replace(new RegExp(`(\\d{4} (?:${MONTHS})) (?=\\d?\\d:)`, "g"), "$1 Mo-Su ");
 }

@@ -103,6 +103,8 @@ fn what_other_readers_take_for_something_else_is_refused() {
         ("Mar Mo[-1] ^We-Th", "read in two ways"),
         ("Jan Mo[1,3] ^+1 day", "not read beside dates"),
         ("2026 Dec 25,^Dec 26", "either all dates of a list have a year or none"),
+        ("2026 Dec 24-2027^,Dec 25", "a blank after the year"),
+        ("2026 Dec 24-2027^-Dec 25", "a blank after the year"),
         ("2026 Dec 25,^Jan", "either all dates of a list have a year or none"),
         ("2026-2027 ^2026 Dec 25", "a year beside those before it"),
         ("2026 Jan-Mar,2027 ^Jan", "need a part of their own"),
@@ -316,5 +318,26 @@ fn what_the_manual_says_of_hours_is_so() {
     assert!(documented.len() > 50, "{documented:?}");
     for (text, is_read) in documented {
         assert_eq!(read(&text).is_ok(), is_read, "{text}");
+    }
+}
+
+/// A character that nobody looks at could be anything: each is replaced by one that has no
+/// meaning anywhere.
+#[test]
+fn every_character_is_looked_at() {
+    let more = [
+        "2026 Dec 24 - 2027 Jan 02",
+        "2026 Mar Su[-1]-2026 Oct Su[-1]: Mo-Fr 08:00 - 12:00, 13:00-17:00 open",
+        "2026-2030/2,2031+ Jan-Mar,Dec 24-26,31 week 2-10/2,12 Mo,We-Fr 08:00-09:00 off",
+        "Jan Mo[1,3-4,-1],Tu; easter -2 days-easter +1 day off; Feb 08:00-09:00, Jun Mo[1] +1 day closed",
+    ];
+    let documented = documented().into_iter().filter(|(_, is_read)| *is_read);
+    for text in documented.map(|(text, _)| text).chain(more.map(str::to_owned)) {
+        assert!(read(&text).is_ok(), "{text}");
+        for at in 0..text.len() {
+            let mut other = text.clone();
+            other.replace_range(at..=at, "@");
+            assert!(read(&other).is_err(), "{other}");
+        }
     }
 }

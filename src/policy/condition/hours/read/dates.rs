@@ -5,8 +5,7 @@ use super::{Read, Reader, days, refuse, runs_over};
 use crate::policy::condition::hours::calendar::{Day, MONTHS, Point, days_of};
 use crate::policy::condition::hours::expression::Dates;
 
-/// Years in which it is looked whether a range is always in order: the calendar repeats
-/// after 400.
+/// Years for which the order of a range is looked at: the calendar repeats after 400.
 const CALENDAR: std::ops::Range<i16> = 2000..2400;
 
 /// The month of this name, 1 to 12.
@@ -16,10 +15,12 @@ pub(super) fn month(text: &str) -> Option<i8> {
 }
 
 /// What is wrong with `Jan,Jun Mo[1]`: of June alone, or of both.
-pub(super) const COUNTED_BESIDE: &str = "beside several dates a counted day is read in two ways: write parts such as `Jan Mo[1]; Jun Mo[1]`";
+pub(super) const COUNTED_BESIDE: &str = "beside several dates a counted day is read in \
+     two ways: write parts such as `Jan Mo[1]; Jun Mo[1]`";
 
 /// What is wrong with `Dec 25 -Su`.
-pub(super) const NEXT_TO_DATE: &str = "a day of the week before or after a date is not read; write the dates, or such as `Dec Su[-1]`";
+pub(super) const NEXT_TO_DATE: &str = "a day of the week before or after a date is \
+     not read; write the dates, or such as `Dec Su[-1]`";
 
 impl Reader<'_> {
     /// Whether a date begins so far ahead, its year left out: not a month alone.
@@ -106,17 +107,7 @@ impl Reader<'_> {
     }
 
     fn date_or_months(&mut self) -> Read<Dates> {
-        let year = self.year_at(0);
-        if year.is_some() {
-            self.not_iso()?;
-            self.next += 1;
-            if !self.take_blank() {
-                return refuse(
-                    self.peek().at,
-                    "write a blank after the year, and a month and a day",
-                );
-            }
-        }
+        let year = self.year_of_date()?;
         if self.is_date_at(0) {
             let first = self.point(year)?;
             return self.range_from(first);
@@ -138,7 +129,21 @@ impl Reader<'_> {
         Ok(Dates::Months { first, last })
     }
 
-    /// A date, after its year.
+    /// The year that a date begins with, and the blank after it.
+    fn year_of_date(&mut self) -> Read<Option<i16>> {
+        let year = self.year_at(0);
+        if year.is_some() {
+            self.not_iso()?;
+            self.next += 1;
+            if !self.take_blank() {
+                let text = "write a blank after the year, and a month and a day";
+                return refuse(self.peek().at, text);
+            }
+        }
+        Ok(year)
+    }
+
+    /// A date, after its year: it is one, by [`Reader::is_date_at`].
     fn point(&mut self, year: Option<i16>) -> Read<Point> {
         let start = self.peek();
         let day = match month(start.text) {
@@ -192,7 +197,7 @@ impl Reader<'_> {
         let day = Day::Fixed { month, day };
         match year {
             Some(year) if (Point { year: None, day, offset: 0 }).on(year).is_none() => {
-                refuse(token.at, format!("there is no `Feb 29` in {year}: it is no leap year"))
+                refuse(token.at, format!("there is no `Feb 29` in {year}: it is not a leap year"))
             }
             _ => Ok(day),
         }
@@ -221,12 +226,10 @@ impl Reader<'_> {
                 Point { year: first.year, day: self.day_of(first.year, month)?, offset: 0 }
             }
             _ => {
-                let year = self.year_at(0);
-                let ahead = if year.is_some() { 2 } else { 0 };
-                if !self.is_date_at(ahead) {
-                    return Err(self.no_date(ahead));
+                let year = self.year_of_date()?;
+                if !self.is_date_at(0) {
+                    return Err(self.no_date());
                 }
-                self.next += ahead;
                 self.point(year)?
             }
         };

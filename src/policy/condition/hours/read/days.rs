@@ -173,7 +173,7 @@ impl Reader<'_> {
         let (hours, minutes) = token.text.split_once(':').unwrap_or_default();
         if hours.len() > 2 || minutes.len() != 2 {
             let text =
-                format!("`{}` is no time: write hours and minutes such as `08:00`", token.text);
+                format!("`{}` is not a time: write hours and minutes such as `08:00`", token.text);
             return refuse(token.at, text);
         }
         let number = |text: &str| text.parse::<u16>().unwrap_or(u16::MAX);

@@ -49,7 +49,7 @@ impl Reader<'_> {
         self.tokens.get(self.next.checked_sub(back)?).copied()
     }
 
-    /// What is wrong with the next token, which is none that could follow.
+    /// What is wrong with the next token, where another was to follow.
     pub(super) fn unexpected(&self) -> Mistake {
         let token = self.peek();
         let text = match token.kind {
@@ -121,7 +121,7 @@ impl Reader<'_> {
         }
     }
 
-    /// A number that is no year and no day of a month.
+    /// A number that is neither a year nor a day of a month.
     fn number(&self, token: Token<'_>) -> String {
         let [one, two, three] = [1, 2, 3].map(|ahead| self.ahead(ahead));
         let after = if one.kind == Kind::Blank { two } else { one };
@@ -204,7 +204,7 @@ impl Reader<'_> {
             return Mistake { offset: token.at, text: text.into() };
         }
         let text = format!(
-            "`{}` cannot stand here: a part has years, dates, weeks, days of the week, times and \
+            "`{}` cannot follow here: a part has years, dates, weeks, days of the week, times and \
              `off`, each once and in this order; before another part write `; `",
             token.text
         );
@@ -231,9 +231,9 @@ impl Reader<'_> {
         refuse(year.at, text)
     }
 
-    /// What follows a hyphen after a date and is none.
-    pub(super) fn no_date(&self, ahead: usize) -> Mistake {
-        let token = self.ahead(ahead);
+    /// What follows a hyphen after a date and is not a date.
+    pub(super) fn no_date(&self) -> Mistake {
+        let token = self.peek();
         let month = dates::month(token.text).is_some();
         if month || token.kind == Kind::Number {
             return Mistake { offset: token.at, text: DATES.into() };
