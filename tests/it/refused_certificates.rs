@@ -250,6 +250,7 @@ async fn a_flood_of_them_is_counted() {
     let left_out =
         |lines: &[Value]| lines.iter().filter_map(|l| l["left_out"].as_u64()).sum::<u64>();
     while left_out(&lines(&process)) == 0 {
+        assert!(came < COMING + 300, "no line says how many were left out");
         come(&site, address, &TLS13, &stranger).await;
         came += 1;
         tokio::time::sleep(std::time::Duration::from_millis(100)).await;
@@ -296,9 +297,15 @@ async fn one_that_names_no_caller_or_is_withdrawn_is_found_too() {
     std::fs::write(site.path("certs/callers.crl.new"), list).unwrap();
     std::fs::rename(site.path("certs/callers.crl.new"), site.path("certs/callers.crl")).unwrap();
     let reloaded = "grantgate_reloads_total{part=\"certificates\",result=\"ok\"} 1";
-    while !crate::support::admin(process.admin, "/metrics").await.1.contains(reloaded) {
+    let mut in_force = false;
+    for _ in 0..500 {
+        in_force = crate::support::admin(process.admin, "/metrics").await.1.contains(reloaded);
+        if in_force {
+            break;
+        }
         tokio::time::sleep(std::time::Duration::from_millis(20)).await;
     }
+    assert!(in_force);
     let request = format!("POST {PATH} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     let answer = exchange(&mut stream, request.as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 401 "), "{answer}");

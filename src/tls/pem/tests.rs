@@ -179,8 +179,10 @@ fn what_is_not_read_whole_is_refused_with_its_line() {
         let error = read(&text).expect_err(name);
         assert!(error.starts_with(&at) && error.contains(part), "{name}: {error}");
     }
-    let error = read(wide).unwrap_err();
-    assert!(error.contains("is UTF-16"), "{error}");
+    for marked in [wide.clone(), [vec![0xff, 0xfe], wide].concat()] {
+        let error = read(marked).unwrap_err();
+        assert!(error.contains("is UTF-16"), "{error}");
+    }
     let encoded = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, both);
     assert!(read(encoded).unwrap_err().contains("the base64 of a PEM file"));
 }
@@ -217,6 +219,30 @@ fn a_file_holds_one_kind() {
         ("parameters", parameters.to_owned(), "and holds no key"),
     ] {
         let error = keys(&text).expect_err(name);
+        assert!(error.contains(part), "{name}: {error}");
+    }
+}
+
+#[test]
+fn files_of_other_programs_are_recognised() {
+    let block = |label: &str| format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n");
+    let keys = |bytes: &[u8]| private_key(file(bytes)).unwrap_err().to_string();
+    let java = [&[0xfe, 0xed, 0xfe, 0xed, 0, 0, 0, 2][..], &[0; 20]].concat();
+    for (name, bytes, part) in [
+        (
+            "OpenSSH",
+            block("OPENSSH PRIVATE KEY").into_bytes(),
+            "a key for SSH, in a form of its own",
+        ),
+        ("PuTTY", b"PuTTY-User-Key-File-3: ssh-ed25519\n".to_vec(), "a key for SSH"),
+        ("a key for authorized_keys", b"ssh-ed25519 AAAA desk\n".to_vec(), "is a public key"),
+        ("a public key of RSA", block("RSA PUBLIC KEY").into_bytes(), "is a public key"),
+        ("a Java keystore", java, "`keytool -importkeystore -srckeystore chain.pem"),
+        ("PKCS #12 of open length", b"\x30\x80\x02\x01\x03\x30\x80".to_vec(), "is PKCS #12"),
+        ("a key exchange", block("DH PARAMETERS").into_bytes(), "TLS 1.3 does not need"),
+        ("OpenPGP", block("PGP PRIVATE KEY BLOCK").into_bytes(), "is not read here"),
+    ] {
+        let error = keys(&bytes);
         assert!(error.contains(part), "{name}: {error}");
     }
 }
