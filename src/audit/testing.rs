@@ -3,20 +3,21 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use super::entry::{DecisionEntry, OutcomeEntry};
-use super::journal::{Journal, JournalSettings, Started};
-use super::note::SigningKey;
-use super::queue::NoObserver;
-use super::store::FileStore;
-use super::{Checkpoint, Evidence, Recorded, VerifyReport, verify};
+use crate::audit::journal::queue::NoObserver;
+use crate::audit::journal::settings::JournalSettings;
+use crate::audit::journal::store::FileStore;
+use crate::audit::journal::{Journal, Started};
+use crate::audit::record::entry::{DecisionEntry, OutcomeEntry};
+use crate::audit::tree::note::SigningKey;
+use crate::audit::{Checkpoint, Evidence, Recorded, VerifyReport, verify};
 use crate::domain::{
     EntranceId, GrantRequest, Grantee, Outcome, Reason, RequestId, Revision, SystemClock,
     UserIdentityId,
 };
 
-pub(super) struct Asked {
-    pub(super) request_id: RequestId,
-    pub(super) allow: bool,
+pub(in crate::audit) struct Asked {
+    pub(in crate::audit) request_id: RequestId,
+    pub(in crate::audit) allow: bool,
 }
 
 impl Evidence for Asked {
@@ -43,11 +44,11 @@ impl Evidence for Asked {
     }
 }
 
-pub(super) fn asked(allow: bool) -> Asked {
+pub(in crate::audit) fn asked(allow: bool) -> Asked {
     Asked { request_id: RequestId::generate(), allow }
 }
 
-pub(super) fn outcome(recorded: &Recorded<Asked>) -> OutcomeEntry {
+pub(in crate::audit) fn outcome(recorded: &Recorded<Asked>) -> OutcomeEntry {
     OutcomeEntry {
         request_id: recorded.evidence().request_id,
         decision_seq: recorded.seq(),
@@ -59,14 +60,14 @@ pub(super) fn outcome(recorded: &Recorded<Asked>) -> OutcomeEntry {
     }
 }
 
-pub(super) fn open(directory: &Path, settings: JournalSettings) -> Started {
+pub(in crate::audit) fn open(directory: &Path, settings: JournalSettings) -> Started {
     let store = FileStore::open(directory).unwrap();
     let revision = Revision::from_sha256(&[0]);
     Journal::open(store, settings, &revision, Arc::new(SystemClock), Arc::new(NoObserver)).unwrap()
 }
 
 /// Small segments, a checkpoint every seven records.
-pub(super) fn small(key: &str) -> JournalSettings {
+pub(in crate::audit) fn small(key: &str) -> JournalSettings {
     JournalSettings {
         segment_bytes_max: 6_000,
         checkpoint_records_max: 7,
@@ -76,7 +77,7 @@ pub(super) fn small(key: &str) -> JournalSettings {
 }
 
 /// Adds so many grants to the log, one after the other, and ends in order.
-pub(super) fn fill(directory: &Path, settings: JournalSettings, grants: usize) {
+pub(in crate::audit) fn fill(directory: &Path, settings: JournalSettings, grants: usize) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let Started { journal, closer, .. } = open(directory, settings);
@@ -89,14 +90,14 @@ pub(super) fn fill(directory: &Path, settings: JournalSettings, grants: usize) {
 }
 
 /// A signed log of several segments, and who signs it.
-pub(super) struct Log {
-    pub(super) directory: tempfile::TempDir,
-    pub(super) key: SigningKey,
-    pub(super) private: String,
+pub(in crate::audit) struct Log {
+    pub(in crate::audit) directory: tempfile::TempDir,
+    pub(in crate::audit) key: SigningKey,
+    pub(in crate::audit) private: String,
 }
 
 impl Log {
-    pub(super) fn new(grants: usize) -> Self {
+    pub(in crate::audit) fn new(grants: usize) -> Self {
         let (key, private) = SigningKey::generate("example.org/doors").unwrap();
         let directory = tempfile::tempdir().unwrap();
         let log = Self { directory, key, private: private.to_string() };
@@ -105,15 +106,15 @@ impl Log {
     }
 
     /// Another process adds so many grants.
-    pub(super) fn go_on(&self, grants: usize) {
+    pub(in crate::audit) fn go_on(&self, grants: usize) {
         fill(self.path(), small(&self.private), grants);
     }
 
-    pub(super) fn path(&self) -> &Path {
+    pub(in crate::audit) fn path(&self) -> &Path {
         self.directory.path()
     }
 
-    pub(super) fn verify(&self, anchored: &[Checkpoint]) -> VerifyReport {
+    pub(in crate::audit) fn verify(&self, anchored: &[Checkpoint]) -> VerifyReport {
         verify(self.path(), &[self.key.verifier().clone()], anchored, |_, _| {}).unwrap()
     }
 }

@@ -165,15 +165,62 @@ fn files_are_touched_in_few_places() {
     }
 }
 
+/// The wings of `audit`, and which of them each may use.
+const WINGS: &[(&str, &[&str])] = &[
+    ("tree", &[]),
+    ("record", &["tree"]),
+    ("log", &["tree", "record"]),
+    ("journal", &["tree", "record", "log"]),
+    ("proof", &["tree", "record", "log"]),
+    ("search", &["tree", "record", "log"]),
+    ("follow", &["tree", "record", "log"]),
+    ("upkeep", &["tree", "record", "log", "journal", "proof"]),
+];
+
+#[test]
+fn the_wings_of_audit_have_a_direction() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/audit");
+    let mut wings = BTreeSet::new();
+    for entry in std::fs::read_dir(&root).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            wings.insert(path.file_name().unwrap().to_str().unwrap().to_owned());
+        }
+    }
+    assert_eq!(wings, WINGS.iter().map(|(wing, _)| (*wing).to_owned()).collect());
+    for (wing, others) in WINGS {
+        let code = code_of(&root.join(wing));
+        for (at, _) in code.match_indices("crate::audit::") {
+            let rest = &code[at + "crate::audit::".len()..];
+            let used = rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap();
+            assert!(used == *wing || others.contains(&used), "`audit/{wing}` may not use `{used}`");
+        }
+    }
+}
+
+/// The code below a folder, without comments and tests.
+fn code_of(folder: &Path) -> String {
+    let mut files = Vec::new();
+    sources(folder, &mut files);
+    let tests = ["tests.rs", "faults.rs", "journal/checkpoints.rs"];
+    let code = files.iter().filter(|file| !tests.iter().any(|end| file.ends_with(end)));
+    let code = code.map(|file| std::fs::read_to_string(file).unwrap());
+    let lines = code.flat_map(|text| {
+        let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap().to_owned();
+        code.lines().map(str::to_owned).collect::<Vec<_>>()
+    });
+    lines.filter(|line| !line.trim_start().starts_with("//")).map(|line| line + "\n").collect()
+}
+
 /// Where files are written outside of `files`, and why.
 const WRITERS: &[(&str, &str)] = &[
     (
-        "audit/query/index.rs",
+        "audit/search/query/index.rs",
         "makes what can be thrown away, and other readers make at the same time",
     ),
-    ("audit/recovery.rs", "keeps a torn tail"),
-    ("audit/retain.rs", "opens its lock"),
-    ("audit/store/file.rs", "appends to segments, and opens their lock"),
+    ("audit/journal/recovery.rs", "keeps a torn tail"),
+    ("audit/upkeep/retain.rs", "opens its lock"),
+    ("audit/journal/store/file.rs", "appends to segments, and opens their lock"),
 ];
 
 /// A file that is replaced, made or written is so by `files`, which knows of links, pipes,

@@ -12,7 +12,8 @@ use std::path::{Path, PathBuf};
 
 use serde::Deserialize;
 
-use super::segment::{Line, Lines, Segment, segments};
+use crate::audit::log::segment::{Lines, Segment, segments};
+use crate::audit::record::line::Line;
 pub use position::{Position, PositionError};
 
 /// Why the log was not read on.

@@ -2,7 +2,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use super::*;
-use crate::audit::segment::LINE_BYTES_MAX;
+use crate::audit::record::line::LINE_BYTES_MAX;
 
 /// A log whose segments a test writes as it likes.
 struct Log(tempfile::TempDir);

@@ -1,5 +1,7 @@
 //! When checkpoints are written, and where segments begin.
 
+use std::time::Duration;
+
 use super::*;
 use crate::audit::testing::{asked, outcome};
 use crate::audit::{FileStore, MemoryStore, NoObserver, Stage};
@@ -103,13 +105,13 @@ async fn after_a_failed_sync_neither_a_rotation_nor_a_checkpoint_touches_the_dis
     let Started { journal, closer, .. } = opened.unwrap();
     let permit = journal.record(asked(true)).await.unwrap();
     let files = || {
-        let all = crate::audit::segment::segments(directory.path()).unwrap();
+        let all = crate::audit::log::segment::segments(directory.path()).unwrap();
         all.into_iter()
             .map(|s| (s.path.clone(), std::fs::read(&s.path).unwrap()))
             .collect::<Vec<_>>()
     };
     // What something else writes makes every later sync worthless.
-    for segment in crate::audit::segment::segments(directory.path()).unwrap() {
+    for segment in crate::audit::log::segment::segments(directory.path()).unwrap() {
         let mut file = std::fs::OpenOptions::new().append(true).open(&segment.path).unwrap();
         std::io::Write::write_all(&mut file, b"x").unwrap();
     }
@@ -129,9 +131,9 @@ fn a_segment_that_failed_is_not_left_for_another() {
     let directory = tempfile::tempdir().unwrap();
     let mut store = FileStore::open(directory.path()).unwrap();
     store.begin(1, 0).unwrap();
-    let path = directory.path().join(crate::audit::segment::segment_name(1));
+    let path = directory.path().join(crate::audit::log::segment::segment_name(1));
     std::fs::write(path, "something else").unwrap();
     assert!(store.append(b"x").and_then(|()| store.sync()).unwrap_err().broken);
     assert!(store.begin(2, 0).unwrap_err().broken);
-    assert_eq!(crate::audit::segment::segments(directory.path()).unwrap().len(), 1);
+    assert_eq!(crate::audit::log::segment::segments(directory.path()).unwrap().len(), 1);
 }

@@ -5,15 +5,16 @@
 //! that was given away.
 
 use std::fs::OpenOptions;
-use std::io::Write as _;
+use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use super::*;
-use crate::audit::note::VerifierKey;
-use crate::audit::segment::{segment_name, segments};
-use crate::audit::store::{FileStore, Stage};
+use crate::audit::journal::store::{FileStore, Stage, StoreError};
+use crate::audit::log::segment::{segment_name, segments};
 use crate::audit::testing::{asked, outcome, small};
+use crate::audit::tree::note::VerifierKey;
 use crate::audit::{Checkpoint, Observer, Published, SigningKey, verify};
 use crate::domain::SystemClock;
 
@@ -270,7 +271,7 @@ async fn whatever_step_fails_in_whatever_way_nothing_that_was_promised_is_lost()
                     promised.recorded.extend(more.recorded);
                 }
                 // Closes what is open.
-                super::super::testing::open(directory.path(), small(&private)).closer.close();
+                crate::audit::testing::open(directory.path(), small(&private)).closer.close();
                 check(&name, directory.path(), &key, &promised, &anchored);
             }
         }

@@ -1,7 +1,9 @@
+use std::time::Duration;
+
 use super::*;
-use crate::audit::note::VerifierKey;
 use crate::audit::testing::{asked, outcome};
-use crate::audit::{FileStore, MemoryStore, NoObserver, Stage};
+use crate::audit::tree::note::VerifierKey;
+use crate::audit::{FileStore, MemoryStore, NoObserver, Stage, StoreError};
 use crate::domain::{Outcome, Reason, SystemClock};
 
 fn open_with(store: impl Store, queue: usize, wait_ms: u64) -> Started {

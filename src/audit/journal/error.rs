@@ -1,0 +1,50 @@
+//! Why the journal refuses.
+
+use std::io;
+
+use crate::audit::journal::store::StoreError;
+
+/// Why a record was not made.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum AuditError {
+    /// Too many decisions wait already.
+    #[error("too many decisions wait to be recorded")]
+    QueueFull,
+    /// The record was not durable in time.
+    #[error("the record was not durable in time")]
+    TimedOut,
+    /// Writing failed; the next record may succeed.
+    #[error("{0}")]
+    Failed(String),
+    /// Nothing will be recorded any more until the process is started anew.
+    #[error("the audit log is broken until restarted: {0}")]
+    Broken(String),
+}
+
+/// Why an audit log was not opened.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    /// Another process has it.
+    #[error("another process uses it")]
+    Locked,
+    /// It is damaged in a way that no crash explains.
+    #[error(
+        "`{file}` is damaged at line {line} (byte {offset}): {text}; move the log away and keep it"
+    )]
+    Damaged {
+        /// The segment.
+        file: String,
+        /// The line, counted from 1.
+        line: u64,
+        /// Where the line begins, in bytes.
+        offset: u64,
+        /// What is wrong.
+        text: String,
+    },
+    /// The first record could not be written.
+    #[error("{0}")]
+    Store(#[from] StoreError),
+    /// The directory or a file cannot be used.
+    #[error("{0}")]
+    Io(#[from] io::Error),
+}

@@ -1,0 +1,263 @@
+//! The audit log's one writer: what is recorded, in which order, and when it is durable.
+
+pub(in crate::audit) mod error;
+pub(in crate::audit) mod queue;
+pub(in crate::audit) mod recorded;
+pub(in crate::audit) mod recovery;
+pub(in crate::audit) mod settings;
+pub(in crate::audit) mod store;
+mod strangers;
+mod writer;
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use tokio::sync::oneshot;
+
+use error::{AuditError, OpenError};
+use settings::JournalSettings;
+
+use crate::audit::journal::queue::{Item, JournalHealth, Observer, Published, Queue};
+use crate::audit::journal::recorded::Recorded;
+use crate::audit::journal::recovery::{Recovered, RecoveryReport};
+use crate::audit::journal::store::Store;
+use crate::audit::journal::strangers::{Place, Strangers};
+use crate::audit::journal::writer::{Writer, checkpoint};
+use crate::audit::record::encode::{Draft, RecoveryEntry, not_sent};
+use crate::audit::record::entry::{Evidence, OutcomeEntry, ReloadEntry, StrangerEntry};
+use crate::audit::tree::note::SigningKey;
+use crate::audit::tree::{Frontier, Hash};
+use crate::domain::{Clock, RequestId, Revision};
+
+/// The one way to record. Cheap to clone.
+#[derive(Clone)]
+pub struct Journal {
+    queue: Arc<Queue>,
+    settings: Arc<JournalSettings>,
+}
+
+/// Ends the journal in order.
+pub struct JournalCloser {
+    queue: Arc<Queue>,
+    writer: JoinHandle<()>,
+}
+
+/// What an opened journal consists of.
+pub struct Started {
+    /// For recording.
+    pub journal: Journal,
+    /// For ending it.
+    pub closer: JournalCloser,
+    /// What was found at the start.
+    pub recovery: RecoveryReport,
+}
+
+impl Journal {
+    /// Recovers the log, closes the decisions that an earlier process left open, and
+    /// starts the writer. When this returns, `log.start` is durable.
+    ///
+    /// # Errors
+    /// [`OpenError`]; nothing can be recorded then, so nothing may be served.
+    pub fn open<S: Store>(
+        mut store: S,
+        settings: JournalSettings,
+        revision: &Revision,
+        clock: Arc<dyn Clock>,
+        observer: Arc<dyn Observer>,
+    ) -> Result<Started, OpenError> {
+        let settings = Arc::new(settings);
+        let key = settings.signing_key.as_ref().map(SigningKey::verifier);
+        let found = store.recover(key)?;
+        store.begin(found.next_seq, 0)?;
+        let now = clock.now();
+        let (drafts, published) = first_records(&found, &settings, revision, now);
+        let (mut bytes, mut tree) = (Vec::new(), found.tree);
+        for (seq, draft) in (found.next_seq..).zip(&drafts) {
+            let start = bytes.len();
+            draft.write(seq, found.next_seq, &mut bytes);
+            tree.push(Hash::of_leaf(bytes.get(start..bytes.len() - 1).unwrap_or_default()));
+        }
+        store.append(&bytes)?;
+        store.sync()?;
+        let uncovered = drafts.len() - usize::from(published.is_some());
+        if let Some(published) = published {
+            observer.checkpointed(published);
+        }
+        let strangers = Strangers::new(settings.strangers_per_minute_max);
+        let queue = Arc::new(Queue::new(observer, clock, strangers));
+        queue.set_durable(tree.size());
+        let writer = Writer::new(store, queue.clone(), settings.clone(), tree, uncovered as u64);
+        let writer =
+            std::thread::Builder::new().name("audit-writer".into()).spawn(|| writer.run())?;
+        let recovery = RecoveryReport { closed_decisions: found.open.len(), cut: found.cut };
+        let journal = Self { queue: queue.clone(), settings };
+        Ok(Started { journal, closer: JournalCloser { queue, writer }, recovery })
+    }
+
+    /// Records a decision and waits until the record is durable, for at most
+    /// `commit_wait`.
+    ///
+    /// # Errors
+    /// [`AuditError`]. The record may still become durable; a permit in it then gets
+    /// the outcome `not-sent`.
+    pub async fn record<E: Evidence>(&self, evidence: E) -> Result<Recorded<E>, AuditError> {
+        let since = Instant::now();
+        let entry = evidence.decision();
+        let permits = entry.allow.then_some(entry.request_id);
+        let draft = Draft::decision(&entry, self.settings.pseudonym_key.as_ref());
+        let seq = self.commit(draft, permits).await?;
+        Ok(Recorded::new(evidence, seq, since))
+    }
+
+    /// Records a reload and waits until the record is durable.
+    ///
+    /// # Errors
+    /// [`AuditError`]. The record may still become durable.
+    pub async fn record_reload(&self, entry: &ReloadEntry<'_>) -> Result<(), AuditError> {
+        let draft = Draft::reload(entry, self.queue.clock.now());
+        self.commit(draft, None).await.map(drop)
+    }
+
+    /// Records a reload that failed, without waiting: nothing depends on it.
+    pub fn note_reload(&self, entry: &ReloadEntry<'_>) {
+        let item = Item::note(Draft::reload(entry, self.queue.clock.now()));
+        if let Err(error) = self.queue.submit(item, usize::MAX) {
+            tracing::error!(%error, "a failed reload could not be recorded");
+        }
+    }
+
+    async fn commit(&self, draft: Draft, permits: Option<RequestId>) -> Result<u64, AuditError> {
+        let (ticket, told) = oneshot::channel();
+        let item = Item { draft, ticket: Some(ticket), permits };
+        self.queue.submit(item, self.settings.queue_records_max)?;
+        let mut waiting = Waiting { told: Some(told), permits, queue: &self.queue };
+        let answer = tokio::time::timeout(self.settings.commit_wait, waiting.told()).await;
+        answer.map_err(|_| AuditError::TimedOut)?
+    }
+
+    /// Records what became of a forwarded grant. Never blocks and never fails the
+    /// caller; written with the next batch.
+    pub fn complete(&self, outcome: &OutcomeEntry) {
+        self.queue.complete(outcome);
+    }
+
+    /// Records that somebody was not believed, or counts it: within the limit for those
+    /// who are nobody. Never waits, and fails nobody.
+    pub fn note_stranger(&self, entry: &StrangerEntry<'_>) {
+        let (now, reason) = (self.queue.clock.now(), entry.reason.as_str());
+        match self.queue.strangers.admit(reason, now) {
+            Place::Counted { first: false } => {}
+            Place::Counted { first: true } => self.queue.nudge(),
+            Place::Recorded => {
+                let item = Item::note(Draft::stranger(entry, now));
+                if self.queue.submit(item, usize::MAX).is_err() {
+                    self.queue.strangers.count(reason, now);
+                }
+            }
+        }
+    }
+
+    /// The number of the last record that is durable: all up to it are.
+    #[must_use]
+    pub fn durable_seq(&self) -> u64 {
+        self.queue.durable()
+    }
+
+    /// Whether records can be made durable.
+    #[must_use]
+    pub fn health(&self) -> JournalHealth {
+        self.queue.health()
+    }
+}
+
+/// What a process begins with: a checkpoint of all that was there, outcomes for what an
+/// earlier process left open, and `log.start`. All in one write: a segment with the last
+/// of them has closed all that was open before it.
+fn first_records(
+    found: &Recovered,
+    settings: &JournalSettings,
+    revision: &Revision,
+    now: jiff::Timestamp,
+) -> (Vec<Draft>, Option<Published>) {
+    let mut drafts = Vec::new();
+    let mut published = None;
+    if found.tree != Frontier::default() {
+        let oldest = found.open.first().map(|open| open.seq);
+        let (draft, news) = checkpoint(&found.tree, oldest, settings, now);
+        drafts.push(draft);
+        published = Some(news);
+    }
+    let closed = found.open.iter().map(|open| Draft::recovered(&open.request_id, open.seq, now));
+    drafts.extend(closed);
+    let cut = found.cut.as_ref().map(|cut| (cut.bytes, cut.kept_in.as_str()));
+    if cut.is_some() || !found.open.is_empty() {
+        let entry = RecoveryEntry { closed_decisions: found.open.len(), cut };
+        drafts.push(Draft::recovery(&entry, now));
+    }
+    drafts.push(Draft::start(revision.as_str(), now));
+    (drafts, published)
+}
+
+impl Queue {
+    fn complete(&self, outcome: &OutcomeEntry) {
+        let item = Item::note(Draft::outcome(outcome, self.clock.now()));
+        if let Err(error) = self.submit(item, usize::MAX) {
+            tracing::error!(
+                request_id = %outcome.request_id,
+                outcome = outcome.outcome.as_str(),
+                %error,
+                "an outcome could not be recorded; the next start closes its decision as unknown"
+            );
+        }
+    }
+}
+
+impl JournalCloser {
+    /// Writes what still waits, then `log.stop` and a checkpoint that covers it, and ends
+    /// the writer.
+    pub fn close(self) {
+        let item = Item::note(Draft::stop(self.queue.clock.now()));
+        if let Err(error) = self.queue.submit(item, usize::MAX) {
+            tracing::error!(%error, "the end of the log could not be recorded");
+        }
+        self.queue.close();
+        if self.writer.join().is_err() {
+            tracing::error!("the audit writer panicked");
+        }
+    }
+}
+
+/// Waits for one record. When it is given up, exactly one side closes the permit: the
+/// writer if it finds the channel closed, else this one, which then holds the answer.
+struct Waiting<'a> {
+    told: Option<oneshot::Receiver<Result<u64, AuditError>>>,
+    permits: Option<RequestId>,
+    queue: &'a Queue,
+}
+
+impl Waiting<'_> {
+    async fn told(&mut self) -> Result<u64, AuditError> {
+        let Some(told) = &mut self.told else { return Err(AuditError::TimedOut) };
+        let answer = told.await;
+        self.told = None;
+        answer.unwrap_or_else(|_| Err(AuditError::Broken("the writer has ended".into())))
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        let Some(told) = &mut self.told else { return };
+        told.close();
+        if let (Ok(Ok(seq)), Some(request_id)) = (told.try_recv(), self.permits) {
+            self.queue.complete(&not_sent(request_id, seq));
+        }
+    }
+}
+
+#[cfg(test)]
+mod checkpoints;
+#[cfg(test)]
+mod faults;
+#[cfg(test)]
+mod tests;

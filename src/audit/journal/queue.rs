@@ -1,0 +1,294 @@
+//! What submitters and the writer share.
+
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use tokio::sync::oneshot;
+
+use crate::audit::journal::error::AuditError;
+use crate::audit::journal::strangers::Strangers;
+use crate::audit::record::encode::Draft;
+use crate::domain::{Clock, RequestId};
+
+/// A commit that takes longer than this is a fault of the disk, in whatever it ends.
+const COMMIT_TIME_MAX: Duration = Duration::from_secs(2);
+
+/// How long records that could not be written wait for the next try.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// How long outcomes, for which nobody waits, may wait for decisions to share a commit
+/// with. A commit of their own would also be in the way of the next decision.
+const LINGER: Duration = Duration::from_millis(10);
+
+/// A writer that had nothing to do for this many times [`LINGER`] goes to sleep.
+const LINGERS_MAX: u32 = 100;
+
+/// Whether records can be made durable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum JournalHealth {
+    /// Yes.
+    Healthy,
+    /// The last batch failed; the next may succeed.
+    Failing(String),
+    /// No, until the process is started anew.
+    Broken(String),
+}
+
+impl fmt::Display for JournalHealth {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Healthy => f.write_str("healthy"),
+            Self::Failing(why) => write!(f, "failing: {why}"),
+            Self::Broken(why) => write!(f, "broken until restarted: {why}"),
+        }
+    }
+}
+
+/// A checkpoint that is durable in the log: to be kept where who could change the log
+/// cannot.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Published {
+    /// How many records it covers.
+    pub size: u64,
+    /// The tree's hash in base64.
+    pub root: String,
+    /// The signed text; none when the log is not signed.
+    pub text: Option<String>,
+}
+
+/// Told of what the writer does, on the writer's thread.
+pub trait Observer: Send + Sync + 'static {
+    /// A batch is durable; `events` names its records.
+    fn committed(&self, events: &mut dyn Iterator<Item = &'static str>, took: Duration);
+    /// A stage failed.
+    fn failed(&self, stage: &'static str);
+    /// How many records wait.
+    fn waiting(&self, records: usize);
+    /// A checkpoint is durable.
+    fn checkpointed(&self, checkpoint: Published);
+    /// A segment is closed and will not change any more.
+    fn rotated(&self);
+    /// A segment could not be closed and goes on.
+    fn rotation_failed(&self);
+}
+
+/// An observer that looks away.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct NoObserver;
+
+impl Observer for NoObserver {
+    fn committed(&self, _: &mut dyn Iterator<Item = &'static str>, _: Duration) {}
+    fn failed(&self, _: &'static str) {}
+    fn waiting(&self, _: usize) {}
+    fn checkpointed(&self, _: Published) {}
+    fn rotated(&self) {}
+    fn rotation_failed(&self) {}
+}
+
+/// Told which task failed, of those that no grant depends on: `rotate`, `anchor`,
+/// `compress`, `prune`.
+pub type OnFailure = Arc<dyn Fn(&'static str) + Send + Sync>;
+
+/// Told the sequence number once the record is durable.
+pub(in crate::audit) type Ticket = oneshot::Sender<Result<u64, AuditError>>;
+
+/// One record on its way to the disk.
+pub(in crate::audit) struct Item {
+    pub(in crate::audit) draft: Draft,
+    /// Present for decisions; outcomes wait for nobody.
+    pub(in crate::audit) ticket: Option<Ticket>,
+    /// The request of an allow decision, which must get an outcome.
+    pub(in crate::audit) permits: Option<RequestId>,
+}
+
+impl Item {
+    /// A record for which nobody waits.
+    pub(in crate::audit) fn note(draft: Draft) -> Self {
+        Self { draft, ticket: None, permits: None }
+    }
+}
+
+pub(in crate::audit) struct Queue {
+    state: Mutex<State>,
+    work: Condvar,
+    pub(in crate::audit) observer: Arc<dyn Observer>,
+    pub(in crate::audit) clock: Arc<dyn Clock>,
+    pub(in crate::audit) strangers: Strangers,
+    /// The last record that is durable.
+    durable: AtomicU64,
+}
+
+/// What the writer waits for. A submitter wakes it only where it must: a wake-up costs
+/// more than all else in submitting.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Waits {
+    /// Nothing: it is writing, and will look at the queue again.
+    No,
+    /// A decision, or the end of [`LINGER`].
+    Briefly,
+    /// Any record.
+    Asleep,
+}
+
+struct State {
+    items: VecDeque<Item>,
+    decisions: usize,
+    writer: Waits,
+    closing: bool,
+    health: JournalHealth,
+    /// When the commit that is under way began.
+    committing: Option<Instant>,
+}
+
+impl Queue {
+    pub(in crate::audit) fn new(
+        observer: Arc<dyn Observer>,
+        clock: Arc<dyn Clock>,
+        strangers: Strangers,
+    ) -> Self {
+        let state = State {
+            items: VecDeque::new(),
+            decisions: 0,
+            writer: Waits::No,
+            closing: false,
+            health: JournalHealth::Healthy,
+            committing: None,
+        };
+        Self {
+            state: Mutex::new(state),
+            work: Condvar::new(),
+            observer,
+            clock,
+            strangers,
+            durable: AtomicU64::new(0),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Queues a record. Decisions beyond `decisions_max` are refused; outcomes never
+    /// are: there are no more of them than permitted decisions.
+    pub(in crate::audit) fn submit(
+        &self,
+        item: Item,
+        decisions_max: usize,
+    ) -> Result<(), AuditError> {
+        let mut state = self.lock();
+        if let JournalHealth::Broken(why) = &state.health {
+            return Err(AuditError::Broken(why.clone()));
+        }
+        if state.closing {
+            return Err(AuditError::Broken("the journal is closed".into()));
+        }
+        let waited_for = item.ticket.is_some();
+        if waited_for {
+            if state.decisions >= decisions_max {
+                return Err(AuditError::QueueFull);
+            }
+            state.decisions += 1;
+        }
+        state.items.push_back(item);
+        let wake = match state.writer {
+            Waits::No => false,
+            Waits::Briefly => waited_for,
+            Waits::Asleep => true,
+        };
+        if wake {
+            state.writer = Waits::No;
+            drop(state);
+            self.work.notify_one();
+        }
+        Ok(())
+    }
+
+    pub(in crate::audit) fn health(&self) -> JournalHealth {
+        let state = self.lock();
+        let took = state.committing.map_or(Duration::ZERO, |since| since.elapsed());
+        if state.health == JournalHealth::Healthy && took > COMMIT_TIME_MAX {
+            return JournalHealth::Failing(format!("a commit has taken {} s", took.as_secs()));
+        }
+        state.health.clone()
+    }
+
+    /// Lets the writer end once nothing waits any more.
+    pub(in crate::audit) fn close(&self) {
+        self.lock().closing = true;
+        self.work.notify_one();
+    }
+
+    pub(in crate::audit) fn is_closing(&self) -> bool {
+        self.lock().closing
+    }
+
+    /// Lets the writer look again when something is due.
+    pub(in crate::audit) fn nudge(&self) {
+        // Not between its look and its sleep.
+        drop(self.lock());
+        self.work.notify_one();
+    }
+
+    /// Everything that waits, or `None` when the journal is closed and nothing does.
+    /// `due` says when the writer has something of its own to write.
+    pub(in crate::audit) fn take(
+        &self,
+        retained: bool,
+        due: impl Fn() -> Option<Instant>,
+    ) -> Option<VecDeque<Item>> {
+        let mut state = self.lock();
+        let mut lingers = 0;
+        while state.decisions == 0 && !state.closing {
+            let until_due = due().map(|due| due.saturating_duration_since(Instant::now()));
+            if until_due.is_some_and(|time| time.is_zero()) {
+                break;
+            }
+            let asleep = lingers == LINGERS_MAX && !retained;
+            state.writer = if asleep { Waits::Asleep } else { Waits::Briefly };
+            let most = if retained { RETRY_AFTER } else { LINGER };
+            let most = if asleep { until_due } else { Some(until_due.unwrap_or(most).min(most)) };
+            let Some(time) = most else {
+                lingers = 0;
+                state = self.work.wait(state).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            };
+            let waited = self.work.wait_timeout(state, time);
+            let (guard, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            state = guard;
+            lingers = if asleep { 0 } else { lingers + 1 };
+            if timeout.timed_out() && (retained || !state.items.is_empty()) {
+                break;
+            }
+        }
+        state.writer = Waits::No;
+        state.decisions = 0;
+        let items = std::mem::take(&mut state.items);
+        (!items.is_empty() || !state.closing || retained).then_some(items)
+    }
+
+    /// All records up to this one are durable.
+    pub(in crate::audit) fn durable(&self) -> u64 {
+        self.durable.load(Ordering::Acquire)
+    }
+
+    pub(in crate::audit) fn set_durable(&self, seq: u64) {
+        self.durable.store(seq, Ordering::Release);
+    }
+
+    pub(in crate::audit) fn set_committing(&self, since: Option<Instant>) {
+        self.lock().committing = since;
+    }
+
+    pub(in crate::audit) fn set_health(&self, health: JournalHealth) {
+        self.lock().health = health;
+    }
+
+    /// The writer is gone: whoever waits is told by the drop of its ticket.
+    pub(in crate::audit) fn abandon(&self) {
+        self.set_health(JournalHealth::Broken("the writer panicked".into()));
+        self.lock().items.clear();
+    }
+}

@@ -1,0 +1,113 @@
+//! Where the journal's bytes go.
+
+mod file;
+mod memory;
+
+use std::fmt;
+use std::io;
+
+use crate::audit::journal::error::OpenError;
+use crate::audit::journal::recovery::Recovered;
+use crate::audit::tree::note::VerifierKey;
+pub use file::FileStore;
+pub use memory::{Gate, MemoryStore};
+
+/// A place for an append-only log with one writer.
+///
+/// The contract, which one suite of tests holds against every implementation:
+/// - `append` takes all bytes or none: after an error that is not `broken` the log is
+///   as it was before the call.
+/// - `sync` makes everything that was appended durable before it returns `Ok`. After
+///   an error nothing is known of what was appended since the last good `sync`.
+/// - After an error that is `broken` no later call may succeed.
+pub trait Store: Send + 'static {
+    /// Brings the log into a state to go on from and tells what was found. With a key,
+    /// signatures in it are checked.
+    ///
+    /// # Errors
+    /// [`OpenError`]: the log is left as it is.
+    fn recover(&mut self, key: Option<&VerifierKey>) -> Result<Recovered, OpenError>;
+
+    /// Begins a segment whose first record will have this sequence number, with room for
+    /// as many bytes as are given, and closes the one before, which must be synced.
+    ///
+    /// # Errors
+    /// [`StoreError`], `broken` only where the log was broken before: else the segment
+    /// before goes on; where there is none, nothing may be appended.
+    fn begin(&mut self, first_seq: u64, room: u64) -> Result<(), StoreError>;
+
+    /// Bytes in the segment.
+    fn length(&self) -> u64;
+
+    /// Takes room for as many bytes as are given, behind what was appended: appends that
+    /// need no more do not fail for want of it. Where the place cannot promise room,
+    /// this does nothing.
+    ///
+    /// # Errors
+    /// [`StoreError`], never `broken`: there is no room.
+    fn reserve(&mut self, bytes: u64) -> Result<(), StoreError>;
+
+    /// Appends whole lines.
+    ///
+    /// # Errors
+    /// [`StoreError`].
+    fn append(&mut self, bytes: &[u8]) -> Result<(), StoreError>;
+
+    /// Makes what was appended durable.
+    ///
+    /// # Errors
+    /// [`StoreError`], always `broken`.
+    fn sync(&mut self) -> Result<(), StoreError>;
+}
+
+/// What the store was doing when it failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Stage {
+    /// Making a segment.
+    Begin,
+    /// Taking room.
+    Reserve,
+    /// Writing.
+    Append,
+    /// Making durable.
+    Sync,
+    /// Undoing a failed write.
+    Truncate,
+}
+
+impl Stage {
+    /// The name used in metrics and logs.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Begin => "begin",
+            Self::Reserve => "reserve",
+            Self::Append => "append",
+            Self::Sync => "sync",
+            Self::Truncate => "truncate",
+        }
+    }
+}
+
+/// A failure of a store.
+#[derive(Debug)]
+pub struct StoreError {
+    /// What it was doing.
+    pub stage: Stage,
+    /// What the operating system said.
+    pub error: io::Error,
+    /// Whether the store can never be used again.
+    pub broken: bool,
+}
+
+impl fmt::Display for StoreError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} failed: {}", self.stage.as_str(), self.error)
+    }
+}
+
+impl std::error::Error for StoreError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.error)
+    }
+}

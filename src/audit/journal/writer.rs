@@ -1,0 +1,387 @@
+//! The single writer: takes all that waits, writes it once, syncs it once, tells all.
+//!
+//! It also closes full segments, and writes checkpoints of the tree: each covers records
+//! that are durable already, so that no crash leaves a signature on what was lost.
+
+use std::collections::{BTreeSet, VecDeque};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use crate::audit::journal::error::AuditError;
+use crate::audit::journal::queue::{Item, JournalHealth, Published, Queue};
+use crate::audit::journal::settings::JournalSettings;
+use crate::audit::journal::store::{Store, StoreError};
+use crate::audit::record::encode::{
+    CHECKPOINT, CheckpointEntry, Draft, OUTCOME, Outage, Suppressed, not_sent,
+};
+use crate::audit::tree::checkpoint::Checkpoint;
+use crate::audit::tree::{Frontier, Hash};
+use crate::domain::RequestId;
+
+/// An outcome's record is not longer than this, in bytes.
+const OUTCOME_BYTES_MAX: u64 = 768;
+
+/// Nor a checkpoint's than this.
+const CHECKPOINT_BYTES_MAX: u64 = 6 * 1024;
+
+/// An outage is over when there is room for so much more, in bytes: not when one more
+/// record fits, only to begin again with the next.
+const ROOM_AFTER_OUTAGE: u64 = 64 * 1024;
+
+/// How long a segment that could not be closed goes on before the next try.
+const ROTATE_AGAIN_AFTER: Duration = Duration::from_secs(10);
+
+/// Owns the store, on a thread of its own.
+pub(in crate::audit) struct Writer<S> {
+    store: S,
+    queue: Arc<Queue>,
+    settings: Arc<JournalSettings>,
+    /// Over all durable records; the next one has the number behind its size.
+    tree: Frontier,
+    /// Permits whose outcome is not written yet: there is room for it.
+    open: BTreeSet<u64>,
+    /// Outcomes that could not be written yet.
+    retained: VecDeque<Item>,
+    /// Since when nothing can be written. Recorded with the first write that succeeds,
+    /// and tried for its sake: while it is there readiness is refused, and no decision
+    /// may come to try.
+    outage: Option<Outage>,
+    /// Why nothing can be written until the process is started anew.
+    broken: Option<String>,
+    /// Records that no checkpoint covers, and since when there is one.
+    uncovered: (u64, Option<Instant>),
+    /// The next batch begins with a checkpoint whether or not one is due.
+    checkpoint_first: bool,
+    /// The segment is new, and has no record yet.
+    rotated: bool,
+    /// When the segment was begun, or could not be closed.
+    segment_since: Instant,
+    rotate_again: Option<Instant>,
+    buffer: Vec<u8>,
+}
+
+/// What the writer puts before the records of a batch.
+#[derive(Default)]
+struct Head {
+    drafts: Vec<Draft>,
+    published: Option<Published>,
+    suppressed: Option<Suppressed>,
+}
+
+impl<S: Store> Writer<S> {
+    /// `uncovered` records at the end of the tree are covered by no checkpoint.
+    pub(in crate::audit) fn new(
+        store: S,
+        queue: Arc<Queue>,
+        settings: Arc<JournalSettings>,
+        tree: Frontier,
+        uncovered: u64,
+    ) -> Self {
+        Self {
+            store,
+            queue,
+            settings,
+            tree,
+            open: BTreeSet::new(),
+            retained: VecDeque::new(),
+            outage: None,
+            broken: None,
+            uncovered: (uncovered, Some(Instant::now())),
+            checkpoint_first: false,
+            rotated: false,
+            segment_since: Instant::now(),
+            rotate_again: None,
+            buffer: Vec::new(),
+        }
+    }
+
+    fn next_seq(&self) -> u64 {
+        self.tree.size() + 1
+    }
+
+    /// Runs until the queue is closed and empty. Should it panic, whoever waits is
+    /// told by the drop of its ticket.
+    pub(in crate::audit) fn run(mut self) {
+        struct Ending(Arc<Queue>);
+        impl Drop for Ending {
+            fn drop(&mut self) {
+                if std::thread::panicking() {
+                    self.0.abandon();
+                }
+            }
+        }
+        let _ending = Ending(self.queue.clone());
+        let mut last_try = false;
+        loop {
+            let retained = !self.retained.is_empty() || self.outage.is_some();
+            // What is due while nothing can be written waits for the next try.
+            let due = || if retained { None } else { self.due() };
+            let Some(items) = self.queue.take(retained, due) else { break };
+            let closing = self.queue.is_closing();
+            if closing && items.is_empty() && std::mem::replace(&mut last_try, true) {
+                tracing::error!(lost = self.retained.len(), "outcomes could not be recorded");
+                return;
+            }
+            let mut batch = std::mem::take(&mut self.retained);
+            batch.extend(items);
+            let own = self.outage.is_some() || self.due().is_some_and(|due| due <= Instant::now());
+            if !batch.is_empty() || own {
+                self.commit(batch);
+            }
+        }
+        self.checkpoint_first = self.uncovered.0 > 0;
+        if self.checkpoint_first && self.queue.health() == JournalHealth::Healthy {
+            self.commit(VecDeque::new());
+        }
+    }
+
+    /// When a checkpoint or a count of strangers is to be written.
+    fn due(&self) -> Option<Instant> {
+        if self.broken.is_some() {
+            return None;
+        }
+        let (records, since) = self.uncovered;
+        let checkpoint = since.filter(|_| records > 0).map(|since| {
+            let full = records >= self.settings.checkpoint_records_max;
+            if full { since } else { since + self.settings.checkpoint_interval }
+        });
+        checkpoint.into_iter().chain(self.queue.strangers.due()).min()
+    }
+
+    /// Writes and syncs one batch, then tells all who wait.
+    pub(in crate::audit) fn commit(&mut self, mut batch: VecDeque<Item>) {
+        if let Some(why) = self.broken.clone() {
+            // The store is not touched again: nothing that it says could be believed.
+            return self.refuse(batch, &why);
+        }
+        self.queue.observer.waiting(batch.len());
+        let started = Instant::now();
+        self.queue.set_committing(Some(started));
+        self.rotate();
+        let mut head = self.head();
+        let mut ends = self.encode(&head, &batch);
+        // Of these records, and of the outcomes of all permits: a grant that was forwarded
+        // must not lack its outcome because the disk is full.
+        let permits = batch.iter().filter(|item| item.permits.is_some()).count() as u64;
+        let more = if self.outage.is_some() { ROOM_AFTER_OUTAGE } else { 0 };
+        let room = self.buffer.len() as u64 + self.room_for_outcomes(permits) + more;
+        let full = self.store.reserve(room).err();
+        if let Some(error) = &full {
+            self.queue.set_committing(None);
+            // The room that was kept is for outcomes only, and for what a segment must
+            // begin with; other notes wait.
+            let (others, outcomes) = batch.into_iter().partition(|i| i.draft.event != OUTCOME);
+            self.fail(others, error);
+            head = self.give_back(head);
+            if VecDeque::is_empty(&outcomes) {
+                return;
+            }
+            batch = outcomes;
+            ends = self.encode(&head, &batch);
+            self.queue.set_committing(Some(started));
+        }
+        // If the process dies before the sync returns, no one was told: nothing was
+        // forwarded and nothing answered on the strength of these records.
+        let written = self.store.append(&self.buffer).and_then(|()| self.store.sync());
+        self.queue.set_committing(None);
+        if let Err(error) = written {
+            self.give_back(head);
+            return self.fail(batch, &error);
+        }
+        let drafts = head.drafts.iter().chain(batch.iter().map(|item| &item.draft));
+        let mut events = drafts.map(|draft| draft.event);
+        self.queue.observer.committed(&mut events, started.elapsed());
+        if full.is_none() {
+            self.queue.set_health(JournalHealth::Healthy);
+            if self.outage.take().is_some() {
+                tracing::info!("the audit log can be written again");
+            }
+        }
+        self.tell(batch, self.next_seq() + head.drafts.len() as u64);
+        self.cover(&ends, head);
+    }
+
+    /// If the process dies from here on, the records are there, and the next start closes
+    /// those that got no outcome.
+    fn tell(&mut self, batch: VecDeque<Item>, first_seq: u64) {
+        for (item, seq) in batch.into_iter().zip(first_seq..) {
+            if item.permits.is_some() {
+                self.open.insert(seq);
+            }
+            if let Some(decision) = item.draft.closes {
+                self.open.remove(&decision);
+            }
+            let told = item.ticket.map(|ticket| ticket.send(Ok(seq)).is_ok());
+            if let (Some(false), Some(request_id)) = (told, item.permits) {
+                self.close_abandoned(request_id, seq);
+            }
+        }
+    }
+
+    /// Puts the lines that are durable now into the tree.
+    fn cover(&mut self, ends: &[usize], head: Head) {
+        let mut start = 0;
+        for end in ends {
+            let line = self.buffer.get(start..end.saturating_sub(1)).unwrap_or_default();
+            self.tree.push(Hash::of_leaf(line));
+            start = *end;
+        }
+        self.queue.set_durable(self.tree.size());
+        let mut records = ends.len() as u64;
+        if let Some(published) = head.published {
+            records -= 1;
+            self.uncovered = (0, None);
+            self.checkpoint_first = false;
+            self.queue.observer.checkpointed(published);
+            // Not before: an empty segment is none, and the one before it the newest.
+            if std::mem::take(&mut self.rotated) {
+                self.queue.observer.rotated();
+            }
+        }
+        if records > 0 {
+            self.uncovered.0 += records;
+            self.uncovered.1.get_or_insert_with(Instant::now);
+        }
+    }
+
+    fn room_for_outcomes(&self, more_permits: u64) -> u64 {
+        (self.open.len() as u64 + more_permits) * OUTCOME_BYTES_MAX
+    }
+
+    /// Begins a new segment when this one is large or old enough. Where that fails, this
+    /// one goes on.
+    fn rotate(&mut self) {
+        let full = self.store.length() >= self.settings.segment_bytes_max;
+        let old = self.segment_since.elapsed() >= self.settings.segment_age_max;
+        let waiting = self.rotate_again.is_some_and(|time| Instant::now() < time);
+        if self.checkpoint_first || waiting || !(full || old) {
+            return;
+        }
+        let room = self.room_for_outcomes(0) + CHECKPOINT_BYTES_MAX;
+        match self.store.begin(self.next_seq(), room) {
+            Ok(()) => {
+                self.segment_since = Instant::now();
+                self.rotate_again = None;
+                self.checkpoint_first = true;
+                self.rotated = true;
+            }
+            Err(error) => {
+                self.rotate_again = Some(Instant::now() + ROTATE_AGAIN_AFTER);
+                self.queue.observer.rotation_failed();
+                tracing::warn!(%error, "the segment could not be closed and goes on");
+            }
+        }
+    }
+
+    /// What the batch begins with: a checkpoint of all that is durable, the end of an
+    /// outage, a count of strangers.
+    fn head(&self) -> Head {
+        let now = self.queue.clock.now();
+        let (records, since) = self.uncovered;
+        let old = since.is_some_and(|since| since.elapsed() >= self.settings.checkpoint_interval);
+        let due = records > 0 && (records >= self.settings.checkpoint_records_max || old);
+        let mut head = Head::default();
+        if self.checkpoint_first || due {
+            let (draft, published) =
+                checkpoint(&self.tree, self.open.first().copied(), &self.settings, now);
+            head.drafts.push(draft);
+            head.published = Some(published);
+        }
+        head.drafts.extend(self.outage.as_ref().map(|outage| Draft::outage(outage, now)));
+        head.suppressed = self.queue.strangers.take(self.queue.is_closing());
+        head.drafts.extend(head.suppressed.as_ref().map(|count| Draft::suppressed(count, now)));
+        head
+    }
+
+    /// What of a head that was not written has to be tried again, and what of it must
+    /// stand first all the same.
+    fn give_back(&self, head: Head) -> Head {
+        if let Some(count) = head.suppressed {
+            self.queue.strangers.put_back(count);
+        }
+        if !self.checkpoint_first {
+            return Head::default();
+        }
+        let drafts = head.drafts.into_iter().filter(|draft| draft.event == CHECKPOINT).collect();
+        Head { drafts, published: head.published, suppressed: None }
+    }
+
+    /// Puts the lines of one batch into the buffer, and tells where each ends.
+    fn encode(&mut self, head: &Head, batch: &VecDeque<Item>) -> Vec<usize> {
+        self.buffer.clear();
+        let first = self.next_seq();
+        let drafts = head.drafts.iter().chain(batch.iter().map(|item| &item.draft));
+        let mut ends = Vec::with_capacity(head.drafts.len() + batch.len());
+        for (seq, draft) in (first..).zip(drafts) {
+            draft.write(seq, first, &mut self.buffer);
+            ends.push(self.buffer.len());
+        }
+        ends
+    }
+
+    /// Whoever asked for this permit has given up: nobody will forward it.
+    fn close_abandoned(&mut self, request_id: RequestId, decision_seq: u64) {
+        let entry = not_sent(request_id, decision_seq);
+        self.retained.push_back(Item::note(Draft::outcome(&entry, self.queue.clock.now())));
+    }
+
+    fn fail(&mut self, batch: VecDeque<Item>, error: &StoreError) {
+        if self.outage.is_none() {
+            tracing::error!(stage = error.stage.as_str(), %error, broken = error.broken, "audit log");
+        }
+        self.queue.observer.failed(error.stage.as_str());
+        let why = error.to_string();
+        if error.broken {
+            self.queue.set_health(JournalHealth::Broken(why.clone()));
+            self.outage = None;
+            self.broken = Some(why.clone());
+        } else {
+            self.queue.set_health(JournalHealth::Failing(why.clone()));
+            let refused = batch.iter().filter(|item| item.ticket.is_some()).count();
+            let since = self.queue.clock.now();
+            let outage = Outage { since, refused: 0, cause: why.clone() };
+            self.outage.get_or_insert(outage).refused += refused as u64;
+        }
+        self.refuse(batch, &why);
+    }
+
+    /// Tells all who wait. What nobody waits for is tried again, unless it never will be.
+    fn refuse(&mut self, batch: VecDeque<Item>, why: &str) {
+        let broken = self.broken.is_some();
+        for item in batch {
+            if let Some(reason) = item.draft.stranger {
+                self.queue.strangers.count(reason, self.queue.clock.now());
+                continue;
+            }
+            match item.ticket {
+                Some(ticket) if broken => {
+                    let _ = ticket.send(Err(AuditError::Broken(why.to_owned())));
+                }
+                Some(ticket) => {
+                    let _ = ticket.send(Err(AuditError::Failed(why.to_owned())));
+                }
+                None if broken => tracing::error!(
+                    record = %String::from_utf8_lossy(&item.draft.rest),
+                    "an outcome could not be recorded; the next start closes its decision as unknown"
+                ),
+                None => self.retained.push_back(item),
+            }
+        }
+    }
+}
+
+/// A checkpoint of this tree, as a record and as others get it.
+pub(in crate::audit) fn checkpoint(
+    tree: &Frontier,
+    open_from: Option<u64>,
+    settings: &JournalSettings,
+    now: jiff::Timestamp,
+) -> (Draft, Published) {
+    let text = settings.signing_key.as_ref().map(|key| Checkpoint::sign(tree, key));
+    let entry = CheckpointEntry { tree, open_from, checkpoint: text.as_deref() };
+    let draft = Draft::checkpoint(&entry, now);
+    (draft, Published { size: tree.size(), root: tree.root().to_base64(), text })
+}
+
+#[cfg(test)]
+mod tests;

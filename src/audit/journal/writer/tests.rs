@@ -1,0 +1,19 @@
+use super::*;
+use crate::audit::journal::strangers::Strangers;
+use crate::audit::{MemoryStore, NoObserver, Stage};
+use crate::domain::SystemClock;
+
+/// What is due at once for ever would keep the writer busy for ever.
+#[test]
+fn once_the_log_is_broken_nothing_is_due() {
+    let (clock, observer) = (Arc::new(SystemClock), Arc::new(NoObserver));
+    let queue = Arc::new(Queue::new(observer, clock, Strangers::new(0)));
+    let settings =
+        JournalSettings { checkpoint_interval: Duration::ZERO, ..JournalSettings::default() };
+    let store = MemoryStore::default();
+    let mut writer = Writer::new(store.clone(), queue, Arc::new(settings), Frontier::default(), 1);
+    assert!(writer.due().is_some_and(|due| due <= Instant::now()));
+    store.fail(Stage::Sync, 1);
+    writer.commit(VecDeque::new());
+    assert_eq!(writer.due(), None);
+}

@@ -1,0 +1,5 @@
+//! Whether a log is what it was, and proof of it for others.
+
+pub(in crate::audit) mod prove;
+pub(in crate::audit) mod pruned;
+pub(in crate::audit) mod verify;

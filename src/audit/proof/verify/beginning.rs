@@ -1,0 +1,69 @@
+//! Where a log begins: at record 1, or behind what was pruned.
+
+use std::path::Path;
+
+use super::{AnchorFinding, Damage, Walk};
+use crate::audit::log::error::ReadError;
+use crate::audit::log::segment::Segment;
+use crate::audit::proof::pruned;
+use crate::audit::record::encode::CHECKPOINT;
+use crate::audit::record::line::Line;
+use crate::audit::record::parse::Parsed;
+use crate::audit::tree::{Frontier, Hash};
+
+impl Walk<'_> {
+    /// Takes the first line of the log.
+    pub(super) fn begin(
+        &mut self,
+        directory: &Path,
+        segment: &Segment,
+        line: &Line<'_>,
+    ) -> Result<(), ReadError> {
+        self.started = true;
+        self.report.first_seq = segment.first_seq;
+        if segment.first_seq == 1 {
+            return Ok(());
+        }
+        self.expected = segment.first_seq;
+        self.range.from = segment.first_seq;
+        let head = Parsed::of(line).record().filter(|record| record.event == CHECKPOINT);
+        let head = head.and_then(|record| record.tree());
+        self.tree = head.filter(|tree| tree.size() == segment.first_seq - 1);
+        let gone = segment.first_seq - 1;
+        let Some(root) = self.tree.as_ref().map(Frontier::root) else {
+            let text = "the log begins here, and nothing vouches for what was before";
+            self.damage(Damage::Missing, 1, gone, &segment.name(), Some(1), text);
+            while self.anchored.front().is_some_and(|anchor| anchor.size < gone) {
+                self.anchor(AnchorFinding::Gone);
+            }
+            return Ok(());
+        };
+        let file = directory.join(pruned::FILE);
+        let keys = self.keys;
+        let is_true = |text: Option<&str>, size, root| keys.deny_nothing_of(text, size, root);
+        let each = |size, root| self.at_link(size, Some(root));
+        let found = pruned::verify(directory, (gone, root), is_true, each);
+        match found.map_err(|error| ReadError::Input(file.clone(), error))? {
+            Ok(checkpoints) => self.report.pruned = Some((gone, checkpoints)),
+            Err(text) => {
+                self.damage(Damage::Missing, 1, gone, &file.display().to_string(), None, &text);
+            }
+        }
+        self.at_link(gone, None);
+        self.at_size();
+        Ok(())
+    }
+
+    /// Compares anchored checkpoints of what was pruned.
+    fn at_link(&mut self, size: u64, root: Option<Hash>) {
+        while let Some(anchor) = self.anchored.front().filter(|anchor| anchor.size <= size) {
+            let here = anchor.size == size;
+            match root {
+                // That of the tree with which the rest begins is compared there.
+                None if here => return,
+                Some(root) if here && root == anchor.root => self.anchor(AnchorFinding::Agrees),
+                _ => self.anchor(AnchorFinding::Differs),
+            }
+        }
+    }
+}

@@ -1,0 +1,415 @@
+//! Records and their JSON lines: format version 1, frozen; `docs/audit-format.md` is its
+//! reference.
+//!
+//! A line is encoded once, by whoever submits it, without its sequence number; the
+//! writer puts `{"v":1,"seq":N` before it. Field order is fixed, for readers with eyes.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::audit::record::entry::{DecisionEntry, OutcomeEntry, ReloadEntry, StrangerEntry};
+use crate::audit::record::pseudonym::PseudonymKey;
+use crate::audit::tree::{Frontier, Hash};
+use crate::domain::{Grantee, Outcome, Reason, RequestId, VERSION, rfc3339_micros};
+
+/// The version of the format that is written. What came before it has no `v` and counts
+/// as version 0.
+pub(in crate::audit) const FORMAT: u32 = 1;
+
+pub(in crate::audit) const DECISION: &str = "grant.decision";
+pub(in crate::audit) const OUTCOME: &str = "grant.outcome";
+pub(in crate::audit) const STRANGER: &str = "authn.failure";
+pub(in crate::audit) const SUPPRESSED: &str = "authn.suppressed";
+pub(in crate::audit) const RELOAD: &str = "config.reload";
+pub(in crate::audit) const START: &str = "log.start";
+pub(in crate::audit) const RECOVERY: &str = "log.recovery";
+pub(in crate::audit) const CHECKPOINT: &str = "log.checkpoint";
+pub(in crate::audit) const OUTAGE: &str = "log.outage";
+pub(in crate::audit) const STOP: &str = "log.stop";
+
+/// Every event that a record can be of.
+pub const EVENTS: &[&str] =
+    &[DECISION, OUTCOME, STRANGER, SUPPRESSED, RELOAD, START, RECOVERY, CHECKPOINT, OUTAGE, STOP];
+
+/// A record without its sequence number: the line from its `time` on.
+pub(in crate::audit) struct Draft {
+    pub(in crate::audit) event: &'static str,
+    pub(in crate::audit) rest: Vec<u8>,
+    /// The decision that this outcome is of.
+    pub(in crate::audit) closes: Option<u64>,
+    /// Why a stranger was not believed: such a record may be left out and counted.
+    pub(in crate::audit) stranger: Option<&'static str>,
+}
+
+/// What a `log.recovery` record says: what the start found and mended.
+pub(in crate::audit) struct RecoveryEntry<'a> {
+    pub(in crate::audit) closed_decisions: usize,
+    /// Bytes that were no record, and the file that holds them now.
+    pub(in crate::audit) cut: Option<(u64, &'a str)>,
+}
+
+/// What a `log.checkpoint` record says.
+pub(in crate::audit) struct CheckpointEntry<'a> {
+    pub(in crate::audit) tree: &'a Frontier,
+    /// The oldest decision whose outcome is not in the log yet.
+    pub(in crate::audit) open_from: Option<u64>,
+    /// The signed text; none when the log is not signed.
+    pub(in crate::audit) checkpoint: Option<&'a str>,
+}
+
+/// What a `log.outage` record says: until now nothing could be written.
+#[derive(Debug)]
+pub(in crate::audit) struct Outage {
+    pub(in crate::audit) since: Timestamp,
+    /// Decisions that were refused for it.
+    pub(in crate::audit) refused: u64,
+    pub(in crate::audit) cause: String,
+}
+
+/// What an `authn.suppressed` record says: failures that got no record of their own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(in crate::audit) struct Suppressed {
+    pub(in crate::audit) since: Timestamp,
+    pub(in crate::audit) reasons: BTreeMap<&'static str, u64>,
+}
+
+#[derive(Serialize)]
+struct Head {
+    time: String,
+    event: &'static str,
+}
+
+#[derive(Serialize)]
+struct DecisionLine<'a> {
+    #[serde(flatten)]
+    head: Head,
+    request_id: String,
+    caller: &'a str,
+    credential: &'a str,
+    peer: SocketAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entrance_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    acs_user_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    user_identity_id: Option<String>,
+    decision: &'static str,
+    reason: &'static str,
+    rules: &'a [String],
+    revision: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    body_sha256: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    candidate: Option<Candidate<'a>>,
+}
+
+#[derive(Serialize)]
+struct Candidate<'a> {
+    revision: &'a str,
+    decision: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+struct OutcomeLine<'a> {
+    #[serde(flatten)]
+    head: Head,
+    request_id: &'a str,
+    decision_seq: u64,
+    outcome: &'static str,
+    reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    seam_request_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    upstream_ms: Option<u64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    recovered: bool,
+}
+
+#[derive(Serialize)]
+struct StrangerLine<'a> {
+    #[serde(flatten)]
+    head: Head,
+    request_id: String,
+    peer: SocketAddr,
+    reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate: Option<Certificate<'a>>,
+}
+
+#[derive(Serialize)]
+struct Certificate<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fault: Option<&'static str>,
+    names: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    serial: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    issuer: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct SuppressedLine<'a> {
+    #[serde(flatten)]
+    head: Head,
+    since: String,
+    suppressed: u64,
+    reasons: &'a BTreeMap<&'static str, u64>,
+}
+
+#[derive(Serialize)]
+struct ReloadLine<'a> {
+    #[serde(flatten)]
+    head: Head,
+    result: &'static str,
+    parts: &'a [&'static str],
+    revision_before: &'a str,
+    revision: &'a str,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    problems: &'a [String],
+}
+
+#[derive(Serialize)]
+struct StartLine<'a> {
+    #[serde(flatten)]
+    head: Head,
+    version: &'static str,
+    pid: u32,
+    revision: &'a str,
+}
+
+#[derive(Serialize)]
+struct RecoveryLine<'a> {
+    #[serde(flatten)]
+    head: Head,
+    closed_decisions: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cut_kept_in: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct CheckpointLine<'a> {
+    #[serde(flatten)]
+    head: Head,
+    size: u64,
+    root: String,
+    hashes: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    open_from: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    checkpoint: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+struct OutageLine<'a> {
+    #[serde(flatten)]
+    head: Head,
+    since: String,
+    refused_decisions: u64,
+    cause: &'a str,
+}
+
+impl Draft {
+    /// With a key, the grantee's id is replaced by its pseudonym, and the body's digest is
+    /// left out: ids could be tried on it.
+    pub(in crate::audit) fn decision(
+        entry: &DecisionEntry<'_>,
+        key: Option<&PseudonymKey>,
+    ) -> Self {
+        let known_as = |id: String| key.map_or_else(|| id.clone(), |key| key.pseudonym(&id));
+        let (acs_user_id, user_identity_id) = match entry.grant.map(|grant| grant.grantee) {
+            Some(Grantee::AcsUser(id)) => (Some(known_as(id.to_string())), None),
+            Some(Grantee::UserIdentity(id)) => (None, Some(known_as(id.to_string()))),
+            None => (None, None),
+        };
+        Self::new(DECISION, entry.at, |head| DecisionLine {
+            head,
+            request_id: entry.request_id.to_string(),
+            caller: entry.caller,
+            credential: entry.credential,
+            peer: entry.peer,
+            entrance_id: entry.grant.map(|grant| grant.entrance.to_string()),
+            acs_user_id,
+            user_identity_id,
+            decision: if entry.allow { "allow" } else { "deny" },
+            reason: entry.reason.as_str(),
+            rules: &entry.rules,
+            revision: entry.revision,
+            body_sha256: entry.body_sha256.filter(|_| key.is_none()).map(|digest| hex(&digest)),
+            candidate: entry.candidate.map(|candidate| Candidate {
+                revision: candidate.revision,
+                decision: candidate.decision,
+                reason: candidate.reason.map(Reason::as_str),
+            }),
+        })
+    }
+
+    pub(in crate::audit) fn outcome(entry: &OutcomeEntry, time: Timestamp) -> Self {
+        let request_id = entry.request_id.to_string();
+        let draft = Self::new(OUTCOME, time, |head| OutcomeLine {
+            head,
+            request_id: &request_id,
+            decision_seq: entry.decision_seq,
+            outcome: entry.outcome.as_str(),
+            reason: entry.reason.as_str(),
+            status: entry.status,
+            seam_request_id: entry.seam_request_id.as_deref(),
+            upstream_ms: entry.upstream_ms,
+            recovered: false,
+        });
+        Self { closes: Some(entry.decision_seq), ..draft }
+    }
+
+    /// Closes a decision that an earlier process left open.
+    pub(in crate::audit) fn recovered(
+        request_id: &str,
+        decision_seq: u64,
+        time: Timestamp,
+    ) -> Self {
+        let draft = Self::new(OUTCOME, time, |head| OutcomeLine {
+            head,
+            request_id,
+            decision_seq,
+            outcome: Outcome::Unknown.as_str(),
+            reason: Reason::GatewayRestarted.as_str(),
+            status: None,
+            seam_request_id: None,
+            upstream_ms: None,
+            recovered: true,
+        });
+        Self { closes: Some(decision_seq), ..draft }
+    }
+
+    pub(in crate::audit) fn stranger(entry: &StrangerEntry<'_>, time: Timestamp) -> Self {
+        let draft = Self::new(STRANGER, time, |head| StrangerLine {
+            head,
+            request_id: entry.request_id.to_string(),
+            peer: entry.peer,
+            reason: entry.reason.as_str(),
+            certificate: entry.certificate.map(|certificate| Certificate {
+                fault: certificate.fault,
+                names: certificate.names,
+                serial: certificate.serial,
+                issuer: certificate.issuer,
+            }),
+        });
+        Self { stranger: Some(entry.reason.as_str()), ..draft }
+    }
+
+    pub(in crate::audit) fn suppressed(entry: &Suppressed, time: Timestamp) -> Self {
+        Self::new(SUPPRESSED, time, |head| SuppressedLine {
+            head,
+            since: rfc3339_micros(entry.since),
+            suppressed: entry.reasons.values().sum(),
+            reasons: &entry.reasons,
+        })
+    }
+
+    pub(in crate::audit) fn start(revision: &str, time: Timestamp) -> Self {
+        let pid = std::process::id();
+        Self::new(START, time, |head| StartLine { head, version: VERSION, pid, revision })
+    }
+
+    pub(in crate::audit) fn recovery(entry: &RecoveryEntry<'_>, time: Timestamp) -> Self {
+        Self::new(RECOVERY, time, |head| RecoveryLine {
+            head,
+            closed_decisions: entry.closed_decisions,
+            cut_bytes: entry.cut.map(|(bytes, _)| bytes),
+            cut_kept_in: entry.cut.map(|(_, file)| file),
+        })
+    }
+
+    pub(in crate::audit) fn checkpoint(entry: &CheckpointEntry<'_>, time: Timestamp) -> Self {
+        Self::new(CHECKPOINT, time, |head| CheckpointLine {
+            head,
+            size: entry.tree.size(),
+            root: entry.tree.root().to_base64(),
+            hashes: entry.tree.nodes().iter().copied().map(Hash::to_base64).collect(),
+            open_from: entry.open_from,
+            checkpoint: entry.checkpoint,
+        })
+    }
+
+    pub(in crate::audit) fn reload(entry: &ReloadEntry<'_>, time: Timestamp) -> Self {
+        Self::new(RELOAD, time, |head| ReloadLine {
+            head,
+            result: if entry.problems.is_empty() { "ok" } else { "failed" },
+            parts: entry.parts,
+            revision_before: entry.revision_before,
+            revision: entry.revision,
+            problems: entry.problems,
+        })
+    }
+
+    pub(in crate::audit) fn outage(outage: &Outage, time: Timestamp) -> Self {
+        Self::new(OUTAGE, time, |head| OutageLine {
+            head,
+            since: rfc3339_micros(outage.since),
+            refused_decisions: outage.refused,
+            cause: &outage.cause,
+        })
+    }
+
+    pub(in crate::audit) fn stop(time: Timestamp) -> Self {
+        Self::new(STOP, time, |head| head)
+    }
+
+    fn new<T: Serialize>(
+        event: &'static str,
+        time: Timestamp,
+        record: impl FnOnce(Head) -> T,
+    ) -> Self {
+        let head = Head { time: rfc3339_micros(time), event };
+        // Strings, numbers and lists of strings always encode.
+        let encoded = serde_json::to_vec(&record(head)).unwrap_or_default();
+        let rest = encoded.get(1..).unwrap_or_default().to_vec();
+        Self { event, rest, closes: None, stranger: None }
+    }
+
+    /// Writes the whole line with its sequence number. `batch` is that of the first
+    /// record that is written and synced together with it: recovery must know what a
+    /// crash may have left in pieces.
+    pub(in crate::audit) fn write(&self, seq: u64, batch: u64, out: &mut Vec<u8>) {
+        out.extend_from_slice(b"{\"v\":1,\"seq\":");
+        out.extend_from_slice(seq.to_string().as_bytes());
+        if batch != seq {
+            out.extend_from_slice(b",\"batch\":");
+            out.extend_from_slice(batch.to_string().as_bytes());
+        }
+        out.push(b',');
+        out.extend_from_slice(&self.rest);
+        out.push(b'\n');
+    }
+}
+
+/// The outcome of a permit that was recorded and then not used.
+pub(in crate::audit) fn not_sent(request_id: RequestId, decision_seq: u64) -> OutcomeEntry {
+    OutcomeEntry {
+        request_id,
+        decision_seq,
+        outcome: Outcome::NotSent,
+        reason: Reason::AuditUnavailable,
+        status: None,
+        seam_request_id: None,
+        upstream_ms: None,
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    use std::fmt::Write as _;
+    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests;

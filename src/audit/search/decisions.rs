@@ -1,0 +1,187 @@
+//! The decisions of a log, one after the other: for judging them again.
+
+use std::borrow::Cow;
+use std::path::Path;
+
+use jiff::Timestamp;
+use serde::Deserialize;
+
+use crate::audit::log::error::ReadError;
+use crate::audit::log::segment::{Segment, segments};
+use crate::audit::record::encode::DECISION;
+use crate::domain::{CallerId, EntranceId, GranteeKind, Problem};
+
+/// Damaged lines beyond this number are counted and not named.
+const DAMAGED_NAMED_MAX: usize = 20;
+
+/// A `grant.decision` record.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AuditedDecision {
+    /// Its sequence number.
+    pub seq: u64,
+    /// When it was decided.
+    pub time: Timestamp,
+    /// The request.
+    pub request_id: String,
+    /// Who asked.
+    pub caller: CallerId,
+    /// For which entrance; none when the request was malformed.
+    pub entrance: Option<EntranceId>,
+    /// In which form the grantee was named.
+    pub grantee: Option<GranteeKind>,
+    /// Whether it was allowed.
+    pub allowed: bool,
+    /// The reason code.
+    pub reason: String,
+    /// The policy that decided.
+    pub revision: String,
+}
+
+/// What was read.
+#[derive(Debug, Default)]
+pub struct DecisionsSummary {
+    /// Decisions.
+    pub decisions: u64,
+    /// Lines that are no records, in all.
+    pub damaged_lines: u64,
+    /// The first of them.
+    pub damaged: Vec<Problem>,
+}
+
+#[derive(Deserialize)]
+struct Line<'a> {
+    seq: u64,
+    #[serde(borrow)]
+    time: Cow<'a, str>,
+    #[serde(borrow)]
+    event: Cow<'a, str>,
+    #[serde(borrow, default)]
+    request_id: Cow<'a, str>,
+    #[serde(borrow, default)]
+    caller: Cow<'a, str>,
+    #[serde(borrow)]
+    entrance_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    acs_user_id: Option<Cow<'a, str>>,
+    #[serde(borrow)]
+    user_identity_id: Option<Cow<'a, str>>,
+    #[serde(borrow, default)]
+    decision: Cow<'a, str>,
+    #[serde(borrow, default)]
+    reason: Cow<'a, str>,
+    #[serde(borrow, default)]
+    revision: Cow<'a, str>,
+}
+
+/// Gives every decision of the log in `directory` to `each`, in order. `progress` is told
+/// now and then how many bytes were read, of how many.
+///
+/// # Errors
+/// [`ReadError`].
+pub fn decisions(
+    directory: &Path,
+    mut progress: impl FnMut(u64, u64),
+    mut each: impl FnMut(AuditedDecision),
+) -> Result<DecisionsSummary, ReadError> {
+    let found = segments(directory).map_err(|e| ReadError::Input(directory.to_owned(), e))?;
+    if found.is_empty() {
+        return Err(ReadError::Empty(directory.to_owned()));
+    }
+    let all: u64 = found.iter().map(Segment::stored_bytes).sum();
+    let (mut before, mut told) = (0, 0);
+    let mut summary = DecisionsSummary::default();
+    for (place, segment) in found.iter().enumerate() {
+        let input = |error| ReadError::Input(segment.path.clone(), error);
+        let mut lines = segment.lines().map_err(input)?;
+        let stored = segment.stored_bytes();
+        while let Some(line) = lines.next().map_err(input)? {
+            let read = before + line.offset.min(stored);
+            if read - told > 1 << 24 {
+                told = read;
+                progress(read, all);
+            }
+            let parsed = if line.whole { parse(line.bytes) } else { Err(()) };
+            match parsed {
+                Ok(Some(decision)) => {
+                    summary.decisions += 1;
+                    each(decision);
+                }
+                Ok(None) => {}
+                // The last line of all may still be being written.
+                Err(()) if place + 1 == found.len() && line.is_torn() => {}
+                Err(()) => {
+                    summary.damaged_lines += 1;
+                    if summary.damaged.len() < DAMAGED_NAMED_MAX {
+                        let text = "not a whole record".to_owned();
+                        let number = u32::try_from(line.number).ok();
+                        let file = segment.name();
+                        summary.damaged.push(Problem { file, line: number, column: None, text });
+                    }
+                }
+            }
+        }
+        before += stored;
+    }
+    Ok(summary)
+}
+
+/// A decision; none for another record.
+fn parse(line: &[u8]) -> Result<Option<AuditedDecision>, ()> {
+    let line: Line<'_> = serde_json::from_slice(line).map_err(|_| ())?;
+    if line.event != DECISION {
+        return Ok(None);
+    }
+    let entrance = match &line.entrance_id {
+        None => None,
+        Some(text) => Some(EntranceId::parse(text).map_err(|_| ())?),
+    };
+    let grantee = match (&line.acs_user_id, &line.user_identity_id) {
+        (Some(_), _) => Some(GranteeKind::AcsUser),
+        (None, Some(_)) => Some(GranteeKind::UserIdentity),
+        (None, None) => None,
+    };
+    Ok(Some(AuditedDecision {
+        seq: line.seq,
+        time: line.time.parse().map_err(|_| ())?,
+        request_id: line.request_id.into_owned(),
+        caller: CallerId::parse(&line.caller).map_err(|_| ())?,
+        entrance,
+        grantee,
+        allowed: line.decision == "allow",
+        reason: line.reason.into_owned(),
+        revision: line.revision.into_owned(),
+    }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decisions_are_read_and_damage_is_named() {
+        let directory = tempfile::tempdir().unwrap();
+        let decision = r#"{"seq":1,"time":"2026-11-25T10:00:00.000001Z","event":"grant.decision","request_id":"r","caller":"desk","credential":"token:a","entrance_id":"d23d7180-c1ee-4bbe-8630-05df5031ce35","acs_user_id":"x","decision":"deny","reason":"no-rule-matches","rules":[],"revision":"sha256:0"}"#;
+        let malformed = r#"{"seq":2,"time":"2026-11-25T10:00:00Z","event":"grant.decision","caller":"desk","decision":"deny","reason":"body-empty"}"#;
+        let other = r#"{"seq":3,"time":"2026-11-25T10:00:00Z","event":"log.stop"}"#;
+        let bad_time = decision.replace("T10", "T99");
+        let text = format!("{decision}\n{malformed}\n{other}\nxx\n{bad_time}\n{{\"seq\":4,");
+        std::fs::write(directory.path().join("00000000000000000001.jsonl"), text).unwrap();
+        let mut found = Vec::new();
+        let summary = decisions(directory.path(), |_, _| {}, |d| found.push(d)).unwrap();
+        assert_eq!(summary.decisions, 2);
+        let lines: Vec<_> = summary.damaged.iter().filter_map(|p| p.line).collect();
+        assert_eq!(lines, [4, 5], "the last is still being written");
+        assert_eq!(found[0].grantee, Some(GranteeKind::AcsUser));
+        assert_eq!(found[0].time.to_string(), "2026-11-25T10:00:00.000001Z");
+        assert!(found[1].entrance.is_none() && found[1].reason == "body-empty");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
+            let directory = tempfile::tempdir().unwrap();
+            std::fs::write(directory.path().join("00000000000000000001.jsonl"), bytes).unwrap();
+            let _ = decisions(directory.path(), |_, _| {}, |_| {});
+        }
+    }
+}

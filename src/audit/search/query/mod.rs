@@ -1,0 +1,209 @@
+//! Searching a log: which decisions were made and what became of them.
+//!
+//! Needs no lock. All that it writes are indexes beside closed segments, and only where it
+//! may. What is found does not depend on them: an index only tells which segments need not
+//! be read.
+
+mod bloom;
+mod fields;
+mod filter;
+mod index;
+mod plan;
+mod scan;
+#[cfg(test)]
+mod tests;
+
+use std::collections::VecDeque;
+use std::io;
+use std::path::Path;
+
+use crate::audit::log::error::ReadError;
+use crate::audit::log::segment::segments;
+use crate::audit::record::encode::DECISION;
+use crate::domain::Problem;
+pub(in crate::audit) use fields::{Fields, Glance, text};
+pub use filter::Filter;
+pub(in crate::audit) use index::load as load_index;
+use plan::Plan;
+pub use plan::{Indexes, Making};
+use scan::Walk;
+
+/// How much of what is found is wanted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Take {
+    /// All of it.
+    All,
+    /// The oldest so many.
+    First(usize),
+    /// The newest so many.
+    Last(usize),
+}
+
+/// One thing that was found, as it is stored.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Hit {
+    line: Vec<u8>,
+    outcome: Option<Vec<u8>>,
+}
+
+/// The fields of a hit as texts; those that it does not have are empty.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Found {
+    /// Its sequence number.
+    pub seq: u64,
+    /// When, RFC 3339.
+    pub time: String,
+    /// The event.
+    pub event: String,
+    /// The gateway's id of the request.
+    pub request_id: String,
+    /// Who asked.
+    pub caller: String,
+    /// For which entrance.
+    pub entrance_id: String,
+    /// For whom.
+    pub grantee: String,
+    /// `allow` or `deny`.
+    pub decision: String,
+    /// Why.
+    pub reason: String,
+    /// What became of it.
+    pub outcome: String,
+    /// Why it became that.
+    pub outcome_reason: String,
+    /// Seam's id of the request.
+    pub seam_request_id: String,
+}
+
+impl Hit {
+    /// The line of the decision, or of whatever else was found, without its newline.
+    #[must_use]
+    pub fn line(&self) -> &[u8] {
+        &self.line
+    }
+
+    /// The line of the decision's outcome.
+    #[must_use]
+    pub fn outcome_line(&self) -> Option<&[u8]> {
+        self.outcome.as_deref()
+    }
+
+    fn seq(&self) -> u64 {
+        fields::seq(&self.line)
+            .or_else(|| Fields::parse(&self.line).map(|fields| fields.seq))
+            .unwrap_or_default()
+    }
+
+    /// The fields.
+    #[must_use]
+    pub fn fields(&self) -> Found {
+        let Some(line) = Fields::parse(&self.line) else { return Found::default() };
+        let outcome = self.outcome.as_deref().and_then(Fields::parse);
+        let owned = |text: Option<&str>| text.unwrap_or_default().to_owned();
+        // An outcome on its own has these itself.
+        let closed = if line.event.as_str() == DECISION { outcome.as_ref() } else { Some(&line) };
+        let counted = line.reasons.iter().flat_map(|reasons| reasons.keys());
+        let counted: Vec<&str> = counted.map(String::as_str).collect();
+        Found {
+            seq: line.seq,
+            time: line.time.as_str().to_owned(),
+            event: line.event.as_str().to_owned(),
+            request_id: owned(text(&line.request_id)),
+            caller: owned(text(&line.caller)),
+            entrance_id: owned(text(&line.entrance_id)),
+            grantee: owned(line.grantee()),
+            decision: owned(text(&line.decision)),
+            reason: text(&line.reason).map_or_else(|| counted.join(" "), str::to_owned),
+            outcome: owned(closed.and_then(|fields| text(&fields.outcome))),
+            outcome_reason: owned(outcome.as_ref().and_then(|fields| text(&fields.reason))),
+            seam_request_id: owned(closed.and_then(|fields| text(&fields.seam_request_id))),
+        }
+    }
+}
+
+/// What a search came to.
+#[derive(Debug, Default)]
+pub struct QuerySummary {
+    /// Rows that were given out.
+    pub found: u64,
+    /// Records in the log; none when the search ended before it had seen all of them.
+    pub records: Option<u64>,
+    /// Segments that were read.
+    pub segments_read: usize,
+    /// And how many there are.
+    pub segments: usize,
+    /// Lines that are no records, in all, among those that were looked into.
+    pub damaged_lines: u64,
+    /// The first of them.
+    pub damaged: Vec<Problem>,
+    /// The last line of all, when it has no end: it is being written, or its gateway was
+    /// killed while it was.
+    pub torn: Option<Problem>,
+    newest_records: u64,
+    stopped_early: bool,
+}
+
+/// Gives what `filter` finds in the log in `directory` to `each`, in the order of sequence
+/// numbers.
+///
+/// # Errors
+/// [`ReadError`]. That the directory cannot be written to is none.
+pub fn query(
+    directory: &Path,
+    filter: &Filter,
+    take: Take,
+    indexes: Indexes<'_>,
+    each: &mut dyn FnMut(Hit) -> io::Result<()>,
+) -> Result<QuerySummary, ReadError> {
+    let found = segments(directory).map_err(|e| ReadError::Input(directory.to_owned(), e))?;
+    if found.is_empty() {
+        return Err(ReadError::Empty(directory.to_owned()));
+    }
+    let plan = Plan::new(found, filter, indexes);
+    let mut summary = match take {
+        Take::All => Walk::new(&plan, filter, 0, u64::MAX, each).run()?,
+        Take::First(most) => {
+            let most = u64::try_from(most).unwrap_or(u64::MAX);
+            Walk::new(&plan, filter, 0, most, each).run()?
+        }
+        Take::Last(most) => newest(&plan, filter, most, each)?,
+    };
+    summary.segments = plan.segments.len();
+    let first_seqs = (plan.segments.first(), plan.segments.last());
+    if let (false, (Some(first), Some(last))) = (summary.stopped_early, first_seqs) {
+        summary.records = Some(last.first_seq - first.first_seq + summary.newest_records);
+    }
+    Ok(summary)
+}
+
+/// Reads a few of the newest segments, and more of them until there is enough: decisions
+/// come before their outcomes, so that what is found in a few is what is found there in
+/// all.
+fn newest(
+    plan: &Plan,
+    filter: &Filter,
+    most: usize,
+    each: &mut dyn FnMut(Hit) -> io::Result<()>,
+) -> Result<QuerySummary, ReadError> {
+    let (all, mut few) = (plan.segments.len(), 1);
+    loop {
+        let from = all.saturating_sub(few);
+        let mut kept = VecDeque::new();
+        let mut keep = |hit: Hit| {
+            // What had to be looked up comes late.
+            let place = kept.partition_point(|other: &Hit| other.seq() < hit.seq());
+            kept.insert(place, hit);
+            if kept.len() > most {
+                kept.pop_front();
+            }
+            Ok(())
+        };
+        let mut summary = Walk::new(plan, filter, from, u64::MAX, &mut keep).run()?;
+        if from == 0 || kept.len() >= most {
+            summary.found = u64::try_from(kept.len()).unwrap_or(u64::MAX);
+            kept.into_iter().try_for_each(each).map_err(ReadError::Output)?;
+            return Ok(summary);
+        }
+        few *= 2;
+    }
+}

@@ -1,0 +1,359 @@
+//! The walk over the lines: decisions wait in a queue for their outcomes and leave it in
+//! order.
+//!
+//! Memory is bounded by the decisions that are open at one time. A checkpoint says which
+//! those are: an older one without an outcome will never have one.
+
+use std::collections::VecDeque;
+use std::io;
+
+use memchr::{memchr, memmem};
+
+use super::bloom::Kind;
+use super::fields::{self, Fields, Glance, text};
+use super::filter::{Filter, Needles};
+use super::plan::Plan;
+use super::{Hit, QuerySummary};
+use crate::audit::log::error::ReadError;
+use crate::audit::log::segment::Segment;
+use crate::audit::record::encode::{CHECKPOINT, DECISION, OUTCOME};
+use crate::audit::record::line::Line;
+use crate::audit::record::parse::Parsed;
+use crate::domain::Problem;
+
+/// Damaged lines beyond this number are counted and not named.
+const DAMAGED_NAMED_MAX: usize = 20;
+
+/// Where a log has no checkpoints, so many rows wait for an outcome and no more.
+const WAITING_MAX: usize = 100_000;
+
+/// Takes what is found.
+pub(super) type Each<'e> = &'e mut dyn FnMut(Hit) -> io::Result<()>;
+
+pub(super) struct Walk<'q> {
+    plan: &'q Plan,
+    filter: &'q Filter,
+    /// The first segment that is looked at.
+    from: usize,
+    rows_max: u64,
+    each: Each<'q>,
+    glance: Glance,
+    allow: memmem::Finder<'static>,
+    decision: Needles,
+    outcome: Needles,
+    queue: VecDeque<Waiting>,
+    /// Segments that were read.
+    seen: Vec<bool>,
+    summary: QuerySummary,
+    full: bool,
+    /// The segment and the line that is looked at.
+    place: (usize, u64),
+}
+
+struct Waiting {
+    seq: u64,
+    /// The segment and the line.
+    place: (usize, u64),
+    hit: Hit,
+    state: State,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Its outcome may come.
+    Open,
+    /// To be judged.
+    Settled,
+    /// Not what is searched for.
+    Dropped,
+}
+
+impl<'q> Walk<'q> {
+    pub(super) fn new(
+        plan: &'q Plan,
+        filter: &'q Filter,
+        from: usize,
+        rows_max: u64,
+        each: Each<'q>,
+    ) -> Self {
+        Self {
+            plan,
+            filter,
+            from,
+            rows_max,
+            each,
+            glance: Glance::new(),
+            allow: memmem::Finder::new(b"\"decision\":\"allow\""),
+            decision: Needles::of_decision(filter),
+            outcome: Needles::of_outcome(filter),
+            queue: VecDeque::new(),
+            seen: vec![false; plan.segments.len()],
+            summary: QuerySummary::default(),
+            full: false,
+            place: (0, 0),
+        }
+    }
+
+    /// Gives what is found to `each`, in order.
+    pub(super) fn run(mut self) -> Result<QuerySummary, ReadError> {
+        self.full = self.rows_max == 0;
+        for (at, segment) in self.plan.segments.iter().enumerate().skip(self.from) {
+            let planned = self.plan.read.get(at).copied().unwrap_or(true);
+            if self.full || !(planned || self.is_awaited(at)) {
+                continue;
+            }
+            if let Some(seen) = self.seen.get_mut(at) {
+                *seen = true;
+            }
+            self.summary.segments_read += 1;
+            self.segment(at, segment)?;
+        }
+        self.settle(u64::MAX)?;
+        self.summary.stopped_early = self.full;
+        Ok(self.summary)
+    }
+
+    /// Whether the outcome of a decision that waits may be in this segment.
+    fn is_awaited(&self, at: usize) -> bool {
+        let Some(index) = self.plan.index(at) else { return true };
+        // Outcomes of another kind are of no use.
+        if self.filter.only_outcome() && !index.may_hold(&self.filter.outcome_keys()) {
+            return false;
+        }
+        let open = self.queue.iter().filter(|waiting| waiting.state == State::Open);
+        open.filter_map(|waiting| Fields::parse(&waiting.hit.line))
+            .any(|f| text(&f.request_id).is_none_or(|id| index.has(Kind::RequestId, id)))
+    }
+
+    fn segment(&mut self, at: usize, segment: &Segment) -> Result<(), ReadError> {
+        let input = |error| ReadError::Input(segment.path.clone(), error);
+        // A torn line with a segment behind it is no longer being written.
+        if let Some(problem) = self.summary.torn.take() {
+            self.damaged(problem);
+        }
+        let Some(mut lines) = segment.lines_if_there().map_err(input)? else { return Ok(()) };
+        let newest = at + 1 == self.plan.segments.len();
+        let thorough = self.plan.index(at).is_some_and(|index| index.damaged > 0);
+        while let Some(line) = lines.next().map_err(input)? {
+            if newest {
+                self.summary.newest_records += u64::from(line.whole);
+            }
+            self.place = (at, line.number);
+            self.line(&line, thorough)?;
+            if self.full {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn line(&mut self, line: &Line<'_>, thorough: bool) -> Result<(), ReadError> {
+        let event = if thorough || !line.whole { None } else { self.glance.event(line.bytes) };
+        let whole = match event {
+            Some(event) => self.record(event, line.bytes)?,
+            None => match line.whole.then(|| Fields::parse(line.bytes)).flatten() {
+                Some(fields) => self.record(fields.event.as_str().as_bytes(), line.bytes)?,
+                None => false,
+            },
+        };
+        if whole {
+            return Ok(());
+        }
+        let mut problem = self.problem(self.place);
+        if let Parsed::Newer(version) = Parsed::of(line) {
+            problem.text = format!(
+                "a record of format version {version}, which a newer version of grantgate reads"
+            );
+        }
+        if line.is_torn() {
+            self.summary.torn = Some(problem);
+        } else {
+            self.damaged(problem);
+        }
+        Ok(())
+    }
+
+    fn problem(&self, (at, line): (usize, u64)) -> Problem {
+        let line = Some(u32::try_from(line).unwrap_or(u32::MAX));
+        let file = self.plan.segments.get(at).map(Segment::name).unwrap_or_default();
+        Problem { file, line, column: None, text: "not a whole record".into() }
+    }
+
+    fn damaged(&mut self, problem: Problem) {
+        self.summary.damaged_lines += 1;
+        if self.summary.damaged.len() < DAMAGED_NAMED_MAX {
+            self.summary.damaged.push(problem);
+        }
+    }
+
+    /// Takes a line that seems to be a record of this event; false when it is seen to be
+    /// none. Most lines are not looked into.
+    fn record(&mut self, event: &[u8], line: &[u8]) -> Result<bool, ReadError> {
+        if event == DECISION.as_bytes() {
+            return self.decision(line);
+        }
+        if event == OUTCOME.as_bytes() {
+            if !self.outcome(line)? {
+                return Ok(false);
+            }
+        } else if event == CHECKPOINT.as_bytes() && !self.queue.is_empty() {
+            let Some(fields) = Fields::parse(line) else { return Ok(false) };
+            self.settle(fields.open_from.unwrap_or(u64::MAX))?;
+        }
+        let wanted = std::str::from_utf8(event).is_ok_and(|event| self.filter.wants_single(event));
+        if !wanted {
+            return Ok(true);
+        }
+        let Some(fields) = Fields::parse(line) else { return Ok(false) };
+        if self.filter.finds_single(&fields) {
+            self.push(fields.seq, line, State::Settled)?;
+        }
+        Ok(true)
+    }
+
+    fn decision(&mut self, line: &[u8]) -> Result<bool, ReadError> {
+        if !self.filter.wants_decisions() || !self.decision.may_match(&self.glance, line) {
+            return Ok(true);
+        }
+        // The word may be the candidate's: then this waits in vain, and is judged later.
+        let allowed = self.allow.find(line).is_some() || memchr(b'\\', line).is_some();
+        let spaced = self.glance.event(line).is_none();
+        let state = if allowed || spaced { State::Open } else { State::Settled };
+        if state == State::Settled && self.filter.only_outcome() {
+            return Ok(true);
+        }
+        let seq = fields::seq(line).or_else(|| Fields::parse(line).map(|fields| fields.seq));
+        let Some(seq) = seq else { return Ok(false) };
+        self.push(seq, line, state)?;
+        Ok(true)
+    }
+
+    fn push(&mut self, seq: u64, line: &[u8], state: State) -> Result<(), ReadError> {
+        let hit = Hit { line: line.to_vec(), outcome: None };
+        let waiting = Waiting { seq, place: self.place, hit, state };
+        // Numbers that go back are damage: what waits is not mixed with it.
+        if self.queue.back().is_some_and(|last| last.seq >= waiting.seq) {
+            self.settle(u64::MAX)?;
+        }
+        self.queue.push_back(waiting);
+        if self.queue.len() > WAITING_MAX
+            && let Some(front) = self.queue.front_mut()
+            && front.state == State::Open
+        {
+            front.state = State::Settled;
+        }
+        self.give_out()
+    }
+
+    fn outcome(&mut self, line: &[u8]) -> Result<bool, ReadError> {
+        let searched = self.filter.needs_outcome() || self.filter.request_id.is_some();
+        if !self.filter.wants_decisions() || (self.queue.is_empty() && !searched) {
+            return Ok(true);
+        }
+        let fits = self.outcome.may_match(&self.glance, line);
+        let seq = if memchr(b'\\', line).is_some() { None } else { self.glance.decision_seq(line) };
+        let seq = seq.or_else(|| Fields::parse(line)?.decision_seq);
+        let Some(seq) = seq else { return Ok(Fields::parse(line).is_some()) };
+        let Ok(place) = self.queue.binary_search_by_key(&seq, |waiting| waiting.seq) else {
+            return if fits && searched { self.lone_outcome(seq, line) } else { Ok(true) };
+        };
+        let Some(waiting) = self.queue.get_mut(place).filter(|w| w.state == State::Open) else {
+            return Ok(true);
+        };
+        if !fits && self.filter.only_outcome() {
+            waiting.state = State::Dropped;
+        } else if Fields::parse(line).is_some_and(|fields| fields.decision_seq == Some(seq)) {
+            waiting.hit.outcome = Some(line.to_vec());
+            waiting.state = State::Settled;
+        } else {
+            return Ok(false);
+        }
+        self.give_out()?;
+        Ok(true)
+    }
+
+    /// An outcome whose decision does not wait: it was not searched for, or its segment was
+    /// not read, or it is older than the log.
+    fn lone_outcome(&mut self, seq: u64, line: &[u8]) -> Result<bool, ReadError> {
+        let Some(outcome) = Fields::parse(line) else { return Ok(false) };
+        let Some(home) = self.plan.home(seq) else {
+            if self.filter.finds_orphan(&outcome) {
+                self.push(outcome.seq, line, State::Settled)?;
+            }
+            return Ok(true);
+        };
+        let judged = home < self.from || self.seen.get(home).copied().unwrap_or(true);
+        let segment = self.plan.segments.get(home).filter(|_| !judged);
+        let Some(segment) = segment.filter(|_| self.filter.tells_alone(&outcome)) else {
+            return Ok(true);
+        };
+        let found = find(segment, seq);
+        let found = found.map_err(|error| ReadError::Input(segment.path.clone(), error))?;
+        if let Some(decision) = found {
+            let hit = Hit { line: decision, outcome: Some(line.to_vec()) };
+            if self.is_found(&hit) == Some(true) {
+                self.give(hit)?;
+            }
+        }
+        Ok(true)
+    }
+
+    /// Decisions before this number get no outcome any more.
+    fn settle(&mut self, before: u64) -> Result<(), ReadError> {
+        let open = self.queue.iter_mut().take_while(|waiting| waiting.seq < before);
+        open.filter(|w| w.state == State::Open).for_each(|w| w.state = State::Settled);
+        self.give_out()
+    }
+
+    fn give_out(&mut self) -> Result<(), ReadError> {
+        while !self.full && self.queue.front().is_some_and(|front| front.state != State::Open) {
+            let Some(waiting) = self.queue.pop_front() else { break };
+            if waiting.state == State::Dropped {
+                continue;
+            }
+            match self.is_found(&waiting.hit) {
+                Some(true) => self.give(waiting.hit)?,
+                Some(false) => {}
+                None => {
+                    let problem = self.problem(waiting.place);
+                    self.damaged(problem);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether it is what is searched for; none when it is no record at all.
+    fn is_found(&self, hit: &Hit) -> Option<bool> {
+        let fields = Fields::parse(&hit.line)?;
+        if fields.event.as_str() != DECISION {
+            // It was judged before it was put there.
+            return Some(true);
+        }
+        let outcome = hit.outcome.as_deref().and_then(Fields::parse);
+        Some(self.filter.finds(&fields, outcome.as_ref()))
+    }
+
+    fn give(&mut self, hit: Hit) -> Result<(), ReadError> {
+        if self.full {
+            return Ok(());
+        }
+        (self.each)(hit).map_err(ReadError::Output)?;
+        self.summary.found += 1;
+        self.full = self.summary.found >= self.rows_max;
+        Ok(())
+    }
+}
+
+/// The line with this number.
+fn find(segment: &Segment, seq: u64) -> io::Result<Option<Vec<u8>>> {
+    let Some(mut lines) = segment.lines_if_there()? else { return Ok(None) };
+    while let Some(line) = lines.next()? {
+        let found = fields::seq(line.bytes)
+            .or_else(|| line.whole.then(|| Fields::parse(line.bytes)).flatten().map(|f| f.seq));
+        if line.whole && found == Some(seq) {
+            return Ok(Some(line.bytes.to_vec()));
+        }
+    }
+    Ok(None)
+}

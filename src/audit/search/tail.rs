@@ -1,0 +1,308 @@
+//! The end of a log, and what is appended to it, across segments.
+//!
+//! No record is left out or given twice: the next segment is begun only after the one
+//! before was read to its end, and a line counts once it has its newline.
+
+use std::collections::{HashSet, VecDeque};
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use crate::audit::log::error::ReadError;
+use crate::audit::log::segment::{Lines, Segment, segments};
+use crate::audit::record::encode::{DECISION, OUTCOME};
+use crate::audit::search::query::{Fields, text};
+use crate::audit::search::show::{NameOf, columns};
+use crate::domain::{CallerId, EntranceId};
+
+/// Decisions whose outcomes are still shown.
+const REMEMBERED_MAX: usize = 100_000;
+
+/// Which records are shown. With any of these, only decisions that fit, and their
+/// outcomes.
+#[derive(Debug, Clone, Default)]
+pub struct TailFilter {
+    /// Who asked.
+    pub caller: Option<CallerId>,
+    /// For which entrance.
+    pub entrance: Option<EntranceId>,
+    /// Whether it was allowed.
+    pub allowed: Option<bool>,
+}
+
+/// What comes out of a log.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Tailed {
+    /// A record as it is stored, without its newline.
+    Record(Vec<u8>),
+    /// A line that is none.
+    Damaged {
+        /// The segment.
+        file: String,
+        /// The line, counted from 1.
+        line: u64,
+    },
+}
+
+/// A place in a log, at the end of what was read.
+pub struct Tail {
+    directory: PathBuf,
+    filter: TailFilter,
+    shown: HashSet<u64>,
+    segment: Segment,
+    lines: Lines,
+}
+
+impl Tail {
+    /// Reads the last `count` records, and stays behind them.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn open(
+        directory: &Path,
+        filter: TailFilter,
+        count: usize,
+    ) -> Result<(Self, Vec<Tailed>), ReadError> {
+        let found = segments(directory).map_err(|e| ReadError::Input(directory.to_owned(), e))?;
+        let mut few = 1;
+        loop {
+            let from = found.len().saturating_sub(few);
+            let some = found.get(from..).unwrap_or_default();
+            let (tail, kept) = Self::last(directory, &filter, some, count)?;
+            let records = kept.iter().filter(|t| matches!(t, Tailed::Record(_))).count();
+            if from == 0 || records >= count {
+                return Ok((tail, kept.into()));
+            }
+            few *= 2;
+        }
+    }
+
+    fn last(
+        directory: &Path,
+        filter: &TailFilter,
+        some: &[Segment],
+        count: usize,
+    ) -> Result<(Self, VecDeque<Tailed>), ReadError> {
+        let first = some.first().ok_or_else(|| ReadError::Empty(directory.to_owned()))?;
+        let mut tail = Self {
+            directory: directory.to_owned(),
+            filter: filter.clone(),
+            shown: HashSet::new(),
+            segment: first.clone(),
+            lines: open(first)?,
+        };
+        let mut kept = VecDeque::new();
+        let mut keep = |tailed| {
+            kept.push_back(tailed);
+            if kept.len() > count {
+                kept.pop_front();
+            }
+        };
+        for segment in some.iter().skip(1) {
+            tail.rest(true, &mut keep)?;
+            tail.go_on_with(segment)?;
+        }
+        tail.rest(false, &mut keep)?;
+        Ok((tail, kept))
+    }
+
+    /// Gives what was appended since to `each`, and tells whether there was anything.
+    ///
+    /// # Errors
+    /// [`ReadError`].
+    pub fn more(&mut self, each: &mut dyn FnMut(Tailed)) -> Result<bool, ReadError> {
+        let mut any = self.rest(false, each)?;
+        while let Some(next) = self.next_segment()? {
+            // It holds records, so that nothing is appended to the one before any more;
+            // but something may have been, before it was begun.
+            any |= self.rest(true, each)?;
+            self.go_on_with(&next)?;
+            any |= self.rest(false, each)?;
+        }
+        Ok(any)
+    }
+
+    fn next_segment(&self) -> Result<Option<Segment>, ReadError> {
+        let found = segments(&self.directory);
+        let found = found.map_err(|e| ReadError::Input(self.directory.clone(), e))?;
+        Ok(found.into_iter().find(|segment| segment.first_seq > self.segment.first_seq))
+    }
+
+    fn go_on_with(&mut self, segment: &Segment) -> Result<(), ReadError> {
+        self.lines = open(segment)?;
+        self.segment = segment.clone();
+        Ok(())
+    }
+
+    /// Reads to the end of the segment. Of one that is `closed` a line without an end is
+    /// damage; else it is still being written.
+    fn rest(&mut self, closed: bool, each: &mut dyn FnMut(Tailed)) -> Result<bool, ReadError> {
+        self.lines.look_again();
+        let mut any = false;
+        loop {
+            let line = self.lines.next();
+            let line = line.map_err(|e| ReadError::Input(self.segment.path.clone(), e))?;
+            let Some(line) = line else { return Ok(any) };
+            if line.is_torn() && !closed {
+                let length = line.bytes.len();
+                self.lines.put_back(length);
+                return Ok(any);
+            }
+            if line.is_torn() && self.segment.stored_bytes() <= line.offset {
+                // Its gateway was killed while it wrote it, and the next start has cut it off.
+                return Ok(any);
+            }
+            any = true;
+            match line.whole.then(|| Fields::parse(line.bytes)).flatten() {
+                None => each(Tailed::Damaged { file: self.segment.name(), line: line.number }),
+                Some(fields) if fits(&self.filter, &fields, &mut self.shown) => {
+                    each(Tailed::Record(line.bytes.to_vec()));
+                }
+                Some(_) => {}
+            }
+        }
+    }
+}
+
+fn open(segment: &Segment) -> Result<Lines, ReadError> {
+    segment.lines().map_err(|error| ReadError::Input(segment.path.clone(), error))
+}
+
+fn fits(filter: &TailFilter, fields: &Fields<'_>, shown: &mut HashSet<u64>) -> bool {
+    let TailFilter { caller, entrance, allowed } = filter;
+    if caller.is_none() && entrance.is_none() && allowed.is_none() {
+        return true;
+    }
+    match fields.event.as_str() {
+        OUTCOME => fields.decision_seq.is_some_and(|seq| shown.remove(&seq)),
+        DECISION => {
+            let allow = text(&fields.decision) == Some("allow");
+            let fits = caller.as_ref().is_none_or(|c| text(&fields.caller) == Some(c.as_str()))
+                && allowed.is_none_or(|allowed| allowed == allow)
+                && entrance.is_none_or(|entrance| {
+                    text(&fields.entrance_id).and_then(|id| EntranceId::parse(id).ok())
+                        == Some(entrance)
+                });
+            if fits && allow && shown.len() < REMEMBERED_MAX {
+                shown.insert(fields.seq);
+            }
+            fits
+        }
+        _ => false,
+    }
+}
+
+/// A stored line as `show` prints it for people; none when it is no record.
+#[must_use]
+pub fn for_people(line: &[u8], name_of: NameOf<'_>) -> Option<String> {
+    Some(columns(&serde_json::from_slice::<Value>(line).ok()?, name_of))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::io::Write as _;
+
+    fn line(seq: u64) -> String {
+        format!("{{\"v\":1,\"seq\":{seq},\"event\":\"log.stop\"}}\n")
+    }
+
+    fn append(directory: &Path, first: u64, text: &str) {
+        let path = directory.join(format!("{first:020}.jsonl"));
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
+        file.write_all(text.as_bytes()).unwrap();
+    }
+
+    fn seqs(tailed: &[Tailed]) -> Vec<u64> {
+        let record = |tailed: &Tailed| match tailed {
+            Tailed::Record(line) => Fields::parse(line).unwrap().seq,
+            Tailed::Damaged { .. } => 0,
+        };
+        tailed.iter().map(record).collect()
+    }
+
+    fn more(tail: &mut Tail) -> Vec<u64> {
+        let mut found = Vec::new();
+        let any = tail.more(&mut |tailed| found.push(tailed)).unwrap();
+        assert_eq!(any, !found.is_empty());
+        seqs(&found)
+    }
+
+    #[test]
+    fn what_is_appended_comes_once_across_segments_and_half_lines() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path();
+        append(log, 1, &(line(1) + line(2).as_str()));
+        append(log, 3, &line(3));
+        let (mut tail, last) = Tail::open(log, TailFilter::default(), 2).unwrap();
+        assert_eq!(seqs(&last), [2, 3]);
+        assert!(more(&mut tail).is_empty());
+        let four = line(4);
+        append(log, 3, &four[..10]);
+        assert!(more(&mut tail).is_empty(), "half a line");
+        append(log, 3, &four[10..]);
+        assert_eq!(more(&mut tail), [4]);
+        // A segment that could not be begun, and was taken back.
+        append(log, 5, "");
+        append(log, 3, &line(5));
+        assert_eq!(more(&mut tail), [5]);
+        std::fs::remove_file(log.join(format!("{:020}.jsonl", 5))).unwrap();
+        // Several segments at once, the middle one compressed meanwhile.
+        append(log, 3, &line(6));
+        let seven = zstd::encode_all(line(7).as_bytes(), 1).unwrap();
+        std::fs::write(log.join(format!("{:020}.jsonl.zst", 7)), seven).unwrap();
+        append(log, 8, &(line(8) + "{\"se"));
+        assert_eq!(more(&mut tail), [6, 7, 8]);
+        append(log, 10, &line(10));
+        assert_eq!(more(&mut tail), [0, 10], "the torn line is told of");
+        let (_, all) = Tail::open(log, TailFilter::default(), 100).unwrap();
+        assert_eq!(seqs(&all), [1, 2, 3, 4, 5, 6, 7, 8, 0, 10]);
+        assert!(matches!(
+            Tail::open(&log.join("none"), TailFilter::default(), 1),
+            Err(ReadError::Input(..))
+        ));
+    }
+
+    #[test]
+    fn a_torn_line_that_a_start_has_mended_is_no_damage() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path();
+        append(log, 1, &(line(1) + "{\"v\":1,"));
+        let (mut tail, last) = Tail::open(log, TailFilter::default(), 5).unwrap();
+        assert_eq!(seqs(&last), [1]);
+        std::fs::write(log.join(format!("{:020}.jsonl", 1)), line(1)).unwrap();
+        append(log, 2, &line(2));
+        assert_eq!(more(&mut tail), [2]);
+    }
+
+    #[test]
+    fn a_filter_shows_decisions_and_their_outcomes() {
+        let golden = include_str!("../../../tests/golden/audit/records-v1.jsonl");
+        let directory = tempfile::tempdir().unwrap();
+        append(directory.path(), 1, golden);
+        let of = |filter| seqs(&Tail::open(directory.path(), filter, 100).unwrap().1);
+        let caller = |id| TailFilter { caller: CallerId::parse(id).ok(), ..TailFilter::default() };
+        assert_eq!(of(caller("desk")), [1, 2, 3, 4]);
+        assert!(of(caller("kiosk")).is_empty());
+        assert_eq!(of(TailFilter { allowed: Some(false), ..TailFilter::default() }), [3]);
+        let entrance = EntranceId::parse("d23d7180-c1ee-4bbe-8630-05df5031ce35").ok();
+        assert_eq!(of(TailFilter { entrance, ..TailFilter::default() }), [1, 2, 4]);
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn arbitrary_bytes_never_panic(
+            some in proptest::collection::vec(proptest::num::u8::ANY, 0..300),
+            more in proptest::collection::vec(proptest::num::u8::ANY, 0..300),
+        ) {
+            let directory = tempfile::tempdir().unwrap();
+            let path = directory.path().join("00000000000000000001.jsonl");
+            std::fs::write(&path, &some).unwrap();
+            let opened = Tail::open(directory.path(), TailFilter::default(), 5);
+            // An empty segment is none.
+            let Ok((mut tail, _)) = opened else { return Ok(()) };
+            std::fs::write(&path, [some, more].concat()).unwrap();
+            let _ = tail.more(&mut |_| {});
+        }
+    }
+}

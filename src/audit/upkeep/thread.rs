@@ -1,0 +1,125 @@
+//! Compressing and removing closed segments while the gateway runs, on a thread of its own.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+
+use crate::audit::journal::queue::OnFailure;
+use crate::audit::upkeep::retain::{RetainError, Retained, Retention, compress, prune};
+
+/// Segments get old without a new one being begun.
+const LOOK_EVERY: Duration = Duration::from_secs(3600);
+
+/// What is done with closed segments.
+#[derive(Debug, Clone, Default)]
+pub struct UpkeepSettings {
+    /// The audit directory.
+    pub directory: PathBuf,
+    /// Whether they are compressed.
+    pub compress: bool,
+    /// They are removed when their last record is older.
+    pub age_max: Option<Duration>,
+    /// The oldest are removed while the log takes more bytes on disk.
+    pub bytes_max: Option<u64>,
+}
+
+/// Does it when it is woken, and every hour.
+pub struct Upkeep {
+    wake: Option<SyncSender<()>>,
+}
+
+impl Upkeep {
+    /// Starts the thread, when there is something to do. `failed` is told of failures.
+    ///
+    /// # Errors
+    /// When there can be no thread.
+    pub fn start(settings: UpkeepSettings, failed: OnFailure) -> io::Result<Self> {
+        let idle = !settings.compress && settings.age_max.is_none() && settings.bytes_max.is_none();
+        if idle {
+            return Ok(Self { wake: None });
+        }
+        let (wake, woken) = sync_channel(1);
+        let run = move || run(&settings, &woken, &failed);
+        // It holds nothing that could be lost: the process may end while it works.
+        std::thread::Builder::new().name("audit-upkeep".into()).spawn(run)?;
+        Ok(Self { wake: Some(wake) })
+    }
+
+    /// A segment is closed, or the log is open.
+    pub fn wake(&self) {
+        if let Some(wake) = &self.wake {
+            let _ = wake.try_send(());
+        }
+    }
+}
+
+fn run(settings: &UpkeepSettings, woken: &Receiver<()>, failed: &OnFailure) {
+    while woken.recv_timeout(LOOK_EVERY) != Err(RecvTimeoutError::Disconnected) {
+        once(settings, Timestamp::now(), failed);
+    }
+}
+
+fn once(settings: &UpkeepSettings, now: Timestamp, failed: &OnFailure) {
+    let age = settings.age_max.and_then(|age| SignedDuration::try_from(age).ok());
+    let retention = Retention {
+        before: age.and_then(|age| now.checked_sub(age).ok()),
+        bytes_max: settings.bytes_max,
+    };
+    if retention != Retention::default() {
+        told("prune", prune(&settings.directory, &retention), failed);
+    }
+    if settings.compress {
+        told("compress", compress(&settings.directory), failed);
+    }
+}
+
+fn told(task: &'static str, result: Result<Retained, RetainError>, failed: &OnFailure) {
+    match result {
+        Ok(done) if done.segments == 0 => {}
+        Ok(done) => tracing::info!(
+            task,
+            segments = done.segments,
+            freed_bytes = done.freed_bytes,
+            first_seq = done.first_seq,
+            "audit log"
+        ),
+        Err(error) => {
+            failed(task);
+            tracing::error!(task, %error, "audit log");
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::log::segment::segments;
+    use crate::audit::testing::{fill, small};
+    use crate::audit::{SigningKey, verify};
+
+    #[test]
+    fn closed_segments_are_compressed_and_old_ones_removed() {
+        let (key, private) = SigningKey::generate("a").unwrap();
+        let directory = tempfile::tempdir().unwrap();
+        fill(directory.path(), small(&private), 40);
+        let settings = UpkeepSettings {
+            directory: directory.path().to_owned(),
+            compress: true,
+            age_max: Some(Duration::from_secs(3600)),
+            bytes_max: None,
+        };
+        let all = segments(directory.path()).unwrap().len();
+        let failed: OnFailure = std::sync::Arc::new(|task| panic!("{task}"));
+        once(&settings, Timestamp::now(), &failed);
+        let after = segments(directory.path()).unwrap();
+        assert_eq!(after.iter().filter(|segment| segment.compressed).count(), all - 1);
+        let later = Timestamp::now() + SignedDuration::from_hours(2);
+        once(&settings, later, &failed);
+        assert_eq!(segments(directory.path()).unwrap().len(), 1);
+        let report = verify(directory.path(), &[key.verifier().clone()], &[], |_, _| {}).unwrap();
+        assert!(!report.is_damaged(), "{:?}", report.findings);
+    }
+}
