@@ -57,3 +57,4 @@ pub use tree::note::{NoteError, SigningKey, VerifierKey};
 pub use upkeep::anchor::{AnchorSettings, Anchors};
 pub use upkeep::retain::{RetainError, Retained, Retention, compress, prune};
 pub use upkeep::thread::{Upkeep, UpkeepSettings};
+pub use upkeep::{ROTATE, TASKS};

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::audit::{
-    AnchorSettings, Anchors, Observer, OnFailure, Published, Upkeep, UpkeepSettings,
+    AnchorSettings, Anchors, Observer, OnFailure, Published, ROTATE, Upkeep, UpkeepSettings,
 };
 use crate::config::AuditSettings;
 use crate::telemetry::Metrics;
@@ -83,6 +83,6 @@ impl Observer for AuditObserver {
     }
 
     fn rotation_failed(&self) {
-        self.metrics.audit.upkeep_failures.with_label_values(&["rotate"]).inc();
+        self.metrics.audit.upkeep_failures.with_label_values(&[ROTATE]).inc();
     }
 }

@@ -32,7 +32,7 @@ use certificates::certificates;
 pub use certificates::{Certificates, certificate_findings};
 pub use files::Digests;
 use files::{Bytes, Inputs};
-pub use reload::{ReloadFailure, ReloadHandle, ReloadRequests, ReloadStatus, Reloader};
+pub use reload::{PART_NAMES, ReloadFailure, ReloadHandle, ReloadRequests, ReloadStatus, Reloader};
 use workspace_key::workspace_key;
 
 /// What one request works with, from start to end.

@@ -22,6 +22,12 @@ const PROBLEM_BYTES_MAX: usize = 500;
 /// A part's name in metrics and records, and its digest.
 type Part = (&'static str, fn(&Digests) -> &[u8; 32]);
 
+/// The names of the parts.
+pub const PART_NAMES: [&str; 6] = {
+    let [(a, _), (b, _), (c, _), (d, _), (e, _), (f, _)] = PARTS;
+    [a, b, c, d, e, f]
+};
+
 /// The parts of a snapshot.
 const PARTS: [Part; 6] = [
     ("certificates", |d| &d.certificates),
@@ -124,7 +130,7 @@ impl Reloader {
         let loading_candidate = tokio::sync::Mutex::default();
         let reloader =
             Self { settings, current, journal, metrics, clock, state, loading_candidate };
-        reloader.show(&PARTS.map(|(part, _)| part));
+        reloader.show(&PART_NAMES);
         Arc::new(reloader)
     }
 

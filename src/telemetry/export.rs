@@ -1,11 +1,8 @@
 //! What the sending of audit records counts.
 
-use prometheus::core::Collector;
-use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, Opts};
+use prometheus::{Gauge, IntCounter, IntCounterVec, IntGauge, Result};
 
-/// Why something failed; see `docs/metrics.md`.
-const KINDS: &[&str] =
-    &["connection", "timeout", "unavailable", "refused", "rejected", "read", "position"];
+use super::registrar::Registrar;
 
 /// The exporter's part.
 #[derive(Clone)]
@@ -23,48 +20,37 @@ pub struct ExportMetrics {
 }
 
 impl ExportMetrics {
-    /// Handles, all at zero.
-    ///
-    /// # Errors
-    /// Never for these constant names.
-    pub(crate) fn new() -> prometheus::Result<Self> {
-        let failures = Opts::new(
-            "audit_export_failures_total",
-            "Failures to send audit records to the collector.",
-        );
-        let metrics = Self {
-            lag_records: IntGauge::new(
+    pub(super) fn new(made: &Registrar, kinds: &[&str]) -> Result<Self> {
+        Ok(Self {
+            lag_records: made.gauge(
                 "audit_export_lag_records",
                 "Durable audit records that the collector does not have yet.",
             )?,
-            lag_seconds: Gauge::new(
+            lag_seconds: made.float_gauge(
                 "audit_export_lag_seconds",
                 "Age of the oldest audit record that the collector does not have yet.",
             )?,
-            exported: IntCounter::new(
+            exported: made.counter(
                 "audit_exported_records_total",
                 "Audit records that the collector has taken.",
             )?,
-            lost: IntCounter::new(
+            lost: made.counter(
                 "audit_export_lost_records_total",
                 "Audit records that the collector will never have.",
             )?,
-            failures: IntCounterVec::new(failures, &["kind"])?,
-        };
-        for kind in KINDS {
-            metrics.failures.with_label_values(&[kind]);
-        }
-        Ok(metrics)
+            failures: made.counters(
+                "audit_export_failures_total",
+                "Failures to send audit records to the collector.",
+                &[("kind", kinds)],
+            )?,
+        })
     }
 
-    /// All of them, for a registry.
-    pub(super) fn collectors(&self) -> Vec<Box<dyn Collector>> {
-        vec![
-            Box::new(self.lag_records.clone()),
-            Box::new(self.lag_seconds.clone()),
-            Box::new(self.exported.clone()),
-            Box::new(self.lost.clone()),
-            Box::new(self.failures.clone()),
-        ]
+    /// Handles that no registry shows.
+    ///
+    /// # Errors
+    /// Never for these constant names.
+    pub fn unregistered() -> Result<Self> {
+        Self::new(&Registrar::default(), &[])
     }
 }

@@ -1,11 +1,13 @@
 //! The metrics registry as one struct of typed handles.
 
+use prometheus::process_collector::ProcessCollector;
 use prometheus::{
-    Encoder as _, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
-    IntGaugeVec, Opts, Registry, TextEncoder,
+    Encoder as _, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
+    Registry, Result, TextEncoder,
 };
 
 use super::export::ExportMetrics;
+use super::registrar::Registrar;
 use crate::domain::{COMMIT, CallerId, Outcome, Reason, VERSION};
 
 /// Buckets from 50 microseconds to 10 seconds, in seconds.
@@ -17,31 +19,32 @@ const SECONDS: &[f64] = &[
 /// Buckets for a decision, from 1 microsecond to 0.1 second.
 const DECISION_SECONDS: &[f64] = &[1e-6, 2.5e-6, 5e-6, 1e-5, 2.5e-5, 5e-5, 1e-4, 1e-3, 0.01, 0.1];
 
-/// The events of audit records.
-const EVENTS: &[&str] = &[
-    "grant.decision",
-    "grant.outcome",
-    "authn.failure",
-    "authn.suppressed",
-    "config.reload",
-    "log.start",
-    "log.recovery",
-    "log.checkpoint",
-    "log.outage",
-    "log.stop",
-];
+/// Values of labels that are known from the start, from those who own them.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ClosedSets {
+    /// Events of audit records.
+    pub events: &'static [&'static str],
+    /// Stages at which writing the audit log fails.
+    pub stages: &'static [&'static str],
+    /// What is done around the audit log.
+    pub tasks: &'static [&'static str],
+    /// How a candidate policy compares with the one in force.
+    pub agreements: &'static [&'static str],
+    /// Parts that are reloaded.
+    pub parts: &'static [&'static str],
+    /// Kinds of failures of sending audit records to a collector.
+    pub export_failures: &'static [&'static str],
+}
+
+const DECISIONS: &[&str] = &["allow", "deny"];
 
 /// Every metric of the gateway.
 pub struct Metrics {
     registry: Registry,
     /// Those of the process, whose names every dashboard knows without our prefix.
     process: Registry,
-    requests: IntCounterVec,
-    request_duration: HistogramVec,
-    upstream_requests: IntCounterVec,
-    policy_info: IntGaugeVec,
-    candidate_info: IntGaugeVec,
-    candidate_invalid: IntGauge,
+    request: RequestMetrics,
+    policy: PolicyMetrics,
     /// Decisions beside which a candidate policy was judged, by how it compares.
     pub candidate_decisions: IntCounterVec,
     /// Time of a policy decision, in seconds.
@@ -54,8 +57,6 @@ pub struct Metrics {
     pub ready: IntGauge,
     /// 1 while nothing is sent to the upstream because it failed again and again.
     pub upstream_suspended: IntGauge,
-    /// Rules in force.
-    pub policy_rules: IntGauge,
     /// Reloads, by part and result: `ok`, `failed`.
     pub reloads: IntCounterVec,
     /// When each part of what is in force was loaded, in seconds since 1970.
@@ -70,6 +71,20 @@ pub struct Metrics {
     pub audit: AuditMetrics,
     /// That of sending it to a collector.
     pub export: ExportMetrics,
+}
+
+struct RequestMetrics {
+    requests: IntCounterVec,
+    duration: HistogramVec,
+    /// Permitted grants.
+    upstream: IntCounterVec,
+}
+
+struct PolicyMetrics {
+    info: IntGaugeVec,
+    rules: IntGauge,
+    candidate_info: IntGaugeVec,
+    candidate_invalid: IntGauge,
 }
 
 /// What the listener counts.
@@ -104,20 +119,18 @@ pub struct AuditMetrics {
 }
 
 impl ListenerMetrics {
-    /// # Errors
-    /// Never for these constant names.
-    fn new() -> prometheus::Result<Self> {
+    fn new(made: &Registrar) -> Result<Self> {
         Ok(Self {
-            connections: IntGauge::new("connections", "Open connections.")?,
-            handshake_failures: counter(
+            connections: made.gauge("connections", "Open connections.")?,
+            handshake_failures: made.counters(
                 "tls_handshake_failures_total",
                 "TLS handshakes that failed.",
-                &["reason"],
+                &[("reason", &["tls", "certificate", "timeout"])],
             )?,
-            refused: counter(
+            refused: made.counters(
                 "refused_connections_total",
                 "Connections refused before the TLS handshake.",
-                &["reason"],
+                &[("reason", &["limit", "address-limit"])],
             )?,
         })
     }
@@ -126,8 +139,84 @@ impl ListenerMetrics {
     ///
     /// # Errors
     /// Never for these constant names.
-    pub fn unregistered() -> prometheus::Result<Self> {
-        Self::new()
+    pub fn unregistered() -> Result<Self> {
+        Self::new(&Registrar::default())
+    }
+}
+
+impl AuditMetrics {
+    fn new(made: &Registrar, sets: &ClosedSets) -> Result<Self> {
+        Ok(Self {
+            records: made.counters(
+                "audit_records_total",
+                "Durable audit records.",
+                &[("event", sets.events)],
+            )?,
+            commit_duration: made.histogram(
+                "audit_commit_duration_seconds",
+                "Time of one commit: write and fdatasync.",
+                SECONDS,
+            )?,
+            batch_records: made.histogram(
+                "audit_batch_records",
+                "Records in one commit.",
+                &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0],
+            )?,
+            queue_records: made.gauge("audit_queue_records", "Records waiting for a commit.")?,
+            failures: made.counters(
+                "audit_failures_total",
+                "Failures of the audit log.",
+                &[("stage", sets.stages)],
+            )?,
+            upkeep_failures: made.counters(
+                "audit_upkeep_failures_total",
+                "Failures around the audit log that no grant depends on.",
+                &[("task", sets.tasks)],
+            )?,
+            checkpoint_records: made
+                .gauge("audit_checkpoint_records", "Records that the newest checkpoint covers.")?,
+        })
+    }
+}
+
+impl RequestMetrics {
+    fn new(made: &Registrar) -> Result<Self> {
+        Ok(Self {
+            requests: made.counters(
+                "requests_total",
+                "Answered requests.",
+                &[("caller", &[]), ("decision", DECISIONS), ("reason", &[])],
+            )?,
+            duration: made.histograms(
+                "request_duration_seconds",
+                "Time from the head of a request to its answer.",
+                SECONDS,
+                &[("decision", DECISIONS)],
+            )?,
+            upstream: made.counters(
+                "upstream_requests_total",
+                "Permitted grants, by what became of them.",
+                &[("outcome", &Outcome::ALL.map(Outcome::as_str))],
+            )?,
+        })
+    }
+}
+
+impl PolicyMetrics {
+    fn new(made: &Registrar) -> Result<Self> {
+        Ok(Self {
+            info: made.gauges("policy_info", "The policy in force.", &["revision"])?,
+            rules: made.gauge("policy_rules", "Rules in force.")?,
+            candidate_info: made.gauges(
+                "candidate_info",
+                "The candidate policy that is judged.",
+                &["revision"],
+            )?,
+            candidate_invalid: made.gauge(
+                "candidate_invalid",
+                "1 while the candidate policy has a mistake and is not judged.",
+            )?,
+        })
     }
 }
 
@@ -136,187 +225,63 @@ impl Metrics {
     ///
     /// # Errors
     /// Never for these constant names.
-    pub fn new() -> prometheus::Result<Self> {
-        let registry = Registry::new_custom(Some("grantgate".into()), None)?;
-        let metrics = Self {
-            requests: counter(
-                "requests_total",
-                "Answered requests.",
-                &["caller", "decision", "reason"],
-            )?,
-            request_duration: HistogramVec::new(
-                HistogramOpts::new(
-                    "request_duration_seconds",
-                    "Time from the head of a request to its answer.",
-                )
-                .buckets(SECONDS.to_vec()),
-                &["decision"],
-            )?,
-            upstream_requests: counter(
-                "upstream_requests_total",
-                "Permitted grants, by what became of them.",
-                &["outcome"],
-            )?,
-            candidate_info: IntGaugeVec::new(
-                Opts::new("candidate_info", "The candidate policy that is judged."),
-                &["revision"],
-            )?,
-            candidate_invalid: IntGauge::new(
-                "candidate_invalid",
-                "1 while the candidate policy has a mistake and is not judged.",
-            )?,
-            candidate_decisions: counter(
+    pub fn new(sets: &ClosedSets) -> Result<Self> {
+        let process = Registry::new();
+        process.register(Box::new(ProcessCollector::for_self()))?;
+        let made = Registrar::new("grantgate")?;
+        made.gauges("build_info", "The running build.", &["version", "commit"])?
+            .with_label_values(&[VERSION, COMMIT])
+            .set(1);
+        Ok(Self {
+            request: RequestMetrics::new(&made)?,
+            policy: PolicyMetrics::new(&made)?,
+            candidate_decisions: made.counters(
                 "candidate_decisions_total",
                 "Decisions beside which a candidate policy was judged, by how it compares.",
-                &["agreement"],
+                &[("agreement", sets.agreements)],
             )?,
-            policy_info: IntGaugeVec::new(
-                Opts::new("policy_info", "The policy in force."),
-                &["revision"],
-            )?,
-            decision_duration: histogram(
+            decision_duration: made.histogram(
                 "decision_duration_seconds",
                 "Time of a policy decision.",
                 DECISION_SECONDS,
             )?,
-            upstream_duration: histogram(
+            upstream_duration: made.histogram(
                 "upstream_duration_seconds",
                 "Time from the forward to the whole answer.",
                 SECONDS,
             )?,
-            upstream_key_refusals: IntCounter::new(
+            upstream_key_refusals: made.counter(
                 "upstream_key_refusals_total",
                 "Grants for which the upstream refused the workspace key.",
             )?,
-            ready: IntGauge::new("ready", "Whether grants are decided and recorded.")?,
-            upstream_suspended: IntGauge::new(
+            ready: made.gauge("ready", "Whether grants are decided and recorded.")?,
+            upstream_suspended: made.gauge(
                 "upstream_suspended",
                 "Whether nothing is sent because the upstream failed again and again.",
             )?,
-            policy_rules: IntGauge::new("policy_rules", "Rules in force.")?,
-            reloads: counter("reloads_total", "Reloads that changed a part.", &["part", "result"])?,
-            last_reload: IntGaugeVec::new(
-                Opts::new(
-                    "last_successful_reload_timestamp_seconds",
-                    "When each part in force was loaded.",
-                ),
+            reloads: made.counters(
+                "reloads_total",
+                "Reloads that changed a part.",
+                &[("part", sets.parts), ("result", &["ok", "failed"])],
+            )?,
+            last_reload: made.gauges(
+                "last_successful_reload_timestamp_seconds",
+                "When each part in force was loaded.",
                 &["part"],
             )?,
-            reload_failing: IntGauge::new(
-                "reload_failing",
-                "Whether the files are not what is in force: 1 or 0.",
-            )?,
-            certificate_expiry: IntGaugeVec::new(
-                Opts::new("certificate_expiry_timestamp_seconds", "When certificates expire."),
+            reload_failing: made
+                .gauge("reload_failing", "Whether the files are not what is in force: 1 or 0.")?,
+            certificate_expiry: made.gauges(
+                "certificate_expiry_timestamp_seconds",
+                "When certificates expire.",
                 &["role"],
             )?,
-            listener: ListenerMetrics::new()?,
-            audit: AuditMetrics {
-                records: counter("audit_records_total", "Durable audit records.", &["event"])?,
-                commit_duration: histogram(
-                    "audit_commit_duration_seconds",
-                    "Time of one commit: write and fdatasync.",
-                    SECONDS,
-                )?,
-                batch_records: histogram(
-                    "audit_batch_records",
-                    "Records in one commit.",
-                    &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0],
-                )?,
-                queue_records: IntGauge::new(
-                    "audit_queue_records",
-                    "Records waiting for a commit.",
-                )?,
-                failures: counter(
-                    "audit_failures_total",
-                    "Failures of the audit log.",
-                    &["stage"],
-                )?,
-                upkeep_failures: counter(
-                    "audit_upkeep_failures_total",
-                    "Failures around the audit log that no grant depends on.",
-                    &["task"],
-                )?,
-                checkpoint_records: IntGauge::new(
-                    "audit_checkpoint_records",
-                    "Records that the newest checkpoint covers.",
-                )?,
-            },
-            export: ExportMetrics::new()?,
-            registry,
-            process: Registry::new(),
-        };
-        metrics.register()?;
-        metrics.begin_at_zero();
-        Ok(metrics)
-    }
-
-    /// Shows every series of a closed set from the start: a counter that appears with its
-    /// first increment hides that increment from `rate` and `increase`.
-    fn begin_at_zero(&self) {
-        let each = |vec: &IntCounterVec, values: &[&str]| {
-            for value in values {
-                vec.with_label_values(&[value]);
-            }
-        };
-        each(&self.upstream_requests, &Outcome::ALL.map(Outcome::as_str));
-        each(&self.audit.records, EVENTS);
-        let agreements = ["same", "would-allow", "would-deny", "failed", "skipped"];
-        each(&self.candidate_decisions, &agreements);
-        each(&self.audit.failures, &["reserve", "append", "sync", "truncate"]);
-        each(&self.audit.upkeep_failures, &["rotate", "anchor", "compress", "prune"]);
-        each(&self.listener.handshake_failures, &["tls", "certificate", "timeout"]);
-        each(&self.listener.refused, &["limit", "address-limit"]);
-        for part in ["certificates", "callers", "policy", "candidate", "entrances", "upstream"] {
-            for result in ["ok", "failed"] {
-                self.reloads.with_label_values(&[part, result]);
-            }
-        }
-        for decision in ["allow", "deny"] {
-            self.request_duration.with_label_values(&[decision]);
-        }
-    }
-
-    fn register(&self) -> prometheus::Result<()> {
-        let build = IntGaugeVec::new(
-            Opts::new("build_info", "The running build."),
-            &["version", "commit"],
-        )?;
-        build.with_label_values(&[VERSION, COMMIT]).set(1);
-        let collectors: Vec<Box<dyn prometheus::core::Collector>> = vec![
-            Box::new(build),
-            Box::new(self.requests.clone()),
-            Box::new(self.request_duration.clone()),
-            Box::new(self.upstream_requests.clone()),
-            Box::new(self.policy_info.clone()),
-            Box::new(self.candidate_info.clone()),
-            Box::new(self.candidate_invalid.clone()),
-            Box::new(self.candidate_decisions.clone()),
-            Box::new(self.decision_duration.clone()),
-            Box::new(self.upstream_duration.clone()),
-            Box::new(self.upstream_key_refusals.clone()),
-            Box::new(self.ready.clone()),
-            Box::new(self.upstream_suspended.clone()),
-            Box::new(self.policy_rules.clone()),
-            Box::new(self.reloads.clone()),
-            Box::new(self.last_reload.clone()),
-            Box::new(self.reload_failing.clone()),
-            Box::new(self.certificate_expiry.clone()),
-            Box::new(self.listener.connections.clone()),
-            Box::new(self.listener.handshake_failures.clone()),
-            Box::new(self.listener.refused.clone()),
-            Box::new(self.audit.records.clone()),
-            Box::new(self.audit.commit_duration.clone()),
-            Box::new(self.audit.batch_records.clone()),
-            Box::new(self.audit.queue_records.clone()),
-            Box::new(self.audit.failures.clone()),
-            Box::new(self.audit.upkeep_failures.clone()),
-            Box::new(self.audit.checkpoint_records.clone()),
-        ];
-        self.process
-            .register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-        let mut collectors = collectors.into_iter().chain(self.export.collectors());
-        collectors.try_for_each(|collector| self.registry.register(collector))
+            listener: ListenerMetrics::new(&made)?,
+            audit: AuditMetrics::new(&made, sets)?,
+            export: ExportMetrics::new(&made, sets.export_failures)?,
+            registry: made.into_registry(),
+            process,
+        })
     }
 
     /// Counts one answered request. `caller` is `None` for a stranger, who is counted
@@ -324,48 +289,40 @@ impl Metrics {
     pub fn answered(&self, caller: Option<&CallerId>, allowed: bool, reason: Reason, seconds: f64) {
         let decision = if allowed { "allow" } else { "deny" };
         let caller = caller.map_or("other", CallerId::as_str);
-        self.requests.with_label_values(&[caller, decision, reason.as_str()]).inc();
-        self.request_duration.with_label_values(&[decision]).observe(seconds);
+        self.request.requests.with_label_values(&[caller, decision, reason.as_str()]).inc();
+        self.request.duration.with_label_values(&[decision]).observe(seconds);
     }
 
     /// Counts what became of a permitted grant.
     pub fn completed(&self, outcome: Outcome) {
-        self.upstream_requests.with_label_values(&[outcome.as_str()]).inc();
+        self.request.upstream.with_label_values(&[outcome.as_str()]).inc();
     }
 
     /// Shows the candidate policy; an empty revision is one that is not valid.
     pub fn candidate_in_force(&self, revision: Option<&str>) {
-        self.candidate_info.reset();
+        self.policy.candidate_info.reset();
         if let Some(revision) = revision.filter(|revision| !revision.is_empty()) {
-            self.candidate_info.with_label_values(&[revision]).set(1);
+            self.policy.candidate_info.with_label_values(&[revision]).set(1);
         }
-        self.candidate_invalid.set((revision == Some("")).into());
+        self.policy.candidate_invalid.set((revision == Some("")).into());
     }
 
     /// Shows the policy in force.
     pub fn policy_in_force(&self, revision: &str, rules: usize) {
-        self.policy_info.reset();
-        self.policy_info.with_label_values(&[revision]).set(1);
-        self.policy_rules.set(i64::try_from(rules).unwrap_or(i64::MAX));
+        self.policy.info.reset();
+        self.policy.info.with_label_values(&[revision]).set(1);
+        self.policy.rules.set(i64::try_from(rules).unwrap_or(i64::MAX));
     }
 
     /// The text exposition format, and its media type.
     ///
     /// # Errors
     /// When a collector hands over something that cannot be written.
-    pub fn render(&self) -> prometheus::Result<(Vec<u8>, String)> {
+    pub fn render(&self) -> Result<(Vec<u8>, String)> {
         let encoder = TextEncoder::new();
         let mut text = Vec::new();
         encoder.encode(&self.registry.gather(), &mut text)?;
         encoder.encode(&self.process.gather(), &mut text)?;
         Ok((text, encoder.format_type().to_owned()))
     }
-}
-
-fn counter(name: &str, help: &str, labels: &[&str]) -> prometheus::Result<IntCounterVec> {
-    IntCounterVec::new(Opts::new(name, help), labels)
-}
-
-fn histogram(name: &str, help: &str, buckets: &[f64]) -> prometheus::Result<Histogram> {
-    Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))
 }

@@ -6,10 +6,11 @@
 mod export;
 mod logging;
 mod metrics;
+mod registrar;
 mod traces;
 
 pub use export::ExportMetrics;
 pub use logging::{LogFormat, start_logging};
-pub use metrics::{AuditMetrics, ListenerMetrics, Metrics};
+pub use metrics::{AuditMetrics, ClosedSets, ListenerMetrics, Metrics};
 pub(crate) use traces::RequestTrace;
 pub use traces::Traces;

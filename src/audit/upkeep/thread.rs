@@ -62,6 +62,9 @@ fn run(settings: &UpkeepSettings, woken: &Receiver<()>, failed: &OnFailure) {
     }
 }
 
+pub(in crate::audit) const COMPRESS: &str = "compress";
+pub(in crate::audit) const PRUNE: &str = "prune";
+
 fn once(settings: &UpkeepSettings, now: Timestamp, failed: &OnFailure) {
     let age = settings.age_max.and_then(|age| SignedDuration::try_from(age).ok());
     let retention = Retention {
@@ -69,10 +72,10 @@ fn once(settings: &UpkeepSettings, now: Timestamp, failed: &OnFailure) {
         bytes_max: settings.bytes_max,
     };
     if retention != Retention::default() {
-        told("prune", prune(&settings.directory, &retention), failed);
+        told(PRUNE, prune(&settings.directory, &retention), failed);
     }
     if settings.compress {
-        told("compress", compress(&settings.directory), failed);
+        told(COMPRESS, compress(&settings.directory), failed);
     }
 }
 

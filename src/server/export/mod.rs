@@ -23,7 +23,7 @@ use crate::config::{AuditSettings, Settings};
 use crate::domain::Problem;
 use crate::telemetry::ExportMetrics;
 use sender::Sender;
-pub(super) use state::ExportState;
+pub(super) use state::{ExportState, FAILURES};
 use worker::Worker;
 
 /// What is wrong with the files that `[audit.export]` names.

@@ -65,6 +65,9 @@ pub(super) enum Kind {
 }
 
 impl Kind {
+    pub(super) const ALL: [Self; 5] =
+        [Self::Connection, Self::Timeout, Self::Unavailable, Self::Refused, Self::Read];
+
     pub(super) const fn as_str(self) -> &'static str {
         match self {
             Self::Connection => "connection",

@@ -10,6 +10,17 @@ use super::sender::{Accepted, Failure, Kind};
 use crate::audit::Journal;
 use crate::telemetry::ExportMetrics;
 
+/// Failures that are not of sending: a record that the collector does not take, and a position
+/// that cannot be kept.
+const REJECTED: &str = "rejected";
+const POSITION: &str = "position";
+
+/// Why something failed, as metrics have it.
+pub(in crate::server) const FAILURES: &[&str] = &{
+    let [a, b, c, d, e] = Kind::ALL;
+    [a.as_str(), b.as_str(), c.as_str(), d.as_str(), e.as_str(), REJECTED, POSITION]
+};
+
 /// Nothing could be sent for so long: worth a warning.
 const FAILING_MAX: Duration = Duration::from_secs(60);
 
@@ -80,7 +91,7 @@ impl ExportState {
         let rejected = accepted.rejected.min(records);
         self.metrics.exported.inc_by(records - rejected);
         if rejected > 0 {
-            self.metrics.failures.with_label_values(&["rejected"]).inc();
+            self.metrics.failures.with_label_values(&[REJECTED]).inc();
             self.metrics.lost.inc_by(rejected);
             let message = &accepted.message;
             tracing::error!(rejected, next, message, "the collector rejected audit records");
@@ -112,7 +123,7 @@ impl ExportState {
 
     /// Where the collector stands could not be written.
     pub(super) fn not_kept(&self, error: &dyn std::fmt::Display) {
-        self.metrics.failures.with_label_values(&["position"]).inc();
+        self.metrics.failures.with_label_values(&[POSITION]).inc();
         tracing::warn!(%error, "a restart will send audit records again");
     }
 
@@ -185,7 +196,7 @@ mod tests {
         let clock = Arc::new(SystemClock);
         let started =
             Journal::open(store, settings, &revision, clock, Arc::new(NoObserver)).unwrap();
-        let metrics = ExportMetrics::new().unwrap();
+        let metrics = ExportMetrics::unregistered().unwrap();
         (ExportState::new(started.journal.clone(), metrics, "c".into()), started)
     }
 

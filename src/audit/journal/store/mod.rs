@@ -76,6 +76,9 @@ pub enum Stage {
 }
 
 impl Stage {
+    /// Those of which a failure keeps a record from being written.
+    pub const OF_RECORDS: [Self; 4] = [Self::Reserve, Self::Append, Self::Sync, Self::Truncate];
+
     /// The name used in metrics and logs.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
