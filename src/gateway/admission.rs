@@ -29,7 +29,7 @@ pub struct Admission {
 }
 
 /// One request's place among those in flight; given back when it is dropped.
-pub(super) struct Place {
+pub(super) struct Seat {
     _of_all: OwnedSemaphorePermit,
     of_caller: (CallerId, Arc<Mutex<HashMap<CallerId, usize>>>),
 }
@@ -53,7 +53,7 @@ impl Admission {
     ///
     /// # Errors
     /// [`Reason::RateLimited`], [`Reason::CallerBusy`] or [`Reason::Overloaded`].
-    pub(super) fn admit(&self, caller: &CallerId) -> Result<Place, Refusal> {
+    pub(super) fn admit(&self, caller: &CallerId) -> Result<Seat, Refusal> {
         if let Err(early) = self.rates.check_key(caller) {
             let wait = early.wait_time_from(MonotonicClock.now());
             return Err(Refusal::retry_after(Reason::RateLimited, whole_seconds(wait)));
@@ -67,7 +67,7 @@ impl Admission {
             return Err(Refusal::retry_after(Reason::CallerBusy, 1));
         }
         in_flight.insert(caller.clone(), own + 1);
-        Ok(Place { _of_all: of_all, of_caller: (caller.clone(), self.in_flight.clone()) })
+        Ok(Seat { _of_all: of_all, of_caller: (caller.clone(), self.in_flight.clone()) })
     }
 
     /// A place to take the body of a refused request off its connection; without one
@@ -77,7 +77,7 @@ impl Admission {
     }
 }
 
-impl Drop for Place {
+impl Drop for Seat {
     fn drop(&mut self) {
         let (caller, in_flight) = &self.of_caller;
         let mut in_flight = in_flight.lock().unwrap_or_else(PoisonError::into_inner);

@@ -4,6 +4,7 @@
 //! refuse, and how a refusal looks on the wire, is in one exhaustive match
 //! (`refusal.rs`).
 
+mod account;
 mod admission;
 mod answer;
 mod body;

@@ -1,0 +1,125 @@
+//! What is counted, logged and traced of a request, beside its way and without a say in it.
+
+use std::time::{Duration, Instant};
+
+use super::{Answer, Context};
+use crate::audit::Recorded;
+use crate::domain::{CallerId, EntranceId, Outcome, Reason, TraceContext};
+use crate::seam;
+use crate::telemetry::RequestTrace;
+use crate::upstream::Forwarded;
+
+/// What is counted and logged of a request, filled in on its way.
+#[derive(Default)]
+pub(super) struct Account {
+    pub(super) caller: Option<CallerId>,
+    pub(super) entrance: Option<EntranceId>,
+    pub(super) entrance_name: Option<String>,
+    pub(super) permitted: bool,
+    pub(super) outcome: Option<Outcome>,
+    pub(super) trace: RequestTrace,
+    /// Times of the stages that were reached.
+    pub(super) decided: Duration,
+    pub(super) recorded: Duration,
+    pub(super) forwarded: Duration,
+}
+
+impl Account {
+    /// Does a step, and notes how long it takes.
+    pub(super) fn decide<T>(&mut self, decide: impl FnOnce() -> T) -> T {
+        let (stage, since) = (self.trace.stage("decide"), Instant::now());
+        let decided = decide();
+        self.decided = since.elapsed();
+        drop(stage);
+        decided
+    }
+
+    /// Makes something durable, and notes how long that takes.
+    pub(super) async fn record<E, F>(&mut self, recording: F) -> Result<Recorded<E>, Reason>
+    where
+        F: Future<Output = Result<Recorded<E>, Reason>>,
+    {
+        let stage = self.trace.stage("record");
+        let recorded = recording.await?;
+        drop(stage);
+        self.recorded = recorded.age();
+        Ok(recorded)
+    }
+
+    /// Sends something to the upstream, and notes what became of it.
+    pub(super) async fn forward<F>(
+        &mut self,
+        host: &str,
+        send: impl FnOnce(Option<TraceContext>) -> F,
+    ) -> Forwarded
+    where
+        F: Future<Output = Forwarded>,
+    {
+        let stage = self.trace.outgoing();
+        let forwarded = send(stage.context()).await;
+        stage.end(forwarded.outcome != Outcome::Granted, || {
+            let mut attributes = vec![
+                ("http.request.method", "POST".into()),
+                ("server.address", host.to_owned().into()),
+                ("grantgate.outcome", forwarded.outcome.as_str().into()),
+            ];
+            let status = forwarded.status.map(|status| i64::from(status.as_u16()));
+            attributes.extend(status.map(|s| ("http.response.status_code", s.into())));
+            attributes
+        });
+        self.outcome = Some(forwarded.outcome);
+        self.forwarded = forwarded.took.unwrap_or_default();
+        forwarded
+    }
+
+    /// One line per request of a caller. Strangers, who cost nothing, must not fill the
+    /// log: they are counted, and shown when debugging.
+    pub(super) fn log(&self, context: &Context, answer: &Answer, took: Duration) {
+        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
+        macro_rules! line {
+            ($level:ident) => {
+                tracing::$level!(
+                    request_id = %context.request_id,
+                    trace_id = self.trace.id(),
+                    peer = %context.peer,
+                    caller = self.caller.as_ref().map(CallerId::as_str),
+                    entrance = self.entrance.map(tracing::field::display),
+                    entrance_name = self.entrance_name.as_deref(),
+                    decision = if self.permitted { "allow" } else { "deny" },
+                    reason = answer.reason().as_str(),
+                    outcome = self.outcome.map(Outcome::as_str),
+                    status = answer.status().as_u16(),
+                    decided_us = micros(self.decided),
+                    recorded_us = micros(self.recorded),
+                    forwarded_us = micros(self.forwarded),
+                    took_us = micros(took),
+                    "request"
+                )
+            };
+        }
+        if self.caller.is_some() { line!(info) } else { line!(debug) }
+    }
+
+    /// Attributes as in OpenTelemetry's semantic conventions for HTTP servers.
+    pub(super) fn end_trace(self, context: &Context, answer: &Answer) {
+        let (trace, status) = (self.trace, answer.status());
+        trace.end(status.is_server_error(), || {
+            let caller = self.caller.as_ref().map(|id| id.as_str().to_owned());
+            let entrance = self.entrance.map(|id| id.to_string());
+            let mut attributes = vec![
+                ("http.request.method", "POST".into()),
+                ("http.route", seam::GRANT_ACCESS_PATH.into()),
+                ("http.response.status_code", i64::from(status.as_u16()).into()),
+                ("client.address", context.peer.ip().to_string().into()),
+                ("grantgate.request_id", context.request_id.to_string().into()),
+                ("grantgate.decision", if self.permitted { "allow" } else { "deny" }.into()),
+                ("grantgate.reason", answer.reason().as_str().into()),
+            ];
+            attributes.extend(caller.map(|id| ("grantgate.caller", id.into())));
+            attributes.extend(entrance.map(|id| ("grantgate.entrance_id", id.into())));
+            let outcome = self.outcome.map(Outcome::as_str);
+            attributes.extend(outcome.map(|o| ("grantgate.outcome", o.into())));
+            attributes
+        });
+    }
+}
