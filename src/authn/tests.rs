@@ -77,6 +77,7 @@ fn a_caller_is_found_by_token_or_by_certificate() {
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn every_doubt_about_a_credential_refuses() {
     use Reason as R;
     let spiffe: &[&str] = &["spiffe://example.org/front/desk"];

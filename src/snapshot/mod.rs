@@ -146,19 +146,10 @@ fn build(
             .unwrap_or_default(),
     };
     let policy = match (&callers, same_policy) {
-        (_, Some(old)) => Some(old.policy.clone()),
+        (_, Some(old)) => Ok(old.policy.clone()),
         (Some(callers), None) => {
-            let source = source_of(
-                (&settings.policy_model_file, inputs.model),
-                (&settings.policy_rules_file, inputs.rules),
-            );
-            // What deserves a look is said at the start; a reload waits for nothing.
-            let loaded = source.and_then(|source| match before {
-                None => Policy::load(&source, callers, Timestamp::now()),
-                Some(_) => Policy::load_quietly(&source, callers)
-                    .map(|policy| crate::policy::Loaded { policy, warnings: Vec::new() }),
-            });
-            keep(&mut problems, loaded).map(|loaded| {
+            let (model, rules) = (inputs.model, inputs.rules);
+            policy(settings, model, rules, callers, before.is_none()).map(|loaded| {
                 warnings.extend(loaded.warnings);
                 Arc::new(loaded.policy)
             })
@@ -166,10 +157,10 @@ fn build(
         (None, None) => {
             let file = settings.policy_rules_file.display().to_string();
             let text = "not checked yet: mend the callers file first";
-            problems.push(Problem::of_file(file, text));
-            None
+            Err(vec![Problem::of_file(file, text)])
         }
     };
+    let policy = keep(&mut problems, policy);
     let key = workspace_key(settings, inputs.workspace_key, callers.as_deref());
     let upstream = match (same(|d| &d.upstream), key) {
         // Other callers may have been given the key meanwhile.
@@ -210,6 +201,23 @@ fn names(
     let read = bytes.map_err(|problem| vec![problem]);
     let read = read.and_then(|bytes| Catalogue::parse(&file, &bytes));
     read.map_err(|problems| warnings.extend(problems)).ok()
+}
+
+/// The policy. What deserves a look is said at the start; a reload waits for nothing.
+fn policy(
+    settings: &Settings,
+    model: Bytes,
+    rules: Bytes,
+    callers: &Callers,
+    at_start: bool,
+) -> Result<crate::policy::Loaded, Vec<Problem>> {
+    let source =
+        source_of((&settings.policy_model_file, model), (&settings.policy_rules_file, rules))?;
+    if at_start {
+        return Policy::load(&source, callers, Timestamp::now());
+    }
+    let policy = Policy::load_quietly(&source, callers)?;
+    Ok(crate::policy::Loaded { policy, warnings: Vec::new() })
 }
 
 /// A policy's texts, as they were read.

@@ -5,8 +5,9 @@
     clippy::expect_used,
     clippy::panic,
     clippy::indexing_slicing,
+    clippy::too_many_lines,
     unreachable_pub,
-    reason = "a test fails by panicking, and this crate has no outside"
+    reason = "a test fails by panicking, tells one story, and this crate has no outside"
 )]
 
 #[macro_use]

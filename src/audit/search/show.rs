@@ -94,100 +94,113 @@ fn show_segment(
 
 /// One line for people. Control characters are shown, not obeyed.
 pub(in crate::audit) fn columns(record: &Value, name_of: NameOf<'_>) -> String {
-    let text = |key: &str| match record.get(key) {
-        Some(Value::String(text)) => text.chars().flat_map(visible).collect::<String>(),
-        Some(Value::Null) | None => String::new(),
-        Some(other) => other.to_string(),
-    };
-    let event = text("event");
-    let head = format!("{:>6}  {}  ", text("seq"), text("time"));
-    let rest = match event.as_str() {
-        "grant.decision" => {
-            let (user, identity) = (text("acs_user_id"), text("user_identity_id"));
-            let grantee = match (user.is_empty(), identity.is_empty()) {
-                (false, _) => format!("acs user {user}"),
-                (true, false) => format!("user identity {identity}"),
-                (true, true) => "-".to_owned(),
-            };
-            let entrance = match text("entrance_id") {
-                id if id.is_empty() => "-".to_owned(),
-                id => match EntranceId::parse(&id).ok().and_then(name_of) {
-                    None => id,
-                    Some(name) => {
-                        format!("{id} ({})", name.chars().flat_map(visible).collect::<String>())
-                    }
-                },
-            };
-            format!(
-                "{:<8}  {}  entrance {entrance}  {grantee}  {}{}",
-                text("decision"),
-                text("caller"),
-                text("reason"),
-                listed(record, "rules"),
-            )
-        }
-        "grant.outcome" => {
-            let status = Some(text("status")).filter(|s| !s.is_empty());
-            format!(
-                "{:<8}  of {}  {}{}",
-                text("outcome"),
-                text("decision_seq"),
-                text("reason"),
-                status.map_or(String::new(), |status| format!("  status {status}")),
-            )
-        }
-        "authn.failure" => {
-            let (reason, peer) = (text("reason"), text("peer"));
-            format!("refused   stranger  {reason}  from {peer}{}", certificate(record))
-        }
-        "authn.suppressed" => format!(
-            "refused   {} strangers more since {}  {}",
-            text("suppressed"),
-            text("since"),
-            text("reasons"),
-        ),
-        "log.start" => {
-            // Version 0 said in it what a record of its own says now.
-            let closed = Some(text("closed_decisions")).filter(|closed| !closed.is_empty());
-            format!(
-                "start     version {}  revision {}{}",
-                text("version"),
-                text("revision"),
-                closed.map_or(String::new(), |closed| format!("  closed decisions {closed}")),
-            )
-        }
-        "log.recovery" => {
-            let cut = Some(text("cut_bytes")).filter(|cut| !cut.is_empty());
-            let kept = |cut| format!("  {cut} torn bytes kept in {}", text("cut_kept_in"));
-            format!(
-                "recovery  closed decisions {}{}",
-                text("closed_decisions"),
-                cut.map_or(String::new(), kept),
-            )
-        }
-        "log.checkpoint" => format!(
-            "checkpoint of {} records  {}  {}",
-            text("size"),
-            text("root"),
-            if record.get("checkpoint").is_some() { "signed" } else { "not signed" },
-        ),
-        "config.reload" => format!(
-            "reload    {}{}  revision {}{}",
-            text("result"),
-            listed(record, "parts"),
-            text("revision"),
-            listed(record, "problems"),
-        ),
-        "log.outage" => format!(
-            "outage    since {}  refused decisions {}  {}",
-            text("since"),
-            text("refused_decisions"),
-            text("cause"),
-        ),
+    let shown = Shown(record);
+    let rest = match shown.text("event").as_str() {
+        "grant.decision" => shown.decision(name_of),
+        "grant.outcome" => shown.outcome(),
+        "authn.failure" => shown.stranger(),
+        "authn.suppressed" => shown.suppressed(),
+        "config.reload" => shown.reload(),
+        "log.start" => shown.start(),
+        "log.recovery" => shown.recovery(),
+        "log.checkpoint" => shown.checkpoint(),
+        "log.outage" => shown.outage(),
         "log.stop" => "stop".to_owned(),
-        _ => event,
+        other => other.to_owned(),
     };
-    format!("{head}{rest}")
+    format!("{:>6}  {}  {rest}", shown.text("seq"), shown.text("time"))
+}
+
+/// A record as people see it.
+struct Shown<'a>(&'a Value);
+
+impl Shown<'_> {
+    /// The text of a field; empty where there is none.
+    fn text(&self, key: &str) -> String {
+        match self.0.get(key) {
+            Some(Value::String(text)) => text.chars().flat_map(visible).collect::<String>(),
+            Some(Value::Null) | None => String::new(),
+            Some(other) => other.to_string(),
+        }
+    }
+
+    /// The text of a field with a word before it; nothing where there is none.
+    fn with(&self, word: &str, key: &str) -> String {
+        match self.text(key) {
+            text if text.is_empty() => text,
+            text => format!("  {word} {text}"),
+        }
+    }
+
+    fn decision(&self, name_of: NameOf<'_>) -> String {
+        let (user, identity) = (self.text("acs_user_id"), self.text("user_identity_id"));
+        let grantee = match (user.is_empty(), identity.is_empty()) {
+            (false, _) => format!("acs user {user}"),
+            (true, false) => format!("user identity {identity}"),
+            (true, true) => "-".to_owned(),
+        };
+        let entrance = match self.text("entrance_id") {
+            id if id.is_empty() => "-".to_owned(),
+            id => match EntranceId::parse(&id).ok().and_then(name_of) {
+                None => id,
+                Some(name) => {
+                    format!("{id} ({})", name.chars().flat_map(visible).collect::<String>())
+                }
+            },
+        };
+        let (decision, caller) = (self.text("decision"), self.text("caller"));
+        let (reason, rules) = (self.text("reason"), listed(self.0, "rules"));
+        format!("{decision:<8}  {caller}  entrance {entrance}  {grantee}  {reason}{rules}")
+    }
+
+    fn outcome(&self) -> String {
+        let (outcome, of) = (self.text("outcome"), self.text("decision_seq"));
+        let (reason, status) = (self.text("reason"), self.with("status", "status"));
+        format!("{outcome:<8}  of {of}  {reason}{status}")
+    }
+
+    fn stranger(&self) -> String {
+        let (reason, peer) = (self.text("reason"), self.text("peer"));
+        format!("refused   stranger  {reason}  from {peer}{}", certificate(self.0))
+    }
+
+    fn suppressed(&self) -> String {
+        let (count, since) = (self.text("suppressed"), self.text("since"));
+        format!("refused   {count} strangers more since {since}  {}", self.text("reasons"))
+    }
+
+    fn reload(&self) -> String {
+        let (parts, problems) = (listed(self.0, "parts"), listed(self.0, "problems"));
+        let (result, revision) = (self.text("result"), self.text("revision"));
+        format!("reload    {result}{parts}  revision {revision}{problems}")
+    }
+
+    /// Version 0 said in it what a record of its own says now.
+    fn start(&self) -> String {
+        let (version, revision) = (self.text("version"), self.text("revision"));
+        let closed = self.with("closed decisions", "closed_decisions");
+        format!("start     version {version}  revision {revision}{closed}")
+    }
+
+    fn recovery(&self) -> String {
+        let (closed, cut) = (self.text("closed_decisions"), self.text("cut_bytes"));
+        let kept = match cut.as_str() {
+            "" => String::new(),
+            cut => format!("  {cut} torn bytes kept in {}", self.text("cut_kept_in")),
+        };
+        format!("recovery  closed decisions {closed}{kept}")
+    }
+
+    fn checkpoint(&self) -> String {
+        let (size, root) = (self.text("size"), self.text("root"));
+        let signed = if self.0.get("checkpoint").is_some() { "signed" } else { "not signed" };
+        format!("checkpoint of {size} records  {root}  {signed}")
+    }
+
+    fn outage(&self) -> String {
+        let (since, refused) = (self.text("since"), self.text("refused_decisions"));
+        format!("outage    since {since}  refused decisions {refused}  {}", self.text("cause"))
+    }
 }
 
 /// The certificate by which a stranger was not believed.

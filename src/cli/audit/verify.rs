@@ -110,6 +110,10 @@ fn print(arguments: &Arguments, report: &VerifyReport, exit: Exit) {
         say(format_args!("`{directory}` is not an audit log of grantgate: no line is a record"));
         return;
     }
+    print_verdict(report, exit);
+}
+
+fn print_verdict(report: &VerifyReport, exit: Exit) {
     let verdict = match exit {
         Exit::Done if report.signed => "verified",
         Exit::Done => "agrees with itself (give --key to verify)",

@@ -1,5 +1,6 @@
 //! `[audit]`.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Reader;
@@ -9,6 +10,8 @@ use crate::config::AuditSettings;
 use crate::toml_source::Section;
 
 const DAY_MS: u64 = 86_400_000;
+
+const SWITCH: [(&str, bool); 2] = [("off", false), ("on", true)];
 
 impl<'a> Reader<'a> {
     pub(super) fn audit(
@@ -21,8 +24,7 @@ impl<'a> Reader<'a> {
         let wait = self.millis(&section, "commit_wait_ms", 10..=5_000, 2_000);
         let bytes = self.number(&section, "segment_bytes_max", 65_536..=4 << 30, 64 << 20);
         let age = self.millis(&section, "segment_age_max_ms", 1_000..=31 * DAY_MS, DAY_MS);
-        let switch = [("off", false), ("on", true)];
-        let compress = self.choice(&section, "compress", &switch);
+        let compress = self.choice(&section, "compress", &SWITCH);
         let days = self.optional_number(&section, "retention_days_max", 1..=36_500);
         let kept_bytes = self.optional_number(&section, "retention_bytes_max", 1 << 20..=1 << 50);
         let signing_key_file = self.optional_path(&section, "signing_key_file", Use::Alone);
@@ -31,8 +33,7 @@ impl<'a> Reader<'a> {
         let anchor_file = self.optional_path(&section, "anchor_file", Use::Alone);
         let command = self.anchor_command(&section);
         let strangers = self.number(&section, "strangers_per_minute_max", 0..=60_000, 60);
-        let pseudonymise = self.choice(&section, "pseudonymise", &switch);
-        let pseudonym_key_file = self.optional_path(&section, "pseudonym_key_file", Use::Alone);
+        let pseudonym_key_file = self.pseudonym_key(&section);
         let anchors = anchor_file.is_some() || command.as_ref().is_some_and(|c| !c.is_empty());
         if anchors && signing_key_file.is_none() {
             section.refuse(
@@ -60,15 +61,6 @@ impl<'a> Reader<'a> {
             let text = format!("is never reached: `limits.answer_deadline_ms` is {}", ms(answer));
             self.warn(&section, "commit_wait_ms", wait > answer, &text);
         }
-        match (pseudonymise, &pseudonym_key_file) {
-            (Some(true), None) => {
-                section.refuse("`audit.pseudonymise` needs `audit.pseudonym_key_file`");
-            }
-            (Some(false), Some(_)) => {
-                section.refuse("`audit.pseudonym_key_file` needs `audit.pseudonymise` = \"on\"");
-            }
-            _ => {}
-        }
         let export = self.export(section.section("export"));
         section.finish();
         Some(AuditSettings {
@@ -89,6 +81,22 @@ impl<'a> Reader<'a> {
             pseudonym_key_file,
             export: export?,
         })
+    }
+
+    /// Only both together mean something.
+    fn pseudonym_key(&mut self, section: &Section<'a>) -> Option<PathBuf> {
+        let pseudonymise = self.choice(section, "pseudonymise", &SWITCH);
+        let file = self.optional_path(section, "pseudonym_key_file", Use::Alone);
+        match (pseudonymise, &file) {
+            (Some(true), None) => {
+                section.refuse("`audit.pseudonymise` needs `audit.pseudonym_key_file`");
+            }
+            (Some(false), Some(_)) => {
+                section.refuse("`audit.pseudonym_key_file` needs `audit.pseudonymise` = \"on\"");
+            }
+            _ => {}
+        }
+        file
     }
 
     /// A program and its arguments, each an element of its own.

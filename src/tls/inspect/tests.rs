@@ -255,6 +255,7 @@ fn clients(authorities: &[&Issued], lists: &[String], required: bool) -> Inspect
 }
 
 #[test]
+#[expect(clippy::too_many_lines, reason = "one table")]
 fn every_authority_needs_a_list_of_its_own_that_is_good() {
     let [a, b, old] = [("a", 900), ("b", 900), ("old", -1)]
         .map(|(name, until)| issue(name, -900..until, None, authority));
