@@ -91,7 +91,8 @@ function instants(hours) {
   const add = (time) => found.add(Math.floor(time / MINUTE) * MINUTE);
   const any = () => FIRST + random() * (LAST - FIRST);
   for (let n = 0; n < 6; n += 1) {
-    const next = hours.getNextChange(new Date(any()));
+    // With a limit: some expressions it would search without an end.
+    const next = hours.getNextChange(new Date(any()), new Date(LAST));
     if (next) [-1, 0, 1, 60].forEach((minutes) => add(next.getTime() + minutes * MINUTE));
   }
   for (let n = 0; n < 8; n += 1) {
@@ -127,14 +128,16 @@ function main() {
   const texts = [...made.keys()];
   write("callers.toml", `[[caller]]\nid = "c"\ntokens = [{ name = "t", sha256 = "${"a".repeat(64)}" }]\n`);
   const problems = ours(texts);
-  const read = texts.map(theirs);
+  // To refuse what somebody mistyped is always right, whatever another makes of it; some of it
+  // would keep the other busy without an end.
+  const mistyped = (number) => made.get(texts[number]) && problems.has(number);
+  const read = texts.map((text, number) => (mistyped(number) ? { error: "" } : theirs(text)));
   const both = [];
   let [bothRefuse, slips] = [0, 0];
   texts.forEach((text, number) => {
     const [problem, error] = [problems.get(number), read[number].error];
-    if (problem && error) bothRefuse += 1;
-    // To refuse what somebody mistyped is always right, whatever another makes of it.
-    else if (problem && made.get(text)) slips += 1;
+    if (mistyped(number)) slips += 1;
+    else if (problem && error) bothRefuse += 1;
     else if (problem) explain("refused by grantgate only", refused, `${text}  (${problem})`, problem, text);
     else if (error) explain("accepted by grantgate only", accepted, `${text}  (${error})`, text, error);
     else both.push(number);

@@ -35,7 +35,7 @@ export const refused = [
 
 /** Read by us only, by the expression. */
 export const accepted = [
-  written(/^24\/7( off)?, |; 24\/7( off)?, /, "read here only: `24/7` before a comma"),
+  written(/(^|[;,] )24\/7( off)?, /, "read here only: `24/7` before a comma"),
   written(/\b(\d{4})-\1\b/, "read here only: years from one to the same"),
   written(/,easter|easter,/, "read here only: easter in a list of dates"),
   written(/\d{4} easter [+-]/, "read here only: a day before or after easter of one year"),
@@ -90,6 +90,8 @@ export const differs = [
 
 const DAYS_OF = new RegExp(`(\\d{4} )?(${MONTHS}) (\\d\\d?(?:-\\d\\d?)?(?:,\\d\\d?(?:-\\d\\d?)?)*)(?![\\d:])`, "g");
 
+const YEAR_ONCE = new RegExp(`(\\d{4}) ((?:${MONTHS}) \\d\\d?)-((?:${MONTHS}) \\d\\d?)(?!\\d)`, "g");
+
 /** The same expression in words that the other reads without a mistake: it reads `Feb 09-28` as
  *  no day, and no list of days after a year. */
 export function spelled(text) {
@@ -97,6 +99,7 @@ export function spelled(text) {
     list.split(",").map((item) => item.split("-").map((day) => `${year}${month} ${day}`).join("-")).join(",");
   return text
     .replace(DAYS_OF, days)
+    .replace(YEAR_ONCE, "$1 $2-$1 $3")
     .replace(/week [\d,/-]+/g, (weeks) => weeks.replace(/\/1(?!\d)/g, ""))
     .replace(new RegExp(`(\\d{4} (?:${MONTHS})) (?=\\d?\\d:)`, "g"), "$1 Mo-Su ");
 }
