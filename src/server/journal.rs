@@ -56,6 +56,22 @@ mod tests {
     use crate::config::{Environment, load};
 
     #[test]
+    fn the_wrong_half_of_a_key_and_what_is_no_text_are_told_apart() {
+        let (key, _) = SigningKey::generate("example.org/doors").unwrap();
+        let said = signing_key(&key.verifier().to_string()).unwrap_err();
+        assert!(said.starts_with("is the public key, for those who verify"), "{said}");
+        let said = signing_key("example.org/doors+00").unwrap_err();
+        assert!(said.starts_with("not a private key"), "{said}");
+        use std::os::unix::fs::PermissionsExt as _;
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let private = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(file.path(), private).unwrap();
+        std::fs::write(file.path(), [0xff; 40]).unwrap();
+        let said = super::key(file.path(), signing_key).unwrap_err().text;
+        assert!(said.starts_with("is not UTF-8"), "{said}");
+    }
+
+    #[test]
     fn the_journals_own_defaults_are_those_of_the_configuration() {
         let text = "[listener]\ncertificate_file = \"c\"\nprivate_key_file = \"k\"\n\
                     [upstream]\napi_key_file = \"s\"\n[audit]\ndirectory = \"audit\"\n";
