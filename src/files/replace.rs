@@ -1,8 +1,8 @@
 //! Replacing a configuration file that somebody may be reading.
 
-use std::fs::{Metadata, Permissions};
+use std::fs::{File, Metadata, Permissions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
 
 use super::durable::{parent, sync_directory};
@@ -25,7 +25,8 @@ pub struct Replaced {
 /// file stay; a file that is new gets `mode`, less the umask.
 ///
 /// # Errors
-/// Of the operating system; [`io::ErrorKind::InvalidInput`] when the place is taken by
+/// Of the operating system; [`io::ErrorKind::PermissionDenied`] when owner and group cannot be
+/// kept; [`io::ErrorKind::InvalidInput`] when the place is taken by
 /// something that is not a regular file. Nothing is changed then.
 pub fn replace(path: &Path, bytes: &[u8], mode: u32) -> io::Result<Replaced> {
     let file = destination(path)?;
@@ -61,6 +62,25 @@ impl Like {
     fn of(metadata: &Metadata) -> Self {
         Self { owner: (metadata.uid(), metadata.gid()), permissions: metadata.permissions() }
     }
+
+    /// Gives a new file the same owner, group and mode. Only root may give files away, and
+    /// others only to their own groups: without both, those who read the file now, such as a
+    /// running gateway, might not be able to read the new one.
+    fn give(&self, file: &File) -> io::Result<()> {
+        let (user, group) = self.owner;
+        let is_same = |metadata: Metadata| (metadata.uid(), metadata.gid()) == self.owner;
+        let _ = fchown(file, None, Some(group));
+        let _ = fchown(file, Some(user), None);
+        if !is_same(file.metadata()?) {
+            let text = format!(
+                "belongs to user {user} and group {group}, which the new file could not be given \
+                 to: those who read it now might not be able to any more; run this as that user \
+                 or as root"
+            );
+            return Err(io::Error::new(io::ErrorKind::PermissionDenied, text));
+        }
+        file.set_permissions(self.permissions.clone())
+    }
 }
 
 fn put(file: &Path, bytes: &[u8], mode: u32, like: Option<Like>) -> io::Result<()> {
@@ -68,10 +88,8 @@ fn put(file: &Path, bytes: &[u8], mode: u32, like: Option<Like>) -> io::Result<(
     let mut builder = tempfile::Builder::new();
     let mut new = builder.permissions(Permissions::from_mode(mode)).tempfile_in(directory)?;
     new.write_all(bytes)?;
-    if let Some(Like { owner: (user, group), permissions }) = like {
-        // Only root may give files away; others leave the new one as it is.
-        let _ = std::os::unix::fs::fchown(new.as_file(), Some(user), Some(group));
-        new.as_file().set_permissions(permissions)?;
+    if let Some(like) = like {
+        like.give(new.as_file())?;
     }
     // Crash before here: the old file, and a temporary one beside it.
     new.as_file().sync_all()?;

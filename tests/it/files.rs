@@ -317,3 +317,31 @@ fn every_secret_is_read_with_the_same_care() {
     }
     grantgate(&["check", "--config", site.path("grantgate.toml").to_str().unwrap()]);
 }
+
+/// Who may write the directory and not give files away must not put a file there that the
+/// gateway can no longer read: a revocation would seem done and not be in force.
+#[test]
+fn a_file_that_cannot_keep_its_owner_is_not_replaced() {
+    let other = ["--reuid=4242", "--regid=4242", "--clear-groups", "true"];
+    if !can("setpriv", &other) {
+        return;
+    }
+    let site = Site::new();
+    let file = site.path("callers.toml");
+    let all = |mode| std::os::unix::fs::PermissionsExt::from_mode(mode);
+    std::fs::set_permissions(&file, all(0o644)).unwrap();
+    std::fs::set_permissions(site.root(), all(0o777)).unwrap();
+    let before = std::fs::read(&file).unwrap();
+    let output = Command::new("setpriv")
+        .args(["--reuid=4242", "--regid=4242", "--clear-groups", env!("CARGO_BIN_EXE_grantgate")])
+        .args(["caller", "revoke", "visitor-desk", "--callers"])
+        .arg(&file)
+        .output()
+        .unwrap();
+    let (code, _, said) = ended(output);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("run this as that user or as root"), "{said}");
+    assert_eq!(std::fs::read(&file).unwrap(), before);
+    let left = std::fs::read_dir(site.root()).unwrap().filter_map(Result::ok);
+    assert!(left.into_iter().all(|entry| !entry.file_name().to_string_lossy().starts_with(".tmp")));
+}
