@@ -11,8 +11,8 @@ const LINKS_MAX: usize = 40;
 /// What decides which bytes some paths lead to.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(super) struct Places {
-    /// Directories, and the names in them that count: of links, of the files themselves, and
-    /// of what is missing.
+    /// Directories on the way, and the names in them that count: of links, of the files
+    /// themselves, and of what is missing. Of those without a name only their own counts.
     pub(super) names: BTreeMap<PathBuf, BTreeSet<OsString>>,
     /// The files at the end.
     pub(super) files: BTreeSet<PathBuf>,
@@ -59,6 +59,8 @@ impl Places {
                         return;
                     }
                     at = here;
+                    // It may be moved away, and another put in its place.
+                    self.names.entry(at.clone()).or_default();
                 }
                 // Missing, it may come; what cannot be looked into is looked at now and then.
                 _ => return self.name(&at, name),
@@ -105,7 +107,10 @@ mod tests {
             (path("etc"), names(&["policy.csv", "gone", "loop", "missing"])),
             (path("releases/1"), names(&["policy.csv"])),
         ];
-        assert_eq!(places.names, expected.into());
+        let on_the_way = [&*root, &path("etc"), &path("releases"), &path("releases/1")];
+        assert!(on_the_way.iter().all(|directory| places.names.contains_key(*directory)));
+        let with_names = places.names.into_iter().filter(|(_, names)| !names.is_empty());
+        assert_eq!(with_names.collect::<BTreeMap<_, _>>(), expected.into());
         assert_eq!(places.files, [path("releases/1/policy.csv")].into());
     }
 }

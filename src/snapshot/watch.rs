@@ -36,6 +36,10 @@ const OF_DIRECTORY: WatchMask = WatchMask::CREATE
     .union(WatchMask::MOVE_SELF)
     .union(WatchMask::ONLYDIR);
 
+/// Of a directory in which no name counts only its own: it may be moved.
+const OF_ANCESTOR: WatchMask =
+    WatchMask::DELETE_SELF.union(WatchMask::MOVE_SELF).union(WatchMask::ONLYDIR);
+
 /// Of a file its bytes, and its mode, which a secret depends on.
 const OF_FILE: WatchMask = WatchMask::MODIFY.union(WatchMask::CLOSE_WRITE).union(WatchMask::ATTRIB);
 
@@ -110,18 +114,29 @@ impl Watch {
                 return watch;
             }
         };
-        let mut add = |path: &Path, mask, names| match inotify.watches().add(path, mask) {
-            Ok(descriptor) => {
-                watch.names.insert(descriptor, names);
-            }
-            // It will be noticed where its name was.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => {
-                watch.failures.push(format!("`{}` cannot be watched: {error}", path.display()));
-            }
+        // What is there under two paths (a bind mount) is watched once, for both.
+        let add_mask = |path: &Path, mask: WatchMask| {
+            inotify.watches().add(path, mask.union(WatchMask::MASK_ADD))
         };
+        let mut add =
+            |path: &Path, mask, names: Option<BTreeSet<OsString>>| match add_mask(path, mask) {
+                Ok(descriptor) => {
+                    let known =
+                        watch.names.entry(descriptor).or_insert_with(|| Some(BTreeSet::new()));
+                    *known = known.take().zip(names).map(|(mut known, names)| {
+                        known.extend(names);
+                        known
+                    });
+                }
+                // It will be noticed where its name was.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => {
+                    watch.failures.push(format!("`{}` cannot be watched: {error}", path.display()));
+                }
+            };
         for (directory, names) in places.names {
-            add(&directory, OF_DIRECTORY, Some(names));
+            let mask = if names.is_empty() { OF_ANCESTOR } else { OF_DIRECTORY };
+            add(&directory, mask, Some(names));
         }
         for file in places.files {
             add(&file, OF_FILE, None);

@@ -411,6 +411,21 @@ async fn a_revocation_behind_links_takes_effect_at_once() {
             },
         ),
         (
+            "a directory above that of the file, which is replaced by another",
+            |site| {
+                std::fs::create_dir_all(site.path("live/conf/deep")).unwrap();
+                let file = site.path("live/conf/deep/callers.toml");
+                std::fs::rename(site.path("shared/1/callers.toml"), file).unwrap();
+                symlink("live/conf/deep/callers.toml", site.path("callers.toml")).unwrap();
+            },
+            |site, text| {
+                std::fs::create_dir_all(site.path("new/conf/deep")).unwrap();
+                std::fs::write(site.path("new/conf/deep/callers.toml"), text).unwrap();
+                std::fs::rename(site.path("live"), site.path("old")).unwrap();
+                std::fs::rename(site.path("new"), site.path("live")).unwrap();
+            },
+        ),
+        (
             "the command, through the link",
             |site| symlink("shared/1/callers.toml", site.path("callers.toml")).unwrap(),
             |site, _| {
