@@ -47,9 +47,15 @@ impl Activity {
     pub(super) fn waits_until(&self, head: Duration, idle: Duration) -> Option<Instant> {
         let state = self.lock();
         let idle_since = Some(state.since).filter(|_| state.in_flight == 0);
+        let idle_until = idle_since.map(|since| since + idle);
         match state.head_since {
-            Some(since) => Some(since + head),
-            None => idle_since.map(|since| since + idle),
+            // What never becomes a request, such as one frame begun after another, gets no
+            // more time than a pause and a head.
+            Some(since) => {
+                let until = since + head;
+                Some(idle_until.map_or(until, |idle_until| until.min(idle_until + head)))
+            }
+            None => idle_until,
         }
     }
 
