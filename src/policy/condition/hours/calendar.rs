@@ -62,6 +62,12 @@ impl Point {
         fixed && self.year.is_none() && self.offset == 0
     }
 
+    /// Whether the offset leads out of the year, in some year of 28.
+    pub(super) fn leaves_its_year(&self) -> bool {
+        self.offset != 0
+            && (2000..2028).any(|year| self.on(year).is_some_and(|date| date.year() != year))
+    }
+
     /// Whether it is this date in some year.
     pub(super) fn is(&self, date: Date) -> bool {
         if let (Day::Fixed { month, day }, None) = (self.day, self.year) {
@@ -69,10 +75,14 @@ impl Point {
         }
         match self.year {
             Some(year) => self.on(year) == Some(date),
-            // An offset may lead into another year.
-            None => (date.year() - 1..=date.year() + 1).any(|year| self.on(year) == Some(date)),
+            None => around(date).any(|year| self.on(year) == Some(date)),
         }
     }
+}
+
+/// The years of which an offset, of 366 days at most, may lead to this date.
+pub(super) fn around(date: Date) -> std::ops::RangeInclusive<i16> {
+    date.year() - 2..=date.year() + 2
 }
 
 /// Days of a month; of February in a leap year.

@@ -10,7 +10,7 @@ use std::ops::Range;
 use jiff::civil::{Date, Weekday};
 
 use super::Mistake;
-use super::calendar::Point;
+use super::calendar::{Point, around};
 
 /// The last year there is: that of `2026+`.
 pub(super) const FOR_EVER: i16 = 9999;
@@ -212,17 +212,12 @@ impl Dates {
                 }
             }
             Self::One(point) => point.is(date),
-            Self::From { first, last, wraps } => {
-                let year = date.year();
-                let any = [year - 1, year, year + 1];
-                any.into_iter().any(|year| {
-                    let first_year = first.year.unwrap_or(year);
-                    let last_year = last.year.unwrap_or(year + i16::from(*wraps));
-                    let (first, last) = (first.as_first(first_year), last.as_last(last_year));
-                    first.is_some_and(|first| first <= date)
-                        && last.is_some_and(|last| date <= last)
-                })
-            }
+            Self::From { first, last, wraps } => around(date).any(|year| {
+                let first_year = first.year.unwrap_or(year);
+                let last_year = last.year.unwrap_or(year + i16::from(*wraps));
+                let (first, last) = (first.as_first(first_year), last.as_last(last_year));
+                first.is_some_and(|first| first <= date) && last.is_some_and(|last| date <= last)
+            }),
         }
     }
 

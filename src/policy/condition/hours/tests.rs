@@ -1,3 +1,6 @@
+use jiff::tz::TimeZone;
+
+use super::Hours;
 use jiff::civil::Date;
 
 use super::read::read;
@@ -272,7 +275,7 @@ fn hours_that_cancel_themselves_are_pointed_out() {
         ("Sa 10:00-12:00; Mo-Fr 08:00-18:00; Mo-Su off", 0, "no day is left"),
         ("Dec 25 off; Mo-Fr 08:00-18:00", 0, "`Dec 25 off` closes nothing"),
         ("Mo 18:00-23:59", 9, "write `24:00`"),
-        ("2000-2200", 0, "hours are written `20:00-22:00`"),
+        ("2000-2045 Mo-Fr", 0, "hours are written `20:00-20:45`"),
     ] {
         let found = doubts(text);
         assert!(
@@ -339,5 +342,35 @@ fn every_character_is_looked_at() {
             other.replace_range(at..=at, "@");
             assert!(read(&other).is_err(), "{other}");
         }
+    }
+}
+
+#[test]
+fn years_that_are_meant_as_hours_open_nothing() {
+    for text in ["2000-2200", "2000-2200 Mo-Fr", "2000-2200 open", "2015-2145", "2000-2200,2026 Mo"]
+    {
+        let mistake = Hours::read(TimeZone::UTC, text).unwrap_err();
+        assert!(mistake.text.contains("are years; hours are written `20:"), "{text}: {mistake:?}");
+    }
+    for text in ["2028-2099", "2026-2030 Mo-Fr", "2000-2200 Mo-Fr 08:00-18:00", "2026+"] {
+        assert!(Hours::read(TimeZone::UTC, text).is_ok(), "{text}");
+    }
+}
+
+#[test]
+fn days_before_or_after_a_date_may_be_in_another_year() {
+    let open = |text: &str, day: &str| {
+        let hours = Hours::read(TimeZone::UTC, text).unwrap();
+        hours.are_open(format!("{day}T12:00:00Z").parse().unwrap())
+    };
+    // 2028-01-01 is a Saturday.
+    assert!(open("Jan Sa[1] -366 days", "2026-12-31"));
+    assert!(open("2026 Jan Su[1] -10 days", "2025-12-25"));
+    assert!(open("easter -2 days", "2026-04-03") && open("2026-2027 easter -2 days", "2027-03-26"));
+    for text in
+        ["2026-2026 Jan Su[1] -10 days", "2026-2027 easter +300 days", "2026-2027 Mo[1] -5 days"]
+    {
+        let mistake = Hours::read(TimeZone::UTC, text).unwrap_err();
+        assert!(mistake.text.contains("would be cut"), "{text}: {mistake:?}");
     }
 }

@@ -1,7 +1,7 @@
 //! Months and dates.
 
 use super::tokens::{Kind, Token};
-use super::{Read, Reader, days, refuse, runs_over};
+use super::{Read, Reader, days, leaves_its_year, refuse, runs_over};
 use crate::policy::condition::hours::calendar::{Day, MONTHS, Point, days_of};
 use crate::policy::condition::hours::expression::Dates;
 
@@ -69,6 +69,13 @@ impl Reader<'_> {
                     token.at,
                     "beside years this would be cut at the end of each: write a year at both ends, \
                      such as `2026 Dec 24-2027 Jan 02`",
+                );
+            }
+            if beside_years && leaves_its_year(&item) {
+                return refuse(
+                    token.at,
+                    "beside years this would be cut where it leads into another year: write the \
+                     date that is meant",
                 );
             }
             found.push(item);

@@ -25,6 +25,9 @@ use super::Mistake;
 use super::expression::{DAY, Dates, Days, Expression, Part, Years};
 use tokens::{Kind, Token, tokens};
 
+/// A longer range of years that look like hours is meant to be of hours.
+const YEARS_MAX: i16 = 50;
+
 type Read<T> = Result<T, Mistake>;
 
 /// Reads the text of an expression.
@@ -175,7 +178,16 @@ impl<'a> Reader<'a> {
                 Piece::Years => days.years = self.years()?,
                 Piece::Dates => days.dates = self.dates(!days.years.is_empty())?,
                 Piece::Weeks => days.weeks = self.weeks(!days.years.is_empty())?,
-                Piece::Weekdays => days.weekdays = self.weekdays(&days.dates)?,
+                Piece::Weekdays => {
+                    days.weekdays = self.weekdays(&days.dates)?;
+                    if !days.years.is_empty() && days.weekdays.iter().any(|w| w.offset != 0) {
+                        return refuse(
+                            token.at,
+                            "beside years days before or after a counted day would be cut where \
+                             they are in another year: write the dates that are meant",
+                        );
+                    }
+                }
                 Piece::Times => {
                     times_at = Some(token.at);
                     (times, loose_comma) = self.times()?;
@@ -199,24 +211,32 @@ impl<'a> Reader<'a> {
         let only_days = last.is_some_and(|last| last <= Piece::Weekdays);
         let end = self.tokens.get(self.next.wrapping_sub(1)).unwrap_or(&self.end);
         let place = start..end.at + end.text.len();
-        if last == Some(Piece::Years) {
-            self.note_times_as_years(&days.years, start);
+        if times_at.is_none() {
+            self.times_as_years(&days.years, start)?;
         }
         let times_at = times_at.unwrap_or(place.end);
         Ok(PartRead { part: Part { days, times, opens, adds, place, times_at }, only_days })
     }
 
-    /// Points out years alone that look like hours: `2000-2200`.
-    fn note_times_as_years(&mut self, years: &[Years], offset: usize) {
+    /// Years in a part without times that look like hours, `2000-2200`: pointed out, and
+    /// refused where nobody means so many years.
+    fn times_as_years(&mut self, years: &[Years], offset: usize) -> Read<()> {
         for Years { first, last, .. } in years {
-            let is_time = |year: i16| year < 2400 && [0, 30].contains(&(year % 100));
-            if is_time(*first) && is_time(*last) && last > first {
-                let time = |year: i16| format!("{}:{:02}", year / 100, year % 100);
-                let (start, end) = (time(*first), time(*last));
-                let text = format!("`{first}-{last}` are years; hours are written `{start}-{end}`");
-                self.noted.push(Mistake { offset, text });
+            let is_time = |year: i16| year < 2400 && year % 100 < 60 && year % 5 == 0;
+            // Few ranges of years are as long as the shortest of hours.
+            let is_long = last - first >= 15;
+            if !(is_time(*first) && is_time(*last) && is_long) {
+                continue;
             }
+            let time = |year: i16| format!("{}:{:02}", year / 100, year % 100);
+            let (start, end) = (time(*first), time(*last));
+            let text = format!("`{first}-{last}` are years; hours are written `{start}-{end}`");
+            if last - first > YEARS_MAX {
+                return refuse(offset, text);
+            }
+            self.noted.push(Mistake { offset, text });
         }
+        Ok(())
     }
 
     /// Whether a blank and another piece of this part follow; then the piece is next.
@@ -304,6 +324,16 @@ impl<'a> Reader<'a> {
 }
 
 /// Whether the dates run over the end of a year of their own.
+/// Whether days before or after a date lead into another year.
+fn leaves_its_year(dates: &Dates) -> bool {
+    match dates {
+        Dates::Months { .. } => false,
+        Dates::From { first, last, .. } => first.leaves_its_year() || last.leaves_its_year(),
+        Dates::One(point) => point.leaves_its_year(),
+    }
+}
+
+/// Whether a range goes on in the next year.
 fn runs_over(dates: &Dates) -> bool {
     match dates {
         Dates::Months { first, last } => first > last,
