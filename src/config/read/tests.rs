@@ -158,3 +158,19 @@ fn a_collector_is_named_in_full_and_plain_http_stays_on_the_machine() {
         all.iter().any(|p| p.text == "`audit.export.batch_records_max` needs `audit.export.url`")
     );
 }
+
+#[test]
+fn a_secret_in_place_of_a_path_or_in_a_url_is_not_repeated() {
+    let key = "seam_2bMS_SECRET";
+    for setting in ["api_key_file", "personal_access_token_file"] {
+        let text = MINIMAL.replace("api_key_file = \"key\"", &format!("{setting} = \"{key}\""));
+        let found = problems(&text, &[("SEAM_WORKSPACE_ID", "w")]).join("\n");
+        assert!(found.contains("this looks like a key of Seam's"), "{found}");
+        assert!(!found.contains("SECRET"), "{found}");
+    }
+    for end in ["/v1/logs?token=SECRET", "/v1/logs#SECRET"] {
+        let text = format!("{MINIMAL}[audit.export]\nurl = \"https://c.example:04318{end}\"\n");
+        let found = problems(&text, &[]).join("\n");
+        assert!(!found.contains("SECRET"), "{found}");
+    }
+}

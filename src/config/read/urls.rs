@@ -17,8 +17,12 @@ pub(super) fn exact_url(place: &Place<'_>, such_as: &str) -> Option<Url> {
     let Some(url) = Url::parse(text).ok().filter(Url::has_host) else {
         return refuse(format!("`{path}` must be a URL such as {such_as}"));
     };
-    // What may hold a credential is not repeated.
-    if url.username().is_empty() && url.password().is_none() && !is_as_written(text, &url) {
+    // What may hold a credential is not repeated, and refused by those who ask.
+    let is_plain = url.username().is_empty()
+        && url.password().is_none()
+        && url.query().is_none()
+        && url.fragment().is_none();
+    if is_plain && !is_as_written(text, &url) {
         return refuse(format!("`{path}` would be read as `{url}`; write that if it is meant"));
     }
     let host = url.host_str().unwrap_or_default();

@@ -86,6 +86,15 @@ impl<'a> Reader<'a> {
             place.refuse(format!("`{setting}` is empty; name a file, or leave it out"));
             return None;
         }
+        if text.starts_with("seam_") && !text.contains('/') {
+            // Not repeated: it ends in logs.
+            place.refuse(format!(
+                "`{setting}` names a file, and this looks like a key of Seam's: put the key into a \
+                 file that only its owner can read, and write the file's path here (a file of such \
+                 a name as `./seam_…`)"
+            ));
+            return None;
+        }
         if text.starts_with("~/") {
             place.refuse(format!("`{text}`: `~` is not replaced here; write the whole path"));
             return None;
