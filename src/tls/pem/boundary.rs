@@ -89,7 +89,7 @@ pub(super) fn is_broken_boundary(line: &[u8]) -> bool {
         matches!(c, '-' | '_' | '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{2500}' | '\u{feff}')
             || c.is_whitespace()
     };
-    let inner = text.trim_matches(of_frame);
+    let inner = text.trim_matches(of_frame).to_ascii_uppercase();
     let Some(label) = inner.strip_prefix("BEGIN ").or_else(|| inner.strip_prefix("END ")) else {
         return false;
     };

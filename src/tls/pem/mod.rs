@@ -10,6 +10,8 @@ mod boundary;
 mod read;
 pub(super) mod recognise;
 
+use std::collections::HashMap;
+
 use rustls::pki_types::pem::{PemObject as _, SectionKind};
 use zeroize::Zeroizing;
 
@@ -58,6 +60,7 @@ struct Block<'a> {
 /// The first block or line that cannot be read whole. A text without any block is not one.
 fn blocks(file: PemFile<'_>) -> Result<Vec<Block<'_>>, Problem> {
     let mut found: Vec<Block<'_>> = Vec::new();
+    let mut counts: HashMap<&str, usize> = HashMap::new();
     let mut open: Option<Open<'_>> = None;
     for (line, number) in lines(file.bytes).zip(1_u32..) {
         let boundary = Boundary::of(line);
@@ -79,8 +82,9 @@ fn blocks(file: PemFile<'_>) -> Result<Vec<Block<'_>>, Problem> {
             }
             (None, Boundary::None) => {}
             (None, Boundary::Begin(label)) => {
-                let count = found.iter().filter(|block| block.label == label).count();
-                open = Some(Open::new(label, number, count + 1));
+                let count = counts.entry(label).or_insert(0_usize);
+                *count += 1;
+                open = Some(Open::new(label, number, *count));
             }
             (Some(block), Boundary::End(label)) if label == block.label => {
                 found.push(block.close(file)?);

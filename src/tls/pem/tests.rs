@@ -294,3 +294,13 @@ proptest::proptest! {
         }
     }
 }
+
+#[test]
+fn a_boundary_in_small_letters_is_not_passed_over() {
+    let whole = "-----BEGIN CERTIFICATE-----\nMAA=\n-----END CERTIFICATE-----\n";
+    for (from, to) in [("BEGIN CERTIFICATE", "Begin Certificate"), ("BEGIN", "begin")] {
+        let text = whole.replace(from, to);
+        let error = blocks(file(text.as_bytes())).map(|_| ()).unwrap_err().to_string();
+        assert!(error.contains("five hyphens"), "{error}");
+    }
+}
