@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Subcommand};
 use jiff::Timestamp;
 
-use super::output::try_say;
+use super::output::{goes_nowhere, try_say};
 use super::{Exit, Format, fail, note, report, say};
 use crate::authn::callers::{EditError, add_token, revoke};
 use crate::authn::{CallerToken, Callers};
 use crate::domain::{CallerId, Problem, rfc3339};
-use crate::files::replace;
+use crate::files::{lock, replace};
 
 /// An id that is less like the new one than this (0 to 1) is no slip of it.
 const LIKENESS_MIN: f64 = 0.9;
@@ -102,6 +102,11 @@ pub(super) fn run(command: &Command) -> Exit {
 }
 
 fn new(arguments: &NewArguments) -> Exit {
+    if goes_nowhere() {
+        return fail(
+            "standard output is closed or /dev/null, where the token would be lost; nothing was done",
+        );
+    }
     let token = match CallerToken::generate() {
         Ok(token) => token,
         Err(error) => return fail(error),
@@ -228,6 +233,8 @@ fn edit(
     change: impl FnOnce(&str, &str) -> Result<String, EditError>,
 ) -> Result<PathBuf, Exit> {
     let name = path.display().to_string();
+    let locked = lock(path).map_err(|error| fail(format_args!("`{name}`: {error}")));
+    let _locked = locked?;
     let bytes = match std::fs::read(path) {
         Ok(bytes) => bytes,
         // The first caller of all makes the file.

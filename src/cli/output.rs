@@ -44,6 +44,15 @@ pub(super) fn parser(error: &clap::Error) -> Exit {
     exit(Exit::Done)
 }
 
+/// Whether standard output is the null device: what Rust programs get in place of one that is
+/// closed (`>&-`).
+pub(super) fn goes_nowhere() -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let output = rustix::fs::fstat(io::stdout());
+    let null = std::fs::metadata("/dev/null").map(|metadata| metadata.rdev());
+    output.ok().zip(null.ok()).is_some_and(|(output, null)| output.st_rdev == null)
+}
+
 fn noted(written: io::Result<()>) {
     if let Err(error) = written {
         let _ = FAILED.set(error);

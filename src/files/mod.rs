@@ -3,7 +3,7 @@
 //! | what | how |
 //! |---|---|
 //! | input ([`read_plain`], [`read_secret`], [`open_file`]) | a regular file, through any link; never waits for a pipe; a secret only with a safe mode |
-//! | configuration ([`replace`], [`copy`]) | atomically, where the link leads; owner and mode stay |
+//! | configuration ([`lock`], [`replace`], [`copy`]) | by one command at a time, atomically, where the link leads; owner and mode stay |
 //! | a file that must not exist yet ([`create_new`]) | made whole and durable, or not at all |
 //! | a report ([`write_report`]) | opened and written, whatever it is: a file, a pipe, a device |
 //! | a file that grows ([`open_to_append`]) | a regular file, through any link |
@@ -18,5 +18,5 @@ mod report;
 
 pub use durable::{create_new, install, open_to_append, sync_directory};
 pub use read::{open_file, read_plain, read_secret};
-pub use replace::{Replaced, copy, replace};
+pub use replace::{Replaced, copy, lock, replace};
 pub use report::write_report;

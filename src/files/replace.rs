@@ -4,12 +4,20 @@ use std::fs::{File, Metadata, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
 
 use super::durable::{parent, sync_directory};
 use super::read::{not_regular, open_file};
 
 /// Links that are followed, as many as Linux follows (path_resolution(7)).
 const LINKS_MAX: usize = 40;
+
+/// How often, and how long each time, a lock is waited for.
+const LOCK_TRIES: u32 = 200;
+const LOCK_WAIT: Duration = Duration::from_millis(50);
 
 /// What was replaced.
 #[derive(Debug)]
@@ -50,6 +58,26 @@ pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
     let file = destination(to)?;
     regular(&file)?;
     put(&file, &bytes, like.permissions.mode(), Some(like))
+}
+
+/// Keeps other commands from editing files of the same directory, while the value lives: each
+/// reads a file, changes it and replaces it, and of two at once one would be lost. Waits for
+/// ten seconds.
+///
+/// # Errors
+/// [`io::ErrorKind::WouldBlock`] after that; of the operating system.
+pub fn lock(path: &Path) -> io::Result<Option<File>> {
+    let directory = File::open(parent(&destination(path)?))?;
+    for _ in 0..LOCK_TRIES {
+        match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
+            Ok(()) => return Ok(Some(directory)),
+            Err(Errno::WOULDBLOCK) => std::thread::park_timeout(LOCK_WAIT),
+            // A file system that has no locks of directories, as some over a network.
+            Err(_) => return Ok(None),
+        }
+    }
+    let text = "another command has been editing files of its directory for ten seconds; try again";
+    Err(io::Error::new(io::ErrorKind::WouldBlock, text))
 }
 
 /// Whose a file is and who may do what with it.

@@ -345,3 +345,36 @@ fn a_file_that_cannot_keep_its_owner_is_not_replaced() {
     let left = std::fs::read_dir(site.root()).unwrap().filter_map(Result::ok);
     assert!(left.into_iter().all(|entry| !entry.file_name().to_string_lossy().starts_with(".tmp")));
 }
+
+#[test]
+fn of_edits_at_the_same_time_none_is_lost() {
+    let site = Site::new();
+    let new = |number: usize| {
+        let id = format!("caller-{number}");
+        command(site.root(), &["caller", "new", &id]).stdout(Stdio::piped()).spawn().unwrap()
+    };
+    let running: Vec<_> = (0..12).map(new).collect();
+    for child in running {
+        assert!(child.wait_with_output().unwrap().status.success());
+    }
+    let (_, listed, _) = run(site.root(), &["caller", "list"]);
+    for number in 0..12 {
+        assert!(listed.contains(&format!("caller-{number} ")), "{number}: {listed}");
+    }
+}
+
+#[test]
+fn a_token_is_not_made_for_an_output_that_is_closed() {
+    let site = Site::new();
+    let before = site.read("callers.toml");
+    let script = r#""$0" caller new kiosk >&-"#;
+    let output = Command::new("sh")
+        .args(["-c", script, env!("CARGO_BIN_EXE_grantgate")])
+        .current_dir(site.root())
+        .output()
+        .unwrap();
+    let (code, _, said) = ended(output);
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("standard output is closed or /dev/null"), "{said}");
+    assert_eq!(site.read("callers.toml"), before);
+}

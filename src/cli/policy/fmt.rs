@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::cli::{Exit, fail, note, say};
-use crate::files::replace;
+use crate::files::{lock, replace};
 use crate::policy::format::{format, statements};
 
 #[derive(Args)]
@@ -27,6 +27,10 @@ const LISTED_MAX: usize = 10;
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
     let name = arguments.rules.display();
+    let _locked = match lock(&arguments.rules) {
+        Ok(locked) => locked,
+        Err(error) => return fail(format_args!("`{name}`: {error}")),
+    };
     let text = match std::fs::read_to_string(&arguments.rules) {
         Ok(text) => text,
         Err(error) => return fail(format_args!("`{name}` cannot be read: {error}")),

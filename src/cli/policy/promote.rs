@@ -10,7 +10,7 @@ use crate::cli::problems::report_in;
 use crate::cli::{Exit, default_config, fail, note, say, settings};
 use crate::config::Settings;
 use crate::domain::Problem;
-use crate::files::{copy, replace};
+use crate::files::{copy, lock, replace};
 
 /// So much of a revision names it.
 const REVISION_BYTES_MIN: usize = 12;
@@ -65,6 +65,10 @@ pub(super) fn run(arguments: &Arguments, now: Timestamp) -> Exit {
         ));
     }
     let bytes = &ready.sources.policy.rules.bytes;
+    let _locked = match lock(rules) {
+        Ok(locked) => locked,
+        Err(error) => return fail(format_args!("`{}`: {error}", rules.display())),
+    };
     // If the process dies between these, the rules are whole, and the candidate is the same
     // or is still there.
     let done = copy(rules, &before)
