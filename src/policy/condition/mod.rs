@@ -114,9 +114,20 @@ impl Condition {
         self.hours.iter().all(|(_, hours)| hours.are_shown_within(time))
     }
 
-    /// Whether each of its hours comes at all between these. Together they may still not.
+    /// Whether there is a time between these at which all of its hours hold.
     pub(super) fn comes_between(&self, from: Timestamp, until: Timestamp) -> bool {
-        self.hours.iter().all(|(_, hours)| hours.open_between(from, until))
+        let each = self.hours.iter().all(|(_, hours)| hours.open_between(from, until));
+        if self.hours.len() < 2 || !each {
+            return each;
+        }
+        let mut instants = self.changes(from, until);
+        instants.push(from);
+        instants.into_iter().any(|at| self.hours.iter().all(|(_, hours)| hours.are_open(at)))
+    }
+
+    /// How much work [`Self::doubts`] is.
+    pub(super) fn weight(&self) -> usize {
+        self.hours.iter().map(|(_, hours)| hours.weight()).sum()
     }
 
     /// What is valid and most likely not meant, with its place.

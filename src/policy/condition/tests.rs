@@ -161,3 +161,20 @@ proptest::proptest! {
         changes_are_complete(&text, "2026-11-20T00:00:00Z", 60, 30);
     }
 }
+
+#[test]
+fn hours_that_are_never_at_the_same_time_never_come() {
+    let from: Timestamp = "2026-11-28T12:00:00Z".parse().unwrap();
+    let until = from + SignedDuration::from_hours(24 * 366);
+    for (text, comes) in [
+        ("hours Europe/Berlin Mo & hours Europe/Berlin Tu", false),
+        ("hours Europe/Berlin Mo 08:00-12:00 & hours Europe/Berlin Mo 12:00-14:00", false),
+        ("hours Europe/Berlin Mo 08:00-12:00 & hours Europe/Berlin Mo 11:00-14:00", true),
+        // Monday in Berlin is still Sunday in New York.
+        ("hours Europe/Berlin Mo & hours America/New_York Su", true),
+        ("hours Etc/UTC 2025 & hours Etc/UTC Mo", false),
+        ("hours Etc/UTC 24/7 & hours Etc/UTC 24/7", true),
+    ] {
+        assert_eq!(Condition::parse(text).unwrap().comes_between(from, until), comes, "{text}");
+    }
+}

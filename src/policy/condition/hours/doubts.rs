@@ -12,6 +12,16 @@ const YEARS: i16 = 28;
 const YEARS_MAX: i16 = 100;
 
 impl Expression {
+    /// How much work [`Self::doubts`] is: parts that are looked at on a day, at the most.
+    pub(super) fn weight(&self) -> usize {
+        let closing = self.parts.iter().enumerate().filter(|(number, part)| {
+            let later = self.parts.get(number + 1..).unwrap_or_default();
+            !part.opens && later.iter().any(Part::replaces)
+        });
+        let days = usize::try_from(YEARS).unwrap_or(0) * 366;
+        (closing.count() * days + 1) * self.parts.len()
+    }
+
     /// Parts that others make void, from the year of `today` on; and what the text shows.
     pub(super) fn doubts(&self, text: &str, today: Date) -> Vec<Mistake> {
         let mut found = self.noted.clone();

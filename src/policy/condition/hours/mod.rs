@@ -28,6 +28,11 @@ impl Hours {
         Ok(Self { zone, expression: read::read(text)? })
     }
 
+    /// How much work [`Self::doubts`] is.
+    pub(super) fn weight(&self) -> usize {
+        self.expression.weight()
+    }
+
     /// What is valid and most likely not meant; `text` is what was read.
     pub(super) fn doubts(&self, text: &str, now: Timestamp) -> Vec<Mistake> {
         self.expression.doubts(text, self.zone.to_datetime(now).date())

@@ -374,3 +374,11 @@ fn days_before_or_after_a_date_may_be_in_another_year() {
         assert!(mistake.text.contains("would be cut"), "{text}: {mistake:?}");
     }
 }
+
+#[test]
+fn work_on_doubts_is_known_before_it_is_done() {
+    let weight = |text: &str| Hours::read(TimeZone::UTC, text).unwrap().weight();
+    assert!(weight("Mo-Fr 08:00-18:00; Dec 25 off; Dec 26 off") < 10);
+    let closing: String = (1..=12).map(|day| format!("Jan {day} off; ")).collect();
+    assert!(weight(&format!("{closing}Mo-Fr 08:00-18:00")) > 1_000_000);
+}
