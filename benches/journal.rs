@@ -20,7 +20,8 @@ use grantgate::audit::{
     Started, verify,
 };
 use grantgate::domain::{
-    EntranceId, GrantRequest, Grantee, Reason, RequestId, Revision, SystemClock, UserIdentityId,
+    EntranceId, GrantRequest, Grantee, Operation, Reason, RequestId, Revision, SystemClock,
+    UserIdentityId,
 };
 
 const ROUNDS: usize = 7;
@@ -217,7 +218,9 @@ impl Evidence for Allowed {
             caller: "visitor-desk",
             credential: "token:2026-11-23",
             peer: ([127, 0, 0, 1], 40_000).into(),
-            grant: Some(self.grant),
+            operation: Operation::GrantAccess,
+            entrance: Some(self.grant.entrance),
+            grantee: Some(self.grant.grantee),
             // A denial: it needs no outcome, so that only decisions are timed.
             allow: false,
             reason: Reason::AllowedByRule,

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::{Duration, Instant};
 
 use grantgate::authn::{Callers, Principal, authenticate};
-use grantgate::domain::{AcsUserId, EntranceId, GrantRequest, Grantee, Reason, RequestId};
+use grantgate::domain::{AcsUserId, EntranceId, GrantRequest, Grantee, Reason, Request, RequestId};
 use grantgate::policy::{Attempt, Decision, Policy};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
@@ -107,10 +107,10 @@ fn attempt(case: &Case, principal: &Principal) -> Attempt {
         request_id: RequestId::generate(),
         peer: ([127, 0, 0, 1], 1).into(),
         principal: principal.clone(),
-        grant: GrantRequest {
+        request: Request::GrantAccess(GrantRequest {
             entrance: EntranceId::parse(case.entrance).unwrap(),
             grantee: Grantee::AcsUser(AcsUserId::parse(LOBBY).unwrap()),
-        },
+        }),
         body_sha256: [0; 32],
         at: jiff::Timestamp::now(),
         candidate: None,

@@ -3,8 +3,8 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use grantgate::domain::{CallerId, EntranceId, GranteeKind};
-use grantgate::policy::{Moment, Policy};
+use grantgate::domain::{Act, CallerId, EntranceId, GranteeKind};
+use grantgate::policy::{Moment, Policy, Question};
 
 use crate::generated::{Case, Generated, IN_HOURS};
 use crate::{callers, median, micros, source};
@@ -97,11 +97,12 @@ impl Sized {
 /// The time of one decision.
 fn round(policy: &Policy, case: &(&str, Case, bool), requests: &[Request]) -> Duration {
     let (name, case, _) = case;
-    let moment = Moment { at: IN_HOURS.parse().unwrap(), grantee: GranteeKind::AcsUser };
+    let moment = Moment { at: IN_HOURS.parse().unwrap(), grantee: Some(GranteeKind::AcsUser) };
     let expected = case.reason();
     let started = Instant::now();
     for (caller, entrance) in requests {
-        let found = policy.evaluate(black_box(caller), black_box(*entrance), moment);
+        let (caller, entrance) = (black_box(caller), black_box(*entrance));
+        let found = policy.evaluate(Question { caller, act: Act::Grant, entrance, moment });
         assert_eq!(found.reason, expected, "{name} {caller} {entrance:?}");
     }
     started.elapsed() / u32::try_from(requests.len()).unwrap()

@@ -11,7 +11,7 @@ use crate::audit::record::entry::{DecisionEntry, OutcomeEntry};
 use crate::audit::tree::note::SigningKey;
 use crate::audit::{Checkpoint, Evidence, Recorded, VerifyReport, verify};
 use crate::domain::{
-    EntranceId, GrantRequest, Grantee, Outcome, Reason, RequestId, Revision, SystemClock,
+    EntranceId, Grantee, Operation, Outcome, Reason, RequestId, Revision, SystemClock,
     UserIdentityId,
 };
 
@@ -27,12 +27,11 @@ impl Evidence for Asked {
             caller: "desk",
             credential: "token:a",
             peer: ([127, 0, 0, 1], 1).into(),
-            grant: Some(GrantRequest {
-                entrance: EntranceId::parse("d23d7180-c1ee-4bbe-8630-05df5031ce35").unwrap(),
-                grantee: Grantee::UserIdentity(
-                    UserIdentityId::parse("c6247b75-f1cb-493a-9915-a85a0b9639ae").unwrap(),
-                ),
-            }),
+            operation: Operation::GrantAccess,
+            entrance: EntranceId::parse("d23d7180-c1ee-4bbe-8630-05df5031ce35").ok(),
+            grantee: UserIdentityId::parse("c6247b75-f1cb-493a-9915-a85a0b9639ae")
+                .ok()
+                .map(Grantee::UserIdentity),
             allow: self.allow,
             reason: if self.allow { Reason::AllowedByRule } else { Reason::NoRuleMatches },
             rules: Vec::new(),
@@ -51,6 +50,8 @@ pub(in crate::audit) fn asked(allow: bool) -> Asked {
 pub(in crate::audit) fn outcome(recorded: &Recorded<Asked>) -> OutcomeEntry {
     OutcomeEntry {
         request_id: recorded.evidence().request_id,
+        operation: Operation::GrantAccess,
+        entrances: None,
         decision_seq: recorded.seq(),
         outcome: Outcome::Granted,
         reason: Reason::AllowedByRule,

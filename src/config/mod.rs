@@ -201,10 +201,21 @@ pub struct AuditSettings {
     pub anchor_command: Vec<String>,
     /// Records a minute of those who were not authenticated; others are counted.
     pub strangers_per_minute_max: u32,
+    /// Which requests that only read are recorded.
+    pub reads: RecordedReads,
     /// The key that hides grantees; none when they are recorded as they are.
     pub pseudonym_key_file: Option<PathBuf>,
     /// Where records are sent to.
     pub export: Option<ExportSettings>,
+}
+
+/// Which requests that only read are recorded. Those that change something always are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RecordedReads {
+    /// All of them.
+    All,
+    /// Those that are refused.
+    Denied,
 }
 
 /// `[audit.export]`: the collector that gets every record.

@@ -20,7 +20,10 @@ pub enum IdError {
 
 /// Parses the hyphenated 36-character form only: no braces, no `urn:uuid:`, no
 /// simple form. Upper case is accepted and lost.
-fn parse_uuid(text: &str) -> Result<Uuid, IdError> {
+///
+/// # Errors
+/// [`IdError::NotAUuid`].
+pub fn parse_uuid(text: &str) -> Result<Uuid, IdError> {
     if text.len() != 36 {
         return Err(IdError::NotAUuid);
     }
@@ -40,6 +43,12 @@ macro_rules! uuid_id {
             /// [`IdError::NotAUuid`] for any other form.
             pub fn parse(text: &str) -> Result<Self, IdError> {
                 parse_uuid(text).map(Self)
+            }
+        }
+
+        impl From<Uuid> for $name {
+            fn from(uuid: Uuid) -> Self {
+                Self(uuid)
             }
         }
 
@@ -65,6 +74,18 @@ uuid_id! {
 uuid_id! {
     /// A Seam `acs_system_id`: the access system that an entrance belongs to.
     AcsSystemId
+}
+uuid_id! {
+    /// A Seam `connected_account_id`: an account at a maker of access systems.
+    ConnectedAccountId
+}
+uuid_id! {
+    /// A Seam `space_id`: a set of doors that is kept in Seam.
+    SpaceId
+}
+uuid_id! {
+    /// A Seam `location_id`: what spaces were called before.
+    LocationId
 }
 uuid_id! {
     /// A Seam `acs_user_id`: a user of one access system.

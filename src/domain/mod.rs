@@ -8,9 +8,11 @@ mod clock;
 mod grant;
 mod host;
 mod ids;
+mod operation;
 mod outcome;
 mod problem;
 mod reason;
+mod request;
 mod secret;
 mod trace;
 mod version;
@@ -20,11 +22,14 @@ pub use clock::{Clock, FixedClock, SystemClock, rfc3339, rfc3339_micros};
 pub use grant::{GrantRequest, Grantee, GranteeKind};
 pub use host::{Host, HostError};
 pub use ids::{
-    AcsSystemId, AcsUserId, CallerId, EntranceId, IdError, RequestId, Revision, UserIdentityId,
+    AcsSystemId, AcsUserId, CallerId, ConnectedAccountId, EntranceId, IdError, LocationId,
+    RequestId, Revision, SpaceId, UserIdentityId, parse_uuid,
 };
+pub use operation::{Act, Effect, Operation};
 pub use outcome::Outcome;
 pub use problem::Problem;
 pub use reason::Reason;
+pub use request::{ListEntrances, Objects, Request};
 pub use secret::Secret;
 pub use trace::TraceContext;
 pub use version::{COMMIT, VERSION};

@@ -46,8 +46,12 @@ reasons! {
     RouteUnknown = "route-unknown",
     /// The path exists with another method.
     MethodNotAllowed = "method-not-allowed",
-    /// The request target has a query.
+    /// The request target has a query, and its method has a body.
     QueryNotAllowed = "query-not-allowed",
+    /// A query that cannot be read in one way.
+    QueryInvalid = "query-invalid",
+    /// A body beside a query: it is not clear which of them counts.
+    BodyNotAllowed = "body-not-allowed",
     /// The Host header is missing, repeated or malformed (RFC 9112, section 3.2).
     HostInvalid = "host-invalid",
     /// A Transfer-Encoding other than one `chunked` (RFC 9112, section 6.1).
@@ -112,6 +116,8 @@ reasons! {
     FieldNotString = "field-not-string",
     /// A field is not a uuid in its 36-character form.
     FieldNotUuid = "field-not-uuid",
+    /// A field has a value that it cannot have.
+    FieldInvalid = "field-invalid",
     /// `acs_entrance_id` is missing.
     EntranceMissing = "entrance-missing",
     /// Neither `acs_user_id` nor `user_identity_id`.

@@ -2,16 +2,19 @@
 
 use std::time::{Duration, Instant};
 
+use http::Method;
+
 use super::{Answer, Context};
 use crate::audit::Recorded;
-use crate::domain::{CallerId, EntranceId, Outcome, Reason, TraceContext};
-use crate::seam;
+use crate::domain::{CallerId, EntranceId, Operation, Outcome, Reason, TraceContext};
 use crate::telemetry::RequestTrace;
 use crate::upstream::Forwarded;
 
 /// What is counted and logged of a request, filled in on its way.
 #[derive(Default)]
 pub(super) struct Account {
+    pub(super) method: Method,
+    pub(super) operation: Option<Operation>,
     pub(super) caller: Option<CallerId>,
     pub(super) entrance: Option<EntranceId>,
     pub(super) entrance_name: Option<String>,
@@ -57,7 +60,8 @@ impl Account {
     {
         let stage = self.trace.outgoing();
         let forwarded = send(stage.context()).await;
-        stage.end(forwarded.outcome != Outcome::Granted, || {
+        let confirmed = matches!(forwarded.outcome, Outcome::Granted | Outcome::Answered);
+        stage.end(!confirmed, || {
             let mut attributes = vec![
                 ("http.request.method", "POST".into()),
                 ("server.address", host.to_owned().into()),
@@ -83,6 +87,7 @@ impl Account {
                     trace_id = self.trace.id(),
                     peer = %context.peer,
                     caller = self.caller.as_ref().map(CallerId::as_str),
+                    operation = self.operation.map(Operation::as_str),
                     entrance = self.entrance.map(tracing::field::display),
                     entrance_name = self.entrance_name.as_deref(),
                     decision = if self.permitted { "allow" } else { "deny" },
@@ -107,14 +112,15 @@ impl Account {
             let caller = self.caller.as_ref().map(|id| id.as_str().to_owned());
             let entrance = self.entrance.map(|id| id.to_string());
             let mut attributes = vec![
-                ("http.request.method", "POST".into()),
-                ("http.route", seam::GRANT_ACCESS_PATH.into()),
+                ("http.request.method", self.method.to_string().into()),
                 ("http.response.status_code", i64::from(status.as_u16()).into()),
                 ("client.address", context.peer.ip().to_string().into()),
                 ("grantgate.request_id", context.request_id.to_string().into()),
                 ("grantgate.decision", if self.permitted { "allow" } else { "deny" }.into()),
                 ("grantgate.reason", answer.reason().as_str().into()),
             ];
+            let route = self.operation.map(Operation::path);
+            attributes.extend(route.map(|path| ("http.route", path.into())));
             attributes.extend(caller.map(|id| ("grantgate.caller", id.into())));
             attributes.extend(entrance.map(|id| ("grantgate.entrance_id", id.into())));
             let outcome = self.outcome.map(Outcome::as_str);

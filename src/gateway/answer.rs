@@ -5,46 +5,57 @@ use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICAT
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 
-use super::Refusal;
-use crate::domain::{Outcome, Reason, RequestId};
-use crate::seam::{self, SeamError};
+use super::{Refusal, route};
+use crate::domain::{Operation, Reason, RequestId};
+use crate::seam::{self, SeamError, Shown};
 use crate::upstream::Forwarded;
 
 /// An answer, not yet on the wire.
 #[derive(Debug)]
 pub struct Answer {
     status: StatusCode,
-    /// `None` for the confirmed grant.
-    error: Option<SeamError>,
+    content: Result<Shown, SeamError>,
     reason: Reason,
     retry_after_s: Option<u32>,
+    /// What was asked for, where that is known.
+    operation: Option<Operation>,
 }
 
 impl From<Refusal> for Answer {
     fn from(refusal: Refusal) -> Self {
-        let (reason, retry_after_s) = (refusal.reason, refusal.retry_after_s);
+        let (reason, retry_after_s, operation) =
+            (refusal.reason, refusal.retry_after_s, refusal.operation);
         let (status, error) = refusal.wire();
-        Self { status, error: Some(error), reason, retry_after_s }
-    }
-}
-
-impl From<Forwarded> for Answer {
-    fn from(forwarded: Forwarded) -> Self {
-        let reason = forwarded.reason;
-        match (forwarded.outcome, forwarded.status, forwarded.error) {
-            (Outcome::Granted, ..) => {
-                Self { status: StatusCode::OK, error: None, reason, retry_after_s: None }
-            }
-            // Seam's own error: its status and its known fields.
-            (_, Some(status), Some(error)) => {
-                Self { status, error: Some(error), reason, retry_after_s: forwarded.retry_after_s }
-            }
-            _ => Self { retry_after_s: forwarded.retry_after_s, ..Refusal::from(reason).into() },
-        }
+        Self { status, content: Err(error), reason, retry_after_s, operation }
     }
 }
 
 impl Answer {
+    /// The answer to a request that was forwarded. A confirmation is only shown as far as the
+    /// caller may see it.
+    pub(super) fn forwarded(
+        operation: Operation,
+        forwarded: Forwarded,
+        shown: Option<Shown>,
+    ) -> Self {
+        let Forwarded { reason, retry_after_s, .. } = forwarded;
+        let operation = Some(operation);
+        match (shown, forwarded.status, forwarded.error) {
+            (Some(shown), ..) => Self {
+                status: StatusCode::OK,
+                content: Ok(shown),
+                reason,
+                retry_after_s: None,
+                operation,
+            },
+            // Seam's own error: its status and its known fields.
+            (None, Some(status), Some(error)) => {
+                Self { status, content: Err(error), reason, retry_after_s, operation }
+            }
+            (None, ..) => Self { retry_after_s, ..Refusal::from(reason).of(operation).into() },
+        }
+    }
+
     /// Why the request was answered so.
     #[must_use]
     pub fn reason(&self) -> Reason {
@@ -60,9 +71,10 @@ impl Answer {
     /// The answer as an HTTP response. Its headers are these and no others.
     #[must_use]
     pub fn into_response(self, request_id: RequestId) -> Response<Full<Bytes>> {
-        let body = match &self.error {
-            None => Bytes::from_static(seam::success_body()),
-            Some(error) => seam::error_body(error, request_id).into(),
+        let body = match self.content {
+            Ok(Shown::Granted) => Bytes::from_static(seam::success_body()),
+            Ok(Shown::Read { body, .. }) => body.into(),
+            Err(error) => seam::error_body(&error, request_id).into(),
         };
         let mut response = Response::new(Full::new(body));
         *response.status_mut() = self.status;
@@ -72,7 +84,8 @@ impl Answer {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if self.status == StatusCode::METHOD_NOT_ALLOWED {
-            headers.insert(ALLOW, HeaderValue::from_static("POST"));
+            let methods = self.operation.map_or("POST", route::methods);
+            headers.insert(ALLOW, HeaderValue::from_static(methods));
         }
         if let Some(seconds) = self.retry_after_s {
             headers.insert(RETRY_AFTER, seconds.into());

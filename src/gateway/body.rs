@@ -1,4 +1,4 @@
-//! The body: bounded in size and time, checked for its declared form, then parsed.
+//! The body: bounded in size and time, and checked for its declared form.
 
 use std::time::Duration;
 
@@ -8,29 +8,65 @@ use http::{HeaderMap, Version, request};
 use http_body::Body;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
-use crate::domain::Reason;
+use crate::domain::{Effect, Operation, Reason};
+use crate::seam::Params;
+
+/// What some clients say of a body that they do not send.
+const FORM: &str = "application/x-www-form-urlencoded";
 
 /// How long a stranger's body is waited for.
 const DISCARD_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// What a request brought beside its head.
+pub(super) struct Received<'a> {
+    operation: Operation,
+    query: Option<&'a str>,
+    body: Bytes,
+}
+
+impl Received<'_> {
+    /// Where its parameters are. An operation that reads may come without any: SDKs of before
+    /// 2025 send an empty form then.
+    ///
+    /// # Errors
+    /// [`Reason::BodyNotAllowed`]
+    pub(super) fn params(&self) -> Result<Params<'_>, Reason> {
+        match (self.query, self.operation.effect()) {
+            (Some(query), _) if self.body.is_empty() => Ok(Params::Query(query)),
+            (Some(_), _) => Err(Reason::BodyNotAllowed),
+            (None, Effect::Reads) if self.body.is_empty() => Ok(Params::Absent),
+            (None, _) => Ok(Params::Body(&self.body)),
+        }
+    }
+
+    /// The bytes in which its parameters are.
+    pub(super) fn bytes(&self) -> &[u8] {
+        self.query.map_or(&self.body, str::as_bytes)
+    }
+}
 
 /// Reads the whole body, unless its headers or its length say that it is not wanted.
 ///
 /// # Errors
 /// The reason to refuse.
 pub(super) async fn read<B>(
+    operation: Operation,
     head: &request::Parts,
     body: B,
     bytes_max: usize,
     time_max: Duration,
-) -> Result<Bytes, Reason>
+) -> Result<Received<'_>, Reason>
 where
     B: Body<Data = Bytes>,
     B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
 {
-    if let Err(reason) = check_headers(&head.headers, bytes_max) {
-        discard(body, bytes_max).await;
-        return Err(reason);
-    }
+    let json = match check_headers(operation, &head.headers, bytes_max) {
+        Ok(json) => json,
+        Err(reason) => {
+            discard(body, bytes_max).await;
+            return Err(reason);
+        }
+    };
     let mut body = std::pin::pin!(Limited::new(body, bytes_max));
     let whole = body.as_mut().collect();
     let collected = match tokio::time::timeout(time_max, whole).await {
@@ -48,7 +84,11 @@ where
     if head.version == Version::HTTP_2 && !body.is_end_stream() {
         return Err(Reason::BodyIncomplete);
     }
-    Ok(collected.to_bytes())
+    let body = collected.to_bytes();
+    if !json && !body.is_empty() {
+        return Err(Reason::ContentTypeInvalid);
+    }
+    Ok(Received { operation, query: head.uri.query(), body })
 }
 
 /// Takes a refused request's body off the connection, if it is small and already on
@@ -64,7 +104,12 @@ where
     let _ = tokio::time::timeout(DISCARD_TIMEOUT, read).await;
 }
 
-fn check_headers(headers: &HeaderMap, bytes_max: usize) -> Result<(), Reason> {
+/// Whether the body is JSON; one of an operation that only reads may be nothing instead.
+fn check_headers(
+    operation: Operation,
+    headers: &HeaderMap,
+    bytes_max: usize,
+) -> Result<bool, Reason> {
     let length = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()?.parse::<u64>().ok());
     if length.is_some_and(|length| length > bytes_max as u64) {
         return Err(Reason::BodyTooLarge);
@@ -74,8 +119,11 @@ fn check_headers(headers: &HeaderMap, bytes_max: usize) -> Result<(), Reason> {
         return Err(Reason::ContentEncodingUnsupported);
     }
     let mut types = headers.get_all(CONTENT_TYPE).iter();
-    match (types.next().and_then(|value| value.to_str().ok()), types.next()) {
-        (Some(text), None) if is_json(text) => Ok(()),
+    let reads = operation.effect() == Effect::Reads;
+    match (types.next().map(|value| value.to_str().unwrap_or_default()), types.next()) {
+        (Some(text), None) if is_json(text) => Ok(true),
+        (Some(text), None) if reads && text.eq_ignore_ascii_case(FORM) => Ok(false),
+        (None, _) if reads => Ok(false),
         _ => Err(Reason::ContentTypeInvalid),
     }
 }
@@ -101,13 +149,24 @@ mod tests {
     /// Headers, body, expected refusal.
     type Row<'a> = (&'a [(&'a str, &'a str)], &'static str, Option<Reason>);
 
-    async fn judge(headers: &[(&str, &str)], body: &'static str) -> Result<Bytes, Reason> {
-        let mut request = Request::post("/");
+    async fn judge(
+        operation: Operation,
+        uri: &str,
+        headers: &[(&str, &str)],
+        body: &'static str,
+    ) -> Result<&'static str, Reason> {
+        let mut request = Request::post(uri);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
         let (head, ()) = request.body(()).unwrap().into_parts();
-        read(&head, Full::new(Bytes::from_static(body.as_bytes())), 8, Duration::from_secs(1)).await
+        let body = Full::new(Bytes::from_static(body.as_bytes()));
+        let received = read(operation, &head, body, 8, Duration::from_secs(1)).await?;
+        received.params().map(|params| match params {
+            Params::Body(_) => "body",
+            Params::Query(_) => "query",
+            Params::Absent => "none",
+        })
     }
 
     #[tokio::test]
@@ -136,7 +195,32 @@ mod tests {
             (&[JSON, (E, "identity"), (E, "br")], "{}", Some(R::ContentEncodingUnsupported)),
         ];
         for (headers, body, reason) in table {
-            assert_eq!(judge(headers, body).await.err(), *reason, "{headers:?} {body}");
+            let judged = judge(Operation::GrantAccess, "/", headers, body).await;
+            assert_eq!(judged.err(), *reason, "{headers:?} {body}");
         }
+    }
+
+    #[tokio::test]
+    async fn parameters_are_in_one_place() {
+        const JSON: &[(&str, &str)] = &[("content-type", "application/json")];
+        const FORM: &[(&str, &str)] = &[("content-type", super::FORM)];
+        let list = Operation::ListEntrances;
+        for (uri, headers, body, expected) in [
+            ("/", JSON, "{}", Ok("body")),
+            ("/", JSON, "", Ok("none")),
+            ("/", FORM, "", Ok("none")),
+            ("/", &[], "", Ok("none")),
+            ("/?a=b", &[], "", Ok("query")),
+            ("/?", &[], "", Ok("query")),
+            ("/?a=b", JSON, "", Ok("query")),
+            ("/?a=b", JSON, "{}", Err(Reason::BodyNotAllowed)),
+            ("/?a=b", FORM, "a=b", Err(Reason::ContentTypeInvalid)),
+            ("/", FORM, "a=b", Err(Reason::ContentTypeInvalid)),
+            ("/", &[], "{}", Err(Reason::ContentTypeInvalid)),
+            ("/", &[("content-type", "text/plain")], "", Err(Reason::ContentTypeInvalid)),
+        ] {
+            assert_eq!(judge(list, uri, headers, body).await, expected, "{uri} {headers:?} {body}");
+        }
+        assert_eq!(judge(Operation::GrantAccess, "/", JSON, "").await, Ok("body"));
     }
 }

@@ -8,15 +8,16 @@ use jiff::Timestamp;
 
 use crate::audit::{CandidateEntry, DecisionEntry, Evidence, OutcomeEntry};
 use crate::authn::Principal;
-use crate::domain::{Reason, RequestId, Revision};
+use crate::domain::{Operation, Reason, RequestId, Revision};
 use crate::policy::{Attempt, Denial, Permit, RuleRef};
 use crate::upstream::Forwarded;
 
-/// A request of an authenticated caller that is no grant request.
+/// A request of an authenticated caller that is not one of the operation's.
 pub(super) struct Refused {
     pub(super) request_id: RequestId,
     pub(super) peer: SocketAddr,
     pub(super) principal: Principal,
+    pub(super) operation: Operation,
     pub(super) reason: Reason,
     pub(super) revision: Revision,
     pub(super) at: Timestamp,
@@ -29,7 +30,9 @@ impl Evidence for Refused {
             caller: self.principal.caller().as_str(),
             credential: self.principal.credential(),
             peer: self.peer,
-            grant: None,
+            operation: self.operation,
+            entrance: None,
+            grantee: None,
             allow: false,
             reason: self.reason,
             rules: Vec::new(),
@@ -65,7 +68,9 @@ fn entry<'a>(
         caller: attempt.principal.caller().as_str(),
         credential: attempt.principal.credential(),
         peer: attempt.peer,
-        grant: Some(attempt.grant),
+        operation: attempt.request.operation(),
+        entrance: attempt.request.entrance(),
+        grantee: attempt.request.grantee(),
         allow,
         reason,
         rules: rules.iter().map(RuleRef::to_string).collect(),
@@ -80,16 +85,20 @@ fn entry<'a>(
     }
 }
 
-/// The record of what became of a forwarded grant.
+/// The record of what became of a forwarded request, of which so many entrances were shown.
 pub(super) fn outcome_of(
     request_id: RequestId,
+    operation: Operation,
     decision_seq: u64,
     forwarded: &Forwarded,
+    entrances: Option<usize>,
 ) -> OutcomeEntry {
     let millis = |took: Duration| u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
     OutcomeEntry {
         request_id,
+        operation,
         decision_seq,
+        entrances,
         outcome: forwarded.outcome,
         reason: forwarded.reason,
         status: forwarded.status.map(|status| status.as_u16()),

@@ -11,17 +11,19 @@ use http_body::Body;
 
 use super::account::Account;
 use super::admission::Seat;
+use super::body::Received;
 use super::evidence::{Refused, outcome_of, sha256};
 use super::strangers::Unproven;
 use super::{Admission, Answer, CertificateLog, Presented, Refusal, body, route};
 use crate::audit::{Evidence, Journal, Recorded};
 use crate::authn::{self, Principal};
-use crate::config::RequestLimits;
-use crate::domain::{Clock, GrantRequest, Host, Reason, RequestId};
-use crate::policy::{Attempt, Decision, Moment, Permit};
+use crate::config::{RecordedReads, RequestLimits};
+use crate::domain::{self, CallerId, Clock, Grantee, Host, Operation, Reason, RequestId};
+use crate::policy::{Attempt, Decision, Moment, Permit, Question};
 use crate::seam;
 use crate::snapshot::{Candidate, Snapshot};
 use crate::telemetry::{Metrics, Traces};
+use crate::upstream::Forwarded;
 
 /// What is known of a request beside the request itself.
 #[derive(Debug, Clone)]
@@ -40,6 +42,8 @@ pub struct Gateway {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     /// The audit log.
     pub journal: Journal,
+    /// Which requests that only read are recorded.
+    pub recorded_reads: RecordedReads,
     /// The metrics.
     pub metrics: Arc<Metrics>,
     /// How much work is taken on.
@@ -65,8 +69,9 @@ impl Gateway {
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let started = Instant::now();
-        let mut account = Account::default();
-        let answer = self.judge(&context, request, &mut account).await.unwrap_or_else(Answer::from);
+        let mut account = Account { method: request.method().clone(), ..Account::default() };
+        let judged = self.judge(&context, request, &mut account).await;
+        let answer = judged.unwrap_or_else(|refusal| refusal.of(account.operation).into());
         let took = started.elapsed();
         let caller = account.caller.as_ref();
         self.metrics.answered(caller, account.permitted, answer.reason(), took.as_secs_f64());
@@ -90,7 +95,7 @@ impl Gateway {
         let (head, body) = request.into_parts();
         let limits = &self.limits;
         let early = self.snapshot.load_full();
-        let (principal, _seat) = match self.admit(context, &head, &early, account) {
+        let (operation, principal, _seat) = match self.admit(context, &head, &early, account) {
             Ok(admitted) => admitted,
             Err(refusal) => {
                 if let Some(_discarding) = self.admission.discard() {
@@ -99,7 +104,8 @@ impl Gateway {
                 return Err(refusal);
             }
         };
-        let bytes = body::read(&head, body, limits.body_bytes_max, limits.body_timeout).await;
+        let received =
+            body::read(operation, &head, body, limits.body_bytes_max, limits.body_timeout).await;
         let deadline = Instant::now() + limits.answer_deadline;
 
         // From here on one snapshot. A caller that was slow with its body gets nothing
@@ -110,14 +116,17 @@ impl Gateway {
             false => self.authenticate(context, &head.headers, &snapshot)?,
         };
         account.caller = Some(principal.caller().clone());
-        let (grant, body_sha256) = match parse(bytes) {
+        let (request, body_sha256) = match parse(operation, received) {
             Ok(parsed) => parsed,
-            Err(refusal) => return self.refuse(context, &snapshot, principal, refusal).await,
+            Err(refusal) => {
+                return self.refuse(context, &snapshot, principal, operation, refusal).await;
+            }
         };
-        account.entrance = Some(grant.entrance);
-        account.entrance_name = snapshot.name_of(grant.entrance).map(str::to_owned);
+        account.entrance = request.entrance();
+        account.entrance_name =
+            request.entrance().and_then(|entrance| snapshot.name_of(entrance)).map(str::to_owned);
 
-        let attempt = self.attempt(context, &snapshot, principal, grant, body_sha256);
+        let attempt = self.attempt(context, &snapshot, principal, request, body_sha256);
         match self.decide(&snapshot, attempt, account) {
             Decision::Denial(denial) => {
                 // Durable before it is answered.
@@ -126,10 +135,7 @@ impl Gateway {
             }
             Decision::Permit(permit) => {
                 account.permitted = true;
-                // Durable before a byte is sent. If the process dies after this line,
-                // the next start closes the decision as unknown.
-                let recorded = account.record(self.record(permit)).await?;
-                Ok(self.forward(&snapshot, recorded, deadline, account).await)
+                self.forward(&snapshot, permit, deadline, account).await
             }
         }
     }
@@ -142,36 +148,39 @@ impl Gateway {
         head: &request::Parts,
         snapshot: &Snapshot,
         account: &mut Account,
-    ) -> Result<(Principal, Seat), Refusal> {
+    ) -> Result<(Operation, Principal, Seat), Refusal> {
         let arrived = SystemTime::now();
-        route::check(head, &self.hostnames, self.limits.headers_max)?;
+        account.operation = Operation::of_path(head.uri.path());
+        let operation = route::check(head, &self.hostnames, self.limits.headers_max)?;
         let principal = self.authenticate(context, &head.headers, snapshot)?;
         account.caller = Some(principal.caller().clone());
         // Not of strangers: neither their traces nor their word for one.
         account.trace = self.traces.request(route::trace_of(head), arrived);
         let seat = self.admission.admit(principal.caller())?;
-        Ok((principal, seat))
+        Ok((operation, principal, seat))
     }
 
     /// What is asked, as policy and the audit log see it; with what a candidate policy would
-    /// say.
+    /// say where it is about one entrance.
     fn attempt(
         &self,
         context: &Context,
         snapshot: &Snapshot,
         principal: Principal,
-        grant: GrantRequest,
+        request: domain::Request,
         body_sha256: [u8; 32],
     ) -> Attempt {
         let (request_id, peer, at) = (context.request_id, context.peer, self.clock.now());
-        let candidate = match snapshot.candidate() {
-            Some(Candidate::Judged(candidate)) => {
-                let moment = Moment { at, grantee: grant.grantee.kind() };
-                Some(candidate.opinion(principal.caller(), grant.entrance, moment))
+        let candidate = match (snapshot.candidate(), request.entrance()) {
+            (Some(Candidate::Judged(candidate)), Some(entrance)) => {
+                let grantee = request.grantee().as_ref().map(Grantee::kind);
+                let (caller, act) = (principal.caller(), request.operation().act());
+                let moment = Moment { at, grantee };
+                Some(candidate.opinion(Question { caller, act, entrance, moment }))
             }
-            Some(Candidate::Invalid(_)) | None => None,
+            (Some(Candidate::Judged(_) | Candidate::Invalid(_)) | None, _) => None,
         };
-        Attempt { request_id, peer, principal, grant, body_sha256, at, candidate }
+        Attempt { request_id, peer, principal, request, body_sha256, at, candidate }
     }
 
     fn decide(&self, snapshot: &Snapshot, attempt: Attempt, account: &mut Account) -> Decision {
@@ -203,21 +212,58 @@ impl Gateway {
         known().map_err(|unproven| self.refuse_stranger(context, unproven))
     }
 
-    /// Sends a recorded permit and records what became of it.
+    /// Records a permit, sends it, and records what became of it.
     async fn forward(
         &self,
         snapshot: &Snapshot,
-        permit: Recorded<Permit>,
+        permit: Permit,
         deadline: Instant,
         account: &mut Account,
-    ) -> Answer {
-        let (request_id, decision_seq) = (permit.evidence().attempt().request_id, permit.seq());
-        let budget = deadline.saturating_duration_since(Instant::now());
+    ) -> Result<Answer, Refusal> {
+        let judged = Judged::of(permit.attempt());
         let upstream = &snapshot.upstream;
-        let send = |trace| upstream.grant(permit, budget, trace);
-        let forwarded = account.forward(upstream.host(), send).await;
-        // Queued before the answer is sent; it cannot fail the caller any more.
-        self.journal.complete(&outcome_of(request_id, decision_seq, &forwarded));
+        let budget = || deadline.saturating_duration_since(Instant::now());
+        let permit = match self.recorded_reads {
+            RecordedReads::All => Err(permit),
+            RecordedReads::Denied => permit.into_read(),
+        };
+        let (decision_seq, mut forwarded) = match permit {
+            Ok(read) => {
+                let send = |trace| upstream.send_read(read, budget(), trace);
+                (None, account.forward(upstream.host(), send).await)
+            }
+            Err(permit) => {
+                // Durable before a byte is sent. If the process dies after this line,
+                // the next start closes the decision as unknown.
+                let recorded = account.record(self.record(permit)).await?;
+                let seq = recorded.seq();
+                let send = |trace| upstream.send(recorded, budget(), trace);
+                (Some(seq), account.forward(upstream.host(), send).await)
+            }
+        };
+        let confirmation = forwarded.confirmation.take();
+        let shown = confirmation.and_then(|found| judged.filter(snapshot, found));
+        self.complete(&judged, decision_seq, &forwarded, shown.as_ref());
+        Ok(Answer::forwarded(judged.operation, forwarded, shown))
+    }
+
+    /// Records and counts what became of a request. The record is queued before the answer is
+    /// sent; it cannot fail the caller any more.
+    fn complete(
+        &self,
+        judged: &Judged,
+        decision_seq: Option<u64>,
+        forwarded: &Forwarded,
+        shown: Option<&seam::Shown>,
+    ) {
+        if let Some(seq) = decision_seq {
+            let entrances = match shown {
+                Some(seam::Shown::Read { entrances, .. }) => Some(*entrances),
+                Some(seam::Shown::Granted) | None => None,
+            };
+            let (request_id, operation) = (judged.request_id, judged.operation);
+            self.journal.complete(&outcome_of(request_id, operation, seq, forwarded, entrances));
+        }
         self.metrics.completed(forwarded.outcome);
         if forwarded.reason == Reason::UpstreamKeyRefused {
             self.metrics.upstream_key_refusals.inc();
@@ -225,21 +271,23 @@ impl Gateway {
         if let Some(took) = forwarded.took {
             self.metrics.upstream_duration.observe(took.as_secs_f64());
         }
-        forwarded.into()
     }
 
-    /// Records that an authenticated caller sent something that is no grant request.
+    /// Records that an authenticated caller sent something that is no request of the
+    /// operation's.
     async fn refuse(
         &self,
         context: &Context,
         snapshot: &Snapshot,
         principal: Principal,
+        operation: Operation,
         refusal: Refusal,
     ) -> Result<Answer, Refusal> {
         let refused = Refused {
             request_id: context.request_id,
             peer: context.peer,
             principal,
+            operation,
             reason: refusal.reason,
             revision: snapshot.policy.revision().clone(),
             at: self.clock.now(),
@@ -256,8 +304,39 @@ impl Gateway {
     }
 }
 
-fn parse(bytes: Result<Bytes, Reason>) -> Result<(GrantRequest, [u8; 32]), Refusal> {
-    let bytes = bytes?;
-    let grant = seam::parse_grant(&bytes)?;
-    Ok((grant, sha256(&bytes)))
+fn parse(
+    operation: Operation,
+    received: Result<Received<'_>, Reason>,
+) -> Result<(domain::Request, [u8; 32]), Refusal> {
+    let received = received?;
+    let request = seam::parse(operation, received.params()?)?;
+    Ok((request, sha256(received.bytes())))
+}
+
+/// What is left of an attempt when its permit has been sent.
+struct Judged {
+    request_id: RequestId,
+    operation: Operation,
+    caller: CallerId,
+    moment: Moment,
+}
+
+impl Judged {
+    fn of(attempt: &Attempt) -> Self {
+        Self {
+            request_id: attempt.request_id,
+            operation: attempt.request.operation(),
+            caller: attempt.principal.caller().clone(),
+            moment: attempt.moment(),
+        }
+    }
+
+    /// What of a confirmation this caller may see: each entrance is judged, by the policy and
+    /// at the time by which the request was.
+    fn filter(&self, snapshot: &Snapshot, found: seam::Confirmation) -> Option<seam::Shown> {
+        let (caller, act, moment) = (&self.caller, self.operation.act(), self.moment);
+        found.filtered(|entrance| {
+            snapshot.policy.evaluate(Question { caller, act, entrance, moment }).is_allowed()
+        })
+    }
 }

@@ -5,10 +5,10 @@
 
 use http::StatusCode;
 
-use crate::domain::Reason;
-use crate::seam::{BodyError, SeamError};
+use crate::domain::{Act, Operation, Reason};
+use crate::seam::{RequestError, SeamError};
 
-/// A request that ends without a confirmed grant.
+/// A request that ends without Seam's confirmation.
 #[derive(Debug)]
 pub struct Refusal {
     /// Why.
@@ -17,18 +17,20 @@ pub struct Refusal {
     detail: Option<Box<SeamError>>,
     /// When to come back, in seconds.
     pub retry_after_s: Option<u32>,
+    /// What was asked for, where that is known: the words of the error depend on it.
+    pub(super) operation: Option<Operation>,
 }
 
 impl From<Reason> for Refusal {
     fn from(reason: Reason) -> Self {
-        Self { reason, detail: None, retry_after_s: None }
+        Self { reason, detail: None, retry_after_s: None, operation: None }
     }
 }
 
-impl From<BodyError> for Refusal {
-    fn from(error: BodyError) -> Self {
+impl From<RequestError> for Refusal {
+    fn from(error: RequestError) -> Self {
         let detail = SeamError::invalid_input(error.field, error.message);
-        Self { reason: error.reason, detail: Some(Box::new(detail)), retry_after_s: None }
+        Self { detail: Some(Box::new(detail)), ..Self::from(error.reason) }
     }
 }
 
@@ -38,10 +40,19 @@ impl Refusal {
         Self { retry_after_s: Some(seconds), ..Self::from(reason) }
     }
 
+    /// The same of a request for this operation.
+    pub(super) fn of(mut self, operation: Option<Operation>) -> Self {
+        self.operation = operation;
+        self
+    }
+
     /// The status and the error to send.
     #[must_use]
     pub fn wire(self) -> (StatusCode, SeamError) {
-        let (status, kind, text) = wire(self.reason);
+        let (status, kind, text) = match self.operation.map(Operation::act) {
+            Some(Act::Read) => wire_of_read(self.reason),
+            Some(Act::Grant) | None => wire(self.reason),
+        };
         let fixed = || match kind {
             "invalid_input" => SeamError::invalid_input(None, text),
             _ => SeamError::new(kind, text),
@@ -55,6 +66,28 @@ const UNAUTHORIZED: &str = "the credentials are missing, unknown or no longer va
 const UNDECIDED: &str = "the request could not be decided; nothing was sent to Seam";
 const UNKNOWN: &str = "the outcome is unknown: Seam may or may not have made the grant";
 const MALFORMED: &str = "the body is not a grant request";
+
+const NOT_SERVED: &str = "this gateway serves /acs/entrances/grant_access, /acs/entrances/list and \
+                          /acs/entrances/get only";
+const NOT_READABLE: &str = "this caller may not read this entrance, or any that was asked for";
+const UNANSWERED: &str =
+    "Seam gave no answer that can be passed on; nothing has changed, try again";
+
+/// The same where entrances were to be read: other words where those for a grant would be
+/// false.
+fn wire_of_read(reason: Reason) -> (StatusCode, &'static str, &'static str) {
+    use Reason as R;
+    let (status, kind, text) = wire(reason);
+    let text = match (reason, text) {
+        (R::MethodNotAllowed, _) => "only GET and POST are accepted",
+        (R::UpstreamErrorInvalid, _) => "the request was refused, in no form of Seam's",
+        (_, NOT_ALLOWED) => NOT_READABLE,
+        (_, UNKNOWN) => UNANSWERED,
+        (_, MALFORMED) => "the request is malformed",
+        (_, text) => text,
+    };
+    (status, kind, text)
+}
 
 /// Status, Seam error type and text of each reason.
 #[expect(clippy::too_many_lines, reason = "one arm a reason, all in one place")]
@@ -71,12 +104,15 @@ fn wire(reason: Reason) -> (StatusCode, &'static str, &'static str) {
             (S::SERVICE_UNAVAILABLE, "service_unavailable", UNDECIDED)
         }
 
-        R::RouteUnknown => {
-            (S::NOT_FOUND, "not_found", "this gateway serves POST /acs/entrances/grant_access only")
-        }
+        R::RouteUnknown => (S::NOT_FOUND, "not_found", NOT_SERVED),
         R::MethodNotAllowed => {
             (S::METHOD_NOT_ALLOWED, "method_not_allowed", "only POST is accepted")
         }
+        R::QueryInvalid | R::BodyNotAllowed => (
+            S::BAD_REQUEST,
+            "invalid_input",
+            "send the fields in one place: in the query of a GET, or in a JSON body",
+        ),
         R::QueryNotAllowed => (
             S::BAD_REQUEST,
             "invalid_input",
@@ -142,6 +178,7 @@ fn wire(reason: Reason) -> (StatusCode, &'static str, &'static str) {
         | R::FieldNull
         | R::FieldNotString
         | R::FieldNotUuid
+        | R::FieldInvalid
         | R::EntranceMissing
         | R::GranteeMissing
         | R::GranteeAmbiguous => (S::BAD_REQUEST, "invalid_input", MALFORMED),

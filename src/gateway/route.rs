@@ -1,15 +1,22 @@
-//! The one route, matched byte for byte.
+//! The routes, matched byte for byte.
 
 use std::net::Ipv6Addr;
 
 use http::header::{HOST, TRANSFER_ENCODING};
 use http::{Method, Version, request};
 
-use crate::domain::{Host, Reason, TraceContext};
-use crate::seam::GRANT_ACCESS_PATH;
+use crate::domain::{Effect, Host, Operation, Reason, TraceContext};
 
-/// Lets `POST /acs/entrances/grant_access` pass. Nothing is decoded, folded or
-/// normalised: another spelling of the path is another path.
+/// The methods that an operation is asked for with, as an `Allow` header lists them.
+pub(super) const fn methods(operation: Operation) -> &'static str {
+    match operation.effect() {
+        Effect::Changes => "POST",
+        Effect::Reads => "GET, POST",
+    }
+}
+
+/// Which operation is asked for. Nothing is decoded, folded or normalised: another spelling of
+/// a path is another path. Only a GET may have a query.
 ///
 /// # Errors
 /// The reason to refuse.
@@ -17,7 +24,7 @@ pub(super) fn check(
     head: &request::Parts,
     hostnames: &[Host],
     headers_max: usize,
-) -> Result<(), Reason> {
+) -> Result<Operation, Reason> {
     if head.headers.len() > headers_max {
         return Err(Reason::TooManyHeaders);
     }
@@ -25,19 +32,18 @@ pub(super) fn check(
         return Err(Reason::FramingInvalid);
     }
     let host = host(head).ok_or(Reason::HostInvalid)?;
-    if head.uri.path() != GRANT_ACCESS_PATH {
-        return Err(Reason::RouteUnknown);
-    }
-    if head.method != Method::POST {
+    let operation = Operation::of_path(head.uri.path()).ok_or(Reason::RouteUnknown)?;
+    let reads = operation.effect() == Effect::Reads;
+    if head.method != Method::POST && !(reads && head.method == Method::GET) {
         return Err(Reason::MethodNotAllowed);
     }
-    if head.uri.query().is_some() {
+    if head.method == Method::POST && head.uri.query().is_some() {
         return Err(Reason::QueryNotAllowed);
     }
     if !hostnames.is_empty() && !hostnames.iter().any(|known| known.is(host)) {
         return Err(Reason::HostNotServed);
     }
-    Ok(())
+    Ok(operation)
 }
 
 /// Codings that another server on the way might read differently are refused, and
@@ -86,9 +92,9 @@ mod tests {
     use http::Request;
 
     /// Method, target, Host headers, expected judgement.
-    type Row<'a> = (&'a str, &'a str, &'a [&'a str], Result<(), Reason>);
+    type Row<'a> = (&'a str, &'a str, &'a [&'a str], Result<Operation, Reason>);
 
-    fn judge(method: &str, uri: &str, hosts: &[&str]) -> Result<(), Reason> {
+    fn judge(method: &str, uri: &str, hosts: &[&str]) -> Result<Operation, Reason> {
         let mut request = Request::builder().method(method).uri(uri);
         for host in hosts {
             request = request.header(HOST, *host);
@@ -99,20 +105,20 @@ mod tests {
     }
 
     #[test]
-    fn only_the_exact_route_passes() {
+    fn only_the_exact_routes_pass() {
         use Reason as R;
         let path = "/acs/entrances/grant_access";
         let absolute = format!("https://gate.internal:8443{path}");
         let userinfo = format!("https://me@gate.internal{path}");
         let table: &[Row<'_>] = &[
-            ("POST", path, &["gate.internal"], Ok(())),
-            ("POST", path, &["GATE.internal:8443"], Ok(())),
-            ("POST", path, &["gate.internal."], Ok(())),
-            ("POST", path, &["gate.internal.:8443"], Ok(())),
-            ("POST", path, &["gate.internal:"], Ok(())),
-            ("POST", path, &["[::1]:8443"], Ok(())),
-            ("POST", path, &["[0:0::1]"], Ok(())),
-            ("POST", &absolute, &["other"], Ok(())),
+            ("POST", path, &["gate.internal"], Ok(Operation::GrantAccess)),
+            ("POST", path, &["GATE.internal:8443"], Ok(Operation::GrantAccess)),
+            ("POST", path, &["gate.internal."], Ok(Operation::GrantAccess)),
+            ("POST", path, &["gate.internal.:8443"], Ok(Operation::GrantAccess)),
+            ("POST", path, &["gate.internal:"], Ok(Operation::GrantAccess)),
+            ("POST", path, &["[::1]:8443"], Ok(Operation::GrantAccess)),
+            ("POST", path, &["[0:0::1]"], Ok(Operation::GrantAccess)),
+            ("POST", &absolute, &["other"], Ok(Operation::GrantAccess)),
             ("POST", path, &["other.internal"], Err(R::HostNotServed)),
             ("POST", path, &[], Err(R::HostInvalid)),
             ("POST", path, &["gate.internal.."], Err(R::HostNotServed)),
@@ -127,6 +133,12 @@ mod tests {
             ("POST", path, &["gate.internal", "gate.internal"], Err(R::HostInvalid)),
             ("POST", &userinfo, &["gate.internal"], Err(R::HostInvalid)),
             ("GET", path, &["gate.internal"], Err(R::MethodNotAllowed)),
+            ("GET", "/acs/entrances/list", &["gate.internal"], Ok(Operation::ListEntrances)),
+            ("GET", "/acs/entrances/list?a=b", &["gate.internal"], Ok(Operation::ListEntrances)),
+            ("POST", "/acs/entrances/get", &["gate.internal"], Ok(Operation::GetEntrance)),
+            ("POST", "/acs/entrances/get?a=b", &["gate.internal"], Err(R::QueryNotAllowed)),
+            ("HEAD", "/acs/entrances/get", &["gate.internal"], Err(R::MethodNotAllowed)),
+            ("PUT", "/acs/entrances/get", &["gate.internal"], Err(R::MethodNotAllowed)),
             ("HEAD", path, &["gate.internal"], Err(R::MethodNotAllowed)),
             ("OPTIONS", path, &["gate.internal"], Err(R::MethodNotAllowed)),
             ("post", path, &["gate.internal"], Err(R::MethodNotAllowed)),

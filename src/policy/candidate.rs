@@ -1,8 +1,7 @@
 //! A policy that is judged beside the one in force, and decides nothing.
 
-use super::Policy;
-use super::condition::Moment;
-use crate::domain::{CallerId, EntranceId, Reason, Revision};
+use super::{Policy, Question};
+use crate::domain::{Reason, Revision};
 
 /// A request that more of the candidate's rules could match is not judged: it must not
 /// wait for a policy that is only tried.
@@ -53,16 +52,17 @@ impl Opinion {
 impl Policy {
     /// What this policy, as a candidate, says of a request.
     #[must_use]
-    pub fn opinion(&self, caller: &CallerId, entrance: EntranceId, moment: Moment) -> Opinion {
+    pub fn opinion(&self, question: Question<'_>) -> Opinion {
         let revision = self.revision.clone();
         let skipped = |revision| Opinion { revision, allowed: None, reason: None };
-        let asked = self.asked(caller, entrance);
-        if self.index.searches(asked.caller, asked.entrance) > SEARCHES_MAX {
+        let asked = self.asked(question.caller, question.act, question.entrance);
+        let index = self.indexes.of(question.act);
+        if index.searches(asked.caller, asked.entrance) > SEARCHES_MAX {
             return skipped(revision);
         }
-        let found = match self.index.candidates(asked.caller, asked.entrance) {
+        let found = match index.candidates(asked.caller, asked.entrance) {
             Ok(candidates) if candidates.len() > RULES_MAX => return skipped(revision),
-            Ok(candidates) => self.judge_candidates(&asked, &candidates, moment),
+            Ok(candidates) => self.judge_candidates(&asked, &candidates, question.moment),
             Err(reason) => Err(reason),
         };
         let reason = found.map_or_else(|reason| reason, |(reason, _)| reason);

@@ -6,11 +6,11 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::Opinion;
+use super::{Moment, Opinion};
 use crate::authn::Principal;
-use crate::domain::{GrantRequest, Reason, RequestId, Revision};
+use crate::domain::{Effect, Grantee, Reason, Request, RequestId, Revision};
 
-/// What is to be decided: an authenticated caller's grant request.
+/// What is to be decided: an authenticated caller's request.
 #[derive(Debug)]
 pub struct Attempt {
     /// The request.
@@ -20,13 +20,22 @@ pub struct Attempt {
     /// Who asks.
     pub principal: Principal,
     /// For what.
-    pub grant: GrantRequest,
-    /// SHA-256 of the caller's body.
+    pub request: Request,
+    /// SHA-256 of the caller's body, or of its query where it has no body.
     pub body_sha256: [u8; 32],
     /// When it is decided: conditions are judged, and the record is dated, at this time.
     pub at: Timestamp,
     /// What a candidate policy says of it, where there is one. It decides nothing.
     pub candidate: Option<Opinion>,
+}
+
+impl Attempt {
+    /// When it is asked for, and for which form of grantee.
+    #[must_use]
+    pub fn moment(&self) -> Moment {
+        let grantee = self.request.grantee();
+        Moment { at: self.at, grantee: grantee.as_ref().map(Grantee::kind) }
+    }
 }
 
 /// Where a rule stands: prints as `policies/policy.csv:12`.
@@ -66,7 +75,7 @@ pub(super) struct Grounds {
 /// A decision: exactly one of the two.
 #[derive(Debug)]
 pub enum Decision {
-    /// The grant may be forwarded, once it is recorded.
+    /// It may be forwarded, once it is recorded.
     Permit(Permit),
     /// It may not.
     Denial(Denial),
@@ -133,3 +142,33 @@ macro_rules! accessors {
 
 accessors!(Permit);
 accessors!(Denial);
+
+/// A permit that can change nothing: it may be sent without a record where the audit log keeps
+/// none of reads. It is made from a permit by [`Permit::into_read`] alone:
+/// ```compile_fail,E0423
+/// # use grantgate::policy::{Permit, ReadPermit};
+/// fn forge(permit: Permit) -> ReadPermit { ReadPermit(permit) }
+/// ```
+#[derive(Debug)]
+#[must_use]
+pub struct ReadPermit(Permit);
+
+impl Permit {
+    /// The same permit as one that only reads.
+    ///
+    /// # Errors
+    /// The permit as it was, where what it permits changes something.
+    pub fn into_read(self) -> Result<ReadPermit, Self> {
+        match self.attempt().request.operation().effect() {
+            Effect::Reads => Ok(ReadPermit(self)),
+            Effect::Changes => Err(self),
+        }
+    }
+}
+
+impl ReadPermit {
+    /// What is permitted.
+    pub fn permit(&self) -> &Permit {
+        &self.0
+    }
+}

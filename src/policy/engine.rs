@@ -16,15 +16,14 @@ use super::condition::Moment;
 use super::graph::{Graph, Links};
 use super::index::RulePlace;
 use super::model::Model;
-use super::rules::{GRANT, Rules, WILDCARD};
-use crate::domain::{GranteeKind, Reason};
+use super::rules::{OTHER_ENTRANCE, Rules, WILDCARD};
+use crate::domain::{Act, GranteeKind, Reason};
 
 /// The most rules that the self-test evaluates.
 const SELF_TEST_RULES_MAX: usize = 64;
 
-/// Names that no policy can hold: their ids are too long.
+/// A name that no policy can hold: it is no caller's id.
 const NO_CALLER: &str = "caller:-";
-const NO_ENTRANCE: &str = "entrance:-";
 
 /// The rules, and casbin to judge them.
 pub(super) struct Engine {
@@ -45,6 +44,14 @@ struct Pool {
     /// Enforcers that judge nothing at the moment: judging changes what an enforcer
     /// holds. There are never more of them than threads that judged at once.
     idle: Mutex<Vec<Enforcer>>,
+}
+
+/// casbin's request: `r.sub`, `r.obj` and `r.act`.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Request<'a> {
+    pub(super) subject: &'a str,
+    pub(super) object: &'a str,
+    pub(super) act: Act,
 }
 
 /// What casbin said, and the places of the rules that made it so.
@@ -79,8 +86,7 @@ impl Engine {
     /// [`Reason::PolicyError`] or [`Reason::PolicyPanic`].
     pub(super) fn judge(
         &self,
-        subject: &str,
-        object: &str,
+        request: Request<'_>,
         places: &[RulePlace],
         moment: Moment,
     ) -> Result<Verdict, Reason> {
@@ -89,7 +95,7 @@ impl Engine {
         }
         let mut rules = places.iter().filter_map(|place| self.rules.rules.get(*place as usize));
         let conditional = self.conditional.as_ref().filter(|_| rules.any(|r| r.when.is_some()));
-        conditional.unwrap_or(&self.unconditional).judge(subject, object, places, moment)
+        conditional.unwrap_or(&self.unconditional).judge(request, places, moment)
     }
 
     /// Evaluates rules with their own subject and object, which each must match when its
@@ -103,8 +109,13 @@ impl Engine {
                 continue;
             }
             let [subject, object] = [rule.subject, rule.object].map(|n| self.rules.names.text(n));
-            let object = if object == WILDCARD { NO_ENTRANCE } else { object };
-            for grantee in GranteeKind::ALL {
+            let object = if object == WILDCARD { OTHER_ENTRANCE } else { object };
+            let own = Request { subject, object, act: rule.act };
+            let grantees = match rule.act {
+                Act::Grant => GranteeKind::ALL.map(Some).to_vec(),
+                Act::Read => vec![None],
+            };
+            for grantee in grantees {
                 let moment = Moment { at: jiff::Timestamp::UNIX_EPOCH, grantee };
                 let holds = self.rules.condition(rule).is_none_or(|when| when.holds(moment));
                 let matched = if holds { vec![place] } else { Vec::new() };
@@ -112,13 +123,23 @@ impl Engine {
                 // A rule without a condition can come before both.
                 let unconditional = rule.when.is_none().then_some(&self.unconditional);
                 for pool in self.conditional.iter().chain(unconditional) {
-                    if pool.judge(subject, object, &[place], moment).as_ref() != Ok(&expected) {
+                    if pool.judge(own, &[place], moment).as_ref() != Ok(&expected) {
                         let text = "self-test: casbin does not match this rule with its own fields";
                         return Err((rule.line, text));
                     }
-                    let stranger = pool.judge(NO_CALLER, object, &[place], moment);
-                    if stranger.map(|verdict| verdict.rules.is_empty()) != Ok(true) {
+                    let is_matched = |request| {
+                        let verdict = pool.judge(request, &[place], moment);
+                        verdict.map(|verdict| verdict.rules.is_empty()) != Ok(true)
+                    };
+                    if is_matched(Request { subject: NO_CALLER, ..own }) {
                         let text = "self-test: casbin matches a caller that does not exist";
+                        return Err((rule.line, text));
+                    }
+                    if Act::ALL
+                        .iter()
+                        .any(|act| *act != own.act && is_matched(Request { act: *act, ..own }))
+                    {
+                        let text = "self-test: casbin matches an act that is not this rule's";
                         return Err((rule.line, text));
                     }
                 }
@@ -151,15 +172,15 @@ impl Pool {
 
     fn judge(
         &self,
-        subject: &str,
-        object: &str,
+        request: Request<'_>,
         places: &[RulePlace],
         moment: Moment,
     ) -> Result<Verdict, Reason> {
         let _in_force = self.conditional.then(|| InForce::new(self.rules.clone(), moment));
         // An enforcer whose evaluation unwinds is dropped and another made when needed.
         let evaluate = AssertUnwindSafe(|| {
-            let request = [subject, object, GRANT].map(ImmutableString::from);
+            let request = [request.subject, request.object, request.act.as_str()];
+            let request = request.map(ImmutableString::from);
             let mut enforcer = self.take()?;
             let allowed = self
                 .give(&mut enforcer, places)
@@ -193,7 +214,8 @@ impl Pool {
         let names = &self.rules.names;
         for rule in places.iter().filter_map(|place| self.rules.rules.get(*place as usize)) {
             let effect = if rule.allow { "allow" } else { "deny" };
-            let fields = [names.text(rule.subject), names.text(rule.object), GRANT, effect];
+            let fields =
+                [names.text(rule.subject), names.text(rule.object), rule.act.as_str(), effect];
             let mut fields = Vec::from(fields.map(str::to_owned));
             if self.conditional {
                 fields.push(rule.when.map_or_else(String::new, |number| number.to_string()));
@@ -315,7 +337,10 @@ impl EffectorStream for Stream {
 mod tests {
     use super::*;
 
-    const NOW: Moment = Moment { at: jiff::Timestamp::UNIX_EPOCH, grantee: GranteeKind::AcsUser };
+    const NOW: Moment =
+        Moment { at: jiff::Timestamp::UNIX_EPOCH, grantee: Some(GranteeKind::AcsUser) };
+    const ASKED: Request<'_> =
+        Request { subject: "caller:x", object: "entrance:y", act: Act::Grant };
 
     fn engine(matcher: &str, when: Option<u32>) -> Engine {
         let text = include_str!("../../policies/model.conf").replace("g(r.sub, p.sub)", matcher);
@@ -328,6 +353,7 @@ mod tests {
             line: 1,
             subject,
             object,
+            act: Act::Grant,
             allow: true,
             when,
             when_column: 0,
@@ -341,7 +367,7 @@ mod tests {
 
     #[test]
     fn an_evaluation_that_fails_or_panics_is_no_permission() {
-        let judge = |engine: Engine| engine.judge("caller:x", "entrance:y", &[0], NOW);
+        let judge = |engine: Engine| engine.judge(ASKED, &[0], NOW);
         assert!(judge(engine("true", None)).unwrap().allowed);
         assert_eq!(judge(engine("unknown_function(r.sub)", None)), Err(Reason::PolicyError));
         // A bad regular expression panics inside casbin.
@@ -351,7 +377,7 @@ mod tests {
 
     #[test]
     fn a_condition_that_cannot_be_found_fails_the_evaluation() {
-        let judge = |when| engine("true", Some(when)).judge("caller:x", "entrance:y", &[0], NOW);
+        let judge = |when| engine("true", Some(when)).judge(ASKED, &[0], NOW);
         assert!(judge(0).unwrap().allowed);
         assert_eq!(judge(1), Err(Reason::PolicyError));
     }

@@ -2,23 +2,45 @@
 //!
 //! casbin evaluates every rule that it holds. The index gives it only those whose
 //! subject is the caller or a role of the caller's, and whose object is the entrance,
-//! a zone of the entrance's, or the wildcard. Every matcher that the loader accepts
-//! asks for both, so no rule that could match is left out; casbin still judges.
+//! a zone of the entrance's, or the wildcard, and whose act is the one that is asked for.
+//! Every matcher that the loader accepts asks for all three, so no rule that could match is
+//! left out; casbin still judges.
 
 use std::collections::HashMap;
 
 use super::graph::Graph;
 use super::names::{Hashing, Name, NameLists};
 use super::rules::{Rules, WILDCARD};
-use crate::domain::Reason;
+use crate::domain::{Act, Reason};
 
 /// Where a rule stands among the rules of its file.
 pub(super) type RulePlace = u32;
 
 type Ranges = HashMap<(Name, Name), (u32, u32), Hashing>;
 
-/// The index of one policy.
+/// One index for each act.
 #[derive(Debug)]
+pub(super) struct Indexes {
+    grant: Index,
+    read: Index,
+}
+
+impl Indexes {
+    pub(super) fn new(rules: &Rules, graph: &Graph) -> Self {
+        let of = |act| Index::new(rules, graph, act);
+        Self { grant: of(Act::Grant), read: of(Act::Read) }
+    }
+
+    pub(super) fn of(&self, act: Act) -> &Index {
+        match act {
+            Act::Grant => &self.grant,
+            Act::Read => &self.read,
+        }
+    }
+}
+
+/// The index of one policy's rules for one act.
+#[derive(Debug, Default)]
 pub(super) struct Index {
     /// For each name, those of it and its groups that are the subject or object of a rule.
     named: NameLists,
@@ -30,11 +52,15 @@ pub(super) struct Index {
 }
 
 impl Index {
-    pub(super) fn new(rules: &Rules, graph: &Graph) -> Self {
+    fn new(rules: &Rules, graph: &Graph, act: Act) -> Self {
         let key = |place: RulePlace| {
             rules.rules.get(place as usize).map(|rule| (rule.subject, rule.object))
         };
-        let mut places: Vec<RulePlace> = (0..).zip(&rules.rules).map(|(place, _)| place).collect();
+        let of_act = (0..).zip(&rules.rules).filter(|(_, rule)| rule.act == act);
+        let mut places: Vec<RulePlace> = of_act.map(|(place, _)| place).collect();
+        if places.is_empty() {
+            return Self::default();
+        }
         // Stable: rules with the same key stay in the file's order.
         places.sort_by_key(|place| key(*place));
         let mut ranges = Ranges::default();
@@ -44,7 +70,7 @@ impl Index {
             }
         }
         let mut is_named = vec![false; rules.names.len()];
-        for name in rules.rules.iter().flat_map(|rule| [rule.subject, rule.object]) {
+        for name in places.iter().filter_map(|place| key(*place)).flat_map(|(s, o)| [s, o]) {
             if let Some(named) = is_named.get_mut(name.index()) {
                 *named = true;
             }
@@ -54,7 +80,9 @@ impl Index {
             let all = graph.with_ancestors(name);
             named.push(all.filter(|name| is_named.get(name.index()) == Some(&true)));
         }
-        Self { named, wildcard: rules.names.find(WILDCARD), ranges, places }
+        let wildcard = rules.names.find(WILDCARD);
+        let wildcard = wildcard.filter(|name| is_named.get(name.index()) == Some(&true));
+        Self { named, wildcard, ranges, places }
     }
 
     /// The subjects or objects of rules that a name is, or is in.
@@ -71,6 +99,14 @@ impl Index {
     pub(super) fn rules(&self, subject: Name, object: Name) -> &[RulePlace] {
         let Some((start, end)) = self.ranges.get(&(subject, object)) else { return &[] };
         self.places.get(*start as usize..*end as usize).unwrap_or_default()
+    }
+
+    /// The rules with this subject, by object.
+    pub(super) fn rules_of(&self, subject: Name, rules: &Rules) -> impl Iterator<Item = RulePlace> {
+        let is = move |place: &RulePlace| rules.rules.get(*place as usize).map(|r| r.subject);
+        let start = self.places.partition_point(|place| is(place) < Some(subject));
+        let rest = self.places.get(start..).unwrap_or_default().iter().copied();
+        rest.take_while(move |place| is(place) == Some(subject))
     }
 
     /// How many pairs of subject and object [`Index::candidates`] looks up.

@@ -6,11 +6,11 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::condition::Condition;
 use super::graph::Graph;
-use super::index::Index;
+use super::index::Indexes;
 use super::names::Name;
-use super::rules::{Link, Rule, Rules};
+use super::rules::{Link, Rule, Rules, WILDCARD};
 use crate::authn::Callers;
-use crate::domain::Problem;
+use crate::domain::{Act, Problem};
 
 /// More warnings than this are not listed one by one.
 const WARNINGS_MAX: usize = 100;
@@ -29,11 +29,11 @@ const AHEAD: SignedDuration = SignedDuration::from_hours(2 * 366 * 24);
 pub(super) fn warnings(
     rules: &Rules,
     graph: &Graph,
-    index: &Index,
+    indexes: &Indexes,
     callers: &Callers,
     now: Timestamp,
 ) -> Vec<Problem> {
-    let lint = Lint { rules, graph, index };
+    let lint = Lint { rules, graph, indexes };
     let mut found = Vec::new();
     lint.empty_groups(&mut found);
     lint.unused_groups(&rules.roles, &mut found);
@@ -54,7 +54,7 @@ pub(super) fn warnings(
 struct Lint<'a> {
     rules: &'a Rules,
     graph: &'a Graph,
-    index: &'a Index,
+    indexes: &'a Indexes,
 }
 
 impl Lint<'_> {
@@ -83,7 +83,7 @@ impl Lint<'_> {
             if empty(rule.subject) {
                 self.warn(found, rule.line, format!("no caller has `{}`", self.text(rule.subject)));
             }
-            if empty(rule.object) && self.index.wildcard() != Some(rule.object) {
+            if empty(rule.object) && self.text(rule.object) != WILDCARD {
                 let text = format!("no entrance is in `{}`", self.text(rule.object));
                 self.warn(found, rule.line, text);
             }
@@ -93,7 +93,7 @@ impl Lint<'_> {
     /// Links into a group that no rule names, directly or through its own groups.
     fn unused_groups(&self, links: &[Link], found: &mut Vec<Problem>) {
         for link in links {
-            if self.index.named(link.group).is_empty() {
+            if Act::ALL.iter().all(|act| self.indexes.of(*act).named(link.group).is_empty()) {
                 self.warn(found, link.line, format!("no rule names `{}`", self.text(link.group)));
             }
         }
@@ -104,13 +104,13 @@ impl Lint<'_> {
     fn overridden(&self, found: &mut Vec<Problem>) {
         for rule in self.rules.rules.iter().filter(|rule| rule.allow) {
             let mut also = None;
-            let objects = self.index.named(rule.object).iter().copied();
-            let mut objects: Vec<Name> = objects.chain(self.index.wildcard()).collect();
+            let index = self.indexes.of(rule.act);
+            let objects = index.named(rule.object).iter().copied();
+            let mut objects: Vec<Name> = objects.chain(index.wildcard()).collect();
             objects.dedup();
-            let subjects = self.index.named(rule.subject);
+            let subjects = index.named(rule.subject);
             let pairs = subjects.iter().flat_map(|s| objects.iter().map(move |o| (*s, *o)));
-            let wider =
-                pairs.flat_map(|(s, o)| self.index.rules(s, o).iter().take(RULES_LOOKED_AT));
+            let wider = pairs.flat_map(|(s, o)| index.rules(s, o).iter().take(RULES_LOOKED_AT));
             let wider = wider.filter_map(|place| {
                 let other = self.rules.rules.get(*place as usize)?;
                 // One that counts whenever this one does.
@@ -183,23 +183,29 @@ impl Lint<'_> {
         }
     }
 
-    /// Callers that can grant nothing, and rules that let all of them grant everything.
+    /// Callers that can do nothing, and rules that let all of them do something everywhere.
     fn callers(&self, callers: &Callers, found: &mut Vec<Problem>) {
         let named: Vec<_> =
             callers.ids().map(|id| (id, self.rules.names.find(&format!("caller:{id}")))).collect();
-        let subjects = |name: Option<Name>| name.map(|n| self.index.named(n)).unwrap_or_default();
+        let subjects = |act, name: Option<Name>| {
+            name.map(|name| self.indexes.of(act).named(name)).unwrap_or_default()
+        };
         for (id, name) in &named {
-            if subjects(*name).is_empty() {
+            if Act::ALL.iter().all(|act| subjects(*act, *name).is_empty()) {
                 let text = format!("no rule can match caller `{id}`: it can grant nothing");
                 found.push(Problem::of_file(self.rules.file.clone(), text));
             }
         }
-        let everywhere = self.rules.rules.iter().filter(|rule| {
-            rule.allow && rule.when.is_none() && self.index.wildcard() == Some(rule.object)
-        });
+        let everywhere =
+            self.rules.rules.iter().filter(|rule| {
+                rule.allow && rule.when.is_none() && self.text(rule.object) == WILDCARD
+            });
         for rule in everywhere {
-            if named.len() > 1 && named.iter().all(|(_, n)| subjects(*n).contains(&rule.subject)) {
-                self.warn(found, rule.line, "this rule lets every caller grant every entrance");
+            let of_all = |(_, name): &(_, _)| subjects(rule.act, *name).contains(&rule.subject);
+            if named.len() > 1 && named.iter().all(of_all) {
+                let act = rule.act.as_str();
+                let text = format!("this rule lets every caller {act} every entrance");
+                self.warn(found, rule.line, text);
             }
         }
     }

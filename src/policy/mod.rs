@@ -1,4 +1,4 @@
-//! The decision point: which caller may grant which entrance.
+//! The decision point: which caller may do what to which entrance.
 //!
 //! casbin decides. In front of it stand a strict loader, because casbin accepts in
 //! silence much that is a mistake, and an index, which denies callers and entrances
@@ -18,6 +18,7 @@ mod model;
 mod names;
 pub mod review;
 mod rules;
+mod select;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -26,16 +27,17 @@ use aws_lc_rs::digest;
 use jiff::Timestamp;
 
 use crate::authn::Callers;
-use crate::domain::{CallerId, EntranceId, Problem, Reason, Revision};
+use crate::domain::{Act, CallerId, EntranceId, Problem, Reason, Revision};
 pub use candidate::Opinion;
 pub use condition::Moment;
 use decision::Grounds;
-pub use decision::{Attempt, Decision, Denial, Permit, RuleRef};
-use engine::{Engine, Verdict};
+pub use decision::{Attempt, Decision, Denial, Permit, ReadPermit, RuleRef};
+use engine::{Engine, Request, Verdict};
 use graph::Graph;
-use index::{Index, RulePlace};
+use index::{Indexes, RulePlace};
 use names::Name;
-use rules::{GRANT, Rule, Rules};
+use rules::{Rule, Rules};
+use select::{Asking, Members, Selection};
 
 /// A decision names at most this many of the rules that made it, the first of the file:
 /// a record must stay a line that can be read.
@@ -76,7 +78,8 @@ pub struct Loaded {
 pub struct Policy {
     rules: Arc<Rules>,
     graph: Arc<Graph>,
-    index: Index,
+    indexes: Indexes,
+    members: Members,
     engine: Engine,
     /// Where the rules stand.
     file: Arc<str>,
@@ -98,16 +101,36 @@ pub struct Evaluation {
     pub rules: Vec<RuleRef>,
 }
 
+/// May this caller do this to this entrance at this moment?
+#[derive(Debug, Clone, Copy)]
+pub struct Question<'a> {
+    /// Who asks.
+    pub caller: &'a CallerId,
+    /// To do what.
+    pub act: Act,
+    /// To which entrance.
+    pub entrance: EntranceId,
+    /// When, and for which form of grantee.
+    pub moment: Moment,
+}
+
 /// A caller and an entrance as casbin and as the index know them.
 struct Asked {
     subject: String,
     object: String,
+    act: Act,
     caller: Option<Name>,
     entrance: Option<Name>,
 }
 
+impl Asked {
+    fn request(&self) -> Request<'_> {
+        Request { subject: &self.subject, object: &self.object, act: self.act }
+    }
+}
+
 impl Evaluation {
-    /// Whether a grant would be forwarded.
+    /// Whether the request would be forwarded.
     #[must_use]
     pub fn is_allowed(&self) -> bool {
         self.reason == Reason::AllowedByRule
@@ -125,7 +148,8 @@ impl Policy {
         now: Timestamp,
     ) -> Result<Loaded, Vec<Problem>> {
         let policy = Self::load_quietly(source, callers)?;
-        let warnings = lint::warnings(&policy.rules, &policy.graph, &policy.index, callers, now);
+        let Self { rules, graph, indexes, .. } = &policy;
+        let warnings = lint::warnings(rules, graph, indexes, callers, now);
         Ok(Loaded { policy, warnings })
     }
 
@@ -147,7 +171,7 @@ impl Policy {
             return Err(misfits);
         }
         let graph = Graph::new(&rules)?;
-        let index = Index::new(&rules, &graph);
+        let (indexes, members) = (Indexes::new(&rules, &graph), Members::new(&rules, &graph));
         let (rules, graph) = (Arc::new(rules), Arc::new(graph));
         let engine = Engine::new(&model, rules.clone(), graph.clone()).map_err(|error| {
             let text = format!("casbin does not take the policy: {error}");
@@ -155,46 +179,50 @@ impl Policy {
         })?;
         engine.self_test().map_err(|(line, text)| vec![rules.problem(line, text)])?;
         let (file, revision) = (rules.file.as_str().into(), revision(source, callers));
-        Ok(Self { rules, graph, index, engine, file, revision })
+        Ok(Self { rules, graph, indexes, members, engine, file, revision })
     }
 
-    /// Decides one attempt. Whatever goes wrong is a denial.
+    /// Decides one attempt. Whatever goes wrong is a denial. A permit for a list is for the
+    /// part of it that is permitted: its request is narrowed, as far as that can be said.
     #[must_use]
-    pub fn decide(&self, attempt: Attempt) -> Decision {
-        let caller = attempt.principal.caller();
-        let moment = Moment { at: attempt.at, grantee: attempt.grant.grantee.kind() };
-        let Evaluation { reason, rules } = self.evaluate(caller, attempt.grant.entrance, moment);
+    pub fn decide(&self, mut attempt: Attempt) -> Decision {
+        let asking = Asking {
+            caller: attempt.principal.caller(),
+            act: attempt.request.operation().act(),
+            moment: attempt.moment(),
+        };
+        let Selection { evaluation, narrowed } = self.select(asking, attempt.request.objects());
+        if let Some(narrowed) = narrowed {
+            attempt.request = attempt.request.narrowed(narrowed);
+        }
+        let Evaluation { reason, rules } = evaluation;
         let grounds = Grounds { attempt, reason, rules, revision: self.revision.clone() };
         Decision::new(grounds)
     }
 
     /// What [`Policy::decide`] would say, for those who only want to know.
     #[must_use]
-    pub fn evaluate(&self, caller: &CallerId, entrance: EntranceId, moment: Moment) -> Evaluation {
-        match self.judge(caller, entrance, moment) {
+    pub fn evaluate(&self, question: Question<'_>) -> Evaluation {
+        match self.judge(question) {
             Err(reason) => Evaluation { reason, rules: Vec::new() },
             Ok((reason, verdict)) => Evaluation { reason, rules: self.rule_refs(&verdict) },
         }
     }
 
-    fn judge(
-        &self,
-        caller: &CallerId,
-        entrance: EntranceId,
-        moment: Moment,
-    ) -> Result<(Reason, Verdict), Reason> {
-        let asked = self.asked(caller, entrance);
-        let candidates = self.index.candidates(asked.caller, asked.entrance)?;
-        self.judge_candidates(&asked, &candidates, moment)
+    fn judge(&self, question: Question<'_>) -> Result<(Reason, Verdict), Reason> {
+        let asked = self.asked(question.caller, question.act, question.entrance);
+        let index = self.indexes.of(question.act);
+        let candidates = index.candidates(asked.caller, asked.entrance)?;
+        self.judge_candidates(&asked, &candidates, question.moment)
     }
 
-    fn asked(&self, caller: &CallerId, entrance: EntranceId) -> Asked {
+    fn asked(&self, caller: &CallerId, act: Act, entrance: EntranceId) -> Asked {
         let subject = ["caller:", caller.as_str()].concat();
         let mut object = String::with_capacity(OBJECT_BYTES);
         // Writing to a string cannot fail.
         let _ = write!(object, "entrance:{entrance}");
         let [caller, entrance] = [&subject, &object].map(|text| self.rules.names.find(text));
-        Asked { subject, object, caller, entrance }
+        Asked { subject, object, act, caller, entrance }
     }
 
     fn judge_candidates(
@@ -203,7 +231,7 @@ impl Policy {
         candidates: &[RulePlace],
         moment: Moment,
     ) -> Result<(Reason, Verdict), Reason> {
-        let verdict = self.engine.judge(&asked.subject, &asked.object, candidates, moment)?;
+        let verdict = self.engine.judge(asked.request(), candidates, moment)?;
         Ok((self.reason(&verdict, candidates), verdict))
     }
 
@@ -229,10 +257,10 @@ impl Policy {
     /// The rule as a line of a rules file.
     fn rule_text(&self, rule: &Rule) -> String {
         let [subject, object] = [rule.subject, rule.object].map(|name| self.rules.names.text(name));
-        let effect = if rule.allow { "allow" } else { "deny" };
+        let (act, effect) = (rule.act.as_str(), if rule.allow { "allow" } else { "deny" });
         let condition = self.rules.condition(rule);
         let when = condition.map_or_else(String::new, |when| format!(", {}", when.text()));
-        format!("p, {subject}, {object}, {GRANT}, {effect}{when}")
+        format!("p, {subject}, {object}, {act}, {effect}{when}")
     }
 
     fn rule_refs(&self, verdict: &Verdict) -> Vec<RuleRef> {

@@ -13,13 +13,12 @@ use super::line::{Field, fields, instead_of, is_comment, separator_slip};
 use super::model::Model;
 use super::names::{Hashing, Name, Names};
 use crate::authn::Callers;
-use crate::domain::{CallerId, EntranceId, Problem};
+use crate::domain::{Act, CallerId, EntranceId, Problem};
 
 /// The object that stands for every entrance.
 pub(super) const WILDCARD: &str = "*";
-/// The act of granting, the only one there is.
-pub(super) const GRANT: &str = "grant";
-
+/// Stands for an entrance that no policy names: it is no entrance's id.
+pub(super) const OTHER_ENTRANCE: &str = "entrance:-";
 const FILE_BYTES_MAX: usize = 256 * 1024 * 1024;
 const LINE_BYTES_MAX: usize = 1024;
 /// More problems than this are not listed one by one.
@@ -45,6 +44,7 @@ pub(super) struct Rule {
     pub(super) line: u32,
     pub(super) subject: Name,
     pub(super) object: Name,
+    pub(super) act: Act,
     pub(super) allow: bool,
     /// Which of the conditions must hold.
     pub(super) when: Option<u32>,
@@ -141,9 +141,16 @@ pub(super) fn parse(source: &SourceFile, callers: &Callers) -> Result<Rules, Vec
     if problems.is_empty() { Ok(rules) } else { Err(problems) }
 }
 
-/// What makes two lines the same: their kind, both names, and for a rule its effect
-/// and condition.
-type Key = (u8, Name, Name, bool, Option<u32>);
+/// What makes two lines the same.
+#[derive(PartialEq, Eq, Hash)]
+enum Key {
+    /// Subject, object, act, effect and condition.
+    Rule(Name, Name, Act, bool, Option<u32>),
+    /// Member and role.
+    Role(Name, Name),
+    /// Member and zone.
+    Zone(Name, Name),
+}
 
 struct Parser<'a> {
     rules: Rules,
@@ -204,7 +211,7 @@ impl<'a> Parser<'a> {
             }
             [Field { text: "p", .. }, ..] => {
                 let text = "a `p` line has four fields and may have a fifth: caller or role, \
-                            entrance, zone or `*`, `grant`, `allow` or `deny`, and `when`";
+                            entrance, zone or `*`, `grant` or `read`, `allow` or `deny`, and `when`";
                 self.refuse(number, None, text);
             }
             [Field { text: "g", .. }, member, group] => self.role(number, *member, *group),
@@ -241,8 +248,9 @@ impl<'a> Parser<'a> {
             WILDCARD => Some(self.rules.names.give(WILDCARD)),
             _ => self.object(line, object),
         };
-        if act.text != GRANT {
-            let text = format!("`{}` is no act: the only one is `grant`", act.text);
+        let known = Act::parse(act.text);
+        if known.is_none() {
+            let text = format!("`{}` is no act: write `grant` or `read`", act.text);
             self.refuse(line, Some(act.column), text);
         }
         let allow = match effect.text {
@@ -260,11 +268,19 @@ impl<'a> Parser<'a> {
             Some(Some(number)) => Some(number),
             Some(None) => return,
         };
-        if let (Some(subject), Some(object), GRANT) = (subject, object, act.text)
-            && self.is_new(line, (0, subject, object, allow, when))
-        {
-            self.rules.rules.push(Rule { line, subject, object, allow, when, when_column });
+        let (Some(subject), Some(object), Some(act)) = (subject, object, known) else { return };
+        if act == Act::Read && self.asks_for_a_grantee(when) {
+            let text = "`grantee` is of a grant: reading an entrance is for nobody in particular";
+            return self.refuse(line, Some(u32::from(when_column)), text);
         }
+        if self.is_new(line, Key::Rule(subject, object, act, allow, when)) {
+            self.rules.rules.push(Rule { line, subject, object, act, allow, when, when_column });
+        }
+    }
+
+    fn asks_for_a_grantee(&self, when: Option<u32>) -> bool {
+        let condition = when.and_then(|number| self.rules.conditions.get(number as usize));
+        condition.is_some_and(Condition::asks_for_a_grantee)
     }
 
     fn condition(&mut self, line: u32, field: Field<'a>) -> Option<u32> {
@@ -293,7 +309,7 @@ impl<'a> Parser<'a> {
             return self.refuse(line, Some(group.column), text);
         }
         if let (Some(member), Some(group)) = (member, self.subject(line, group))
-            && self.is_new(line, (1, member, group, true, None))
+            && self.is_new(line, Key::Role(member, group))
         {
             self.rules.roles.push(Link { line, member, group });
         }
@@ -306,7 +322,7 @@ impl<'a> Parser<'a> {
             return self.refuse(line, Some(group.column), text);
         }
         if let (Some(member), Some(group)) = (member, self.object(line, group))
-            && self.is_new(line, (2, member, group, true, None))
+            && self.is_new(line, Key::Zone(member, group))
         {
             self.rules.zones.push(Link { line, member, group });
         }

@@ -1,6 +1,7 @@
 mod deciding;
 mod loading;
 mod reviewing;
+mod selecting;
 
 use super::*;
 use crate::authn::{Principal, TokenDigest, authenticate};
@@ -54,10 +55,10 @@ fn decide(
         request_id: RequestId::generate(),
         peer: ([127, 0, 0, 1], 1).into(),
         principal: principal(callers, caller),
-        grant: GrantRequest {
+        request: crate::domain::Request::GrantAccess(GrantRequest {
             entrance: EntranceId::parse(entrance).unwrap(),
             grantee: Grantee::AcsUser(AcsUserId::parse(LOBBY).unwrap()),
-        },
+        }),
         body_sha256: [0; 32],
         at: jiff::Timestamp::UNIX_EPOCH,
         candidate: None,

@@ -1,31 +1,68 @@
-//! The list of entrances, in pages as Seam gives it.
+//! Entrances as Seam shows them: one, or a list in pages.
 //!
-//! A request may say `limit` and `page_cursor`. Whatever else Seam could be asked for is
-//! refused, not ignored: a list that is not narrowed as it was asked would mislead.
+//! A list can be narrowed by ids, by system and by name. Whatever else Seam could be asked for
+//! is refused, not ignored: a list that is not narrowed as it was asked would mislead.
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::catalogue::{ACS_SYSTEM, Entry};
-use crate::seam::{PAGE_LIMIT_MAX, SeamError};
+use crate::domain::{EntranceId, ListEntrances};
+use crate::seam::SeamError;
 
-/// The answer to a request with this body: a page, or what is wrong with the request.
-pub(super) fn page(entrances: &[Entry], body: &[u8]) -> Result<String, SeamError> {
-    let (limit, cursor) = request(body)?;
-    let first = match cursor {
+/// The most entrances that stand on a page.
+const PAGE_LIMIT: usize = 500;
+
+/// A page of those that are asked for.
+pub(super) fn page(entrances: &[Entry], asked: &ListEntrances) -> Result<String, SeamError> {
+    for (is_given, field) in [
+        (asked.connected_account.is_some(), "connected_account_id"),
+        (asked.customer_key.is_some(), "customer_key"),
+        (asked.location.is_some(), "location_id"),
+        (asked.space.is_some(), "space_id"),
+    ] {
+        if is_given {
+            let text = "is not known to the sandbox; leave it out";
+            return Err(SeamError::invalid_input(Some(field), text));
+        }
+    }
+    let limit = asked.limit.map_or(PAGE_LIMIT, usize::from).min(PAGE_LIMIT);
+    let found = entrances.iter().filter(|entrance| is_asked_for(entrance, asked));
+    let found: Vec<&Entry> = found.collect();
+    let first = match &asked.page_cursor {
         None => 0,
-        Some(cursor) => entrances
+        Some(cursor) => found
             .iter()
             .position(|entrance| entrance.id == cursor)
             .ok_or_else(|| SeamError::invalid_input(Some("page_cursor"), "is of no page"))?,
     };
-    let mut rest = entrances.iter().skip(first);
+    let mut rest = found.into_iter().skip(first);
     let shown: Vec<Value> = rest.by_ref().take(limit).map(entrance).collect();
     // The cursor names the first entrance of the page that it leads to.
     let next = rest.next().map(|entrance| entrance.id);
     let pagination = json!({
-        "has_next_page": next.is_some(), "next_page_cursor": next, "next_page_url": null,
+        "has_next_page": next.is_some(),
+        "next_page_cursor": next,
+        "next_page_url": next.map(|id| format!("https://seam.invalid/?page_cursor={id}")),
     });
     Ok(json!({ "acs_entrances": shown, "pagination": pagination, "ok": true }).to_string())
+}
+
+/// One entrance.
+pub(super) fn one(entrances: &[Entry], id: EntranceId) -> Result<String, SeamError> {
+    let id = id.to_string();
+    let found = entrances.iter().find(|entrance| entrance.id == id);
+    let found =
+        found.ok_or_else(|| SeamError::new("acs_entrance_not_found", "no such entrance"))?;
+    Ok(json!({ "acs_entrance": entrance(found), "ok": true }).to_string())
+}
+
+fn is_asked_for(entry: &Entry, asked: &ListEntrances) -> bool {
+    let is = |id: &EntranceId| id.to_string() == entry.id;
+    let by_id = asked.entrances.as_ref().is_none_or(|ids| ids.iter().any(is));
+    let by_system = asked.system.is_none_or(|system| system.to_string() == ACS_SYSTEM);
+    let name = entry.name.to_lowercase();
+    let by_name = asked.search.as_ref().is_none_or(|text| name.contains(&text.to_lowercase()));
+    by_id && by_system && by_name
 }
 
 fn entrance(entry: &Entry) -> Value {
@@ -39,42 +76,34 @@ fn entrance(entry: &Entry) -> Value {
     })
 }
 
-/// `limit` and `page_cursor`.
-fn request(body: &[u8]) -> Result<(usize, Option<String>), SeamError> {
-    let refuse = |field: &str, text: &str| Err(SeamError::invalid_input(Some(field), text));
-    let fields: Map<String, Value> = serde_json::from_slice(body)
-        .map_err(|_| SeamError::invalid_input(None, "the body is not a JSON object"))?;
-    let (mut limit, mut cursor) = (u64::from(PAGE_LIMIT_MAX), None);
-    for (field, value) in fields {
-        match (field.as_str(), value) {
-            ("limit", value) => match value.as_u64() {
-                Some(number) if (1..=u64::from(PAGE_LIMIT_MAX)).contains(&number) => limit = number,
-                _ => return refuse(&field, "must be a whole number from 1 to 500"),
-            },
-            ("page_cursor", Value::Null) => {}
-            ("page_cursor", Value::String(text)) => cursor = Some(text),
-            ("page_cursor", _) => return refuse(&field, "must be a string"),
-            _ => return refuse(&field, "is not known to the sandbox; leave it out"),
-        }
-    }
-    Ok((usize::try_from(limit).unwrap_or(usize::MAX), cursor))
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::Catalogue;
     use super::*;
-    use crate::seam::{encode_list, parse_entrances};
+    use crate::domain::{Operation, Request};
+    use crate::seam::{Params, parse, parse_page};
+
+    fn asked(body: &str) -> ListEntrances {
+        let params = Params::Body(body.as_bytes());
+        match parse(Operation::ListEntrances, params).unwrap() {
+            Request::ListEntrances(list) => list,
+            other => panic!("{other:?}"),
+        }
+    }
 
     /// All pages of this size, as the gateway asks for them and reads them.
     fn pages(limit: u16) -> Vec<Vec<String>> {
         let (mut pages, mut cursor) = (Vec::new(), None::<String>);
         loop {
-            let body = encode_list(cursor.as_deref(), limit);
-            let answer = page(Catalogue::entrances(), &body).unwrap();
-            let page = parse_entrances(answer.as_bytes()).unwrap();
-            pages.push(page.entrances.into_iter().map(|e| e.id.to_string()).collect());
-            cursor = page.next_page_cursor;
+            let asked = ListEntrances {
+                limit: Some(limit),
+                page_cursor: cursor,
+                ..ListEntrances::default()
+            };
+            let answer = page(Catalogue::entrances(), &asked).unwrap();
+            let page = parse_page(answer.as_bytes()).unwrap();
+            pages.push(page.entrances.iter().map(|e| e.id.to_string()).collect());
+            cursor = page.next_cursor().unwrap();
             if cursor.is_none() {
                 return pages;
             }
@@ -91,24 +120,32 @@ mod tests {
             assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), sizes, "{limit}");
             assert_eq!(pages.concat(), all, "{limit}");
         }
-        let answer = page(Catalogue::entrances(), b"{}").unwrap();
-        assert_eq!(parse_entrances(answer.as_bytes()).unwrap().entrances.len(), 6);
-        assert!(page(Catalogue::entrances(), br#"{"page_cursor":null}"#).is_ok());
+    }
+
+    #[test]
+    fn a_list_is_narrowed_as_it_is_asked() {
+        let names = |body: &str| -> Vec<String> {
+            let answer = page(Catalogue::entrances(), &asked(body)).unwrap();
+            let page = parse_page(answer.as_bytes()).unwrap();
+            page.entrances.into_iter().map(|entrance| entrance.display_name).collect()
+        };
+        assert_eq!(names("{}").len(), 6);
+        assert_eq!(names(r#"{"page_cursor":null}"#).len(), 6);
+        assert_eq!(names(r#"{"search":"ROOM"}"#), ["server room", "room 1", "room 2"]);
+        let ids = r#"{"acs_entrance_ids":["0a9f3c52-6f5e-4d0b-b1d4-93c4e7a8f216"]}"#;
+        assert_eq!(names(ids), ["garage"]);
+        assert_eq!(names(&format!(r#"{{"acs_system_id":"{ACS_SYSTEM}"}}"#)).len(), 6);
+        let other = r#"{"acs_system_id":"0a9f3c52-6f5e-4d0b-b1d4-93c4e7a8f216"}"#;
+        assert!(names(other).is_empty());
     }
 
     #[test]
     fn a_request_that_cannot_be_met_is_refused() {
         for (body, message) in [
-            ("", "the body is not a JSON object"),
-            ("[]", "the body is not a JSON object"),
-            (r#"{"limit":0}"#, "`limit` must be a whole number from 1 to 500"),
-            (r#"{"limit":501}"#, "`limit` must be a whole number from 1 to 500"),
-            (r#"{"limit":null}"#, "`limit` must be a whole number from 1 to 500"),
             (r#"{"page_cursor":"x"}"#, "`page_cursor` is of no page"),
-            (r#"{"page_cursor":1}"#, "`page_cursor` must be a string"),
-            (r#"{"search":"a"}"#, "`search` is not known to the sandbox; leave it out"),
+            (r#"{"customer_key":"a"}"#, "`customer_key` is not known to the sandbox; leave it out"),
         ] {
-            let error = page(Catalogue::entrances(), body.as_bytes()).unwrap_err();
+            let error = page(Catalogue::entrances(), &asked(body)).unwrap_err();
             assert_eq!((error.kind.as_str(), error.message.as_str()), ("invalid_input", message));
         }
     }

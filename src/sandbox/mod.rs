@@ -20,8 +20,10 @@ use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::body::Incoming;
 use serde_json::json;
 
-use crate::domain::{GrantRequest, Grantee, RequestId, Secret};
-use crate::seam::{self, SeamError};
+use crate::domain::{
+    self, EntranceId, GrantRequest, Grantee, ListEntrances, Operation, RequestId, Secret,
+};
+use crate::seam::{self, Params, SeamError};
 pub use catalogue::{Catalogue, Entry};
 
 /// The most grants that are remembered; older ones are forgotten.
@@ -65,15 +67,16 @@ impl Sandbox {
 
     async fn answer(self, request: Request<Incoming>) -> Response<Full<Bytes>> {
         let request_id = RequestId::generate();
-        let result = match (request.method(), request.uri().path()) {
-            (&Method::GET, "/_sandbox/grants") => Ok(self.show_grants()),
-            (&Method::POST, seam::GRANT_ACCESS_PATH) => self.grant(request).await,
-            (&Method::POST, seam::LIST_ENTRANCES_PATH) => self.list(request).await,
-            (_, seam::GRANT_ACCESS_PATH | seam::LIST_ENTRANCES_PATH) => Err((
+        let path = request.uri().path();
+        let result = match (request.method(), Operation::of_path(path)) {
+            (&Method::GET, None) if path == "/_sandbox/grants" => Ok(self.show_grants()),
+            (_, None) => Err((StatusCode::NOT_FOUND, SeamError::new("not_found", "no such route"))),
+            (&Method::POST, Some(operation)) => self.operate(operation, request).await,
+            // Seam takes the operations that read as GET too; the gateway does not send any.
+            (_, Some(_)) => Err((
                 StatusCode::METHOD_NOT_ALLOWED,
                 SeamError::new("method_not_allowed", "only POST accepted"),
             )),
-            _ => Err((StatusCode::NOT_FOUND, SeamError::new("not_found", "no such route"))),
         };
         let (status, body) = match result {
             Ok(body) => (StatusCode::OK, body),
@@ -102,15 +105,31 @@ impl Sandbox {
         Ok(body.to_bytes())
     }
 
-    async fn list(&self, request: Request<Incoming>) -> Result<Bytes, Refused> {
+    async fn operate(
+        &self,
+        operation: Operation,
+        request: Request<Incoming>,
+    ) -> Result<Bytes, Refused> {
         let body = self.body(request).await?;
-        listing::page(Catalogue::entrances(), &body).map(Bytes::from).map_err(invalid)
+        let asked = seam::parse(operation, Params::Body(&body))
+            .map_err(|e| invalid(SeamError::invalid_input(e.field, e.message)))?;
+        match asked {
+            domain::Request::GrantAccess(grant) => self.grant(grant),
+            domain::Request::ListEntrances(list) => Self::list(&list),
+            domain::Request::GetEntrance(id) => Self::get(id),
+        }
     }
 
-    async fn grant(&self, request: Request<Incoming>) -> Result<Bytes, Refused> {
-        let body = self.body(request).await?;
-        let grant = seam::parse_grant(&body)
-            .map_err(|e| invalid(SeamError::invalid_input(e.field, e.message)))?;
+    fn list(asked: &ListEntrances) -> Result<Bytes, Refused> {
+        listing::page(Catalogue::entrances(), asked).map(Bytes::from).map_err(invalid)
+    }
+
+    fn get(id: EntranceId) -> Result<Bytes, Refused> {
+        let found = listing::one(Catalogue::entrances(), id);
+        found.map(Bytes::from).map_err(|error| (StatusCode::NOT_FOUND, error))
+    }
+
+    fn grant(&self, grant: GrantRequest) -> Result<Bytes, Refused> {
         self.state.catalogue.check(&grant).map_err(|error| (StatusCode::NOT_FOUND, error))?;
         let mut grants = self.lock();
         if grants.len() == GRANTS_MAX {

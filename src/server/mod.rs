@@ -146,6 +146,7 @@ impl Server {
         let gateway = Arc::new(Gateway {
             snapshot: snapshot.clone(),
             journal: journal.clone(),
+            recorded_reads: settings.audit.reads,
             metrics: metrics.clone(),
             admission: Admission::new(&settings.limits),
             limits: settings.limits.clone(),

@@ -195,7 +195,7 @@ impl RequestMetrics {
             )?,
             upstream: made.counters(
                 "upstream_requests_total",
-                "Permitted grants, by what became of them.",
+                "Permitted requests, by what became of them.",
                 &[("outcome", &Outcome::ALL.map(Outcome::as_str))],
             )?,
         })

@@ -71,6 +71,16 @@ impl Breaker {
         Ok(Pass { breaker: self, generation: state.generation, told: false })
     }
 
+    /// Whether there is something wrong, or how long to wait: for requests that shall not
+    /// count. They neither probe nor say anything of what became of them.
+    pub(super) fn look(&self, now: Instant) -> Result<(), Duration> {
+        match self.state().phase {
+            Phase::Closed { .. } => Ok(()),
+            Phase::Open { until } => Err(until.saturating_duration_since(now)),
+            Phase::Probing => Err(PROBE_EXPECTED),
+        }
+    }
+
     /// Whether requests are refused, but for one probe now and then.
     pub(super) fn is_open(&self) -> bool {
         !matches!(self.state().phase, Phase::Closed { .. })

@@ -1,29 +1,38 @@
-//! What an upstream answer, or the lack of one, means for the grant.
+//! What an upstream answer, or the lack of one, means for the request.
 //!
-//! | answer | outcome |
-//! |---|---|
-//! | 200, `application/json`, `"ok":true` | granted |
-//! | 4xx but 408: the request was refused, by Seam or in front of it | rejected |
-//! | anything else: other 2xx, 3xx, 408, 5xx, broken, too large, none in time | unknown |
-//! | no connection | not sent |
+//! | answer | of a change | of a read |
+//! |---|---|---|
+//! | 200, `application/json`, `"ok":true` and what was asked for | granted | answered |
+//! | 4xx but 408: the request was refused, by Seam or in front of it | rejected | rejected |
+//! | anything else: other 2xx, 3xx, 408, 5xx, broken, too large, none in time | unknown | unanswered |
+//! | no connection | not sent | not sent |
 
 use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 
 use super::Forwarded;
-use crate::domain::{Outcome, Reason};
+use crate::domain::{Effect, Outcome, Reason, Request};
 use crate::seam;
 
 /// A whole answer.
-pub(super) fn answer(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Forwarded {
-    let json = is_json(headers);
-    if status == StatusCode::OK && json && seam::confirms_grant(body) {
-        return Forwarded::new(Outcome::Granted, Reason::AllowedByRule);
+pub(super) fn answer(
+    request: &Request,
+    status: StatusCode,
+    headers: &HeaderMap,
+    body: &[u8],
+) -> Forwarded {
+    let (json, effect) = (is_json(headers), request.operation().effect());
+    if status == StatusCode::OK
+        && json
+        && let Some(confirmation) = seam::confirmation(request, body)
+    {
+        let forwarded = Forwarded::new(Outcome::confirmed(effect), Reason::AllowedByRule);
+        return Forwarded { confirmation: Some(confirmation), ..forwarded };
     }
     if !status.is_client_error() && !status.is_server_error() {
-        return Forwarded::new(Outcome::Unknown, Reason::UpstreamAnswerInvalid);
+        return Forwarded::new(Outcome::in_doubt(effect), Reason::UpstreamAnswerInvalid);
     }
-    let outcome = outcome_of_error(status);
+    let outcome = outcome_of_error(effect, status);
     if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
         return Forwarded::new(outcome, Reason::UpstreamKeyRefused);
     }
@@ -36,16 +45,16 @@ pub(super) fn answer(status: StatusCode, headers: &HeaderMap, body: &[u8]) -> Fo
 }
 
 /// An answer whose body could not be read to its end.
-pub(super) fn unread(status: StatusCode, reason: Reason) -> Forwarded {
-    Forwarded::new(outcome_of_error(status), reason)
+pub(super) fn unread(effect: Effect, status: StatusCode, reason: Reason) -> Forwarded {
+    Forwarded::new(outcome_of_error(effect, status), reason)
 }
 
 /// No answer, or none in whole.
-pub(super) fn failure(error: &reqwest::Error) -> Forwarded {
+pub(super) fn failure(effect: Effect, error: &reqwest::Error) -> Forwarded {
     if error.is_connect() {
         Forwarded::new(Outcome::NotSent, Reason::UpstreamUnreachable)
     } else {
-        Forwarded::new(Outcome::Unknown, broken(error))
+        Forwarded::new(Outcome::in_doubt(effect), broken(error))
     }
 }
 
@@ -56,7 +65,7 @@ pub(super) fn broken(error: &reqwest::Error) -> Reason {
 
 /// Whether the upstream does its work, whatever it thinks of this grant.
 pub(super) fn works(forwarded: &Forwarded) -> bool {
-    matches!(forwarded.outcome, Outcome::Granted | Outcome::Rejected)
+    matches!(forwarded.outcome, Outcome::Granted | Outcome::Answered | Outcome::Rejected)
 }
 
 /// An answer that cannot be passed on.
@@ -68,11 +77,11 @@ pub(super) fn invalid(outcome: Outcome) -> Reason {
     }
 }
 
-fn outcome_of_error(status: StatusCode) -> Outcome {
+fn outcome_of_error(effect: Effect, status: StatusCode) -> Outcome {
     if status.is_client_error() && status != StatusCode::REQUEST_TIMEOUT {
         Outcome::Rejected
     } else {
-        Outcome::Unknown
+        Outcome::in_doubt(effect)
     }
 }
 
@@ -86,6 +95,8 @@ pub(super) fn is_json(headers: &HeaderMap) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::Operation;
+    use crate::seam::Params;
     use Outcome::{Granted, Rejected, Unknown};
     use Reason::{
         AllowedByRule, UpstreamAnswerInvalid, UpstreamErrorInvalid, UpstreamKeyRefused,
@@ -96,6 +107,8 @@ mod tests {
     fn only_seams_own_confirmation_is_a_grant() {
         let typed = r#"{"error":{"type":"acs_user_not_found","message":"no"}}"#;
         let json = "application/json; charset=utf-8";
+        let asked = br#"{"acs_entrance_id":"d23d7180-c1ee-4bbe-8630-05df5031ce35","acs_user_id":"4b0a3f6e-6a0e-4a3f-8f3d-6b1f6e0d9a51"}"#;
+        let request = seam::parse(Operation::GrantAccess, Params::Body(asked)).unwrap();
         let table = [
             ("confirmed", 200, json, r#"{"ok":true}"#, Granted, AllowedByRule),
             ("not ok", 200, json, r#"{"ok":false}"#, Unknown, UpstreamAnswerInvalid),
@@ -122,7 +135,7 @@ mod tests {
                 headers.insert(CONTENT_TYPE, media_type.parse().unwrap());
             }
             let status = StatusCode::from_u16(status).unwrap();
-            let found = answer(status, &headers, body.as_bytes());
+            let found = answer(&request, status, &headers, body.as_bytes());
             assert_eq!((found.outcome, found.reason), (outcome, reason), "{name}");
             assert_eq!(found.error.is_some(), reason == UpstreamRejected, "{name}");
         }

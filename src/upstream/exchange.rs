@@ -1,58 +1,104 @@
-//! Reading what came back, or saying why nothing did. Nothing that repeats the workspace key
-//! gets any further.
+//! One request and its answer: sent, read within bounds, and said why there is none. Nothing
+//! that repeats the workspace key gets any further.
 
-use bytes::BytesMut;
-use http::HeaderValue;
+use std::time::Instant;
+
+use bytes::{Bytes, BytesMut};
 use http::header::RETRY_AFTER;
+use http::{HeaderMap, HeaderValue};
 
-use super::{ANSWER_BYTES_MAX, Forwarded, Upstream, classify};
-use crate::domain::{Outcome, Reason, RequestId, Secret, innermost};
+use super::{Forwarded, Upstream, classify};
+use crate::domain::{Effect, Outcome, Reason, Request, RequestId, Secret, innermost};
+use crate::policy::Attempt;
 use crate::seam::{self, SeamError};
 
+/// Why a body was not read to its end.
+pub(super) enum Unread {
+    TooLarge,
+    Broken(reqwest::Error),
+}
+
+/// Reads a whole body.
+pub(super) async fn read_up_to(
+    answer: &mut reqwest::Response,
+    bytes_max: usize,
+) -> Result<BytesMut, Unread> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = answer.chunk().await.map_err(Unread::Broken)? {
+        if body.len() + chunk.len() > bytes_max {
+            return Err(Unread::TooLarge);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
 impl Upstream {
+    /// Sends what policy saw, as often as it may be sent, and reads the answer.
+    pub(super) async fn exchange(
+        &self,
+        attempt: &Attempt,
+        headers: HeaderMap,
+        until: Instant,
+    ) -> Forwarded {
+        let (request, request_id) = (&attempt.request, attempt.request_id);
+        let operation = request.operation();
+        let body = Bytes::from(seam::encode(request));
+        let again = |error: &reqwest::Error| match operation.effect() {
+            // No connection: not a byte was sent, so once more is still at most once.
+            Effect::Changes => error.is_connect() && !error.is_timeout(),
+            Effect::Reads => !error.is_timeout(),
+        };
+        let sent = match self.post(operation, headers.clone(), body.clone(), until).await {
+            Err(error) if again(&error) => self.post(operation, headers, body, until).await,
+            sent => sent,
+        };
+        match sent {
+            Err(error) => {
+                let forwarded = classify::failure(operation.effect(), &error);
+                self.warn(request_id, forwarded.reason, error);
+                forwarded
+            }
+            Ok(answer) => self.read(answer, request, request_id).await,
+        }
+    }
+
     /// Reads a whole answer.
-    pub(super) async fn read(
+    async fn read(
         &self,
         mut answer: reqwest::Response,
+        request: &Request,
         request_id: RequestId,
     ) -> Forwarded {
-        let status = answer.status();
+        let (status, effect) = (answer.status(), request.operation().effect());
         let headers = std::mem::take(answer.headers_mut());
-        let mut body = BytesMut::new();
-        let read = loop {
-            match answer.chunk().await {
-                Ok(Some(chunk)) if body.len() + chunk.len() > ANSWER_BYTES_MAX => {
-                    break Err(Reason::UpstreamAnswerInvalid);
-                }
-                Ok(Some(chunk)) => body.extend_from_slice(&chunk),
-                Ok(None) => break Ok(()),
-                Err(error) => {
-                    let reason = classify::broken(&error);
-                    self.warn(request_id, reason, error);
-                    break Err(reason);
-                }
+        let forwarded = match read_up_to(&mut answer, seam::answer_bytes_max(request)).await {
+            Ok(body) => classify::answer(request, status, &headers, &body),
+            Err(Unread::TooLarge) => {
+                classify::unread(effect, status, Reason::UpstreamAnswerInvalid)
             }
-        };
-        let forwarded = match read {
-            Ok(()) => classify::answer(status, &headers, &body),
-            Err(reason) => classify::unread(status, reason),
+            Err(Unread::Broken(error)) => {
+                let reason = classify::broken(&error);
+                self.warn(request_id, reason, error);
+                classify::unread(effect, status, reason)
+            }
         };
         Forwarded {
             status: Some(status),
             retry_after_s: headers
                 .get(RETRY_AFTER)
-                // Only a grant that was refused may be asked for again.
+                // Only a request that was refused may be made again.
                 .filter(|_| forwarded.outcome == Outcome::Rejected)
                 .and_then(|value| value.to_str().ok()?.parse::<u32>().ok())
                 .filter(|seconds| *seconds <= 3600),
             seam_request_id: headers.get(seam::REQUEST_ID_HEADER).and_then(id_of),
             ..forwarded
         }
-        .without(&self.key)
+        .without(&self.key, effect)
     }
 
     /// Says why there is no whole answer.
-    pub(super) fn warn(&self, request_id: RequestId, reason: Reason, error: reqwest::Error) {
+    fn warn(&self, request_id: RequestId, reason: Reason, error: reqwest::Error) {
         let (host, cause) = (self.host(), self.cause(error));
         let reason = reason.as_str();
         tracing::warn!(%request_id, reason, host, cause, "no answer from the upstream");
@@ -78,7 +124,7 @@ fn id_of(value: &HeaderValue) -> Option<String> {
 
 impl Forwarded {
     /// Drops whatever echoes the workspace key.
-    fn without(mut self, key: &Secret) -> Self {
+    fn without(mut self, key: &Secret, effect: Effect) -> Self {
         let echoes = |text: &str| text.contains(key.expose());
         let error = self.error.take_if(|error| {
             let object = |map: &Option<serde_json::Map<String, serde_json::Value>>| {
@@ -91,6 +137,10 @@ impl Forwarded {
         });
         if error.is_some() {
             self.reason = classify::invalid(self.outcome);
+        }
+        if self.confirmation.take_if(|found| found.mentions(key.expose())).is_some() {
+            self.outcome = Outcome::in_doubt(effect);
+            self.reason = Reason::UpstreamAnswerInvalid;
         }
         // Only now: the start of a key would not be found.
         self.error = self.error.map(SeamError::shorten);

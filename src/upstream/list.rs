@@ -5,18 +5,24 @@
 //! is, it ends: pages, bytes and time are bounded. No error repeats what may be the key.
 
 use std::collections::HashSet;
+use std::time::Instant;
 
-use bytes::BytesMut;
+use bytes::Bytes;
 use http::StatusCode;
 
-use super::{ANSWER_BYTES_MAX, Upstream, classify};
-use crate::seam::{self, EntrancePage, ListedEntrance, PAGE_LIMIT_MAX, PageError};
+use super::exchange::{Unread, read_up_to};
+use super::{Upstream, classify};
+use crate::domain::{ListEntrances, Operation};
+use crate::seam::{self, Entrance, EntrancePage, PAGE_BYTES_MAX, PageError};
 
 /// The most pages that are read.
 const PAGES_MAX: usize = 1_000;
 
-/// The largest page that is read, in bytes: 16 KiB for each entrance of a full one.
-const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// How many entrances are asked for on each.
+const PAGE_LIMIT: u16 = 500;
+
+/// The largest error that is read, in bytes.
+const ERROR_BYTES_MAX: usize = 64 * 1024;
 
 /// Why the entrances could not be listed.
 #[derive(Debug, thiserror::Error)]
@@ -101,14 +107,16 @@ impl Upstream {
     ///
     /// # Errors
     /// [`ListError`]; then none of the pages counts.
-    pub async fn list_entrances(&self) -> Result<Vec<ListedEntrance>, ListError> {
+    pub async fn list_entrances(&self) -> Result<Vec<Entrance>, ListError> {
         let mut entrances = Vec::new();
         let mut seen = HashSet::new();
         let mut cursor: Option<String> = None;
         for number in 1..=PAGES_MAX {
-            let page = self.page(number, cursor.as_deref()).await?;
+            let page = self.page(number, cursor).await?;
+            let next = page.next_cursor();
             entrances.extend(page.entrances);
-            let Some(next) = page.next_page_cursor else { return Ok(entrances) };
+            let next = next.map_err(|error| ListError::Shape { page: number, error })?;
+            let Some(next) = next else { return Ok(entrances) };
             if !seen.insert(next.clone()) {
                 return Err(ListError::Circle(number));
             }
@@ -117,52 +125,38 @@ impl Upstream {
         Err(ListError::TooManyPages)
     }
 
-    async fn page(&self, number: usize, cursor: Option<&str>) -> Result<EntrancePage, ListError> {
-        let mut url = self.url.clone();
-        url.set_path(seam::LIST_ENTRANCES_PATH);
-        let request = self
-            .client
-            .post(url)
-            .headers(self.headers.clone())
-            .timeout(self.deadline)
-            .body(seam::encode_list(cursor, PAGE_LIMIT_MAX));
-        let mut answer = request.send().await.map_err(|error| self.no_answer(error))?;
+    async fn page(&self, number: usize, cursor: Option<String>) -> Result<EntrancePage, ListError> {
+        let asked = ListEntrances {
+            limit: Some(PAGE_LIMIT),
+            page_cursor: cursor,
+            ..ListEntrances::default()
+        };
+        let body = Bytes::from(seam::encode_list(&asked));
+        let until = Instant::now() + self.deadline;
+        let answer = self.post(Operation::ListEntrances, self.headers.clone(), body, until).await;
+        let mut answer = answer.map_err(|error| self.no_answer(error))?;
         let status = answer.status();
         if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
             return Err(ListError::KeyRefused(status.as_u16()));
         }
         if status != StatusCode::OK {
-            let body = self.read_up_to(&mut answer, ANSWER_BYTES_MAX).await.ok().flatten();
+            let body = read_up_to(&mut answer, ERROR_BYTES_MAX).await.ok();
             let detail = body.and_then(|body| self.words(&body));
             return Err(ListError::Status { status: status.as_u16(), detail });
         }
         if !classify::is_json(answer.headers()) {
             return Err(ListError::NotJson(number));
         }
-        let body = self.read_up_to(&mut answer, PAGE_BYTES_MAX).await?;
-        let body = body.ok_or(ListError::TooLarge(number))?;
-        let page = seam::parse_entrances(&body)
-            .map_err(|error| ListError::Shape { page: number, error })?;
+        let body = read_up_to(&mut answer, PAGE_BYTES_MAX).await.map_err(|error| match error {
+            Unread::TooLarge => ListError::TooLarge(number),
+            Unread::Broken(error) => self.no_answer(error),
+        })?;
+        let page =
+            seam::parse_page(&body).map_err(|error| ListError::Shape { page: number, error })?;
         if page.entrances.iter().any(|entrance| self.has_key(&entrance.display_name)) {
             return Err(ListError::RepeatsKey(number));
         }
         Ok(page)
-    }
-
-    /// The body; `None` when it is larger than `bytes_max`.
-    async fn read_up_to(
-        &self,
-        answer: &mut reqwest::Response,
-        bytes_max: usize,
-    ) -> Result<Option<BytesMut>, ListError> {
-        let mut body = BytesMut::new();
-        while let Some(chunk) = answer.chunk().await.map_err(|error| self.no_answer(error))? {
-            if body.len() + chunk.len() > bytes_max {
-                return Ok(None);
-            }
-            body.extend_from_slice(&chunk);
-        }
-        Ok(Some(body))
     }
 
     /// What Seam says of an error, unless it repeats the key.

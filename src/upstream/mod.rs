@@ -1,11 +1,11 @@
 //! Seam: the only holder of the workspace key, and of the HTTP client that sends it.
 //!
-//! There is one way in for a grant, [`Upstream::grant`], and it takes a recorded permit by
-//! value: no grant can be sent without a durable record, and none twice. What is sent is
-//! encoded from the value that policy saw, to a constant path, with a fixed set of
-//! headers. Redirects are not followed and proxies of the environment not used.
-//! [`Upstream::list_entrances`] reads the names of entrances, for people, and can do
-//! nothing else.
+//! There is one way in for a caller's request, [`Upstream::send`], and it takes a recorded
+//! permit by value: nothing that changes anything can be sent without a durable record, and
+//! none twice. What is sent is encoded from the value that policy saw, to a constant path,
+//! with a fixed set of headers. Redirects are not followed and proxies of the environment not
+//! used. [`Upstream::send_read`] takes a permit that can only read, where reads need no record,
+//! and [`Upstream::list_entrances`] reads the names of entrances for the command line.
 
 mod breaker;
 mod classify;
@@ -19,9 +19,9 @@ use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 
 use crate::audit::Recorded;
-use crate::domain::{Outcome, Reason, Secret, TraceContext, innermost};
-use crate::policy::Permit;
-use crate::seam::{self, SeamError};
+use crate::domain::{Effect, Operation, Outcome, Reason, Secret, TraceContext, innermost};
+use crate::policy::{Permit, ReadPermit};
+use crate::seam::{self, Confirmation, SeamError};
 use crate::tls::ClientTls;
 use breaker::Breaker;
 pub use breaker::BreakerSettings;
@@ -32,22 +32,21 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const WORKSPACE: HeaderName = HeaderName::from_static("seam-workspace");
 const USER_AGENT: &str = concat!("grantgate/", env!("CARGO_PKG_VERSION"));
 
-/// The largest answer that is read, in bytes.
-const ANSWER_BYTES_MAX: usize = 64 * 1024;
-
 /// A permit older than this is not sent: a stalled queue must not outlive a
 /// revocation.
 pub const PERMIT_AGE_MAX: Duration = Duration::from_secs(5);
 
-/// What came of one permitted grant.
+/// What came of one permitted request.
 #[derive(Debug)]
 pub struct Forwarded {
-    /// What became of the grant.
+    /// What became of it.
     pub outcome: Outcome,
     /// Why, for the record.
     pub reason: Reason,
     /// The upstream's status, when there was an answer.
     pub status: Option<StatusCode>,
+    /// What Seam confirmed, when it did.
+    pub confirmation: Option<Confirmation>,
     /// Seam's own error, when it sent one that may be passed on.
     pub error: Option<SeamError>,
     /// Seconds of the upstream's Retry-After.
@@ -96,7 +95,7 @@ impl Upstream {
     /// # Errors
     /// [`UpstreamError`].
     pub fn new(
-        mut url: reqwest::Url,
+        url: reqwest::Url,
         key: Secret,
         workspace_id: Option<&str>,
         tls: ClientTls,
@@ -121,7 +120,6 @@ impl Upstream {
             let value = HeaderValue::from_str(id).ok().filter(|_| visible(id) && !id.is_empty());
             headers.insert(WORKSPACE, value.ok_or(UpstreamError::WorkspaceInvalid)?);
         }
-        url.set_path(seam::GRANT_ACCESS_PATH);
         let client = reqwest::Client::builder()
             .tls_backend_preconfigured(tls.into_config())
             .user_agent(USER_AGENT)
@@ -141,8 +139,8 @@ impl Upstream {
         Ok(Self { client, url, headers, key, deadline, breaker: Breaker::new(breaker) })
     }
 
-    /// Sends one permitted grant, at most once, and reads what became of it. Never
-    /// fails: a failure is an outcome. Takes no longer than `budget` or the configured
+    /// Sends one permitted request and reads what became of it: at most once where it changes
+    /// something. Never fails: a failure is an outcome. Takes no longer than `budget` or the configured
     /// deadline, whichever is less. With `trace`, Seam is told which trace it belongs to.
     ///
     /// A recorded permit is what it takes:
@@ -150,7 +148,7 @@ impl Upstream {
     /// # use grantgate::{audit::Recorded, policy::Permit, upstream::{Forwarded, Upstream}};
     /// # use std::time::Duration;
     /// async fn send(upstream: &Upstream, permit: Recorded<Permit>) -> Forwarded {
-    ///     upstream.grant(permit, Duration::from_secs(9), None).await
+    ///     upstream.send(permit, Duration::from_secs(9), None).await
     /// }
     /// ```
     /// A permit without a record does not compile:
@@ -158,7 +156,7 @@ impl Upstream {
     /// # use grantgate::{audit::Recorded, policy::Permit, upstream::{Forwarded, Upstream}};
     /// # use std::time::Duration;
     /// async fn send(upstream: &Upstream, permit: Permit) -> Forwarded {
-    ///     upstream.grant(permit, Duration::from_secs(9), None).await
+    ///     upstream.send(permit, Duration::from_secs(9), None).await
     /// }
     /// ```
     /// Nor does a recorded denial:
@@ -174,11 +172,11 @@ impl Upstream {
     /// # use grantgate::{audit::Recorded, policy::Permit, upstream::{Forwarded, Upstream}};
     /// # use std::time::Duration;
     /// async fn send(upstream: &Upstream, permit: Recorded<Permit>) -> Forwarded {
-    ///     upstream.grant(permit, Duration::from_secs(9), None).await;
-    ///     upstream.grant(permit, Duration::from_secs(9), None).await
+    ///     upstream.send(permit, Duration::from_secs(9), None).await;
+    ///     upstream.send(permit, Duration::from_secs(9), None).await
     /// }
     /// ```
-    pub async fn grant(
+    pub async fn send(
         &self,
         permit: Recorded<Permit>,
         budget: Duration,
@@ -187,7 +185,33 @@ impl Upstream {
         if permit.age() > PERMIT_AGE_MAX || budget.is_zero() {
             return Forwarded::not_sent(Reason::PermitExpired);
         }
-        let pass = match self.breaker.pass(Instant::now()) {
+        self.forward(permit.evidence(), budget, trace).await
+    }
+
+    /// Sends a permitted request that changes nothing, whether or not it was recorded.
+    pub async fn send_read(
+        &self,
+        permit: ReadPermit,
+        budget: Duration,
+        trace: Option<TraceContext>,
+    ) -> Forwarded {
+        self.forward(permit.permit(), budget, trace).await
+    }
+
+    async fn forward(
+        &self,
+        permit: &Permit,
+        budget: Duration,
+        trace: Option<TraceContext>,
+    ) -> Forwarded {
+        let request = &permit.attempt().request;
+        let operation = request.operation();
+        let passed = match operation.effect() {
+            Effect::Changes => self.breaker.pass(Instant::now()).map(Some),
+            // A read that is slow by what it asks for must not stop grants.
+            Effect::Reads => self.breaker.look(Instant::now()).map(|()| None),
+        };
+        let pass = match passed {
             Ok(pass) => pass,
             Err(wait) => {
                 let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX).saturating_add(1);
@@ -197,42 +221,32 @@ impl Upstream {
                 };
             }
         };
-        let request_id = permit.evidence().attempt().request_id;
         let started = Instant::now();
-        let body = Bytes::from(seam::encode_grant(&permit.evidence().attempt().grant));
         let until = started + self.deadline.min(budget);
         let mut headers = self.headers.clone();
         if let Some(value) = trace.and_then(|t| HeaderValue::from_str(&t.to_string()).ok()) {
             headers.insert(TRACEPARENT, value);
         }
-        let sent = match self.send(headers.clone(), body.clone(), until).await {
-            // No connection: not a byte was sent, so once more is still at most once.
-            Err(error) if error.is_connect() && !error.is_timeout() => {
-                self.send(headers, body, until).await
-            }
-            sent => sent,
-        };
-        let forwarded = match sent {
-            Err(error) => {
-                let forwarded = classify::failure(&error);
-                self.warn(request_id, forwarded.reason, error);
-                forwarded
-            }
-            Ok(answer) => self.read(answer, request_id).await,
-        };
-        pass.tell(classify::works(&forwarded));
+        let forwarded = self.exchange(permit.attempt(), headers, until).await;
+        if let Some(pass) = pass {
+            pass.tell(classify::works(&forwarded));
+        }
         let took = (forwarded.outcome != Outcome::NotSent).then(|| started.elapsed());
         Forwarded { took, ..forwarded }
     }
 
-    async fn send(
+    /// Sends one request once.
+    async fn post(
         &self,
+        operation: Operation,
         headers: HeaderMap,
         body: Bytes,
         until: Instant,
     ) -> reqwest::Result<reqwest::Response> {
+        let mut url = self.url.clone();
+        url.set_path(operation.path());
         self.client
-            .post(self.url.clone())
+            .post(url)
             .headers(headers)
             .timeout(until.saturating_duration_since(Instant::now()))
             .body(body)
@@ -240,7 +254,7 @@ impl Upstream {
             .await
     }
 
-    /// Where grants go.
+    /// Where requests go.
     #[must_use]
     pub fn host(&self) -> &str {
         self.url.host_str().unwrap_or_default()
@@ -259,6 +273,7 @@ impl Forwarded {
             outcome,
             reason,
             status: None,
+            confirmation: None,
             error: None,
             retry_after_s: None,
             seam_request_id: None,

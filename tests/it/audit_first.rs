@@ -40,6 +40,7 @@ fn gateway(
     let gateway = Gateway {
         snapshot: Arc::new(ArcSwap::from_pointee(loaded.snapshot)),
         journal,
+        recorded_reads: settings.audit.reads,
         metrics: Arc::new(Metrics::new(&grantgate::server::CLOSED_SETS).unwrap()),
         admission: Admission::new(&settings.limits),
         limits: RequestLimits { answer_deadline, ..settings.limits },

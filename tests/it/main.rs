@@ -34,6 +34,7 @@ mod layers;
 mod life;
 mod limits;
 mod policy_files;
+mod reads;
 mod recovery;
 mod refusals;
 mod refused_certificates;

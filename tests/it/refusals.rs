@@ -65,6 +65,24 @@ fn case(reason: Reason) -> Case {
             path: "/acs/entrances/grant_access?acs_user_id=x",
             ..sent(400, "invalid_input")
         }),
+        R::QueryInvalid => Send(Sent {
+            method: "GET",
+            path: "/acs/entrances/list?limit",
+            headers: Vec::new(),
+            body: String::new(),
+            ..sent(400, "invalid_input")
+        }),
+        R::BodyNotAllowed => Send(Sent {
+            method: "GET",
+            path: "/acs/entrances/list?limit=1",
+            body: "{}".into(),
+            ..sent(400, "invalid_input")
+        }),
+        R::FieldInvalid => Send(Sent {
+            path: "/acs/entrances/list",
+            body: r#"{"limit":0}"#.into(),
+            ..sent(400, "invalid_input")
+        }),
         R::FramingInvalid => Elsewhere("hang_up::ambiguous_framing_never_becomes_a_second_request"),
         R::HostInvalid => Elsewhere("gateway::route::tests"),
         R::TooManyHeaders => Send(Sent {
@@ -100,7 +118,7 @@ fn case(reason: Reason) -> Case {
         R::BodyTrailers => Elsewhere("frames::a_body_that_ends_with_trailers_is_refused"),
         R::BodyEmpty => body(String::new()),
         R::BodyByteOrderMark => body(format!("\u{feff}{}", grant_body(LOBBY))),
-        R::BodyNotUtf8 => Elsewhere("seam::body::tests"),
+        R::BodyNotUtf8 => Elsewhere("seam::grant_access::tests"),
         R::BodyNotJson => body("{".into()),
         R::BodyNotObject => body(format!("[\"{LOBBY}\"]")),
         R::BodyTrailingBytes => body(format!("{}{{}}", grant_body(LOBBY))),

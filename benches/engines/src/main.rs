@@ -25,8 +25,8 @@ use std::time::{Duration, Instant};
 
 use generated::{Case, Generated, IN_HOURS};
 use grantgate::authn::{Callers, TokenDigest};
-use grantgate::domain::{CallerId, EntranceId, GranteeKind, Reason};
-use grantgate::policy::{Moment, Policy, PolicySource, SourceFile};
+use grantgate::domain::{Act, CallerId, EntranceId, GranteeKind, Reason};
+use grantgate::policy::{Moment, Policy, PolicySource, Question, SourceFile};
 
 const SIZES: [u32; 5] = [100, 1_000, 10_000, 100_000, 1_000_000];
 const ROUNDS: usize = 21;
@@ -153,10 +153,11 @@ fn grantgate(generated: Generated) -> Ask {
         rules: file("policy.csv", &generated.text("")),
     };
     let policy = Policy::load(&source, &callers, jiff::Timestamp::now()).unwrap().policy;
-    let moment = Moment { at: IN_HOURS.parse().unwrap(), grantee: GranteeKind::AcsUser };
+    let moment = Moment { at: IN_HOURS.parse().unwrap(), grantee: Some(GranteeKind::AcsUser) };
     Box::new(move |(caller, entrance)| {
         let caller = CallerId::parse(caller).unwrap();
         let entrance = EntranceId::parse(entrance).unwrap();
-        policy.evaluate(&caller, entrance, moment).reason == Reason::AllowedByRule
+        let question = Question { caller: &caller, act: Act::Grant, entrance, moment };
+        policy.evaluate(question).reason == Reason::AllowedByRule
     })
 }

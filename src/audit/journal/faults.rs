@@ -16,7 +16,7 @@ use crate::audit::log::segment::{segment_name, segments};
 use crate::audit::testing::{asked, outcome, small};
 use crate::audit::tree::note::VerifierKey;
 use crate::audit::{Checkpoint, Observer, Published, SigningKey, verify};
-use crate::domain::SystemClock;
+use crate::domain::{RequestId, SystemClock};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {

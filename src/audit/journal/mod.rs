@@ -24,11 +24,11 @@ use crate::audit::journal::recovery::{Recovered, RecoveryReport};
 use crate::audit::journal::store::Store;
 use crate::audit::journal::strangers::{Place, Strangers};
 use crate::audit::journal::writer::{Writer, checkpoint};
-use crate::audit::record::encode::{Draft, RecoveryEntry, not_sent};
+use crate::audit::record::encode::{Draft, Permitted, RecoveryEntry, not_sent};
 use crate::audit::record::entry::{Evidence, OutcomeEntry, ReloadEntry, StrangerEntry};
 use crate::audit::tree::note::SigningKey;
 use crate::audit::tree::{Frontier, Hash};
-use crate::domain::{Clock, RequestId, Revision};
+use crate::domain::{Clock, Revision};
 
 /// The one way to record. Cheap to clone.
 #[derive(Clone)]
@@ -104,7 +104,9 @@ impl Journal {
     pub async fn record<E: Evidence>(&self, evidence: E) -> Result<Recorded<E>, AuditError> {
         let since = Instant::now();
         let entry = evidence.decision();
-        let permits = entry.allow.then_some(entry.request_id);
+        let permits = entry
+            .allow
+            .then_some(Permitted { request_id: entry.request_id, operation: entry.operation });
         let draft = Draft::decision(&entry, self.settings.pseudonym_key.as_ref());
         let seq = self.commit(draft, permits).await?;
         Ok(Recorded::new(evidence, seq, since))
@@ -127,7 +129,7 @@ impl Journal {
         }
     }
 
-    async fn commit(&self, draft: Draft, permits: Option<RequestId>) -> Result<u64, AuditError> {
+    async fn commit(&self, draft: Draft, permits: Option<Permitted>) -> Result<u64, AuditError> {
         let (ticket, told) = oneshot::channel();
         let item = Item { draft, ticket: Some(ticket), permits };
         self.queue.submit(item, self.settings.queue_records_max)?;
@@ -188,7 +190,10 @@ fn first_records(
         drafts.push(draft);
         published = Some(news);
     }
-    let closed = found.open.iter().map(|open| Draft::recovered(&open.request_id, open.seq, now));
+    let closed = found
+        .open
+        .iter()
+        .map(|open| Draft::recovered(&open.request_id, open.operation.as_deref(), open.seq, now));
     drafts.extend(closed);
     let cut = found.cut.as_ref().map(|cut| (cut.bytes, cut.kept_in.as_str()));
     if cut.is_some() || !found.open.is_empty() {
@@ -232,7 +237,7 @@ impl JournalCloser {
 /// writer if it finds the channel closed, else this one, which then holds the answer.
 struct Waiting<'a> {
     told: Option<oneshot::Receiver<Result<u64, AuditError>>>,
-    permits: Option<RequestId>,
+    permits: Option<Permitted>,
     queue: &'a Queue,
 }
 
@@ -249,8 +254,8 @@ impl Drop for Waiting<'_> {
     fn drop(&mut self) {
         let Some(told) = &mut self.told else { return };
         told.close();
-        if let (Ok(Ok(seq)), Some(request_id)) = (told.try_recv(), self.permits) {
-            self.queue.complete(&not_sent(request_id, seq));
+        if let (Ok(Ok(seq)), Some(permitted)) = (told.try_recv(), self.permits) {
+            self.queue.complete(&not_sent(permitted, seq));
         }
     }
 }

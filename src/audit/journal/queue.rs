@@ -10,8 +10,8 @@ use tokio::sync::oneshot;
 
 use crate::audit::journal::error::AuditError;
 use crate::audit::journal::strangers::Strangers;
-use crate::audit::record::encode::Draft;
-use crate::domain::{Clock, RequestId};
+use crate::audit::record::encode::{Draft, Permitted};
+use crate::domain::Clock;
 
 /// A commit that takes longer than this is a fault of the disk, in whatever it ends.
 const COMMIT_TIME_MAX: Duration = Duration::from_secs(2);
@@ -101,7 +101,7 @@ pub(in crate::audit) struct Item {
     /// Present for decisions; outcomes wait for nobody.
     pub(in crate::audit) ticket: Option<Ticket>,
     /// The request of an allow decision, which must get an outcome.
-    pub(in crate::audit) permits: Option<RequestId>,
+    pub(in crate::audit) permits: Option<Permitted>,
 }
 
 impl Item {

@@ -49,6 +49,8 @@ pub struct OpenDecision {
     pub seq: u64,
     /// Its request.
     pub request_id: String,
+    /// What was asked for, where its record says so.
+    pub operation: Option<String>,
 }
 
 /// A tail that was cut.
@@ -279,7 +281,9 @@ impl Scan<'_> {
         match (record.event.as_ref(), record.decision.as_deref(), record.decision_seq) {
             (DECISION, Some("allow"), _) => {
                 let request_id = record.request_id.as_deref().unwrap_or_default().to_owned();
-                self.open.insert(record.seq, OpenDecision { seq: record.seq, request_id });
+                let operation = record.operation.as_deref().map(str::to_owned);
+                let open = OpenDecision { seq: record.seq, request_id, operation };
+                self.open.insert(record.seq, open);
             }
             (OUTCOME, _, Some(seq)) => {
                 self.open.remove(&seq);

@@ -4,7 +4,7 @@ use super::*;
 use crate::audit::testing::{asked, outcome};
 use crate::audit::tree::note::VerifierKey;
 use crate::audit::{FileStore, MemoryStore, NoObserver, Stage, StoreError};
-use crate::domain::{Outcome, Reason, SystemClock};
+use crate::domain::{Operation, Outcome, Reason, RequestId, SystemClock};
 
 fn open_with(store: impl Store, queue: usize, wait_ms: u64) -> Started {
     let settings = JournalSettings {
@@ -288,12 +288,14 @@ async fn room_is_taken_for_the_outcome_of_every_permit_and_for_the_longest() {
     let decision = store.durable().lines().last().unwrap().len() as u64;
     let longest = OutcomeEntry {
         decision_seq: u64::MAX,
-        outcome: Outcome::Unknown,
+        outcome: Outcome::Unanswered,
         reason: Reason::UpstreamAnswerInvalid,
         status: Some(599),
         seam_request_id: Some("\"".repeat(100)),
         upstream_ms: Some(u64::MAX),
-        ..not_sent(RequestId::generate(), 1)
+        operation: Operation::ListEntrances,
+        entrances: Some(usize::MAX),
+        request_id: RequestId::generate(),
     };
     let mut line = Vec::new();
     Draft::outcome(&longest, SystemClock.now()).write(u64::MAX, 1, &mut line);

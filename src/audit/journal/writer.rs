@@ -12,11 +12,10 @@ use crate::audit::journal::queue::{Item, JournalHealth, Published, Queue};
 use crate::audit::journal::settings::JournalSettings;
 use crate::audit::journal::store::{Store, StoreError};
 use crate::audit::record::encode::{
-    CHECKPOINT, CheckpointEntry, Draft, OUTCOME, Outage, Suppressed, not_sent,
+    CHECKPOINT, CheckpointEntry, Draft, OUTCOME, Outage, Permitted, Suppressed, not_sent,
 };
 use crate::audit::tree::checkpoint::Checkpoint;
 use crate::audit::tree::{Frontier, Hash};
-use crate::domain::RequestId;
 
 /// An outcome's record is not longer than this, in bytes.
 const OUTCOME_BYTES_MAX: u64 = 768;
@@ -212,8 +211,8 @@ impl<S: Store> Writer<S> {
                 self.open.remove(&decision);
             }
             let told = item.ticket.map(|ticket| ticket.send(Ok(seq)).is_ok());
-            if let (Some(false), Some(request_id)) = (told, item.permits) {
-                self.close_abandoned(request_id, seq);
+            if let (Some(false), Some(permitted)) = (told, item.permits) {
+                self.close_abandoned(permitted, seq);
             }
         }
     }
@@ -320,8 +319,8 @@ impl<S: Store> Writer<S> {
     }
 
     /// Whoever asked for this permit has given up: nobody will forward it.
-    fn close_abandoned(&mut self, request_id: RequestId, decision_seq: u64) {
-        let entry = not_sent(request_id, decision_seq);
+    fn close_abandoned(&mut self, permitted: Permitted, decision_seq: u64) {
+        let entry = not_sent(permitted, decision_seq);
         self.retained.push_back(Item::note(Draft::outcome(&entry, self.queue.clock.now())));
     }
 

@@ -13,7 +13,9 @@ use serde::Serialize;
 use crate::audit::record::entry::{DecisionEntry, OutcomeEntry, ReloadEntry, StrangerEntry};
 use crate::audit::record::pseudonym::PseudonymKey;
 use crate::audit::tree::{Frontier, Hash};
-use crate::domain::{Grantee, Outcome, Reason, RequestId, VERSION, rfc3339_micros};
+use crate::domain::{
+    Effect, Grantee, Operation, Outcome, Reason, RequestId, VERSION, rfc3339_micros,
+};
 
 /// The version of the format that is written. What came before it has no `v` and counts
 /// as version 0.
@@ -91,6 +93,8 @@ struct DecisionLine<'a> {
     credential: &'a str,
     peer: SocketAddr,
     #[serde(skip_serializing_if = "Option::is_none")]
+    operation: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     entrance_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     acs_user_id: Option<String>,
@@ -119,9 +123,13 @@ struct OutcomeLine<'a> {
     #[serde(flatten)]
     head: Head,
     request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    operation: Option<&'a str>,
     decision_seq: u64,
     outcome: &'static str,
     reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    entrances: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     status: Option<u16>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -225,7 +233,7 @@ impl Draft {
         key: Option<&PseudonymKey>,
     ) -> Self {
         let known_as = |id: String| key.map_or_else(|| id.clone(), |key| key.pseudonym(&id));
-        let (acs_user_id, user_identity_id) = match entry.grant.map(|grant| grant.grantee) {
+        let (acs_user_id, user_identity_id) = match entry.grantee {
             Some(Grantee::AcsUser(id)) => (Some(known_as(id.to_string())), None),
             Some(Grantee::UserIdentity(id)) => (None, Some(known_as(id.to_string()))),
             None => (None, None),
@@ -236,7 +244,8 @@ impl Draft {
             caller: entry.caller,
             credential: entry.credential,
             peer: entry.peer,
-            entrance_id: entry.grant.map(|grant| grant.entrance.to_string()),
+            operation: named(entry.operation),
+            entrance_id: entry.entrance.map(|entrance| entrance.to_string()),
             acs_user_id,
             user_identity_id,
             decision: if entry.allow { "allow" } else { "deny" },
@@ -257,6 +266,8 @@ impl Draft {
         let draft = Self::new(OUTCOME, time, |head| OutcomeLine {
             head,
             request_id: &request_id,
+            operation: named(entry.operation),
+            entrances: entry.entrances,
             decision_seq: entry.decision_seq,
             outcome: entry.outcome.as_str(),
             reason: entry.reason.as_str(),
@@ -269,16 +280,22 @@ impl Draft {
     }
 
     /// Closes a decision that an earlier process left open.
+    /// Its operation may be one that a later version has and this one does not.
     pub(in crate::audit) fn recovered(
         request_id: &str,
+        operation: Option<&str>,
         decision_seq: u64,
         time: Timestamp,
     ) -> Self {
+        let effect =
+            operation.and_then(Operation::parse).map_or(Effect::Changes, Operation::effect);
         let draft = Self::new(OUTCOME, time, |head| OutcomeLine {
             head,
             request_id,
+            operation,
+            entrances: None,
             decision_seq,
-            outcome: Outcome::Unknown.as_str(),
+            outcome: Outcome::in_doubt(effect).as_str(),
             reason: Reason::GatewayRestarted.as_str(),
             status: None,
             seam_request_id: None,
@@ -390,10 +407,24 @@ impl Draft {
     }
 }
 
+/// The operation as records name it: those of before there were several name none.
+fn named(operation: Operation) -> Option<&'static str> {
+    (operation != Operation::GrantAccess).then_some(operation.as_str())
+}
+
+/// What a decision permits, for the outcome that closes it.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::audit) struct Permitted {
+    pub(in crate::audit) request_id: RequestId,
+    pub(in crate::audit) operation: Operation,
+}
+
 /// The outcome of a permit that was recorded and then not used.
-pub(in crate::audit) fn not_sent(request_id: RequestId, decision_seq: u64) -> OutcomeEntry {
+pub(in crate::audit) fn not_sent(permitted: Permitted, decision_seq: u64) -> OutcomeEntry {
     OutcomeEntry {
-        request_id,
+        request_id: permitted.request_id,
+        operation: permitted.operation,
+        entrances: None,
         decision_seq,
         outcome: Outcome::NotSent,
         reason: Reason::AuditUnavailable,

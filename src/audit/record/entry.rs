@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use jiff::Timestamp;
 
-use crate::domain::{GrantRequest, Outcome, Reason, RequestId};
+use crate::domain::{EntranceId, Grantee, Operation, Outcome, Reason, RequestId};
 
 /// What can be recorded as a decision.
 pub trait Evidence {
@@ -23,9 +23,13 @@ pub struct DecisionEntry<'a> {
     pub credential: &'a str,
     /// Where the connection came from.
     pub peer: SocketAddr,
-    /// What was asked for; `None` when the request was malformed.
-    pub grant: Option<GrantRequest>,
-    /// Whether the grant will be forwarded.
+    /// What was asked for.
+    pub operation: Operation,
+    /// For which entrance; `None` when the request was malformed, or is about many.
+    pub entrance: Option<EntranceId>,
+    /// Who is to get access, where somebody is.
+    pub grantee: Option<Grantee>,
+    /// Whether the request will be forwarded.
     pub allow: bool,
     /// Why.
     pub reason: Reason,
@@ -33,7 +37,7 @@ pub struct DecisionEntry<'a> {
     pub rules: Vec<String>,
     /// The policy in force.
     pub revision: &'a str,
-    /// SHA-256 of the caller's body.
+    /// SHA-256 of the caller's body, or of its query where there is no body.
     pub body_sha256: Option<[u8; 32]>,
     /// When it was decided: the record's time.
     pub at: Timestamp,
@@ -57,9 +61,13 @@ pub struct CandidateEntry<'a> {
 pub struct OutcomeEntry {
     /// The request.
     pub request_id: RequestId,
+    /// What was asked for.
+    pub operation: Operation,
     /// The decision's sequence number.
     pub decision_seq: u64,
-    /// What became of the grant.
+    /// How many entrances were shown, where it was to read them and Seam answered.
+    pub entrances: Option<usize>,
+    /// What became of the request.
     pub outcome: Outcome,
     /// Why.
     pub reason: Reason,

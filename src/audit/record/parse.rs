@@ -21,6 +21,8 @@ pub(in crate::audit) struct Record<'a> {
     #[serde(borrow)]
     pub(in crate::audit) request_id: Option<Cow<'a, str>>,
     #[serde(borrow)]
+    pub(in crate::audit) operation: Option<Cow<'a, str>>,
+    #[serde(borrow)]
     pub(in crate::audit) decision: Option<Cow<'a, str>>,
     pub(in crate::audit) decision_seq: Option<u64>,
     size: Option<u64>,

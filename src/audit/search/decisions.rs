@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::audit::log::error::ReadError;
 use crate::audit::log::segment::{Segment, segments};
 use crate::audit::record::encode::DECISION;
-use crate::domain::{CallerId, EntranceId, GranteeKind, Problem};
+use crate::domain::{CallerId, EntranceId, GranteeKind, Operation, Problem};
 
 /// Damaged lines beyond this number are counted and not named.
 const DAMAGED_NAMED_MAX: usize = 20;
@@ -25,7 +25,9 @@ pub struct AuditedDecision {
     pub request_id: String,
     /// Who asked.
     pub caller: CallerId,
-    /// For which entrance; none when the request was malformed.
+    /// For what; none when this version does not know it.
+    pub operation: Option<Operation>,
+    /// For which entrance; none when the request was malformed, or is for a list.
     pub entrance: Option<EntranceId>,
     /// In which form the grantee was named.
     pub grantee: Option<GranteeKind>,
@@ -59,6 +61,8 @@ struct Line<'a> {
     request_id: Cow<'a, str>,
     #[serde(borrow, default)]
     caller: Cow<'a, str>,
+    #[serde(borrow)]
+    operation: Option<Cow<'a, str>>,
     #[serde(borrow)]
     entrance_id: Option<Cow<'a, str>>,
     #[serde(borrow)]
@@ -140,11 +144,16 @@ fn parse(line: &[u8]) -> Result<Option<AuditedDecision>, ()> {
         (None, Some(_)) => Some(GranteeKind::UserIdentity),
         (None, None) => None,
     };
+    let operation = match &line.operation {
+        None => Some(Operation::GrantAccess),
+        Some(name) => Operation::parse(name),
+    };
     Ok(Some(AuditedDecision {
         seq: line.seq,
         time: line.time.parse().map_err(|_| ())?,
         request_id: line.request_id.into_owned(),
         caller: CallerId::parse(&line.caller).map_err(|_| ())?,
+        operation,
         entrance,
         grantee,
         allowed: line.decision == "allow",

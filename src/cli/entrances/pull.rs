@@ -11,7 +11,7 @@ use super::{ReadError, json, read};
 use crate::catalogue::{Catalogue, Changes, Entry};
 use crate::cli::{Exit, Format, default_config, fail, note, report, runtime, say, settings};
 use crate::files::replace;
-use crate::seam::ListedEntrance;
+use crate::seam::Entrance;
 use crate::snapshot;
 
 /// So many changes of a kind are printed one by one.
@@ -95,9 +95,9 @@ fn old(file: &Path) -> Result<Option<Catalogue>, Exit> {
 }
 
 /// Seam's list as a catalogue.
-fn catalogue(listed: Vec<ListedEntrance>) -> Catalogue {
+fn catalogue(listed: Vec<Entrance>) -> Catalogue {
     let mut tidied = 0;
-    let entry = |ListedEntrance { id, display_name, system }| {
+    let entry = |Entrance { id, display_name, system, .. }| {
         Entry::new(id, &display_name, system).unwrap_or_else(|_| {
             tidied += 1;
             Entry::tidied(id, &display_name, system)

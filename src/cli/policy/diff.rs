@@ -10,7 +10,7 @@ use super::sources::{Files, Ready, SpanArguments};
 use super::who::{access_json, when};
 use crate::cli::problems::report_in;
 use crate::cli::{Exit, note, say};
-use crate::domain::CallerId;
+use crate::domain::{Act, CallerId};
 use crate::policy::review::{Change, Diff, Effect, diff};
 
 /// Callers and entrances of one change that are listed for people.
@@ -105,12 +105,21 @@ fn style(effect: Effect) -> Style {
     }
 }
 
+/// What becomes of what: of grants where nothing else is said.
+fn name(effect: Effect, act: Act) -> String {
+    match act {
+        Act::Grant => effect.as_str().to_owned(),
+        Act::Read => format!("{} ({})", effect.as_str(), act.as_str()),
+    }
+}
+
 fn human(new: &Ready, found: &Diff) {
     let mut last = None;
     for change in &found.changes {
-        if last.replace(change.effect) != Some(change.effect) {
+        let kind = (change.effect, change.act);
+        if last.replace(kind) != Some(kind) {
             let style = style(change.effect);
-            say(format_args!("{style}{}{style:#}", change.effect.as_str()));
+            say(format_args!("{style}{}{style:#}", name(change.effect, change.act)));
         }
         say(format_args!("  {}", callers(change)));
         say(format_args!("    {}", entrances(change)));
@@ -170,15 +179,16 @@ fn summary(found: &Diff) -> String {
         return "no service gains or loses a door".to_owned();
     }
     let mut text = String::new();
-    for effect in EFFECTS {
-        let of = || found.changes.iter().filter(|change| change.effect == effect);
+    let kinds = EFFECTS.into_iter().flat_map(|effect| Act::ALL.map(|act| (effect, act)));
+    for kind in kinds {
+        let of = || found.changes.iter().filter(|change| (change.effect, change.act) == kind);
         let pairs: usize = of().map(|change| change.callers.len() * change.entrances.len()).sum();
         let mut services: Vec<&CallerId> = of().flat_map(|change| &change.callers).collect();
         services.sort_unstable();
         services.dedup();
         if !services.is_empty() {
             let separator = if text.is_empty() { "" } else { "; " };
-            let (name, count) = (effect.as_str(), services.len());
+            let (name, count) = (name(kind.0, kind.1), services.len());
             let _ = write!(text, "{separator}{name}: {count} service(s), {pairs} door(s) in all");
             if of().any(|change| change.and_every_other) {
                 text.push_str(" and every one that no policy names");
@@ -208,7 +218,7 @@ fn markdown(new: &Ready, found: &Diff) -> String {
         let _ = writeln!(
             text,
             "| {sign}{} | {} | {} | {} |",
-            change.effect.as_str(),
+            name(change.effect, change.act),
             cell(&callers(change)),
             cell(&entrances(change)),
             cell(&when)
@@ -216,7 +226,8 @@ fn markdown(new: &Ready, found: &Diff) -> String {
     }
     text.push_str("\n<details><summary>doors by name</summary>\n\n");
     for change in &found.changes {
-        let _ = writeln!(text, "**{}**: {}\n", change.effect.as_str(), cell(&callers(change)));
+        let name = name(change.effect, change.act);
+        let _ = writeln!(text, "**{name}**: {}\n", cell(&callers(change)));
         if text.len() > MARKDOWN_BYTES_MAX {
             text.push_str("and more; `--format json` has all\n\n");
             break;
@@ -252,6 +263,7 @@ fn cell(text: &str) -> String {
 fn json(old: &Ready, new: &Ready, found: &Diff) -> serde_json::Value {
     let one = |change: &Change| {
         serde_json::json!({
+            "act": change.act.as_str(),
             "effect": change.effect.as_str(),
             "widening": change.is_widening(),
             "differs_later": change.differs_later,

@@ -10,9 +10,9 @@ use super::sources::{Files, Ready};
 use crate::audit::{AuditedDecision, decisions};
 use crate::cli::problems::style;
 use crate::cli::{Exit, Format, fail, note, say};
-use crate::domain::{CallerId, EntranceId, GranteeKind, Reason, rfc3339};
-use crate::policy::Moment;
+use crate::domain::{Act, CallerId, EntranceId, GranteeKind, Operation, Reason, rfc3339};
 use crate::policy::review::{ExplainedRule, Explanation, Step, explain};
+use crate::policy::{Moment, Question};
 
 #[derive(Args)]
 #[command(after_help = "Example: grantgate policy explain visitor-desk \
@@ -25,14 +25,17 @@ pub(in crate::cli) struct Arguments {
     /// The entrance: its id, or its name in the catalogue
     #[arg(required_unless_present = "request")]
     entrance: Option<String>,
-    /// How the grantee is named
-    #[arg(long, value_name = "FORM", default_value = "user_identity", value_parser = grantee_kind)]
-    grantee: GranteeKind,
+    /// To do what: `grant` or `read`
+    #[arg(long, value_name = "ACT", default_value = "grant", value_parser = act)]
+    act: Act,
+    /// How the grantee of a grant is named [default: user_identity]
+    #[arg(long, value_name = "FORM", value_parser = grantee_kind)]
+    grantee: Option<GranteeKind>,
     /// When (RFC 3339) [default: now]
     #[arg(long, value_name = "TIME", value_parser = rfc3339)]
     at: Option<Timestamp>,
     /// Explain an audited request, by its id, at its own time
-    #[arg(long, value_name = "ID", conflicts_with_all = ["caller", "entrance", "grantee", "at"])]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["caller", "entrance", "act", "grantee", "at"])]
     request: Option<String>,
     /// The audit directory, for --request
     #[arg(long, value_name = "DIR", default_value = "audit")]
@@ -48,6 +51,10 @@ pub(super) fn caller_id(text: &str) -> Result<CallerId, String> {
     CallerId::parse(text).map_err(|error| error.to_string())
 }
 
+pub(super) fn act(text: &str) -> Result<Act, String> {
+    Act::parse(text).ok_or_else(|| "must be `grant` or `read`".into())
+}
+
 fn grantee_kind(text: &str) -> Result<GranteeKind, String> {
     GranteeKind::parse(text).ok_or_else(|| "must be `acs_user` or `user_identity`".into())
 }
@@ -57,31 +64,52 @@ pub(super) fn run(arguments: &Arguments, now: Timestamp) -> Exit {
         Ok(ready) => ready,
         Err(exit) => return exit,
     };
-    let (caller, entrance, moment) = match question(arguments, &ready, now) {
-        Ok(question) => question,
+    let asked = match asked(arguments, &ready, now) {
+        Ok(asked) => asked,
         Err(error) => return fail(error),
     };
-    let explanation = explain(&ready.policy, &caller, entrance, moment);
+    let question = asked.question();
+    let explanation = explain(&ready.policy, question);
     match arguments.format {
-        Format::Json => say(json(&ready, &caller, entrance, moment, &explanation)),
-        Format::Human => human(&ready, &caller, entrance, moment, &explanation),
+        Format::Json => say(json(&ready, question, &explanation)),
+        Format::Human => human(&ready, question, &explanation),
     }
     if explanation.evaluation.is_allowed() { Exit::Done } else { Exit::Different }
 }
 
+/// A question with a caller of its own.
+struct Asked {
+    caller: CallerId,
+    act: Act,
+    entrance: EntranceId,
+    moment: Moment,
+}
+
+impl Asked {
+    fn question(&self) -> Question<'_> {
+        let Self { caller, act, entrance, moment } = self;
+        Question { caller, act: *act, entrance: *entrance, moment: *moment }
+    }
+}
+
 /// What is asked: by the arguments, or by the audit log.
-fn question(
-    arguments: &Arguments,
-    ready: &Ready,
-    now: Timestamp,
-) -> Result<(CallerId, EntranceId, Moment), String> {
+fn asked(arguments: &Arguments, ready: &Ready, now: Timestamp) -> Result<Asked, String> {
     let Some(request) = &arguments.request else {
         let (Some(caller), Some(entrance)) = (&arguments.caller, &arguments.entrance) else {
             return Err("a caller and an entrance are needed, or --request".into());
         };
-        let at = arguments.at.unwrap_or(now);
-        let moment = Moment { at, grantee: arguments.grantee };
-        return Ok((caller.clone(), ready.entrance(entrance)?, moment));
+        let (act, at) = (arguments.act, arguments.at.unwrap_or(now));
+        let grantee = match (act, arguments.grantee) {
+            (Act::Grant, given) => given.or(Some(GranteeKind::UserIdentity)),
+            (Act::Read, None) => None,
+            (Act::Read, Some(_)) => {
+                return Err(
+                    "--grantee is of a grant: nobody is named when an entrance is read".into()
+                );
+            }
+        };
+        let (caller, entrance) = (caller.clone(), ready.entrance(entrance)?);
+        return Ok(Asked { caller, act, entrance, moment: Moment { at, grantee } });
     };
     let mut found = None;
     let each = |decision: AuditedDecision| {
@@ -97,21 +125,21 @@ fn question(
     if found.revision != ready.policy.revision().as_str() {
         note("warning: this is another revision of the policy; what follows is what it says");
     }
-    match (found.entrance, found.grantee) {
-        (Some(entrance), Some(grantee)) => {
-            Ok((found.caller, entrance, Moment { at: found.time, grantee }))
+    let moment = Moment { at: found.time, grantee: found.grantee };
+    match (found.operation.map(Operation::act), found.entrance) {
+        (Some(act), Some(entrance)) if act == Act::Read || found.grantee.is_some() => {
+            Ok(Asked { caller: found.caller, act, entrance, moment })
+        }
+        _ if found.operation == Some(Operation::ListEntrances) => {
+            Err("the request was for a list: ask for one of its entrances, with `--act read`"
+                .into())
         }
         _ => Err(format!("the request was malformed ({}): no policy was asked", found.reason)),
     }
 }
 
-fn human(
-    ready: &Ready,
-    caller: &CallerId,
-    entrance: EntranceId,
-    moment: Moment,
-    found: &Explanation,
-) {
+fn human(ready: &Ready, question: Question<'_>, found: &Explanation) {
+    let Question { caller, act, entrance, moment } = question;
     let reason = found.evaluation.reason;
     let allowed = found.evaluation.is_allowed();
     let (word, style) =
@@ -120,7 +148,10 @@ fn human(
     let known = if ready.callers.contains(caller) { "" } else { " (not in the callers file)" };
     say(format_args!("  caller    {caller}{known}"));
     say(format_args!("  entrance  {}", ready.door(entrance)));
-    say(format_args!("  grantee   {}", moment.grantee.as_str()));
+    match moment.grantee {
+        Some(grantee) => say(format_args!("  grantee   {}", grantee.as_str())),
+        None => say(format_args!("  act       {}", act.as_str())),
+    }
     say(format_args!("  time      {}", moment.at));
     say(format_args!("  revision  {}", ready.policy.revision()));
     for (index, rule) in found.deciding.iter().enumerate() {
@@ -161,13 +192,8 @@ fn chain(steps: &[Step]) -> String {
     steps.iter().map(step).collect()
 }
 
-fn json(
-    ready: &Ready,
-    caller: &CallerId,
-    entrance: EntranceId,
-    moment: Moment,
-    found: &Explanation,
-) -> serde_json::Value {
+fn json(ready: &Ready, question: Question<'_>, found: &Explanation) -> serde_json::Value {
+    let Question { caller, act, entrance, moment } = question;
     let steps = |steps: &[Step]| -> Vec<serde_json::Value> {
         let one = |step: &Step| {
             let link = step.link.as_ref().map(ToString::to_string);
@@ -200,7 +226,8 @@ fn json(
         "caller": caller.as_str(),
         "entrance_id": entrance.to_string(),
         "entrance_name": ready.door_name(entrance),
-        "grantee": moment.grantee.as_str(),
+        "act": act.as_str(),
+        "grantee": moment.grantee.map(GranteeKind::as_str),
         "time": moment.at.to_string(),
         "revision": ready.policy.revision().as_str(),
         "rules": deciding,

@@ -13,7 +13,7 @@ use crate::audit::{AuditedDecision, DecisionsSummary, ReadError, decisions};
 use crate::cli::problems::report_in;
 use crate::cli::progress::progress;
 use crate::cli::{Exit, Format, fail, note, say};
-use crate::domain::{CallerId, EntranceId};
+use crate::domain::{Act, CallerId, EntranceId};
 use crate::policy::review::{Example, Past, Replay, Turn};
 
 /// Pairs of caller and entrance that are listed for people.
@@ -26,8 +26,8 @@ const BATCHES_WAITING: usize = 16;
 #[derive(Args)]
 #[command(after_help = "Example: grantgate policy replay --audit /var/lib/grantgate/audit \
     --policy policies/policy.csv.new\n\n\
-    Every decision is judged at its own time. Requests that were malformed name no entrance\n\
-    and are counted as not replayable.\n\n\
+    Every decision is judged at its own time. Requests that were malformed, and lists, name no\n\
+    entrance and are counted as not replayable.\n\n\
     Exit codes: 0 every decision stays; 2 some turn; 1 the log cannot be read; \
     3 invalid policy; 4 damaged records.")]
 pub(in crate::cli) struct Arguments {
@@ -118,6 +118,7 @@ fn past(decision: AuditedDecision) -> Past {
     Past {
         seq: decision.seq,
         caller: decision.caller,
+        operation: decision.operation,
         entrance: decision.entrance,
         grantee: decision.grantee,
         at: decision.time,
@@ -135,11 +136,39 @@ fn style(turn: Turn) -> Style {
     }
 }
 
+/// Decisions of one caller about one entrance that turn.
+struct Pair<'a> {
+    caller: &'a CallerId,
+    act: Act,
+    door: EntranceId,
+    count: u64,
+}
+
+impl Pair<'_> {
+    /// What is asked, where it is not to grant.
+    fn act(&self) -> &'static str {
+        match self.act {
+            Act::Grant => "",
+            Act::Read => " (read)",
+        }
+    }
+}
+
 /// By count, the largest first.
-fn pairs(replay: &Replay, turn: Turn) -> Vec<(&CallerId, &EntranceId, u64)> {
+fn pairs(replay: &Replay, turn: Turn) -> Vec<Pair<'_>> {
     let of = replay.by_pair.iter().filter(|((kind, ..), _)| *kind == turn);
-    let mut pairs: Vec<_> = of.map(|((_, caller, door), count)| (caller, door, *count)).collect();
-    pairs.sort_unstable_by(|a, b| (b.2, a.0, a.1).cmp(&(a.2, b.0, b.1)));
+    let mut pairs: Vec<Pair<'_>> = of
+        .map(|((_, caller, act, door), count)| Pair {
+            caller,
+            act: *act,
+            door: *door,
+            count: *count,
+        })
+        .collect();
+    pairs.sort_unstable_by(|a, b| {
+        let key = |pair: &Pair<'_>| (std::cmp::Reverse(pair.count), pair.act.as_str(), pair.door);
+        (key(a), a.caller).cmp(&(key(b), b.caller))
+    });
     pairs
 }
 
@@ -152,8 +181,9 @@ fn human(ready: &Ready, replay: &Replay) {
         let style = style(turn);
         say(format_args!("{style}{}{style:#}: {count} decision(s)", turn.as_str()));
         let pairs = pairs(replay, turn);
-        for (caller, door, count) in pairs.iter().take(LISTED_MAX) {
-            say(format_args!("  {count:>8}  {caller}  {}", ready.door(**door)));
+        for pair in pairs.iter().take(LISTED_MAX) {
+            let Pair { caller, door, count, .. } = pair;
+            say(format_args!("  {count:>8}  {caller}{}  {}", pair.act(), ready.door(*door)));
         }
         if pairs.len() > LISTED_MAX {
             let more = pairs.len() - LISTED_MAX;
@@ -192,10 +222,11 @@ fn json(ready: &Ready, replay: &Replay, damaged: u64) -> serde_json::Value {
     let turned = |turn: Turn| {
         let pairs: Vec<_> = pairs(replay, turn)
             .into_iter()
-            .map(|(caller, door, count)| {
+            .map(|pair| {
                 serde_json::json!({
-                    "caller": caller.as_str(), "entrance_id": door.to_string(),
-                    "entrance_name": ready.door_name(*door), "decisions": count,
+                    "caller": pair.caller.as_str(), "act": pair.act.as_str(),
+                    "entrance_id": pair.door.to_string(),
+                    "entrance_name": ready.door_name(pair.door), "decisions": pair.count,
                 })
             })
             .collect();

@@ -12,10 +12,10 @@ use jiff::Timestamp;
 use super::sources::{Files, Ready, SpanArguments};
 use crate::cli::problems::report_in;
 use crate::cli::{Exit, Format, fail, note, say};
-use crate::domain::GranteeKind;
+use crate::domain::{Act, GranteeKind};
 use crate::files::write_report;
 use crate::policy::review::{Access, Span, access_of, is_conditional};
-use crate::policy::{Evaluation, Moment};
+use crate::policy::{Evaluation, Moment, Question};
 use cases::Case;
 
 #[derive(Args)]
@@ -25,6 +25,7 @@ use cases::Case;
     name = \"the desk lets visitors in by day\"\n  \
     caller = \"visitor-desk\"\n  \
     entrance = \"d23d7180-c1ee-4bbe-8630-05df5031ce35\"   # or its name in the catalogue\n  \
+    act = \"grant\"                   # or \"read\"; without it: \"grant\"\n  \
     at = 2026-11-25T10:00:00Z       # without it: at all times from --from on, for --days\n  \
     grantee = \"user_identity\"       # without it: in both forms\n  \
     decision = \"allow\"              # or \"deny\"\n  \
@@ -117,23 +118,30 @@ pub(super) fn run(arguments: &Arguments, now: Timestamp) -> Exit {
 
 /// Puts one case to the engine, in every form and at every time that it leaves open.
 fn judge(ready: &Ready, case: &Case, span: Span, coverage: &mut Coverage) -> Result<(), String> {
-    let kinds = case.grantee.map_or(GranteeKind::ALL.to_vec(), |kind| vec![kind]);
+    let (caller, act, entrance) = (&case.caller, case.act, case.entrance);
+    let kinds = match (act, case.grantee) {
+        (Act::Read, _) => vec![None],
+        (Act::Grant, None) => GranteeKind::ALL.map(Some).to_vec(),
+        (Act::Grant, kind) => vec![kind],
+    };
     for grantee in kinds {
         let moment = Moment { at: case.at.unwrap_or(span.from), grantee };
         let names_why = case.reason.is_some() || case.rule.is_some();
-        let conditional = || is_conditional(&ready.policy, &case.caller, case.entrance);
+        let conditional = || is_conditional(&ready.policy, caller, act, entrance);
         if case.at.is_none() && names_why && conditional() {
             return Err("which rule decides may depend on the time: add `at` to this case".into());
         }
         if case.at.is_none() {
-            let found = access_of(&ready.policy, &case.caller, case.entrance, span);
-            let time = found.time(span, grantee);
-            let whole = Access::Always.time(span, grantee);
+            let found = access_of(&ready.policy, caller, act, entrance, span);
+            // Both are the same where there is none.
+            let kind = grantee.unwrap_or(GranteeKind::UserIdentity);
+            let time = found.time(span, kind);
+            let whole = Access::Always.time(span, kind);
             if !time.is_zero() && time != whole {
                 return Err("it depends on the time: add `at` to this case".into());
             }
         }
-        let found = ready.policy.evaluate(&case.caller, case.entrance, moment);
+        let found = ready.policy.evaluate(Question { caller, act, entrance, moment });
         let lines = found.rules.iter().map(crate::policy::RuleRef::line);
         coverage.reached.extend(lines);
         compare(case, &found, grantee, coverage)?;
@@ -144,30 +152,29 @@ fn judge(ready: &Ready, case: &Case, span: Span, coverage: &mut Coverage) -> Res
 fn compare(
     case: &Case,
     found: &Evaluation,
-    grantee: GranteeKind,
+    grantee: Option<GranteeKind>,
     coverage: &Coverage,
 ) -> Result<(), String> {
     let allowed = found.is_allowed();
     let rules: Vec<String> = found.rules.iter().map(ToString::to_string).collect();
     let by = if rules.is_empty() { String::new() } else { format!(" by {}", rules.join(", ")) };
-    let form = grantee.as_str();
+    let form = grantee.map_or_else(String::new, |kind| format!(", for {}", kind.as_str()));
+    let named = grantee
+        .map_or_else(String::new, |kind| format!(", for a grantee named by {}", kind.as_str()));
     if allowed != case.allow {
         let word = if allowed { "allowed" } else { "denied" };
-        return Err(format!(
-            "{word} ({}){by}, for a grantee named by {form}",
-            found.reason.as_str()
-        ));
+        return Err(format!("{word} ({}){by}{named}", found.reason.as_str()));
     }
     if let Some(reason) = case.reason.as_deref().filter(|reason| *reason != found.reason.as_str()) {
         let decided = found.reason.as_str();
-        return Err(format!("the reason is `{decided}`, not `{reason}`, for {form}"));
+        return Err(format!("the reason is `{decided}`, not `{reason}`{form}"));
     }
     if let Some(rule) = &case.rule {
         let texts = found.rules.iter().filter_map(|decided| {
             coverage.rules.iter().find(|(line, _)| *line == decided.line()).map(|(_, text)| text)
         });
         if !texts.into_iter().any(|text| text == rule) {
-            return Err(format!("decided{by}, not by `{rule}`, for {form}"));
+            return Err(format!("decided{by}, not by `{rule}`{form}"));
         }
     }
     Ok(())

@@ -1,17 +1,15 @@
-//! `grantgate policy who` and `doors`: who may grant this entrance, and which entrances
-//! this caller may grant.
+//! `grantgate policy who` and `doors`: who may grant or read this entrance, and which
+//! entrances this caller may grant or read.
 
 use clap::Args;
 use jiff::Timestamp;
 
-use super::explain::caller_id;
+use super::explain::{act, caller_id};
 use super::sources::{Files, Ready, SpanArguments};
 use crate::cli::{Exit, Format, fail, note, say};
-use crate::domain::{CallerId, EntranceId, GranteeKind};
+use crate::domain::{Act, CallerId, EntranceId, GranteeKind};
 use crate::policy::RuleRef;
-use crate::policy::review::{
-    Access, Grantable, Granter, Span, doors as find_doors, who as find_who,
-};
+use crate::policy::review::{Access, Allowed, Doors, Span, doors as find_doors, who as find_who};
 
 /// Entrances of one group that are listed for people.
 const LISTED_MAX: usize = 20;
@@ -22,6 +20,9 @@ const LISTED_MAX: usize = 20;
 pub(in crate::cli) struct WhoArguments {
     /// The entrance: its id, or its name in the catalogue
     entrance: String,
+    /// To do what: `grant` or `read`
+    #[arg(long, value_name = "ACT", default_value = "grant", value_parser = act)]
+    act: Act,
     /// How to print the list
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
@@ -33,11 +34,14 @@ pub(in crate::cli) struct WhoArguments {
 
 #[derive(Args)]
 #[command(after_help = "Example: grantgate policy doors visitor-desk --format json\n\n\
-    Exit codes: 0 it may grant some, 2 it may grant none, 1 no such caller, 3 invalid policy.")]
+    Exit codes: 0 there are some, 2 there is none, 1 no such caller, 3 invalid policy.")]
 pub(in crate::cli) struct DoorsArguments {
     /// The caller's id
     #[arg(value_parser = caller_id)]
     caller: CallerId,
+    /// To do what: `grant` or `read`
+    #[arg(long, value_name = "ACT", default_value = "grant", value_parser = act)]
+    act: Act,
     /// Every entrance, not only the first of each group
     #[arg(long)]
     all: bool,
@@ -60,26 +64,23 @@ pub(super) fn who(arguments: &WhoArguments, now: Timestamp) -> Exit {
         Err(error) => return fail(error),
     };
     let span = arguments.span.span(now);
-    let found = find_who(&ready.policy, entrance, span);
+    let act = arguments.act;
+    let found = find_who(&ready.policy, act, entrance, span);
     match arguments.format {
-        Format::Json => say(who_json(&ready, entrance, &found, span)),
-        Format::Human => who_human(&ready, entrance, &found, span),
+        Format::Json => say(who_json(&ready, act, entrance, &found, span)),
+        Format::Human => who_human(&ready, act, entrance, &found, span),
     }
     if found.is_empty() { Exit::Different } else { Exit::Done }
 }
 
-fn who_human(ready: &Ready, entrance: EntranceId, found: &[Granter], span: Span) {
-    note(format_args!("who may grant {}:", ready.door(entrance)));
-    let width = found.iter().map(|g| g.caller.as_str().len()).max().unwrap_or(0);
-    for granter in found {
-        let when = when(&granter.access, &granter.conditions, span);
-        say(format_args!(
-            "  {:width$}  {when}  by {}",
-            granter.caller.as_str(),
-            refs(&granter.allowed_by)
-        ));
-        if granter.access != Access::Always && !granter.denied_by.is_empty() {
-            say(format_args!("  {:width$}  denied at times by {}", "", refs(&granter.denied_by)));
+fn who_human(ready: &Ready, act: Act, entrance: EntranceId, found: &[Allowed], span: Span) {
+    note(format_args!("who may {} {}:", act.as_str(), ready.door(entrance)));
+    let width = found.iter().map(|one| one.caller.as_str().len()).max().unwrap_or(0);
+    for one in found {
+        let when = when(&one.access, &one.conditions, span);
+        say(format_args!("  {:width$}  {when}  by {}", one.caller.as_str(), refs(&one.allowed_by)));
+        if one.access != Access::Always && !one.denied_by.is_empty() {
+            say(format_args!("  {:width$}  denied at times by {}", "", refs(&one.denied_by)));
         }
     }
     note(match found.len() {
@@ -90,19 +91,21 @@ fn who_human(ready: &Ready, entrance: EntranceId, found: &[Granter], span: Span)
 
 fn who_json(
     ready: &Ready,
+    act: Act,
     entrance: EntranceId,
-    found: &[Granter],
+    found: &[Allowed],
     span: Span,
 ) -> serde_json::Value {
-    let one = |granter: &Granter| {
+    let one = |found: &Allowed| {
         serde_json::json!({
-            "caller": granter.caller.as_str(),
-            "access": access_json(&granter.access, &granter.conditions, span),
-            "allowed_by": granter.allowed_by.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            "denied_at_times_by": granter.denied_by.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "caller": found.caller.as_str(),
+            "access": access_json(&found.access, &found.conditions, span),
+            "allowed_by": found.allowed_by.iter().map(ToString::to_string).collect::<Vec<_>>(),
+            "denied_at_times_by": found.denied_by.iter().map(ToString::to_string).collect::<Vec<_>>(),
         })
     };
     serde_json::json!({
+        "act": act.as_str(),
         "entrance_id": entrance.to_string(),
         "entrance_name": ready.door_name(entrance),
         "revision": ready.policy.revision().as_str(),
@@ -124,16 +127,16 @@ pub(super) fn doors(arguments: &DoorsArguments, now: Timestamp) -> Exit {
         ));
     }
     let span = arguments.span.span(now);
-    let found = find_doors(&ready.policy, caller, span);
+    let found = find_doors(&ready.policy, arguments.act, caller, span);
     match arguments.format {
-        Format::Json => say(doors_json(&ready, caller, &found, span)),
+        Format::Json => say(doors_json(&ready, arguments, &found, span)),
         Format::Human => doors_human(&ready, arguments, &found, span),
     }
     if found.is_empty() { Exit::Different } else { Exit::Done }
 }
 
-fn doors_human(ready: &Ready, arguments: &DoorsArguments, found: &[Grantable], span: Span) {
-    note(format_args!("what {} may grant:", arguments.caller));
+fn doors_human(ready: &Ready, arguments: &DoorsArguments, found: &[Doors], span: Span) {
+    note(format_args!("what {} may {}:", arguments.caller, arguments.act.as_str()));
     let most = if arguments.all { usize::MAX } else { LISTED_MAX };
     for group in found {
         let zones =
@@ -159,11 +162,11 @@ fn doors_human(ready: &Ready, arguments: &DoorsArguments, found: &[Grantable], s
 
 fn doors_json(
     ready: &Ready,
-    caller: &CallerId,
-    found: &[Grantable],
+    arguments: &DoorsArguments,
+    found: &[Doors],
     span: Span,
 ) -> serde_json::Value {
-    let one = |group: &Grantable| {
+    let one = |group: &Doors| {
         serde_json::json!({
             "zones": group.zones,
             "entrances": ready.doors_json(&group.entrances),
@@ -173,7 +176,8 @@ fn doors_json(
         })
     };
     serde_json::json!({
-        "caller": caller.as_str(),
+        "act": arguments.act.as_str(),
+        "caller": arguments.caller.as_str(),
         "revision": ready.policy.revision().as_str(),
         "groups": found.iter().map(one).collect::<Vec<_>>(),
     })

@@ -6,10 +6,13 @@ use std::time::Duration;
 use super::Reader;
 use super::limits::ms;
 use super::values::Use;
-use crate::config::AuditSettings;
+use crate::config::{AuditSettings, RecordedReads};
 use crate::toml_source::Section;
 
 const DAY_MS: u64 = 86_400_000;
+
+const READS: [(&str, RecordedReads); 2] =
+    [("all", RecordedReads::All), ("denied", RecordedReads::Denied)];
 
 const SWITCH: [(&str, bool); 2] = [("off", false), ("on", true)];
 
@@ -33,6 +36,7 @@ impl<'a> Reader<'a> {
         let anchor_file = self.optional_path(&section, "anchor_file", Use::Alone);
         let command = self.anchor_command(&section);
         let strangers = self.number(&section, "strangers_per_minute_max", 0..=60_000, 60);
+        let reads = self.choice(&section, "reads", &READS);
         let pseudonym_key_file = self.pseudonym_key(&section);
         let anchors = anchor_file.is_some() || command.as_ref().is_some_and(|c| !c.is_empty());
         if anchors && signing_key_file.is_none() {
@@ -78,6 +82,7 @@ impl<'a> Reader<'a> {
             anchor_file,
             anchor_command: command?,
             strangers_per_minute_max: u32::try_from(strangers?).ok()?,
+            reads: reads?,
             pseudonym_key_file,
             export: export?,
         })

@@ -22,8 +22,8 @@ use hours::Hours;
 pub struct Moment {
     /// The wall-clock time.
     pub at: Timestamp,
-    /// How the grantee is named.
-    pub grantee: GranteeKind,
+    /// How the grantee is named; nothing where the act has no grantee.
+    pub grantee: Option<GranteeKind>,
 }
 
 /// One `when`.
@@ -105,8 +105,13 @@ impl Condition {
 
     /// Whether the rule counts.
     pub(super) fn holds(&self, moment: Moment) -> bool {
-        self.grantee.is_none_or(|kind| kind == moment.grantee)
+        self.grantee.is_none_or(|kind| Some(kind) == moment.grantee)
             && self.hours.iter().all(|(_, hours)| hours.are_open(moment.at))
+    }
+
+    /// Whether it asks how a grantee is named.
+    pub(super) fn asks_for_a_grantee(&self) -> bool {
+        self.grantee.is_some()
     }
 
     /// Whether so much time shows all that it says of any.

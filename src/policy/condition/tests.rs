@@ -3,7 +3,7 @@ use super::*;
 
 fn holds(text: &str, at: &str, grantee: GranteeKind) -> bool {
     let at = at.parse().unwrap();
-    Condition::parse(text).unwrap().holds(Moment { at, grantee })
+    Condition::parse(text).unwrap().holds(Moment { at, grantee: Some(grantee) })
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn changes_are_complete(text: &str, from: &str, days: i64, step: i64) {
     let until = from + jiff::SignedDuration::from_hours(24 * days);
     let mut changes = condition.changes(from, until);
     changes.sort_unstable();
-    let holds = |at| condition.holds(Moment { at, grantee: GranteeKind::AcsUser });
+    let holds = |at| condition.holds(Moment { at, grantee: Some(GranteeKind::AcsUser) });
     let mut at = from;
     let mut known = holds(from);
     let mut next = changes.iter().copied().peekable();

@@ -1,4 +1,4 @@
-//! When a caller may grant an entrance, over a span of time.
+//! When a caller may do something to an entrance, over a span of time.
 
 use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap};
@@ -7,15 +7,13 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::domain::{CallerId, EntranceId, GranteeKind};
+use crate::domain::{Act, CallerId, EntranceId, GranteeKind};
 use crate::policy::condition::{Condition, Moment};
-use crate::policy::index::RulePlace;
+use crate::policy::engine::Request;
+use crate::policy::index::{Index, RulePlace};
 use crate::policy::names::Name;
-use crate::policy::rules::Rule;
+use crate::policy::rules::{OTHER_ENTRANCE, Rule};
 use crate::policy::{Policy, RuleRef};
-
-/// The name of an entrance that no rule and no zone has.
-const OTHER_ENTRANCE: &str = "entrance:-";
 
 /// From one time until another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +24,8 @@ pub struct Span {
     pub until: Timestamp,
 }
 
-/// When something is allowed within a [`Span`], for each form of grantee.
+/// When something is allowed within a [`Span`], for each form of grantee. Where an act has no
+/// grantee, both are the same.
 #[derive(Debug, Clone)]
 pub struct Times {
     span: Span,
@@ -36,7 +35,7 @@ pub struct Times {
     by_kind: [Vec<Span>; 2],
 }
 
-/// When a caller may grant an entrance.
+/// When a caller may do something to an entrance.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Access {
     /// At no time.
@@ -155,16 +154,21 @@ fn without(these: &[Span], those: &[Span]) -> SignedDuration {
 /// and conditions of the rules that could match.
 type Signature = Vec<(bool, Option<u32>)>;
 
-/// Finds accesses in one policy over one span.
+/// Finds accesses for one act in one policy over one span.
 pub(super) struct Assessor<'a> {
     pub(super) policy: &'a Policy,
+    pub(super) act: Act,
     pub(super) span: Span,
     known: RefCell<HashMap<Signature, Access>>,
 }
 
 impl<'a> Assessor<'a> {
-    pub(super) fn new(policy: &'a Policy, span: Span) -> Self {
-        Self { policy, span, known: RefCell::default() }
+    pub(super) fn new(policy: &'a Policy, act: Act, span: Span) -> Self {
+        Self { policy, act, span, known: RefCell::default() }
+    }
+
+    pub(super) fn index(&self) -> &'a Index {
+        self.policy.indexes.of(self.act)
     }
 
     /// The rules that could match; none where the caller or entrance is unknown.
@@ -173,7 +177,7 @@ impl<'a> Assessor<'a> {
         caller: Option<Name>,
         entrance: Option<Name>,
     ) -> Vec<RulePlace> {
-        self.policy.index.candidates(caller, entrance).unwrap_or_default()
+        self.index().candidates(caller, entrance).unwrap_or_default()
     }
 
     pub(super) fn rules<'b>(
@@ -190,9 +194,13 @@ impl<'a> Assessor<'a> {
         let Some(caller) = caller.filter(|_| !places.is_empty()) else { return Access::Never };
         let names = &self.policy.rules.names;
         let object = entrance.map_or(OTHER_ENTRANCE, |name| names.text(name));
-        let allowed = |at, grantee| {
-            let moment = Moment { at, grantee };
-            let verdict = self.policy.engine.judge(names.text(caller), object, &places, moment);
+        let request = Request { subject: names.text(caller), object, act: self.act };
+        let allowed = |at, kind| {
+            let grantee = match self.act {
+                Act::Grant => Some(kind),
+                Act::Read => None,
+            };
+            let verdict = self.policy.engine.judge(request, &places, Moment { at, grantee });
             verdict.is_ok_and(|verdict| verdict.allowed)
         };
         // All of these match by their names: what else decides is what is judged once.
@@ -276,25 +284,32 @@ impl<'a> Assessor<'a> {
     }
 }
 
-/// When this caller may grant this entrance.
+/// When this caller may do this to this entrance.
 #[must_use]
-pub fn access_of(policy: &Policy, caller: &CallerId, entrance: EntranceId, span: Span) -> Access {
-    let asked = policy.asked(caller, entrance);
-    Assessor::new(policy, span).access(asked.caller, asked.entrance)
+pub fn access_of(
+    policy: &Policy,
+    caller: &CallerId,
+    act: Act,
+    entrance: EntranceId,
+    span: Span,
+) -> Access {
+    let asked = policy.asked(caller, act, entrance);
+    Assessor::new(policy, act, span).access(asked.caller, asked.entrance)
 }
 
 /// Whether some rule that could match them has a condition.
 #[must_use]
-pub fn is_conditional(policy: &Policy, caller: &CallerId, entrance: EntranceId) -> bool {
-    let asked = policy.asked(caller, entrance);
-    let places = policy.index.candidates(asked.caller, asked.entrance).unwrap_or_default();
+pub fn is_conditional(policy: &Policy, caller: &CallerId, act: Act, entrance: EntranceId) -> bool {
+    let asked = policy.asked(caller, act, entrance);
+    let index = policy.indexes.of(act);
+    let places = index.candidates(asked.caller, asked.entrance).unwrap_or_default();
     let mut rules = places.iter().filter_map(|place| policy.rules.rules.get(*place as usize));
     rules.any(|rule| rule.when.is_some())
 }
 
-/// A caller that may grant an entrance.
+/// A caller that may do something to an entrance.
 #[derive(Debug)]
-pub struct Granter {
+pub struct Allowed {
     /// The caller.
     pub caller: CallerId,
     /// When.
@@ -307,20 +322,20 @@ pub struct Granter {
     pub denied_by: Vec<RuleRef>,
 }
 
-/// Who may grant this entrance, by id.
+/// Who may do this to this entrance, by id.
 #[must_use]
-pub fn who(policy: &Policy, entrance: EntranceId, span: Span) -> Vec<Granter> {
-    let assessor = Assessor::new(policy, span);
+pub fn who(policy: &Policy, act: Act, entrance: EntranceId, span: Span) -> Vec<Allowed> {
+    let assessor = Assessor::new(policy, act, span);
     let names = &policy.rules.names;
     let entrance = names.find(&format!("entrance:{entrance}"));
-    let mut found: Vec<Granter> = names
+    let mut found: Vec<Allowed> = names
         .all()
         .filter_map(|(name, text)| Some((name, text.strip_prefix("caller:")?)))
         .filter_map(|(name, id)| Some((name, CallerId::parse(id).ok()?)))
         .filter_map(|(name, caller)| {
             let access = assessor.access(Some(name), entrance);
             let places = assessor.candidates(Some(name), entrance);
-            access.is_possible().then(|| Granter {
+            access.is_possible().then(|| Allowed {
                 caller,
                 access,
                 conditions: assessor.conditions(&places),
@@ -333,9 +348,9 @@ pub fn who(policy: &Policy, entrance: EntranceId, span: Span) -> Vec<Granter> {
     found
 }
 
-/// Entrances that a caller may grant at the same times by the same rules.
+/// Entrances to which a caller may do something at the same times by the same rules.
 #[derive(Debug)]
-pub struct Grantable {
+pub struct Doors {
     /// The entrances, by id.
     pub entrances: Vec<EntranceId>,
     /// Also every entrance that no rule and no zone names.
@@ -350,10 +365,10 @@ pub struct Grantable {
     pub allowed_by: Vec<RuleRef>,
 }
 
-/// What this caller may grant, grouped by the rules.
+/// To what this caller may do this, grouped by the rules.
 #[must_use]
-pub fn doors(policy: &Policy, caller: &CallerId, span: Span) -> Vec<Grantable> {
-    let assessor = Assessor::new(policy, span);
+pub fn doors(policy: &Policy, act: Act, caller: &CallerId, span: Span) -> Vec<Doors> {
+    let assessor = Assessor::new(policy, act, span);
     let names = &policy.rules.names;
     let caller = names.find(&format!("caller:{caller}"));
     let mut groups: BTreeMap<Vec<RulePlace>, Vec<Option<Name>>> = BTreeMap::new();
@@ -370,7 +385,7 @@ pub fn doors(policy: &Policy, caller: &CallerId, span: Span) -> Vec<Grantable> {
         let access = assessor.access(caller, *first);
         if access.is_possible() {
             let named: Vec<Name> = members.iter().flatten().copied().collect();
-            found.push(Grantable {
+            found.push(Doors {
                 entrances: entrance_ids(policy, &named),
                 and_every_other: members.contains(&None),
                 zones: common_groups(policy, &named),

@@ -5,12 +5,12 @@ use std::collections::{HashMap, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::domain::{CallerId, EntranceId, Reason};
+use crate::domain::{Act, Reason};
 use crate::policy::condition::Moment;
-use crate::policy::index::RulePlace;
+use crate::policy::index::{Index, RulePlace};
 use crate::policy::names::Name;
 use crate::policy::rules::{Link, Rule};
-use crate::policy::{Evaluation, Policy, RuleRef};
+use crate::policy::{Evaluation, Policy, Question, RuleRef};
 
 /// Near misses of one kind that are listed.
 const MISSES_MAX: usize = 5;
@@ -64,18 +64,13 @@ pub struct Miss {
 
 /// Explains what `policy` says of this question.
 #[must_use]
-pub fn explain(
-    policy: &Policy,
-    caller: &CallerId,
-    entrance: EntranceId,
-    moment: Moment,
-) -> Explanation {
-    let names = &policy.rules.names;
-    let texts = [format!("caller:{caller}"), format!("entrance:{entrance}")];
-    let [caller_name, entrance_name] = texts.each_ref().map(|text| names.find(text));
-    let evaluation = policy.evaluate(caller, entrance, moment);
-    let explaining = Explaining { policy, caller: caller_name, entrance: entrance_name, moment };
-    let judged = policy.judge(caller, entrance, moment).map(|(_, verdict)| verdict.rules);
+pub fn explain(policy: &Policy, question: Question<'_>) -> Explanation {
+    let evaluation = policy.evaluate(question);
+    let Question { caller, act, entrance, moment } = question;
+    let asked = policy.asked(caller, act, entrance);
+    let explaining =
+        Explaining { policy, caller: asked.caller, act, entrance: asked.entrance, moment };
+    let judged = policy.judge(question).map(|(_, verdict)| verdict.rules);
     let deciding = explaining.deciding(&judged.unwrap_or_default());
     let misses = if evaluation.is_allowed() {
         Vec::new()
@@ -90,11 +85,16 @@ pub fn explain(
 struct Explaining<'a> {
     policy: &'a Policy,
     caller: Option<Name>,
+    act: Act,
     entrance: Option<Name>,
     moment: Moment,
 }
 
 impl Explaining<'_> {
+    fn index(&self) -> &Index {
+        self.policy.indexes.of(self.act)
+    }
+
     fn rule(&self, place: RulePlace) -> Option<&Rule> {
         self.policy.rules.rules.get(place as usize)
     }
@@ -126,7 +126,7 @@ impl Explaining<'_> {
     }
 
     fn candidates(&self) -> impl Iterator<Item = &Rule> {
-        let places = self.policy.index.candidates(self.caller, self.entrance);
+        let places = self.index().candidates(self.caller, self.entrance);
         places.unwrap_or_default().into_iter().filter_map(|place| self.rule(place))
     }
 
@@ -147,13 +147,15 @@ impl Explaining<'_> {
         let unmet = allows.filter_map(|rule| Some(self.miss(rule, self.unmet(rule)?)));
         let mut found: Vec<Miss> = unmet.take(MISSES_MAX).collect();
         let (mut of_caller, mut of_entrance) = (0, 0);
-        for rule in self.policy.rules.rules.iter().filter(|rule| rule.allow) {
+        let allows =
+            self.policy.rules.rules.iter().filter(|rule| rule.allow && rule.act == self.act);
+        for rule in allows {
             let names = &self.policy.rules.names;
             let is = |name: Option<Name>, named| {
                 name.is_some_and(|name| self.policy.graph.contains(name, named))
             };
             let subject = is(self.caller, rule.subject);
-            let wild = self.policy.index.wildcard() == Some(rule.object);
+            let wild = self.index().wildcard() == Some(rule.object);
             let object = wild || is(self.entrance, rule.object);
             if subject && !object && of_caller < MISSES_MAX {
                 of_caller += 1;

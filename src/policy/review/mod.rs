@@ -8,7 +8,7 @@ mod explain;
 mod replay;
 mod weeks;
 
-pub use access::{Access, Grantable, Granter, Span, Times, access_of, doors, is_conditional, who};
+pub use access::{Access, Allowed, Doors, Span, Times, access_of, doors, is_conditional, who};
 pub use diff::{Change, Diff, Effect, diff};
 pub use explain::{ExplainedRule, Explanation, Miss, Step, explain};
 pub use replay::{Example, Past, Replay, Turn};

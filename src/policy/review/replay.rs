@@ -2,9 +2,9 @@
 
 use std::collections::HashMap;
 
-use crate::domain::{CallerId, EntranceId, GranteeKind, Reason};
+use crate::domain::{Act, CallerId, EntranceId, GranteeKind, Operation, Reason};
 use crate::policy::condition::Moment;
-use crate::policy::{Policy, RuleRef};
+use crate::policy::{Policy, Question, RuleRef};
 
 /// Examples that are kept of each turn.
 const EXAMPLES_MAX: usize = 10;
@@ -19,9 +19,12 @@ pub struct Past {
     pub seq: u64,
     /// Who asked.
     pub caller: CallerId,
-    /// For which entrance; none when the request was malformed.
+    /// What it asked for.
+    /// None when this version does not know it.
+    pub operation: Option<Operation>,
+    /// For which entrance; none when the request was malformed, or names no entrance.
     pub entrance: Option<EntranceId>,
-    /// In which form the grantee was named.
+    /// In which form the grantee was named, where there is one.
     pub grantee: Option<GranteeKind>,
     /// When.
     pub at: jiff::Timestamp,
@@ -69,8 +72,8 @@ pub struct Replay {
     pub unchanged: u64,
     /// Decisions that turn, in all.
     pub turned: HashMap<Turn, u64>,
-    /// Decisions that turn, by caller and entrance.
-    pub by_pair: HashMap<(Turn, CallerId, EntranceId), u64>,
+    /// Decisions that turn, by caller, act and entrance.
+    pub by_pair: HashMap<(Turn, CallerId, Act, EntranceId), u64>,
     /// Turned decisions of further pairs, which are not counted one by one.
     pub of_other_pairs: u64,
     /// The first of each turn.
@@ -82,11 +85,14 @@ pub struct Replay {
 impl Replay {
     /// Judges one decision under `policy`.
     pub fn add(&mut self, policy: &Policy, past: Past) {
-        let (Some(entrance), Some(grantee)) = (past.entrance, past.grantee) else {
+        let act = past.operation.map(Operation::act);
+        let entrance = past.entrance.filter(|_| act != Some(Act::Grant) || past.grantee.is_some());
+        let (Some(act), Some(entrance)) = (act, entrance) else {
             *self.not_replayable.entry(past.reason).or_default() += 1;
             return;
         };
-        let found = policy.evaluate(&past.caller, entrance, Moment { at: past.at, grantee });
+        let moment = Moment { at: past.at, grantee: past.grantee };
+        let found = policy.evaluate(Question { caller: &past.caller, act, entrance, moment });
         let turn = match (past.allowed, found.is_allowed()) {
             (true, true) | (false, false) => {
                 self.unchanged += 1;
@@ -96,7 +102,7 @@ impl Replay {
             (false, true) => Turn::DenyToAllow,
         };
         *self.turned.entry(turn).or_default() += 1;
-        let key = (turn, past.caller.clone(), entrance);
+        let key = (turn, past.caller.clone(), act, entrance);
         let room = self.by_pair.len() < PAIRS_MAX || self.by_pair.contains_key(&key);
         if room {
             *self.by_pair.entry(key).or_default() += 1;

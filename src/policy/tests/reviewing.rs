@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use super::deciding::{ENTRANCES, Small, small};
 use super::*;
-use crate::domain::GranteeKind;
+use crate::domain::{Act, GranteeKind};
 use crate::policy::review::{Access, Effect, Span, access_of, diff, doors, explain, who};
 use proptest::prelude::*;
 
@@ -17,9 +17,11 @@ fn load(small: &Small) -> Policy {
 }
 
 /// The hours in which it is allowed, in one form of grantee and the other.
-fn hours(small: &Small, caller: usize, entrance: Option<usize>) -> [Vec<bool>; 2] {
+fn hours(small: &Small, caller: usize, act: Act, entrance: Option<usize>) -> [Vec<bool>; 2] {
     GranteeKind::ALL.map(|kind| {
-        (0..24).map(|hour| caller < 3 && small.allows(caller, entrance, (hour, kind))).collect()
+        (0..24)
+            .map(|hour| caller < 3 && small.allows(caller, act, entrance, (hour, kind)))
+            .collect()
     })
 }
 
@@ -53,19 +55,19 @@ proptest! {
             let doors = change.entrances.iter().map(|id| Some(id.to_string()));
             for door in doors.chain(change.and_every_other.then_some(None)) {
                 for caller in &change.callers {
-                    let key = (caller.to_string(), door.clone());
+                    let key = (change.act.as_str(), caller.to_string(), door.clone());
                     prop_assert_eq!(reported.insert(key, change.effect), None, "{:?}", change);
                 }
             }
         }
         for (caller, id) in TEAM.iter().enumerate() {
-            for entrance in [Some(0), Some(1), Some(2), None] {
-                let (before, after) = (hours(&old, caller, entrance), hours(&new, caller, entrance));
+            for (act, entrance) in Act::ALL.into_iter().flat_map(|act| [Some(0), Some(1), Some(2), None].map(|door| (act, door))) {
+                let (before, after) = (hours(&old, caller, act, entrance), hours(&new, caller, act, entrance));
                 let door = entrance.map(|n| ENTRANCES[n].to_owned());
                 let named = door.as_ref().is_none_or(|door| [&old, &new].iter().any(|s| s.text().contains(door)));
                 // One that neither names is one of the others.
                 let door = door.filter(|_| named);
-                let effect = reported.get(&((*id).to_owned(), door)).copied();
+                let effect = reported.get(&(act.as_str(), (*id).to_owned(), door)).copied();
                 // A day does not show what hours say of other days.
                 let effect = effect.filter(|effect| *effect != Effect::DiffersLater);
                 prop_assert_eq!(
@@ -83,13 +85,14 @@ proptest! {
     #[test]
     fn access_is_exact(small in small()) {
         let policy = load(&small);
-        for (number, door) in ENTRANCES.iter().enumerate() {
+        let questions = ENTRANCES.iter().enumerate().flat_map(|door| Act::ALL.map(|act| (act, door)));
+        for (act, (number, door)) in questions {
             let entrance = EntranceId::parse(door).unwrap();
-            let granters = who(&policy, entrance, day());
+            let allowed_ones = who(&policy, act, entrance, day());
             for (caller, id) in TEAM.iter().enumerate() {
-                let hours = hours(&small, caller, Some(number));
+                let hours = hours(&small, caller, act, Some(number));
                 let id = CallerId::parse(id).unwrap();
-                let access = access_of(&policy, &id, entrance, day());
+                let access = access_of(&policy, &id, act, entrance, day());
                 for (kind, hours) in GranteeKind::ALL.into_iter().zip(&hours) {
                     let allowed = hours.iter().filter(|allowed| **allowed).count();
                     let time = access.time(day(), kind).as_hours();
@@ -98,9 +101,9 @@ proptest! {
                 let all: Vec<bool> = hours.concat();
                 prop_assert_eq!(access == Access::Always, all.iter().all(|a| *a));
                 prop_assert_eq!(access == Access::Never, !all.iter().any(|a| *a));
-                let listed = granters.iter().find(|granter| granter.caller == id);
+                let listed = allowed_ones.iter().find(|one| one.caller == id);
                 prop_assert_eq!(listed.map(|g| g.access.clone()), access.is_possible().then(|| access.clone()));
-                let groups = doors(&policy, &id, day());
+                let groups = doors(&policy, act, &id, day());
                 let group = groups.iter().find(|group| group.entrances.contains(&entrance));
                 if small.text().contains(door) {
                     prop_assert_eq!(group.map(|g| g.access.clone()), access.is_possible().then_some(access));
@@ -112,14 +115,16 @@ proptest! {
     /// An explanation names the rules that the decision names, each with chains that begin
     /// at the caller and the entrance and end at the rule's subject and object.
     #[test]
-    fn explanations_lead_to_the_rules(small in small(), hour in 0..24_u32, kind in 0..2_usize) {
+    fn explanations_lead_to_the_rules(small in small(), hour in 0..24_u32, kind in 0..2_usize, act in 0..2_usize) {
         let policy = load(&small);
-        let moment = super::deciding::moment((hour, GranteeKind::ALL[kind]));
+        let act = Act::ALL[act];
+        let moment = super::deciding::moment_of(act, (hour, GranteeKind::ALL[kind]));
         for id in TEAM.map(|id| CallerId::parse(id).unwrap()) {
             for door in ENTRANCES.iter().chain([&ELSEWHERE]) {
                 let entrance = EntranceId::parse(door).unwrap();
-                let found = explain(&policy, &id, entrance, moment);
-                prop_assert_eq!(&found.evaluation, &policy.evaluate(&id, entrance, moment));
+                let question = Question { caller: &id, act, entrance, moment };
+                let found = explain(&policy, question);
+                prop_assert_eq!(&found.evaluation, &policy.evaluate(question));
                 let rules: Vec<_> = found.deciding.iter().map(|rule| rule.rule.clone()).collect();
                 prop_assert_eq!(&rules, &found.evaluation.rules);
                 for rule in &found.deciding {
@@ -159,7 +164,8 @@ fn hours_a_week_do_not_depend_on_the_day() {
             // 28 days and 100 end on the other side of a change of the clocks.
             for days in [8, 28, 100] {
                 let until = from + jiff::SignedDuration::from_hours(24 * days);
-                let access = access_of(&policy, &caller, entrance, Span { from, until });
+                let access =
+                    access_of(&policy, &caller, Act::Grant, entrance, Span { from, until });
                 let hours = access.hours_a_week(GranteeKind::AcsUser);
                 assert_eq!(hours, Some(50.0), "{from} {days}");
             }
@@ -180,10 +186,12 @@ fn a_denial_names_what_was_nearest_to_an_allow() {
     );
     let policy = Policy::load(&source(MODEL, &rules), &callers(&TEAM), NOW).unwrap().policy;
     let caller = CallerId::parse("visitor-desk").unwrap();
-    let moment =
-        Moment { at: "2026-11-28T12:00:00Z".parse().unwrap(), grantee: GranteeKind::UserIdentity };
+    let grantee = Some(GranteeKind::UserIdentity);
+    let moment = Moment { at: "2026-11-28T12:00:00Z".parse().unwrap(), grantee };
     let misses = |entrance: &str| -> Vec<String> {
-        let found = explain(&policy, &caller, EntranceId::parse(entrance).unwrap(), moment);
+        let entrance = EntranceId::parse(entrance).unwrap();
+        let question = Question { caller: &caller, act: Act::Grant, entrance, moment };
+        let found = explain(&policy, question);
         found.misses.iter().map(|miss| format!("{}: {}", miss.rule, miss.missing)).collect()
     };
     assert_eq!(

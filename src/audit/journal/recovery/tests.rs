@@ -34,7 +34,7 @@ fn decisions_without_outcome_are_found() {
     let directory = directory(&[(1, log().as_bytes())]);
     let recovered = recover(directory.path(), None).unwrap();
     assert_eq!(recovered.next_seq, 6);
-    assert_eq!(recovered.open, [OpenDecision { seq: 3, request_id: "r3".into() }]);
+    assert_eq!(recovered.open, [OpenDecision { seq: 3, request_id: "r3".into(), operation: None }]);
     assert_eq!(recovered.cut, None);
 }
 

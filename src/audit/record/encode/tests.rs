@@ -1,7 +1,7 @@
 use super::*;
 use crate::audit::record::entry::{CandidateEntry, CertificateEntry};
 use crate::audit::tree::Hash;
-use crate::domain::{EntranceId, GrantRequest, UserIdentityId};
+use crate::domain::{EntranceId, UserIdentityId};
 
 /// One of each kind, frozen: what a published version wrote is written still.
 const GOLDEN: &str = include_str!("../../../../tests/golden/audit/records-v1.jsonl");
@@ -14,12 +14,11 @@ fn decision(candidate: bool) -> DecisionEntry<'static> {
         caller: "desk",
         credential: "token:a",
         peer: "127.0.0.1:4711".parse().unwrap(),
-        grant: Some(GrantRequest {
-            entrance: EntranceId::parse("d23d7180-c1ee-4bbe-8630-05df5031ce35").unwrap(),
-            grantee: Grantee::UserIdentity(
-                UserIdentityId::parse("c6247b75-f1cb-493a-9915-a85a0b9639ae").unwrap(),
-            ),
-        }),
+        operation: Operation::GrantAccess,
+        entrance: EntranceId::parse("d23d7180-c1ee-4bbe-8630-05df5031ce35").ok(),
+        grantee: UserIdentityId::parse("c6247b75-f1cb-493a-9915-a85a0b9639ae")
+            .ok()
+            .map(Grantee::UserIdentity),
         allow: true,
         reason: Reason::AllowedByRule,
         rules: vec!["policy.csv:12".into()],
@@ -45,6 +44,8 @@ fn every_kind() -> Vec<Draft> {
     let request_id = decision(false).request_id;
     let outcome = |status, more: bool| OutcomeEntry {
         request_id,
+        operation: Operation::GrantAccess,
+        entrances: None,
         decision_seq: 1,
         outcome: Outcome::Granted,
         reason: Reason::AllowedByRule,
@@ -53,12 +54,20 @@ fn every_kind() -> Vec<Draft> {
         upstream_ms: more.then_some(87),
     };
     let malformed = DecisionEntry {
-        grant: None,
+        entrance: None,
+        grantee: None,
         allow: false,
         reason: Reason::BodyEmpty,
         rules: Vec::new(),
         body_sha256: None,
         ..decision(false)
+    };
+    let read =
+        DecisionEntry { operation: Operation::GetEntrance, grantee: None, ..decision(false) };
+    let answered = |what| OutcomeEntry {
+        operation: Operation::ListEntrances,
+        outcome: what,
+        ..outcome(None, false)
     };
     let reload = |problems| ReloadEntry {
         parts: &["policy"],
@@ -98,7 +107,7 @@ fn every_kind() -> Vec<Draft> {
         Draft::decision(&malformed, None),
         Draft::outcome(&outcome(Some(200), true), time()),
         Draft::outcome(&outcome(None, false), time()),
-        Draft::recovered("r", 1, time()),
+        Draft::recovered("r", None, 1, time()),
         Draft::stranger(&stranger, time()),
         Draft::suppressed(&Suppressed { since: time(), reasons }, time()),
         Draft::reload(&reload(&[]), time()),
@@ -112,6 +121,11 @@ fn every_kind() -> Vec<Draft> {
         Draft::stop(time()),
         Draft::stranger(&refused(full), time()),
         Draft::stranger(&refused(empty), time()),
+        Draft::decision(&read, None),
+        Draft::decision(&DecisionEntry { entrance: None, ..read }, None),
+        Draft::outcome(&OutcomeEntry { entrances: Some(3), ..answered(Outcome::Answered) }, time()),
+        Draft::outcome(&answered(Outcome::Unanswered), time()),
+        Draft::recovered("r", Some("acs/entrances/list"), 1, time()),
     ]
 }
 

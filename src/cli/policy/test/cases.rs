@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use crate::cli::policy::sources::Ready;
-use crate::domain::{CallerId, EntranceId, GranteeKind, Problem, Reason};
+use crate::domain::{Act, CallerId, EntranceId, GranteeKind, Problem, Reason};
 use crate::toml_source::{Place, Section, TomlSource};
 
 /// What the policy must decide.
@@ -14,6 +14,7 @@ pub(super) struct Case {
     /// Its file and line.
     pub(super) place: String,
     pub(super) caller: CallerId,
+    pub(super) act: Act,
     pub(super) entrance: EntranceId,
     pub(super) grantee: Option<GranteeKind>,
     pub(super) at: Option<Timestamp>,
@@ -102,9 +103,18 @@ fn case(section: Section<'_>, ready: &Ready) -> Option<Case> {
     let entrance = section.required("entrance").and_then(|place| {
         ready.entrance(place.string()?).map_or_else(|error| refuse(&place, error), Some)
     });
+    let act = section.value("act").map_or(Some(Act::Grant), |place| {
+        let act = place.string().and_then(Act::parse);
+        if act.is_none() {
+            place.refuse("`act` must be `grant` or `read`");
+        }
+        act
+    });
     let grantee = section.value("grantee").map(|place| {
         let kind = place.string().and_then(GranteeKind::parse);
-        if kind.is_none() {
+        if act == Some(Act::Read) {
+            place.refuse("`grantee` is of a grant: nobody is named when an entrance is read");
+        } else if kind.is_none() {
             place.refuse("`grantee` must be `acs_user` or `user_identity`");
         }
         kind
@@ -128,6 +138,7 @@ fn case(section: Section<'_>, ready: &Ready) -> Option<Case> {
         name,
         place,
         caller: caller?,
+        act: act?,
         entrance: entrance?,
         grantee: grantee.map_or(Some(None), |kind| kind.map(Some))?,
         at: at.map_or(Some(None), |at| at.map(Some))?,

@@ -182,6 +182,7 @@ impl Comparison<'_> {
         let entrance = groups.first().and_then(|group| group.members.first().copied());
         let entrance = entrance.unwrap_or_default();
         Change {
+            act: self.new.assessor.act,
             effect: compared.effect,
             differs_later: compared.differs_later,
             callers: ids,

@@ -8,7 +8,7 @@ mod comparison;
 mod side;
 
 use super::access::{Access, Span};
-use crate::domain::{CallerId, EntranceId};
+use crate::domain::{Act, CallerId, EntranceId};
 use crate::policy::Policy;
 use comparison::Comparison;
 use side::Side;
@@ -16,16 +16,16 @@ use side::Side;
 /// What becomes of a caller's access to an entrance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Effect {
-    /// It may grant what it could not.
+    /// It may do what it could not.
     Gains,
-    /// It may grant at other times, or to another form of grantee; at some that are new.
+    /// It may do it at other times, or for another form of grantee; at some that are new.
     Widens,
     /// Nothing changes within the span, but conditions differ that it does not show whole:
     /// of other years, or of hours when it is shorter than a year.
     DiffersLater,
-    /// It may grant at fewer times.
+    /// It may do it at fewer times.
     Narrows,
-    /// It may no longer grant it.
+    /// It may no longer do it.
     Loses,
 }
 
@@ -52,6 +52,8 @@ impl Effect {
 /// One change for a group of callers and a group of entrances.
 #[derive(Debug)]
 pub struct Change {
+    /// What may be done, or no longer be done.
+    pub act: Act,
     /// What becomes of it.
     pub effect: Effect,
     /// Conditions differ that the span does not show whole: more may be allowed later.
@@ -104,7 +106,12 @@ impl Diff {
 /// Compares two policies.
 #[must_use]
 pub fn diff(old: &Policy, new: &Policy, span: Span) -> Diff {
-    let (old, new) = (Side::new(old, new, span), Side::new(new, old, span));
-    let comparison = Comparison { old, new, span };
-    Diff { changes: comparison.changes(), span }
+    let changes = Act::ALL.into_iter().flat_map(|act| {
+        let (old, new) = (Side::new(old, new, act, span), Side::new(new, old, act, span));
+        Comparison { old, new, span }.changes()
+    });
+    let mut changes: Vec<Change> = changes.collect();
+    // Stable: of one effect, grants come first.
+    changes.sort_by_key(|change| change.effect);
+    Diff { changes, span }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use crate::domain::Act;
 use crate::policy::Policy;
 use crate::policy::index::RulePlace;
 use crate::policy::names::Name;
@@ -31,14 +32,14 @@ pub(super) struct Side<'a> {
 pub(super) type Objects = HashMap<Name, Vec<Name>>;
 
 impl<'a> Side<'a> {
-    pub(super) fn new(policy: &'a Policy, other: &Policy, span: Span) -> Self {
+    pub(super) fn new(policy: &'a Policy, other: &Policy, act: Act, span: Span) -> Self {
         let mut side = Self {
             policy,
-            assessor: Assessor::new(policy, span),
+            assessor: Assessor::new(policy, act, span),
             objects: Objects::new(),
             changed: Objects::new(),
         };
-        for rule in &policy.rules.rules {
+        for rule in policy.rules.rules.iter().filter(|rule| rule.act == act) {
             side.objects.entry(rule.subject).or_default().push(rule.object);
         }
         let translate = |name| other.rules.names.find(policy.rules.names.text(name));
@@ -48,8 +49,9 @@ impl<'a> Side<'a> {
             let there = translate(*subject);
             let differs = |object: &&Name| {
                 let there = there.zip(translate(**object));
-                let rules = there.map(|(s, o)| other.index.rules(s, o)).unwrap_or_default();
-                signature(policy, policy.index.rules(*subject, **object)) != signature(other, rules)
+                let there = there.map(|(s, o)| other.indexes.of(act).rules(s, o));
+                let here = policy.indexes.of(act).rules(*subject, **object);
+                signature(policy, here) != signature(other, there.unwrap_or_default())
             };
             let changed: Vec<Name> = list.iter().filter(differs).copied().collect();
             if !changed.is_empty() {
@@ -60,7 +62,7 @@ impl<'a> Side<'a> {
     }
 
     pub(super) fn named(&self, name: Option<Name>) -> &'a [Name] {
-        name.map(|name| self.policy.index.named(name)).unwrap_or_default()
+        name.map(|name| self.assessor.index().named(name)).unwrap_or_default()
     }
 
     pub(super) fn texts(&self, prefix: &'static str) -> impl Iterator<Item = &'a str> {
@@ -79,7 +81,7 @@ impl<'a> Side<'a> {
     ) {
         for subject in self.named(caller) {
             for object in objects.get(subject).into_iter().flatten() {
-                if self.policy.index.wildcard() == Some(*object) {
+                if self.assessor.index().wildcard() == Some(*object) {
                     reached.extend_from_slice(&groups.all);
                 } else if let Some(places) = groups.by_object.get(object) {
                     reached.extend_from_slice(places);

@@ -1,30 +1,33 @@
 use super::*;
 use crate::seam::SeamError;
+use crate::seam::strict::Params;
 use proptest::prelude::*;
 
 const E: &str = "d23d7180-c1ee-4bbe-8630-05df5031ce35";
 const U: &str = "c6247b75-f1cb-493a-9915-a85a0b9639ae";
 
+fn read(body: &[u8]) -> Result<GrantRequest, RequestError> {
+    parse(Params::Body(body))
+}
+
 fn reason(body: &[u8]) -> Reason {
-    parse_grant(body).unwrap_err().reason
+    read(body).unwrap_err().reason
 }
 
 #[test]
 fn a_grant_is_read_in_both_forms_and_in_either_case() {
     let upper = E.to_uppercase();
-    let grant = parse_grant(
-        format!(" {{\"acs_entrance_id\":\"{upper}\",\"acs_user_id\":\"{U}\"}}\n").as_bytes(),
-    )
-    .unwrap();
-    assert_eq!(
-        String::from_utf8(encode_grant(&grant)).unwrap(),
-        format!(r#"{{"acs_entrance_id":"{E}","acs_user_id":"{U}"}}"#)
-    );
     let grant =
-        parse_grant(format!(r#"{{"user_identity_id":"{U}","acs_entrance_id":"{E}"}}"#).as_bytes())
+        read(format!(" {{\"acs_entrance_id\":\"{upper}\",\"acs_user_id\":\"{U}\"}}\n").as_bytes())
             .unwrap();
     assert_eq!(
-        String::from_utf8(encode_grant(&grant)).unwrap(),
+        String::from_utf8(encode(&grant)).unwrap(),
+        format!(r#"{{"acs_entrance_id":"{E}","acs_user_id":"{U}"}}"#)
+    );
+    let grant = read(format!(r#"{{"user_identity_id":"{U}","acs_entrance_id":"{E}"}}"#).as_bytes())
+        .unwrap();
+    assert_eq!(
+        String::from_utf8(encode(&grant)).unwrap(),
         format!(r#"{{"acs_entrance_id":"{E}","user_identity_id":"{U}"}}"#)
     );
 }
@@ -32,7 +35,7 @@ fn a_grant_is_read_in_both_forms_and_in_either_case() {
 #[test]
 fn an_escaped_spelling_of_a_key_is_the_same_key() {
     let body = format!(r#"{{"\u0061cs_entrance_id":"{E}","acs_user_id":"{U}"}}"#);
-    assert!(parse_grant(body.as_bytes()).is_ok());
+    assert!(read(body.as_bytes()).is_ok());
 }
 
 #[test]
@@ -87,7 +90,7 @@ fn whatever_could_be_read_in_two_ways_is_refused() {
         ("deep", format!("{{\"acs_entrance_id\":{}", "[".repeat(4000)), R::BodyNotJson),
     ];
     for (name, body, expected) in table {
-        let error = parse_grant(body.as_bytes()).unwrap_err();
+        let error = read(body.as_bytes()).unwrap_err();
         assert_eq!(error.reason, expected, "{name}: {body}");
         let repeated = error.field.is_some() && error.message.contains(['`', '_']);
         assert!(!repeated, "{name}: {} {}", error.field.unwrap_or_default(), error.message);
@@ -111,7 +114,7 @@ fn a_message_names_the_field_once_and_nothing_of_the_body() {
         (r#"{"acs_user_id":["secret"]}"#.to_owned(), "`acs_user_id` must be a string"),
         (format!(r#"{{"acs_user_id":"{U}","acs_user_id":"{U}"}}"#), "`acs_user_id` occurs twice"),
     ] {
-        let BodyError { field, message, .. } = parse_grant(body.as_bytes()).unwrap_err();
+        let RequestError { field, message, .. } = read(body.as_bytes()).unwrap_err();
         let error = SeamError::invalid_input(field, message);
         assert_eq!(error.message, shown, "{body}");
         let of_field = &error.validation_errors.unwrap()[field.unwrap()]["_errors"][0];
@@ -119,21 +122,41 @@ fn a_message_names_the_field_once_and_nothing_of_the_body() {
     }
 }
 
+#[test]
+fn only_an_object_with_ok_true_confirms() {
+    for (body, confirmed) in [
+        (r#"{"ok":true}"#, true),
+        (r#" {"ok":true,"extra":{}} "#, true),
+        (r#"{"ok":false}"#, false),
+        (r#"{"ok":"true"}"#, false),
+        (r#"{"ok":1}"#, false),
+        (r#"{"ok":true,"ok":true}"#, false),
+        (r#"{"ok":false,"ok":true}"#, false),
+        (r#"{"ok":true}x"#, false),
+        (r"{}", false),
+        (r"[true]", false),
+        ("", false),
+        ("<html>ok</html>", false),
+    ] {
+        assert_eq!(confirms(body.as_bytes()), confirmed, "{body}");
+    }
+}
+
 proptest! {
     /// What is accepted reads the same to a lenient parser, and re-encodes to the same value.
     #[test]
     fn accepted_bodies_have_one_reading(body in r#"\{("(acs_entrance_id|acs_user_id|user_identity_id)":"[0-9a-fA-F]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}",? ?){1,3}\}"#) {
-        if let Ok(grant) = parse_grant(body.as_bytes()) {
+        if let Ok(grant) = read(body.as_bytes()) {
             let lenient: serde_json::Value = serde_json::from_str(&body).unwrap();
-            let encoded: serde_json::Value = serde_json::from_slice(&encode_grant(&grant)).unwrap();
+            let encoded: serde_json::Value = serde_json::from_slice(&encode(&grant)).unwrap();
             let lower: serde_json::Value = serde_json::from_str(&lenient.to_string().to_lowercase()).unwrap();
             prop_assert_eq!(&lower, &encoded);
-            prop_assert_eq!(parse_grant(&encode_grant(&grant)), Ok(grant));
+            prop_assert_eq!(read(&encode(&grant)), Ok(grant));
         }
     }
 
     #[test]
     fn arbitrary_bytes_never_panic(body in proptest::collection::vec(any::<u8>(), 0..200)) {
-        let _ = parse_grant(&body);
+        let _ = read(&body);
     }
 }

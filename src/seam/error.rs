@@ -1,4 +1,4 @@
-//! The shape of Seam's answers: reading the upstream's, writing our own.
+//! The shape of Seam's errors: reading the upstream's, writing our own.
 //!
 //! Seam's SDKs raise a typed error only for `application/json` with a string
 //! `error.type` and a string `error.message`, and take any 2xx for success. So
@@ -60,18 +60,6 @@ impl SeamError {
     }
 }
 
-/// Whether an upstream body confirms a grant: a JSON object with `"ok":true`, once.
-#[must_use]
-pub fn confirms_grant(body: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    struct Success {
-        ok: bool,
-    }
-    // A derived struct would also read an array.
-    body.trim_ascii_start().starts_with(b"{")
-        && serde_json::from_slice::<Success>(body).is_ok_and(|success| success.ok)
-}
-
 /// Reads an upstream error body. `None` when it does not have Seam's shape.
 #[must_use]
 pub fn read_error(body: &[u8]) -> Option<SeamError> {
@@ -102,12 +90,6 @@ pub fn read_error(body: &[u8]) -> Option<SeamError> {
 
 fn into_object(value: Value) -> Option<Map<String, Value>> {
     serde_json::from_value(value).ok()
-}
-
-/// The body of a confirmed grant.
-#[must_use]
-pub fn success_body() -> &'static [u8] {
-    br#"{"ok":true}"#
 }
 
 /// The body of an error.
@@ -142,26 +124,6 @@ pub fn error_body(error: &SeamError, request_id: RequestId) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn only_an_object_with_ok_true_confirms() {
-        for (body, confirmed) in [
-            (r#"{"ok":true}"#, true),
-            (r#" {"ok":true,"extra":{}} "#, true),
-            (r#"{"ok":false}"#, false),
-            (r#"{"ok":"true"}"#, false),
-            (r#"{"ok":1}"#, false),
-            (r#"{"ok":true,"ok":true}"#, false),
-            (r#"{"ok":false,"ok":true}"#, false),
-            (r#"{"ok":true}x"#, false),
-            (r"{}", false),
-            (r"[true]", false),
-            ("", false),
-            ("<html>ok</html>", false),
-        ] {
-            assert_eq!(confirms_grant(body.as_bytes()), confirmed, "{body}");
-        }
-    }
 
     #[test]
     fn an_upstream_error_is_reduced_to_its_known_fields() {
