@@ -153,7 +153,7 @@ impl Gateway {
         Ok((principal, seat))
     }
 
-    /// What is asked, as policy and the audit log see it; with what a candidate policy would
+    /// What is asked, as policy and the audit log see it; with what a policy on trial would
     /// say.
     fn attempt(
         &self,
@@ -164,18 +164,18 @@ impl Gateway {
         body_sha256: [u8; 32],
     ) -> Attempt {
         let (request_id, peer, at) = (context.request_id, context.peer, self.clock.now());
-        let candidate = match snapshot.candidate() {
-            Some(Candidate::Judged(candidate)) => {
+        let trial = match snapshot.candidate() {
+            Some(Candidate::Judged(policy)) => {
                 let moment = Moment { at, grantee: grant.grantee.kind() };
-                Some(candidate.opinion(principal.caller(), grant.entrance, moment))
+                Some(policy.opinion(principal.caller(), grant.entrance, moment))
             }
             Some(Candidate::Invalid(_)) | None => None,
         };
-        Attempt { request_id, peer, principal, grant, body_sha256, at, candidate }
+        Attempt { request_id, peer, principal, grant, body_sha256, at, trial }
     }
 
     fn decide(&self, snapshot: &Snapshot, attempt: Attempt, account: &mut Account) -> Decision {
-        let opinion = attempt.candidate.clone();
+        let opinion = attempt.trial.clone();
         let decision = account.decide(|| snapshot.policy.decide(attempt));
         self.metrics.decision_duration.observe(account.decided.as_secs_f64());
         if let Some(opinion) = opinion {

@@ -13,8 +13,8 @@ use casbin::rhai::{Dynamic, ImmutableString};
 use casbin::{CoreApi as _, DefaultModel, EffectKind, Effector, EffectorStream, Enforcer};
 
 use super::condition::Moment;
-use super::graph::{Graph, Links};
-use super::index::RulePlace;
+use super::graph::{Graph, Memberships};
+use super::index::RuleNo;
 use super::model::Model;
 use super::rules::{GRANT, Rules, WILDCARD};
 use crate::domain::{GranteeKind, Reason};
@@ -39,7 +39,7 @@ pub(super) struct Engine {
 struct Pool {
     rules: Arc<Rules>,
     model: DefaultModel,
-    links: Arc<parking_lot::RwLock<Links>>,
+    memberships: Arc<parking_lot::RwLock<Memberships>>,
     /// Whether rules have conditions here; else casbin has neither column nor function.
     conditional: bool,
     /// Enforcers that judge nothing at the moment: judging changes what an enforcer
@@ -47,21 +47,22 @@ struct Pool {
     idle: Mutex<Vec<Enforcer>>,
 }
 
-/// What casbin said, and the places of the rules that made it so.
+/// What casbin said, and the numbers of the rules that made it so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Verdict {
     pub(super) allowed: bool,
-    pub(super) rules: Vec<RulePlace>,
+    pub(super) rules: Vec<RuleNo>,
 }
 
 impl Engine {
-    /// Gives casbin the model and the links.
+    /// Gives casbin the model and the memberships.
     pub(super) fn new(model: &Model, rules: Arc<Rules>, graph: Arc<Graph>) -> casbin::Result<Self> {
-        let links = Arc::new(parking_lot::RwLock::new(Links { rules: rules.clone(), graph }));
+        let memberships =
+            Arc::new(parking_lot::RwLock::new(Memberships { rules: rules.clone(), graph }));
         let pool = |text: &str, conditional| {
             let model = ready(DefaultModel::from_str(text))?;
-            let (rules, links) = (rules.clone(), links.clone());
-            let pool = Pool { rules, model, links, conditional, idle: Mutex::default() };
+            let (rules, memberships) = (rules.clone(), memberships.clone());
+            let pool = Pool { rules, model, memberships, conditional, idle: Mutex::default() };
             let first = pool.enforcer()?;
             pool.put_back(first);
             Ok::<_, casbin::Error>(pool)
@@ -72,7 +73,7 @@ impl Engine {
         Ok(Self { rules, unconditional, conditional })
     }
 
-    /// Asks casbin to judge these rules, given by their places. Without a rule, no rule
+    /// Asks casbin to judge these rules, given by their numbers. Without a rule, no rule
     /// matches: casbin would evaluate its matcher on empty fields.
     ///
     /// # Errors
@@ -81,15 +82,15 @@ impl Engine {
         &self,
         subject: &str,
         object: &str,
-        places: &[RulePlace],
+        numbers: &[RuleNo],
         moment: Moment,
     ) -> Result<Verdict, Reason> {
-        if places.is_empty() {
+        if numbers.is_empty() {
             return Ok(Verdict { allowed: false, rules: Vec::new() });
         }
-        let mut rules = places.iter().filter_map(|place| self.rules.rules.get(*place as usize));
+        let mut rules = numbers.iter().filter_map(|number| self.rules.rules.get(*number as usize));
         let conditional = self.conditional.as_ref().filter(|_| rules.any(|r| r.when.is_some()));
-        conditional.unwrap_or(&self.unconditional).judge(subject, object, places, moment)
+        conditional.unwrap_or(&self.unconditional).judge(subject, object, numbers, moment)
     }
 
     /// Evaluates rules with their own subject and object, which each must match when its
@@ -98,7 +99,7 @@ impl Engine {
         let rules = &self.rules.rules;
         let step = rules.len().div_ceil(SELF_TEST_RULES_MAX).max(1);
         let last = rules.len().saturating_sub(1);
-        for ((index, rule), place) in rules.iter().enumerate().zip(0..) {
+        for ((index, rule), number) in rules.iter().enumerate().zip(0..) {
             if index % step != 0 && index != last {
                 continue;
             }
@@ -107,16 +108,16 @@ impl Engine {
             for grantee in GranteeKind::ALL {
                 let moment = Moment { at: jiff::Timestamp::UNIX_EPOCH, grantee };
                 let holds = self.rules.condition(rule).is_none_or(|when| when.holds(moment));
-                let matched = if holds { vec![place] } else { Vec::new() };
+                let matched = if holds { vec![number] } else { Vec::new() };
                 let expected = Verdict { allowed: holds && rule.allow, rules: matched };
                 // A rule without a condition can come before both.
                 let unconditional = rule.when.is_none().then_some(&self.unconditional);
                 for pool in self.conditional.iter().chain(unconditional) {
-                    if pool.judge(subject, object, &[place], moment).as_ref() != Ok(&expected) {
+                    if pool.judge(subject, object, &[number], moment).as_ref() != Ok(&expected) {
                         let text = "self-test: casbin does not match this rule with its own fields";
                         return Err((rule.line, text));
                     }
-                    let stranger = pool.judge(NO_CALLER, object, &[place], moment);
+                    let stranger = pool.judge(NO_CALLER, object, &[number], moment);
                     if stranger.map(|verdict| verdict.rules.is_empty()) != Ok(true) {
                         let text = "self-test: casbin matches a caller that does not exist";
                         return Err((rule.line, text));
@@ -132,7 +133,7 @@ impl Pool {
     fn enforcer(&self) -> casbin::Result<Enforcer> {
         let mut enforcer = ready(Enforcer::new_raw(self.model.clone(), ()))?;
         enforcer.enable_auto_build_role_links(false);
-        enforcer.set_role_manager(self.links.clone())?;
+        enforcer.set_role_manager(self.memberships.clone())?;
         enforcer.set_effector(Box::new(Recorder));
         if self.conditional {
             enforcer.add_function("holds", OperatorFunction::Arg1(holds));
@@ -153,7 +154,7 @@ impl Pool {
         &self,
         subject: &str,
         object: &str,
-        places: &[RulePlace],
+        numbers: &[RuleNo],
         moment: Moment,
     ) -> Result<Verdict, Reason> {
         let _in_force = self.conditional.then(|| InForce::new(self.rules.clone(), moment));
@@ -162,7 +163,7 @@ impl Pool {
             let request = [subject, object, GRANT].map(ImmutableString::from);
             let mut enforcer = self.take()?;
             let allowed = self
-                .give(&mut enforcer, places)
+                .give(&mut enforcer, numbers)
                 .and_then(|()| enforcer.enforce(Vec::from(request)));
             self.put_back(enforcer);
             allowed
@@ -170,7 +171,7 @@ impl Pool {
         match catch_unwind(evaluate) {
             Ok(Ok(allowed)) => {
                 let decisive = if allowed { EffectKind::Allow } else { EffectKind::Deny };
-                Ok(Verdict { allowed, rules: Recorder::places(decisive, places) })
+                Ok(Verdict { allowed, rules: Recorder::numbers(decisive, numbers) })
             }
             Ok(Err(error)) => {
                 tracing::error!(%error, "policy evaluation failed");
@@ -184,14 +185,14 @@ impl Pool {
     }
 
     /// Makes these rules, in this order, all that the enforcer holds.
-    fn give(&self, enforcer: &mut Enforcer, places: &[RulePlace]) -> casbin::Result<()> {
+    fn give(&self, enforcer: &mut Enforcer, numbers: &[RuleNo]) -> casbin::Result<()> {
         let sections = enforcer.get_mut_model().get_mut_model();
         let held = sections.get_mut("p").and_then(|section| section.get_mut("p"));
         let held = held.ok_or_else(|| std::io::Error::other("the model has no policy section"))?;
         let held = held.get_mut_policy();
         held.clear();
         let names = &self.rules.names;
-        for rule in places.iter().filter_map(|place| self.rules.rules.get(*place as usize)) {
+        for rule in numbers.iter().filter_map(|number| self.rules.rules.get(*number as usize)) {
             let effect = if rule.allow { "allow" } else { "deny" };
             let fields = [names.text(rule.subject), names.text(rule.object), GRANT, effect];
             let mut fields = Vec::from(fields.map(str::to_owned));
@@ -203,7 +204,7 @@ impl Pool {
             held.insert(fields);
         }
         // One too few would move the effects of all that follow.
-        if held.len() == places.len() {
+        if held.len() == numbers.len() {
             Ok(())
         } else {
             Err(std::io::Error::other("casbin dropped a rule").into())
@@ -271,7 +272,7 @@ struct Recorder;
 
 impl Recorder {
     /// Which of the rules that were judged had this effect.
-    fn places(kind: EffectKind, judged: &[RulePlace]) -> Vec<RulePlace> {
+    fn numbers(kind: EffectKind, judged: &[RuleNo]) -> Vec<RuleNo> {
         MATCHED.with_borrow(|matched| {
             let of_kind = matched.iter().filter(|(_, k)| *k == kind);
             of_kind.filter_map(|(index, _)| judged.get(*index).copied()).collect()

@@ -12,8 +12,8 @@ use super::names::{Hashing, Name, NameLists};
 use super::rules::{Rules, WILDCARD};
 use crate::domain::Reason;
 
-/// Where a rule stands among the rules of its file.
-pub(super) type RulePlace = u32;
+/// A rule's number: its position among the rules of its file, from 0.
+pub(super) type RuleNo = u32;
 
 type Ranges = HashMap<(Name, Name), (u32, u32), Hashing>;
 
@@ -23,23 +23,23 @@ pub(super) struct Index {
     /// For each name, those of it and its groups that are the subject or object of a rule.
     named: NameLists,
     wildcard: Option<Name>,
-    /// Where in `places` the rules with this subject and object are.
+    /// Where in `numbers` the rules with this subject and object are.
     ranges: Ranges,
     /// Rules by subject and object, each in the file's order.
-    places: Vec<RulePlace>,
+    numbers: Vec<RuleNo>,
 }
 
 impl Index {
     pub(super) fn new(rules: &Rules, graph: &Graph) -> Self {
-        let key = |place: RulePlace| {
-            rules.rules.get(place as usize).map(|rule| (rule.subject, rule.object))
+        let key = |number: RuleNo| {
+            rules.rules.get(number as usize).map(|rule| (rule.subject, rule.object))
         };
-        let mut places: Vec<RulePlace> = (0..).zip(&rules.rules).map(|(place, _)| place).collect();
+        let mut numbers: Vec<RuleNo> = (0..).zip(&rules.rules).map(|(number, _)| number).collect();
         // Stable: rules with the same key stay in the file's order.
-        places.sort_by_key(|place| key(*place));
+        numbers.sort_by_key(|number| key(*number));
         let mut ranges = Ranges::default();
-        for (at, place) in (0..).zip(&places) {
-            if let Some(key) = key(*place) {
+        for (at, number) in (0..).zip(&numbers) {
+            if let Some(key) = key(*number) {
                 ranges.entry(key).or_insert((at, at)).1 = at + 1;
             }
         }
@@ -54,7 +54,7 @@ impl Index {
             let all = graph.with_ancestors(name);
             named.push(all.filter(|name| is_named.get(name.index()) == Some(&true)));
         }
-        Self { named, wildcard: rules.names.find(WILDCARD), ranges, places }
+        Self { named, wildcard: rules.names.find(WILDCARD), ranges, numbers }
     }
 
     /// The subjects or objects of rules that a name is, or is in.
@@ -68,9 +68,9 @@ impl Index {
     }
 
     /// The rules with this subject and object, in the file's order.
-    pub(super) fn rules(&self, subject: Name, object: Name) -> &[RulePlace] {
+    pub(super) fn rules(&self, subject: Name, object: Name) -> &[RuleNo] {
         let Some((start, end)) = self.ranges.get(&(subject, object)) else { return &[] };
-        self.places.get(*start as usize..*end as usize).unwrap_or_default()
+        self.numbers.get(*start as usize..*end as usize).unwrap_or_default()
     }
 
     /// How many pairs of subject and object [`Index::candidates`] looks up.
@@ -79,7 +79,7 @@ impl Index {
         count(caller) * (count(entrance) + usize::from(self.wildcard.is_some()))
     }
 
-    /// The places of the rules that could match, in the file's order. A caller or
+    /// The numbers of the rules that could match, in the file's order. A caller or
     /// entrance without a number is one that the rules file does not name.
     ///
     /// # Errors
@@ -89,7 +89,7 @@ impl Index {
         &self,
         caller: Option<Name>,
         entrance: Option<Name>,
-    ) -> Result<Vec<RulePlace>, Reason> {
+    ) -> Result<Vec<RuleNo>, Reason> {
         let subjects = caller.map(|name| self.named(name)).unwrap_or_default();
         if subjects.is_empty() {
             return Err(Reason::CallerOutsidePolicy);

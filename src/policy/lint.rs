@@ -111,8 +111,8 @@ impl Lint<'_> {
             let pairs = subjects.iter().flat_map(|s| objects.iter().map(move |o| (*s, *o)));
             let wider =
                 pairs.flat_map(|(s, o)| self.index.rules(s, o).iter().take(RULES_LOOKED_AT));
-            let wider = wider.filter_map(|place| {
-                let other = self.rules.rules.get(*place as usize)?;
+            let wider = wider.filter_map(|number| {
+                let other = self.rules.rules.get(*number as usize)?;
                 // One that counts whenever this one does.
                 let always = other.when.is_none() || other.when == rule.when;
                 (other.line != rule.line && always).then_some(other)

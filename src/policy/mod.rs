@@ -5,7 +5,6 @@
 //! that no rule can reach and gives casbin only rules that could match. A [`Permit`]
 //! can only be made here. An error or a panic of the evaluation is a denial.
 
-mod candidate;
 mod condition;
 mod decision;
 mod engine;
@@ -18,6 +17,7 @@ mod model;
 mod names;
 pub mod review;
 mod rules;
+mod trial;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -27,15 +27,15 @@ use jiff::Timestamp;
 
 use crate::authn::Callers;
 use crate::domain::{CallerId, EntranceId, Problem, Reason, Revision};
-pub use candidate::Opinion;
 pub use condition::Moment;
 use decision::Grounds;
 pub use decision::{Attempt, Decision, Denial, Permit, RuleRef};
 use engine::{Engine, Verdict};
 use graph::Graph;
-use index::{Index, RulePlace};
+use index::{Index, RuleNo};
 use names::Name;
 use rules::{GRANT, Rule, Rules};
+pub use trial::Opinion;
 
 /// A decision names at most this many of the rules that made it, the first of the file:
 /// a record must stay a line that can be read.
@@ -200,7 +200,7 @@ impl Policy {
     fn judge_candidates(
         &self,
         asked: &Asked,
-        candidates: &[RulePlace],
+        candidates: &[RuleNo],
         moment: Moment,
     ) -> Result<(Reason, Verdict), Reason> {
         let verdict = self.engine.judge(&asked.subject, &asked.object, candidates, moment)?;
@@ -208,8 +208,9 @@ impl Policy {
     }
 
     /// The candidates differ from what matches by their conditions only.
-    fn reason(&self, verdict: &Verdict, candidates: &[RulePlace]) -> Reason {
-        let mut rules = candidates.iter().filter_map(|place| self.rules.rules.get(*place as usize));
+    fn reason(&self, verdict: &Verdict, candidates: &[RuleNo]) -> Reason {
+        let mut rules =
+            candidates.iter().filter_map(|number| self.rules.rules.get(*number as usize));
         match (verdict.allowed, verdict.rules.is_empty()) {
             (true, _) => Reason::AllowedByRule,
             (false, false) => Reason::DeniedByRule,
@@ -237,7 +238,7 @@ impl Policy {
 
     fn rule_refs(&self, verdict: &Verdict) -> Vec<RuleRef> {
         let rules = verdict.rules.iter();
-        let rules = rules.filter_map(|place| self.rules.rules.get(*place as usize));
+        let rules = rules.filter_map(|number| self.rules.rules.get(*number as usize));
         let rules =
             rules.take(RULES_NAMED_MAX.min(NAMES_BYTES_MAX / (self.file.len() + 12)).max(1));
         rules.map(|rule| self.rule_ref(rule)).collect()

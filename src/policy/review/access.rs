@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::{CallerId, EntranceId, GranteeKind};
 use crate::policy::condition::{Condition, Moment};
-use crate::policy::index::RulePlace;
+use crate::policy::index::RuleNo;
 use crate::policy::names::Name;
 use crate::policy::rules::Rule;
 use crate::policy::{Policy, RuleRef};
@@ -168,36 +168,32 @@ impl<'a> Assessor<'a> {
     }
 
     /// The rules that could match; none where the caller or entrance is unknown.
-    pub(super) fn candidates(
-        &self,
-        caller: Option<Name>,
-        entrance: Option<Name>,
-    ) -> Vec<RulePlace> {
+    pub(super) fn candidates(&self, caller: Option<Name>, entrance: Option<Name>) -> Vec<RuleNo> {
         self.policy.index.candidates(caller, entrance).unwrap_or_default()
     }
 
     pub(super) fn rules<'b>(
         &'b self,
-        places: &'b [RulePlace],
+        numbers: &'b [RuleNo],
     ) -> impl Iterator<Item = &'a Rule> + 'b {
-        places.iter().filter_map(|place| self.policy.rules.rules.get(*place as usize))
+        numbers.iter().filter_map(|number| self.policy.rules.rules.get(*number as usize))
     }
 
     /// Asks the engine; at every instant at which a condition may change, where there are
     /// conditions.
     pub(super) fn access(&self, caller: Option<Name>, entrance: Option<Name>) -> Access {
-        let places = self.candidates(caller, entrance);
-        let Some(caller) = caller.filter(|_| !places.is_empty()) else { return Access::Never };
+        let numbers = self.candidates(caller, entrance);
+        let Some(caller) = caller.filter(|_| !numbers.is_empty()) else { return Access::Never };
         let names = &self.policy.rules.names;
         let object = entrance.map_or(OTHER_ENTRANCE, |name| names.text(name));
         let allowed = |at, grantee| {
             let moment = Moment { at, grantee };
-            let verdict = self.policy.engine.judge(names.text(caller), object, &places, moment);
+            let verdict = self.policy.engine.judge(names.text(caller), object, &numbers, moment);
             verdict.is_ok_and(|verdict| verdict.allowed)
         };
         // All of these match by their names: what else decides is what is judged once.
         let signature: Signature =
-            self.rules(&places).map(|rule| (rule.allow, rule.when)).collect();
+            self.rules(&numbers).map(|rule| (rule.allow, rule.when)).collect();
         if let Some(known) = self.known.borrow().get(&signature) {
             return known.clone();
         }
@@ -205,26 +201,26 @@ impl<'a> Assessor<'a> {
             let always = allowed(self.span.from, GranteeKind::AcsUser);
             if always { Access::Always } else { Access::Never }
         } else {
-            let instants = self.instants(&places);
+            let instants = self.instants(&numbers);
             let by_kind =
                 GranteeKind::ALL.map(|kind| self.spans(&instants, |at| allowed(at, kind)));
-            Times { span: self.span, zone: self.zone(&places), by_kind }.access()
+            Times { span: self.span, zone: self.zone(&numbers), by_kind }.access()
         };
         self.known.borrow_mut().insert(signature, access.clone());
         access
     }
 
     /// The time zone of these rules' hours; UTC where they are of several, or of none.
-    fn zone(&self, places: &[RulePlace]) -> TimeZone {
-        let conditions = self.rules(places).filter_map(|r| self.policy.rules.condition(r));
+    fn zone(&self, numbers: &[RuleNo]) -> TimeZone {
+        let conditions = self.rules(numbers).filter_map(|r| self.policy.rules.condition(r));
         let mut zones = conditions.flat_map(Condition::zones);
         let first = zones.next().filter(|first| zones.all(|zone| zone == *first));
         first.cloned().unwrap_or(TimeZone::UTC)
     }
 
     /// Between two of these no condition of these rules changes.
-    fn instants(&self, places: &[RulePlace]) -> Vec<Timestamp> {
-        let conditions = self.rules(places).filter_map(|r| self.policy.rules.condition(r));
+    fn instants(&self, numbers: &[RuleNo]) -> Vec<Timestamp> {
+        let conditions = self.rules(numbers).filter_map(|r| self.policy.rules.condition(r));
         let changes = conditions.flat_map(|c| c.changes(self.span.from, self.span.until));
         let mut instants: Vec<Timestamp> = std::iter::once(self.span.from).chain(changes).collect();
         instants.sort_unstable();
@@ -245,8 +241,8 @@ impl<'a> Assessor<'a> {
     }
 
     /// The rules that could match, by effect.
-    fn refs(&self, places: &[RulePlace], allow: bool) -> Vec<RuleRef> {
-        let rules = self.rules(places).filter(|rule| rule.allow == allow);
+    fn refs(&self, numbers: &[RuleNo], allow: bool) -> Vec<RuleRef> {
+        let rules = self.rules(numbers).filter(|rule| rule.allow == allow);
         rules.map(|rule| self.policy.rule_ref(rule)).collect()
     }
 
@@ -259,9 +255,9 @@ impl<'a> Assessor<'a> {
     }
 
     /// The conditions of the rules that could match, each once.
-    fn conditions(&self, places: &[RulePlace]) -> Vec<String> {
+    fn conditions(&self, numbers: &[RuleNo]) -> Vec<String> {
         let mut found: Vec<String> = Vec::new();
-        for rule in self.rules(places) {
+        for rule in self.rules(numbers) {
             let Some(condition) = self.policy.rules.condition(rule) else { continue };
             let text = if rule.allow {
                 condition.text().to_owned()
@@ -287,8 +283,8 @@ pub fn access_of(policy: &Policy, caller: &CallerId, entrance: EntranceId, span:
 #[must_use]
 pub fn is_conditional(policy: &Policy, caller: &CallerId, entrance: EntranceId) -> bool {
     let asked = policy.asked(caller, entrance);
-    let places = policy.index.candidates(asked.caller, asked.entrance).unwrap_or_default();
-    let mut rules = places.iter().filter_map(|place| policy.rules.rules.get(*place as usize));
+    let numbers = policy.index.candidates(asked.caller, asked.entrance).unwrap_or_default();
+    let mut rules = numbers.iter().filter_map(|number| policy.rules.rules.get(*number as usize));
     rules.any(|rule| rule.when.is_some())
 }
 
@@ -319,13 +315,13 @@ pub fn who(policy: &Policy, entrance: EntranceId, span: Span) -> Vec<Granter> {
         .filter_map(|(name, id)| Some((name, CallerId::parse(id).ok()?)))
         .filter_map(|(name, caller)| {
             let access = assessor.access(Some(name), entrance);
-            let places = assessor.candidates(Some(name), entrance);
+            let numbers = assessor.candidates(Some(name), entrance);
             access.is_possible().then(|| Granter {
                 caller,
                 access,
-                conditions: assessor.conditions(&places),
-                allowed_by: assessor.refs(&places, true),
-                denied_by: assessor.refs(&places, false),
+                conditions: assessor.conditions(&numbers),
+                allowed_by: assessor.refs(&numbers, true),
+                denied_by: assessor.refs(&numbers, false),
             })
         })
         .collect();
@@ -356,16 +352,16 @@ pub fn doors(policy: &Policy, caller: &CallerId, span: Span) -> Vec<Grantable> {
     let assessor = Assessor::new(policy, span);
     let names = &policy.rules.names;
     let caller = names.find(&format!("caller:{caller}"));
-    let mut groups: BTreeMap<Vec<RulePlace>, Vec<Option<Name>>> = BTreeMap::new();
+    let mut groups: BTreeMap<Vec<RuleNo>, Vec<Option<Name>>> = BTreeMap::new();
     let entrances = names.all().filter(|(_, text)| text.starts_with("entrance:"));
     for entrance in entrances.map(|(name, _)| Some(name)).chain([None]) {
-        let places = assessor.candidates(caller, entrance);
-        if !places.is_empty() {
-            groups.entry(places).or_default().push(entrance);
+        let numbers = assessor.candidates(caller, entrance);
+        if !numbers.is_empty() {
+            groups.entry(numbers).or_default().push(entrance);
         }
     }
     let mut found = Vec::new();
-    for (places, members) in groups {
+    for (numbers, members) in groups {
         let Some(first) = members.first() else { continue };
         let access = assessor.access(caller, *first);
         if access.is_possible() {
@@ -375,8 +371,8 @@ pub fn doors(policy: &Policy, caller: &CallerId, span: Span) -> Vec<Grantable> {
                 and_every_other: members.contains(&None),
                 zones: common_groups(policy, &named),
                 access,
-                conditions: assessor.conditions(&places),
-                allowed_by: assessor.refs(&places, true),
+                conditions: assessor.conditions(&numbers),
+                allowed_by: assessor.refs(&numbers, true),
             });
         }
     }

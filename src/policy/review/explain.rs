@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::{CallerId, EntranceId, Reason};
 use crate::policy::condition::Moment;
-use crate::policy::index::RulePlace;
+use crate::policy::index::RuleNo;
 use crate::policy::names::Name;
 use crate::policy::rules::{Link, Rule};
 use crate::policy::{Evaluation, Policy, RuleRef};
@@ -95,14 +95,14 @@ struct Explaining<'a> {
 }
 
 impl Explaining<'_> {
-    fn rule(&self, place: RulePlace) -> Option<&Rule> {
-        self.policy.rules.rules.get(place as usize)
+    fn rule(&self, number: RuleNo) -> Option<&Rule> {
+        self.policy.rules.rules.get(number as usize)
     }
 
-    fn deciding(&self, places: &[RulePlace]) -> Vec<ExplainedRule> {
-        let roles = Links::new(&self.policy.rules.roles);
-        let zones = Links::new(&self.policy.rules.zones);
-        let rules = places.iter().filter_map(|place| self.rule(*place));
+    fn deciding(&self, numbers: &[RuleNo]) -> Vec<ExplainedRule> {
+        let roles = UpwardLinks::new(&self.policy.rules.roles);
+        let zones = UpwardLinks::new(&self.policy.rules.zones);
+        let rules = numbers.iter().filter_map(|number| self.rule(*number));
         let explained = rules.map(|rule| ExplainedRule {
             rule: self.policy.rule_ref(rule),
             text: self.policy.rule_text(rule),
@@ -126,8 +126,8 @@ impl Explaining<'_> {
     }
 
     fn candidates(&self) -> impl Iterator<Item = &Rule> {
-        let places = self.policy.index.candidates(self.caller, self.entrance);
-        places.unwrap_or_default().into_iter().filter_map(|place| self.rule(place))
+        let numbers = self.policy.index.candidates(self.caller, self.entrance);
+        numbers.unwrap_or_default().into_iter().filter_map(|number| self.rule(number))
     }
 
     /// What a deny overrides, and what would still be missing without it.
@@ -198,9 +198,9 @@ impl Explaining<'_> {
 }
 
 /// Direct links upwards, for looking up the way from a member to a group.
-struct Links<'a>(HashMap<Name, Vec<&'a Link>>);
+struct UpwardLinks<'a>(HashMap<Name, Vec<&'a Link>>);
 
-impl<'a> Links<'a> {
+impl<'a> UpwardLinks<'a> {
     fn new(links: &'a [Link]) -> Self {
         let mut up: HashMap<Name, Vec<&Link>> = HashMap::new();
         for link in links {
