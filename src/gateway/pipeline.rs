@@ -20,7 +20,7 @@ use crate::config::RequestLimits;
 use crate::domain::{Clock, GrantRequest, Host, Reason, RequestId};
 use crate::policy::{Attempt, Decision, Moment, Permit};
 use crate::seam;
-use crate::snapshot::{Candidate, Snapshot};
+use crate::snapshot::{Snapshot, Trial};
 use crate::telemetry::{Metrics, Traces};
 
 /// What is known of a request beside the request itself.
@@ -164,12 +164,12 @@ impl Gateway {
         body_sha256: [u8; 32],
     ) -> Attempt {
         let (request_id, peer, at) = (context.request_id, context.peer, self.clock.now());
-        let trial = match snapshot.candidate() {
-            Some(Candidate::Judged(policy)) => {
+        let trial = match snapshot.trial() {
+            Some(Trial::Judged(policy)) => {
                 let moment = Moment { at, grantee: grant.grantee.kind() };
                 Some(policy.opinion(principal.caller(), grant.entrance, moment))
             }
-            Some(Candidate::Invalid(_)) | None => None,
+            Some(Trial::Invalid(_)) | None => None,
         };
         Attempt { request_id, peer, principal, grant, body_sha256, at, trial }
     }

@@ -5,11 +5,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::catalogue::{ACS_SYSTEM, Entry};
+use super::fixtures::{ACS_SYSTEM, Fixture};
 use crate::seam::{PAGE_LIMIT_MAX, SeamError};
 
 /// The answer to a request with this body: a page, or what is wrong with the request.
-pub(super) fn page(entrances: &[Entry], body: &[u8]) -> Result<String, SeamError> {
+pub(super) fn page(entrances: &[Fixture], body: &[u8]) -> Result<String, SeamError> {
     let (limit, cursor) = request(body)?;
     let first = match cursor {
         None => 0,
@@ -28,11 +28,11 @@ pub(super) fn page(entrances: &[Entry], body: &[u8]) -> Result<String, SeamError
     Ok(json!({ "acs_entrances": shown, "pagination": pagination, "ok": true }).to_string())
 }
 
-fn entrance(entry: &Entry) -> Value {
+fn entrance(fixture: &Fixture) -> Value {
     json!({
-        "acs_entrance_id": entry.id,
+        "acs_entrance_id": fixture.id,
         "acs_system_id": ACS_SYSTEM,
-        "display_name": entry.name,
+        "display_name": fixture.name,
         "created_at": "2026-01-01T00:00:00.000Z",
         "errors": [],
         "warnings": [],
@@ -62,7 +62,7 @@ fn request(body: &[u8]) -> Result<(usize, Option<String>), SeamError> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Catalogue;
+    use super::super::Fixtures;
     use super::*;
     use crate::seam::{encode_list, parse_entrances};
 
@@ -71,7 +71,7 @@ mod tests {
         let (mut pages, mut cursor) = (Vec::new(), None::<String>);
         loop {
             let body = encode_list(cursor.as_deref(), limit);
-            let answer = page(Catalogue::entrances(), &body).unwrap();
+            let answer = page(Fixtures::entrances(), &body).unwrap();
             let page = parse_entrances(answer.as_bytes()).unwrap();
             pages.push(page.entrances.into_iter().map(|e| e.id.to_string()).collect());
             cursor = page.next_page_cursor;
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn every_size_of_page_gives_every_entrance_once() {
-        let all: Vec<&str> = Catalogue::entrances().iter().map(|entry| entry.id).collect();
+        let all: Vec<&str> = Fixtures::entrances().iter().map(|fixture| fixture.id).collect();
         for (limit, sizes) in
             [(1, vec![1; 6]), (2, vec![2, 2, 2]), (4, vec![4, 2]), (6, vec![6]), (500, vec![6])]
         {
@@ -91,9 +91,9 @@ mod tests {
             assert_eq!(pages.iter().map(Vec::len).collect::<Vec<_>>(), sizes, "{limit}");
             assert_eq!(pages.concat(), all, "{limit}");
         }
-        let answer = page(Catalogue::entrances(), b"{}").unwrap();
+        let answer = page(Fixtures::entrances(), b"{}").unwrap();
         assert_eq!(parse_entrances(answer.as_bytes()).unwrap().entrances.len(), 6);
-        assert!(page(Catalogue::entrances(), br#"{"page_cursor":null}"#).is_ok());
+        assert!(page(Fixtures::entrances(), br#"{"page_cursor":null}"#).is_ok());
     }
 
     #[test]
@@ -108,7 +108,7 @@ mod tests {
             (r#"{"page_cursor":1}"#, "`page_cursor` must be a string"),
             (r#"{"search":"a"}"#, "`search` is not known to the sandbox; leave it out"),
         ] {
-            let error = page(Catalogue::entrances(), body.as_bytes()).unwrap_err();
+            let error = page(Fixtures::entrances(), body.as_bytes()).unwrap_err();
             assert_eq!((error.kind.as_str(), error.message.as_str()), ("invalid_input", message));
         }
     }

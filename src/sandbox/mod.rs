@@ -5,7 +5,7 @@
 //! in memory, and shows that under `GET /_sandbox/grants`. It is no part of the gateway's
 //! request path.
 
-mod catalogue;
+mod fixtures;
 mod listing;
 
 use std::convert::Infallible;
@@ -22,7 +22,7 @@ use serde_json::json;
 
 use crate::domain::{GrantRequest, Grantee, RequestId, Secret};
 use crate::seam::{self, SeamError};
-pub use catalogue::{Catalogue, Entry};
+pub use fixtures::{Fixture, Fixtures};
 
 /// The most grants that are remembered; older ones are forgotten.
 const GRANTS_MAX: usize = 100_000;
@@ -34,7 +34,7 @@ pub struct Sandbox {
 }
 
 struct State {
-    catalogue: Catalogue,
+    fixtures: Fixtures,
     key: Secret,
     grants: Mutex<std::collections::VecDeque<GrantRequest>>,
 }
@@ -46,11 +46,11 @@ fn invalid(error: SeamError) -> Refused {
 }
 
 impl Sandbox {
-    /// A sandbox that knows the built-in catalogue and one workspace key.
+    /// A sandbox that knows the built-in fixtures and one workspace key.
     #[must_use]
     pub fn new(key: Secret) -> Self {
         let grants = Mutex::default();
-        Self { state: Arc::new(State { catalogue: Catalogue::built_in(), key, grants }) }
+        Self { state: Arc::new(State { fixtures: Fixtures::built_in(), key, grants }) }
     }
 
     /// What was granted, oldest first.
@@ -104,14 +104,14 @@ impl Sandbox {
 
     async fn list(&self, request: Request<Incoming>) -> Result<Bytes, Refused> {
         let body = self.body(request).await?;
-        listing::page(Catalogue::entrances(), &body).map(Bytes::from).map_err(invalid)
+        listing::page(Fixtures::entrances(), &body).map(Bytes::from).map_err(invalid)
     }
 
     async fn grant(&self, request: Request<Incoming>) -> Result<Bytes, Refused> {
         let body = self.body(request).await?;
         let grant = seam::parse_grant(&body)
             .map_err(|e| invalid(SeamError::invalid_input(e.field, e.message)))?;
-        self.state.catalogue.check(&grant).map_err(|error| (StatusCode::NOT_FOUND, error))?;
+        self.state.fixtures.check(&grant).map_err(|error| (StatusCode::NOT_FOUND, error))?;
         let mut grants = self.lock();
         if grants.len() == GRANTS_MAX {
             grants.pop_front();
