@@ -5,8 +5,7 @@ use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
-/// Links that are followed, as many as Linux follows (path_resolution(7)).
-const LINKS_MAX: usize = 40;
+use crate::files::LINKS_MAX;
 
 /// What decides which bytes some paths lead to.
 #[derive(Debug, Default, PartialEq, Eq)]
