@@ -113,7 +113,7 @@ fn attempt(case: &Case, principal: &Principal) -> Attempt {
         }),
         body_sha256: [0; 32],
         at: jiff::Timestamp::now(),
-        candidate: None,
+        trial: None,
     }
 }
 

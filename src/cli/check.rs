@@ -11,7 +11,7 @@ use super::{Exit, Format, default_config, environment, note, read_settings, say}
 use crate::config::Settings;
 use crate::domain::Problem;
 use crate::server::{export_problems, journal_settings, traces_from};
-use crate::snapshot::{self, Candidate};
+use crate::snapshot::{self, Trial};
 use crate::tls::{Finding, Severity};
 
 #[derive(Args)]
@@ -53,11 +53,11 @@ fn find(file: &Path) -> (Vec<Problem>, Vec<Problem>) {
             warnings.extend(loaded.warnings);
             warnings.extend(doubts(&settings, &loaded.snapshot.callers));
             let findings = loaded.snapshot.certificates.findings(now);
-            if let Some(candidate) = loaded.candidate {
-                candidate.load();
+            if let Some(trial) = loaded.trial {
+                trial.load();
             }
             // It decides nothing: a mistake in it does not keep a gateway from starting.
-            if let Some(Candidate::Invalid(problems)) = loaded.snapshot.candidate() {
+            if let Some(Trial::Invalid(problems)) = loaded.snapshot.trial() {
                 warnings.extend(problems.iter().cloned());
             }
             (Vec::new(), findings)

@@ -16,7 +16,7 @@ use crate::config;
 use crate::domain::{CallerId, Secret};
 use crate::files::replace;
 use crate::listener::Stop;
-use crate::sandbox::{Catalogue, Sandbox};
+use crate::sandbox::{Fixtures, Sandbox};
 use crate::server::{Server, Surroundings};
 use crate::telemetry::{LogFormat, start_logging};
 
@@ -141,9 +141,9 @@ fn show(server: &Server, directory: &Path, sandbox: &str, token: &str) {
     let (Ok(address), Ok(admin)) = (server.address(), server.admin_address()) else { return };
     let gateway = format!("https://localhost:{}", address.port());
     let (Some(lobby), Some(closed), Some(person)) = (
-        Catalogue::entrances().first(),
-        Catalogue::entrances().get(1),
-        Catalogue::user_identities().first(),
+        Fixtures::entrances().first(),
+        Fixtures::entrances().get(1),
+        Fixtures::user_identities().first(),
     ) else {
         return;
     };

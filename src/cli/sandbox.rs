@@ -11,7 +11,7 @@ use super::{Exit, fail, runtime, say, stop_at_signals};
 use crate::domain::Secret;
 use crate::files::{read_plain, read_secret};
 use crate::listener::{Listener, ListenerLimits};
-use crate::sandbox::{Catalogue, Sandbox};
+use crate::sandbox::{Fixtures, Sandbox};
 use crate::telemetry::ListenerMetrics;
 use crate::tls::{Identity, PemFile, server_config};
 
@@ -59,13 +59,13 @@ async fn serve(arguments: &Arguments, identity: &Identity, key: Secret) -> Exit 
         Ok(address) => say(format_args!("the sandbox serves https://{address}")),
         Err(error) => return fail(error),
     }
-    for entrance in Catalogue::entrances() {
+    for entrance in Fixtures::entrances() {
         say(format_args!("entrance       {}  {}", entrance.id, entrance.name));
     }
-    for user in Catalogue::acs_users() {
+    for user in Fixtures::acs_users() {
         say(format_args!("acs user       {}  {}", user.id, user.name));
     }
-    for identity in Catalogue::user_identities() {
+    for identity in Fixtures::user_identities() {
         say(format_args!("user identity  {}  {}", identity.id, identity.name));
     }
     let sandbox = Sandbox::new(key);

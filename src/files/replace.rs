@@ -13,7 +13,7 @@ use super::durable::{parent, sync_directory};
 use super::read::{not_regular, open_file};
 
 /// Links that are followed, as many as Linux follows (path_resolution(7)).
-const LINKS_MAX: usize = 40;
+pub const LINKS_MAX: usize = 40;
 
 /// How often, and how long each time, a lock is waited for.
 const LOCK_TRIES: u32 = 200;

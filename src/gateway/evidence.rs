@@ -77,7 +77,7 @@ fn entry<'a>(
         revision: revision.as_str(),
         body_sha256: Some(attempt.body_sha256),
         at: attempt.at,
-        candidate: attempt.candidate.as_ref().map(|opinion| CandidateEntry {
+        candidate: attempt.trial.as_ref().map(|opinion| CandidateEntry {
             revision: opinion.revision.as_str(),
             decision: opinion.as_str(),
             reason: opinion.reason,

@@ -21,7 +21,7 @@ use crate::config::{RecordedReads, RequestLimits};
 use crate::domain::{self, CallerId, Clock, Grantee, Host, Operation, Reason, RequestId};
 use crate::policy::{Attempt, Decision, Moment, Permit, Question};
 use crate::seam;
-use crate::snapshot::{Candidate, Snapshot};
+use crate::snapshot::{Snapshot, Trial};
 use crate::telemetry::{Metrics, Traces};
 use crate::upstream::Forwarded;
 
@@ -160,7 +160,7 @@ impl Gateway {
         Ok((operation, principal, seat))
     }
 
-    /// What is asked, as policy and the audit log see it; with what a candidate policy would
+    /// What is asked, as policy and the audit log see it; with what a policy on trial would
     /// say where it is about one entrance.
     fn attempt(
         &self,
@@ -171,20 +171,20 @@ impl Gateway {
         body_sha256: [u8; 32],
     ) -> Attempt {
         let (request_id, peer, at) = (context.request_id, context.peer, self.clock.now());
-        let candidate = match (snapshot.candidate(), request.entrance()) {
-            (Some(Candidate::Judged(candidate)), Some(entrance)) => {
+        let trial = match (snapshot.trial(), request.entrance()) {
+            (Some(Trial::Judged(policy)), Some(entrance)) => {
                 let grantee = request.grantee().as_ref().map(Grantee::kind);
                 let (caller, act) = (principal.caller(), request.operation().act());
                 let moment = Moment { at, grantee };
-                Some(candidate.opinion(Question { caller, act, entrance, moment }))
+                Some(policy.opinion(Question { caller, act, entrance, moment }))
             }
-            (Some(Candidate::Judged(_) | Candidate::Invalid(_)) | None, _) => None,
+            (Some(Trial::Judged(_) | Trial::Invalid(_)) | None, _) => None,
         };
-        Attempt { request_id, peer, principal, request, body_sha256, at, candidate }
+        Attempt { request_id, peer, principal, request, body_sha256, at, trial }
     }
 
     fn decide(&self, snapshot: &Snapshot, attempt: Attempt, account: &mut Account) -> Decision {
-        let opinion = attempt.candidate.clone();
+        let opinion = attempt.trial.clone();
         let decision = account.decide(|| snapshot.policy.decide(attempt));
         self.metrics.decision_duration.observe(account.decided.as_secs_f64());
         if let Some(opinion) = opinion {

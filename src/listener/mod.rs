@@ -8,8 +8,8 @@ mod activity;
 mod connection;
 mod head;
 mod loopback;
-mod places;
 mod protocol;
+mod slots;
 mod stop;
 
 use std::convert::Infallible;
@@ -32,7 +32,7 @@ use tokio_util::task::TaskTracker;
 use crate::telemetry::ListenerMetrics;
 use connection::Serving;
 pub use loopback::Loopback;
-use places::Places;
+use slots::Slots;
 pub use stop::Stop;
 
 /// Limits of a listener. Times are wall-clock durations of one connection.
@@ -164,7 +164,7 @@ impl Listener {
         let ending = stop.child();
         let open = TaskTracker::new();
         let limits = &self.limits;
-        let places = Places::new(limits.connections_max, limits.connections_per_address_max);
+        let slots = Slots::new(limits.connections_max, limits.connections_per_address_max);
         let serving = Arc::new(Serving::new(
             self.tls,
             self.around,
@@ -182,8 +182,8 @@ impl Listener {
             };
             // One form of an IPv4 address, also on a socket of both families.
             let address = SocketAddr::new(address.ip().to_canonical(), address.port());
-            let place = match places.take(address.ip()) {
-                Ok(place) => place,
+            let slot = match slots.take(address.ip()) {
+                Ok(slot) => slot,
                 Err(limit) => {
                     self.metrics.refused.with_label_values(&[limit]).inc();
                     continue;
@@ -193,7 +193,7 @@ impl Listener {
                 (serving.clone(), ending.clone(), service_for.clone());
             open.spawn(async move {
                 serving.connection(stream, address, ending, service_for).await;
-                drop(place);
+                drop(slot);
             });
         }
         // New connections are refused from here on.

@@ -25,8 +25,8 @@ pub struct Attempt {
     pub body_sha256: [u8; 32],
     /// When it is decided: conditions are judged, and the record is dated, at this time.
     pub at: Timestamp,
-    /// What a candidate policy says of it, where there is one. It decides nothing.
-    pub candidate: Option<Opinion>,
+    /// What a policy on trial says of it, where there is one. It decides nothing.
+    pub trial: Option<Opinion>,
 }
 
 impl Attempt {

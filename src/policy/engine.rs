@@ -13,8 +13,8 @@ use casbin::rhai::{Dynamic, ImmutableString};
 use casbin::{CoreApi as _, DefaultModel, EffectKind, Effector, EffectorStream, Enforcer};
 
 use super::condition::Moment;
-use super::graph::{Graph, Links};
-use super::index::RulePlace;
+use super::graph::{Graph, Memberships};
+use super::index::RuleNo;
 use super::model::Model;
 use super::rules::{OTHER_ENTRANCE, Rules, WILDCARD};
 use crate::domain::{Act, GranteeKind, Reason};
@@ -38,7 +38,7 @@ pub(super) struct Engine {
 struct Pool {
     rules: Arc<Rules>,
     model: DefaultModel,
-    links: Arc<parking_lot::RwLock<Links>>,
+    memberships: Arc<parking_lot::RwLock<Memberships>>,
     /// Whether rules have conditions here; else casbin has neither column nor function.
     conditional: bool,
     /// Enforcers that judge nothing at the moment: judging changes what an enforcer
@@ -54,21 +54,22 @@ pub(super) struct Request<'a> {
     pub(super) act: Act,
 }
 
-/// What casbin said, and the places of the rules that made it so.
+/// What casbin said, and the numbers of the rules that made it so.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Verdict {
     pub(super) allowed: bool,
-    pub(super) rules: Vec<RulePlace>,
+    pub(super) rules: Vec<RuleNo>,
 }
 
 impl Engine {
-    /// Gives casbin the model and the links.
+    /// Gives casbin the model and the memberships.
     pub(super) fn new(model: &Model, rules: Arc<Rules>, graph: Arc<Graph>) -> casbin::Result<Self> {
-        let links = Arc::new(parking_lot::RwLock::new(Links { rules: rules.clone(), graph }));
+        let memberships =
+            Arc::new(parking_lot::RwLock::new(Memberships { rules: rules.clone(), graph }));
         let pool = |text: &str, conditional| {
             let model = ready(DefaultModel::from_str(text))?;
-            let (rules, links) = (rules.clone(), links.clone());
-            let pool = Pool { rules, model, links, conditional, idle: Mutex::default() };
+            let (rules, memberships) = (rules.clone(), memberships.clone());
+            let pool = Pool { rules, model, memberships, conditional, idle: Mutex::default() };
             let first = pool.enforcer()?;
             pool.put_back(first);
             Ok::<_, casbin::Error>(pool)
@@ -79,7 +80,7 @@ impl Engine {
         Ok(Self { rules, unconditional, conditional })
     }
 
-    /// Asks casbin to judge these rules, given by their places. Without a rule, no rule
+    /// Asks casbin to judge these rules, given by their numbers. Without a rule, no rule
     /// matches: casbin would evaluate its matcher on empty fields.
     ///
     /// # Errors
@@ -87,15 +88,15 @@ impl Engine {
     pub(super) fn judge(
         &self,
         request: Request<'_>,
-        places: &[RulePlace],
+        numbers: &[RuleNo],
         moment: Moment,
     ) -> Result<Verdict, Reason> {
-        if places.is_empty() {
+        if numbers.is_empty() {
             return Ok(Verdict { allowed: false, rules: Vec::new() });
         }
-        let mut rules = places.iter().filter_map(|place| self.rules.rules.get(*place as usize));
+        let mut rules = numbers.iter().filter_map(|number| self.rules.rules.get(*number as usize));
         let conditional = self.conditional.as_ref().filter(|_| rules.any(|r| r.when.is_some()));
-        conditional.unwrap_or(&self.unconditional).judge(request, places, moment)
+        conditional.unwrap_or(&self.unconditional).judge(request, numbers, moment)
     }
 
     /// Evaluates rules with their own subject and object, which each must match when its
@@ -104,7 +105,7 @@ impl Engine {
         let rules = &self.rules.rules;
         let step = rules.len().div_ceil(SELF_TEST_RULES_MAX).max(1);
         let last = rules.len().saturating_sub(1);
-        for ((index, rule), place) in rules.iter().enumerate().zip(0..) {
+        for ((index, rule), number) in rules.iter().enumerate().zip(0..) {
             if index % step != 0 && index != last {
                 continue;
             }
@@ -118,17 +119,17 @@ impl Engine {
             for grantee in grantees {
                 let moment = Moment { at: jiff::Timestamp::UNIX_EPOCH, grantee };
                 let holds = self.rules.condition(rule).is_none_or(|when| when.holds(moment));
-                let matched = if holds { vec![place] } else { Vec::new() };
+                let matched = if holds { vec![number] } else { Vec::new() };
                 let expected = Verdict { allowed: holds && rule.allow, rules: matched };
                 // A rule without a condition can come before both.
                 let unconditional = rule.when.is_none().then_some(&self.unconditional);
                 for pool in self.conditional.iter().chain(unconditional) {
-                    if pool.judge(own, &[place], moment).as_ref() != Ok(&expected) {
+                    if pool.judge(own, &[number], moment).as_ref() != Ok(&expected) {
                         let text = "self-test: casbin does not match this rule with its own fields";
                         return Err((rule.line, text));
                     }
                     let is_matched = |request| {
-                        let verdict = pool.judge(request, &[place], moment);
+                        let verdict = pool.judge(request, &[number], moment);
                         verdict.map(|verdict| verdict.rules.is_empty()) != Ok(true)
                     };
                     if is_matched(Request { subject: NO_CALLER, ..own }) {
@@ -153,7 +154,7 @@ impl Pool {
     fn enforcer(&self) -> casbin::Result<Enforcer> {
         let mut enforcer = ready(Enforcer::new_raw(self.model.clone(), ()))?;
         enforcer.enable_auto_build_role_links(false);
-        enforcer.set_role_manager(self.links.clone())?;
+        enforcer.set_role_manager(self.memberships.clone())?;
         enforcer.set_effector(Box::new(Recorder));
         if self.conditional {
             enforcer.add_function("holds", OperatorFunction::Arg1(holds));
@@ -173,7 +174,7 @@ impl Pool {
     fn judge(
         &self,
         request: Request<'_>,
-        places: &[RulePlace],
+        numbers: &[RuleNo],
         moment: Moment,
     ) -> Result<Verdict, Reason> {
         let _in_force = self.conditional.then(|| InForce::new(self.rules.clone(), moment));
@@ -183,7 +184,7 @@ impl Pool {
             let request = request.map(ImmutableString::from);
             let mut enforcer = self.take()?;
             let allowed = self
-                .give(&mut enforcer, places)
+                .give(&mut enforcer, numbers)
                 .and_then(|()| enforcer.enforce(Vec::from(request)));
             self.put_back(enforcer);
             allowed
@@ -191,7 +192,7 @@ impl Pool {
         match catch_unwind(evaluate) {
             Ok(Ok(allowed)) => {
                 let decisive = if allowed { EffectKind::Allow } else { EffectKind::Deny };
-                Ok(Verdict { allowed, rules: Recorder::places(decisive, places) })
+                Ok(Verdict { allowed, rules: Recorder::numbers(decisive, numbers) })
             }
             Ok(Err(error)) => {
                 tracing::error!(%error, "policy evaluation failed");
@@ -205,14 +206,14 @@ impl Pool {
     }
 
     /// Makes these rules, in this order, all that the enforcer holds.
-    fn give(&self, enforcer: &mut Enforcer, places: &[RulePlace]) -> casbin::Result<()> {
+    fn give(&self, enforcer: &mut Enforcer, numbers: &[RuleNo]) -> casbin::Result<()> {
         let sections = enforcer.get_mut_model().get_mut_model();
         let held = sections.get_mut("p").and_then(|section| section.get_mut("p"));
         let held = held.ok_or_else(|| std::io::Error::other("the model has no policy section"))?;
         let held = held.get_mut_policy();
         held.clear();
         let names = &self.rules.names;
-        for rule in places.iter().filter_map(|place| self.rules.rules.get(*place as usize)) {
+        for rule in numbers.iter().filter_map(|number| self.rules.rules.get(*number as usize)) {
             let effect = if rule.allow { "allow" } else { "deny" };
             let fields =
                 [names.text(rule.subject), names.text(rule.object), rule.act.as_str(), effect];
@@ -225,7 +226,7 @@ impl Pool {
             held.insert(fields);
         }
         // One too few would move the effects of all that follow.
-        if held.len() == places.len() {
+        if held.len() == numbers.len() {
             Ok(())
         } else {
             Err(std::io::Error::other("casbin dropped a rule").into())
@@ -293,7 +294,7 @@ struct Recorder;
 
 impl Recorder {
     /// Which of the rules that were judged had this effect.
-    fn places(kind: EffectKind, judged: &[RulePlace]) -> Vec<RulePlace> {
+    fn numbers(kind: EffectKind, judged: &[RuleNo]) -> Vec<RuleNo> {
         MATCHED.with_borrow(|matched| {
             let of_kind = matched.iter().filter(|(_, k)| *k == kind);
             of_kind.filter_map(|(index, _)| judged.get(*index).copied()).collect()

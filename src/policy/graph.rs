@@ -154,12 +154,12 @@ impl<'a> Closing<'a> {
 }
 
 /// What casbin's `g` and `g2` ask. The graph is complete before casbin sees it.
-pub(super) struct Links {
+pub(super) struct Memberships {
     pub(super) rules: Arc<Rules>,
     pub(super) graph: Arc<Graph>,
 }
 
-impl RoleManager for Links {
+impl RoleManager for Memberships {
     fn has_link(&self, name: &str, group: &str, _domain: Option<&str>) -> bool {
         // A name that no rule and no link has is in no group but itself.
         name == group

@@ -13,8 +13,8 @@ use super::names::{Hashing, Name, NameLists};
 use super::rules::{Rules, WILDCARD};
 use crate::domain::{Act, Reason};
 
-/// Where a rule stands among the rules of its file.
-pub(super) type RulePlace = u32;
+/// A rule's number: its position among the rules of its file, from 0.
+pub(super) type RuleNo = u32;
 
 type Ranges = HashMap<(Name, Name), (u32, u32), Hashing>;
 
@@ -45,32 +45,32 @@ pub(super) struct Index {
     /// For each name, those of it and its groups that are the subject or object of a rule.
     named: NameLists,
     wildcard: Option<Name>,
-    /// Where in `places` the rules with this subject and object are.
+    /// Where in `numbers` the rules with this subject and object are.
     ranges: Ranges,
     /// Rules by subject and object, each in the file's order.
-    places: Vec<RulePlace>,
+    numbers: Vec<RuleNo>,
 }
 
 impl Index {
     fn new(rules: &Rules, graph: &Graph, act: Act) -> Self {
-        let key = |place: RulePlace| {
-            rules.rules.get(place as usize).map(|rule| (rule.subject, rule.object))
+        let key = |number: RuleNo| {
+            rules.rules.get(number as usize).map(|rule| (rule.subject, rule.object))
         };
         let of_act = (0..).zip(&rules.rules).filter(|(_, rule)| rule.act == act);
-        let mut places: Vec<RulePlace> = of_act.map(|(place, _)| place).collect();
-        if places.is_empty() {
+        let mut numbers: Vec<RuleNo> = of_act.map(|(number, _)| number).collect();
+        if numbers.is_empty() {
             return Self::default();
         }
         // Stable: rules with the same key stay in the file's order.
-        places.sort_by_key(|place| key(*place));
+        numbers.sort_by_key(|number| key(*number));
         let mut ranges = Ranges::default();
-        for (at, place) in (0..).zip(&places) {
-            if let Some(key) = key(*place) {
+        for (at, number) in (0..).zip(&numbers) {
+            if let Some(key) = key(*number) {
                 ranges.entry(key).or_insert((at, at)).1 = at + 1;
             }
         }
         let mut is_named = vec![false; rules.names.len()];
-        for name in places.iter().filter_map(|place| key(*place)).flat_map(|(s, o)| [s, o]) {
+        for name in numbers.iter().filter_map(|number| key(*number)).flat_map(|(s, o)| [s, o]) {
             if let Some(named) = is_named.get_mut(name.index()) {
                 *named = true;
             }
@@ -82,7 +82,7 @@ impl Index {
         }
         let wildcard = rules.names.find(WILDCARD);
         let wildcard = wildcard.filter(|name| is_named.get(name.index()) == Some(&true));
-        Self { named, wildcard, ranges, places }
+        Self { named, wildcard, ranges, numbers }
     }
 
     /// The subjects or objects of rules that a name is, or is in.
@@ -96,17 +96,17 @@ impl Index {
     }
 
     /// The rules with this subject and object, in the file's order.
-    pub(super) fn rules(&self, subject: Name, object: Name) -> &[RulePlace] {
+    pub(super) fn rules(&self, subject: Name, object: Name) -> &[RuleNo] {
         let Some((start, end)) = self.ranges.get(&(subject, object)) else { return &[] };
-        self.places.get(*start as usize..*end as usize).unwrap_or_default()
+        self.numbers.get(*start as usize..*end as usize).unwrap_or_default()
     }
 
     /// The rules with this subject, by object.
-    pub(super) fn rules_of(&self, subject: Name, rules: &Rules) -> impl Iterator<Item = RulePlace> {
-        let is = move |place: &RulePlace| rules.rules.get(*place as usize).map(|r| r.subject);
-        let start = self.places.partition_point(|place| is(place) < Some(subject));
-        let rest = self.places.get(start..).unwrap_or_default().iter().copied();
-        rest.take_while(move |place| is(place) == Some(subject))
+    pub(super) fn rules_of(&self, subject: Name, rules: &Rules) -> impl Iterator<Item = RuleNo> {
+        let is = move |number: &RuleNo| rules.rules.get(*number as usize).map(|r| r.subject);
+        let start = self.numbers.partition_point(|number| is(number) < Some(subject));
+        let rest = self.numbers.get(start..).unwrap_or_default().iter().copied();
+        rest.take_while(move |number| is(number) == Some(subject))
     }
 
     /// How many pairs of subject and object [`Index::candidates`] looks up.
@@ -115,7 +115,7 @@ impl Index {
         count(caller) * (count(entrance) + usize::from(self.wildcard.is_some()))
     }
 
-    /// The places of the rules that could match, in the file's order. A caller or
+    /// The numbers of the rules that could match, in the file's order. A caller or
     /// entrance without a number is one that the rules file does not name.
     ///
     /// # Errors
@@ -125,7 +125,7 @@ impl Index {
         &self,
         caller: Option<Name>,
         entrance: Option<Name>,
-    ) -> Result<Vec<RulePlace>, Reason> {
+    ) -> Result<Vec<RuleNo>, Reason> {
         let subjects = caller.map(|name| self.named(name)).unwrap_or_default();
         if subjects.is_empty() {
             return Err(Reason::CallerOutsidePolicy);

@@ -5,7 +5,6 @@
 //! that no rule can reach and gives casbin only rules that could match. A [`Permit`]
 //! can only be made here. An error or a panic of the evaluation is a denial.
 
-mod candidate;
 mod condition;
 mod decision;
 mod engine;
@@ -19,6 +18,7 @@ mod names;
 pub mod review;
 mod rules;
 mod select;
+mod trial;
 
 use std::fmt::Write as _;
 use std::sync::Arc;
@@ -28,16 +28,16 @@ use jiff::Timestamp;
 
 use crate::authn::Callers;
 use crate::domain::{Act, CallerId, EntranceId, Problem, Reason, Revision};
-pub use candidate::Opinion;
 pub use condition::Moment;
 use decision::Grounds;
 pub use decision::{Attempt, Decision, Denial, Permit, ReadPermit, RuleRef};
 use engine::{Engine, Request, Verdict};
 use graph::Graph;
-use index::{Indexes, RulePlace};
+use index::{Indexes, RuleNo};
 use names::Name;
 use rules::{Rule, Rules};
 use select::{Asking, Members, Selection};
+pub use trial::Opinion;
 
 /// A decision names at most this many of the rules that made it, the first of the file:
 /// a record must stay a line that can be read.
@@ -228,7 +228,7 @@ impl Policy {
     fn judge_candidates(
         &self,
         asked: &Asked,
-        candidates: &[RulePlace],
+        candidates: &[RuleNo],
         moment: Moment,
     ) -> Result<(Reason, Verdict), Reason> {
         let verdict = self.engine.judge(asked.request(), candidates, moment)?;
@@ -236,8 +236,9 @@ impl Policy {
     }
 
     /// The candidates differ from what matches by their conditions only.
-    fn reason(&self, verdict: &Verdict, candidates: &[RulePlace]) -> Reason {
-        let mut rules = candidates.iter().filter_map(|place| self.rules.rules.get(*place as usize));
+    fn reason(&self, verdict: &Verdict, candidates: &[RuleNo]) -> Reason {
+        let mut rules =
+            candidates.iter().filter_map(|number| self.rules.rules.get(*number as usize));
         match (verdict.allowed, verdict.rules.is_empty()) {
             (true, _) => Reason::AllowedByRule,
             (false, false) => Reason::DeniedByRule,
@@ -265,7 +266,7 @@ impl Policy {
 
     fn rule_refs(&self, verdict: &Verdict) -> Vec<RuleRef> {
         let rules = verdict.rules.iter();
-        let rules = rules.filter_map(|place| self.rules.rules.get(*place as usize));
+        let rules = rules.filter_map(|number| self.rules.rules.get(*number as usize));
         let rules =
             rules.take(RULES_NAMED_MAX.min(NAMES_BYTES_MAX / (self.file.len() + 12)).max(1));
         rules.map(|rule| self.rule_ref(rule)).collect()

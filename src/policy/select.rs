@@ -9,7 +9,7 @@ use std::collections::{BTreeSet, HashMap};
 use super::condition::Moment;
 use super::engine::Request;
 use super::graph::Graph;
-use super::index::RulePlace;
+use super::index::RuleNo;
 use super::names::Name;
 use super::rules::{OTHER_ENTRANCE, Rule, Rules};
 use super::{Evaluation, Policy, Question, RULES_NAMED_MAX, RuleRef};
@@ -122,10 +122,10 @@ impl Policy {
         if subjects.is_empty() {
             return Selection::denied(Reason::CallerOutsidePolicy);
         }
-        let places = subjects.iter().flat_map(|s| index.rules_of(*s, &self.rules));
-        let mut places: Vec<RulePlace> = places.take(RULES_MAX + 1).collect();
-        places.sort_unstable();
-        let allows = places.iter().filter_map(|place| self.rules.rules.get(*place as usize));
+        let numbers = subjects.iter().flat_map(|s| index.rules_of(*s, &self.rules));
+        let mut numbers: Vec<RuleNo> = numbers.take(RULES_MAX + 1).collect();
+        numbers.sort_unstable();
+        let allows = numbers.iter().filter_map(|number| self.rules.rules.get(*number as usize));
         let mut allows = allows.filter(|rule| rule.allow).peekable();
         if allows.peek().is_none() {
             return Selection::denied(Reason::NoRuleMatches);
@@ -147,7 +147,7 @@ impl Policy {
                 break;
             }
         }
-        if places.len() > RULES_MAX || entrances.len() > NARROWED_MAX {
+        if numbers.len() > RULES_MAX || entrances.len() > NARROWED_MAX {
             let rules = holding.iter().take(RULES_NAMED_MAX).map(|rule| self.rule_ref(rule));
             let rules = rules.collect();
             return Selection::whole(Evaluation { reason: Reason::AllowedByRule, rules });

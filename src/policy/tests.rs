@@ -61,7 +61,7 @@ fn decide(
         }),
         body_sha256: [0; 32],
         at: jiff::Timestamp::UNIX_EPOCH,
-        candidate: None,
+        trial: None,
     };
     let rules = |rules: &[RuleRef]| rules.iter().map(RuleRef::to_string).collect();
     match policy.decide(attempt) {

@@ -5,7 +5,7 @@
 
 use serde_json::{Value, json};
 
-use super::catalogue::{ACS_SYSTEM, Entry};
+use super::fixtures::{ACS_SYSTEM, Fixture};
 use crate::domain::{EntranceId, ListEntrances};
 use crate::seam::SeamError;
 
@@ -13,7 +13,7 @@ use crate::seam::SeamError;
 const PAGE_LIMIT: usize = 500;
 
 /// A page of those that are asked for.
-pub(super) fn page(entrances: &[Entry], asked: &ListEntrances) -> Result<String, SeamError> {
+pub(super) fn page(entrances: &[Fixture], asked: &ListEntrances) -> Result<String, SeamError> {
     for (is_given, field) in [
         (asked.connected_account.is_some(), "connected_account_id"),
         (asked.customer_key.is_some(), "customer_key"),
@@ -27,7 +27,7 @@ pub(super) fn page(entrances: &[Entry], asked: &ListEntrances) -> Result<String,
     }
     let limit = asked.limit.map_or(PAGE_LIMIT, usize::from).min(PAGE_LIMIT);
     let found = entrances.iter().filter(|entrance| is_asked_for(entrance, asked));
-    let found: Vec<&Entry> = found.collect();
+    let found: Vec<&Fixture> = found.collect();
     let first = match &asked.page_cursor {
         None => 0,
         Some(cursor) => found
@@ -48,7 +48,7 @@ pub(super) fn page(entrances: &[Entry], asked: &ListEntrances) -> Result<String,
 }
 
 /// One entrance.
-pub(super) fn one(entrances: &[Entry], id: EntranceId) -> Result<String, SeamError> {
+pub(super) fn one(entrances: &[Fixture], id: EntranceId) -> Result<String, SeamError> {
     let id = id.to_string();
     let found = entrances.iter().find(|entrance| entrance.id == id);
     let found =
@@ -56,20 +56,20 @@ pub(super) fn one(entrances: &[Entry], id: EntranceId) -> Result<String, SeamErr
     Ok(json!({ "acs_entrance": entrance(found), "ok": true }).to_string())
 }
 
-fn is_asked_for(entry: &Entry, asked: &ListEntrances) -> bool {
-    let is = |id: &EntranceId| id.to_string() == entry.id;
+fn is_asked_for(fixture: &Fixture, asked: &ListEntrances) -> bool {
+    let is = |id: &EntranceId| id.to_string() == fixture.id;
     let by_id = asked.entrances.as_ref().is_none_or(|ids| ids.iter().any(is));
     let by_system = asked.system.is_none_or(|system| system.to_string() == ACS_SYSTEM);
-    let name = entry.name.to_lowercase();
+    let name = fixture.name.to_lowercase();
     let by_name = asked.search.as_ref().is_none_or(|text| name.contains(&text.to_lowercase()));
     by_id && by_system && by_name
 }
 
-fn entrance(entry: &Entry) -> Value {
+fn entrance(fixture: &Fixture) -> Value {
     json!({
-        "acs_entrance_id": entry.id,
+        "acs_entrance_id": fixture.id,
         "acs_system_id": ACS_SYSTEM,
-        "display_name": entry.name,
+        "display_name": fixture.name,
         "created_at": "2026-01-01T00:00:00.000Z",
         "errors": [],
         "warnings": [],
@@ -78,7 +78,7 @@ fn entrance(entry: &Entry) -> Value {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Catalogue;
+    use super::super::Fixtures;
     use super::*;
     use crate::domain::{Operation, Request};
     use crate::seam::{Params, parse, parse_page};
@@ -100,7 +100,7 @@ mod tests {
                 page_cursor: cursor,
                 ..ListEntrances::default()
             };
-            let answer = page(Catalogue::entrances(), &asked).unwrap();
+            let answer = page(Fixtures::entrances(), &asked).unwrap();
             let page = parse_page(answer.as_bytes()).unwrap();
             pages.push(page.entrances.iter().map(|e| e.id.to_string()).collect());
             cursor = page.next_cursor().unwrap();
@@ -112,7 +112,7 @@ mod tests {
 
     #[test]
     fn every_size_of_page_gives_every_entrance_once() {
-        let all: Vec<&str> = Catalogue::entrances().iter().map(|entry| entry.id).collect();
+        let all: Vec<&str> = Fixtures::entrances().iter().map(|fixture| fixture.id).collect();
         for (limit, sizes) in
             [(1, vec![1; 6]), (2, vec![2, 2, 2]), (4, vec![4, 2]), (6, vec![6]), (500, vec![6])]
         {
@@ -125,7 +125,7 @@ mod tests {
     #[test]
     fn a_list_is_narrowed_as_it_is_asked() {
         let names = |body: &str| -> Vec<String> {
-            let answer = page(Catalogue::entrances(), &asked(body)).unwrap();
+            let answer = page(Fixtures::entrances(), &asked(body)).unwrap();
             let page = parse_page(answer.as_bytes()).unwrap();
             page.entrances.into_iter().map(|entrance| entrance.display_name).collect()
         };
@@ -145,7 +145,7 @@ mod tests {
             (r#"{"page_cursor":"x"}"#, "`page_cursor` is of no page"),
             (r#"{"customer_key":"a"}"#, "`customer_key` is not known to the sandbox; leave it out"),
         ] {
-            let error = page(Catalogue::entrances(), &asked(body)).unwrap_err();
+            let error = page(Fixtures::entrances(), &asked(body)).unwrap_err();
             assert_eq!((error.kind.as_str(), error.message.as_str()), ("invalid_input", message));
         }
     }

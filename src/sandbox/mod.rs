@@ -5,7 +5,7 @@
 //! in memory, and shows that under `GET /_sandbox/grants`. It is no part of the gateway's
 //! request path.
 
-mod catalogue;
+mod fixtures;
 mod listing;
 
 use std::convert::Infallible;
@@ -24,7 +24,7 @@ use crate::domain::{
     self, EntranceId, GrantRequest, Grantee, ListEntrances, Operation, RequestId, Secret,
 };
 use crate::seam::{self, Params, SeamError};
-pub use catalogue::{Catalogue, Entry};
+pub use fixtures::{Fixture, Fixtures};
 
 /// The most grants that are remembered; older ones are forgotten.
 const GRANTS_MAX: usize = 100_000;
@@ -36,7 +36,7 @@ pub struct Sandbox {
 }
 
 struct State {
-    catalogue: Catalogue,
+    fixtures: Fixtures,
     key: Secret,
     grants: Mutex<std::collections::VecDeque<GrantRequest>>,
 }
@@ -48,11 +48,11 @@ fn invalid(error: SeamError) -> Refused {
 }
 
 impl Sandbox {
-    /// A sandbox that knows the built-in catalogue and one workspace key.
+    /// A sandbox that knows the built-in fixtures and one workspace key.
     #[must_use]
     pub fn new(key: Secret) -> Self {
         let grants = Mutex::default();
-        Self { state: Arc::new(State { catalogue: Catalogue::built_in(), key, grants }) }
+        Self { state: Arc::new(State { fixtures: Fixtures::built_in(), key, grants }) }
     }
 
     /// What was granted, oldest first.
@@ -121,16 +121,16 @@ impl Sandbox {
     }
 
     fn list(asked: &ListEntrances) -> Result<Bytes, Refused> {
-        listing::page(Catalogue::entrances(), asked).map(Bytes::from).map_err(invalid)
+        listing::page(Fixtures::entrances(), asked).map(Bytes::from).map_err(invalid)
     }
 
     fn get(id: EntranceId) -> Result<Bytes, Refused> {
-        let found = listing::one(Catalogue::entrances(), id);
+        let found = listing::one(Fixtures::entrances(), id);
         found.map(Bytes::from).map_err(|error| (StatusCode::NOT_FOUND, error))
     }
 
     fn grant(&self, grant: GrantRequest) -> Result<Bytes, Refused> {
-        self.state.catalogue.check(&grant).map_err(|error| (StatusCode::NOT_FOUND, error))?;
+        self.state.fixtures.check(&grant).map_err(|error| (StatusCode::NOT_FOUND, error))?;
         let mut grants = self.lock();
         if grants.len() == GRANTS_MAX {
             grants.pop_front();

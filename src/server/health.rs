@@ -11,7 +11,7 @@ use crate::audit::{Anchors, JournalHealth};
 use crate::domain::{COMMIT, VERSION};
 use crate::gateway::Gateway;
 use crate::listener::Stop;
-use crate::snapshot::{Candidate, Reloader};
+use crate::snapshot::{Reloader, Trial};
 use crate::tls::Severity;
 
 /// The parts whose state is shown.
@@ -43,10 +43,10 @@ enum State {
 
 impl Health {
     fn checks(&self) -> [Check; 9] {
-        let (policy, candidate, reload) = (self.policy(), self.candidate(), self.reload());
+        let (policy, trial, reload) = (self.policy(), self.trial(), self.reload());
         [
             policy,
-            candidate,
+            trial,
             reload,
             self.audit(),
             self.anchors(),
@@ -94,10 +94,10 @@ impl Health {
                 "callers": snapshot.callers.all().len(),
                 "loaded": reload.loaded.to_string(),
             },
-            "candidate": match snapshot.candidate() {
+            "candidate": match snapshot.trial() {
                 None => Value::Null,
-                Some(Candidate::Judged(policy)) => json!({ "revision": policy.revision().as_str() }),
-                Some(Candidate::Invalid(problems)) => json!({
+                Some(Trial::Judged(policy)) => json!({ "revision": policy.revision().as_str() }),
+                Some(Trial::Invalid(problems)) => json!({
                     "problems": problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
                 }),
             },
@@ -133,16 +133,16 @@ impl Health {
         Check { name: "policy", state: State::Ok, text }
     }
 
-    fn candidate(&self) -> Check {
+    fn trial(&self) -> Check {
         let snapshot = self.gateway.snapshot.load();
-        let (state, text) = match snapshot.candidate() {
-            None if snapshot.is_loading_candidate() => (State::Ok, "is being loaded".to_owned()),
+        let (state, text) = match snapshot.trial() {
+            None if snapshot.is_loading_trial() => (State::Ok, "is being loaded".to_owned()),
             None => (State::Ok, "none".to_owned()),
-            Some(Candidate::Judged(policy)) => {
+            Some(Trial::Judged(policy)) => {
                 (State::Ok, format!("judged and not in force, {}", policy.revision()))
             }
             // It decides nothing.
-            Some(Candidate::Invalid(problems)) => {
+            Some(Trial::Invalid(problems)) => {
                 let first = problems.first().map_or_else(String::new, ToString::to_string);
                 (State::Warning, format!("not judged: {first}"))
             }

@@ -27,7 +27,7 @@ use crate::config::Settings;
 use crate::domain::{Problem, SystemClock};
 use crate::gateway::{Admission, CertificateLog, Gateway};
 use crate::listener::{Listener, Stop};
-use crate::snapshot::{Loaded, ReloadHandle, ReloadRequests, Reloader};
+use crate::snapshot::{FirstLoad, ReloadHandle, ReloadRequests, Reloader};
 use crate::telemetry::{ClosedSets, Metrics, Traces};
 use admin::Admin;
 use export::Exporter;
@@ -107,7 +107,7 @@ impl Server {
     /// [`StartError`]; nothing is bound then.
     pub async fn start(
         settings: Settings,
-        loaded: Loaded,
+        loaded: FirstLoad,
         surroundings: Surroundings,
     ) -> Result<Self, StartError> {
         let metrics = Arc::new(Metrics::new(&CLOSED_SETS)?);
@@ -158,8 +158,8 @@ impl Server {
         let listener = listener.around_handshakes(handshakes::of_callers(&gateway));
         let clock = Arc::new(SystemClock);
         let reloader = Reloader::new(settings, snapshot, loaded.digests, journal, metrics, clock);
-        if let Some(candidate) = loaded.candidate {
-            reloader.load_candidate(candidate);
+        if let Some(trial) = loaded.trial {
+            reloader.load_trial(trial);
         }
         let reloading = Reloader::handle();
         let shared = Arc::new(Shared { gateway: gateway.clone(), running: TaskTracker::new() });

@@ -23,7 +23,7 @@ pub(super) struct Inputs {
     pub(super) model: Bytes,
     pub(super) rules: Bytes,
     /// `None` when none is configured, or there is no such file.
-    pub(super) candidate: Option<Bytes>,
+    pub(super) trial: Option<Bytes>,
     /// `None` when there is no such file.
     pub(super) entrances: Option<Bytes>,
     /// `None` when it comes from the environment.
@@ -44,15 +44,15 @@ pub struct Digests {
     pub(super) certificates: [u8; 32],
     pub(super) callers: [u8; 32],
     pub(super) policy: [u8; 32],
-    pub(super) candidate: [u8; 32],
+    pub(super) trial: [u8; 32],
     pub(super) entrances: [u8; 32],
     pub(super) upstream: [u8; 32],
 }
 
 impl Digests {
-    /// Whether all that decides is the same; a candidate and names decide nothing.
+    /// Whether all that decides is the same; a policy on trial and names decide nothing.
     pub(super) fn decide_as(&self, other: &Self) -> bool {
-        Self { candidate: other.candidate, entrances: other.entrances, ..*self } == *other
+        Self { trial: other.trial, entrances: other.entrances, ..*self } == *other
     }
 }
 
@@ -74,7 +74,7 @@ impl Inputs {
             callers: plain(&settings.callers_file),
             model: plain(&settings.policy_model_file),
             rules: plain(&settings.policy_rules_file),
-            candidate: settings
+            trial: settings
                 .policy_candidate_rules_file
                 .as_ref()
                 .filter(|path| path.exists())
@@ -96,7 +96,7 @@ impl Inputs {
             certificates: digest(own.into_iter().chain(clients).chain(admin)),
             callers: digest([Some(&self.callers)]),
             policy: digest([Some(&self.model), Some(&self.rules)]),
-            candidate: digest([self.candidate.as_ref()]),
+            trial: digest([self.trial.as_ref()]),
             entrances: digest([self.entrances.as_ref()]),
             upstream: digest([self.workspace_key.as_ref(), self.upstream_ca.as_ref()]),
         }

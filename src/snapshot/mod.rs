@@ -5,12 +5,12 @@
 //! files did not change are carried over, and with them what they hold: connections
 //! to Seam, TLS sessions.
 
-mod candidate;
 mod certificates;
 mod files;
-mod places;
 mod reload;
+mod trial;
 mod watch;
+mod watch_points;
 mod workspace_key;
 
 use std::path::Path;
@@ -26,13 +26,13 @@ use crate::domain::{EntranceId, Problem, Secret};
 use crate::policy::{Policy, PolicySource, SourceFile};
 use crate::tls::{ClientTls, PemFile, Roots};
 use crate::upstream::{Upstream, UpstreamError};
-use candidate::CandidateSlot;
-pub use candidate::{Candidate, CandidateToLoad};
 use certificates::certificates;
 pub use certificates::{Certificates, certificate_findings};
 pub use files::Digests;
 use files::{Bytes, Inputs};
 pub use reload::{PART_NAMES, ReloadFailure, ReloadHandle, ReloadRequests, ReloadStatus, Reloader};
+use trial::TrialSlot;
+pub use trial::{Trial, TrialToLoad};
 use workspace_key::workspace_key;
 
 /// What one request works with, from start to end.
@@ -42,7 +42,7 @@ pub struct Snapshot {
     pub callers: Arc<Callers>,
     /// What they may do.
     pub policy: Arc<Policy>,
-    candidate: Option<CandidateSlot>,
+    trial: Option<TrialSlot>,
     /// What people call entrances.
     names: Arc<Catalogue>,
     /// Seam, with the workspace key.
@@ -55,8 +55,8 @@ impl Snapshot {
     /// What is judged beside the policy and decides nothing: when there is such a policy, and
     /// it is loaded.
     #[must_use]
-    pub fn candidate(&self) -> Option<&Candidate> {
-        self.candidate.as_ref()?.get()
+    pub fn trial(&self) -> Option<&Trial> {
+        self.trial.as_ref()?.get()
     }
 
     /// What people call an entrance.
@@ -67,28 +67,28 @@ impl Snapshot {
 
     /// Whether there is one that is not loaded yet.
     #[must_use]
-    pub fn is_loading_candidate(&self) -> bool {
-        self.candidate.as_ref().is_some_and(|slot| slot.get().is_none())
+    pub fn is_loading_trial(&self) -> bool {
+        self.trial.as_ref().is_some_and(|slot| slot.get().is_none())
     }
 }
 
 /// A snapshot and what else was found while loading it.
-pub struct Loaded {
+pub struct FirstLoad {
     /// The snapshot.
     pub snapshot: Snapshot,
     /// Of the files it was made from.
     pub digests: Digests,
     /// What deserves a second look.
     pub warnings: Vec<Problem>,
-    /// A candidate policy that is still to be loaded.
-    pub candidate: Option<CandidateToLoad>,
+    /// A policy on trial that is still to be loaded.
+    pub trial: Option<TrialToLoad>,
 }
 
 /// Loads everything that the settings name.
 ///
 /// # Errors
 /// Every problem of every file.
-pub fn load(settings: &Settings) -> Result<Loaded, Vec<Problem>> {
+pub fn load(settings: &Settings) -> Result<FirstLoad, Vec<Problem>> {
     let inputs = Inputs::read(settings);
     build(settings, inputs, None)
 }
@@ -109,7 +109,7 @@ fn build(
     settings: &Settings,
     inputs: Inputs,
     before: Option<(&Snapshot, &Digests)>,
-) -> Result<Loaded, Vec<Problem>> {
+) -> Result<FirstLoad, Vec<Problem>> {
     let digests = inputs.digests();
     let same = |part: fn(&Digests) -> &[u8; 32]| {
         before.filter(|(_, old)| part(old) == part(&digests)).map(|(snapshot, _)| snapshot)
@@ -126,18 +126,17 @@ fn build(
     };
     let mut warnings = Vec::new();
     let same_policy = same(|d| &d.policy).filter(|_| same_callers.is_some());
-    let (slot, candidate) =
-        match (inputs.candidate, same(|d| &d.candidate).and(same_policy), &callers) {
-            (None, ..) | (Some(_), None, None) => (None, None),
-            (Some(_), Some(old), _) => (old.candidate.clone(), None),
-            (Some(rules), None, Some(callers)) => {
-                let slot = CandidateSlot::default();
-                let file = settings.policy_candidate_rules_file.clone().unwrap_or_default();
-                let model = (settings.policy_model_file.clone(), inputs.model.clone());
-                let (rules, callers) = ((file, rules), callers.clone());
-                (Some(slot.clone()), Some(CandidateToLoad { slot, model, rules, callers }))
-            }
-        };
+    let (slot, trial) = match (inputs.trial, same(|d| &d.trial).and(same_policy), &callers) {
+        (None, ..) | (Some(_), None, None) => (None, None),
+        (Some(_), Some(old), _) => (old.trial.clone(), None),
+        (Some(rules), None, Some(callers)) => {
+            let slot = TrialSlot::default();
+            let file = settings.policy_candidate_rules_file.clone().unwrap_or_default();
+            let model = (settings.policy_model_file.clone(), inputs.model.clone());
+            let (rules, callers) = ((file, rules), callers.clone());
+            (Some(slot.clone()), Some(TrialToLoad { slot, model, rules, callers }))
+        }
+    };
     let names = match same(|d| &d.entrances) {
         Some(old) => old.names.clone(),
         None => names(settings, inputs.entrances, &mut warnings)
@@ -172,9 +171,8 @@ fn build(
         (Some(certificates), Some(callers), Some(policy), Some(upstream))
             if problems.is_empty() =>
         {
-            let snapshot =
-                Snapshot { callers, policy, candidate: slot, names, upstream, certificates };
-            Ok(Loaded { snapshot, digests, warnings, candidate })
+            let snapshot = Snapshot { callers, policy, trial: slot, names, upstream, certificates };
+            Ok(FirstLoad { snapshot, digests, warnings, trial })
         }
         _ => Err(problems),
     }

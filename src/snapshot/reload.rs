@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
 use super::files::{Digests, Inputs};
-use super::{Candidate, CandidateToLoad, Loaded, Snapshot, build};
+use super::{FirstLoad, Snapshot, Trial, TrialToLoad, build};
 use crate::audit::{AuditError, Journal, ReloadEntry};
 use crate::config::Settings;
 use crate::domain::{Clock, Problem};
@@ -33,7 +33,7 @@ const PARTS: [Part; 6] = [
     ("certificates", |d| &d.certificates),
     ("callers", |d| &d.callers),
     ("policy", |d| &d.policy),
-    ("candidate", |d| &d.candidate),
+    ("candidate", |d| &d.trial),
     ("entrances", |d| &d.entrances),
     ("upstream", |d| &d.upstream),
 ];
@@ -90,7 +90,7 @@ pub struct Reloader {
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
     state: Mutex<State>,
-    loading_candidate: tokio::sync::Mutex<()>,
+    loading_trial: tokio::sync::Mutex<()>,
 }
 
 /// Files are put in force when they were the same twice, this long after each other.
@@ -104,7 +104,7 @@ const DROP_LOOK: Duration = Duration::from_millis(200);
 const DROP_LOOKS_MAX: usize = 600;
 
 /// The parts whose files changed, and what was made of the files.
-type Built = (Vec<&'static str>, Result<Loaded, Vec<Problem>>);
+type Built = (Vec<&'static str>, Result<FirstLoad, Vec<Problem>>);
 
 struct State {
     in_force: Digests,
@@ -127,9 +127,8 @@ impl Reloader {
     ) -> Arc<Self> {
         let status = ReloadStatus { loaded: clock.now(), failure: None };
         let state = Mutex::new(State { in_force: digests, tried: None, unrecorded: false, status });
-        let loading_candidate = tokio::sync::Mutex::default();
-        let reloader =
-            Self { settings, current, journal, metrics, clock, state, loading_candidate };
+        let loading_trial = tokio::sync::Mutex::default();
+        let reloader = Self { settings, current, journal, metrics, clock, state, loading_trial };
         reloader.show(&PART_NAMES);
         Arc::new(reloader)
     }
@@ -224,7 +223,7 @@ impl Reloader {
     }
 
     /// Recorded first: a policy that is in force is one that the audit log knows.
-    async fn put_in_force(self: &Arc<Self>, parts: &[&'static str], loaded: Loaded) -> bool {
+    async fn put_in_force(self: &Arc<Self>, parts: &[&'static str], loaded: FirstLoad) -> bool {
         let before = self.current.load_full();
         let revision_before = before.policy.revision().clone();
         let revision_before = revision_before.as_str();
@@ -251,8 +250,8 @@ impl Reloader {
         }
         tracing::info!(?parts, revision_before, revision, "reloaded");
         self.current.store(Arc::new(loaded.snapshot));
-        if let Some(candidate) = loaded.candidate {
-            self.load_candidate(candidate);
+        if let Some(trial) = loaded.trial {
+            self.load_trial(trial);
         }
         tokio::spawn(drop_when_unused(before));
         {
@@ -268,16 +267,16 @@ impl Reloader {
         false
     }
 
-    /// Loads a candidate beside everything else. Call it in a runtime.
-    pub fn load_candidate(self: &Arc<Self>, candidate: CandidateToLoad) {
+    /// Loads a policy on trial beside everything else. Call it in a runtime.
+    pub fn load_trial(self: &Arc<Self>, trial: TrialToLoad) {
         let reloader = self.clone();
         tokio::spawn(async move {
             // One after the other, and only one that is still wanted: however often the
             // file changes, there is one load.
-            let _loading = reloader.loading_candidate.lock().await;
-            if candidate.is_for(reloader.current.load().candidate.as_ref()) {
-                blocking(move || candidate.load()).await;
-                reloader.show_candidate();
+            let _loading = reloader.loading_trial.lock().await;
+            if trial.is_for(reloader.current.load().trial.as_ref()) {
+                blocking(move || trial.load()).await;
+                reloader.show_trial();
             }
         });
     }
@@ -303,19 +302,19 @@ impl Reloader {
         }
     }
 
-    fn show_candidate(&self) {
+    fn show_trial(&self) {
         let snapshot = self.current.load_full();
-        let candidate = match snapshot.candidate() {
+        let trial = match snapshot.trial() {
             None => None,
-            Some(Candidate::Judged(policy)) => Some(policy.revision().as_str()),
-            Some(Candidate::Invalid(problems)) => {
+            Some(Trial::Judged(policy)) => Some(policy.revision().as_str()),
+            Some(Trial::Invalid(problems)) => {
                 for problem in problems {
                     tracing::error!("the candidate policy is not judged: {problem}");
                 }
                 Some("")
             }
         };
-        self.metrics.candidate_in_force(candidate);
+        self.metrics.candidate_in_force(trial);
     }
 
     /// Shows what is in force.
@@ -326,7 +325,7 @@ impl Reloader {
         for (role, time) in &snapshot.certificates.expiries {
             self.metrics.certificate_expiry.with_label_values(&[role]).set(time.as_second());
         }
-        self.show_candidate();
+        self.show_trial();
         let now = self.clock.now().as_second();
         for part in parts {
             self.metrics.last_reload.with_label_values(&[part]).set(now);

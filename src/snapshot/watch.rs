@@ -14,8 +14,8 @@ use inotify::{Event, EventMask, EventStream, Inotify, WatchDescriptor, WatchMask
 use tokio::time::{Instant, sleep, timeout};
 
 use super::files::paths;
-use super::places::Places;
 use super::reload::{ReloadRequests, Reloader, Request};
+use super::watch_points::WatchPoints;
 
 /// Quiet for this long after a change, so that a set of files is read when it is whole.
 const QUIET: Duration = Duration::from_millis(250);
@@ -102,10 +102,10 @@ impl Watch {
 
     /// On all files that the settings name. It may wait for a file system.
     fn of(reloader: &Reloader) -> Self {
-        Self::on(Places::of(paths(reloader.settings())))
+        Self::on(WatchPoints::of(paths(reloader.settings())))
     }
 
-    fn on(places: Places) -> Self {
+    fn on(points: WatchPoints) -> Self {
         let mut watch = Self::none();
         let inotify = match Inotify::init() {
             Ok(inotify) => inotify,
@@ -134,11 +134,11 @@ impl Watch {
                     watch.failures.push(format!("`{}` cannot be watched: {error}", path.display()));
                 }
             };
-        for (directory, names) in places.names {
+        for (directory, names) in points.names {
             let mask = if names.is_empty() { OF_ANCESTOR } else { OF_DIRECTORY };
             add(&directory, mask, Some(names));
         }
-        for file in places.files {
+        for file in points.files {
             add(&file, OF_FILE, None);
         }
         Self { inotify: Some(inotify), ..watch }
@@ -207,7 +207,7 @@ mod tests {
         std::fs::write(path("policy.csv"), "").unwrap();
         let mut log = std::fs::File::create(path("access.log")).unwrap();
         let Watch { inotify, names, failures } =
-            Watch::on(Places::of([path("policy.csv").as_path()]));
+            Watch::on(WatchPoints::of([path("policy.csv").as_path()]));
         assert_eq!(failures, Vec::<String>::new());
         let mut inotify = inotify.unwrap();
         for _ in 0..100 {

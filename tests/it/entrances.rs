@@ -3,7 +3,9 @@
 
 use std::io::{BufRead as _, BufReader};
 use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
+use rustix::fs::{FlockOperation, flock};
 use serde_json::{Value, json};
 
 use crate::seam::{Behaviour, Seam};
@@ -282,6 +284,30 @@ async fn pages_are_followed_to_the_last_and_names_made_fit_to_print() {
     seam.set(Behaviour::in_turn(&[page(1, &[], None)]));
     let empty = pull(&site, &seam.url(), &["--dry-run"]).await;
     assert!(empty.error.contains("is this the key of the right workspace?"), "{}", empty.error);
+}
+
+/// Another command may edit the catalogue while Seam is asked: what is told and written is
+/// then compared with what that command left.
+#[tokio::test]
+async fn a_catalogue_that_another_command_edits_is_waited_for() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::in_turn(&[page(1, &["gate"], None)])).await;
+    let policies = std::fs::File::open(site.path("policies")).unwrap();
+    flock(&policies, FlockOperation::LockExclusive).unwrap();
+    let editing = async {
+        while seam.requests().is_empty() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        let id = "00000000-0000-4000-8000-000000000001";
+        let text = format!("entrance_id,display_name,acs_system_id\n{id},old gate,{SYSTEM}\n");
+        std::fs::write(site.path("policies/entrances.csv"), text).unwrap();
+        drop(policies);
+    };
+    let url = seam.url();
+    let (done, ()) = tokio::join!(pull(&site, &url, &[]), editing);
+    assert_eq!(done.code, 0, "{}", done.error);
+    assert!(done.out.starts_with("1 entrance(s): 0 added, 0 removed, 1 renamed"), "{}", done.out);
 }
 
 #[tokio::test]

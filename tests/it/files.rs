@@ -6,8 +6,9 @@ use std::io::Read as _;
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, symlink};
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
+use std::time::Duration;
 
-use rustix::fs::OFlags;
+use rustix::fs::{FlockOperation, OFlags, flock};
 
 use crate::seam::{Behaviour, Seam};
 use crate::support::process::can;
@@ -361,6 +362,37 @@ fn of_edits_at_the_same_time_none_is_lost() {
     for number in 0..12 {
         assert!(listed.contains(&format!("caller-{number} ")), "{number}: {listed}");
     }
+}
+
+/// Of two promotions at once the second would put the candidate's rules over those from
+/// before: it must read only when the first has ended.
+#[test]
+fn a_promotion_reads_nothing_before_it_has_the_lock() {
+    let site = Site::new();
+    let config = site.path("grantgate.toml");
+    let text = String::from_utf8(site.read("grantgate.toml")).unwrap();
+    let text = text.replace("# example: candidate_rules_file", "candidate_rules_file");
+    std::fs::write(&config, text).unwrap();
+    let rules = String::from_utf8(site.read("policies/policy.csv")).unwrap();
+    let candidate = site.path("policies/candidate.csv");
+    std::fs::write(&candidate, with_offices(&rules)).unwrap();
+    let (_, _, said) = run(site.root(), &["policy", "promote", "sha256:000000000000"]);
+    let revision = said.split("the candidate is ").nth(1).unwrap().split(',').next().unwrap();
+
+    let directory = File::open(site.path("policies")).unwrap();
+    flock(&directory, FlockOperation::LockExclusive).unwrap();
+    let promote = command(site.root(), &["policy", "promote", revision])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    std::thread::sleep(Duration::from_millis(500));
+    std::fs::write(&candidate, &rules).unwrap();
+    drop(directory);
+    let (code, _, said) = ended(promote.wait_with_output().unwrap());
+    assert_eq!(code, 2, "{said}");
+    assert_eq!(site.read("policies/policy.csv"), rules.as_bytes());
+    assert!(!site.path("policies/policy.csv.before").exists());
 }
 
 #[test]

@@ -10,7 +10,7 @@ use clap::Args;
 use super::{ReadError, json, read};
 use crate::catalogue::{Catalogue, Changes, Entry};
 use crate::cli::{Exit, Format, default_config, fail, note, report, runtime, say, settings};
-use crate::files::replace;
+use crate::files::{lock, replace};
 use crate::seam::Entrance;
 use crate::snapshot;
 
@@ -45,7 +45,8 @@ fn pull(arguments: &Arguments) -> Result<Exit, Exit> {
     let settings = settings(&arguments.config)?;
     report("warning", &settings.warnings);
     let file = arguments.out.as_ref().unwrap_or(&settings.policy_entrances_file);
-    let old = old(file)?;
+    // A damaged catalogue is told of before Seam is asked.
+    old(file)?;
     let invalid = |problems: Vec<_>| {
         report("error", &problems);
         Exit::Invalid
@@ -57,6 +58,13 @@ fn pull(arguments: &Arguments) -> Result<Exit, Exit> {
         fail(format_args!("the entrances could not be listed, nothing was written: {error}"))
     })?;
     let new = catalogue(listed);
+    // Not while Seam is asked: that may take longer than other commands wait.
+    let _locked = if arguments.dry_run {
+        None
+    } else {
+        lock(file).map_err(|error| fail(format_args!("`{}`: {error}", file.display())))?
+    };
+    let old = old(file)?;
     let changes = old.as_ref().map_or_else(
         || Changes { added: new.entries().iter().collect(), ..Changes::default() },
         |old| old.changes_to(&new),

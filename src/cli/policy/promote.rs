@@ -39,6 +39,13 @@ pub(super) fn run(arguments: &Arguments, now: Timestamp) -> Exit {
     let Some(candidate) = settings.policy_candidate_rules_file.clone() else {
         return fail("there is no candidate: set `policy.candidate_rules_file`");
     };
+    let rules = &settings.policy_rules_file;
+    // Before anything is read: of two promotions at once the second must see that there is
+    // no candidate any more, or it would put its rules over those from before.
+    let _locked = match lock(rules) {
+        Ok(locked) => locked,
+        Err(error) => return fail(format_args!("`{}`: {error}", rules.display())),
+    };
     let loaded = read(&settings, &candidate).map_err(|problem| {
         report_in("error", &problem, None);
         Exit::Invalid
@@ -54,7 +61,6 @@ pub(super) fn run(arguments: &Arguments, now: Timestamp) -> Exit {
         note("a revision is of model, rules and callers: an edit of any of them changes it");
         return Exit::Different;
     }
-    let rules = &settings.policy_rules_file;
     let mut before = rules.clone().into_os_string();
     before.push(".before");
     let before = PathBuf::from(before);
@@ -65,10 +71,6 @@ pub(super) fn run(arguments: &Arguments, now: Timestamp) -> Exit {
         ));
     }
     let bytes = &ready.sources.policy.rules.bytes;
-    let _locked = match lock(rules) {
-        Ok(locked) => locked,
-        Err(error) => return fail(format_args!("`{}`: {error}", rules.display())),
-    };
     // If the process dies between these, the rules are whole, and the candidate is the same
     // or is still there.
     let done = copy(rules, &before)

@@ -10,7 +10,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::domain::{Act, CallerId, EntranceId, GranteeKind};
 use crate::policy::condition::{Condition, Moment};
 use crate::policy::engine::Request;
-use crate::policy::index::{Index, RulePlace};
+use crate::policy::index::{Index, RuleNo};
 use crate::policy::names::Name;
 use crate::policy::rules::{OTHER_ENTRANCE, Rule};
 use crate::policy::{Policy, RuleRef};
@@ -172,26 +172,22 @@ impl<'a> Assessor<'a> {
     }
 
     /// The rules that could match; none where the caller or entrance is unknown.
-    pub(super) fn candidates(
-        &self,
-        caller: Option<Name>,
-        entrance: Option<Name>,
-    ) -> Vec<RulePlace> {
+    pub(super) fn candidates(&self, caller: Option<Name>, entrance: Option<Name>) -> Vec<RuleNo> {
         self.index().candidates(caller, entrance).unwrap_or_default()
     }
 
     pub(super) fn rules<'b>(
         &'b self,
-        places: &'b [RulePlace],
+        numbers: &'b [RuleNo],
     ) -> impl Iterator<Item = &'a Rule> + 'b {
-        places.iter().filter_map(|place| self.policy.rules.rules.get(*place as usize))
+        numbers.iter().filter_map(|number| self.policy.rules.rules.get(*number as usize))
     }
 
     /// Asks the engine; at every instant at which a condition may change, where there are
     /// conditions.
     pub(super) fn access(&self, caller: Option<Name>, entrance: Option<Name>) -> Access {
-        let places = self.candidates(caller, entrance);
-        let Some(caller) = caller.filter(|_| !places.is_empty()) else { return Access::Never };
+        let numbers = self.candidates(caller, entrance);
+        let Some(caller) = caller.filter(|_| !numbers.is_empty()) else { return Access::Never };
         let names = &self.policy.rules.names;
         let object = entrance.map_or(OTHER_ENTRANCE, |name| names.text(name));
         let request = Request { subject: names.text(caller), object, act: self.act };
@@ -200,12 +196,12 @@ impl<'a> Assessor<'a> {
                 Act::Grant => Some(kind),
                 Act::Read => None,
             };
-            let verdict = self.policy.engine.judge(request, &places, Moment { at, grantee });
+            let verdict = self.policy.engine.judge(request, &numbers, Moment { at, grantee });
             verdict.is_ok_and(|verdict| verdict.allowed)
         };
         // All of these match by their names: what else decides is what is judged once.
         let signature: Signature =
-            self.rules(&places).map(|rule| (rule.allow, rule.when)).collect();
+            self.rules(&numbers).map(|rule| (rule.allow, rule.when)).collect();
         if let Some(known) = self.known.borrow().get(&signature) {
             return known.clone();
         }
@@ -213,26 +209,26 @@ impl<'a> Assessor<'a> {
             let always = allowed(self.span.from, GranteeKind::AcsUser);
             if always { Access::Always } else { Access::Never }
         } else {
-            let instants = self.instants(&places);
+            let instants = self.instants(&numbers);
             let by_kind =
                 GranteeKind::ALL.map(|kind| self.spans(&instants, |at| allowed(at, kind)));
-            Times { span: self.span, zone: self.zone(&places), by_kind }.access()
+            Times { span: self.span, zone: self.zone(&numbers), by_kind }.access()
         };
         self.known.borrow_mut().insert(signature, access.clone());
         access
     }
 
     /// The time zone of these rules' hours; UTC where they are of several, or of none.
-    fn zone(&self, places: &[RulePlace]) -> TimeZone {
-        let conditions = self.rules(places).filter_map(|r| self.policy.rules.condition(r));
+    fn zone(&self, numbers: &[RuleNo]) -> TimeZone {
+        let conditions = self.rules(numbers).filter_map(|r| self.policy.rules.condition(r));
         let mut zones = conditions.flat_map(Condition::zones);
         let first = zones.next().filter(|first| zones.all(|zone| zone == *first));
         first.cloned().unwrap_or(TimeZone::UTC)
     }
 
     /// Between two of these no condition of these rules changes.
-    fn instants(&self, places: &[RulePlace]) -> Vec<Timestamp> {
-        let conditions = self.rules(places).filter_map(|r| self.policy.rules.condition(r));
+    fn instants(&self, numbers: &[RuleNo]) -> Vec<Timestamp> {
+        let conditions = self.rules(numbers).filter_map(|r| self.policy.rules.condition(r));
         let changes = conditions.flat_map(|c| c.changes(self.span.from, self.span.until));
         let mut instants: Vec<Timestamp> = std::iter::once(self.span.from).chain(changes).collect();
         instants.sort_unstable();
@@ -253,8 +249,8 @@ impl<'a> Assessor<'a> {
     }
 
     /// The rules that could match, by effect.
-    fn refs(&self, places: &[RulePlace], allow: bool) -> Vec<RuleRef> {
-        let rules = self.rules(places).filter(|rule| rule.allow == allow);
+    fn refs(&self, numbers: &[RuleNo], allow: bool) -> Vec<RuleRef> {
+        let rules = self.rules(numbers).filter(|rule| rule.allow == allow);
         rules.map(|rule| self.policy.rule_ref(rule)).collect()
     }
 
@@ -267,9 +263,9 @@ impl<'a> Assessor<'a> {
     }
 
     /// The conditions of the rules that could match, each once.
-    fn conditions(&self, places: &[RulePlace]) -> Vec<String> {
+    fn conditions(&self, numbers: &[RuleNo]) -> Vec<String> {
         let mut found: Vec<String> = Vec::new();
-        for rule in self.rules(places) {
+        for rule in self.rules(numbers) {
             let Some(condition) = self.policy.rules.condition(rule) else { continue };
             let text = if rule.allow {
                 condition.text().to_owned()
@@ -302,8 +298,8 @@ pub fn access_of(
 pub fn is_conditional(policy: &Policy, caller: &CallerId, act: Act, entrance: EntranceId) -> bool {
     let asked = policy.asked(caller, act, entrance);
     let index = policy.indexes.of(act);
-    let places = index.candidates(asked.caller, asked.entrance).unwrap_or_default();
-    let mut rules = places.iter().filter_map(|place| policy.rules.rules.get(*place as usize));
+    let numbers = index.candidates(asked.caller, asked.entrance).unwrap_or_default();
+    let mut rules = numbers.iter().filter_map(|number| policy.rules.rules.get(*number as usize));
     rules.any(|rule| rule.when.is_some())
 }
 
@@ -334,13 +330,13 @@ pub fn who(policy: &Policy, act: Act, entrance: EntranceId, span: Span) -> Vec<A
         .filter_map(|(name, id)| Some((name, CallerId::parse(id).ok()?)))
         .filter_map(|(name, caller)| {
             let access = assessor.access(Some(name), entrance);
-            let places = assessor.candidates(Some(name), entrance);
+            let numbers = assessor.candidates(Some(name), entrance);
             access.is_possible().then(|| Allowed {
                 caller,
                 access,
-                conditions: assessor.conditions(&places),
-                allowed_by: assessor.refs(&places, true),
-                denied_by: assessor.refs(&places, false),
+                conditions: assessor.conditions(&numbers),
+                allowed_by: assessor.refs(&numbers, true),
+                denied_by: assessor.refs(&numbers, false),
             })
         })
         .collect();
@@ -371,16 +367,16 @@ pub fn doors(policy: &Policy, act: Act, caller: &CallerId, span: Span) -> Vec<Do
     let assessor = Assessor::new(policy, act, span);
     let names = &policy.rules.names;
     let caller = names.find(&format!("caller:{caller}"));
-    let mut groups: BTreeMap<Vec<RulePlace>, Vec<Option<Name>>> = BTreeMap::new();
+    let mut groups: BTreeMap<Vec<RuleNo>, Vec<Option<Name>>> = BTreeMap::new();
     let entrances = names.all().filter(|(_, text)| text.starts_with("entrance:"));
     for entrance in entrances.map(|(name, _)| Some(name)).chain([None]) {
-        let places = assessor.candidates(caller, entrance);
-        if !places.is_empty() {
-            groups.entry(places).or_default().push(entrance);
+        let numbers = assessor.candidates(caller, entrance);
+        if !numbers.is_empty() {
+            groups.entry(numbers).or_default().push(entrance);
         }
     }
     let mut found = Vec::new();
-    for (places, members) in groups {
+    for (numbers, members) in groups {
         let Some(first) = members.first() else { continue };
         let access = assessor.access(caller, *first);
         if access.is_possible() {
@@ -390,8 +386,8 @@ pub fn doors(policy: &Policy, act: Act, caller: &CallerId, span: Span) -> Vec<Do
                 and_every_other: members.contains(&None),
                 zones: common_groups(policy, &named),
                 access,
-                conditions: assessor.conditions(&places),
-                allowed_by: assessor.refs(&places, true),
+                conditions: assessor.conditions(&numbers),
+                allowed_by: assessor.refs(&numbers, true),
             });
         }
     }

@@ -7,7 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::{Act, Reason};
 use crate::policy::condition::Moment;
-use crate::policy::index::{Index, RulePlace};
+use crate::policy::index::{Index, RuleNo};
 use crate::policy::names::Name;
 use crate::policy::rules::{Link, Rule};
 use crate::policy::{Evaluation, Policy, Question, RuleRef};
@@ -95,14 +95,14 @@ impl Explaining<'_> {
         self.policy.indexes.of(self.act)
     }
 
-    fn rule(&self, place: RulePlace) -> Option<&Rule> {
-        self.policy.rules.rules.get(place as usize)
+    fn rule(&self, number: RuleNo) -> Option<&Rule> {
+        self.policy.rules.rules.get(number as usize)
     }
 
-    fn deciding(&self, places: &[RulePlace]) -> Vec<ExplainedRule> {
+    fn deciding(&self, numbers: &[RuleNo]) -> Vec<ExplainedRule> {
         let roles = Links::new(&self.policy.rules.roles);
         let zones = Links::new(&self.policy.rules.zones);
-        let rules = places.iter().filter_map(|place| self.rule(*place));
+        let rules = numbers.iter().filter_map(|number| self.rule(*number));
         let explained = rules.map(|rule| ExplainedRule {
             rule: self.policy.rule_ref(rule),
             text: self.policy.rule_text(rule),
@@ -121,13 +121,13 @@ impl Explaining<'_> {
     }
 
     fn miss(&self, rule: &Rule, missing: impl Into<String>) -> Miss {
-        let (place, text) = (self.policy.rule_ref(rule), self.policy.rule_text(rule));
-        Miss { rule: place, text, missing: missing.into() }
+        let (number, text) = (self.policy.rule_ref(rule), self.policy.rule_text(rule));
+        Miss { rule: number, text, missing: missing.into() }
     }
 
     fn candidates(&self) -> impl Iterator<Item = &Rule> {
-        let places = self.index().candidates(self.caller, self.entrance);
-        places.unwrap_or_default().into_iter().filter_map(|place| self.rule(place))
+        let numbers = self.index().candidates(self.caller, self.entrance);
+        numbers.unwrap_or_default().into_iter().filter_map(|number| self.rule(number))
     }
 
     /// What a deny overrides, and what would still be missing without it.

@@ -223,7 +223,7 @@ proptest! {
         let text = small.text();
         let policy = Policy::load(&source(MODEL, &text), &callers(&TEAM), NOW).unwrap().policy;
         let plain = small.plain();
-        let all: Vec<RulePlace> = (0..).take(policy.rule_count()).collect();
+        let all: Vec<RuleNo> = (0..).take(policy.rule_count()).collect();
         for (caller, id) in TEAM.map(|id| CallerId::parse(id).unwrap()).iter().enumerate() {
             for entrance in [Some(0), Some(1), Some(2), None] {
                 let door = EntranceId::parse(entrance.map_or(ELSEWHERE, |e| ENTRANCES[e])).unwrap();
@@ -277,7 +277,7 @@ fn a_denial_says_when_only_a_condition_was_missing() {
 }
 
 #[test]
-fn a_candidate_that_would_take_long_is_not_judged() {
+fn a_trial_that_would_take_long_is_not_judged() {
     let caller = CallerId::parse("facilities").unwrap();
     let entrance = EntranceId::parse(LOBBY).unwrap();
     let opinion = |rules: &str| {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::side::{Group, GroupsOf, Pair, Side, signature};
 use super::{Change, Effect};
 use crate::domain::CallerId;
-use crate::policy::index::RulePlace;
+use crate::policy::index::RuleNo;
 use crate::policy::names::Name;
 use crate::policy::review::access::{Access, Span, common_groups, entrance_ids};
 
@@ -138,9 +138,9 @@ impl Comparison<'_> {
     }
 
     /// Whether the span shows everything that the conditions of these rules say.
-    fn shows_all(&self, side: &Side<'_>, places: &[RulePlace]) -> bool {
+    fn shows_all(&self, side: &Side<'_>, numbers: &[RuleNo]) -> bool {
         let conditions =
-            side.assessor.rules(places).filter_map(|rule| side.policy.rules.condition(rule));
+            side.assessor.rules(numbers).filter_map(|rule| side.policy.rules.condition(rule));
         conditions.into_iter().all(|condition| condition.is_shown_within(self.span.length()))
     }
 

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use crate::domain::Act;
 use crate::policy::Policy;
-use crate::policy::index::RulePlace;
+use crate::policy::index::RuleNo;
 use crate::policy::names::Name;
 use crate::policy::review::access::{Assessor, Span};
 
@@ -94,9 +94,9 @@ impl<'a> Side<'a> {
 /// What decides for these rules of a policy: each effect with its condition.
 pub(super) fn signature<'a>(
     policy: &'a Policy,
-    places: &[RulePlace],
+    numbers: &[RuleNo],
 ) -> Vec<(bool, Option<&'a str>)> {
-    let rules = places.iter().filter_map(|place| policy.rules.rules.get(*place as usize));
+    let rules = numbers.iter().filter_map(|number| policy.rules.rules.get(*number as usize));
     let parts = rules.map(|rule| (rule.allow, policy.rules.condition(rule).map(|c| c.text())));
     let mut signature: Vec<_> = parts.collect();
     signature.sort_unstable();

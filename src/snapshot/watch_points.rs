@@ -5,12 +5,11 @@ use std::ffi::OsString;
 use std::io::ErrorKind;
 use std::path::{Component, Path, PathBuf};
 
-/// Links that are followed, as many as Linux follows (path_resolution(7)).
-const LINKS_MAX: usize = 40;
+use crate::files::LINKS_MAX;
 
 /// What decides which bytes some paths lead to.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Places {
+pub(super) struct WatchPoints {
     /// Directories on the way, and the names in them that count: of links, of the files
     /// themselves, and of what is missing. Of those without a name only their own counts.
     pub(super) names: BTreeMap<PathBuf, BTreeSet<OsString>>,
@@ -18,16 +17,16 @@ pub(super) struct Places {
     pub(super) files: BTreeSet<PathBuf>,
 }
 
-impl Places {
+impl WatchPoints {
     /// Follows each of the paths, as far as there is something.
     pub(super) fn of<'a>(paths: impl IntoIterator<Item = &'a Path>) -> Self {
-        let mut places = Self::default();
+        let mut points = Self::default();
         for path in paths {
             if let Ok(path) = std::path::absolute(path) {
-                places.follow(&path);
+                points.follow(&path);
             }
         }
-        places
+        points
     }
 
     fn follow(&mut self, path: &Path) {
@@ -100,7 +99,7 @@ mod tests {
         symlink(path("none"), path("etc/gone")).unwrap();
         symlink("loop", path("etc/loop")).unwrap();
         let all = ["etc/policy.csv", "etc/gone", "etc/loop", "etc/./missing/deep"].map(path);
-        let places = Places::of(all.iter().map(PathBuf::as_path));
+        let points = WatchPoints::of(all.iter().map(PathBuf::as_path));
         let names = |list: &[&str]| list.iter().map(OsString::from).collect::<BTreeSet<_>>();
         let expected = [
             (root.clone(), names(&["current", "none"])),
@@ -108,9 +107,9 @@ mod tests {
             (path("releases/1"), names(&["policy.csv"])),
         ];
         let on_the_way = [&*root, &path("etc"), &path("releases"), &path("releases/1")];
-        assert!(on_the_way.iter().all(|directory| places.names.contains_key(*directory)));
-        let with_names = places.names.into_iter().filter(|(_, names)| !names.is_empty());
+        assert!(on_the_way.iter().all(|directory| points.names.contains_key(*directory)));
+        let with_names = points.names.into_iter().filter(|(_, names)| !names.is_empty());
         assert_eq!(with_names.collect::<BTreeMap<_, _>>(), expected.into());
-        assert_eq!(places.files, [path("releases/1/policy.csv")].into());
+        assert_eq!(points.files, [path("releases/1/policy.csv")].into());
     }
 }

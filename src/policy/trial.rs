@@ -1,19 +1,20 @@
-//! A policy that is judged beside the one in force, and decides nothing.
+//! A policy on trial: it is judged beside the one in force, and decides nothing. Settings,
+//! metrics and audit records call it the *candidate*.
 
 use super::{Policy, Question};
 use crate::domain::{Reason, Revision};
 
-/// A request that more of the candidate's rules could match is not judged: it must not
-/// wait for a policy that is only tried.
+/// A request that more of the trial's rules could match is not judged: it must not wait
+/// for a policy that decides nothing.
 const RULES_MAX: usize = 64;
 
 /// Nor one for which the index would have to look up more pairs of role and zone.
 const SEARCHES_MAX: usize = 1_024;
 
-/// What a candidate says of one request.
+/// What a policy on trial says of one request.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Opinion {
-    /// The candidate.
+    /// Of the policy on trial.
     pub revision: Revision,
     /// What it would decide; none when it was not judged, or could not be.
     pub allowed: Option<bool>,
@@ -50,7 +51,7 @@ impl Opinion {
 }
 
 impl Policy {
-    /// What this policy, as a candidate, says of a request.
+    /// What this policy, on trial, says of a request.
     #[must_use]
     pub fn opinion(&self, question: Question<'_>) -> Opinion {
         let revision = self.revision.clone();

@@ -1,4 +1,5 @@
-//! A policy that is tried beside the one in force.
+//! A policy on trial, beside the one in force. Settings, metrics and audit records call it
+//! the *candidate*.
 //!
 //! It is loaded after the snapshot that it belongs to is in force: however large or slow
 //! it is, no reload waits for it, and a mistake in it fails none.
@@ -13,36 +14,36 @@ use crate::authn::Callers;
 use crate::domain::Problem;
 use crate::policy::Policy;
 
-/// A policy that is tried.
+/// A policy on trial.
 #[derive(Debug)]
-pub enum Candidate {
+pub enum Trial {
     /// It is judged.
     Judged(Box<Policy>),
     /// It cannot be: every problem in it.
     Invalid(Vec<Problem>),
 }
 
-/// Where a candidate is put when it is loaded.
+/// Where a policy on trial is put when it is loaded.
 #[derive(Debug, Clone, Default)]
-pub(super) struct CandidateSlot(Arc<OnceLock<Candidate>>);
+pub(super) struct TrialSlot(Arc<OnceLock<Trial>>);
 
-impl CandidateSlot {
-    pub(super) fn get(&self) -> Option<&Candidate> {
+impl TrialSlot {
+    pub(super) fn get(&self) -> Option<&Trial> {
         self.0.get()
     }
 }
 
-/// A candidate that is yet to be loaded, from bytes of the moment of its snapshot.
-pub struct CandidateToLoad {
-    pub(super) slot: CandidateSlot,
+/// A policy on trial that is yet to be loaded, from bytes of the moment of its snapshot.
+pub struct TrialToLoad {
+    pub(super) slot: TrialSlot,
     pub(super) model: (PathBuf, Bytes),
     pub(super) rules: (PathBuf, Bytes),
     pub(super) callers: Arc<Callers>,
 }
 
-impl CandidateToLoad {
+impl TrialToLoad {
     /// Whether this snapshot still waits for it; another may have taken its place.
-    pub(super) fn is_for(&self, slot: Option<&CandidateSlot>) -> bool {
+    pub(super) fn is_for(&self, slot: Option<&TrialSlot>) -> bool {
         slot.is_some_and(|slot| Arc::ptr_eq(&slot.0, &self.slot.0))
     }
 
@@ -54,8 +55,8 @@ impl CandidateToLoad {
         let loaded = catch_unwind(load)
             .unwrap_or_else(|_| Err(vec![Problem::of_file(file, "loading it ended in a panic")]));
         slot.0.get_or_init(|| match loaded {
-            Ok(policy) => Candidate::Judged(Box::new(policy)),
-            Err(problems) => Candidate::Invalid(problems),
+            Ok(policy) => Trial::Judged(Box::new(policy)),
+            Err(problems) => Trial::Invalid(problems),
         });
     }
 }

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv6Addr};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// Counts open connections.
-pub(super) struct Places {
+pub(super) struct Slots {
     open: Mutex<Open>,
     all_max: usize,
     per_address_max: usize,
@@ -18,18 +18,18 @@ struct Open {
 }
 
 /// One open connection; given back when it is dropped.
-pub(super) struct Place {
-    places: Arc<Places>,
+pub(super) struct Slot {
+    slots: Arc<Slots>,
     address: IpAddr,
 }
 
-impl Places {
+impl Slots {
     pub(super) fn new(all_max: usize, per_address_max: usize) -> Arc<Self> {
         Arc::new(Self { open: Mutex::default(), all_max, per_address_max })
     }
 
-    /// Takes a place, or says which limit is reached.
-    pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Result<Place, &'static str> {
+    /// Takes a slot, or says which limit is reached.
+    pub(super) fn take(self: &Arc<Self>, address: IpAddr) -> Result<Slot, &'static str> {
         let address = network(address);
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         let own = open.by_address.get(&address).copied().unwrap_or(0);
@@ -41,7 +41,7 @@ impl Places {
         }
         open.all += 1;
         open.by_address.insert(address, own + 1);
-        Ok(Place { places: self.clone(), address })
+        Ok(Slot { slots: self.clone(), address })
     }
 }
 
@@ -54,9 +54,9 @@ fn network(address: IpAddr) -> IpAddr {
     }
 }
 
-impl Drop for Place {
+impl Drop for Slot {
     fn drop(&mut self) {
-        let mut open = self.places.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut open = self.slots.open.lock().unwrap_or_else(PoisonError::into_inner);
         open.all -= 1;
         match open.by_address.get_mut(&self.address) {
             Some(count) if *count > 1 => *count -= 1,
@@ -72,21 +72,21 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_address_cannot_take_every_place() {
-        let places = Places::new(3, 2);
+    fn one_address_cannot_take_every_slot() {
+        let slots = Slots::new(3, 2);
         let [a, b]: [IpAddr; 2] = ["192.0.2.1", "192.0.2.2"].map(|ip| ip.parse().unwrap());
-        let first = places.take(a).ok();
-        let second = places.take(a).ok();
+        let first = slots.take(a).ok();
+        let second = slots.take(a).ok();
         assert!(first.is_some() && second.is_some());
-        assert_eq!(places.take(a).err(), Some("address-limit"));
+        assert_eq!(slots.take(a).err(), Some("address-limit"));
         let one: [IpAddr; 2] = ["2001:db8::1", "2001:db8:0:1::1"].map(|ip| ip.parse().unwrap());
         let same: IpAddr = "2001:db8::ffff:0:9".parse().unwrap();
         assert_eq!(network(same), network(one[0]));
         assert_ne!(network(one[0]), network(one[1]));
-        let third = places.take(b).ok();
-        assert_eq!(places.take(b).err(), Some("limit"));
+        let third = slots.take(b).ok();
+        assert_eq!(slots.take(b).err(), Some("limit"));
         drop((first, second, third));
-        assert!(places.open.lock().unwrap().by_address.is_empty());
-        assert!(places.take(a).is_ok());
+        assert!(slots.open.lock().unwrap().by_address.is_empty());
+        assert!(slots.take(a).is_ok());
     }
 }
