@@ -10,7 +10,8 @@ use super::problems::json;
 use super::{Exit, Format, default_config, environment, note, read_settings, say};
 use crate::config::Settings;
 use crate::domain::Problem;
-use crate::server::{export_problems, journal_settings, traces_from};
+use crate::server::{journal_settings, traces_from};
+use crate::shipping::export_problems;
 use crate::snapshot::{self, Trial};
 use crate::tls::{Finding, Severity};
 

@@ -6,11 +6,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::export::ExportState;
 use crate::audit::{Anchors, JournalHealth};
 use crate::domain::{COMMIT, VERSION};
 use crate::gateway::Gateway;
 use crate::listener::Stop;
+use crate::shipping::ExportState;
 use crate::snapshot::{Reloader, Trial};
 use crate::tls::Severity;
 

@@ -3,7 +3,6 @@
 //! `serve`, the demo and the tests all start a gateway here, so there is one path.
 
 mod admin;
-mod export;
 mod handshakes;
 mod health;
 mod journal;
@@ -27,11 +26,10 @@ use crate::config::Settings;
 use crate::domain::{Problem, SystemClock};
 use crate::gateway::{Admission, CertificateLog, Gateway};
 use crate::listener::{Listener, Stop};
+use crate::shipping::{self, Exporter};
 use crate::snapshot::{FirstLoad, ReloadHandle, ReloadRequests, Reloader};
 use crate::telemetry::{ClosedSets, Metrics, Traces};
 use admin::Admin;
-use export::Exporter;
-pub use export::export_problems;
 use health::Health;
 pub use journal::journal_settings;
 use observe::AuditObserver;
@@ -48,7 +46,7 @@ pub const CLOSED_SETS: ClosedSets = ClosedSets {
     tasks: crate::audit::TASKS,
     agreements: &crate::policy::Opinion::AGREEMENTS,
     parts: &crate::snapshot::PART_NAMES,
-    export_failures: export::FAILURES,
+    export_failures: shipping::FAILURES,
 };
 
 /// For requests in flight when the end is wanted at once.
@@ -132,7 +130,7 @@ impl Server {
         let observer = AuditObserver::start(&settings.audit, metrics.clone());
         let observer = observer.map_err(|e| StartError::Audit(directory.clone(), e.into()))?;
         let observer = Arc::new(observer);
-        let sender = export::sender(&settings.audit).map_err(StartError::Export)?;
+        let sender = shipping::sender(&settings.audit).map_err(StartError::Export)?;
         let opened = FileStore::open(&directory).and_then(|store| {
             let revision = snapshot.load().policy.revision().clone();
             Journal::open(store, journal, &revision, Arc::new(SystemClock), observer.clone())

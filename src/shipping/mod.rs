@@ -6,9 +6,7 @@
 //! not durable is not sent.
 
 mod backoff;
-mod encode;
-mod headers;
-mod sender;
+mod otlp;
 mod state;
 mod worker;
 
@@ -22,8 +20,8 @@ use crate::audit::Journal;
 use crate::config::{AuditSettings, Settings};
 use crate::domain::Problem;
 use crate::telemetry::ExportMetrics;
-use sender::Sender;
-pub(super) use state::{ExportState, FAILURES};
+use otlp::sender::Sender;
+pub use state::{ExportState, FAILURES};
 use worker::Worker;
 
 /// What is wrong with the files that `[audit.export]` names.
@@ -36,26 +34,26 @@ pub fn export_problems(settings: &AuditSettings) -> Vec<Problem> {
 ///
 /// # Errors
 /// As [`export_problems`].
-pub(super) fn sender(settings: &AuditSettings) -> Result<Option<Sender>, Vec<Problem>> {
+pub fn sender(settings: &AuditSettings) -> Result<Option<Sender>, Vec<Problem>> {
     settings.export.as_ref().map(Sender::new).transpose()
 }
 
 /// Set up, and not running yet.
-pub(super) struct Exporter {
+pub struct Exporter {
     worker: Worker,
     state: Arc<ExportState>,
     ending: CancellationToken,
 }
 
 /// Sends what comes.
-pub(super) struct Exporting {
+pub struct Exporting {
     task: JoinHandle<()>,
     ending: CancellationToken,
 }
 
 impl Exporter {
     /// For the log that this journal writes.
-    pub(super) fn new(
+    pub fn new(
         settings: Arc<Settings>,
         sender: Sender,
         journal: &Journal,
@@ -70,12 +68,12 @@ impl Exporter {
     }
 
     /// What is shown of it.
-    pub(super) fn state(&self) -> Arc<ExportState> {
+    pub fn state(&self) -> Arc<ExportState> {
         self.state.clone()
     }
 
     /// Begins to send.
-    pub(super) fn start(self) -> Exporting {
+    pub fn start(self) -> Exporting {
         Exporting { task: tokio::spawn(self.worker.run()), ending: self.ending }
     }
 }

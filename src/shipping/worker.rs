@@ -12,8 +12,8 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
-use super::encode;
-use super::sender::{Failure, Kind, Sender};
+use super::otlp::encode;
+use super::otlp::sender::{Failure, Kind, Sender};
 use super::state::ExportState;
 use crate::audit::{Follower, Journal, Passage, Position};
 use crate::config::Settings;

@@ -27,7 +27,7 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// Holds the collector's address and credential.
-pub(in crate::server) struct Sender {
+pub struct Sender {
     client: reqwest::Client,
     url: reqwest::Url,
     headers: HeaderMap,
@@ -35,25 +35,25 @@ pub(in crate::server) struct Sender {
 }
 
 /// The collector has taken a request.
-pub(super) struct Accepted {
+pub(in crate::shipping) struct Accepted {
     /// Records of it that it will not keep.
-    pub(super) rejected: u64,
+    pub(in crate::shipping) rejected: u64,
     /// What it says about them.
-    pub(super) message: String,
+    pub(in crate::shipping) message: String,
 }
 
 /// Nothing was taken, or nobody knows.
 #[derive(Debug)]
-pub(super) struct Failure {
-    pub(super) kind: Kind,
-    pub(super) text: String,
+pub(in crate::shipping) struct Failure {
+    pub(in crate::shipping) kind: Kind,
+    pub(in crate::shipping) text: String,
     /// When the collector wants to be asked again.
-    pub(super) retry_after: Option<Duration>,
+    pub(in crate::shipping) retry_after: Option<Duration>,
 }
 
 /// What failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
+pub(in crate::shipping) enum Kind {
     Connection,
     Timeout,
     /// The collector cannot take it now.
@@ -65,10 +65,10 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 5] =
+    pub(in crate::shipping) const ALL: [Self; 5] =
         [Self::Connection, Self::Timeout, Self::Unavailable, Self::Refused, Self::Read];
 
-    pub(super) const fn as_str(self) -> &'static str {
+    pub(in crate::shipping) const fn as_str(self) -> &'static str {
         match self {
             Self::Connection => "connection",
             Self::Timeout => "timeout",
@@ -80,7 +80,7 @@ impl Kind {
 }
 
 impl Failure {
-    pub(super) fn new(kind: Kind, text: String) -> Self {
+    pub(in crate::shipping) fn new(kind: Kind, text: String) -> Self {
         Self { kind, text, retry_after: None }
     }
 }
@@ -90,7 +90,7 @@ impl Sender {
     ///
     /// # Errors
     /// Every problem of the files.
-    pub(super) fn new(settings: &ExportSettings) -> Result<Self, Vec<Problem>> {
+    pub(in crate::shipping) fn new(settings: &ExportSettings) -> Result<Self, Vec<Problem>> {
         let headers = match &settings.headers_file {
             None => Ok(HeaderMap::new()),
             Some(path) => {
@@ -122,7 +122,7 @@ impl Sender {
     }
 
     /// Sends one `ExportLogsServiceRequest`.
-    pub(super) async fn send(&self, body: Bytes) -> Result<Accepted, Failure> {
+    pub(in crate::shipping) async fn send(&self, body: Bytes) -> Result<Accepted, Failure> {
         let mut headers = self.headers.clone();
         headers.insert(CONTENT_TYPE, PROTOBUF);
         headers.entry(USER_AGENT).or_insert(AGENT);

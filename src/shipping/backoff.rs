@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use super::sender::{Failure, Kind};
+use super::otlp::sender::{Failure, Kind};
 
 const FIRST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(30);

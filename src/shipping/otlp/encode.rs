@@ -44,7 +44,7 @@ struct Fields<'a> {
 
 /// Who sends: the environment's `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`, as
 /// traces have it.
-pub(super) fn resource() -> Resource {
+pub(in crate::shipping) fn resource() -> Resource {
     let found = opentelemetry_sdk::Resource::builder().build();
     let pairs = found.iter().map(|(key, value)| (key.as_str(), value.to_string()));
     let mut attributes: Vec<KeyValue> = pairs
@@ -62,7 +62,11 @@ pub(super) fn resource() -> Resource {
 }
 
 /// The body of one request.
-pub(super) fn request(records: Vec<Followed>, resource: &Resource, now: Timestamp) -> Bytes {
+pub(in crate::shipping) fn request(
+    records: Vec<Followed>,
+    resource: &Resource,
+    now: Timestamp,
+) -> Bytes {
     let scope = InstrumentationScope {
         name: "grantgate.audit".into(),
         version: VERSION.into(),
@@ -79,7 +83,7 @@ pub(super) fn request(records: Vec<Followed>, resource: &Resource, now: Timestam
 }
 
 /// When a record was made.
-pub(super) fn time_of(record: &Followed) -> Option<Timestamp> {
+pub(in crate::shipping) fn time_of(record: &Followed) -> Option<Timestamp> {
     fields(&record.line).time.parse().ok()
 }
 

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use super::sender::{Accepted, Failure, Kind};
+use super::otlp::sender::{Accepted, Failure, Kind};
 use crate::audit::Journal;
 use crate::telemetry::ExportMetrics;
 
@@ -16,7 +16,7 @@ const REJECTED: &str = "rejected";
 const POSITION: &str = "position";
 
 /// Why something failed, as metrics have it.
-pub(in crate::server) const FAILURES: &[&str] = &{
+pub const FAILURES: &[&str] = &{
     let [a, b, c, d, e] = Kind::ALL;
     [a.as_str(), b.as_str(), c.as_str(), d.as_str(), e.as_str(), REJECTED, POSITION]
 };
@@ -28,7 +28,7 @@ const FAILING_MAX: Duration = Duration::from_secs(60);
 const LAG_RECORDS_MAX: u64 = 10_000;
 
 /// What the exporter and the admin listener share.
-pub(in crate::server) struct ExportState {
+pub struct ExportState {
     journal: Journal,
     metrics: ExportMetrics,
     host: String,
@@ -141,14 +141,14 @@ impl ExportState {
     }
 
     /// Sets the gauges to what is true now.
-    pub(in crate::server) fn refresh(&self) {
+    pub fn refresh(&self) {
         let lag = self.lag(&self.progress.lock());
         self.metrics.lag_records.set(i64::try_from(lag.records).unwrap_or(i64::MAX));
         self.metrics.lag_seconds.set(lag.age.as_secs_f64());
     }
 
     /// Whether somebody should look, and a text. Grants go through either way.
-    pub(in crate::server) fn check(&self) -> (bool, String) {
+    pub fn check(&self) -> (bool, String) {
         let progress = self.progress.lock();
         let Lag { records, age } = self.lag(&progress);
         let failing = progress.failing.as_ref();
@@ -165,7 +165,7 @@ impl ExportState {
     }
 
     /// The same for programs.
-    pub(in crate::server) fn status(&self) -> Value {
+    pub fn status(&self) -> Value {
         let progress = self.progress.lock();
         let lag = self.lag(&progress);
         json!({
