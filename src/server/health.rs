@@ -10,7 +10,7 @@ use crate::audit::{Anchors, JournalHealth};
 use crate::domain::{COMMIT, VERSION};
 use crate::gateway::Gateway;
 use crate::listener::Stop;
-use crate::shipping::ExportState;
+use crate::shipping::ShippingState;
 use crate::snapshot::{Reloader, Trial};
 use crate::tls::Severity;
 
@@ -22,7 +22,7 @@ pub(super) struct Health {
     pub(super) started: Timestamp,
     pub(super) anchors: Arc<Anchors>,
     /// Where records are sent to a collector.
-    pub(super) export: Option<Arc<ExportState>>,
+    pub(super) export: Option<Arc<ShippingState>>,
 }
 
 /// One thing that was looked at.

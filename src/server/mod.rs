@@ -26,7 +26,7 @@ use crate::config::Settings;
 use crate::domain::{Problem, SystemClock};
 use crate::gateway::{Admission, CertificateLog, Gateway};
 use crate::listener::{Listener, Stop};
-use crate::shipping::{self, Exporter};
+use crate::shipping::{self, Shipper};
 use crate::snapshot::{FirstLoad, ReloadHandle, ReloadRequests, Reloader};
 use crate::telemetry::{ClosedSets, Metrics, Traces};
 use admin::Admin;
@@ -95,7 +95,7 @@ pub struct Server {
     reloader: Arc<Reloader>,
     reloading: (ReloadHandle, ReloadRequests),
     anchors: Arc<Anchors>,
-    exporter: Option<Exporter>,
+    shipper: Option<Shipper>,
 }
 
 impl Server {
@@ -130,7 +130,7 @@ impl Server {
         let observer = AuditObserver::start(&settings.audit, metrics.clone());
         let observer = observer.map_err(|e| StartError::Audit(directory.clone(), e.into()))?;
         let observer = Arc::new(observer);
-        let sender = shipping::sender(&settings.audit).map_err(StartError::Export)?;
+        let sink = shipping::sink(&settings.audit).map_err(StartError::Export)?;
         let opened = FileStore::open(&directory).and_then(|store| {
             let revision = snapshot.load().policy.revision().clone();
             Journal::open(store, journal, &revision, Arc::new(SystemClock), observer.clone())
@@ -138,8 +138,8 @@ impl Server {
         let Started { journal, closer, recovery } =
             opened.map_err(|error| StartError::Audit(directory, error))?;
         observer.opened();
-        let exporter =
-            sender.map(|sender| Exporter::new(settings.clone(), sender, &journal, &metrics.export));
+        let shipper = sink
+            .map(|sink| Shipper::new(sink, &settings.audit.directory, &journal, &metrics.export));
 
         let gateway = Arc::new(Gateway {
             snapshot: snapshot.clone(),
@@ -171,7 +171,7 @@ impl Server {
             reloader,
             reloading,
             anchors,
-            exporter,
+            shipper,
         })
     }
 
@@ -217,8 +217,8 @@ impl Server {
     pub async fn serve(self, stop: Stop) {
         let Self { gateway, listener, admin, shared, closer, reloader, reloading, anchors, .. } =
             self;
-        let export = self.exporter.as_ref().map(Exporter::state);
-        let exporting = self.exporter.map(Exporter::start);
+        let export = self.shipper.as_ref().map(Shipper::state);
+        let shipping = self.shipper.map(Shipper::start);
         let health = Health {
             export,
             started: gateway.clock.now(),
@@ -254,9 +254,9 @@ impl Server {
         if let Err(error) = tokio::task::spawn_blocking(close).await {
             tracing::error!(%error, "the audit log was not closed");
         }
-        if let Some(exporting) = exporting {
+        if let Some(shipping) = shipping {
             tokio::select! {
-                () = exporting.finish(LAST_RECORDS) => {}
+                () = shipping.finish(LAST_RECORDS) => {}
                 () = async { stop.ended().await; sleep(LAST_MOMENT).await } => {}
             }
         }

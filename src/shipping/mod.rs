@@ -1,15 +1,18 @@
-//! Sends every audit record to a collector: OTLP logs over HTTP.
+//! Ships every audit record to a sink: a place that gets each at least once and in order.
 //!
-//! It follows the segment files as any shipper does and takes nothing from the writer: a
-//! collector that is slow, down or wrong keeps no grant waiting. Each record is sent at
-//! least once and in order; the position moves on only after the collector's 2xx. What is
-//! not durable is not sent.
+//! A worker follows the segment files as any shipper does and takes nothing from the writer:
+//! a sink that is slow, down or wrong keeps no grant waiting. Its position moves on only
+//! after the sink has accepted. What is not durable is not sent.
 
 mod backoff;
+mod fields;
 mod otlp;
+mod sink;
 mod state;
 mod worker;
 
+use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -17,70 +20,68 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::Journal;
-use crate::config::{AuditSettings, Settings};
+use crate::config::AuditSettings;
 use crate::domain::Problem;
 use crate::telemetry::ExportMetrics;
-use otlp::sender::Sender;
-pub use state::{ExportState, FAILURES};
+pub use otlp::OtlpSink;
+pub use sink::{Answer, Batch, Cause, Sink};
+pub use state::{FAILURES, ShippingState};
 use worker::Worker;
 
-/// What is wrong with the files that `[audit.export]` names.
-#[must_use]
-pub fn export_problems(settings: &AuditSettings) -> Vec<Problem> {
-    sender(settings).err().unwrap_or_default()
-}
-
-/// What sends to the collector; none where none is named.
+/// The sink that the settings name; none where they name none. Its files are read, and
+/// nothing is connected to.
 ///
 /// # Errors
-/// As [`export_problems`].
-pub fn sender(settings: &AuditSettings) -> Result<Option<Sender>, Vec<Problem>> {
-    settings.export.as_ref().map(Sender::new).transpose()
+/// Every problem of the files.
+pub fn sink(settings: &AuditSettings) -> Result<Option<OtlpSink>, Vec<Problem>> {
+    settings.export.as_ref().map(OtlpSink::new).transpose()
 }
 
-/// Set up, and not running yet.
-pub struct Exporter {
-    worker: Worker,
-    state: Arc<ExportState>,
+/// Set up for one sink, and not running yet.
+pub struct Shipper {
+    work: Pin<Box<dyn Future<Output = ()> + Send>>,
+    state: Arc<ShippingState>,
     ending: CancellationToken,
 }
 
 /// Sends what comes.
-pub struct Exporting {
+pub struct Shipping {
     task: JoinHandle<()>,
     ending: CancellationToken,
 }
 
-impl Exporter {
-    /// For the log that this journal writes.
+impl Shipper {
+    /// For the log that this journal writes into this directory.
     pub fn new(
-        settings: Arc<Settings>,
-        sender: Sender,
+        sink: impl Sink,
+        directory: &Path,
         journal: &Journal,
         metrics: &ExportMetrics,
     ) -> Self {
-        let export = settings.audit.export.as_ref();
-        let host = export.and_then(|export| export.url.host_str()).unwrap_or_default().to_owned();
-        let state = Arc::new(ExportState::new(journal.clone(), metrics.clone(), host));
-        let ending = CancellationToken::new();
-        let worker = Worker::new(settings, sender, journal.clone(), state.clone(), ending.clone());
-        Self { worker, state, ending }
+        let host = sink.host().to_owned();
+        let state = Arc::new(ShippingState::new(journal.clone(), metrics.clone(), host));
+        let (journal, ending) = (journal.clone(), CancellationToken::new());
+        let worker =
+            Worker::new(sink, directory.to_owned(), journal, state.clone(), ending.clone());
+        Self { work: Box::pin(worker.run()), state, ending }
     }
 
     /// What is shown of it.
-    pub fn state(&self) -> Arc<ExportState> {
+    #[must_use]
+    pub fn state(&self) -> Arc<ShippingState> {
         self.state.clone()
     }
 
     /// Begins to send.
-    pub fn start(self) -> Exporting {
-        Exporting { task: tokio::spawn(self.worker.run()), ending: self.ending }
+    #[must_use]
+    pub fn start(self) -> Shipping {
+        Shipping { task: tokio::spawn(self.work), ending: self.ending }
     }
 }
 
-impl Exporting {
+impl Shipping {
     /// Sends what is left, for at most this long. The next start sends the rest.
-    pub(super) async fn finish(mut self, at_most: Duration) {
+    pub async fn finish(mut self, at_most: Duration) {
         self.ending.cancel();
         if tokio::time::timeout(at_most, &mut self.task).await.is_err() {
             self.task.abort();
@@ -88,3 +89,6 @@ impl Exporting {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;
