@@ -26,6 +26,7 @@ pub mod policy;
 pub mod sandbox;
 pub mod seam;
 pub mod server;
+pub mod shipping;
 pub mod snapshot;
 pub mod telemetry;
 pub mod tls;

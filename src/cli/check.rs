@@ -10,7 +10,8 @@ use super::problems::json;
 use super::{Exit, Format, default_config, environment, note, read_settings, say};
 use crate::config::Settings;
 use crate::domain::Problem;
-use crate::server::{export_problems, journal_settings, traces_from};
+use crate::server::{journal_settings, traces_from};
+use crate::shipping;
 use crate::snapshot::{self, Trial};
 use crate::tls::{Finding, Severity};
 
@@ -72,7 +73,7 @@ fn find(file: &Path) -> (Vec<Problem>, Vec<Problem>) {
     }
     problems.extend(check_audit(&settings));
     problems.extend(journal_settings(&settings.audit).err().into_iter().flatten());
-    problems.extend(export_problems(&settings.audit));
+    problems.extend(shipping::sink(&settings.audit).err().into_iter().flatten());
     let traces = traces_from(&environment().0, |file| std::fs::read(file));
     problems.extend(traces.err().map(|error| Problem::of_file("traces", error.to_string())));
     (problems, warnings)

@@ -3,7 +3,6 @@
 //! `serve`, the demo and the tests all start a gateway here, so there is one path.
 
 mod admin;
-mod export;
 mod handshakes;
 mod health;
 mod journal;
@@ -27,11 +26,10 @@ use crate::config::Settings;
 use crate::domain::{Problem, SystemClock};
 use crate::gateway::{Admission, CertificateLog, Gateway};
 use crate::listener::{Listener, Stop};
+use crate::shipping::{self, Shipper};
 use crate::snapshot::{FirstLoad, ReloadHandle, ReloadRequests, Reloader};
 use crate::telemetry::{ClosedSets, Metrics, Traces};
 use admin::Admin;
-use export::Exporter;
-pub use export::export_problems;
 use health::Health;
 pub use journal::journal_settings;
 use observe::AuditObserver;
@@ -48,7 +46,7 @@ pub const CLOSED_SETS: ClosedSets = ClosedSets {
     tasks: crate::audit::TASKS,
     agreements: &crate::policy::Opinion::AGREEMENTS,
     parts: &crate::snapshot::PART_NAMES,
-    export_failures: export::FAILURES,
+    export_failures: shipping::FAILURES,
 };
 
 /// For requests in flight when the end is wanted at once.
@@ -97,7 +95,7 @@ pub struct Server {
     reloader: Arc<Reloader>,
     reloading: (ReloadHandle, ReloadRequests),
     anchors: Arc<Anchors>,
-    exporter: Option<Exporter>,
+    shipper: Option<Shipper>,
 }
 
 impl Server {
@@ -132,7 +130,7 @@ impl Server {
         let observer = AuditObserver::start(&settings.audit, metrics.clone());
         let observer = observer.map_err(|e| StartError::Audit(directory.clone(), e.into()))?;
         let observer = Arc::new(observer);
-        let sender = export::sender(&settings.audit).map_err(StartError::Export)?;
+        let sink = shipping::sink(&settings.audit).map_err(StartError::Export)?;
         let opened = FileStore::open(&directory).and_then(|store| {
             let revision = snapshot.load().policy.revision().clone();
             Journal::open(store, journal, &revision, Arc::new(SystemClock), observer.clone())
@@ -140,8 +138,8 @@ impl Server {
         let Started { journal, closer, recovery } =
             opened.map_err(|error| StartError::Audit(directory, error))?;
         observer.opened();
-        let exporter =
-            sender.map(|sender| Exporter::new(settings.clone(), sender, &journal, &metrics.export));
+        let shipper = sink
+            .map(|sink| Shipper::new(sink, &settings.audit.directory, &journal, &metrics.export));
 
         let gateway = Arc::new(Gateway {
             snapshot: snapshot.clone(),
@@ -174,7 +172,7 @@ impl Server {
             reloader,
             reloading,
             anchors,
-            exporter,
+            shipper,
         })
     }
 
@@ -220,8 +218,8 @@ impl Server {
     pub async fn serve(self, stop: Stop) {
         let Self { gateway, listener, admin, shared, closer, reloader, reloading, anchors, .. } =
             self;
-        let export = self.exporter.as_ref().map(Exporter::state);
-        let exporting = self.exporter.map(Exporter::start);
+        let export = self.shipper.as_ref().map(Shipper::state);
+        let shipping = self.shipper.map(Shipper::start);
         let health = Health {
             export,
             started: gateway.clock.now(),
@@ -257,9 +255,9 @@ impl Server {
         if let Err(error) = tokio::task::spawn_blocking(close).await {
             tracing::error!(%error, "the audit log was not closed");
         }
-        if let Some(exporting) = exporting {
+        if let Some(shipping) = shipping {
             tokio::select! {
-                () = exporting.finish(LAST_RECORDS) => {}
+                () = shipping.finish(LAST_RECORDS) => {}
                 () = async { stop.ended().await; sleep(LAST_MOMENT).await } => {}
             }
         }
