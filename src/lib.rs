@@ -32,3 +32,4 @@ pub mod telemetry;
 pub mod tls;
 pub mod toml_source;
 pub mod upstream;
+pub mod view;

@@ -30,7 +30,7 @@ use crate::config::{self, Environment, Settings};
 use crate::domain::Problem;
 use crate::listener::Stop;
 use crate::telemetry::LogFormat;
-use output::{fail, note, report, say};
+use output::{fail, note, report, say, say_json};
 
 /// A gateway that decides, records and forwards entrance grants to the Seam Connect API.
 #[derive(Parser)]

@@ -19,6 +19,7 @@ const LAYERS: &[(&str, u8, &[&str])] = &[
     ("policy", 3, &[]),
     ("listener", 2, &[]),
     ("upstream", 4, &[]),
+    ("view", 4, &[]),
     ("config", 5, &[]),
     ("snapshot", 6, &[]),
     ("shipping", 6, &[]),
@@ -37,6 +38,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ),
     ("listener", &["audit", "authn", "catalogue", "seam", "toml_source", "pki", "tls"]),
     ("upstream", &["authn", "catalogue", "telemetry", "listener", "toml_source", "pki"]),
+    ("view", &["authn", "files", "toml_source", "tls", "pki", "seam", "telemetry", "listener"]),
     ("config", &["audit", "authn", "catalogue", "policy", "seam", "tls", "pki"]),
     (
         "shipping",
