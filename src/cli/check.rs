@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use jiff::Timestamp;
 
-use super::doubts::doubts;
 use super::problems::json;
 use super::{Exit, Format, default_config, environment, note, read_settings, say};
 use crate::config::Settings;
@@ -52,7 +51,7 @@ fn find(file: &Path) -> (Vec<Problem>, Vec<Problem>) {
     let (mut problems, findings) = match snapshot::load(&settings) {
         Ok(loaded) => {
             warnings.extend(loaded.warnings);
-            warnings.extend(doubts(&settings, &loaded.snapshot.callers));
+            warnings.extend(snapshot::doubts(&settings, &loaded.snapshot.callers));
             let findings = loaded.snapshot.certificates.findings(now);
             if let Some(trial) = loaded.trial {
                 trial.load();

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::Args;
 use jiff::Timestamp;
 
-use super::doubts::doubts;
 use super::{
     Exit, default_config, environment, fail, process_limits, read_settings, report, runtime,
     stop_at_signals,
@@ -82,7 +81,7 @@ pub(super) async fn serve(
         Ok(loaded) => loaded,
         Err(problems) => return invalid(log_format, &problems),
     };
-    let doubts = doubts(&settings, &loaded.snapshot.callers);
+    let doubts = snapshot::doubts(&settings, &loaded.snapshot.callers);
     for warning in settings.warnings.iter().chain(&loaded.warnings).chain(&doubts) {
         tracing::warn!("{warning}");
     }

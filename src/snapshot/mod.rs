@@ -5,13 +5,12 @@
 //! files did not change are carried over, and with them what they hold: connections
 //! to Seam, TLS sessions.
 
-mod certificates;
+mod doubts;
 mod files;
+mod parts;
 mod reload;
-mod trial;
 mod watch;
 mod watch_points;
-mod workspace_key;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -26,14 +25,15 @@ use crate::domain::{EntranceId, Problem, Secret};
 use crate::policy::{Policy, PolicySource, SourceFile};
 use crate::tls::{ClientTls, PemFile, Roots};
 use crate::upstream::{Upstream, UpstreamError};
-use certificates::certificates;
-pub use certificates::{Certificates, certificate_findings};
+pub use doubts::doubts;
 pub use files::Digests;
 use files::{Bytes, Inputs};
+use parts::certificates::certificates;
+pub use parts::certificates::{Certificates, certificate_findings};
+use parts::trial::TrialSlot;
+pub use parts::trial::{Trial, TrialToLoad};
+use parts::upstream::workspace_key::workspace_key;
 pub use reload::{PART_NAMES, ReloadFailure, ReloadHandle, ReloadRequests, ReloadStatus, Reloader};
-use trial::TrialSlot;
-pub use trial::{Trial, TrialToLoad};
-use workspace_key::workspace_key;
 
 /// What one request works with, from start to end.
 #[derive(Debug, Clone)]

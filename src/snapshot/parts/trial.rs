@@ -8,11 +8,11 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use super::files::Bytes;
-use super::source_of;
 use crate::authn::Callers;
 use crate::domain::Problem;
 use crate::policy::Policy;
+use crate::snapshot::files::Bytes;
+use crate::snapshot::source_of;
 
 /// A policy on trial.
 #[derive(Debug)]
@@ -25,25 +25,25 @@ pub enum Trial {
 
 /// Where a policy on trial is put when it is loaded.
 #[derive(Debug, Clone, Default)]
-pub(super) struct TrialSlot(Arc<OnceLock<Trial>>);
+pub(in crate::snapshot) struct TrialSlot(Arc<OnceLock<Trial>>);
 
 impl TrialSlot {
-    pub(super) fn get(&self) -> Option<&Trial> {
+    pub(in crate::snapshot) fn get(&self) -> Option<&Trial> {
         self.0.get()
     }
 }
 
 /// A policy on trial that is yet to be loaded, from bytes of the moment of its snapshot.
 pub struct TrialToLoad {
-    pub(super) slot: TrialSlot,
-    pub(super) model: (PathBuf, Bytes),
-    pub(super) rules: (PathBuf, Bytes),
-    pub(super) callers: Arc<Callers>,
+    pub(in crate::snapshot) slot: TrialSlot,
+    pub(in crate::snapshot) model: (PathBuf, Bytes),
+    pub(in crate::snapshot) rules: (PathBuf, Bytes),
+    pub(in crate::snapshot) callers: Arc<Callers>,
 }
 
 impl TrialToLoad {
     /// Whether this snapshot still waits for it; another may have taken its place.
-    pub(super) fn is_for(&self, slot: Option<&TrialSlot>) -> bool {
+    pub(in crate::snapshot) fn is_for(&self, slot: Option<&TrialSlot>) -> bool {
         slot.is_some_and(|slot| Arc::ptr_eq(&slot.0, &self.slot.0))
     }
 

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rustls::ServerConfig;
 
-use super::files::{AdminInputs, Bytes, Inputs};
-use super::keep;
 use crate::config::{RemoteAdminSettings, Settings};
 use crate::domain::Problem;
+use crate::snapshot::files::{AdminInputs, Bytes, Inputs};
+use crate::snapshot::keep;
 use crate::tls::{
     ClientCertificates, ClientFiles, Finding, Identity, Inspection, PemFile, Side, inspect_server,
     server_config,
@@ -59,7 +59,7 @@ pub fn certificate_findings(settings: &Settings, now: Timestamp) -> Vec<Finding>
 }
 
 /// Loads them.
-pub(super) fn certificates(
+pub(in crate::snapshot) fn certificates(
     settings: &Settings,
     inputs: &Inputs,
 ) -> Result<Certificates, Vec<Problem>> {

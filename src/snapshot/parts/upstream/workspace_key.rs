@@ -6,10 +6,10 @@ use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use zeroize::Zeroizing;
 
-use super::files::Bytes;
 use crate::authn::{Callers, TOKEN_PREFIX};
 use crate::config::{SecretSource, Settings};
 use crate::domain::{Problem, Secret};
+use crate::snapshot::files::Bytes;
 
 /// What proves the gateway to Seam.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -19,7 +19,7 @@ enum Credential {
 }
 
 /// The key and where it came from. It must not be a caller's token.
-pub(super) fn workspace_key(
+pub(in crate::snapshot) fn workspace_key(
     settings: &Settings,
     file: Option<Bytes>,
     callers: Option<&Callers>,
