@@ -10,8 +10,7 @@ use crate::config::{AuditSettings, NamedFile, Settings};
 use crate::domain::Problem;
 
 /// Everything of that kind.
-#[must_use]
-pub fn doubts(settings: &Settings, callers: &Callers) -> Vec<Problem> {
+pub(super) fn doubts(settings: &Settings, callers: &Callers) -> Vec<Problem> {
     let mut found = same_files(&settings.files);
     found.extend(anchor_file(&settings.audit));
     found.extend(anchor_command(&settings.audit));

@@ -1,19 +1,59 @@
 //! The listeners' side of TLS, out of the files that the settings name.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use jiff::Timestamp;
 use rustls::ServerConfig;
 
-use crate::config::{RemoteAdminSettings, Settings};
+use crate::config::Settings;
 use crate::domain::Problem;
-use crate::snapshot::files::{AdminInputs, Bytes, Inputs};
-use crate::snapshot::keep;
+use crate::snapshot::build::{Building, keep};
+use crate::snapshot::inputs::Inputs;
+use crate::snapshot::part::Part;
+use crate::snapshot::source::{Wanted, not_read};
 use crate::tls::{
     ClientCertificates, ClientFiles, Finding, Identity, Inspection, PemFile, Side, inspect_server,
     server_config,
 };
+
+const CERTIFICATE: &str = "certificate.pem";
+const PRIVATE_KEY: &str = "private.key";
+const CLIENT_CA: &str = "client-ca.pem";
+const CLIENT_CRL: &str = "client-crl.pem";
+const ADMIN_CERTIFICATE: &str = "admin-certificate.pem";
+const ADMIN_PRIVATE_KEY: &str = "admin-private.key";
+const ADMIN_CLIENT_CA: &str = "admin-client-ca.pem";
+
+pub(in crate::snapshot) const PART: Part = Part {
+    name: "certificates",
+    decides: true,
+    files,
+    show: |snapshot, metrics| {
+        for (role, time) in &snapshot.certificates.expiries {
+            metrics.certificate_expiry.with_label_values(&[role]).set(time.as_second());
+        }
+    },
+};
+
+fn files(settings: &Settings) -> Vec<Wanted<'_>> {
+    let listener = &settings.listener;
+    let mut wanted = vec![
+        Wanted::plain(CERTIFICATE, &listener.certificate_file),
+        Wanted::secret(PRIVATE_KEY, &listener.private_key_file),
+    ];
+    if let Some(clients) = &listener.clients {
+        wanted.push(Wanted::plain(CLIENT_CA, &clients.ca_file));
+        wanted.extend(clients.crl_file.as_ref().map(|path| Wanted::plain(CLIENT_CRL, path)));
+    }
+    if let Some(remote) = &settings.admin.remote {
+        wanted.extend([
+            Wanted::plain(ADMIN_CERTIFICATE, &remote.certificate_file),
+            Wanted::secret(ADMIN_PRIVATE_KEY, &remote.private_key_file),
+            Wanted::plain(ADMIN_CLIENT_CA, &remote.client_ca_file),
+        ]);
+    }
+    wanted
+}
 
 /// The listeners' side of TLS.
 pub struct Certificates {
@@ -50,36 +90,27 @@ impl Certificates {
     }
 }
 
-/// What is wrong with the certificates alone, when other files keep a snapshot from being
-/// loaded. Files that cannot be used are not among it: loading has told of them.
-#[must_use]
-pub fn certificate_findings(settings: &Settings, now: Timestamp) -> Vec<Finding> {
-    let loaded = certificates(settings, &Inputs::read(settings));
-    loaded.map(|certificates| certificates.findings(now)).unwrap_or_default()
+/// The certificates, with the TLS sessions that they hold where nothing changed.
+pub(in crate::snapshot) fn build(on: &mut Building<'_>) -> Option<Arc<Certificates>> {
+    if let Some(old) = on.unchanged(&PART) {
+        return Some(old.certificates.clone());
+    }
+    let made = certificates(on.settings, &on.inputs);
+    on.keep(made.map(Arc::new))
 }
 
-/// Loads them.
-pub(in crate::snapshot) fn certificates(
-    settings: &Settings,
-    inputs: &Inputs,
-) -> Result<Certificates, Vec<Problem>> {
+fn certificates(settings: &Settings, inputs: &Inputs) -> Result<Certificates, Vec<Problem>> {
     let listener = &settings.listener;
     let mut problems = Vec::new();
-    let clients = match (&listener.clients, &inputs.client_ca) {
-        (Some(setting), Some(authorities)) => {
-            let lists = setting.crl_file.as_deref().zip(inputs.client_crl.as_ref());
-            let files = ((setting.ca_file.as_path(), authorities), lists);
-            keep(&mut problems, clients(files, Side::Callers, setting.required)).map(Some)
-        }
-        _ => Some(None),
-    };
-    let chain = (listener.certificate_file.as_path(), &inputs.chain);
-    let key = (listener.private_key_file.as_path(), &inputs.private_key);
-    let server = keep(&mut problems, identity(chain, key));
-    let admin = match (&settings.admin.remote, &inputs.admin) {
-        (Some(setting), Some(files)) => keep(&mut problems, admin(setting, files)).map(Some),
-        _ => Some(None),
-    };
+    let clients = listener.clients.as_ref().map(|setting| {
+        let lists = setting.crl_file.as_ref().map(|_| read(inputs, CLIENT_CRL));
+        clients(read(inputs, CLIENT_CA), lists, Side::Callers, setting.required)
+    });
+    let clients = keep(&mut problems, clients.transpose());
+    let server =
+        keep(&mut problems, identity(read(inputs, CERTIFICATE), read(inputs, PRIVATE_KEY)));
+    let admin = settings.admin.remote.as_ref().map(|_| admin(inputs));
+    let admin = keep(&mut problems, admin.transpose());
     let (Some(clients), Some((chain, identity)), Some(admin)) = (clients, server, admin) else {
         return Err(problems);
     };
@@ -87,13 +118,13 @@ pub(in crate::snapshot) fn certificates(
     let known = clients.iter().chain(clients_of_admin).flat_map(|one| one.authorities());
     let known: Vec<_> = known.cloned().collect();
     let hosts: Vec<String> = listener.hostnames.iter().map(ToString::to_string).collect();
-    let mut parts = vec![inspect_server(chain.file(), &identity, Side::Callers, &hosts, &known)];
+    let mut parts = vec![inspect_server(chain, &identity, Side::Callers, &hosts, &known)];
     parts.extend(clients.as_ref().map(|clients| clients.inspection().clone()));
-    let tls = config(&chain, &identity, clients.as_ref())?;
+    let tls = config(chain, &identity, clients.as_ref())?;
     let mut admin_tls = None;
     if let Some(Admin { chain, identity, clients }) = &admin {
-        admin_tls = Some(config(chain, identity, Some(clients))?);
-        parts.push(inspect_server(chain.file(), identity, Side::Admin, &[], &known));
+        admin_tls = Some(config(*chain, identity, Some(clients))?);
+        parts.push(inspect_server(*chain, identity, Side::Admin, &[], &known));
         parts.push(clients.inspection().clone());
     }
     let inspection = Inspection::of(parts);
@@ -101,29 +132,19 @@ pub(in crate::snapshot) fn certificates(
     Ok(Certificates { tls, admin_tls, clients, expiries, inspection })
 }
 
-/// A file's name and contents.
-struct Read<'a> {
-    name: String,
-    bytes: &'a [u8],
+fn read<'i>(inputs: &'i Inputs, name: &str) -> Result<PemFile<'i>, Problem> {
+    let file = inputs.file(name).ok_or_else(|| not_read(name))?;
+    let bytes = file.bytes.as_ref().map_err(Clone::clone)?;
+    Ok(PemFile { name: &file.shown, bytes })
 }
 
-impl Read<'_> {
-    fn file(&self) -> PemFile<'_> {
-        PemFile { name: &self.name, bytes: self.bytes }
-    }
-}
+/// A file, or why there is none.
+type Input<'i> = Result<PemFile<'i>, Problem>;
 
-type Input<'a> = (&'a Path, &'a Bytes);
-
-fn read((path, bytes): Input<'_>) -> Result<Read<'_>, Problem> {
-    let bytes = bytes.as_ref().map_err(Clone::clone)?;
-    Ok(Read { name: path.display().to_string(), bytes })
-}
-
-fn identity<'a>(chain: Input<'a>, key: Input<'a>) -> Result<(Read<'a>, Identity), Vec<Problem>> {
-    match (read(chain), read(key)) {
+fn identity<'i>(chain: Input<'i>, key: Input<'i>) -> Result<(PemFile<'i>, Identity), Vec<Problem>> {
+    match (chain, key) {
         (Ok(chain), Ok(key)) => {
-            let identity = Identity::from_pem(chain.file(), key.file())?;
+            let identity = Identity::from_pem(chain, key)?;
             Ok((chain, identity))
         }
         (chain, key) => Err(chain.err().into_iter().chain(key.err()).collect()),
@@ -131,38 +152,33 @@ fn identity<'a>(chain: Input<'a>, key: Input<'a>) -> Result<(Read<'a>, Identity)
 }
 
 fn clients(
-    (authorities, lists): (Input<'_>, Option<Input<'_>>),
+    authorities: Input<'_>,
+    lists: Option<Input<'_>>,
     side: Side,
     required: bool,
 ) -> Result<ClientCertificates, Vec<Problem>> {
-    match (read(authorities), lists.map(read).transpose()) {
+    match (authorities, lists.transpose()) {
         (Ok(authorities), Ok(lists)) => {
-            let lists = lists.as_ref().map(Read::file);
-            let files = ClientFiles { authorities: authorities.file(), lists };
-            ClientCertificates::new(files, side, required)
+            ClientCertificates::new(ClientFiles { authorities, lists }, side, required)
         }
         (authorities, lists) => Err(authorities.err().into_iter().chain(lists.err()).collect()),
     }
 }
 
 /// The remote admin listener's side.
-struct Admin<'a> {
-    chain: Read<'a>,
+struct Admin<'i> {
+    chain: PemFile<'i>,
     identity: Identity,
     clients: ClientCertificates,
 }
 
 /// A client must have a certificate.
-fn admin<'a>(
-    setting: &'a RemoteAdminSettings,
-    files: &'a AdminInputs,
-) -> Result<Admin<'a>, Vec<Problem>> {
+fn admin(inputs: &Inputs) -> Result<Admin<'_>, Vec<Problem>> {
     let mut problems = Vec::new();
-    let chain = (setting.certificate_file.as_path(), &files.chain);
-    let key = (setting.private_key_file.as_path(), &files.private_key);
-    let own = keep(&mut problems, identity(chain, key));
-    let authorities = (setting.client_ca_file.as_path(), &files.client_ca);
-    let clients = keep(&mut problems, clients((authorities, None), Side::Admin, true));
+    let own = identity(read(inputs, ADMIN_CERTIFICATE), read(inputs, ADMIN_PRIVATE_KEY));
+    let own = keep(&mut problems, own);
+    let clients = clients(read(inputs, ADMIN_CLIENT_CA), None, Side::Admin, true);
+    let clients = keep(&mut problems, clients);
     match (own, clients) {
         (Some((chain, identity)), Some(clients)) => Ok(Admin { chain, identity, clients }),
         _ => Err(problems),
@@ -170,10 +186,10 @@ fn admin<'a>(
 }
 
 fn config(
-    chain: &Read<'_>,
+    chain: PemFile<'_>,
     identity: &Identity,
     clients: Option<&ClientCertificates>,
 ) -> Result<Arc<ServerConfig>, Vec<Problem>> {
     let config = server_config(identity, clients);
-    config.map(Arc::new).map_err(|error| vec![error.into_problem(&chain.name)])
+    config.map(Arc::new).map_err(|error| vec![error.into_problem(chain.name)])
 }
