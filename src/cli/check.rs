@@ -1,18 +1,18 @@
 //! `grantgate check`: everything that `serve` would load, without binding a port.
 
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use clap::Args;
 use jiff::Timestamp;
 
-use super::doubts::doubts;
 use super::problems::json;
 use super::{Exit, Format, default_config, environment, note, read_settings, say};
 use crate::config::Settings;
 use crate::domain::Problem;
 use crate::server::{journal_settings, traces_from};
 use crate::shipping;
-use crate::snapshot::{self, Trial};
+use crate::snapshot::{self, Files, Trial, Unloaded};
 use crate::tls::{Finding, Severity};
 
 #[derive(Args)]
@@ -49,10 +49,9 @@ fn find(file: &Path) -> (Vec<Problem>, Vec<Problem>) {
     };
     let mut warnings = std::mem::take(&mut settings.warnings);
     let now = Timestamp::now();
-    let (mut problems, findings) = match snapshot::load(&settings) {
+    let (mut problems, findings) = match snapshot::load(&settings, Arc::new(Files)) {
         Ok(loaded) => {
             warnings.extend(loaded.warnings);
-            warnings.extend(doubts(&settings, &loaded.snapshot.callers));
             let findings = loaded.snapshot.certificates.findings(now);
             if let Some(trial) = loaded.trial {
                 trial.load();
@@ -63,7 +62,9 @@ fn find(file: &Path) -> (Vec<Problem>, Vec<Problem>) {
             }
             (Vec::new(), findings)
         }
-        Err(problems) => (problems, snapshot::certificate_findings(&settings, now)),
+        Err(Unloaded { problems, certificates }) => {
+            (problems, certificates.map(|of| of.findings(now)).unwrap_or_default())
+        }
     };
     for Finding { severity, problem } in findings {
         match severity {

@@ -7,7 +7,6 @@ mod caller;
 mod check;
 mod completions;
 mod demo;
-mod doubts;
 mod entrances;
 mod init;
 mod output;

@@ -1,11 +1,11 @@
 //! `grantgate serve`: the production path.
 
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use jiff::Timestamp;
 
-use super::doubts::doubts;
 use super::{
     Exit, default_config, environment, fail, process_limits, read_settings, report, runtime,
     stop_at_signals,
@@ -15,7 +15,7 @@ use crate::config::Settings;
 use crate::domain::Problem;
 use crate::listener::Stop;
 use crate::server::{Server, StartError, Surroundings, service_manager, traces_from};
-use crate::snapshot::{self, ReloadHandle};
+use crate::snapshot::{self, Files, ReloadHandle};
 use crate::telemetry::{LogFormat, start_logging};
 
 #[derive(Args)]
@@ -78,12 +78,11 @@ pub(super) async fn serve(
     stop: Stop,
 ) -> Exit {
     let log_format = settings.log_format;
-    let loaded = match snapshot::load(&settings) {
+    let loaded = match snapshot::load(&settings, Arc::new(Files)) {
         Ok(loaded) => loaded,
-        Err(problems) => return invalid(log_format, &problems),
+        Err(unloaded) => return invalid(log_format, &unloaded.problems),
     };
-    let doubts = doubts(&settings, &loaded.snapshot.callers);
-    for warning in settings.warnings.iter().chain(&loaded.warnings).chain(&doubts) {
+    for warning in settings.warnings.iter().chain(&loaded.warnings) {
         tracing::warn!("{warning}");
     }
     loaded.snapshot.certificates.warn(Timestamp::now());

@@ -155,7 +155,7 @@ impl Server {
         });
         let listener = listener.around_handshakes(handshakes::of_callers(&gateway));
         let clock = Arc::new(SystemClock);
-        let reloader = Reloader::new(settings, snapshot, loaded.digests, journal, metrics, clock);
+        let reloader = Reloader::new(settings, snapshot, loaded.origin, journal, metrics, clock);
         if let Some(trial) = loaded.trial {
             reloader.load_trial(trial);
         }

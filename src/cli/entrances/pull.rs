@@ -51,7 +51,7 @@ fn pull(arguments: &Arguments) -> Result<Exit, Exit> {
         report("error", &problems);
         Exit::Invalid
     };
-    let upstream = snapshot::load_upstream(&settings).map_err(invalid)?;
+    let upstream = snapshot::load_upstream(&settings, &snapshot::Files).map_err(invalid)?;
     let runtime = runtime().map_err(fail)?;
     let listed = runtime.block_on(upstream.list_entrances());
     let listed = listed.map_err(|error| {

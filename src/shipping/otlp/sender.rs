@@ -171,13 +171,14 @@ mod tests {
         for code in [301, 400, 401, 403, 404, 405, 413, 415, 429, 500, 501, 502, 503, 504, 505] {
             let found = refused(StatusCode::from_u16(code).unwrap(), &headers);
             let later = [429, 502, 503, 504].contains(&code);
-            let (text, after) = match found {
-                Answer::TryAgain { cause: Cause::Unavailable, text, after } if later => {
-                    (text, after)
+            let (is_later, text, after) = match found {
+                Answer::TryAgain { cause: Cause::Unavailable, text, after } => (true, text, after),
+                Answer::Stop { text, after } => (false, text, after),
+                Answer::TryAgain { .. } | Answer::Accepted | Answer::RejectedInPart { .. } => {
+                    panic!("{code}: {found:?}")
                 }
-                Answer::Stop { text, after } if !later => (text, after),
-                other => panic!("{code}: {other:?}"),
             };
+            assert_eq!(is_later, later, "{code}");
             assert_eq!(after, Some(Duration::from_secs(7)));
             assert!(text.contains(&code.to_string()));
         }

@@ -10,13 +10,14 @@ pub mod process;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::Arc;
 use std::time::Duration;
 
 use grantgate::audit::OpenError;
 use grantgate::config::{self, Environment};
 use grantgate::listener::Stop;
 use grantgate::server::{Server, StartError, Surroundings};
-use grantgate::snapshot::{self, ReloadHandle};
+use grantgate::snapshot::{self, Files, ReloadHandle};
 use grantgate::tls::{ClientTls, PemFile, Roots};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -118,7 +119,8 @@ impl Site {
         let text = std::fs::read_to_string(&file).unwrap();
         let load = || {
             let settings = config::load(&file, &text, &self.environment(seam, more)).unwrap();
-            let loaded = snapshot::load(&settings).unwrap();
+            let loaded =
+                snapshot::load(&settings, Arc::new(Files)).map_err(|it| it.problems).unwrap();
             (settings, loaded)
         };
         let (settings, loaded) = load();
