@@ -1,7 +1,5 @@
 //! Audit records as OpenTelemetry log records.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 use jiff::Timestamp;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -10,37 +8,13 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, Key
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs, SeverityNumber};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message as _;
-use serde::Deserialize;
 
-use crate::audit::Followed;
+use crate::audit::{Event, Followed, Record};
 use crate::domain::VERSION;
 
 /// Of the resource, by OpenTelemetry's semantic conventions.
 const SERVICE_NAME: &str = "service.name";
 const SERVICE_VERSION: &str = "service.version";
-
-/// Events that somebody should see.
-const WARNINGS: &[&str] = &["authn.failure", "log.outage"];
-
-/// What of a record is shown beside its line. A line that lacks it is sent all the same.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Fields<'a> {
-    #[serde(borrow)]
-    time: Cow<'a, str>,
-    #[serde(borrow)]
-    event: Cow<'a, str>,
-    #[serde(borrow)]
-    caller: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    entrance_id: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    decision: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    reason: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    request_id: Option<Cow<'a, str>>,
-}
 
 /// Who sends: the environment's `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`, as
 /// traces have it.
@@ -80,18 +54,32 @@ pub(super) fn request(records: Vec<Followed>, resource: &Resource, now: Timestam
 
 /// When a record was made.
 pub(super) fn time_of(record: &Followed) -> Option<Timestamp> {
-    fields(&record.line).time.parse().ok()
+    Record::parse(&record.line)?.time()
 }
 
-fn fields(line: &[u8]) -> Fields<'_> {
-    serde_json::from_slice(line).unwrap_or_default()
+/// Whether somebody should see it: severity `WARN`.
+fn needs_attention(record: &Record<'_>) -> bool {
+    match record.known_event() {
+        Some(Event::Stranger | Event::Outage) => true,
+        Some(
+            Event::Decision
+            | Event::Outcome
+            | Event::Suppressed
+            | Event::Reload
+            | Event::Start
+            | Event::Recovery
+            | Event::Checkpoint
+            | Event::Stop,
+        )
+        | None => record.denies(),
+    }
 }
 
 fn log_record(record: Followed, now: Timestamp) -> LogRecord {
-    let of = fields(&record.line);
-    let event = of.event.into_owned();
-    let deny = of.decision.as_deref() == Some("deny");
-    let (severity, severity_text) = if deny || WARNINGS.contains(&event.as_str()) {
+    let of = Record::parse(&record.line);
+    let of = of.as_ref();
+    let event = of.map(Record::event).unwrap_or_default().to_owned();
+    let (severity, severity_text) = if of.is_some_and(needs_attention) {
         (SeverityNumber::Warn, "WARN")
     } else {
         (SeverityNumber::Info, "INFO")
@@ -102,15 +90,15 @@ fn log_record(record: Followed, now: Timestamp) -> LogRecord {
         attribute("grantgate.event", text(event.as_str())),
     ];
     let optional = [
-        ("grantgate.caller", of.caller),
-        ("grantgate.entrance_id", of.entrance_id),
-        ("grantgate.decision", of.decision),
-        ("grantgate.reason", of.reason),
-        ("grantgate.request_id", of.request_id),
+        ("grantgate.caller", of.and_then(Record::caller)),
+        ("grantgate.entrance_id", of.and_then(Record::entrance_id)),
+        ("grantgate.decision", of.and_then(Record::decision)),
+        ("grantgate.reason", of.and_then(Record::reason)),
+        ("grantgate.request_id", of.and_then(Record::request_id)),
     ];
     let present = optional.into_iter().filter_map(|(key, value)| Some((key, value?)));
     attributes.extend(present.map(|(key, value)| attribute(key, text(value))));
-    let time = of.time.parse::<Timestamp>().map_or(0, nanoseconds);
+    let time = of.and_then(Record::time).map_or(0, nanoseconds);
     let body = match String::from_utf8(record.line) {
         Ok(line) => Value::StringValue(line),
         Err(error) => Value::BytesValue(error.into_bytes()),
@@ -154,11 +142,11 @@ mod tests {
     #[test]
     fn severity_follows_what_happened() {
         for (line, severity) in [
-            (r#"{"event":"grant.decision","decision":"allow"}"#, "INFO"),
-            (r#"{"event":"grant.decision","decision":"deny"}"#, "WARN"),
-            (r#"{"event":"authn.failure"}"#, "WARN"),
-            (r#"{"event":"log.outage"}"#, "WARN"),
-            (r#"{"event":"log.start"}"#, "INFO"),
+            (r#"{"seq":7,"event":"grant.decision","decision":"allow"}"#, "INFO"),
+            (r#"{"seq":7,"event":"grant.decision","decision":"deny"}"#, "WARN"),
+            (r#"{"seq":7,"event":"authn.failure"}"#, "WARN"),
+            (r#"{"seq":7,"event":"log.outage"}"#, "WARN"),
+            (r#"{"seq":7,"event":"log.start"}"#, "INFO"),
         ] {
             let record = encoded(line.as_bytes());
             assert_eq!(record.severity_text, severity, "{line}");
