@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use grantgate::audit::{
-    DecisionEntry, Evidence, FileStore, Journal, JournalSettings, Observer, Published, SigningKey,
-    Started, verify,
+    DecisionEntry, Event, Evidence, FileStore, Journal, JournalSettings, Observer, Published,
+    SigningKey, Started, verify,
 };
 use grantgate::domain::{
     EntranceId, GrantRequest, Grantee, Operation, Reason, RequestId, Revision, SystemClock,
@@ -173,8 +173,8 @@ struct Counts {
 }
 
 impl Observer for Counts {
-    fn committed(&self, events: &mut dyn Iterator<Item = &'static str>, _: Duration) {
-        let records = events.filter(|event| *event == "grant.decision").count() as u64;
+    fn committed(&self, events: &mut dyn Iterator<Item = Event>, _: Duration) {
+        let records = events.filter(|event| *event == Event::Decision).count() as u64;
         if records > 0 {
             self.commits.fetch_add(1, Ordering::Relaxed);
             self.records.fetch_add(records, Ordering::Relaxed);

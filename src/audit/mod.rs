@@ -41,17 +41,19 @@ pub use journal::{Journal, JournalCloser, Started};
 pub use log::error::ReadError;
 pub use proof::prove::{ConsistencyProof, InclusionProof, ProofError, consistency, prove};
 pub use proof::verify::{AnchorFinding, Damage, Finding, VerifyReport, verify};
-pub use record::encode::EVENTS;
+pub use record::columns::{NameOf, for_people};
 pub use record::entry::{
     CandidateEntry, CertificateEntry, DecisionEntry, Evidence, OutcomeEntry, ReloadEntry,
     StrangerEntry,
 };
+pub use record::event::Event;
+pub use record::parse::Record;
 pub use record::pseudonym::{KeyTooShort, PseudonymKey};
 pub use search::decisions::{AuditedDecision, DecisionsSummary, decisions};
 pub use search::query::{Filter, Found, Hit, Indexes, Making, QuerySummary, Take, query};
-pub use search::show::{NameOf, ShowFormat, ShowSummary, show};
+pub use search::show::{ShowFormat, ShowSummary, show};
 pub use search::stats::{By, Counts, Every, Series, Stats, StatsRequest, stats};
-pub use search::tail::{Tail, TailFilter, Tailed, for_people};
+pub use search::tail::{Tail, TailFilter, Tailed};
 pub use tree::checkpoint::{Checkpoint, CheckpointError};
 pub use tree::note::{NoteError, SigningKey, VerifierKey};
 pub use upkeep::anchor::{AnchorSettings, Anchors};

@@ -38,7 +38,7 @@ use stack::Shared;
 
 /// What counters have from the start, each said by its owner.
 pub const CLOSED_SETS: ClosedSets = ClosedSets {
-    events: crate::audit::EVENTS,
+    events: crate::audit::Event::CODES,
     stages: &{
         let [a, b, c, d] = crate::audit::Stage::OF_RECORDS;
         [a.as_str(), b.as_str(), c.as_str(), d.as_str()]

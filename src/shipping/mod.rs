@@ -5,7 +5,6 @@
 //! after the sink has accepted. What is not durable is not sent.
 
 mod backoff;
-mod fields;
 mod otlp;
 mod sink;
 mod state;

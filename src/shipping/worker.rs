@@ -10,10 +10,10 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
-use super::fields::Fields;
+
 use super::sink::{Answer, Batch, Sink};
 use super::state::{Failure, Kind, ShippingState};
-use crate::audit::{Follower, Journal, Passage, Position};
+use crate::audit::{Follower, Journal, Passage, Position, Record};
 
 /// How often the log is looked at.
 const POLL: Duration = Duration::from_millis(500);
@@ -239,7 +239,7 @@ impl Reading {
         let first = passage.records.first();
         Self {
             first: first.map_or(passage.next, |record| record.seq),
-            time: first.and_then(|record| Fields::of(&record.line).time()),
+            time: first.and_then(|record| Record::parse(&record.line)?.time()),
             next: passage.next,
             lost: passage.lost,
             line_bytes: passage.records.iter().map(|record| record.line.len()).sum(),

@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+use grantgate::audit::Event;
+
 /// Module, its layer, and what it may import of its own layer or above.
 const LAYERS: &[(&str, u8, &[&str])] = &[
     ("domain", 0, &[]),
@@ -217,6 +219,36 @@ fn code_of(folder: &Path) -> String {
         code.lines().map(str::to_owned).collect::<Vec<_>>()
     });
     lines.filter(|line| !line.trim_start().starts_with("//")).map(|line| line + "\n").collect()
+}
+
+/// Outside of `record` nothing of `audit` knows a field of a record by its name, and nothing
+/// in the program an event by its code.
+#[test]
+fn records_are_read_in_one_place() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut all = Vec::new();
+    sources(&root, &mut all);
+    let (mut readers, mut namers) = (BTreeSet::new(), BTreeSet::new());
+    for file in all {
+        let inside = file.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+        let is_test = ["tests.rs", "faults.rs", "journal/checkpoints.rs"];
+        if inside.starts_with("audit/record/") || is_test.iter().any(|end| inside.ends_with(end)) {
+            continue;
+        }
+        let text = std::fs::read_to_string(&file).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        if inside.starts_with("audit/") && names(code, "serde") {
+            readers.insert(inside.clone());
+        }
+        // Comments may name them.
+        let coded = |code: &&str| !code.trim_start().starts_with("//");
+        let code: String = code.lines().filter(coded).collect();
+        if Event::CODES.iter().any(|event| code.contains(&format!("\"{event}"))) {
+            namers.insert(inside);
+        }
+    }
+    assert_eq!(readers, BTreeSet::from(["audit/proof/pruned.rs".to_owned()]), "a file of its own");
+    assert!(namers.is_empty(), "use `Event`: {namers:?}");
 }
 
 /// Where files are written outside of `files`, and why.

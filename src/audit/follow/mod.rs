@@ -10,10 +10,8 @@ use std::fs::File;
 use std::io::{self, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use serde::Deserialize;
-
 use crate::audit::log::segment::{Lines, Segment, segments};
-use crate::audit::record::line::Line;
+use crate::audit::record::parse::seq_of;
 pub use position::{Position, PositionError};
 
 /// Why the log was not read on.
@@ -205,7 +203,7 @@ impl Place {
                 // It is being written; its beginning comes again.
                 break Look::End;
             }
-            if let Some(seq) = seq_of(&line).filter(|seq| *seq >= passage.next) {
+            if let Some(seq) = line.whole().and_then(seq_of).filter(|seq| *seq >= passage.next) {
                 if seq > bounds.durable {
                     // Behind a gap, and not durable yet: it comes again.
                     return Ok(Look::Enough);
@@ -222,16 +220,6 @@ impl Place {
         }
         Ok(look)
     }
-}
-
-/// A record's number; none where the line is no record.
-fn seq_of(line: &Line<'_>) -> Option<u64> {
-    #[derive(Deserialize)]
-    struct Numbered {
-        seq: u64,
-    }
-    let numbered = line.whole.then(|| serde_json::from_slice::<Numbered>(line.bytes).ok());
-    numbered.flatten().map(|numbered| numbered.seq)
 }
 
 #[cfg(test)]

@@ -80,7 +80,7 @@ async fn a_segment_begins_with_a_checkpoint_on_a_full_disk_too() {
 struct Failures(std::sync::atomic::AtomicU32);
 
 impl Observer for Failures {
-    fn committed(&self, _: &mut dyn Iterator<Item = &'static str>, _: Duration) {}
+    fn committed(&self, _: &mut dyn Iterator<Item = crate::audit::Event>, _: Duration) {}
     fn failed(&self, _: &'static str) {
         self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     }

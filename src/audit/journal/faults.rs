@@ -159,7 +159,7 @@ impl Store for Faulty {
 struct Anchored(Mutex<Vec<Published>>);
 
 impl Observer for Anchored {
-    fn committed(&self, _: &mut dyn Iterator<Item = &'static str>, _: Duration) {}
+    fn committed(&self, _: &mut dyn Iterator<Item = crate::audit::Event>, _: Duration) {}
     fn failed(&self, _: &'static str) {}
     fn waiting(&self, _: usize) {}
     fn checkpointed(&self, checkpoint: Published) {

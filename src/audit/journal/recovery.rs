@@ -15,7 +15,7 @@ use std::path::Path;
 
 use crate::audit::journal::error::OpenError;
 use crate::audit::log::segment::{Lines, NEWEST_CHECKPOINT, Segment, read_short, segments};
-use crate::audit::record::encode::{CHECKPOINT, DECISION, OUTCOME, START};
+use crate::audit::record::event::Event;
 use crate::audit::record::line::Line;
 use crate::audit::record::parse::{Parsed, Record};
 use crate::audit::tree::checkpoint::Checkpoint;
@@ -165,18 +165,18 @@ impl Head {
         let mut head = Self::default();
         let mut first = true;
         while let Some(line) = lines.next()? {
-            let Parsed::Record(record) = Parsed::of(&line) else { break };
-            if first && record.event == CHECKPOINT {
+            let Some(record) = line.record() else { break };
+            if first && record.is(Event::Checkpoint) {
                 let size = segment.first_seq - 1;
                 head.tree = record.tree().filter(|tree| tree.size() == size);
                 head.open_from = Some(record.open_from.unwrap_or(segment.first_seq));
                 break;
             }
             // Version 0: a start closes all that was open before, then says so.
-            if record.event == START {
+            if record.is(Event::Start) {
                 head.open_from = Some(segment.first_seq);
             }
-            if record.event != OUTCOME {
+            if !record.is(Event::Outcome) {
                 break;
             }
             first = false;
@@ -241,7 +241,7 @@ impl Scan<'_> {
         while let Some(line) = lines.next()? {
             let place = Tail { line: line.number, offset: line.offset };
             let damaged = |text: &str| place.damaged(segment, text);
-            match Parsed::of(&line) {
+            match line.parsed() {
                 Parsed::Record(record) if record.seq != self.next_seq => {
                     let text =
                         format!("record {} stands where {} belongs", record.seq, self.next_seq);
@@ -275,17 +275,17 @@ impl Scan<'_> {
 
     fn take(&mut self, record: &Record<'_>) -> Result<(), String> {
         self.next_seq += 1;
-        if record.event == CHECKPOINT {
+        if record.is(Event::Checkpoint) {
             self.check(record)?;
         }
-        match (record.event.as_ref(), record.decision.as_deref(), record.decision_seq) {
-            (DECISION, Some("allow"), _) => {
-                let request_id = record.request_id.as_deref().unwrap_or_default().to_owned();
-                let operation = record.operation.as_deref().map(str::to_owned);
+        match (record.known_event(), record.decision_seq) {
+            (Some(Event::Decision), _) if record.allows() => {
+                let request_id = record.request_id().unwrap_or_default().to_owned();
+                let operation = record.operation_name().map(str::to_owned);
                 let open = OpenDecision { seq: record.seq, request_id, operation };
                 self.open.insert(record.seq, open);
             }
-            (OUTCOME, _, Some(seq)) => {
+            (Some(Event::Outcome), Some(seq)) => {
                 self.open.remove(&seq);
             }
             _ => {}
@@ -300,7 +300,7 @@ impl Scan<'_> {
             return Err("the records before this checkpoint are not those that it covers".into());
         }
         let Some(key) = self.key else { return Ok(()) };
-        let text = record.checkpoint.as_deref();
+        let text = record.checkpoint();
         let signed = match text.map(|text| Checkpoint::verify(text, key)) {
             None => false,
             Some(Ok(own)) if (own.size, own.root) == (self.tree.size(), self.tree.root()) => true,
@@ -325,7 +325,7 @@ fn later_batch_follows(lines: &mut Lines, ahead: u64) -> io::Result<bool> {
     while let Some(line) = lines.next()? {
         // Zeros of a hole have no newline before the record behind them.
         let bytes = line.bytes.rsplit(|byte| *byte == 0).next().unwrap_or_default();
-        if let Parsed::Record(record) = Parsed::of(&Line { bytes, ..line })
+        if let Some(record) = (Line { bytes, ..line }).record()
             && record.batch.is_none_or(|batch| batch > ahead)
         {
             return Ok(true);

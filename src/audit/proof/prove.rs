@@ -11,8 +11,9 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::audit::log::error::ReadError;
 use crate::audit::log::segment::{Segment, segments};
-use crate::audit::record::encode::CHECKPOINT;
-use crate::audit::record::parse::{Parsed, Peek};
+use crate::audit::record::event::Event;
+use crate::audit::record::glance::Peek;
+use crate::audit::record::parse::{Record, seq_of};
 use crate::audit::tree::checkpoint::{Checkpoint, CheckpointError};
 use crate::audit::tree::note::VerifierKey;
 use crate::audit::tree::{
@@ -119,12 +120,10 @@ pub fn prove(
 
 /// What a checkpoint record signs, and of how many records.
 fn signed_text(line: &[u8]) -> Option<(u64, String)> {
-    let line = crate::audit::record::line::Line { bytes: line, number: 0, offset: 0, whole: true };
-    if Peek::at(&line).is_some_and(|peek| peek.event != CHECKPOINT) {
+    if Peek::at(line).is_some_and(|peek| !peek.is(Event::Checkpoint)) {
         return None;
     }
-    let Parsed::Record(record) = Parsed::of(&line) else { return None };
-    let text = record.checkpoint?.into_owned();
+    let text = Record::parse(line)?.checkpoint()?.to_owned();
     Some((Checkpoint::unverified(&text)?.size, text))
 }
 
@@ -182,13 +181,8 @@ impl InclusionProof {
         if !self.proves(&checkpoint) {
             return Err(ProofError::False("the checkpoint does not cover this record there"));
         }
-        #[derive(serde::Deserialize)]
-        struct Numbered {
-            seq: u64,
-        }
-        let numbered: Option<Numbered> = serde_json::from_str(&self.record).ok();
-        match numbered {
-            Some(record) if record.seq == self.seq => Ok(checkpoint),
+        match seq_of(self.record.as_bytes()) {
+            Some(seq) if seq == self.seq => Ok(checkpoint),
             _ => Err(ProofError::False("the record has another number than its place")),
         }
     }
@@ -327,8 +321,8 @@ pub(in crate::audit) fn tree_before(segment: &Segment) -> std::io::Result<Option
         return Ok(Some(Frontier::default()));
     }
     let mut lines = segment.lines()?;
-    let head = lines.next()?.and_then(|line| Parsed::of(&line).record());
-    let head = head.filter(|record| record.event == CHECKPOINT);
+    let head = lines.next()?.and_then(|line| line.record());
+    let head = head.filter(|record| record.is(Event::Checkpoint));
     let tree = head.and_then(|record| record.tree());
     Ok(tree.filter(|tree| tree.size() == segment.first_seq - 1))
 }

@@ -1,5 +1,7 @@
 //! A line of a log, and what bounds it.
 
+use crate::audit::record::parse::{Parsed, Record};
+
 /// A line longer than this is no record, in bytes.
 pub(in crate::audit) const LINE_BYTES_MAX: usize = 64 * 1024;
 
@@ -20,7 +22,22 @@ pub(in crate::audit) struct Line<'a> {
     pub(in crate::audit) whole: bool,
 }
 
-impl Line<'_> {
+impl<'a> Line<'a> {
+    /// Its bytes, where it may be a record.
+    pub(in crate::audit) fn whole(&self) -> Option<&'a [u8]> {
+        self.whole.then_some(self.bytes)
+    }
+
+    /// What it is.
+    pub(in crate::audit) fn parsed(&self) -> Parsed<'a> {
+        self.whole().map_or(Parsed::Nothing, Parsed::of)
+    }
+
+    /// The record that it is.
+    pub(in crate::audit) fn record(&self) -> Option<Record<'a>> {
+        self.whole().and_then(Record::parse)
+    }
+
     /// Whether it is the end of a file and has none itself: it is being written, or its
     /// writer was killed.
     pub(in crate::audit) fn is_torn(&self) -> bool {

@@ -1,14 +1,13 @@
 //! The decisions of a log, one after the other: for judging them again.
 
-use std::borrow::Cow;
 use std::path::Path;
 
 use jiff::Timestamp;
-use serde::Deserialize;
 
 use crate::audit::log::error::ReadError;
 use crate::audit::log::segment::{Segment, segments};
-use crate::audit::record::encode::DECISION;
+use crate::audit::record::event::Event;
+use crate::audit::record::parse::Record;
 use crate::domain::{CallerId, EntranceId, GranteeKind, Operation, Problem};
 
 /// Damaged lines beyond this number are counted and not named.
@@ -50,33 +49,6 @@ pub struct DecisionsSummary {
     pub damaged: Vec<Problem>,
 }
 
-#[derive(Deserialize)]
-struct Line<'a> {
-    seq: u64,
-    #[serde(borrow)]
-    time: Cow<'a, str>,
-    #[serde(borrow)]
-    event: Cow<'a, str>,
-    #[serde(borrow, default)]
-    request_id: Cow<'a, str>,
-    #[serde(borrow, default)]
-    caller: Cow<'a, str>,
-    #[serde(borrow)]
-    operation: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    entrance_id: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    acs_user_id: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    user_identity_id: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    decision: Cow<'a, str>,
-    #[serde(borrow, default)]
-    reason: Cow<'a, str>,
-    #[serde(borrow, default)]
-    revision: Cow<'a, str>,
-}
-
 /// Gives every decision of the log in `directory` to `each`, in order. `progress` is told
 /// now and then how many bytes were read, of how many.
 ///
@@ -104,7 +76,7 @@ pub fn decisions(
                 told = read;
                 progress(read, all);
             }
-            let parsed = if line.whole { parse(line.bytes) } else { Err(()) };
+            let parsed = line.record().ok_or(()).and_then(|record| decision(&record));
             match parsed {
                 Ok(Some(decision)) => {
                     summary.decisions += 1;
@@ -130,35 +102,23 @@ pub fn decisions(
 }
 
 /// A decision; none for another record.
-fn parse(line: &[u8]) -> Result<Option<AuditedDecision>, ()> {
-    let line: Line<'_> = serde_json::from_slice(line).map_err(|_| ())?;
-    if line.event != DECISION {
+fn decision(record: &Record<'_>) -> Result<Option<AuditedDecision>, ()> {
+    if !record.is(Event::Decision) {
         return Ok(None);
     }
-    let entrance = match &line.entrance_id {
-        None => None,
-        Some(text) => Some(EntranceId::parse(text).map_err(|_| ())?),
-    };
-    let grantee = match (&line.acs_user_id, &line.user_identity_id) {
-        (Some(_), _) => Some(GranteeKind::AcsUser),
-        (None, Some(_)) => Some(GranteeKind::UserIdentity),
-        (None, None) => None,
-    };
-    let operation = match &line.operation {
-        None => Some(Operation::GrantAccess),
-        Some(name) => Operation::parse(name),
-    };
+    let entrance = record.entrance_id().map(EntranceId::parse).transpose().map_err(|_| ())?;
+    let owned = |text: Option<&str>| text.unwrap_or_default().to_owned();
     Ok(Some(AuditedDecision {
-        seq: line.seq,
-        time: line.time.parse().map_err(|_| ())?,
-        request_id: line.request_id.into_owned(),
-        caller: CallerId::parse(&line.caller).map_err(|_| ())?,
-        operation,
+        seq: record.seq,
+        time: record.time().ok_or(())?,
+        request_id: owned(record.request_id()),
+        caller: CallerId::parse(record.caller().unwrap_or_default()).map_err(|_| ())?,
+        operation: record.operation(),
         entrance,
-        grantee,
-        allowed: line.decision == "allow",
-        reason: line.reason.into_owned(),
-        revision: line.revision.into_owned(),
+        grantee: record.grantee_kind(),
+        allowed: record.allows(),
+        reason: owned(record.reason()),
+        revision: owned(record.revision()),
     }))
 }
 

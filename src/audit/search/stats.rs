@@ -11,9 +11,11 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::audit::log::error::ReadError;
 use crate::audit::log::segment::{Segment, segments};
-use crate::audit::record::encode::DECISION;
+use crate::audit::record::event::Event;
+use crate::audit::record::glance::Glance;
 use crate::audit::record::line::Line;
-use crate::audit::search::query::{Fields, Glance, load_index, text};
+use crate::audit::record::parse::Record;
+use crate::audit::search::query::load_index;
 use crate::domain::Problem;
 
 /// Different keys that are counted apart.
@@ -176,32 +178,32 @@ fn is_of_another_time(segment: &Segment, request: &StatsRequest) -> bool {
 impl Stats {
     /// Counts a line; none when it is no record.
     fn line(&mut self, line: &Line<'_>, glance: &Glance, request: &StatsRequest) -> Option<()> {
-        let other = glance.event(line.bytes).is_some_and(|event| event != DECISION.as_bytes());
-        if line.whole && other {
+        let decision = Event::Decision.as_str().as_bytes();
+        if glance.event(line.whole()?).is_some_and(|event| event != decision) {
             return Some(());
         }
-        let fields = line.whole.then(|| Fields::parse(line.bytes)).flatten()?;
-        if fields.event.as_str() != DECISION {
+        let record = line.record()?;
+        if !record.is(Event::Decision) {
             return Some(());
         }
-        let time = fields.time()?;
+        let time = record.time()?;
         let counts = request.since.is_none_or(|since| since <= time)
             && request.until.is_none_or(|until| time < until);
         if counts {
-            self.add(&fields, time, request);
+            self.add(&record, time, request);
         }
         Some(())
     }
 
-    fn add(&mut self, fields: &Fields<'_>, time: Timestamp, request: &StatsRequest) {
-        let allow = text(&fields.decision) == Some("allow");
+    fn add(&mut self, record: &Record<'_>, time: Timestamp, request: &StatsRequest) {
+        let allow = record.allows();
         let count = Counts { allow: u64::from(allow), deny: u64::from(!allow) };
         let span = request.every.map(|every| every.start_of(time));
         let value = |by: &By| match by {
-            By::Caller => text(&fields.caller),
-            By::Entrance => text(&fields.entrance_id),
-            By::Reason => text(&fields.reason),
-            By::Decision => text(&fields.decision),
+            By::Caller => record.caller(),
+            By::Entrance => record.entrance_id(),
+            By::Reason => record.reason(),
+            By::Decision => record.decision(),
         };
         let key: Vec<String> =
             request.by.iter().map(|by| value(by).unwrap_or_default().to_owned()).collect();

@@ -6,13 +6,10 @@
 use std::collections::{HashSet, VecDeque};
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
 use crate::audit::log::error::ReadError;
 use crate::audit::log::segment::{Lines, Segment, segments};
-use crate::audit::record::encode::{DECISION, OUTCOME};
-use crate::audit::search::query::{Fields, text};
-use crate::audit::search::show::{NameOf, columns};
+use crate::audit::record::event::Event;
+use crate::audit::record::parse::Record;
 use crate::domain::{CallerId, EntranceId};
 
 /// Decisions whose outcomes are still shown.
@@ -153,9 +150,9 @@ impl Tail {
                 return Ok(any);
             }
             any = true;
-            match line.whole.then(|| Fields::parse(line.bytes)).flatten() {
+            match line.record() {
                 None => each(Tailed::Damaged { file: self.segment.name(), line: line.number }),
-                Some(fields) if fits(&self.filter, &fields, &mut self.shown) => {
+                Some(record) if fits(&self.filter, &record, &mut self.shown) => {
                     each(Tailed::Record(line.bytes.to_vec()));
                 }
                 Some(_) => {}
@@ -168,34 +165,27 @@ fn open(segment: &Segment) -> Result<Lines, ReadError> {
     segment.lines().map_err(|error| ReadError::Input(segment.path.clone(), error))
 }
 
-fn fits(filter: &TailFilter, fields: &Fields<'_>, shown: &mut HashSet<u64>) -> bool {
+fn fits(filter: &TailFilter, record: &Record<'_>, shown: &mut HashSet<u64>) -> bool {
     let TailFilter { caller, entrance, allowed } = filter;
     if caller.is_none() && entrance.is_none() && allowed.is_none() {
         return true;
     }
-    match fields.event.as_str() {
-        OUTCOME => fields.decision_seq.is_some_and(|seq| shown.remove(&seq)),
-        DECISION => {
-            let allow = text(&fields.decision) == Some("allow");
-            let fits = caller.as_ref().is_none_or(|c| text(&fields.caller) == Some(c.as_str()))
+    match record.known_event() {
+        Some(Event::Outcome) => record.decision_seq.is_some_and(|seq| shown.remove(&seq)),
+        Some(Event::Decision) => {
+            let allow = record.allows();
+            let fits = caller.as_ref().is_none_or(|c| record.caller() == Some(c.as_str()))
                 && allowed.is_none_or(|allowed| allowed == allow)
                 && entrance.is_none_or(|entrance| {
-                    text(&fields.entrance_id).and_then(|id| EntranceId::parse(id).ok())
-                        == Some(entrance)
+                    record.entrance_id().and_then(|id| EntranceId::parse(id).ok()) == Some(entrance)
                 });
             if fits && allow && shown.len() < REMEMBERED_MAX {
-                shown.insert(fields.seq);
+                shown.insert(record.seq);
             }
             fits
         }
         _ => false,
     }
-}
-
-/// A stored line as `show` prints it for people; none when it is no record.
-#[must_use]
-pub fn for_people(line: &[u8], name_of: NameOf<'_>) -> Option<String> {
-    Some(columns(&serde_json::from_slice::<Value>(line).ok()?, name_of))
 }
 
 #[cfg(test)]
@@ -215,7 +205,7 @@ mod tests {
 
     fn seqs(tailed: &[Tailed]) -> Vec<u64> {
         let record = |tailed: &Tailed| match tailed {
-            Tailed::Record(line) => Fields::parse(line).unwrap().seq,
+            Tailed::Record(line) => Record::parse(line).unwrap().seq,
             Tailed::Damaged { .. } => 0,
         };
         tailed.iter().map(record).collect()

@@ -12,13 +12,12 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::digest::{Context, SHA256};
 use jiff::Timestamp;
 use rustix::fs::{FlockOperation, flock};
-use serde::Deserialize;
 
 use crate::audit::log::segment::{Segment, segments};
 use crate::audit::proof::prove::tree_before;
 use crate::audit::proof::pruned::{self, Link};
-use crate::audit::record::encode::CHECKPOINT;
-use crate::audit::record::parse::{Parsed, Record};
+use crate::audit::record::event::Event;
+use crate::audit::record::parse::Record;
 use crate::audit::tree::{Frontier, Hash, RangeHashes, consistency_ranges};
 use crate::files::{install, sync_directory};
 
@@ -204,13 +203,8 @@ fn listed(directory: &Path) -> Result<Vec<Segment>, RetainError> {
 
 /// When the first record of a segment was made, at which the one before it ended.
 fn first_time(segment: &Segment) -> io::Result<Option<Timestamp>> {
-    #[derive(Deserialize)]
-    struct Timed {
-        time: String,
-    }
     let mut lines = segment.lines()?;
-    let timed = lines.next()?.and_then(|line| serde_json::from_slice::<Timed>(line.bytes).ok());
-    Ok(timed.and_then(|timed| timed.time.parse().ok()))
+    Ok(lines.next()?.and_then(|line| line.record()?.time()))
 }
 
 /// The checkpoints of a segment, each with the proof that the next one continues it; the
@@ -224,10 +218,9 @@ fn links(segment: &Segment, next: &Segment) -> Result<Vec<Link>, RetainError> {
     let mut chain = Chain { tree, leaves: Vec::new(), open, links: Vec::new() };
     let mut lines = segment.lines().map_err(failed)?;
     while let Some(line) = lines.next().map_err(failed)? {
-        let record = Parsed::of(&line).record();
-        let record = record.filter(|record| record.seq == chain.tree.size() + 1);
+        let record = line.record().filter(|record| record.seq == chain.tree.size() + 1);
         let record = record.ok_or_else(|| damaged("it is damaged"))?;
-        if record.event == CHECKPOINT {
+        if record.is(Event::Checkpoint) {
             chain.checkpoint(&record).map_err(|text| damaged(&text))?;
         }
         let leaf = Hash::of_leaf(line.bytes);
@@ -235,8 +228,8 @@ fn links(segment: &Segment, next: &Segment) -> Result<Vec<Link>, RetainError> {
         chain.leaves.push(leaf);
     }
     let mut lines = next.lines().map_err(failed)?;
-    let head = lines.next().map_err(failed)?.and_then(|line| Parsed::of(&line).record());
-    let head = head.filter(|record| record.event == CHECKPOINT);
+    let head = lines.next().map_err(failed)?.and_then(|line| line.record());
+    let head = head.filter(|record| record.is(Event::Checkpoint));
     let head =
         head.ok_or_else(|| damaged("the segment behind it does not begin with a checkpoint"))?;
     chain.checkpoint(&head).map_err(|text| damaged(&text))?;
@@ -270,7 +263,7 @@ impl Chain {
         }
         self.leaves.clear();
         let root = self.tree.root().to_base64();
-        let checkpoint = record.checkpoint.as_deref().map(str::to_owned);
+        let checkpoint = record.checkpoint().map(str::to_owned);
         let link = Link { size, root, checkpoint, next: 0, proof: Vec::new() };
         self.open = Some((link, self.tree.clone()));
         Ok(())

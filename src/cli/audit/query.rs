@@ -15,7 +15,7 @@ use super::search::{
 use super::table::Table;
 use super::when::time;
 use crate::audit::{
-    self, EVENTS, Filter, Found, Hit, Indexes, PseudonymKey, QuerySummary, ReadError, Take,
+    self, Event, Filter, Found, Hit, Indexes, PseudonymKey, QuerySummary, ReadError, Take,
 };
 use crate::catalogue::Catalogue;
 use crate::cli::{Exit, fail, note};
@@ -44,7 +44,7 @@ pub(in crate::cli) struct Arguments {
     #[arg(long, value_name = "CODE", value_parser = reason)]
     reason: Option<Reason>,
     /// Records of this event instead of decisions; may be given more than once
-    #[arg(long, value_name = "EVENT", value_parser = PossibleValuesParser::new(EVENTS))]
+    #[arg(long, value_name = "EVENT", value_parser = PossibleValuesParser::new(Event::CODES))]
     event: Vec<String>,
     /// Only what ended so
     #[arg(long, value_parser = PossibleValuesParser::new(Outcome::ALL.map(Outcome::as_str)))]
@@ -150,7 +150,7 @@ fn filter(arguments: &Arguments, catalogue: &Catalogue) -> Result<Filter, Exit> 
         until: arguments.until,
         request_id: arguments.request_id.clone(),
         seam_request_id: arguments.seam_request_id.clone(),
-        events: arguments.event.clone(),
+        events: arguments.event.iter().filter_map(|code| Event::of(code)).collect(),
     })
 }
 

@@ -9,16 +9,12 @@ use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs, S
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message as _;
 
-use crate::audit::Followed;
+use crate::audit::{Event, Followed, Record};
 use crate::domain::VERSION;
-use crate::shipping::fields::Fields;
 
 /// Of the resource, by OpenTelemetry's semantic conventions.
 const SERVICE_NAME: &str = "service.name";
 const SERVICE_VERSION: &str = "service.version";
-
-/// Events that somebody should see.
-const WARNINGS: &[&str] = &["authn.failure", "log.outage"];
 
 /// Who sends: the environment's `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`, as
 /// traces have it.
@@ -56,12 +52,29 @@ pub(super) fn request(records: &[Followed], resource: &Resource, read: Timestamp
     ExportLogsServiceRequest { resource_logs: vec![resource_logs] }.encode_to_vec().into()
 }
 
+/// Whether somebody should see it: severity `WARN`.
+fn needs_attention(record: &Record<'_>) -> bool {
+    match record.known_event() {
+        Some(Event::Stranger | Event::Outage) => true,
+        Some(
+            Event::Decision
+            | Event::Outcome
+            | Event::Suppressed
+            | Event::Reload
+            | Event::Start
+            | Event::Recovery
+            | Event::Checkpoint
+            | Event::Stop,
+        )
+        | None => record.denies(),
+    }
+}
+
 fn log_record(record: &Followed, read: Timestamp) -> LogRecord {
-    let of = Fields::of(&record.line);
-    let time = of.time().map_or(0, nanoseconds);
-    let event = of.event.into_owned();
-    let deny = of.decision.as_deref() == Some("deny");
-    let (severity, severity_text) = if deny || WARNINGS.contains(&event.as_str()) {
+    let of = Record::parse(&record.line);
+    let of = of.as_ref();
+    let event = of.map(Record::event).unwrap_or_default().to_owned();
+    let (severity, severity_text) = if of.is_some_and(needs_attention) {
         (SeverityNumber::Warn, "WARN")
     } else {
         (SeverityNumber::Info, "INFO")
@@ -72,14 +85,16 @@ fn log_record(record: &Followed, read: Timestamp) -> LogRecord {
         attribute("grantgate.event", text(event.as_str())),
     ];
     let optional = [
-        ("grantgate.caller", of.caller),
-        ("grantgate.entrance_id", of.entrance_id),
-        ("grantgate.decision", of.decision),
-        ("grantgate.reason", of.reason),
-        ("grantgate.request_id", of.request_id),
+        ("grantgate.caller", of.and_then(Record::caller)),
+        ("grantgate.operation", of.and_then(Record::operation_name)),
+        ("grantgate.entrance_id", of.and_then(Record::entrance_id)),
+        ("grantgate.decision", of.and_then(Record::decision)),
+        ("grantgate.reason", of.and_then(Record::reason)),
+        ("grantgate.request_id", of.and_then(Record::request_id)),
     ];
     let present = optional.into_iter().filter_map(|(key, value)| Some((key, value?)));
     attributes.extend(present.map(|(key, value)| attribute(key, text(value))));
+    let time = of.and_then(Record::time).map_or(0, nanoseconds);
     let body = match std::str::from_utf8(&record.line) {
         Ok(line) => text(line),
         Err(_) => Value::BytesValue(record.line.clone()),
@@ -123,11 +138,11 @@ mod tests {
     #[test]
     fn severity_follows_what_happened() {
         for (line, severity) in [
-            (r#"{"event":"grant.decision","decision":"allow"}"#, "INFO"),
-            (r#"{"event":"grant.decision","decision":"deny"}"#, "WARN"),
-            (r#"{"event":"authn.failure"}"#, "WARN"),
-            (r#"{"event":"log.outage"}"#, "WARN"),
-            (r#"{"event":"log.start"}"#, "INFO"),
+            (r#"{"seq":7,"event":"grant.decision","decision":"allow"}"#, "INFO"),
+            (r#"{"seq":7,"event":"grant.decision","decision":"deny"}"#, "WARN"),
+            (r#"{"seq":7,"event":"authn.failure"}"#, "WARN"),
+            (r#"{"seq":7,"event":"log.outage"}"#, "WARN"),
+            (r#"{"seq":7,"event":"log.start"}"#, "INFO"),
         ] {
             let record = encoded(line.as_bytes());
             assert_eq!(record.severity_text, severity, "{line}");

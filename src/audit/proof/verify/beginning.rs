@@ -6,9 +6,8 @@ use super::{AnchorFinding, Damage, Walk};
 use crate::audit::log::error::ReadError;
 use crate::audit::log::segment::Segment;
 use crate::audit::proof::pruned;
-use crate::audit::record::encode::CHECKPOINT;
+use crate::audit::record::event::Event;
 use crate::audit::record::line::Line;
-use crate::audit::record::parse::Parsed;
 use crate::audit::tree::{Frontier, Hash};
 
 impl Walk<'_> {
@@ -26,7 +25,7 @@ impl Walk<'_> {
         }
         self.expected = segment.first_seq;
         self.range.from = segment.first_seq;
-        let head = Parsed::of(line).record().filter(|record| record.event == CHECKPOINT);
+        let head = line.record().filter(|record| record.is(Event::Checkpoint));
         let head = head.and_then(|record| record.tree());
         self.tree = head.filter(|tree| tree.size() == segment.first_seq - 1);
         let gone = segment.first_seq - 1;

@@ -17,9 +17,10 @@ use std::path::Path;
 use crate::audit::log::error::ReadError;
 use crate::audit::log::segment::NEWEST_CHECKPOINT;
 use crate::audit::log::segment::{Segment, read_short, segments};
-use crate::audit::record::encode::CHECKPOINT;
+use crate::audit::record::event::Event;
+use crate::audit::record::glance::Peek;
 use crate::audit::record::line::Line;
-use crate::audit::record::parse::{Parsed, Peek, Record};
+use crate::audit::record::parse::{Parsed, Record};
 use crate::audit::tree::checkpoint::Checkpoint;
 use crate::audit::tree::note::VerifierKey;
 use crate::audit::tree::{Frontier, Hash};
@@ -162,15 +163,15 @@ impl<'a> Walk<'a> {
     fn line(&mut self, segment: &Segment, line: &Line<'_>, next: Option<u64>) {
         // A number of another segment is not that of a record of this one.
         let belongs = |seq| seq >= segment.first_seq && next.is_none_or(|next| seq < next);
-        if let Some(peek) = Peek::at(line)
-            && peek.event != CHECKPOINT
+        if let Some(peek) = line.whole().and_then(Peek::at)
+            && !peek.is(Event::Checkpoint)
             && belongs(peek.seq)
         {
             return self.record(segment, line, peek.seq, None);
         }
-        match Parsed::of(line) {
+        match line.parsed() {
             Parsed::Record(record) if belongs(record.seq) => {
-                let checkpoint = (record.event == CHECKPOINT).then_some(&record);
+                let checkpoint = record.is(Event::Checkpoint).then_some(&record);
                 self.record(segment, line, record.seq, checkpoint);
             }
             Parsed::Newer(version) => {
@@ -249,7 +250,7 @@ impl<'a> Walk<'a> {
             let text = "the parts of the checkpoint do not fit together";
             return self.name(Damage::Altered, record.seq, record.seq, segment, line.number, text);
         };
-        match self.keys.trust(record.checkpoint.as_deref(), &theirs) {
+        match self.keys.trust(record.checkpoint(), &theirs) {
             Trust::Trusted => {}
             Trust::OfAnotherKey(name) => {
                 self.report.see_other_key(name);

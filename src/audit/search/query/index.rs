@@ -17,11 +17,11 @@ use aws_lc_rs::digest::{SHA256, digest};
 use tempfile::NamedTempFile;
 
 use super::bloom::{Bloom, Kind, SALT_BYTES, key};
-use super::fields::{Fields, Text};
 use super::filter::Keys;
 use crate::audit::log::segment::Segment;
-use crate::audit::record::encode::{DECISION, OUTCOME};
+use crate::audit::record::event::Event;
 use crate::audit::record::line::Line;
+use crate::audit::record::parse::Record;
 
 /// How every index begins.
 const MAGIC: &[u8; 8] = b"gg-index";
@@ -221,8 +221,8 @@ impl Builder {
 
     fn add(&mut self, line: &Line<'_>) {
         self.index.content_bytes = line.offset + line.length();
-        let record = line.whole.then(|| Fields::parse(line.bytes)).flatten();
-        let record = record.and_then(|record| Some((record.time()?.as_microsecond(), record)));
+        let record =
+            line.record().and_then(|record| Some((record.time()?.as_microsecond(), record)));
         let Some((time, record)) = record else {
             self.index.damaged += 1;
             return;
@@ -236,21 +236,21 @@ impl Builder {
         self.add_fields(&record);
     }
 
-    fn add_fields(&mut self, record: &Fields<'_>) {
-        let reason = match record.event.as_str() {
-            DECISION => Kind::DecisionReason,
-            OUTCOME => Kind::OutcomeReason,
+    fn add_fields(&mut self, record: &Record<'_>) {
+        let reason = match record.known_event() {
+            Some(Event::Decision) => Kind::DecisionReason,
+            Some(Event::Outcome) => Kind::OutcomeReason,
             _ => Kind::OtherReason,
         };
-        self.add_known(Kind::Event, record.event.as_str());
+        self.add_known(Kind::Event, record.event());
         for (kind, field) in [
-            (Kind::Caller, &record.caller),
-            (Kind::Entrance, &record.entrance_id),
-            (Kind::Decision, &record.decision),
-            (Kind::Outcome, &record.outcome),
-            (reason, &record.reason),
+            (Kind::Caller, record.caller()),
+            (Kind::Entrance, record.entrance_id()),
+            (Kind::Decision, record.decision()),
+            (Kind::Outcome, record.outcome()),
+            (reason, record.reason()),
         ] {
-            if let Some(value) = field.as_ref().map(Text::as_str) {
+            if let Some(value) = field {
                 self.add_known(kind, value);
             }
         }
@@ -258,8 +258,8 @@ impl Builder {
             self.add_known(Kind::OtherReason, counted);
         }
         for (kind, value) in [
-            (Kind::RequestId, record.request_id.as_ref().map(Text::as_str)),
-            (Kind::SeamRequestId, record.seam_request_id.as_ref().map(Text::as_str)),
+            (Kind::RequestId, record.request_id()),
+            (Kind::SeamRequestId, record.seam_request_id()),
             (Kind::Grantee, record.grantee()),
         ] {
             if let Some(value) = value {

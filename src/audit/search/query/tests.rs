@@ -7,7 +7,6 @@ use proptest::prelude::*;
 
 use super::index::{load, make, path};
 use super::*;
-use crate::audit::record::encode::{EVENTS, OUTCOME};
 use crate::domain::{CallerId, EntranceId, Outcome, Reason};
 
 const KEPT: Indexes<'static> = Indexes::Kept(&|_, _| ());
@@ -129,7 +128,7 @@ fn filter(dice: &mut Dice) -> Filter {
         until: until.then(|| dice.time().parse().unwrap()),
         request_id: request.then(|| format!("q{}", dice.roll(40))),
         seam_request_id: seam.then(|| dice.of(&["s1", "s\"3", "s9"]).to_owned()),
-        events: if event { vec![dice.of(EVENTS).to_owned()] } else { vec![] },
+        events: if event { vec![dice.of(Event::ALL)] } else { vec![] },
     }
 }
 
@@ -140,24 +139,25 @@ fn naively(directory: &Path, filter: &Filter) -> Vec<Hit> {
     for segment in &segments {
         let mut lines = segment.lines().unwrap();
         while let Some(line) = lines.next().unwrap() {
-            if line.whole && Fields::parse(line.bytes).is_some() {
+            if line.record().is_some() {
                 records.push(line.bytes.to_vec());
             }
         }
     }
-    let parsed: Vec<_> = records.iter().map(|line| Fields::parse(line).unwrap()).collect();
-    let of_event =
-        |event| parsed.iter().zip(&records).filter(move |(f, _)| f.event.as_str() == event);
-    let outcomes: HashMap<u64, _> =
-        of_event(OUTCOME).rev().map(|(f, line)| (f.decision_seq.unwrap(), (f, line))).collect();
+    let parsed: Vec<_> = records.iter().map(|line| Record::parse(line).unwrap()).collect();
+    let of_event = |event| parsed.iter().zip(&records).filter(move |(f, _)| f.is(event));
+    let outcomes: HashMap<u64, _> = of_event(Event::Outcome)
+        .rev()
+        .map(|(f, line)| (f.decision_seq.unwrap(), (f, line)))
+        .collect();
     let mut found: Vec<(u64, Hit)> = Vec::new();
     for (fields, line) in parsed.iter().zip(&records) {
-        let outcome = outcomes.get(&fields.seq).filter(|_| fields.event.as_str() == DECISION);
-        let hit = match fields.event.as_str() {
-            DECISION => {
+        let outcome = outcomes.get(&fields.seq).filter(|_| fields.is(Event::Decision));
+        let hit = match fields.known_event() {
+            Some(Event::Decision) => {
                 filter.wants_decisions() && filter.finds(fields, outcome.map(|(fields, _)| *fields))
             }
-            OUTCOME if fields.decision_seq.unwrap() < segments[0].first_seq => {
+            Some(Event::Outcome) if fields.decision_seq.unwrap() < segments[0].first_seq => {
                 filter.finds_orphan(fields) || filter.finds_single(fields)
             }
             _ => filter.finds_single(fields),
@@ -315,11 +315,11 @@ fn a_directory_that_cannot_be_written_to_is_searched_without_indexes() {
 
 #[test]
 fn a_filter_that_can_find_nothing_says_so() {
-    let of = |event: &str| Filter { events: vec![event.to_owned()], ..Filter::default() };
+    let of = |event| Filter { events: vec![event], ..Filter::default() };
     let caller = Some(CallerId::parse("desk").unwrap());
-    let fault = Filter { caller, ..of("log.stop") }.fault().unwrap();
+    let fault = Filter { caller, ..of(Event::Stop) }.fault().unwrap();
     assert!(fault.contains("no record of `log.stop` has a caller"), "{fault}");
-    assert_eq!(Filter { reason: Some(Reason::TokenUnknown), ..of("authn.failure") }.fault(), None);
+    assert_eq!(Filter { reason: Some(Reason::TokenUnknown), ..of(Event::Stranger) }.fault(), None);
     let now = jiff::Timestamp::UNIX_EPOCH;
     assert!(Filter { since: Some(now), until: Some(now), ..Filter::default() }.fault().is_some());
 }

@@ -9,8 +9,8 @@ impl Log {
         for segment in segments(self.path()).unwrap() {
             let mut lines = segment.lines().unwrap();
             while let Some(line) = lines.next().unwrap() {
-                if let Parsed::Record(Record { checkpoint: Some(text), .. }) = Parsed::of(&line) {
-                    found.push(Checkpoint::verify(&text, self.key.verifier()).unwrap());
+                if let Some(text) = line.record().as_ref().and_then(Record::checkpoint) {
+                    found.push(Checkpoint::verify(text, self.key.verifier()).unwrap());
                 }
             }
         }
