@@ -66,10 +66,12 @@ impl Shown<'_> {
 
     fn decision(&self, name_of: NameOf<'_>) -> String {
         let (user, identity) = (self.text("acs_user_id"), self.text("user_identity_id"));
-        let grantee = match (user.is_empty(), identity.is_empty()) {
-            (false, _) => format!("acs user {user}"),
-            (true, false) => format!("user identity {identity}"),
-            (true, true) => "-".to_owned(),
+        let grantee = match (user.is_empty(), identity.is_empty(), self.text("operation")) {
+            (false, ..) => format!("acs user {user}"),
+            (true, false, _) => format!("user identity {identity}"),
+            // Nobody is to get access where entrances are read.
+            (true, true, operation) if operation.is_empty() => "-".to_owned(),
+            (true, true, operation) => operation,
         };
         let entrance = match self.text("entrance_id") {
             id if id.is_empty() => "-".to_owned(),
@@ -88,7 +90,8 @@ impl Shown<'_> {
     fn outcome(&self) -> String {
         let (outcome, of) = (self.text("outcome"), self.text("decision_seq"));
         let (reason, status) = (self.text("reason"), self.with("status", "status"));
-        format!("{outcome:<8}  of {of}  {reason}{status}")
+        let entrances = self.with("entrances", "entrances");
+        format!("{outcome:<8}  of {of}  {reason}{status}{entrances}")
     }
 
     fn stranger(&self) -> String {

@@ -19,7 +19,7 @@ use crate::audit::{
 };
 use crate::catalogue::Catalogue;
 use crate::cli::{Exit, fail, note};
-use crate::domain::{Outcome, Reason, UserIdentityId};
+use crate::domain::{Act, Outcome, Reason, UserIdentityId};
 use crate::files::read_secret;
 
 #[derive(Args)]
@@ -40,6 +40,9 @@ pub(in crate::cli) struct Arguments {
     /// The key of the log's pseudonyms, with which --grantee finds an id in it
     #[arg(long, value_name = "FILE", requires = "grantee")]
     pseudonym_key: Option<PathBuf>,
+    /// Only requests to do this: `grant` or `read`
+    #[arg(long, value_name = "ACT", value_parser = PossibleValuesParser::new(Act::ALL.map(Act::as_str)))]
+    act: Option<String>,
     /// Only with this reason, of the decision or of its outcome
     #[arg(long, value_name = "CODE", value_parser = reason)]
     reason: Option<Reason>,
@@ -143,6 +146,7 @@ fn filter(arguments: &Arguments, catalogue: &Catalogue) -> Result<Filter, Exit> 
         caller: arguments.common.caller.clone(),
         entrance: arguments.common.entrance(catalogue)?,
         grantees,
+        act: arguments.act.as_deref().and_then(Act::parse),
         allowed: arguments.common.allowed(),
         reason: arguments.reason,
         outcome: Outcome::ALL.into_iter().find(|known| Some(known.as_str()) == outcome),
@@ -229,11 +233,13 @@ fn human(found: &Found, catalogue: &Catalogue) -> Vec<String> {
         reason if reason.is_empty() || reason == found.reason => shown(&found.outcome),
         reason => format!("{} ({})", shown(&found.outcome), printable(reason)),
     };
+    // Nobody is to get access where entrances are read.
+    let grantee = if found.grantee.is_empty() { &found.operation } else { &found.grantee };
     vec![
         shown(&found.time),
         shown(&found.caller),
         door(catalogue, &found.entrance_id),
-        shown(&found.grantee),
+        shown(grantee),
         shown(decision),
         shown(&found.reason),
         outcome,
@@ -241,7 +247,7 @@ fn human(found: &Found, catalogue: &Catalogue) -> Vec<String> {
     ]
 }
 
-const CSV: [&str; 13] = [
+const CSV: [&str; 14] = [
     "seq",
     "time",
     "event",
@@ -255,9 +261,10 @@ const CSV: [&str; 13] = [
     "outcome",
     "outcome_reason",
     "seam_request_id",
+    "operation",
 ];
 
-fn csv_row(found: &Found, catalogue: &Catalogue) -> [String; 13] {
+fn csv_row(found: &Found, catalogue: &Catalogue) -> [String; 14] {
     [
         found.seq.to_string().as_str(),
         &found.time,
@@ -272,6 +279,7 @@ fn csv_row(found: &Found, catalogue: &Catalogue) -> [String; 13] {
         &found.outcome,
         &found.outcome_reason,
         &found.seam_request_id,
+        &found.operation,
     ]
     .map(csv_cell)
 }

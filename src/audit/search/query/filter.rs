@@ -7,7 +7,7 @@ use super::bloom::Kind;
 use crate::audit::record::event::{Event, verdict};
 use crate::audit::record::glance::{Glance, has_escapes};
 use crate::audit::record::parse::Record;
-use crate::domain::{CallerId, EntranceId, Outcome, Reason, rfc3339_micros};
+use crate::domain::{Act, CallerId, EntranceId, Operation, Outcome, Reason, rfc3339_micros};
 
 /// What a record must be to be found. All that is given must hold. A decision and its
 /// outcome are one: what an outcome says is searched for in the decision's row.
@@ -15,6 +15,8 @@ use crate::domain::{CallerId, EntranceId, Outcome, Reason, rfc3339_micros};
 pub struct Filter {
     /// Who asked.
     pub caller: Option<CallerId>,
+    /// To do what.
+    pub act: Option<Act>,
     /// For which entrance.
     pub entrance: Option<EntranceId>,
     /// For whom, in any of these spellings; empty for anybody.
@@ -54,6 +56,7 @@ impl Filter {
         let had_by = |of: &[Event]| events.is_empty() || of.iter().any(|e| events.contains(e));
         let given = [
             (self.caller.is_some(), "caller", &[Event::Decision][..]),
+            (self.act.is_some(), "act", &[Event::Decision]),
             (self.entrance.is_some(), "entrance", &[Event::Decision]),
             (!self.grantees.is_empty(), "grantee", &[Event::Decision]),
             (self.allowed.is_some(), "decision", &[Event::Decision]),
@@ -116,6 +119,7 @@ impl Filter {
 
     fn only_decision(&self) -> bool {
         self.caller.is_some()
+            || self.act.is_some()
             || self.entrance.is_some()
             || !self.grantees.is_empty()
             || self.allowed.is_some()
@@ -189,6 +193,7 @@ impl Filter {
             && (reason(decision) || outcome.is_some_and(reason))
             && (!self.only_outcome() || outcome.is_some_and(|outcome| self.fits_outcome(outcome)))
             && self.in_time(decision)
+            && self.act.is_none_or(|act| decision.operation().map(Operation::act) == Some(act))
             && self.entrance.is_none_or(|entrance| {
                 decision.entrance_id() == Some(entrance.to_string().as_str())
             })

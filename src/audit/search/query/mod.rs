@@ -59,6 +59,8 @@ pub struct Found {
     pub request_id: String,
     /// Who asked.
     pub caller: String,
+    /// What was asked for; empty where it was to grant access.
+    pub operation: String,
     /// For which entrance.
     pub entrance_id: String,
     /// For whom.
@@ -110,6 +112,7 @@ impl Hit {
             event: line.event().to_owned(),
             request_id: owned(line.request_id()),
             caller: owned(line.caller()),
+            operation: owned(line.operation_name()),
             entrance_id: owned(line.entrance_id()),
             grantee: owned(line.grantee()),
             decision: owned(line.decision()),
