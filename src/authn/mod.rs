@@ -1,4 +1,4 @@
-//! Who is calling.
+//! Who is calling: tokens, client certificates, the file of callers.
 //!
 //! Each scheme answers absent, proven or invalid. Absent falls through to the next
 //! scheme; invalid refuses at once: a bad token never falls through to a

@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+mod picture;
+
 /// Module, its layer, and what it may import of its own layer or above.
 const LAYERS: &[(&str, u8, &[&str])] = &[
     ("domain", 0, &[]),
