@@ -1,9 +1,10 @@
 //! grantgate: a gateway between an organisation's services and the Seam Connect API.
 //!
-//! Services call `POST /acs/entrances/grant_access` on the gateway as they would on
-//! Seam. The gateway authenticates the caller, asks a casbin policy, writes the
-//! decision to a durable audit log, and only then forwards an allowed request with the
-//! workspace key, which no caller ever sees. `docs/ARCHITECTURE.md` is the map.
+//! Services call Seam's own routes on the gateway as they would on Seam: to grant access to
+//! an entrance, to list entrances and to get one. The gateway authenticates the caller, asks
+//! a casbin policy, writes the decision to a durable audit log, and only then forwards an
+//! allowed request with the workspace key, which no caller ever sees.
+//! `docs/ARCHITECTURE.md` is the map.
 //!
 //! What holds whatever fails:
 //! 1. No grant reaches Seam without an earlier durable record.

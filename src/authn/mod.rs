@@ -1,4 +1,4 @@
-//! Who is calling.
+//! Who is calling: tokens, client certificates, the file of callers.
 //!
 //! Each scheme looks at what a request presents, and one rule holds for what they find,
 //! however many they are: a bad token never falls through to a certificate that

@@ -1,4 +1,4 @@
-//! The words of the gateway: ids, grants, reasons, secrets, time.
+//! The words of the gateway: ids, operations, reasons, outcomes, secrets, time.
 //!
 //! Nothing here knows HTTP, casbin, files or sockets. Every other module may
 //! import this one; it imports none of them.

@@ -1,4 +1,4 @@
-//! A public key infrastructure for development: short-lived, made on the spot.
+//! Certificates for development: short-lived, made on the spot.
 //!
 //! Two authorities: one for the servers (gateway and sandbox), one for callers'
 //! client certificates. Authority keys are not kept: nothing can be issued later.

@@ -192,7 +192,7 @@ impl Lint<'_> {
         };
         for (id, name) in &named {
             if Act::ALL.iter().all(|act| subjects(*act, *name).is_empty()) {
-                let text = format!("no rule can match caller `{id}`: it can grant nothing");
+                let text = format!("no rule can match caller `{id}`: it may do nothing");
                 found.push(Problem::of_file(self.rules.file.clone(), text));
             }
         }

@@ -1,4 +1,4 @@
-//! TLS settings for both sides, in one place.
+//! TLS settings for both sides, and certificates and keys read from PEM files.
 //!
 //! TLS 1.2 and 1.3 with rustls on aws-lc; the hybrid key exchange X25519MLKEM768 is
 //! preferred. The crypto provider is always passed explicitly. Certificates and names are

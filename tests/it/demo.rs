@@ -47,6 +47,21 @@ fn paste(printed: &str, program: &str) -> Vec<String> {
         .collect()
 }
 
+/// The README's block of answers is what the demo says and what its commands get.
+fn assert_readme_shows(printed: &str, answers: &[&String]) {
+    let readme = include_str!("../../README.md");
+    let mut block = String::from("```text\n");
+    for (title, answer) in ["Granted", "Denied", "Refused"].iter().zip(answers) {
+        let title = printed.lines().find(|line| line.starts_with(title)).unwrap();
+        let (body, status) = answer.rsplit_once(' ').unwrap();
+        let id = body.split("\"request_id\":\"").nth(1).and_then(|rest| rest.split('"').next());
+        let body = id.map_or_else(|| body.to_owned(), |id| body.replace(id, "…"));
+        block.push_str(&format!("{title}\n  {status} {body}\n"));
+    }
+    block.push_str("```\n");
+    assert!(readme.contains(&block), "the README does not show\n{block}");
+}
+
 #[test]
 fn what_the_demo_prints_can_be_pasted_and_nothing_is_left_behind() {
     let temporary = tempfile::tempdir().unwrap();
@@ -61,6 +76,7 @@ fn what_the_demo_prints_can_be_pasted_and_nothing_is_left_behind() {
         refused.contains("\"type\":\"unauthorized\"") && refused.ends_with(" 401"),
         "{refused}"
     );
+    assert_readme_shows(&demo.printed, &[granted, denied, refused]);
     assert!(metrics.contains("grantgate_requests_total"), "{metrics}");
     assert_eq!(grants.matches("acs_entrance_id").count(), 1, "{grants}");
     let shown = paste(&demo.printed, env!("CARGO_BIN_EXE_grantgate"));

@@ -7,6 +7,7 @@ use grantgate::config::{self, Setting};
 use grantgate::snapshot::PART_NAMES;
 use grantgate::tls::CertificateFault;
 
+use crate::review::{edited, policy};
 use crate::seam::{Behaviour, Seam};
 use crate::support::{LOBBY, SERVER_ROOM, Site, grant_body, post};
 
@@ -209,4 +210,37 @@ fn every_setting_is_documented_with_its_default() {
         }
     }
     assert!(documented.is_empty(), "no setting: {documented:?}");
+}
+
+/// What is between the lines that begin and end a block of this language.
+fn blocks<'a>(page: &'a str, language: &str) -> Vec<&'a str> {
+    let begin = format!("\n```{language}\n");
+    page.split(&begin).skip(1).map(|rest| rest.split("\n```").next().unwrap()).collect()
+}
+
+#[test]
+fn the_readme_shows_what_an_edit_would_do() {
+    let site = Site::new();
+    let deny = format!("p, role:staff, entrance:{SERVER_ROOM}, grant, deny\n");
+    edited(&site, "new.csv", &[(&deny, "")]);
+    let (code, out, summary) = policy(&site, &["diff", "policies/policy.csv", "new.csv"]);
+    assert_eq!(code, 2);
+    let readme = page("README.md");
+    let shown = [out, summary].concat();
+    assert!(blocks(&readme, "text").contains(&shown.trim_end()), "it does not show\n{shown}");
+}
+
+#[test]
+fn the_readmes_commands_are_run_by_ci() {
+    let (readme, ci) = (page("README.md"), [".ci/readme-commands", ".ci/run"].map(page).concat());
+    let lines = blocks(&readme, "sh").into_iter().flat_map(str::lines);
+    let lines = lines.map(|line| line.split(" #").next().unwrap().trim());
+    let mut commands: Vec<String> =
+        lines.map(|line| line.replace("cargo run --release -- ", "grantgate ")).collect();
+    let inline = quoted(&readme).into_iter().filter(|text| text.starts_with("grantgate "));
+    commands.extend(inline.map(str::to_owned));
+    assert!(commands.len() > 10, "{commands:?}");
+    for command in commands {
+        assert!(ci.contains(&command), "`{command}` is in the README and not run");
+    }
 }

@@ -4,6 +4,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
+mod picture;
+
 use grantgate::audit::Event;
 
 /// Module, its layer, and what it may import of its own layer or above.

@@ -10,7 +10,7 @@ fn the_sample_policy_decides_as_its_comments_say() {
     let callers = callers(&TEAM);
     let loaded = Policy::load(&source(MODEL, RULES), &callers, NOW).unwrap();
     let texts: Vec<String> = loaded.warnings.iter().map(ToString::to_string).collect();
-    assert_eq!(texts, ["policy.csv: no rule can match caller `nobody`: it can grant nothing"]);
+    assert_eq!(texts, ["policy.csv: no rule can match caller `nobody`: it may do nothing"]);
     let table: [(&str, &str, Reason, &[&str]); 9] = [
         ("visitor-desk", LOBBY, R::AllowedByRule, &["policy.csv:8"]),
         ("visitor-desk", OFFICE, R::NoRuleMatches, &[]),

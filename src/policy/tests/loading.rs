@@ -191,7 +191,7 @@ g2, entrance:d23d7180-c1ee-4bbe-8630-05df5031ce35, zone:unused
             "policy.csv:2: a deny always overrides this rule",
             "policy.csv:5: no rule names `role:unused`",
             "policy.csv:7: no rule names `zone:unused`",
-            "policy.csv: no rule can match caller `facilities`: it can grant nothing",
+            "policy.csv: no rule can match caller `facilities`: it may do nothing",
         ]
     );
 }
