@@ -96,8 +96,8 @@ impl TrialToLoad {
         slot.is_some_and(|slot| slot.is(&self.slot))
     }
 
-    /// Loads it; from then on requests are judged by it.
-    pub fn load(self) {
+    /// Loads it; from then on requests are judged by it. Returns every problem in it.
+    pub fn load(self) -> Vec<Problem> {
         let Self { slot, model, rules, callers } = self;
         let file = rules.shown.clone();
         let load = AssertUnwindSafe(|| {
@@ -106,9 +106,13 @@ impl TrialToLoad {
         });
         let loaded = catch_unwind(load)
             .unwrap_or_else(|_| Err(vec![Problem::of_file(file, "loading it ended in a panic")]));
-        slot.0.get_or_init(|| match loaded {
+        let trial = slot.0.get_or_init(|| match loaded {
             Ok(policy) => Trial::Judged(Box::new(policy)),
             Err(problems) => Trial::Invalid(problems),
         });
+        match trial {
+            Trial::Judged(_) => Vec::new(),
+            Trial::Invalid(problems) => problems.clone(),
+        }
     }
 }

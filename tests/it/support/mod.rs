@@ -10,14 +10,13 @@ pub mod process;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::sync::Arc;
 use std::time::Duration;
 
 use grantgate::audit::OpenError;
 use grantgate::config::{self, Environment};
 use grantgate::listener::Stop;
-use grantgate::server::{Server, StartError, Surroundings};
-use grantgate::snapshot::{self, Files, ReloadHandle};
+use grantgate::server::{Prepared, Server, StartError};
+use grantgate::snapshot::ReloadHandle;
 use grantgate::tls::{ClientTls, PemFile, Roots};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -119,12 +118,10 @@ impl Site {
         let text = std::fs::read_to_string(&file).unwrap();
         let load = || {
             let settings = config::load(&file, &text, &self.environment(seam, more)).unwrap();
-            let loaded =
-                snapshot::load(&settings, Arc::new(Files)).map_err(|it| it.problems).unwrap();
-            (settings, loaded)
+            let prepared = Prepared::load(settings, &Environment::new());
+            prepared.map_err(|found| found.problems()).unwrap()
         };
-        let (settings, loaded) = load();
-        let mut started = Server::start(settings, loaded, Surroundings::default()).await;
+        let mut started = Server::start(load(), None).await;
         // Other tests of this process start programs: between fork and exec a child has
         // all our files, with the lock of a log that was closed meanwhile.
         for _ in 0..100 {
@@ -132,8 +129,7 @@ impl Site {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
-            let (settings, loaded) = load();
-            started = Server::start(settings, loaded, Surroundings::default()).await;
+            started = Server::start(load(), None).await;
         }
         let server = started.unwrap();
         let (address, admin) = (server.address().unwrap(), server.admin_address().unwrap());
