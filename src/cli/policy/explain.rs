@@ -7,7 +7,7 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::sources::{Files, Ready};
-use crate::audit::{AuditedDecision, decisions};
+use crate::audit::{AuditedDecision, LogReader, decisions};
 use crate::cli::problems::style;
 use crate::cli::{Exit, Format, fail, note, say};
 use crate::domain::{CallerId, EntranceId, GranteeKind, Reason, rfc3339};
@@ -89,7 +89,8 @@ fn question(
             found = Some(decision);
         }
     };
-    decisions(&arguments.audit, |_, _| {}, each).map_err(|error| error.to_string())?;
+    decisions(&LogReader::new(&arguments.audit), |_, _| {}, each)
+        .map_err(|error| error.to_string())?;
     let audit = arguments.audit.display();
     let found = found.ok_or_else(|| format!("`{audit}` has no decision about `{request}`"))?;
     let word = if found.allowed { "allowed" } else { "denied" };

@@ -15,7 +15,7 @@ use super::backoff::Backoff;
 use super::encode;
 use super::sender::{Failure, Kind, Sender};
 use super::state::ExportState;
-use crate::audit::{Follower, Journal, Passage, Position};
+use crate::audit::{Follower, Journal, LogReader, Passage, Position};
 use crate::config::Settings;
 
 /// How often the log is looked at.
@@ -150,7 +150,8 @@ impl Worker {
     async fn read(&mut self) -> Result<Option<Batch>, Failure> {
         let directory = self.directory().to_owned();
         let next = self.next;
-        let mut follower = self.follower.take().unwrap_or_else(|| Follower::new(&directory, next));
+        let mut follower =
+            self.follower.take().unwrap_or_else(|| Follower::new(LogReader::new(directory), next));
         let (durable, records_max) = (self.journal.durable_seq(), self.records_max);
         let resource = self.resource.clone();
         let read = spawn_blocking(move || {
