@@ -30,7 +30,7 @@ mod testing;
 mod tree;
 mod upkeep;
 
-pub use follow::{FollowError, Followed, Follower, Passage, Position, PositionError};
+pub use follow::{Followed, Follower, Passage, Position, PositionError};
 pub use journal::error::{AuditError, OpenError};
 pub use journal::queue::{JournalHealth, NoObserver, Observer, OnFailure, Published};
 pub use journal::recorded::Recorded;
@@ -38,7 +38,8 @@ pub use journal::recovery::{Cut, OpenDecision, RecoveryReport};
 pub use journal::settings::JournalSettings;
 pub use journal::store::{FileStore, Gate, MemoryStore, Stage, Store, StoreError};
 pub use journal::{Journal, JournalCloser, Started};
-pub use log::error::ReadError;
+pub use log::directory::LogReader;
+pub use log::error::{InputError, ReadError};
 pub use proof::prove::{ConsistencyProof, InclusionProof, ProofError, consistency, prove};
 pub use proof::verify::{AnchorFinding, Damage, Finding, VerifyReport, verify};
 pub use record::columns::{NameOf, for_people};

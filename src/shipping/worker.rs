@@ -10,10 +10,9 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
-
 use super::sink::{Answer, Batch, Sink};
 use super::state::{Failure, Kind, ShippingState};
-use crate::audit::{Follower, Journal, Passage, Position, Record};
+use crate::audit::{Follower, Journal, LogReader, Passage, Position, Record};
 
 /// How often the log is looked at.
 const POLL: Duration = Duration::from_millis(500);
@@ -139,7 +138,8 @@ impl<S: Sink> Worker<S> {
     /// The next records, ready to be sent; none where all that is durable was sent.
     async fn read(&mut self) -> Result<Option<Reading>, Failure> {
         let follower = self.follower.take();
-        let mut follower = follower.unwrap_or_else(|| Follower::new(&self.directory, self.next));
+        let mut follower = follower
+            .unwrap_or_else(|| Follower::new(LogReader::new(self.directory.clone()), self.next));
         let (durable, records_max) = (self.journal.durable_seq(), self.sink.records_max());
         let read = spawn_blocking(move || {
             let passage = follower.read(durable, records_max, BATCH_BYTES_MAX);

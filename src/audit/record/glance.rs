@@ -8,7 +8,7 @@
 use memchr::{memchr, memmem};
 
 use crate::audit::record::event::Event;
-use crate::audit::record::line::SEQ_MAX;
+use crate::audit::record::limits::SEQ_MAX;
 
 /// What can be told of a line at a glance.
 pub(in crate::audit) struct Glance {

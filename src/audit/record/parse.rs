@@ -9,7 +9,7 @@ use serde::Deserialize;
 
 use crate::audit::record::encode::FORMAT;
 use crate::audit::record::event::{ALLOW, DENY, Event};
-use crate::audit::record::line::SEQ_MAX;
+use crate::audit::record::limits::SEQ_MAX;
 use crate::audit::tree::{Frontier, Hash};
 use crate::domain::{GranteeKind, Operation};
 

@@ -1,11 +1,10 @@
 //! The decisions of a log, one after the other: for judging them again.
 
-use std::path::Path;
-
 use jiff::Timestamp;
 
+use crate::audit::log::cursor::Progress;
+use crate::audit::log::directory::LogReader;
 use crate::audit::log::error::ReadError;
-use crate::audit::log::segment::{Segment, segments};
 use crate::audit::record::event::Event;
 use crate::audit::record::parse::Record;
 use crate::domain::{CallerId, EntranceId, GranteeKind, Operation, Problem};
@@ -49,54 +48,37 @@ pub struct DecisionsSummary {
     pub damaged: Vec<Problem>,
 }
 
-/// Gives every decision of the log in `directory` to `each`, in order. `progress` is told
-/// now and then how many bytes were read, of how many.
+/// Gives every decision of the log to `each`, in order. `progress` is told now and then how
+/// many bytes were read, of how many.
 ///
 /// # Errors
 /// [`ReadError`].
 pub fn decisions(
-    directory: &Path,
-    mut progress: impl FnMut(u64, u64),
+    log: &LogReader,
+    progress: impl FnMut(u64, u64),
     mut each: impl FnMut(AuditedDecision),
 ) -> Result<DecisionsSummary, ReadError> {
-    let found = segments(directory).map_err(|e| ReadError::Input(directory.to_owned(), e))?;
-    if found.is_empty() {
-        return Err(ReadError::Empty(directory.to_owned()));
-    }
-    let all: u64 = found.iter().map(Segment::stored_bytes).sum();
-    let (mut before, mut told) = (0, 0);
+    let segments = log.segments()?;
+    let mut progress = Progress::of(&segments, progress);
     let mut summary = DecisionsSummary::default();
-    for (place, segment) in found.iter().enumerate() {
-        let input = |error| ReadError::Input(segment.path.clone(), error);
-        let mut lines = segment.lines().map_err(input)?;
-        let stored = segment.stored_bytes();
-        while let Some(line) = lines.next().map_err(input)? {
-            let read = before + line.offset.min(stored);
-            if read - told > 1 << 24 {
-                told = read;
-                progress(read, all);
+    let mut walk = log.walk(segments);
+    while let Some(line) = walk.next()? {
+        progress.at(&line);
+        match line.record().ok_or(()).and_then(|record| decision(&record)) {
+            Ok(Some(decision)) => {
+                summary.decisions += 1;
+                each(decision);
             }
-            let parsed = line.record().ok_or(()).and_then(|record| decision(&record));
-            match parsed {
-                Ok(Some(decision)) => {
-                    summary.decisions += 1;
-                    each(decision);
-                }
-                Ok(None) => {}
-                // The last line of all may still be being written.
-                Err(()) if place + 1 == found.len() && line.is_torn() => {}
-                Err(()) => {
-                    summary.damaged_lines += 1;
-                    if summary.damaged.len() < DAMAGED_NAMED_MAX {
-                        let text = "not a whole record".to_owned();
-                        let number = u32::try_from(line.number).ok();
-                        let file = segment.name();
-                        summary.damaged.push(Problem { file, line: number, column: None, text });
-                    }
+            Ok(None) => {}
+            // It may still be being written.
+            Err(()) if line.is_torn() => {}
+            Err(()) => {
+                summary.damaged_lines += 1;
+                if summary.damaged.len() < DAMAGED_NAMED_MAX {
+                    summary.damaged.push(line.problem());
                 }
             }
         }
-        before += stored;
     }
     Ok(summary)
 }
@@ -136,7 +118,8 @@ mod tests {
         let text = format!("{decision}\n{malformed}\n{other}\nxx\n{bad_time}\n{{\"seq\":4,");
         std::fs::write(directory.path().join("00000000000000000001.jsonl"), text).unwrap();
         let mut found = Vec::new();
-        let summary = decisions(directory.path(), |_, _| {}, |d| found.push(d)).unwrap();
+        let summary =
+            decisions(&LogReader::new(directory.path()), |_, _| {}, |d| found.push(d)).unwrap();
         assert_eq!(summary.decisions, 2);
         let lines: Vec<_> = summary.damaged.iter().filter_map(|p| p.line).collect();
         assert_eq!(lines, [4, 5], "the last is still being written");
@@ -150,7 +133,7 @@ mod tests {
         fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
             let directory = tempfile::tempdir().unwrap();
             std::fs::write(directory.path().join("00000000000000000001.jsonl"), bytes).unwrap();
-            let _ = decisions(directory.path(), |_, _| {}, |_| {});
+            let _ = decisions(&LogReader::new(directory.path()), |_, _| {}, |_| {});
         }
     }
 }

@@ -1,10 +1,9 @@
 //! Reading a log: for people and for programs. Needs no lock and changes nothing.
 
 use std::io::Write;
-use std::path::Path;
 
+use crate::audit::log::directory::LogReader;
 use crate::audit::log::error::ReadError;
-use crate::audit::log::segment::{Segment, segments};
 use crate::audit::record::columns::{NameOf, for_people, is_numbered};
 use crate::domain::Problem;
 
@@ -29,25 +28,38 @@ pub struct ShowSummary {
     pub torn: Option<Problem>,
 }
 
-/// Prints every record of the log in `directory`, in order, and names the damaged
-/// lines. For people, entrances have their names of today beside their ids.
+/// Prints every record of the log, in order, and names the damaged lines. For people,
+/// entrances have their names of today beside their ids.
 ///
 /// # Errors
 /// [`ReadError`].
 pub fn show(
-    directory: &Path,
+    log: &LogReader,
     format: ShowFormat,
     name_of: NameOf<'_>,
     out: &mut impl Write,
 ) -> Result<ShowSummary, ReadError> {
-    let found = segments(directory).map_err(|e| ReadError::Input(directory.to_owned(), e))?;
-    if found.is_empty() {
-        return Err(ReadError::Empty(directory.to_owned()));
-    }
     let mut summary = ShowSummary::default();
-    for segment in &found {
-        summary.damaged.extend(summary.torn.take());
-        show_segment(segment, format, name_of, out, &mut summary)?;
+    let mut walk = log.walk(log.segments()?);
+    while let Some(line) = walk.next()? {
+        let shown = line.whole().and_then(|bytes| match format {
+            ShowFormat::Json => is_numbered(bytes).then_some(Shown::Stored(bytes)),
+            ShowFormat::Human => for_people(bytes, name_of).map(Shown::Columns),
+        });
+        let printed = match shown {
+            Some(Shown::Stored(bytes)) => out.write_all(bytes).and_then(|()| out.write_all(b"\n")),
+            Some(Shown::Columns(text)) => writeln!(out, "{text}"),
+            None if line.is_torn() => {
+                summary.torn = Some(line.problem());
+                continue;
+            }
+            None => {
+                summary.damaged.push(line.problem());
+                continue;
+            }
+        };
+        printed.map_err(ReadError::Output)?;
+        summary.records += 1;
     }
     out.flush().map_err(ReadError::Output)?;
     Ok(summary)
@@ -57,44 +69,6 @@ pub fn show(
 enum Shown<'a> {
     Stored(&'a [u8]),
     Columns(String),
-}
-
-fn show_segment(
-    segment: &Segment,
-    format: ShowFormat,
-    name_of: NameOf<'_>,
-    out: &mut impl Write,
-    summary: &mut ShowSummary,
-) -> Result<(), ReadError> {
-    let input = |error| ReadError::Input(segment.path.clone(), error);
-    let mut lines = segment.lines().map_err(input)?;
-    while let Some(line) = lines.next().map_err(input)? {
-        let shown = line.whole().and_then(|bytes| match format {
-            ShowFormat::Json => is_numbered(bytes).then_some(Shown::Stored(bytes)),
-            ShowFormat::Human => for_people(bytes, name_of).map(Shown::Columns),
-        });
-        let Some(shown) = shown else {
-            let problem = Problem {
-                file: segment.name(),
-                line: Some(u32::try_from(line.number).unwrap_or(u32::MAX)),
-                column: None,
-                text: "not a whole record".into(),
-            };
-            if line.is_torn() {
-                summary.torn = Some(problem);
-            } else {
-                summary.damaged.push(problem);
-            }
-            continue;
-        };
-        summary.records += 1;
-        match shown {
-            Shown::Stored(bytes) => out.write_all(bytes).and_then(|()| out.write_all(b"\n")),
-            Shown::Columns(text) => writeln!(out, "{text}"),
-        }
-        .map_err(ReadError::Output)?;
-    }
-    Ok(())
 }
 
 #[cfg(test)]
@@ -108,14 +82,16 @@ mod tests {
             "{\"seq\":1,\"event\":\"log.stop\"}\nxx\n{\"seq\":2,\"event\":\"log.stop\"}\n{\"se";
         std::fs::write(directory.path().join("00000000000000000001.jsonl"), text).unwrap();
         let mut out = Vec::new();
-        let summary = show(directory.path(), ShowFormat::Json, &|_| None, &mut out).unwrap();
+        let summary =
+            show(&LogReader::new(directory.path()), ShowFormat::Json, &|_| None, &mut out).unwrap();
         assert_eq!(summary.records, 2);
         let lines: Vec<_> = summary.damaged.iter().filter_map(|p| p.line).collect();
         assert_eq!(lines, [2]);
         assert_eq!(summary.torn.and_then(|p| p.line), Some(4), "still being written");
         assert_eq!(String::from_utf8(out).unwrap().lines().count(), 2);
         let empty = tempfile::tempdir().unwrap();
-        let error = show(empty.path(), ShowFormat::Json, &|_| None, &mut Vec::new());
+        let error =
+            show(&LogReader::new(empty.path()), ShowFormat::Json, &|_| None, &mut Vec::new());
         assert!(matches!(error, Err(ReadError::Empty(_))));
     }
 
@@ -124,7 +100,7 @@ mod tests {
         fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
             let directory = tempfile::tempdir().unwrap();
             std::fs::write(directory.path().join("00000000000000000001.jsonl"), bytes).unwrap();
-            let _ = show(directory.path(), ShowFormat::Human, &|_| None, &mut Vec::new());
+            let _ = show(&LogReader::new(directory.path()), ShowFormat::Human, &|_| None, &mut Vec::new());
         }
     }
 }

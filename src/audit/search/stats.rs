@@ -5,15 +5,15 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::AddAssign;
-use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::audit::log::cursor::Line;
+use crate::audit::log::directory::LogReader;
 use crate::audit::log::error::ReadError;
-use crate::audit::log::segment::{Segment, segments};
+use crate::audit::log::segment::Segment;
 use crate::audit::record::event::Event;
 use crate::audit::record::glance::Glance;
-use crate::audit::record::line::Line;
 use crate::audit::record::parse::Record;
 use crate::audit::search::query::load_index;
 use crate::domain::Problem;
@@ -135,29 +135,19 @@ pub struct Stats {
     cells: usize,
 }
 
-/// Counts the decisions of the log in `directory`.
+/// Counts the decisions of the log.
 ///
 /// # Errors
 /// [`ReadError`].
-pub fn stats(directory: &Path, request: &StatsRequest) -> Result<Stats, ReadError> {
-    let found = segments(directory).map_err(|e| ReadError::Input(directory.to_owned(), e))?;
-    if found.is_empty() {
-        return Err(ReadError::Empty(directory.to_owned()));
-    }
+pub fn stats(log: &LogReader, request: &StatsRequest) -> Result<Stats, ReadError> {
+    let mut segments = log.segments()?;
+    segments.retain(|segment| !segment.is_closed() || !is_of_another_time(segment, request));
     let mut stats = Stats::default();
     let glance = Glance::new();
-    for (place, segment) in found.iter().enumerate() {
-        let newest = place + 1 == found.len();
-        if !newest && is_of_another_time(segment, request) {
-            continue;
-        }
-        let input = |error| ReadError::Input(segment.path.clone(), error);
-        let Some(mut lines) = segment.lines_if_there().map_err(input)? else { continue };
-        while let Some(line) = lines.next().map_err(input)? {
-            let torn = newest && line.is_torn();
-            if !torn && stats.line(&line, &glance, request).is_none() {
-                stats.damaged(segment, line.number);
-            }
+    let mut walk = log.walk(segments).over_gaps();
+    while let Some(line) = walk.next()? {
+        if !line.is_torn() && stats.line(&line, &glance, request).is_none() {
+            stats.damaged(&line);
         }
     }
     Ok(stats)
@@ -222,12 +212,10 @@ impl Stats {
         self.cells += usize::from(series.add(count, span, room));
     }
 
-    fn damaged(&mut self, segment: &Segment, line: u64) {
+    fn damaged(&mut self, line: &Line<'_>) {
         self.damaged_lines += 1;
         if self.damaged.len() < DAMAGED_NAMED_MAX {
-            let text = "not a whole record".to_owned();
-            let line = u32::try_from(line).ok();
-            self.damaged.push(Problem { file: segment.name(), line, column: None, text });
+            self.damaged.push(line.problem());
         }
     }
 }
@@ -300,7 +288,7 @@ mod tests {
             every: Some(Every::Day),
             ..StatsRequest::default()
         };
-        let stats = stats(directory.path(), &request).unwrap();
+        let stats = stats(&LogReader::new(directory.path()), &request).unwrap();
         assert_eq!(stats.all.total, Counts { allow: 3, deny: 1 });
         assert_eq!(stats.rows.len(), 2);
         let desk = &stats.rows[&vec!["desk".to_owned()]];
@@ -320,7 +308,7 @@ mod tests {
             every: Some(Every::Hour),
             ..StatsRequest::default()
         };
-        let stats = stats(directory.path(), &request).unwrap();
+        let stats = stats(&LogReader::new(directory.path()), &request).unwrap();
         assert_eq!((stats.rows.len(), stats.other.total.allow), (KEYS_MAX, 5));
         assert_eq!(stats.all.total.all(), KEYS_MAX as u64 + 5);
     }
@@ -333,7 +321,7 @@ mod tests {
             let directory = log(&odd);
             std::fs::write(directory.path().join("00000000000000000002.jsonl"), bytes).unwrap();
             let request = StatsRequest { every: Some(Every::Week), ..StatsRequest::default() };
-            let _ = stats(directory.path(), &request);
+            let _ = stats(&LogReader::new(directory.path()), &request);
         }
     }
 }

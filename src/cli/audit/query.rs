@@ -15,7 +15,8 @@ use super::search::{
 use super::table::Table;
 use super::when::time;
 use crate::audit::{
-    self, Event, Filter, Found, Hit, Indexes, PseudonymKey, QuerySummary, ReadError, Take,
+    self, Event, Filter, Found, Hit, Indexes, LogReader, PseudonymKey, QuerySummary, ReadError,
+    Take,
 };
 use crate::catalogue::Catalogue;
 use crate::cli::{Exit, fail, note};
@@ -173,8 +174,9 @@ fn print(
     let stdout = io::stdout().lock();
     let terminal = stdout.is_terminal();
     let mut out = BufWriter::new(stdout);
+    let log = LogReader::new(&arguments.directory);
     let search = |each: &mut dyn FnMut(Hit) -> io::Result<()>| {
-        audit::query(&arguments.directory, filter, take, Indexes::Kept(&indexing), each)
+        audit::query(&log, filter, take, Indexes::Kept(&indexing), each)
     };
     match arguments.format {
         RowFormat::Human => {

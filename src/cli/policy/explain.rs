@@ -7,7 +7,7 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::sources::{Files, Ready};
-use crate::audit::{AuditedDecision, decisions};
+use crate::audit::{AuditedDecision, LogReader, decisions};
 use crate::cli::problems::style;
 use crate::cli::{Exit, Format, fail, note, say, say_json};
 use crate::domain::{Act, CallerId, EntranceId, GranteeKind, Operation, Reason, rfc3339};
@@ -121,7 +121,8 @@ fn asked(arguments: &Arguments, ready: &Ready, now: Timestamp) -> Result<Asked, 
             found = Some(decision);
         }
     };
-    decisions(&arguments.audit, |_, _| {}, each).map_err(|error| error.to_string())?;
+    decisions(&LogReader::new(&arguments.audit), |_, _| {}, each)
+        .map_err(|error| error.to_string())?;
     let audit = arguments.audit.display();
     let found = found.ok_or_else(|| format!("`{audit}` has no decision about `{request}`"))?;
     let word = if found.allowed { "allowed" } else { "denied" };

@@ -1,6 +1,6 @@
 //! `grantgate policy replay`: audited decisions judged again under another policy.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, PoisonError};
 
@@ -9,7 +9,7 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::sources::{Files, Ready};
-use crate::audit::{AuditedDecision, DecisionsSummary, ReadError, decisions};
+use crate::audit::{AuditedDecision, DecisionsSummary, LogReader, ReadError, decisions};
 use crate::cli::problems::report_in;
 use crate::cli::progress::progress;
 use crate::cli::{Exit, Format, fail, note, say, say_json};
@@ -58,7 +58,7 @@ pub(super) fn run(arguments: &Arguments, now: Timestamp) -> Exit {
         Ok(ready) => ready,
         Err(exit) => return exit,
     };
-    let (read, replay) = judge(&ready, &arguments.audit);
+    let (read, replay) = judge(&ready, &LogReader::new(&arguments.audit));
     let summary = match read {
         Ok(summary) => summary,
         Err(error) => return fail(error),
@@ -86,7 +86,7 @@ pub(super) fn run(arguments: &Arguments, now: Timestamp) -> Exit {
 }
 
 /// Reads on this thread and judges on the others.
-fn judge(ready: &Ready, log: &Path) -> (Result<DecisionsSummary, ReadError>, Replay) {
+fn judge(ready: &Ready, log: &LogReader) -> (Result<DecisionsSummary, ReadError>, Replay) {
     let (sender, receiver) = sync_channel::<Vec<AuditedDecision>>(BATCHES_WAITING);
     let receiver = Mutex::new(receiver);
     let next = || receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();

@@ -14,10 +14,9 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::io;
-use std::path::Path;
 
+use crate::audit::log::directory::LogReader;
 use crate::audit::log::error::ReadError;
-use crate::audit::log::segment::segments;
 use crate::audit::record::event::Event;
 use crate::audit::record::glance;
 use crate::audit::record::parse::Record;
@@ -146,23 +145,19 @@ pub struct QuerySummary {
     stopped_early: bool,
 }
 
-/// Gives what `filter` finds in the log in `directory` to `each`, in the order of sequence
+/// Gives what `filter` finds in the log to `each`, in the order of sequence
 /// numbers.
 ///
 /// # Errors
 /// [`ReadError`]. That the directory cannot be written to is none.
 pub fn query(
-    directory: &Path,
+    log: &LogReader,
     filter: &Filter,
     take: Take,
     indexes: Indexes<'_>,
     each: &mut dyn FnMut(Hit) -> io::Result<()>,
 ) -> Result<QuerySummary, ReadError> {
-    let found = segments(directory).map_err(|e| ReadError::Input(directory.to_owned(), e))?;
-    if found.is_empty() {
-        return Err(ReadError::Empty(directory.to_owned()));
-    }
-    let plan = Plan::new(found, filter, indexes);
+    let plan = Plan::new(log, filter, indexes)?;
     let mut summary = match take {
         Take::All => Walk::new(&plan, filter, 0, u64::MAX, each).run()?,
         Take::First(most) => {
@@ -183,7 +178,7 @@ pub fn query(
 /// come before their outcomes, so that what is found in a few is what is found there in
 /// all.
 fn newest(
-    plan: &Plan,
+    plan: &Plan<'_>,
     filter: &Filter,
     most: usize,
     each: &mut dyn FnMut(Hit) -> io::Result<()>,

@@ -11,11 +11,12 @@ use super::bloom::Kind;
 use super::filter::{Filter, Needles};
 use super::plan::Plan;
 use super::{Hit, QuerySummary};
-use crate::audit::log::error::ReadError;
+use crate::audit::log::cursor::{Line, problem_at};
+use crate::audit::log::directory::LogReader;
+use crate::audit::log::error::{InputError, ReadError};
 use crate::audit::log::segment::Segment;
 use crate::audit::record::event::Event;
 use crate::audit::record::glance::{self, Glance, has_escapes};
-use crate::audit::record::line::Line;
 use crate::audit::record::parse::{Parsed, Record};
 use crate::domain::Problem;
 
@@ -29,7 +30,7 @@ const WAITING_MAX: usize = 100_000;
 pub(super) type Each<'e> = &'e mut dyn FnMut(Hit) -> io::Result<()>;
 
 pub(super) struct Walk<'q> {
-    plan: &'q Plan,
+    plan: &'q Plan<'q>,
     filter: &'q Filter,
     /// The first segment that is looked at.
     from: usize,
@@ -67,7 +68,7 @@ enum State {
 
 impl<'q> Walk<'q> {
     pub(super) fn new(
-        plan: &'q Plan,
+        plan: &'q Plan<'q>,
         filter: &'q Filter,
         from: usize,
         rows_max: u64,
@@ -122,17 +123,11 @@ impl<'q> Walk<'q> {
     }
 
     fn segment(&mut self, at: usize, segment: &Segment) -> Result<(), ReadError> {
-        let input = |error| ReadError::Input(segment.path.clone(), error);
-        // A torn line with a segment behind it is no longer being written.
-        if let Some(problem) = self.summary.torn.take() {
-            self.damaged(problem);
-        }
-        let Some(mut lines) = segment.lines_if_there().map_err(input)? else { return Ok(()) };
-        let newest = at + 1 == self.plan.segments.len();
+        let Some(mut cursor) = self.plan.log.read_if_there(segment)? else { return Ok(()) };
         let thorough = self.plan.index(at).is_some_and(|index| index.damaged > 0);
-        while let Some(line) = lines.next().map_err(input)? {
-            if newest {
-                self.summary.newest_records += u64::from(line.whole);
+        while let Some(line) = cursor.next()? {
+            if !segment.is_closed() {
+                self.summary.newest_records += u64::from(line.whole().is_some());
             }
             self.place = (at, line.number);
             self.line(&line, thorough)?;
@@ -144,7 +139,7 @@ impl<'q> Walk<'q> {
     }
 
     fn line(&mut self, line: &Line<'_>, thorough: bool) -> Result<(), ReadError> {
-        let event = if thorough || !line.whole { None } else { self.glance.event(line.bytes) };
+        let event = line.whole().filter(|_| !thorough).and_then(|bytes| self.glance.event(bytes));
         let whole = match event {
             Some(event) => self.record(event, line.bytes)?,
             None => match line.record() {
@@ -155,7 +150,7 @@ impl<'q> Walk<'q> {
         if whole {
             return Ok(());
         }
-        let mut problem = self.problem(self.place);
+        let mut problem = line.problem();
         if let Parsed::Newer(version) = line.parsed() {
             problem.text = format!(
                 "a record of format version {version}, which a newer version of grantgate reads"
@@ -167,12 +162,6 @@ impl<'q> Walk<'q> {
             self.damaged(problem);
         }
         Ok(())
-    }
-
-    fn problem(&self, (at, line): (usize, u64)) -> Problem {
-        let line = Some(u32::try_from(line).unwrap_or(u32::MAX));
-        let file = self.plan.segments.get(at).map(Segment::name).unwrap_or_default();
-        Problem { file, line, column: None, text: "not a whole record".into() }
     }
 
     fn damaged(&mut self, problem: Problem) {
@@ -283,9 +272,7 @@ impl<'q> Walk<'q> {
         let Some(segment) = segment.filter(|_| self.filter.tells_alone(&outcome)) else {
             return Ok(true);
         };
-        let found = find(segment, seq);
-        let found = found.map_err(|error| ReadError::Input(segment.path.clone(), error))?;
-        if let Some(decision) = found {
+        if let Some(decision) = find(self.plan.log, segment, seq)? {
             let hit = Hit { line: decision, outcome: Some(line.to_vec()) };
             if self.is_found(&hit) == Some(true) {
                 self.give(hit)?;
@@ -311,8 +298,9 @@ impl<'q> Walk<'q> {
                 Some(true) => self.give(waiting.hit)?,
                 Some(false) => {}
                 None => {
-                    let problem = self.problem(waiting.place);
-                    self.damaged(problem);
+                    let (at, line) = waiting.place;
+                    let segment = self.plan.segments.get(at);
+                    segment.into_iter().for_each(|s| self.damaged(problem_at(s, line)));
                 }
             }
         }
@@ -342,9 +330,9 @@ impl<'q> Walk<'q> {
 }
 
 /// The line with this number.
-fn find(segment: &Segment, seq: u64) -> io::Result<Option<Vec<u8>>> {
-    let Some(mut lines) = segment.lines_if_there()? else { return Ok(None) };
-    while let Some(line) = lines.next()? {
+fn find(log: &LogReader, segment: &Segment, seq: u64) -> Result<Option<Vec<u8>>, InputError> {
+    let Some(mut cursor) = log.read_if_there(segment)? else { return Ok(None) };
+    while let Some(line) = cursor.next()? {
         let Some(bytes) = line.whole() else { continue };
         let found = glance::seq(bytes).or_else(|| Record::parse(bytes).map(|record| record.seq));
         if found == Some(seq) {

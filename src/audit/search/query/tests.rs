@@ -5,7 +5,7 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
-use super::index::{load, make, path};
+use super::index::{load, make};
 use super::*;
 use crate::domain::{Act, CallerId, EntranceId, Outcome, Reason};
 
@@ -139,9 +139,10 @@ fn filter(dice: &mut Dice) -> Filter {
 /// Every line is parsed, and then everything is compared with everything.
 fn naively(directory: &Path, filter: &Filter) -> Vec<Hit> {
     let mut records = Vec::new();
-    let segments = segments(directory).unwrap();
+    let log = LogReader::new(directory);
+    let segments = log.list().unwrap();
     for segment in &segments {
-        let mut lines = segment.lines().unwrap();
+        let mut lines = log.read(segment).unwrap();
         while let Some(line) = lines.next().unwrap() {
             if line.record().is_some() {
                 records.push(line.bytes.to_vec());
@@ -180,7 +181,7 @@ fn searched(directory: &Path, filter: &Filter, take: Take, indexes: Indexes<'_>)
         found.push(hit);
         Ok(())
     };
-    query(directory, filter, take, indexes, &mut each).unwrap();
+    query(&LogReader::new(directory), filter, take, indexes, &mut each).unwrap();
     found
 }
 
@@ -192,9 +193,9 @@ fn sorted(mut hits: Vec<Hit>) -> Vec<Hit> {
 
 /// Makes every index bad in one of the ways in which an index can be.
 fn spoil(directory: &Path, dice: &mut Dice) {
-    let all = segments(directory).unwrap();
+    let all = LogReader::new(directory).list().unwrap();
     for (place, segment) in all.iter().enumerate() {
-        let file = path(segment);
+        let file = segment.index_path();
         match dice.roll(4) {
             0 => drop(std::fs::write(&file, b"nonsense")),
             1 if file.exists() => {
@@ -204,8 +205,8 @@ fn spoil(directory: &Path, dice: &mut Dice) {
                 std::fs::write(&file, bytes).unwrap();
             }
             // That of another segment.
-            2 if place > 0 && path(&all[place - 1]).exists() => {
-                std::fs::copy(path(&all[place - 1]), &file).unwrap();
+            2 if place > 0 && all[place - 1].index_path().exists() => {
+                std::fs::copy(all[place - 1].index_path(), &file).unwrap();
             }
             _ => {}
         }
@@ -250,7 +251,7 @@ proptest! {
         }
         std::fs::write(log.join(format!("{:020}.jsonl.zst", 99)), &bytes).unwrap();
         for filter in [Filter::default(), Filter { outcome: Some(Outcome::Granted), ..Filter::default() }] {
-            let _ = query(log, &filter, Take::Last(1), KEPT, &mut |hit| {
+            let _ = query(&LogReader::new(log), &filter, Take::Last(1), KEPT, &mut |hit| {
                 let _ = hit.fields();
                 Ok(())
             });
@@ -279,13 +280,14 @@ fn segments_that_hold_nothing_of_it_are_not_read_and_a_changed_one_is() {
     }
     let mut none = |_| Ok(());
     let mut read = |id: &str| {
-        let summary = query(log, &by_request(id), Take::All, KEPT, &mut none).unwrap();
+        let summary =
+            query(&LogReader::new(log), &by_request(id), Take::All, KEPT, &mut none).unwrap();
         assert_eq!((summary.records, summary.segments), (Some(5), 5));
         (summary.found, summary.segments_read)
     };
     assert_eq!(read("request-2"), (1, 2), "its segment, and the newest, which has no index");
-    let segment = &segments(log).unwrap()[0];
-    assert!(load(segment).is_some() && load(&segments(log).unwrap()[4]).is_none());
+    let segment = &LogReader::new(log).list().unwrap()[0];
+    assert!(load(segment).is_some() && load(&LogReader::new(log).list().unwrap()[4]).is_none());
     // The same first number, more bytes: the index is stale, and is made anew.
     let more = decision(1, "request-1") + decision(2, "late").as_str();
     std::fs::write(&segment.path, more).unwrap();
@@ -293,7 +295,8 @@ fn segments_that_hold_nothing_of_it_are_not_read_and_a_changed_one_is() {
     assert!(load(segment).is_some());
     // A damaged line may have been anything: the segment is read, and the damage told of.
     std::fs::write(&segment.path, decision(1, "request-1") + "xx\n").unwrap();
-    let summary = query(log, &by_request("none"), Take::All, KEPT, &mut |_| Ok(())).unwrap();
+    let summary =
+        query(&LogReader::new(log), &by_request("none"), Take::All, KEPT, &mut |_| Ok(())).unwrap();
     assert_eq!((summary.damaged_lines, summary.segments_read), (1, 2));
 }
 
@@ -311,7 +314,7 @@ fn a_directory_that_cannot_be_written_to_is_searched_without_indexes() {
     let found = searched(log, &by_request("r"), Take::First(2), KEPT);
     assert_eq!(found.len(), 2);
     if !writable {
-        assert!(make(&segments(log).unwrap()[0]).is_none());
+        assert!(make(&LogReader::new(log), &LogReader::new(log).list().unwrap()[0]).is_none());
         assert_eq!(std::fs::read_dir(log).unwrap().count(), 3, "nothing was left there");
     }
     std::fs::set_permissions(log, std::fs::Permissions::from_mode(0o700)).unwrap();
