@@ -89,7 +89,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("rustix", &["audit", "cli", "files", "server"]),
     ("webpki", &["authn"]),
     ("tracing_subscriber", &["telemetry"]),
-    ("serde_json", &["seam", "audit", "upstream", "server", "shipping", "sandbox", "cli"]),
+    ("serde_json", &["seam", "audit", "upstream", "server", "sandbox", "cli"]),
     ("arc_swap", &["gateway", "snapshot", "server"]),
 ];
 
