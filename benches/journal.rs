@@ -16,8 +16,8 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use grantgate::audit::{
-    DecisionEntry, Evidence, FileStore, Journal, JournalSettings, Observer, Published, SigningKey,
-    Started, verify,
+    DecisionEntry, Event, Evidence, FileStore, Journal, JournalSettings, LogReader, Observer,
+    Published, SigningKey, Started, verify,
 };
 use grantgate::domain::{
     EntranceId, GrantRequest, Grantee, Operation, Reason, RequestId, Revision, SystemClock,
@@ -108,7 +108,7 @@ fn verifying(runtime: &tokio::runtime::Runtime, directory: &Path) {
     let mut rates = Vec::new();
     for _ in 0..ROUNDS {
         let since = Instant::now();
-        let report = verify(directory, &keys, &[], |_, _| {}).unwrap();
+        let report = verify(&LogReader::new(directory), &keys, &[], |_, _| {}).unwrap();
         assert!(!report.is_damaged() && report.uncovered == 1);
         #[allow(clippy::cast_precision_loss)]
         rates.push(report.records as f64 / since.elapsed().as_secs_f64());
@@ -173,8 +173,8 @@ struct Counts {
 }
 
 impl Observer for Counts {
-    fn committed(&self, events: &mut dyn Iterator<Item = &'static str>, _: Duration) {
-        let records = events.filter(|event| *event == "grant.decision").count() as u64;
+    fn committed(&self, events: &mut dyn Iterator<Item = Event>, _: Duration) {
+        let records = events.filter(|event| *event == Event::Decision).count() as u64;
         if records > 0 {
             self.commits.fetch_add(1, Ordering::Relaxed);
             self.records.fetch_add(records, Ordering::Relaxed);

@@ -17,7 +17,7 @@ use std::io::{BufWriter, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use grantgate::audit::{By, Every, Filter, Indexes, StatsRequest, Take, query, stats};
+use grantgate::audit::{By, Every, Filter, Indexes, LogReader, StatsRequest, Take, query, stats};
 use grantgate::domain::{CallerId, Outcome};
 use jiff::{SignedDuration, Timestamp};
 
@@ -80,7 +80,7 @@ fn main() {
         every: Some(Every::Day),
         ..StatsRequest::default()
     };
-    let (took, rows) = timed(1, || stats(log, &request).unwrap().all.total.all());
+    let (took, rows) = timed(1, || stats(&LogReader::new(log), &request).unwrap().all.total.all());
     row("stats by caller and entrance, every day", took, (rows, segments));
     let indexes = std::fs::read_dir(log).unwrap().map(|entry| entry.unwrap());
     let indexes = indexes.filter(|entry| entry.path().extension().is_some_and(|e| e == "index"));
@@ -106,7 +106,7 @@ fn timed<T>(rounds: usize, mut work: impl FnMut() -> T) -> (Duration, T) {
 }
 
 fn search(log: &Path, filter: &Filter, take: Take, indexes: Indexes<'_>) -> (u64, usize) {
-    let summary = query(log, filter, take, indexes, &mut |_| Ok(())).unwrap();
+    let summary = query(&LogReader::new(log), filter, take, indexes, &mut |_| Ok(())).unwrap();
     assert_eq!(summary.damaged_lines, 0);
     (summary.found, summary.segments_read)
 }

@@ -30,7 +30,7 @@ mod testing;
 mod tree;
 mod upkeep;
 
-pub use follow::{FollowError, Followed, Follower, Passage, Position, PositionError};
+pub use follow::{Followed, Follower, Passage, Position, PositionError};
 pub use journal::error::{AuditError, OpenError};
 pub use journal::queue::{JournalHealth, NoObserver, Observer, OnFailure, Published};
 pub use journal::recorded::Recorded;
@@ -38,20 +38,23 @@ pub use journal::recovery::{Cut, OpenDecision, RecoveryReport};
 pub use journal::settings::JournalSettings;
 pub use journal::store::{FileStore, Gate, MemoryStore, Stage, Store, StoreError};
 pub use journal::{Journal, JournalCloser, Started};
-pub use log::error::ReadError;
+pub use log::directory::LogReader;
+pub use log::error::{InputError, ReadError};
 pub use proof::prove::{ConsistencyProof, InclusionProof, ProofError, consistency, prove};
 pub use proof::verify::{AnchorFinding, Damage, Finding, VerifyReport, verify};
-pub use record::encode::EVENTS;
+pub use record::columns::{NameOf, for_people};
 pub use record::entry::{
     CandidateEntry, CertificateEntry, DecisionEntry, Evidence, OutcomeEntry, ReloadEntry,
     StrangerEntry,
 };
+pub use record::event::Event;
+pub use record::parse::Record;
 pub use record::pseudonym::{KeyTooShort, PseudonymKey};
 pub use search::decisions::{AuditedDecision, DecisionsSummary, decisions};
 pub use search::query::{Filter, Found, Hit, Indexes, Making, QuerySummary, Take, query};
-pub use search::show::{NameOf, ShowFormat, ShowSummary, show};
+pub use search::show::{ShowFormat, ShowSummary, show};
 pub use search::stats::{By, Counts, Every, Series, Stats, StatsRequest, stats};
-pub use search::tail::{Tail, TailFilter, Tailed, for_people};
+pub use search::tail::{Tail, TailFilter, Tailed};
 pub use tree::checkpoint::{Checkpoint, CheckpointError};
 pub use tree::note::{NoteError, SigningKey, VerifierKey};
 pub use upkeep::anchor::{AnchorSettings, Anchors};

@@ -9,7 +9,7 @@ use crate::audit::journal::store::FileStore;
 use crate::audit::journal::{Journal, Started};
 use crate::audit::record::entry::{DecisionEntry, OutcomeEntry};
 use crate::audit::tree::note::SigningKey;
-use crate::audit::{Checkpoint, Evidence, Recorded, VerifyReport, verify};
+use crate::audit::{Checkpoint, Evidence, LogReader, Recorded, VerifyReport, verify};
 use crate::domain::{
     EntranceId, Grantee, Operation, Outcome, Reason, RequestId, Revision, SystemClock,
     UserIdentityId,
@@ -115,7 +115,11 @@ impl Log {
         self.directory.path()
     }
 
+    pub(in crate::audit) fn reader(&self) -> LogReader {
+        LogReader::new(self.path())
+    }
+
     pub(in crate::audit) fn verify(&self, anchored: &[Checkpoint]) -> VerifyReport {
-        verify(self.path(), &[self.key.verifier().clone()], anchored, |_, _| {}).unwrap()
+        verify(&self.reader(), &[self.key.verifier().clone()], anchored, |_, _| {}).unwrap()
     }
 }

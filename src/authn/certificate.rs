@@ -4,10 +4,12 @@
 //! here only its names are read. A certificate with a SPIFFE id must have exactly
 //! one URI (X.509-SVID, section 2); its DNS names are then ignored.
 
+use jiff::Timestamp;
 use rustls_pki_types::CertificateDer;
 use webpki::EndEntityCert;
 
-use super::{Callers, Finding, Principal};
+use super::scheme::{Finding, Presented, Scheme};
+use super::{Callers, Principal};
 use crate::domain::Reason;
 
 /// The names in a verified client certificate, read once per connection.
@@ -54,26 +56,30 @@ pub(super) fn is_spiffe_id(text: &str) -> bool {
         && path.split('/').all(segment)
 }
 
-/// Looks the certificate's names up among the callers.
-pub(super) fn find(certificate: Option<&PeerCertificate>, callers: &Callers) -> Finding {
-    let Some(PeerCertificate(names)) = certificate else { return Finding::Absent };
-    let found = match names {
-        Names::Malformed => return Finding::Invalid(Reason::CertificateMalformed),
-        Names::Spiffe(id) => callers.by_certificate(id),
-        Names::Dns(names) => {
-            let mut known =
-                names.iter().filter_map(|n| callers.by_certificate(&format!("dns:{n}")));
-            let first = known.next();
-            if known.any(|other| Some(&other.caller) != first.map(|f| &f.caller)) {
-                return Finding::Invalid(Reason::CertificateMalformed);
+/// Names of certificates that the callers file knows.
+pub(super) struct Certificates<'a>(pub(super) &'a Callers);
+
+impl Scheme for Certificates<'_> {
+    fn find(&self, presented: &Presented<'_>, _: Timestamp) -> Finding {
+        let Some(PeerCertificate(names)) = presented.certificate else { return Finding::Absent };
+        let found = match names {
+            Names::Malformed => return Finding::Invalid(Reason::CertificateMalformed),
+            Names::Spiffe(id) => self.0.by_certificate(id),
+            Names::Dns(names) => {
+                let mut known =
+                    names.iter().filter_map(|n| self.0.by_certificate(&format!("dns:{n}")));
+                let first = known.next();
+                if known.any(|other| Some(&other.caller) != first.map(|f| &f.caller)) {
+                    return Finding::Invalid(Reason::CertificateMalformed);
+                }
+                first
             }
-            first
-        }
-    };
-    match found {
-        None => Finding::Invalid(Reason::CertificateUnknown),
-        Some(known) => {
-            Finding::Proven(Principal::new(known.caller.clone(), known.credential.clone()))
+        };
+        match found {
+            None => Finding::Nobody(Reason::CertificateUnknown),
+            Some(known) => {
+                Finding::Proven(Principal::new(known.caller.clone(), known.credential.clone()))
+            }
         }
     }
 }

@@ -9,19 +9,15 @@ use std::fmt;
 use aws_lc_rs::{digest, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use http::HeaderMap;
-use http::header::AUTHORIZATION;
 use jiff::Timestamp;
 
-use super::{Callers, Finding, Principal};
+use super::scheme::{Finding, Presented, Scheme};
+use super::{Callers, Principal};
 use crate::domain::{Reason, Secret};
 
 /// What caller tokens start with. Seam's SDKs refuse, before any request, a key that
 /// does not start with `seam_` or that looks like one of Seam's other token kinds.
 pub const TOKEN_PREFIX: &str = "seam_gg_";
-
-/// The longest token that is looked at, in bytes.
-const TOKEN_BYTES_MAX: usize = 256;
 
 /// The SHA-256 of a token.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -90,40 +86,21 @@ impl CallerToken {
     }
 }
 
-/// Looks for one `Authorization` header with a bearer token. Anything else in that header,
-/// or a second one, is invalid.
-pub(super) fn find(headers: &HeaderMap, callers: &Callers, now: Timestamp) -> Finding {
-    let mut values = headers.get_all(AUTHORIZATION).iter();
-    let Some(value) = values.next() else { return Finding::Absent };
-    let (Some(token), None) = (value.to_str().ok().and_then(bearer), values.next()) else {
-        return Finding::Invalid(Reason::CredentialMalformed);
-    };
-    match callers.by_token(TokenDigest::of(token)) {
-        None => Finding::Invalid(Reason::TokenUnknown),
-        Some(known) if known.expires.is_some_and(|expires| expires <= now) => {
-            Finding::Invalid(Reason::TokenExpired)
-        }
-        Some(known) => {
-            Finding::Proven(Principal::new(known.caller.clone(), known.credential.clone()))
+/// Tokens of the gateway's own, which the callers file knows by their digests.
+pub(super) struct Tokens<'a>(pub(super) &'a Callers);
+
+impl Scheme for Tokens<'_> {
+    /// Takes every bearer token: there is no other scheme for them.
+    fn find(&self, presented: &Presented<'_>, now: Timestamp) -> Finding {
+        let Some(token) = presented.bearer else { return Finding::Absent };
+        match self.0.by_token(TokenDigest::of(token)) {
+            None => Finding::Invalid(Reason::TokenUnknown),
+            Some(known) if known.expires.is_some_and(|expires| expires <= now) => {
+                Finding::Invalid(Reason::TokenExpired)
+            }
+            Some(known) => {
+                Finding::Proven(Principal::new(known.caller.clone(), known.credential.clone()))
+            }
         }
     }
-}
-
-/// The token of `credentials = auth-scheme 1*SP token68`, whose scheme is `Bearer` in upper
-/// or lower case (RFC 9110, sections 11.1 and 11.4). Blanks around a field value are not
-/// part of it (section 5.5): the parser has removed them.
-fn bearer(credentials: &str) -> Option<&str> {
-    let (scheme, rest) = credentials.split_once(' ')?;
-    let token = rest.trim_start_matches(' ');
-    (scheme.eq_ignore_ascii_case("bearer") && is_b64token(token)).then_some(token)
-}
-
-/// The `b64token` of RFC 6750, section 2.1, bounded in length.
-fn is_b64token(token: &str) -> bool {
-    let body = token.trim_end_matches('=');
-    !body.is_empty()
-        && token.len() <= TOKEN_BYTES_MAX
-        && body.bytes().all(|b| {
-            b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/')
-        })
 }

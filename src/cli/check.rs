@@ -3,15 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use jiff::Timestamp;
 
-use super::doubts::doubts;
 use super::problems::json;
 use super::{Exit, Format, default_config, environment, note, read_settings, say};
 use crate::config::Settings;
 use crate::domain::Problem;
-use crate::server::{export_problems, journal_settings, traces_from};
-use crate::snapshot::{self, Trial};
+use crate::server::Prepared;
+use crate::snapshot::TrialToLoad;
 use crate::tls::{Finding, Severity};
 
 #[derive(Args)]
@@ -42,44 +40,30 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
 }
 
 fn find(file: &Path) -> (Vec<Problem>, Vec<Problem>) {
-    let mut settings = match read_settings(file) {
+    let settings = match read_settings(file) {
         Ok(settings) => settings,
         Err(unusable) => return (unusable.problems, Vec::new()),
     };
-    let mut warnings = std::mem::take(&mut settings.warnings);
-    let now = Timestamp::now();
-    let (mut problems, findings) = match snapshot::load(&settings) {
-        Ok(loaded) => {
-            warnings.extend(loaded.warnings);
-            warnings.extend(doubts(&settings, &loaded.snapshot.callers));
-            let findings = loaded.snapshot.certificates.findings(now);
-            if let Some(trial) = loaded.trial {
-                trial.load();
-            }
-            // It decides nothing: a mistake in it does not keep a gateway from starting.
-            if let Some(Trial::Invalid(problems)) = loaded.snapshot.trial() {
-                warnings.extend(problems.iter().cloned());
-            }
-            (Vec::new(), findings)
-        }
-        Err(problems) => (problems, snapshot::certificate_findings(&settings, now)),
+    let in_directory = audit_directory(&settings);
+    let found = match Prepared::load(settings, &environment().0) {
+        Ok(prepared) => prepared.into_found(),
+        Err(found) => *found,
     };
-    for Finding { severity, problem } in findings {
+    let (mut problems, mut warnings) = (found.reloadable, found.warnings);
+    warnings.extend(found.trial.map(TrialToLoad::load).into_iter().flatten());
+    for Finding { severity, problem } in found.certificates {
         match severity {
             Severity::Error | Severity::Outage => problems.push(problem),
             Severity::Warning => warnings.push(problem),
         }
     }
-    problems.extend(check_audit(&settings));
-    problems.extend(journal_settings(&settings.audit).err().into_iter().flatten());
-    problems.extend(export_problems(&settings.audit));
-    let traces = traces_from(&environment().0, |file| std::fs::read(file));
-    problems.extend(traces.err().map(|error| Problem::of_file("traces", error.to_string())));
+    problems.extend(in_directory);
+    problems.extend(found.fixed);
     (problems, warnings)
 }
 
 /// A file can be made in the audit directory, or the directory can be made.
-fn check_audit(settings: &Settings) -> Option<Problem> {
+fn audit_directory(settings: &Settings) -> Option<Problem> {
     let directory = &settings.audit.directory;
     let exists = directory.exists();
     let place = if exists { Some(directory.as_path()) } else { directory.parent() };

@@ -12,12 +12,12 @@ use clap::Args;
 use super::{Exit, environment, fail, init, report, runtime, say, serve, stop_at_signals};
 use crate::authn::CallerToken;
 use crate::authn::callers::add_token;
-use crate::config;
+use crate::config::{self, Environment};
 use crate::domain::{CallerId, Secret};
 use crate::files::replace;
 use crate::listener::Stop;
 use crate::sandbox::{Fixtures, Sandbox};
-use crate::server::{Server, Surroundings};
+use crate::server::Server;
 use crate::telemetry::{LogFormat, start_logging};
 
 #[derive(Args)]
@@ -95,13 +95,14 @@ fn demonstrate(arguments: &Arguments, directory: &Path) -> Result<Exit, Failure>
             Ok(settings) => {
                 let settings = config::Settings { warnings: Vec::new(), ..settings };
                 let shown = |server: &Server| show(server, &directory, &url, token.expose());
-                serve::serve(
-                    settings,
-                    Surroundings::default(),
-                    shown,
-                    stop_at_signals(Duration::ZERO),
-                )
-                .await
+                // No traces of made-up data, whatever the environment says.
+                match serve::prepare(settings, &Environment::new()) {
+                    Ok(prepared) => {
+                        let stop = stop_at_signals(Duration::ZERO);
+                        serve::serve(prepared, None, shown, stop).await
+                    }
+                    Err(exit) => exit,
+                }
             }
             Err(problems) => {
                 report("error", &problems);

@@ -7,7 +7,6 @@ mod caller;
 mod check;
 mod completions;
 mod demo;
-mod doubts;
 mod entrances;
 mod init;
 mod output;
@@ -30,7 +29,7 @@ use crate::config::{self, Environment, Settings};
 use crate::domain::Problem;
 use crate::listener::Stop;
 use crate::telemetry::LogFormat;
-use output::{fail, note, report, say};
+use output::{fail, note, report, say, say_json};
 
 /// A gateway that decides, records and forwards entrance grants to the Seam Connect API.
 #[derive(Parser)]

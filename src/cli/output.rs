@@ -19,6 +19,14 @@ pub(super) fn say(text: impl Display) {
     noted(try_say(text));
 }
 
+/// Prints what was found as one line of JSON, its keys in the order of the alphabet.
+pub(super) fn say_json(view: &impl serde::Serialize) {
+    match serde_json::to_value(view) {
+        Ok(json) => say(json),
+        Err(error) => noted(Err(error.into())),
+    }
+}
+
 /// Prints a line of the result that must not be lost.
 ///
 /// # Errors

@@ -1,21 +1,20 @@
 //! `grantgate serve`: the production path.
 
+use std::net::TcpListener;
 use std::path::PathBuf;
 
 use clap::Args;
-use jiff::Timestamp;
 
-use super::doubts::doubts;
 use super::{
     Exit, default_config, environment, fail, process_limits, read_settings, report, runtime,
     stop_at_signals,
 };
 use crate::audit::OpenError;
-use crate::config::Settings;
+use crate::config::{Environment, Settings};
 use crate::domain::Problem;
 use crate::listener::Stop;
-use crate::server::{Server, StartError, Surroundings, service_manager, traces_from};
-use crate::snapshot::{self, ReloadHandle};
+use crate::server::{Prepared, Server, StartError, service_manager};
+use crate::snapshot::ReloadHandle;
 use crate::telemetry::{LogFormat, start_logging};
 
 #[derive(Args)]
@@ -46,48 +45,51 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     };
     process_limits::no_core_dumps();
     let settings = process_limits::within_descriptors(settings);
-    let traces = match traces_from(&environment().0, |file| std::fs::read(file)) {
-        Ok(traces) => traces,
-        Err(error) => {
-            failed(log_format, error);
-            return Exit::Invalid;
-        }
+    let runtime = match runtime() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(log_format, error),
     };
-    let surroundings = Surroundings { inherited, traces: traces.clone() };
-    let exit = match runtime() {
-        Ok(runtime) => runtime.block_on(async {
-            let stop = stop_at_signals(settings.stop_delay);
-            let watchdog = service_manager::feed_watchdog();
-            let exit = serve(settings, surroundings, |_| {}, stop).await;
-            if let Some(watchdog) = watchdog {
-                watchdog.abort();
+    let (exit, traces) = runtime.block_on(async {
+        let stop = stop_at_signals(settings.stop_delay);
+        let watchdog = service_manager::feed_watchdog();
+        let prepared = tokio::task::spawn_blocking(|| prepare(settings, &environment().0)).await;
+        let ended = match prepared {
+            Ok(Ok(prepared)) => {
+                let traces = prepared.traces();
+                (serve(prepared, inherited, |_| {}, stop).await, Some(traces))
             }
-            exit
-        }),
-        Err(error) => failed(log_format, error),
-    };
-    traces.shutdown();
+            Ok(Err(exit)) => (exit, None),
+            Err(error) => (failed(log_format, error), None),
+        };
+        if let Some(watchdog) = watchdog {
+            watchdog.abort();
+        }
+        ended
+    });
+    // Nothing ends a span after this.
+    drop(runtime);
+    if let Some(traces) = traces {
+        traces.shutdown();
+    }
     exit
 }
 
-/// Loads, starts and serves until it is told to stop. `ready` is called once both ports are bound.
+/// Loads everything, or says what is wrong with it.
+pub(super) fn prepare(settings: Settings, environment: &Environment) -> Result<Prepared, Exit> {
+    let log_format = settings.log_format;
+    Prepared::load(settings, environment).map_err(|found| invalid(log_format, &found.problems()))
+}
+
+/// Starts and serves until it is told to stop. `ready` is called once both ports are bound.
 pub(super) async fn serve(
-    settings: Settings,
-    surroundings: Surroundings,
+    prepared: Prepared,
+    inherited: Option<TcpListener>,
     ready: impl FnOnce(&Server),
     stop: Stop,
 ) -> Exit {
-    let log_format = settings.log_format;
-    let loaded = match snapshot::load(&settings) {
-        Ok(loaded) => loaded,
-        Err(problems) => return invalid(log_format, &problems),
-    };
-    let doubts = doubts(&settings, &loaded.snapshot.callers);
-    for warning in settings.warnings.iter().chain(&loaded.warnings).chain(&doubts) {
-        tracing::warn!("{warning}");
-    }
-    loaded.snapshot.certificates.warn(Timestamp::now());
-    let server = match Server::start(settings, loaded, surroundings).await {
+    let log_format = prepared.settings().log_format;
+    prepared.warn();
+    let server = match Server::start(prepared, inherited).await {
         Ok(server) => server,
         Err(error) => return start_failed(log_format, &error),
     };
@@ -142,7 +144,6 @@ fn start_failed(format: LogFormat, error: &StartError) -> Exit {
     let exit = failed(format, error);
     match error {
         StartError::Audit(_, OpenError::Damaged { .. }) => Exit::Damaged,
-        StartError::AuditKeys(_) | StartError::Export(_) => Exit::Invalid,
         StartError::Audit(..) | StartError::Bind(..) | StartError::Metrics(_) => exit,
     }
 }

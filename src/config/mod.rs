@@ -219,7 +219,7 @@ pub enum RecordedReads {
 }
 
 /// `[audit.export]`: the collector that gets every record.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct ExportSettings {
     /// `https://…`, or `http://…` on this machine; with the path for logs.
     pub url: reqwest::Url,

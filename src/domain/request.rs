@@ -12,7 +12,7 @@ pub enum Request {
     /// [`Operation::GrantAccess`]
     GrantAccess(GrantRequest),
     /// [`Operation::ListEntrances`]
-    ListEntrances(ListEntrances),
+    ListEntrances(Box<ListEntrances>),
     /// [`Operation::GetEntrance`]
     GetEntrance(EntranceId),
 }
@@ -97,7 +97,7 @@ impl Request {
     pub fn narrowed(self, to: Vec<EntranceId>) -> Self {
         match self {
             Self::ListEntrances(list) => {
-                Self::ListEntrances(ListEntrances { entrances: Some(to), ..list })
+                Self::ListEntrances(Box::new(ListEntrances { entrances: Some(to), ..*list }))
             }
             Self::GrantAccess(_) | Self::GetEntrance(_) => self,
         }

@@ -19,7 +19,7 @@ use crate::audit::{Evidence, Journal, Recorded};
 use crate::authn::{self, Principal};
 use crate::config::{RecordedReads, RequestLimits};
 use crate::domain::{self, CallerId, Clock, Grantee, Host, Operation, Reason, RequestId};
-use crate::policy::{Attempt, Decision, Moment, Permit, Question};
+use crate::policy::{Attempt, ByEffect, Decision, Moment, Permit, Question};
 use crate::seam;
 use crate::snapshot::{Snapshot, Trial};
 use crate::telemetry::{Metrics, Traces};
@@ -223,19 +223,15 @@ impl Gateway {
         let judged = Judged::of(permit.attempt());
         let upstream = &snapshot.upstream;
         let budget = || deadline.saturating_duration_since(Instant::now());
-        let permit = match self.recorded_reads {
-            RecordedReads::All => Err(permit),
-            RecordedReads::Denied => permit.into_read(),
-        };
-        let (decision_seq, mut forwarded) = match permit {
-            Ok(read) => {
+        let (decision_seq, mut forwarded) = match (self.recorded_reads, permit.by_effect()) {
+            (RecordedReads::Denied, ByEffect::Reads(read)) => {
                 let send = |trace| upstream.send_read(read, budget(), trace);
                 (None, account.forward(upstream.host(), send).await)
             }
-            Err(permit) => {
+            (RecordedReads::All | RecordedReads::Denied, permit) => {
                 // Durable before a byte is sent. If the process dies after this line,
                 // the next start closes the decision as unknown.
-                let recorded = account.record(self.record(permit)).await?;
+                let recorded = account.record(self.record(permit.into_permit())).await?;
                 let seq = recorded.seq();
                 let send = |trace| upstream.send(recorded, budget(), trace);
                 (Some(seq), account.forward(upstream.host(), send).await)

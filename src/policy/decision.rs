@@ -144,7 +144,7 @@ accessors!(Permit);
 accessors!(Denial);
 
 /// A permit that can change nothing: it may be sent without a record where the audit log keeps
-/// none of reads. It is made from a permit by [`Permit::into_read`] alone:
+/// none of reads. It is made from a permit by [`Permit::by_effect`] alone:
 /// ```compile_fail,E0423
 /// # use grantgate::policy::{Permit, ReadPermit};
 /// fn forge(permit: Permit) -> ReadPermit { ReadPermit(permit) }
@@ -153,15 +153,31 @@ accessors!(Denial);
 #[must_use]
 pub struct ReadPermit(Permit);
 
+/// A permit by what it permits.
+#[derive(Debug)]
+pub enum ByEffect {
+    /// To change something.
+    Changes(Permit),
+    /// To read, and no more.
+    Reads(ReadPermit),
+}
+
 impl Permit {
-    /// The same permit as one that only reads.
-    ///
-    /// # Errors
-    /// The permit as it was, where what it permits changes something.
-    pub fn into_read(self) -> Result<ReadPermit, Self> {
+    /// The same permit, by what it permits.
+    #[must_use]
+    pub fn by_effect(self) -> ByEffect {
         match self.attempt().request.operation().effect() {
-            Effect::Reads => Ok(ReadPermit(self)),
-            Effect::Changes => Err(self),
+            Effect::Changes => ByEffect::Changes(self),
+            Effect::Reads => ByEffect::Reads(ReadPermit(self)),
+        }
+    }
+}
+
+impl ByEffect {
+    /// The permit, to be recorded whatever it permits.
+    pub fn into_permit(self) -> Permit {
+        match self {
+            Self::Changes(permit) | Self::Reads(ReadPermit(permit)) => permit,
         }
     }
 }

@@ -30,7 +30,7 @@ use crate::authn::Callers;
 use crate::domain::{Act, CallerId, EntranceId, Problem, Reason, Revision};
 pub use condition::Moment;
 use decision::Grounds;
-pub use decision::{Attempt, Decision, Denial, Permit, ReadPermit, RuleRef};
+pub use decision::{Attempt, ByEffect, Decision, Denial, Permit, ReadPermit, RuleRef};
 use engine::{Engine, Request, Verdict};
 use graph::Graph;
 use index::{Indexes, RuleNo};

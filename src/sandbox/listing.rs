@@ -86,8 +86,8 @@ mod tests {
     fn asked(body: &str) -> ListEntrances {
         let params = Params::Body(body.as_bytes());
         match parse(Operation::ListEntrances, params).unwrap() {
-            Request::ListEntrances(list) => list,
-            other => panic!("{other:?}"),
+            Request::ListEntrances(list) => *list,
+            other @ (Request::GrantAccess(_) | Request::GetEntrance(_)) => panic!("{other:?}"),
         }
     }
 

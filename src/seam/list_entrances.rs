@@ -188,17 +188,20 @@ impl EntrancePage {
 /// and whoever followed it would leave the gateway.
 pub(super) fn show(page: EntrancePage) -> Vec<u8> {
     let entrances: Vec<Value> = page.entrances.into_iter().map(|entrance| entrance.shown).collect();
-    let mut answer = json!({ "acs_entrances": entrances, "ok": true });
+    let mut answer = Map::new();
+    answer.insert("acs_entrances".into(), entrances.into());
     if let Some(next) = page.next {
         let cursor = match next {
             NextPage::None => None,
             NextPage::Cursor(cursor) => Some(cursor),
         };
-        answer["pagination"] = json!({
+        let pagination = json!({
             "has_next_page": cursor.is_some(), "next_page_cursor": cursor, "next_page_url": null,
         });
+        answer.insert("pagination".into(), pagination);
     }
-    answer.to_string().into_bytes()
+    answer.insert("ok".into(), true.into());
+    Value::Object(answer).to_string().into_bytes()
 }
 
 #[cfg(test)]

@@ -39,7 +39,9 @@ pub const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
 pub fn parse(operation: Operation, params: Params<'_>) -> Result<Request, RequestError> {
     match operation {
         Operation::GrantAccess => grant_access::parse(params).map(Request::GrantAccess),
-        Operation::ListEntrances => list_entrances::parse(params).map(Request::ListEntrances),
+        Operation::ListEntrances => {
+            list_entrances::parse(params).map(Box::new).map(Request::ListEntrances)
+        }
         Operation::GetEntrance => get_entrance::parse(params).map(Request::GetEntrance),
     }
 }

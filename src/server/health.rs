@@ -6,11 +6,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
-use super::export::ExportState;
 use crate::audit::{Anchors, JournalHealth};
 use crate::domain::{COMMIT, VERSION};
 use crate::gateway::Gateway;
 use crate::listener::Stop;
+use crate::shipping::ShippingState;
 use crate::snapshot::{Reloader, Trial};
 use crate::tls::Severity;
 
@@ -22,7 +22,7 @@ pub(super) struct Health {
     pub(super) started: Timestamp,
     pub(super) anchors: Arc<Anchors>,
     /// Where records are sent to a collector.
-    pub(super) export: Option<Arc<ExportState>>,
+    pub(super) export: Option<Arc<ShippingState>>,
 }
 
 /// One thing that was looked at.

@@ -3,12 +3,12 @@
 //! `serve`, the demo and the tests all start a gateway here, so there is one path.
 
 mod admin;
-mod export;
 mod handshakes;
 mod health;
 mod journal;
 mod observe;
 mod otlp;
+mod prepared;
 pub mod service_manager;
 mod stack;
 
@@ -23,24 +23,22 @@ use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::{Anchors, FileStore, Journal, OpenError, RecoveryReport, Started};
-use crate::config::Settings;
-use crate::domain::{Problem, SystemClock};
+use crate::domain::SystemClock;
 use crate::gateway::{Admission, CertificateLog, Gateway};
 use crate::listener::{Listener, Stop};
+use crate::shipping::Shipper;
 use crate::snapshot::{FirstLoad, ReloadHandle, ReloadRequests, Reloader};
-use crate::telemetry::{ClosedSets, Metrics, Traces};
+use crate::telemetry::{ClosedSets, Metrics};
 use admin::Admin;
-use export::Exporter;
-pub use export::export_problems;
 use health::Health;
-pub use journal::journal_settings;
 use observe::AuditObserver;
-pub use otlp::{OtlpError, traces_from};
+use prepared::Fixed;
+pub use prepared::{Found, Prepared};
 use stack::Shared;
 
 /// What counters have from the start, each said by its owner.
 pub const CLOSED_SETS: ClosedSets = ClosedSets {
-    events: crate::audit::EVENTS,
+    events: crate::audit::Event::CODES,
     stages: &{
         let [a, b, c, d] = crate::audit::Stage::OF_RECORDS;
         [a.as_str(), b.as_str(), c.as_str(), d.as_str()]
@@ -48,7 +46,7 @@ pub const CLOSED_SETS: ClosedSets = ClosedSets {
     tasks: crate::audit::TASKS,
     agreements: &crate::policy::Opinion::AGREEMENTS,
     parts: &crate::snapshot::PART_NAMES,
-    export_failures: export::FAILURES,
+    export_failures: crate::shipping::FAILURES,
 };
 
 /// For requests in flight when the end is wanted at once.
@@ -63,27 +61,12 @@ pub enum StartError {
     /// The audit log cannot be opened.
     #[error("the audit log in `{path}` cannot be opened: {1}", path = .0.display())]
     Audit(PathBuf, #[source] OpenError),
-    /// Its keys cannot be used.
-    #[error("the audit log cannot be opened: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    AuditKeys(Vec<Problem>),
-    /// The collector of audit records cannot be used.
-    #[error("audit records cannot be sent: {}", .0.iter().map(ToString::to_string).collect::<Vec<_>>().join("; "))]
-    Export(Vec<Problem>),
     /// An address cannot be bound.
     #[error("`{0}` = \"{1}\" cannot be bound: {2}")]
     Bind(&'static str, SocketAddr, #[source] std::io::Error),
     /// The metrics registry refused a metric: a fault of the program.
     #[error("the metrics cannot be set up: {0}")]
     Metrics(#[from] prometheus::Error),
-}
-
-/// What a gateway is given by the process that it runs in.
-#[derive(Debug, Default)]
-pub struct Surroundings {
-    /// A socket that is bound and listening takes the place of `listener.address`.
-    pub inherited: Option<std::net::TcpListener>,
-    /// Where traces go.
-    pub traces: Traces,
 }
 
 /// A gateway that is bound and has opened its audit log, not yet serving.
@@ -97,25 +80,28 @@ pub struct Server {
     reloader: Arc<Reloader>,
     reloading: (ReloadHandle, ReloadRequests),
     anchors: Arc<Anchors>,
-    exporter: Option<Exporter>,
+    shipper: Option<Shipper>,
 }
 
 impl Server {
-    /// Opens the audit log and binds the addresses.
+    /// Opens the audit log and binds the addresses. A socket that is bound and listening
+    /// takes the place of `listener.address`.
     ///
     /// # Errors
     /// [`StartError`]; nothing is bound then.
     pub async fn start(
-        settings: Settings,
-        loaded: FirstLoad,
-        surroundings: Surroundings,
+        prepared: Prepared,
+        inherited: Option<std::net::TcpListener>,
     ) -> Result<Self, StartError> {
+        let Prepared { settings, loaded, fixed } = prepared;
+        let FirstLoad { snapshot, origin, trial, .. } = loaded;
+        let Fixed { journal, sink, traces } = fixed;
         let metrics = Arc::new(Metrics::new(&CLOSED_SETS)?);
         let settings = Arc::new(settings);
-        let snapshot = Arc::new(ArcSwap::from_pointee(loaded.snapshot));
+        let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
         let current = snapshot.clone();
         let address = settings.listener.address;
-        let tcp = match surroundings.inherited {
+        let tcp = match inherited {
             Some(socket) => listener_of(socket),
             None => TcpListener::bind(address).await,
         };
@@ -128,11 +114,9 @@ impl Server {
         let admin = Admin::bind(&settings.admin, &snapshot).await?;
 
         let directory = settings.audit.directory.clone();
-        let journal = journal_settings(&settings.audit).map_err(StartError::AuditKeys)?;
         let observer = AuditObserver::start(&settings.audit, metrics.clone());
         let observer = observer.map_err(|e| StartError::Audit(directory.clone(), e.into()))?;
         let observer = Arc::new(observer);
-        let sender = export::sender(&settings.audit).map_err(StartError::Export)?;
         let opened = FileStore::open(&directory).and_then(|store| {
             let revision = snapshot.load().policy.revision().clone();
             Journal::open(store, journal, &revision, Arc::new(SystemClock), observer.clone())
@@ -140,8 +124,8 @@ impl Server {
         let Started { journal, closer, recovery } =
             opened.map_err(|error| StartError::Audit(directory, error))?;
         observer.opened();
-        let exporter =
-            sender.map(|sender| Exporter::new(settings.clone(), sender, &journal, &metrics.export));
+        let shipper = sink
+            .map(|sink| Shipper::new(sink, &settings.audit.directory, &journal, &metrics.export));
 
         let gateway = Arc::new(Gateway {
             snapshot: snapshot.clone(),
@@ -152,13 +136,13 @@ impl Server {
             limits: settings.limits.clone(),
             hostnames: settings.listener.hostnames.clone(),
             clock: Arc::new(SystemClock),
-            traces: surroundings.traces,
+            traces,
             certificate_log: CertificateLog::default(),
         });
         let listener = listener.around_handshakes(handshakes::of_callers(&gateway));
         let clock = Arc::new(SystemClock);
-        let reloader = Reloader::new(settings, snapshot, loaded.digests, journal, metrics, clock);
-        if let Some(trial) = loaded.trial {
+        let reloader = Reloader::new(settings, snapshot, origin, journal, metrics, clock);
+        if let Some(trial) = trial {
             reloader.load_trial(trial);
         }
         let reloading = Reloader::handle();
@@ -174,7 +158,7 @@ impl Server {
             reloader,
             reloading,
             anchors,
-            exporter,
+            shipper,
         })
     }
 
@@ -220,8 +204,8 @@ impl Server {
     pub async fn serve(self, stop: Stop) {
         let Self { gateway, listener, admin, shared, closer, reloader, reloading, anchors, .. } =
             self;
-        let export = self.exporter.as_ref().map(Exporter::state);
-        let exporting = self.exporter.map(Exporter::start);
+        let export = self.shipper.as_ref().map(Shipper::state);
+        let shipping = self.shipper.map(Shipper::start);
         let health = Health {
             export,
             started: gateway.clock.now(),
@@ -257,9 +241,9 @@ impl Server {
         if let Err(error) = tokio::task::spawn_blocking(close).await {
             tracing::error!(%error, "the audit log was not closed");
         }
-        if let Some(exporting) = exporting {
+        if let Some(shipping) = shipping {
             tokio::select! {
-                () = exporting.finish(LAST_RECORDS) => {}
+                () = shipping.finish(LAST_RECORDS) => {}
                 () = async { stop.ended().await; sleep(LAST_MOMENT).await } => {}
             }
         }

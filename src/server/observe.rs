@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::audit::{
-    AnchorSettings, Anchors, Observer, OnFailure, Published, ROTATE, Upkeep, UpkeepSettings,
+    AnchorSettings, Anchors, Event, Observer, OnFailure, Published, ROTATE, Upkeep, UpkeepSettings,
 };
 use crate::config::AuditSettings;
 use crate::telemetry::Metrics;
@@ -53,11 +53,11 @@ impl AuditObserver {
 }
 
 impl Observer for AuditObserver {
-    fn committed(&self, events: &mut dyn Iterator<Item = &'static str>, took: Duration) {
+    fn committed(&self, events: &mut dyn Iterator<Item = Event>, took: Duration) {
         let audit = &self.metrics.audit;
         let mut records = 0_u32;
         for event in events {
-            audit.records.with_label_values(&[event]).inc();
+            audit.records.with_label_values(&[event.as_str()]).inc();
             records += 1;
         }
         audit.batch_records.observe(f64::from(records));

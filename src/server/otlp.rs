@@ -2,7 +2,8 @@
 //! environment variables of the OpenTelemetry specification ("OpenTelemetry Protocol
 //! Exporter" and "Environment Variable Specification").
 
-use std::collections::BTreeMap;
+use std::io::Read as _;
+use std::path::Path;
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -14,13 +15,15 @@ use opentelemetry_otlp::{SpanExporter, WithHttpConfig as _};
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::trace::SdkTracerProvider;
 
+use crate::config::Environment;
 use crate::domain::{Problem, VERSION, innermost};
+use crate::files::open_file;
 use crate::telemetry::Traces;
 use crate::tls::{ClientTls, PemFile, Roots};
 
 /// Why traces cannot be sent.
 #[derive(Debug, thiserror::Error)]
-pub enum OtlpError {
+pub(super) enum OtlpError {
     /// A variable asks for what there is not.
     #[error("environment variable {0}: `{1}` is not supported; {2}")]
     Unsupported(&'static str, String, &'static str),
@@ -32,15 +35,18 @@ pub enum OtlpError {
     Setup(String),
 }
 
+fn read(file: &str) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    open_file(Path::new(file))?.read_to_end(&mut bytes)?;
+    Ok(bytes)
+}
+
 /// Traces as the environment asks for; off when it names no endpoint. Call it outside of
 /// an asynchronous runtime.
 ///
 /// # Errors
 /// [`OtlpError`]: a variable is wrong.
-pub fn traces_from(
-    environment: &BTreeMap<String, String>,
-    read: impl FnOnce(&str) -> std::io::Result<Vec<u8>>,
-) -> Result<Traces, OtlpError> {
+pub(super) fn traces_from(environment: &Environment) -> Result<Traces, OtlpError> {
     let get = |name: &'static str| {
         environment.get(name).filter(|text| !text.is_empty()).map(|text| (name, text.as_str()))
     };

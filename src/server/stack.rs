@@ -46,6 +46,9 @@ pub(super) fn service(shared: &Arc<Shared>, peer: &Peer) -> impl HttpService + u
         .service(Detached { inner: pipeline, shared: shared.clone() })
 }
 
+/// A request with its id.
+type Arrived = (RequestId, Request<Incoming>);
+
 /// Runs each request on a task of its own: a caller that hangs up cuts nothing, and a
 /// panic is an answer like any other.
 #[derive(Clone)]
@@ -56,7 +59,7 @@ struct Detached<S> {
 
 impl<S> Service<Request<Incoming>> for Detached<S>
 where
-    S: Service<Request<Incoming>, Response = Answer, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Arrived, Response = Answer, Error = Infallible> + Clone + Send + 'static,
     S::Future: Send,
 {
     type Response = Response<Full<Bytes>>;
@@ -67,11 +70,10 @@ where
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, mut request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         let request_id = RequestId::generate();
-        request.extensions_mut().insert(request_id);
         let shared = self.shared.clone();
-        let running = shared.running.spawn(self.inner.clone().oneshot(request));
+        let running = shared.running.spawn(self.inner.clone().oneshot((request_id, request)));
         Box::pin(async move {
             let answer = match running.await {
                 Ok(Ok(answer)) => answer,
@@ -97,7 +99,7 @@ struct Pipeline {
     certificate: Option<Arc<Presented>>,
 }
 
-impl Service<Request<Incoming>> for Pipeline {
+impl Service<Arrived> for Pipeline {
     type Response = Answer;
     type Error = Infallible;
     type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
@@ -106,13 +108,10 @@ impl Service<Request<Incoming>> for Pipeline {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, (request_id, request): Arrived) -> Self::Future {
         let gateway = self.gateway.clone();
-        let context = Context {
-            request_id: request.extensions().get().copied().unwrap_or_else(RequestId::generate),
-            peer: self.address,
-            certificate: self.certificate.clone(),
-        };
+        let context =
+            Context { request_id, peer: self.address, certificate: self.certificate.clone() };
         Box::pin(async move { Ok(gateway.handle(context, request).await) })
     }
 }

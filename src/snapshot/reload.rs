@@ -1,5 +1,6 @@
 //! Reloading: a whole new snapshot, recorded and swapped in, or nothing.
 
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -8,8 +9,12 @@ use jiff::Timestamp;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
-use super::files::{Digests, Inputs};
-use super::{FirstLoad, Snapshot, Trial, TrialToLoad, build};
+use super::build::{Built, build};
+use super::inputs::{Digests, Inputs};
+use super::part::{PART_NAMES, PARTS};
+use super::parts::trial;
+use super::source::Source;
+use super::{Origin, Snapshot, TrialToLoad};
 use crate::audit::{AuditError, Journal, ReloadEntry};
 use crate::config::Settings;
 use crate::domain::{Clock, Problem};
@@ -18,25 +23,6 @@ use crate::telemetry::Metrics;
 /// At most this many problems go into a record, each cut to this many bytes.
 const PROBLEMS_MAX: usize = 10;
 const PROBLEM_BYTES_MAX: usize = 500;
-
-/// A part's name in metrics and records, and its digest.
-type Part = (&'static str, fn(&Digests) -> &[u8; 32]);
-
-/// The names of the parts.
-pub const PART_NAMES: [&str; 6] = {
-    let [(a, _), (b, _), (c, _), (d, _), (e, _), (f, _)] = PARTS;
-    [a, b, c, d, e, f]
-};
-
-/// The parts of a snapshot.
-const PARTS: [Part; 6] = [
-    ("certificates", |d| &d.certificates),
-    ("callers", |d| &d.callers),
-    ("policy", |d| &d.policy),
-    ("candidate", |d| &d.trial),
-    ("entrances", |d| &d.entrances),
-    ("upstream", |d| &d.upstream),
-];
 
 /// How reloading stands.
 #[derive(Debug, Clone)]
@@ -85,6 +71,7 @@ impl ReloadHandle {
 /// Replaces the snapshot in force.
 pub struct Reloader {
     settings: Arc<Settings>,
+    source: Arc<dyn Source>,
     current: Arc<ArcSwap<Snapshot>>,
     journal: Journal,
     metrics: Arc<Metrics>,
@@ -104,7 +91,7 @@ const DROP_LOOK: Duration = Duration::from_millis(200);
 const DROP_LOOKS_MAX: usize = 600;
 
 /// The parts whose files changed, and what was made of the files.
-type Built = (Vec<&'static str>, Result<FirstLoad, Vec<Problem>>);
+type Attempt = (Vec<&'static str>, Result<Built, Vec<Problem>>);
 
 struct State {
     in_force: Digests,
@@ -116,19 +103,21 @@ struct State {
 }
 
 impl Reloader {
-    /// For the snapshot `current`, which was made from files with these digests.
+    /// For the snapshot `current`, which was made from these files.
     pub fn new(
         settings: Arc<Settings>,
         current: Arc<ArcSwap<Snapshot>>,
-        digests: Digests,
+        origin: Origin,
         journal: Journal,
         metrics: Arc<Metrics>,
         clock: Arc<dyn Clock>,
     ) -> Arc<Self> {
+        let Origin { source, digests } = origin;
         let status = ReloadStatus { loaded: clock.now(), failure: None };
         let state = Mutex::new(State { in_force: digests, tried: None, unrecorded: false, status });
         let loading_trial = tokio::sync::Mutex::default();
-        let reloader = Self { settings, current, journal, metrics, clock, state, loading_trial };
+        let reloader =
+            Self { settings, source, current, journal, metrics, clock, state, loading_trial };
         reloader.show(&PART_NAMES);
         Arc::new(reloader)
     }
@@ -157,7 +146,7 @@ impl Reloader {
     pub(super) async fn reload(self: &Arc<Self>, again: bool) -> bool {
         for _ in 0..LOOKS_MAX {
             let reloader = self.clone();
-            let looked = blocking(move || Inputs::read(&reloader.settings).digests()).await;
+            let looked = blocking(move || reloader.read().1).await;
             let Some(seen) = looked.filter(|seen| self.is_worth_trying(seen, again)) else {
                 return false;
             };
@@ -182,6 +171,16 @@ impl Reloader {
         false
     }
 
+    /// What to watch.
+    pub(super) fn watched(&self) -> Vec<&Path> {
+        let wanted = PARTS.iter().flat_map(|part| (part.files)(&self.settings));
+        wanted.filter_map(|wanted| self.source.watched(&wanted)).collect()
+    }
+
+    fn read(&self) -> (Inputs, Digests) {
+        Inputs::read(&self.settings, &*self.source)
+    }
+
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -202,9 +201,8 @@ impl Reloader {
 
     /// Reads and builds, off the request path. `None` when the files are no longer those
     /// that were seen.
-    fn build(&self, seen: &Digests) -> Option<Built> {
-        let inputs = Inputs::read(&self.settings);
-        let now = inputs.digests();
+    fn build(&self, seen: &Digests) -> Option<Attempt> {
+        let (inputs, now) = self.read();
         if !now.decide_as(seen) {
             return None;
         }
@@ -215,15 +213,14 @@ impl Reloader {
             return None;
         }
         self.state().tried = Some(now);
-        let seen = &now;
-        let changed = PARTS.iter().filter(|(_, part)| part(seen) != part(&in_force));
-        let parts = changed.map(|(name, _)| *name).collect();
+        let parts = now.changed_from(&in_force);
         let before = self.current.load_full();
-        Some((parts, build(&self.settings, inputs, Some((&before, &in_force)))))
+        let built = build(&self.settings, (inputs, now), Some((&before, &in_force)));
+        Some((parts, built.map_err(|unloaded| unloaded.problems)))
     }
 
     /// Recorded first: a policy that is in force is one that the audit log knows.
-    async fn put_in_force(self: &Arc<Self>, parts: &[&'static str], loaded: FirstLoad) -> bool {
+    async fn put_in_force(self: &Arc<Self>, parts: &[&'static str], loaded: Built) -> bool {
         let before = self.current.load_full();
         let revision_before = before.policy.revision().clone();
         let revision_before = revision_before.as_str();
@@ -276,7 +273,7 @@ impl Reloader {
             let _loading = reloader.loading_trial.lock().await;
             if trial.is_for(reloader.current.load().trial.as_ref()) {
                 blocking(move || trial.load()).await;
-                reloader.show_trial();
+                trial::show(&reloader.current.load(), &reloader.metrics);
             }
         });
     }
@@ -302,30 +299,12 @@ impl Reloader {
         }
     }
 
-    fn show_trial(&self) {
-        let snapshot = self.current.load_full();
-        let trial = match snapshot.trial() {
-            None => None,
-            Some(Trial::Judged(policy)) => Some(policy.revision().as_str()),
-            Some(Trial::Invalid(problems)) => {
-                for problem in problems {
-                    tracing::error!("the candidate policy is not judged: {problem}");
-                }
-                Some("")
-            }
-        };
-        self.metrics.candidate_in_force(trial);
-    }
-
     /// Shows what is in force.
     fn show(&self, parts: &[&'static str]) {
         let snapshot = self.current.load_full();
-        let policy = &snapshot.policy;
-        self.metrics.policy_in_force(policy.revision().as_str(), policy.rule_count());
-        for (role, time) in &snapshot.certificates.expiries {
-            self.metrics.certificate_expiry.with_label_values(&[role]).set(time.as_second());
+        for part in &PARTS {
+            (part.show)(&snapshot, &self.metrics);
         }
-        self.show_trial();
         let now = self.clock.now().as_second();
         for part in parts {
             self.metrics.last_reload.with_label_values(&[part]).set(now);

@@ -13,7 +13,6 @@ use futures_core::Stream as _;
 use inotify::{Event, EventMask, EventStream, Inotify, WatchDescriptor, WatchMask};
 use tokio::time::{Instant, sleep, timeout};
 
-use super::files::paths;
 use super::reload::{ReloadRequests, Reloader, Request};
 use super::watch_points::WatchPoints;
 
@@ -102,7 +101,7 @@ impl Watch {
 
     /// On all files that the settings name. It may wait for a file system.
     fn of(reloader: &Reloader) -> Self {
-        Self::on(WatchPoints::of(paths(reloader.settings())))
+        Self::on(WatchPoints::of(reloader.watched()))
     }
 
     fn on(points: WatchPoints) -> Self {

@@ -11,7 +11,7 @@ use grantgate::audit::{
 use grantgate::config::{self, RequestLimits};
 use grantgate::domain::{RequestId, SystemClock};
 use grantgate::gateway::{Admission, CertificateLog, Context, Gateway};
-use grantgate::snapshot;
+use grantgate::snapshot::{self, Files};
 use grantgate::telemetry::{Metrics, Traces};
 use http::Request;
 use http_body_util::Full;
@@ -29,7 +29,7 @@ fn gateway(
     let file = site.path("grantgate.toml");
     let text = std::fs::read_to_string(&file).unwrap();
     let settings = config::load(&file, &text, &site.environment(seam, &[])).unwrap();
-    let loaded = snapshot::load(&settings).unwrap();
+    let loaded = snapshot::load(&settings, Arc::new(Files)).map_err(|it| it.problems).unwrap();
     let journal =
         JournalSettings { commit_wait: Duration::from_secs(30), ..JournalSettings::default() };
     let revision = loaded.snapshot.policy.revision();

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use grantgate::config::{self, Setting};
+use grantgate::snapshot::PART_NAMES;
 use grantgate::tls::CertificateFault;
 
 use crate::review::{edited, policy};
@@ -111,6 +112,19 @@ async fn every_metric_is_documented_with_its_type_and_labels() {
         }
         assert_ne!(seen, 0, "{name} has no series");
     }
+}
+
+/// The parts of a snapshot, in the order of the list, wherever they are documented.
+#[test]
+fn every_part_of_a_reload_is_documented() {
+    let (metrics, format) = (page("docs/metrics.md"), page("docs/audit-format.md"));
+    let listed = |page: &str, row: &str, before: &str| {
+        let row = page.lines().find(|line| line.starts_with(row)).unwrap().to_owned();
+        let list = row.split_once(before).unwrap().1.split(')').next().unwrap().to_owned();
+        quoted(&list).into_iter().map(str::to_owned).collect::<Vec<_>>()
+    };
+    assert_eq!(listed(&metrics, "| `reloads_total`", "`part` ("), PART_NAMES);
+    assert_eq!(listed(&format, "| `config.reload`", "`parts` ("), PART_NAMES);
 }
 
 #[test]

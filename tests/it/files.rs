@@ -386,7 +386,7 @@ fn a_promotion_reads_nothing_before_it_has_the_lock() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    std::thread::sleep(Duration::from_millis(500));
+    std::thread::park_timeout(Duration::from_millis(500));
     std::fs::write(&candidate, &rules).unwrap();
     drop(directory);
     let (code, _, said) = ended(promote.wait_with_output().unwrap());

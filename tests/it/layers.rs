@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 mod picture;
 
+use grantgate::audit::Event;
+
 /// Module, its layer, and what it may import of its own layer or above.
 const LAYERS: &[(&str, u8, &[&str])] = &[
     ("domain", 0, &[]),
@@ -21,8 +23,10 @@ const LAYERS: &[(&str, u8, &[&str])] = &[
     ("policy", 3, &[]),
     ("listener", 2, &[]),
     ("upstream", 4, &[]),
+    ("view", 4, &[]),
     ("config", 5, &[]),
     ("snapshot", 6, &[]),
+    ("shipping", 6, &[]),
     ("gateway", 7, &[]),
     ("server", 8, &[]),
     ("sandbox", 8, &[]),
@@ -38,7 +42,12 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ),
     ("listener", &["audit", "authn", "catalogue", "seam", "toml_source", "pki", "tls"]),
     ("upstream", &["authn", "catalogue", "telemetry", "listener", "toml_source", "pki"]),
+    ("view", &["authn", "files", "toml_source", "tls", "pki", "seam", "telemetry", "listener"]),
     ("config", &["audit", "authn", "catalogue", "policy", "seam", "tls", "pki"]),
+    (
+        "shipping",
+        &["authn", "catalogue", "policy", "listener", "seam", "upstream", "toml_source", "pki"],
+    ),
     // A name decides nothing.
     ("gateway", &["catalogue"]),
     ("sandbox", &["audit", "authn", "policy", "gateway", "upstream", "snapshot", "config"]),
@@ -53,13 +62,13 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("foldhash", &["policy"]),
     ("csv", &["catalogue", "cli"]),
     ("strsim", &["catalogue", "cli"]),
-    ("reqwest", &["upstream", "config", "server"]),
+    ("reqwest", &["upstream", "config", "server", "shipping"]),
     ("opentelemetry", &["telemetry", "server"]),
-    ("opentelemetry_sdk", &["telemetry", "server"]),
+    ("opentelemetry_sdk", &["telemetry", "server", "shipping"]),
     ("opentelemetry_http", &["server"]),
     ("opentelemetry_otlp", &["server"]),
-    ("opentelemetry_proto", &["server"]),
-    ("prost", &["server"]),
+    ("opentelemetry_proto", &["shipping"]),
+    ("prost", &["shipping"]),
     ("prometheus", &["telemetry", "server"]),
     ("toml_edit", &["toml_source", "authn"]),
     ("rcgen", &["pki"]),
@@ -80,7 +89,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("rustix", &["audit", "cli", "files", "server"]),
     ("webpki", &["authn"]),
     ("tracing_subscriber", &["telemetry"]),
-    ("serde_json", &["seam", "audit", "upstream", "server", "sandbox", "cli"]),
+    ("serde_json", &["seam", "audit", "upstream", "server", "shipping", "sandbox", "cli"]),
     ("arc_swap", &["gateway", "snapshot", "server"]),
 ];
 
@@ -212,6 +221,36 @@ fn code_of(folder: &Path) -> String {
         code.lines().map(str::to_owned).collect::<Vec<_>>()
     });
     lines.filter(|line| !line.trim_start().starts_with("//")).map(|line| line + "\n").collect()
+}
+
+/// Outside of `record` nothing of `audit` knows a field of a record by its name, and nothing
+/// in the program an event by its code.
+#[test]
+fn records_are_read_in_one_place() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut all = Vec::new();
+    sources(&root, &mut all);
+    let (mut readers, mut namers) = (BTreeSet::new(), BTreeSet::new());
+    for file in all {
+        let inside = file.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+        let is_test = ["tests.rs", "faults.rs", "journal/checkpoints.rs"];
+        if inside.starts_with("audit/record/") || is_test.iter().any(|end| inside.ends_with(end)) {
+            continue;
+        }
+        let text = std::fs::read_to_string(&file).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        if inside.starts_with("audit/") && names(code, "serde") {
+            readers.insert(inside.clone());
+        }
+        // Comments may name them.
+        let coded = |code: &&str| !code.trim_start().starts_with("//");
+        let code: String = code.lines().filter(coded).collect();
+        if Event::CODES.iter().any(|event| code.contains(&format!("\"{event}"))) {
+            namers.insert(inside);
+        }
+    }
+    assert_eq!(readers, BTreeSet::from(["audit/proof/pruned.rs".to_owned()]), "a file of its own");
+    assert!(namers.is_empty(), "use `Event`: {namers:?}");
 }
 
 /// Where files are written outside of `files`, and why.

@@ -13,6 +13,7 @@
 #[macro_use]
 mod support;
 
+mod acts;
 mod admin;
 mod audit_first;
 mod canary;

@@ -383,3 +383,27 @@ async fn reads_that_are_allowed_may_stay_out_of_the_log_and_grants_may_not() {
     );
     assert_eq!(of_event(&records, "grant.outcome").len(), 1);
 }
+
+#[tokio::test]
+async fn the_log_is_searched_by_what_was_asked_for() {
+    let site = site("");
+    let seam = Seam::start(&site, answers(&page(&[LOBBY]))).await;
+    let gateway = site.start(&seam, &[]).await;
+    let client = Client { http: site.client(), gateway: &gateway, token: &site.token };
+    client.list("{}").await;
+    client.get(SERVER_ROOM).await;
+    post(&client.http, &gateway, &site.token, grant_body(SERVER_ROOM)).await;
+    gateway.stop().await;
+    let log = site.path("audit").to_str().unwrap().to_owned();
+    let query =
+        |more: &[&str]| crate::support::grantgate(&[&["audit", "query", &log], more].concat());
+    let rows = |out: &str| out.lines().count() - 1;
+    let read = query(&["--act", "read"]);
+    assert_eq!((rows(&read), rows(&query(&["--act", "grant"])), rows(&query(&[]))), (2, 1, 3));
+    assert!(read.contains("  acs/entrances/list  "), "{read}");
+    let csv = query(&["--act", "read", "--decision", "deny", "--format", "csv"]);
+    assert!(csv.trim_end().ends_with(",acs/entrances/get"), "{csv}");
+    let shown = crate::support::grantgate(&["audit", "show", &log]);
+    assert!(shown.contains("entrance -  acs/entrances/list  allowed-by-rule"), "{shown}");
+    assert!(shown.contains("status 200  entrances 1\n"), "{shown}");
+}

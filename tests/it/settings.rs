@@ -211,3 +211,38 @@ fn every_error_of_the_start_is_a_line_of_json_where_the_log_is() {
     let human = text(&run("serve", &config, &[] as &[(&str, &str)]));
     assert!(human.lines().any(|line| line.starts_with("error: ")), "{human}");
 }
+
+/// What `check` finds is what keeps `serve` from starting, in the same words, whichever part
+/// it is in: and all of it is said before anything is made.
+#[test]
+fn check_and_serve_find_the_same_in_every_part() {
+    let site = Site::new();
+    std::fs::write(site.path("policies/policy.csv"), "p, nonsense\n").unwrap();
+    std::fs::write(site.path("secrets/seam_api_key"), "changeme\n").unwrap();
+    std::fs::write(site.path("secrets/audit_signing_key"), "no key\n").unwrap();
+    std::fs::remove_file(site.path("certs/server.pem")).unwrap();
+    let variables = [
+        ("GRANTGATE__AUDIT__EXPORT__URL", "https://localhost:1/v1/logs"),
+        ("GRANTGATE__AUDIT__EXPORT__CA_FILE", "none.pem"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "x"),
+        ("OTEL_TRACES_EXPORTER", "y"),
+    ];
+    let [check, serve] = ["check", "serve"].map(|command| {
+        let output = run(command, &site.path("grantgate.toml"), &variables);
+        assert_eq!(output.status.code(), Some(3), "{}", text(&output));
+        let text = text(&output);
+        let errors = text.lines().filter(|line| line.starts_with("error: "));
+        errors.map(str::to_owned).collect::<Vec<_>>()
+    });
+    let parts =
+        ["server.pem", "policy.csv", "placeholder", "audit_signing_key", "none.pem", "traces: "];
+    for part in parts {
+        assert_eq!(
+            check.iter().filter(|line| line.contains(part)).count(),
+            1,
+            "{part}: {check:#?}"
+        );
+    }
+    assert_eq!(check, serve);
+    assert!(!site.path("audit").exists(), "no log was opened");
+}

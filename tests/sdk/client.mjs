@@ -1,15 +1,28 @@
-// One grant through the JavaScript SDK; prints what the SDK made of it as JSON.
-import { createRequire } from 'node:module'
-import { pathToFileURL } from 'node:url'
+// One call through the JavaScript SDK; prints what the SDK made of it as JSON.
+// It is copied beside the SDK that it imports: some have no way in for `require`.
+import {
+  SeamHttp,
+  isSeamHttpApiError,
+  isSeamHttpInvalidInputError,
+  isSeamHttpUnauthorizedError,
+} from '@seamapi/http'
 
-const require = createRequire(`${process.argv[2]}/`)
-const sdk = await import(pathToFileURL(require.resolve('@seamapi/http')).href)
-const { SeamHttp, isSeamHttpApiError, isSeamHttpInvalidInputError, isSeamHttpUnauthorizedError } = sdk
+const [call, json] = process.argv.slice(2)
+const fields = JSON.parse(json)
+const seam = new SeamHttp()
+const { entrances } = seam.acs
+const ids = (found) => ({ ids: found.map((entrance) => entrance.acs_entrance_id).sort() })
+const calls = {
+  grant: async () => ({ granted: (await entrances.grantAccess(fields)) === undefined }),
+  get: async () => ({ name: (await entrances.get(fields)).display_name }),
+  // Without arguments the oldest of them send an empty form.
+  list: async () => ids(await (json === '{}' ? entrances.list() : entrances.list(fields))),
+  pages: async () => ids(await seam.createPaginator(entrances.list(fields)).flattenToArray()),
+}
 
 let result
 try {
-  const value = await new SeamHttp().acs.entrances.grantAccess(JSON.parse(process.argv[3]))
-  result = { granted: value === undefined }
+  result = await calls[call]()
 } catch (error) {
   if (!isSeamHttpApiError(error)) throw error
   let kind = 'api'

@@ -1,14 +1,32 @@
-"""One grant through the Python SDK; prints what the SDK made of it as JSON."""
+"""One call through the Python SDK; prints what the SDK made of it as JSON."""
 
 import json
 import sys
 
 from seam import Seam, SeamHttpApiError, SeamHttpInvalidInputError, SeamHttpUnauthorizedError
 
-fields = json.loads(sys.argv[1])
+call, fields = sys.argv[1], json.loads(sys.argv[2])
+entrances = Seam().acs.entrances
+
+
+def ids(found):
+    return {"ids": sorted(entrance.acs_entrance_id for entrance in found)}
+
+
+def pages():
+    seam = Seam()
+    return seam.create_paginator(seam.acs.entrances.list, fields).flatten_to_list()
+
+
 try:
-    value = Seam().acs.entrances.grant_access(**fields)
-    result = {"granted": value is None}
+    if call == "grant":
+        result = {"granted": entrances.grant_access(**fields) is None}
+    elif call == "get":
+        result = {"name": entrances.get(**fields).display_name}
+    elif call == "list":
+        result = ids(entrances.list(**fields))
+    else:
+        result = ids(pages())
 except SeamHttpApiError as error:
     kind = "api"
     if isinstance(error, SeamHttpUnauthorizedError):

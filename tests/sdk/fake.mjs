@@ -43,7 +43,10 @@ const user = fake.database.addAcsUser({
   external_type: 'visionline_user',
   full_name: 'a guest',
 })
-// The fake makes ids of its own; these two get the form of Seam's.
+// The fake makes ids of its own; these get the form of Seam's.
+system.acs_system_id = '3c5e9a1f-7b20-4d68-9e41-a0f2b6c8d713'
+entrance.acs_system_id = system.acs_system_id
+user.acs_system_id = system.acs_system_id
 entrance.acs_entrance_id = 'd23d7180-c1ee-4bbe-8630-05df5031ce35'
 user.acs_user_id = '4b0a3f6e-6a0e-4a3f-8f3d-6b1f6e0d9a51'
 await fake.startServer({ port: 0 })

@@ -6,20 +6,12 @@
 
 mod position;
 
-use std::fs::File;
-use std::io::{self, Seek as _, SeekFrom};
-use std::path::{Path, PathBuf};
-
-use serde::Deserialize;
-
-use crate::audit::log::segment::{Lines, Segment, segments};
-use crate::audit::record::line::Line;
+use crate::audit::log::cursor::Cursor;
+use crate::audit::log::directory::LogReader;
+use crate::audit::log::error::InputError;
+use crate::audit::log::segment::Segment;
+use crate::audit::record::parse::seq_of;
 pub use position::{Position, PositionError};
-
-/// Why the log was not read on.
-#[derive(Debug, thiserror::Error)]
-#[error("`{path}` cannot be read: {1}", path = .0.display())]
-pub struct FollowError(PathBuf, #[source] io::Error);
 
 /// One record as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -45,7 +37,7 @@ pub struct Passage {
 /// A place in a log, from which its records are read.
 #[derive(Debug)]
 pub struct Follower {
-    directory: PathBuf,
+    log: LogReader,
     /// The next record; none before the oldest is known.
     next: Option<u64>,
     /// Where it is looked for.
@@ -58,7 +50,7 @@ struct Place {
     /// Of a plain segment, in bytes.
     offset: u64,
     /// Of a compressed one, which does not change any more.
-    lines: Option<Lines>,
+    cursor: Option<Cursor>,
 }
 
 impl std::fmt::Debug for Place {
@@ -86,21 +78,21 @@ struct Bounds {
 impl Follower {
     /// Begins with the record `next`, or with the oldest that there is.
     #[must_use]
-    pub fn new(directory: &Path, next: Option<u64>) -> Self {
-        Self { directory: directory.to_owned(), next, place: None }
+    pub fn new(log: LogReader, next: Option<u64>) -> Self {
+        Self { log, next, place: None }
     }
 
     /// What comes next, none of it behind the record `durable`: at most `records_max`
     /// records, and no further one once there are `bytes_max` bytes.
     ///
     /// # Errors
-    /// [`FollowError`]; the next call tries again from the same record.
+    /// [`InputError`]; the next call tries again from the same record.
     pub fn read(
         &mut self,
         durable: u64,
         records_max: usize,
         bytes_max: usize,
-    ) -> Result<Passage, FollowError> {
+    ) -> Result<Passage, InputError> {
         let began = self.next;
         let bounds = Bounds { durable, records_max, bytes_max };
         self.passage(bounds).inspect_err(|_| {
@@ -109,7 +101,7 @@ impl Follower {
         })
     }
 
-    fn passage(&mut self, bounds: Bounds) -> Result<Passage, FollowError> {
+    fn passage(&mut self, bounds: Bounds) -> Result<Passage, InputError> {
         let mut passage = Passage::default();
         let mut vanished = 0;
         while self.next.is_none_or(|next| next <= bounds.durable) {
@@ -121,15 +113,15 @@ impl Follower {
             };
             let next = self.next.unwrap_or(place.segment.first_seq);
             passage.next = next;
-            let look = match place.look(bounds, &mut passage) {
+            let look = match place.look(&self.log, bounds, &mut passage) {
                 Ok(look) => look,
                 // Compressed or removed meanwhile: looked for anew.
-                Err(error) if error.kind() == io::ErrorKind::NotFound && vanished < 3 => {
+                Err(error) if error.is_gone() && vanished < 3 => {
                     vanished += 1;
                     self.place = None;
                     continue;
                 }
-                Err(error) => return Err(FollowError(place.segment.path.clone(), error)),
+                Err(error) => return Err(error),
             };
             self.next = Some(passage.next);
             match look {
@@ -145,8 +137,8 @@ impl Follower {
 
     /// Finds the segment that the next record is in: the oldest there is where the record
     /// is gone, or none was asked for. False where there is none.
-    fn find_place(&mut self) -> Result<bool, FollowError> {
-        let mut found = self.segments()?;
+    fn find_place(&mut self) -> Result<bool, InputError> {
+        let mut found = self.log.list()?;
         let of = found.iter().rposition(|s| self.next.is_some_and(|next| s.first_seq <= next));
         let at = of.unwrap_or(0);
         if at >= found.len() {
@@ -154,14 +146,14 @@ impl Follower {
         }
         let segment = found.swap_remove(at);
         self.next = self.next.or(Some(segment.first_seq));
-        self.place = Some(Place { segment, offset: 0, lines: None });
+        self.place = Some(Place { segment, offset: 0, cursor: None });
         Ok(true)
     }
 
     /// From the end of a segment to the one behind it; false where there is none.
-    fn move_on(&mut self, passage: &mut Passage) -> Result<bool, FollowError> {
+    fn move_on(&mut self, passage: &mut Passage) -> Result<bool, InputError> {
         let here = self.place.as_ref().map_or(0, |place| place.segment.first_seq);
-        let found = self.segments()?;
+        let found = self.log.list()?;
         let Some(segment) = found.into_iter().find(|segment| segment.first_seq > here) else {
             return Ok(false);
         };
@@ -171,41 +163,37 @@ impl Follower {
         passage.lost += next - passage.next;
         passage.next = next;
         self.next = Some(next);
-        self.place = Some(Place { segment, offset: 0, lines: None });
+        self.place = Some(Place { segment, offset: 0, cursor: None });
         Ok(true)
-    }
-
-    fn segments(&self) -> Result<Vec<Segment>, FollowError> {
-        segments(&self.directory).map_err(|error| FollowError(self.directory.clone(), error))
     }
 }
 
 impl Place {
     /// Reads on. What was read of a plain segment behind the last durable line is
     /// forgotten: it may have been taken back when it is looked at again.
-    fn look(&mut self, bounds: Bounds, passage: &mut Passage) -> io::Result<Look> {
-        let mut lines = match self.lines.take() {
-            Some(lines) => lines,
-            None if self.segment.compressed => self.segment.lines()?,
-            None => {
-                let mut file = File::open(&self.segment.path)?;
-                file.seek(SeekFrom::Start(self.offset))?;
-                Lines::new(Box::new(file))
-            }
+    fn look(
+        &mut self,
+        log: &LogReader,
+        bounds: Bounds,
+        passage: &mut Passage,
+    ) -> Result<Look, InputError> {
+        let mut cursor = match self.cursor.take() {
+            Some(cursor) => cursor,
+            None if self.segment.compressed => log.read(&self.segment)?,
+            None => log.resume(&self.segment, self.offset)?,
         };
-        let began = self.offset;
         let mut bytes: usize = passage.records.iter().map(|record| record.line.len()).sum();
         let look = loop {
             let full = passage.records.len() >= bounds.records_max || bytes >= bounds.bytes_max;
             if full || passage.next > bounds.durable {
                 break Look::Enough;
             }
-            let Some(line) = lines.next()? else { break Look::End };
+            let Some(line) = cursor.next()? else { break Look::End };
             if line.is_torn() {
                 // It is being written; its beginning comes again.
                 break Look::End;
             }
-            if let Some(seq) = seq_of(&line).filter(|seq| *seq >= passage.next) {
+            if let Some(seq) = line.whole().and_then(seq_of).filter(|seq| *seq >= passage.next) {
                 if seq > bounds.durable {
                     // Behind a gap, and not durable yet: it comes again.
                     return Ok(Look::Enough);
@@ -215,23 +203,13 @@ impl Place {
                 bytes += line.bytes.len();
                 passage.records.push(Followed { seq, line: line.bytes.to_vec() });
             }
-            self.offset = began + line.offset + line.length();
+            self.offset = line.offset + line.length();
         };
         if self.segment.compressed {
-            self.lines = Some(lines);
+            self.cursor = Some(cursor);
         }
         Ok(look)
     }
-}
-
-/// A record's number; none where the line is no record.
-fn seq_of(line: &Line<'_>) -> Option<u64> {
-    #[derive(Deserialize)]
-    struct Numbered {
-        seq: u64,
-    }
-    let numbered = line.whole.then(|| serde_json::from_slice::<Numbered>(line.bytes).ok());
-    numbered.flatten().map(|numbered| numbered.seq)
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@ use std::io::Write as _;
 use std::path::PathBuf;
 
 use super::*;
-use crate::audit::record::line::LINE_BYTES_MAX;
+use crate::audit::record::limits::LINE_BYTES_MAX;
 
 /// A log whose segments a test writes as it likes.
 struct Log(tempfile::TempDir);
@@ -38,7 +38,7 @@ impl Log {
     }
 
     fn follow(&self, next: Option<u64>) -> Follower {
-        Follower::new(self.0.path(), next)
+        Follower::new(LogReader::new(self.0.path()), next)
     }
 }
 
@@ -158,5 +158,5 @@ fn what_cannot_be_read_is_said_and_tried_again() {
     log.records(1, 1..=3);
     assert_eq!(seqs(&follower.read(3, ALL, ALL).unwrap()), [1, 2, 3]);
     let missing = log.0.path().join("missing");
-    assert!(Follower::new(&missing, None).read(1, 1, 1).is_err());
+    assert!(Follower::new(LogReader::new(&missing), None).read(1, 1, 1).is_err());
 }

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::audit::log::directory::LogReader;
 use crate::audit::testing::{asked, outcome};
 use crate::audit::{FileStore, MemoryStore, NoObserver, Stage};
 use crate::domain::SystemClock;
@@ -80,7 +81,7 @@ async fn a_segment_begins_with_a_checkpoint_on_a_full_disk_too() {
 struct Failures(std::sync::atomic::AtomicU32);
 
 impl Observer for Failures {
-    fn committed(&self, _: &mut dyn Iterator<Item = &'static str>, _: Duration) {}
+    fn committed(&self, _: &mut dyn Iterator<Item = crate::audit::Event>, _: Duration) {}
     fn failed(&self, _: &'static str) {
         self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
     }
@@ -105,13 +106,13 @@ async fn after_a_failed_sync_neither_a_rotation_nor_a_checkpoint_touches_the_dis
     let Started { journal, closer, .. } = opened.unwrap();
     let permit = journal.record(asked(true)).await.unwrap();
     let files = || {
-        let all = crate::audit::log::segment::segments(directory.path()).unwrap();
+        let all = LogReader::new(directory.path()).list().unwrap();
         all.into_iter()
             .map(|s| (s.path.clone(), std::fs::read(&s.path).unwrap()))
             .collect::<Vec<_>>()
     };
     // What something else writes makes every later sync worthless.
-    for segment in crate::audit::log::segment::segments(directory.path()).unwrap() {
+    for segment in LogReader::new(directory.path()).list().unwrap() {
         let mut file = std::fs::OpenOptions::new().append(true).open(&segment.path).unwrap();
         std::io::Write::write_all(&mut file, b"x").unwrap();
     }
@@ -135,5 +136,5 @@ fn a_segment_that_failed_is_not_left_for_another() {
     std::fs::write(path, "something else").unwrap();
     assert!(store.append(b"x").and_then(|()| store.sync()).unwrap_err().broken);
     assert!(store.begin(2, 0).unwrap_err().broken);
-    assert_eq!(crate::audit::log::segment::segments(directory.path()).unwrap().len(), 1);
+    assert_eq!(LogReader::new(directory.path()).list().unwrap().len(), 1);
 }

@@ -3,6 +3,7 @@
 use std::io;
 
 use crate::audit::journal::store::StoreError;
+use crate::audit::log::error::InputError;
 
 /// Why a record was not made.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -47,4 +48,10 @@ pub enum OpenError {
     /// The directory or a file cannot be used.
     #[error("{0}")]
     Io(#[from] io::Error),
+}
+
+impl From<InputError> for OpenError {
+    fn from(InputError { error, .. }: InputError) -> Self {
+        Self::Io(error)
+    }
 }

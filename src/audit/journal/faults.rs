@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use super::*;
 use crate::audit::journal::store::{FileStore, Stage, StoreError};
-use crate::audit::log::segment::{segment_name, segments};
+use crate::audit::log::directory::LogReader;
+use crate::audit::log::segment::segment_name;
 use crate::audit::testing::{asked, outcome, small};
 use crate::audit::tree::note::VerifierKey;
 use crate::audit::{Checkpoint, Observer, Published, SigningKey, verify};
@@ -159,7 +160,7 @@ impl Store for Faulty {
 struct Anchored(Mutex<Vec<Published>>);
 
 impl Observer for Anchored {
-    fn committed(&self, _: &mut dyn Iterator<Item = &'static str>, _: Duration) {}
+    fn committed(&self, _: &mut dyn Iterator<Item = crate::audit::Event>, _: Duration) {}
     fn failed(&self, _: &'static str) {}
     fn waiting(&self, _: usize) {}
     fn checkpointed(&self, checkpoint: Published) {
@@ -217,8 +218,9 @@ fn check(name: &str, directory: &Path, key: &SigningKey, promised: &Promised, an
     let mut decided = std::collections::BTreeMap::new();
     let mut closed = std::collections::BTreeSet::new();
     let mut permits = Vec::new();
-    for segment in segments(directory).unwrap() {
-        let mut lines = segment.lines().unwrap();
+    let log = LogReader::new(directory);
+    for segment in log.list().unwrap() {
+        let mut lines = log.read(&segment).unwrap();
         while let Some(line) = lines.next().unwrap() {
             let record: serde_json::Value = serde_json::from_slice(line.bytes).unwrap();
             let seq = record["seq"].as_u64().unwrap();
@@ -245,7 +247,9 @@ fn check(name: &str, directory: &Path, key: &SigningKey, promised: &Promised, an
         .map(|given| Checkpoint::verify(given.text.as_ref().unwrap(), key.verifier()).unwrap())
         .collect();
     assert!(anchored.len() > 3 || !promised.happened, "{name}");
-    let report = verify(directory, &[key.verifier().clone()], &anchored, |_, _| {}).unwrap();
+    let report =
+        verify(&LogReader::new(directory), &[key.verifier().clone()], &anchored, |_, _| {})
+            .unwrap();
     assert!(!report.is_damaged(), "{name}: {:?} {:?}", report.findings, report.anchors);
 }
 

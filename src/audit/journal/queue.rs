@@ -11,6 +11,7 @@ use tokio::sync::oneshot;
 use crate::audit::journal::error::AuditError;
 use crate::audit::journal::strangers::Strangers;
 use crate::audit::record::encode::{Draft, Permitted};
+use crate::audit::record::event::Event;
 use crate::domain::Clock;
 
 /// A commit that takes longer than this is a fault of the disk, in whatever it ends.
@@ -62,7 +63,7 @@ pub struct Published {
 /// Told of what the writer does, on the writer's thread.
 pub trait Observer: Send + Sync + 'static {
     /// A batch is durable; `events` names its records.
-    fn committed(&self, events: &mut dyn Iterator<Item = &'static str>, took: Duration);
+    fn committed(&self, events: &mut dyn Iterator<Item = Event>, took: Duration);
     /// A stage failed.
     fn failed(&self, stage: &'static str);
     /// How many records wait.
@@ -75,12 +76,12 @@ pub trait Observer: Send + Sync + 'static {
     fn rotation_failed(&self);
 }
 
-/// An observer that looks away.
+/// Ignores every event.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct NoObserver;
 
 impl Observer for NoObserver {
-    fn committed(&self, _: &mut dyn Iterator<Item = &'static str>, _: Duration) {}
+    fn committed(&self, _: &mut dyn Iterator<Item = Event>, _: Duration) {}
     fn failed(&self, _: &'static str) {}
     fn waiting(&self, _: usize) {}
     fn checkpointed(&self, _: Published) {}

@@ -14,9 +14,11 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use crate::audit::journal::error::OpenError;
-use crate::audit::log::segment::{Lines, NEWEST_CHECKPOINT, Segment, read_short, segments};
-use crate::audit::record::encode::{CHECKPOINT, DECISION, OUTCOME, START};
-use crate::audit::record::line::Line;
+use crate::audit::log::cursor::Cursor;
+use crate::audit::log::directory::{LogReader, NEWEST_CHECKPOINT};
+use crate::audit::log::error::InputError;
+use crate::audit::log::segment::Segment;
+use crate::audit::record::event::Event;
 use crate::audit::record::parse::{Parsed, Record};
 use crate::audit::tree::checkpoint::Checkpoint;
 use crate::audit::tree::note::VerifierKey;
@@ -92,28 +94,28 @@ impl fmt::Display for RecoveryReport {
 /// Reads the end of the log, mends its tail, and finds what is open. With a key, the
 /// signatures of checkpoints are checked too.
 pub(in crate::audit) fn recover(
-    directory: &Path,
+    log: &LogReader,
     key: Option<&VerifierKey>,
 ) -> Result<Recovered, OpenError> {
-    let segments = segments(directory)?;
-    let (needed, mut scan) = where_to_begin(&segments, key)?;
-    scan.newest = newest_checkpoint(directory, key)?;
+    let segments = log.list()?;
+    let (needed, mut scan) = where_to_begin(log, &segments, key)?;
+    scan.newest = newest_checkpoint(log, key)?;
     let Some((last, before)) = needed.split_last() else {
-        let nothing = Segment::plain(directory, 1);
+        let nothing = Segment::plain(log.directory(), 1);
         return scan.not_truncated(&nothing).map(|()| Recovered::default());
     };
     for segment in before {
-        let tail = scan.read(segment)?;
+        let tail = scan.read(log, segment)?;
         if let Some(tail) = tail {
             return Err(tail.damaged(segment, "not a record, but a later segment follows it"));
         }
     }
-    let tail = scan.read(last)?;
+    let tail = scan.read(log, last)?;
     if let (true, Some(tail)) = (last.compressed, tail) {
         return Err(tail.damaged(last, "not a record, in a compressed segment"));
     }
     scan.not_truncated(last)?;
-    let cut = mend(directory, last, &scan, tail.as_ref())?;
+    let cut = mend(log, last, &scan, tail.as_ref())?;
     Ok(Recovered {
         next_seq: scan.next_seq,
         open: scan.open.into_values().collect(),
@@ -126,13 +128,14 @@ pub(in crate::audit) fn recover(
 /// record says how the tree stands there (or that is the first of all), and that begins
 /// before whatever may be open.
 fn where_to_begin<'a, 'k>(
+    log: &LogReader,
     segments: &'a [Segment],
     key: Option<&'k VerifierKey>,
 ) -> Result<(&'a [Segment], Scan<'k>), OpenError> {
     let scan = |next_seq, tree| Scan { next_seq, tree, key, ..Scan::default() };
     let mut bound = None;
     for (at, segment) in segments.iter().enumerate().rev() {
-        let head = Head::read(segment)?;
+        let head = Head::read(log, segment)?;
         bound = bound.or(head.open_from);
         let tree = match head.tree {
             None if segment.first_seq == 1 => Some(Frontier::default()),
@@ -160,23 +163,23 @@ struct Head {
 }
 
 impl Head {
-    fn read(segment: &Segment) -> Result<Self, OpenError> {
-        let mut lines = segment.lines()?;
+    fn read(log: &LogReader, segment: &Segment) -> Result<Self, OpenError> {
+        let mut cursor = log.read(segment)?;
         let mut head = Self::default();
         let mut first = true;
-        while let Some(line) = lines.next()? {
-            let Parsed::Record(record) = Parsed::of(&line) else { break };
-            if first && record.event == CHECKPOINT {
+        while let Some(line) = cursor.next()? {
+            let Some(record) = line.record() else { break };
+            if first && record.is(Event::Checkpoint) {
                 let size = segment.first_seq - 1;
                 head.tree = record.tree().filter(|tree| tree.size() == size);
                 head.open_from = Some(record.open_from.unwrap_or(segment.first_seq));
                 break;
             }
             // Version 0: a start closes all that was open before, then says so.
-            if record.event == START {
+            if record.is(Event::Start) {
                 head.open_from = Some(segment.first_seq);
             }
-            if record.event != OUTCOME {
+            if !record.is(Event::Outcome) {
                 break;
             }
             first = false;
@@ -234,14 +237,14 @@ impl Scan<'_> {
     }
 
     /// Reads one segment, up to where it ends or is torn.
-    fn read(&mut self, segment: &Segment) -> Result<Option<Tail>, OpenError> {
-        let mut lines = segment.lines()?;
+    fn read(&mut self, log: &LogReader, segment: &Segment) -> Result<Option<Tail>, OpenError> {
+        let mut cursor = log.read(segment)?;
         self.length = 0;
         self.signed = None;
-        while let Some(line) = lines.next()? {
+        while let Some(line) = cursor.next()? {
             let place = Tail { line: line.number, offset: line.offset };
             let damaged = |text: &str| place.damaged(segment, text);
-            match Parsed::of(&line) {
+            match line.parsed() {
                 Parsed::Record(record) if record.seq != self.next_seq => {
                     let text =
                         format!("record {} stands where {} belongs", record.seq, self.next_seq);
@@ -263,7 +266,7 @@ impl Scan<'_> {
                     return Err(damaged(&text));
                 }
                 Parsed::Nothing => {
-                    if later_batch_follows(&mut lines, self.next_seq)? {
+                    if later_batch_follows(&mut cursor, self.next_seq)? {
                         return Err(damaged("not a record, but records follow it"));
                     }
                     return Ok(Some(place));
@@ -275,17 +278,17 @@ impl Scan<'_> {
 
     fn take(&mut self, record: &Record<'_>) -> Result<(), String> {
         self.next_seq += 1;
-        if record.event == CHECKPOINT {
+        if record.is(Event::Checkpoint) {
             self.check(record)?;
         }
-        match (record.event.as_ref(), record.decision.as_deref(), record.decision_seq) {
-            (DECISION, Some("allow"), _) => {
-                let request_id = record.request_id.as_deref().unwrap_or_default().to_owned();
-                let operation = record.operation.as_deref().map(str::to_owned);
+        match (record.known_event(), record.decision_seq) {
+            (Some(Event::Decision), _) if record.allows() => {
+                let request_id = record.request_id().unwrap_or_default().to_owned();
+                let operation = record.operation_name().map(str::to_owned);
                 let open = OpenDecision { seq: record.seq, request_id, operation };
                 self.open.insert(record.seq, open);
             }
-            (OUTCOME, _, Some(seq)) => {
+            (Some(Event::Outcome), Some(seq)) => {
                 self.open.remove(&seq);
             }
             _ => {}
@@ -300,7 +303,7 @@ impl Scan<'_> {
             return Err("the records before this checkpoint are not those that it covers".into());
         }
         let Some(key) = self.key else { return Ok(()) };
-        let text = record.checkpoint.as_deref();
+        let text = record.checkpoint();
         let signed = match text.map(|text| Checkpoint::verify(text, key)) {
             None => false,
             Some(Ok(own)) if (own.size, own.root) == (self.tree.size(), self.tree.root()) => true,
@@ -321,11 +324,11 @@ impl Scan<'_> {
 
 /// Whether a record of a later batch follows: then the damaged one was on the disk once.
 /// Within a batch a power loss may keep later pages only.
-fn later_batch_follows(lines: &mut Lines, ahead: u64) -> io::Result<bool> {
-    while let Some(line) = lines.next()? {
+fn later_batch_follows(cursor: &mut Cursor, ahead: u64) -> Result<bool, InputError> {
+    while let Some(line) = cursor.next()? {
         // Zeros of a hole have no newline before the record behind them.
         let bytes = line.bytes.rsplit(|byte| *byte == 0).next().unwrap_or_default();
-        if let Parsed::Record(record) = Parsed::of(&Line { bytes, ..line })
+        if let Some(record) = line.whole().and_then(|_| Record::parse(bytes))
             && record.batch.is_none_or(|batch| batch > ahead)
         {
             return Ok(true);
@@ -337,10 +340,10 @@ fn later_batch_follows(lines: &mut Lines, ahead: u64) -> io::Result<bool> {
 /// The newest checkpoint of this key that was given away. It covers records that were on
 /// the disk: a log that has others, or fewer, has lost them otherwise than by a crash.
 fn newest_checkpoint(
-    directory: &Path,
+    log: &LogReader,
     key: Option<&VerifierKey>,
 ) -> Result<Option<Checkpoint>, OpenError> {
-    let text = read_short(&directory.join(NEWEST_CHECKPOINT))?;
+    let text = log.checkpoint()?;
     // Whoever damaged it gains nothing but that it says nothing.
     Ok(text.zip(key).and_then(|(text, key)| Checkpoint::verify(&text, key).ok()))
 }
@@ -349,7 +352,7 @@ fn newest_checkpoint(
 /// what the page cache shows may not be on the disk, and a `log.stop` at its end may be a
 /// part of that.
 fn mend(
-    directory: &Path,
+    log: &LogReader,
     segment: &Segment,
     scan: &Scan<'_>,
     tail: Option<&Tail>,
@@ -361,7 +364,7 @@ fn mend(
     let name = segment.path.file_name().and_then(|name| name.to_str()).unwrap_or("segment");
     // The same for every try: a start that fails must not fill the disk.
     let kept_in = format!("{name}.torn-{}", scan.length);
-    let aside = directory.join(&kept_in);
+    let aside = log.beside(&kept_in);
     if tail.is_some() {
         source.seek(io::SeekFrom::Start(scan.length))?;
         // If the process dies here the tail is still there, and is kept once more.

@@ -12,8 +12,9 @@ use crate::audit::journal::queue::{Item, JournalHealth, Published, Queue};
 use crate::audit::journal::settings::JournalSettings;
 use crate::audit::journal::store::{Store, StoreError};
 use crate::audit::record::encode::{
-    CHECKPOINT, CheckpointEntry, Draft, OUTCOME, Outage, Permitted, Suppressed, not_sent,
+    CheckpointEntry, Draft, Outage, Permitted, Suppressed, not_sent,
 };
+use crate::audit::record::event::Event;
 use crate::audit::tree::checkpoint::Checkpoint;
 use crate::audit::tree::{Frontier, Hash};
 
@@ -169,7 +170,8 @@ impl<S: Store> Writer<S> {
             self.queue.set_committing(None);
             // The room that was kept is for outcomes only, and for what a segment must
             // begin with; other notes wait.
-            let (others, outcomes) = batch.into_iter().partition(|i| i.draft.event != OUTCOME);
+            let (others, outcomes) =
+                batch.into_iter().partition(|i| i.draft.event != Event::Outcome);
             self.fail(others, error);
             head = self.give_back(head);
             if VecDeque::is_empty(&outcomes) {
@@ -301,7 +303,8 @@ impl<S: Store> Writer<S> {
         if !self.checkpoint_first {
             return Head::default();
         }
-        let drafts = head.drafts.into_iter().filter(|draft| draft.event == CHECKPOINT).collect();
+        let drafts =
+            head.drafts.into_iter().filter(|draft| draft.event == Event::Checkpoint).collect();
         Head { drafts, published: head.published, suppressed: None }
     }
 

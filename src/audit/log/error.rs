@@ -1,14 +1,34 @@
 //! Why a log was not read.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+/// A directory or a file of a log that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error("`{path}` cannot be read: {error}", path = .path.display())]
+pub struct InputError {
+    pub(in crate::audit) path: PathBuf,
+    #[source]
+    pub(in crate::audit) error: io::Error,
+}
+
+impl InputError {
+    pub(in crate::audit) fn of(path: &Path, error: io::Error) -> Self {
+        Self { path: path.to_owned(), error }
+    }
+
+    /// Whether there is no such file any more: it was removed, or compressed.
+    pub(in crate::audit) fn is_gone(&self) -> bool {
+        self.error.kind() == io::ErrorKind::NotFound
+    }
+}
 
 /// Why a log was not read.
 #[derive(Debug, thiserror::Error)]
 pub enum ReadError {
     /// The directory or a segment cannot be read.
-    #[error("`{path}` cannot be read: {1}", path = .0.display())]
-    Input(PathBuf, #[source] io::Error),
+    #[error(transparent)]
+    Input(#[from] InputError),
     /// There is no segment.
     #[error("`{}` holds no audit log", .0.display())]
     Empty(PathBuf),

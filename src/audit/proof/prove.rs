@@ -4,15 +4,16 @@
 //! itself. What is in `extra` is believed only because the proof is about its hash.
 
 use std::ops::Range;
-use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
-use crate::audit::log::error::ReadError;
-use crate::audit::log::segment::{Segment, segments};
-use crate::audit::record::encode::CHECKPOINT;
-use crate::audit::record::parse::{Parsed, Peek};
+use crate::audit::log::directory::LogReader;
+use crate::audit::log::error::{InputError, ReadError};
+use crate::audit::log::segment::Segment;
+use crate::audit::record::event::Event;
+use crate::audit::record::glance::Peek;
+use crate::audit::record::parse::{Record, seq_of};
 use crate::audit::tree::checkpoint::{Checkpoint, CheckpointError};
 use crate::audit::tree::note::VerifierKey;
 use crate::audit::tree::{
@@ -75,12 +76,8 @@ pub struct InclusionProof {
 ///
 /// # Errors
 /// [`ProofError`].
-pub fn prove(
-    directory: &Path,
-    seq: u64,
-    under: Option<&str>,
-) -> Result<InclusionProof, ProofError> {
-    let walk = Leaves::up_to(directory, seq)?;
+pub fn prove(log: &LogReader, seq: u64, under: Option<&str>) -> Result<InclusionProof, ProofError> {
+    let walk = Leaves::up_to(log, seq)?;
     let mut record = None;
     let (mut size, mut checkpoint) = (None, under.map(str::to_owned));
     if let Some(text) = under {
@@ -119,12 +116,10 @@ pub fn prove(
 
 /// What a checkpoint record signs, and of how many records.
 fn signed_text(line: &[u8]) -> Option<(u64, String)> {
-    let line = crate::audit::record::line::Line { bytes: line, number: 0, offset: 0, whole: true };
-    if Peek::at(&line).is_some_and(|peek| peek.event != CHECKPOINT) {
+    if Peek::at(line).is_some_and(|peek| !peek.is(Event::Checkpoint)) {
         return None;
     }
-    let Parsed::Record(record) = Parsed::of(&line) else { return None };
-    let text = record.checkpoint?.into_owned();
+    let text = Record::parse(line)?.checkpoint()?.to_owned();
     Some((Checkpoint::unverified(&text)?.size, text))
 }
 
@@ -182,13 +177,8 @@ impl InclusionProof {
         if !self.proves(&checkpoint) {
             return Err(ProofError::False("the checkpoint does not cover this record there"));
         }
-        #[derive(serde::Deserialize)]
-        struct Numbered {
-            seq: u64,
-        }
-        let numbered: Option<Numbered> = serde_json::from_str(&self.record).ok();
-        match numbered {
-            Some(record) if record.seq == self.seq => Ok(checkpoint),
+        match seq_of(self.record.as_bytes()) {
+            Some(seq) if seq == self.seq => Ok(checkpoint),
             _ => Err(ProofError::False("the record has another number than its place")),
         }
     }
@@ -199,14 +189,14 @@ impl InclusionProof {
 /// # Errors
 /// [`ProofError`]; [`ProofError::Damaged`] when the log is not that of both.
 pub fn consistency(
-    directory: &Path,
+    log: &LogReader,
     old: &Checkpoint,
     new: &Checkpoint,
 ) -> Result<ConsistencyProof, ProofError> {
     if old.size > new.size {
         return Err(ProofError::WrongWay(old.size, new.size));
     }
-    let walk = Leaves::up_to(directory, old.size.max(1))?;
+    let walk = Leaves::up_to(log, old.size.max(1))?;
     let last = walk.each(|number, _| number < new.size)?;
     if new.size > last {
         return Err(ProofError::Truncated(new.size, last));
@@ -262,23 +252,20 @@ impl ConsistencyProof {
 }
 
 /// The lines of a log from where the tree before them is known.
-struct Leaves {
+struct Leaves<'l> {
+    log: &'l LogReader,
     segments: Vec<Segment>,
     before: Frontier,
 }
 
-impl Leaves {
+impl<'l> Leaves<'l> {
     /// Begins at or before a record.
-    fn up_to(directory: &Path, seq: u64) -> Result<Self, ProofError> {
-        let input = |error| ReadError::Input(directory.to_owned(), error);
-        let mut segments = segments(directory).map_err(input)?;
-        if segments.is_empty() {
-            return Err(ReadError::Empty(directory.to_owned()).into());
-        }
+    fn up_to(log: &'l LogReader, seq: u64) -> Result<Self, ProofError> {
+        let mut segments = log.segments()?;
         while let Some(at) = segments.iter().rposition(|segment| segment.first_seq <= seq) {
             let Some(first) = segments.get(at) else { break };
-            if let Some(before) = tree_before(first).map_err(input)? {
-                return Ok(Self { segments: segments.split_off(at), before });
+            if let Some(before) = tree_before(log, first).map_err(ReadError::from)? {
+                return Ok(Self { log, segments: segments.split_off(at), before });
             }
             // An older version's segment: what was before it says the tree.
             segments.remove(at);
@@ -292,20 +279,15 @@ impl Leaves {
     /// Gives each line with its number, as long as `more` wants it; the last number.
     fn each(&self, mut more: impl FnMut(u64, &[u8]) -> bool) -> Result<u64, ProofError> {
         let mut number = self.before.size();
-        for segment in &self.segments {
-            let input = |error| ReadError::Input(segment.path.clone(), error);
-            if segment.first_seq != number + 1 {
+        let mut walk = self.log.walk(self.segments.clone());
+        while let Some(line) = walk.next().map_err(ReadError::from)? {
+            if line.number == 1 && line.segment.first_seq != number + 1 {
                 return Err(ProofError::Damaged);
             }
-            let mut lines = segment.lines().map_err(input)?;
-            while let Some(line) = lines.next().map_err(input)? {
-                if !line.whole {
-                    return Ok(number);
-                }
-                number += 1;
-                if !more(number, line.bytes) {
-                    return Ok(number);
-                }
+            let Some(bytes) = line.whole() else { return Ok(number) };
+            number += 1;
+            if !more(number, bytes) {
+                return Ok(number);
             }
         }
         Ok(number)
@@ -322,13 +304,16 @@ impl Leaves {
 }
 
 /// The tree before a segment, as its first record says.
-pub(in crate::audit) fn tree_before(segment: &Segment) -> std::io::Result<Option<Frontier>> {
+pub(in crate::audit) fn tree_before(
+    log: &LogReader,
+    segment: &Segment,
+) -> Result<Option<Frontier>, InputError> {
     if segment.first_seq == 1 {
         return Ok(Some(Frontier::default()));
     }
-    let mut lines = segment.lines()?;
-    let head = lines.next()?.and_then(|line| Parsed::of(&line).record());
-    let head = head.filter(|record| record.event == CHECKPOINT);
+    let mut cursor = log.read(segment)?;
+    let head = cursor.next()?.and_then(|line| line.record());
+    let head = head.filter(|record| record.is(Event::Checkpoint));
     let tree = head.and_then(|record| record.tree());
     Ok(tree.filter(|tree| tree.size() == segment.first_seq - 1))
 }

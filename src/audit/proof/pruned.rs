@@ -8,11 +8,11 @@
 
 use std::fs::File;
 use std::io::{self, Write as _};
-use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::audit::log::segment::Lines;
+use crate::audit::log::directory::LogReader;
+use crate::audit::log::lines::{Ending, Lines};
 use crate::audit::tree::{Frontier, Hash, proves_consistency};
 use crate::files::open_to_append;
 
@@ -55,9 +55,9 @@ impl Link {
 struct Links(Lines);
 
 impl Links {
-    fn open(directory: &Path) -> io::Result<Option<Self>> {
-        match File::open(directory.join(FILE)) {
-            Ok(file) => Ok(Some(Self(Lines::new(Box::new(file))))),
+    fn open(log: &LogReader) -> io::Result<Option<Self>> {
+        match File::open(log.beside(FILE)) {
+            Ok(file) => Ok(Some(Self(Lines::new(Box::new(file), 0)))),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
@@ -65,14 +65,12 @@ impl Links {
 
     /// The next link and where it ends, or which line is none.
     fn next(&mut self) -> io::Result<Option<Result<(Link, u64), u64>>> {
-        let Some(line) = self.0.next()? else { return Ok(None) };
-        // What was being added when its process died.
-        if line.is_torn() {
+        // Without its end: what was being added when its process died.
+        if !self.0.advance()? || self.0.ending() == Ending::Missing {
             return Ok(None);
         }
-        let end = line.offset + line.length();
-        let link = serde_json::from_slice(line.bytes).map_err(|_| line.number);
-        Ok(Some(link.map(|link| (link, end))))
+        let link = serde_json::from_slice(self.0.bytes()).map_err(|_| self.0.number());
+        Ok(Some(link.map(|link| (link, self.0.end()))))
     }
 }
 
@@ -82,12 +80,12 @@ impl Links {
 /// # Errors
 /// When the file cannot be read.
 pub(in crate::audit) fn verify(
-    directory: &Path,
+    log: &LogReader,
     (gone, root): (u64, Hash),
     is_true: impl Fn(Option<&str>, u64, Hash) -> bool,
     mut each: impl FnMut(u64, Hash),
 ) -> io::Result<Result<u64, String>> {
-    let Some(mut links) = Links::open(directory)? else {
+    let Some(mut links) = Links::open(log)? else {
         return Ok(Err("it is not there, and nothing else vouches for what was before".into()));
     };
     let (mut before, mut count): (Option<Link>, u64) = (None, 0);
@@ -136,9 +134,9 @@ impl End {
     ///
     /// # Errors
     /// Of the file; [`io::ErrorKind::InvalidData`] with the number of a line that is no link.
-    pub(in crate::audit) fn of(directory: &Path) -> io::Result<Self> {
+    pub(in crate::audit) fn of(log: &LogReader) -> io::Result<Self> {
         let (mut length, mut last_size) = (0, None);
-        let links = Links::open(directory)?;
+        let links = Links::open(log)?;
         if let Some(mut links) = links {
             while let Some(next) = links.next()? {
                 let (link, end) = next.map_err(|line| {
@@ -148,7 +146,7 @@ impl End {
                 (length, last_size) = (end, Some(link.size));
             }
         }
-        let file = open_to_append(&directory.join(FILE))?;
+        let file = open_to_append(&log.beside(FILE))?;
         file.set_len(length)?;
         Ok(Self { file, length, last_size })
     }

@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::audit::record::entry::{DecisionEntry, OutcomeEntry, ReloadEntry, StrangerEntry};
+use crate::audit::record::event::{Event, verdict};
 use crate::audit::record::pseudonym::PseudonymKey;
 use crate::audit::tree::{Frontier, Hash};
 use crate::domain::{
@@ -21,24 +22,9 @@ use crate::domain::{
 /// as version 0.
 pub(in crate::audit) const FORMAT: u32 = 1;
 
-pub(in crate::audit) const DECISION: &str = "grant.decision";
-pub(in crate::audit) const OUTCOME: &str = "grant.outcome";
-pub(in crate::audit) const STRANGER: &str = "authn.failure";
-pub(in crate::audit) const SUPPRESSED: &str = "authn.suppressed";
-pub(in crate::audit) const RELOAD: &str = "config.reload";
-pub(in crate::audit) const START: &str = "log.start";
-pub(in crate::audit) const RECOVERY: &str = "log.recovery";
-pub(in crate::audit) const CHECKPOINT: &str = "log.checkpoint";
-pub(in crate::audit) const OUTAGE: &str = "log.outage";
-pub(in crate::audit) const STOP: &str = "log.stop";
-
-/// Every event that a record can be of.
-pub const EVENTS: &[&str] =
-    &[DECISION, OUTCOME, STRANGER, SUPPRESSED, RELOAD, START, RECOVERY, CHECKPOINT, OUTAGE, STOP];
-
 /// A record without its sequence number: the line from its `time` on.
 pub(in crate::audit) struct Draft {
-    pub(in crate::audit) event: &'static str,
+    pub(in crate::audit) event: Event,
     pub(in crate::audit) rest: Vec<u8>,
     /// The decision that this outcome is of.
     pub(in crate::audit) closes: Option<u64>,
@@ -238,7 +224,7 @@ impl Draft {
             Some(Grantee::UserIdentity(id)) => (None, Some(known_as(id.to_string()))),
             None => (None, None),
         };
-        Self::new(DECISION, entry.at, |head| DecisionLine {
+        Self::new(Event::Decision, entry.at, |head| DecisionLine {
             head,
             request_id: entry.request_id.to_string(),
             caller: entry.caller,
@@ -248,7 +234,7 @@ impl Draft {
             entrance_id: entry.entrance.map(|entrance| entrance.to_string()),
             acs_user_id,
             user_identity_id,
-            decision: if entry.allow { "allow" } else { "deny" },
+            decision: verdict(entry.allow),
             reason: entry.reason.as_str(),
             rules: &entry.rules,
             revision: entry.revision,
@@ -263,7 +249,7 @@ impl Draft {
 
     pub(in crate::audit) fn outcome(entry: &OutcomeEntry, time: Timestamp) -> Self {
         let request_id = entry.request_id.to_string();
-        let draft = Self::new(OUTCOME, time, |head| OutcomeLine {
+        let draft = Self::new(Event::Outcome, time, |head| OutcomeLine {
             head,
             request_id: &request_id,
             operation: named(entry.operation),
@@ -289,7 +275,7 @@ impl Draft {
     ) -> Self {
         let effect =
             operation.and_then(Operation::parse).map_or(Effect::Changes, Operation::effect);
-        let draft = Self::new(OUTCOME, time, |head| OutcomeLine {
+        let draft = Self::new(Event::Outcome, time, |head| OutcomeLine {
             head,
             request_id,
             operation,
@@ -306,7 +292,7 @@ impl Draft {
     }
 
     pub(in crate::audit) fn stranger(entry: &StrangerEntry<'_>, time: Timestamp) -> Self {
-        let draft = Self::new(STRANGER, time, |head| StrangerLine {
+        let draft = Self::new(Event::Stranger, time, |head| StrangerLine {
             head,
             request_id: entry.request_id.to_string(),
             peer: entry.peer,
@@ -322,7 +308,7 @@ impl Draft {
     }
 
     pub(in crate::audit) fn suppressed(entry: &Suppressed, time: Timestamp) -> Self {
-        Self::new(SUPPRESSED, time, |head| SuppressedLine {
+        Self::new(Event::Suppressed, time, |head| SuppressedLine {
             head,
             since: rfc3339_micros(entry.since),
             suppressed: entry.reasons.values().sum(),
@@ -332,11 +318,11 @@ impl Draft {
 
     pub(in crate::audit) fn start(revision: &str, time: Timestamp) -> Self {
         let pid = std::process::id();
-        Self::new(START, time, |head| StartLine { head, version: VERSION, pid, revision })
+        Self::new(Event::Start, time, |head| StartLine { head, version: VERSION, pid, revision })
     }
 
     pub(in crate::audit) fn recovery(entry: &RecoveryEntry<'_>, time: Timestamp) -> Self {
-        Self::new(RECOVERY, time, |head| RecoveryLine {
+        Self::new(Event::Recovery, time, |head| RecoveryLine {
             head,
             closed_decisions: entry.closed_decisions,
             cut_bytes: entry.cut.map(|(bytes, _)| bytes),
@@ -345,7 +331,7 @@ impl Draft {
     }
 
     pub(in crate::audit) fn checkpoint(entry: &CheckpointEntry<'_>, time: Timestamp) -> Self {
-        Self::new(CHECKPOINT, time, |head| CheckpointLine {
+        Self::new(Event::Checkpoint, time, |head| CheckpointLine {
             head,
             size: entry.tree.size(),
             root: entry.tree.root().to_base64(),
@@ -356,7 +342,7 @@ impl Draft {
     }
 
     pub(in crate::audit) fn reload(entry: &ReloadEntry<'_>, time: Timestamp) -> Self {
-        Self::new(RELOAD, time, |head| ReloadLine {
+        Self::new(Event::Reload, time, |head| ReloadLine {
             head,
             result: if entry.problems.is_empty() { "ok" } else { "failed" },
             parts: entry.parts,
@@ -367,7 +353,7 @@ impl Draft {
     }
 
     pub(in crate::audit) fn outage(outage: &Outage, time: Timestamp) -> Self {
-        Self::new(OUTAGE, time, |head| OutageLine {
+        Self::new(Event::Outage, time, |head| OutageLine {
             head,
             since: rfc3339_micros(outage.since),
             refused_decisions: outage.refused,
@@ -376,15 +362,11 @@ impl Draft {
     }
 
     pub(in crate::audit) fn stop(time: Timestamp) -> Self {
-        Self::new(STOP, time, |head| head)
+        Self::new(Event::Stop, time, |head| head)
     }
 
-    fn new<T: Serialize>(
-        event: &'static str,
-        time: Timestamp,
-        record: impl FnOnce(Head) -> T,
-    ) -> Self {
-        let head = Head { time: rfc3339_micros(time), event };
+    fn new<T: Serialize>(event: Event, time: Timestamp, record: impl FnOnce(Head) -> T) -> Self {
+        let head = Head { time: rfc3339_micros(time), event: event.as_str() };
         // Strings, numbers and lists of strings always encode.
         let encoded = serde_json::to_vec(&record(head)).unwrap_or_default();
         let rest = encoded.get(1..).unwrap_or_default().to_vec();

@@ -1,40 +1,70 @@
-//! Reading a line as a record, with the fields that the log itself needs.
+//! Reading a line as a record: the fields that are searched for, counted, replayed, shipped
+//! and proven.
 
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::Deserialize;
 
 use crate::audit::record::encode::FORMAT;
-use crate::audit::record::line::{Line, SEQ_MAX};
+use crate::audit::record::event::{ALLOW, DENY, Event};
+use crate::audit::record::limits::SEQ_MAX;
 use crate::audit::tree::{Frontier, Hash};
+use crate::domain::{GranteeKind, Operation};
 
-/// The fields of a record that the log itself looks at.
+/// A string of a line, borrowed from it where it has no escapes.
+#[derive(Debug, Default, Deserialize)]
+#[serde(transparent)]
+struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
+
+/// A record that was read. A text that it does not have is none.
 #[derive(Debug, Deserialize)]
-pub(in crate::audit) struct Record<'a> {
+pub struct Record<'a> {
     /// The format's version; lines of version 0 do not say it.
     #[serde(default)]
     v: u32,
     pub(in crate::audit) seq: u64,
     pub(in crate::audit) batch: Option<u64>,
+    #[serde(borrow, default)]
+    time: Text<'a>,
     #[serde(borrow)]
-    pub(in crate::audit) event: Cow<'a, str>,
+    event: Text<'a>,
     #[serde(borrow)]
-    pub(in crate::audit) request_id: Option<Cow<'a, str>>,
+    request_id: Option<Text<'a>>,
     #[serde(borrow)]
-    pub(in crate::audit) operation: Option<Cow<'a, str>>,
+    caller: Option<Text<'a>>,
     #[serde(borrow)]
-    pub(in crate::audit) decision: Option<Cow<'a, str>>,
+    operation: Option<Text<'a>>,
+    #[serde(borrow)]
+    entrance_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    acs_user_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    user_identity_id: Option<Text<'a>>,
+    #[serde(borrow)]
+    decision: Option<Text<'a>>,
+    #[serde(borrow)]
+    reason: Option<Text<'a>>,
+    #[serde(borrow)]
+    revision: Option<Text<'a>>,
+    #[serde(borrow)]
+    outcome: Option<Text<'a>>,
+    #[serde(borrow)]
+    seam_request_id: Option<Text<'a>>,
     pub(in crate::audit) decision_seq: Option<u64>,
+    /// How many strangers were refused for which reason.
+    pub(in crate::audit) reasons: Option<BTreeMap<String, u64>>,
     size: Option<u64>,
     #[serde(borrow)]
-    root: Option<Cow<'a, str>>,
+    root: Option<Text<'a>>,
     hashes: Option<Vec<String>>,
     pub(in crate::audit) open_from: Option<u64>,
     #[serde(borrow)]
-    pub(in crate::audit) checkpoint: Option<Cow<'a, str>>,
+    checkpoint: Option<Text<'a>>,
 }
 
-/// What a line is.
+/// What a whole line is.
 #[derive(Debug)]
 #[expect(clippy::large_enum_variant, reason = "it is looked at and gone; nothing keeps it")]
 pub(in crate::audit) enum Parsed<'a> {
@@ -45,75 +75,193 @@ pub(in crate::audit) enum Parsed<'a> {
 }
 
 impl<'a> Parsed<'a> {
-    /// The record, where it is one.
-    pub(in crate::audit) fn record(self) -> Option<Record<'a>> {
-        match self {
-            Self::Record(record) => Some(record),
-            Self::Newer(_) | Self::Nothing => None,
-        }
-    }
-
-    pub(in crate::audit) fn of(line: &Line<'a>) -> Self {
+    pub(in crate::audit) fn of(line: &'a [u8]) -> Self {
         #[derive(Deserialize)]
         struct Version {
             v: u64,
         }
-        if !line.whole {
-            return Self::Nothing;
+        if let Some(record) = Record::parse(line) {
+            return Self::Record(record);
         }
-        match serde_json::from_slice::<Record<'_>>(line.bytes) {
-            Ok(record) if record.v <= FORMAT && (1..=SEQ_MAX).contains(&record.seq) => {
-                Self::Record(record)
-            }
-            _ => match serde_json::from_slice::<Version>(line.bytes) {
-                Ok(Version { v }) if v > u64::from(FORMAT) => Self::Newer(v),
-                _ => Self::Nothing,
-            },
+        match serde_json::from_slice::<Version>(line) {
+            Ok(Version { v }) if v > u64::from(FORMAT) => Self::Newer(v),
+            _ => Self::Nothing,
         }
     }
 }
 
-impl Record<'_> {
+/// The sequence number of a whole line, whichever version of the format it is of.
+pub(in crate::audit) fn seq_of(line: &[u8]) -> Option<u64> {
+    #[derive(Deserialize)]
+    struct Numbered {
+        seq: u64,
+    }
+    serde_json::from_slice::<Numbered>(line).ok().map(|numbered| numbered.seq)
+}
+
+impl<'a> Record<'a> {
+    /// The record that a whole line is; none when it is no record of a known version.
+    #[must_use]
+    pub fn parse(line: &'a [u8]) -> Option<Self> {
+        let record: Self = serde_json::from_slice(line).ok()?;
+        (record.v <= FORMAT && (1..=SEQ_MAX).contains(&record.seq)).then_some(record)
+    }
+
+    /// When it was made; none where that is no time.
+    #[must_use]
+    pub fn time(&self) -> Option<Timestamp> {
+        self.time.0.parse().ok()
+    }
+
+    /// The same as it is stored.
+    pub(in crate::audit) fn time_text(&self) -> &str {
+        &self.time.0
+    }
+
+    /// The code of its event, which this program may not know.
+    #[must_use]
+    pub fn event(&self) -> &str {
+        &self.event.0
+    }
+
+    /// Its event; none for one that this program does not know.
+    #[must_use]
+    pub fn known_event(&self) -> Option<Event> {
+        Event::of(self.event())
+    }
+
+    pub(in crate::audit) fn is(&self, event: Event) -> bool {
+        self.event() == event.as_str()
+    }
+
+    /// The gateway's id of the request.
+    #[must_use]
+    pub fn request_id(&self) -> Option<&str> {
+        text(&self.request_id)
+    }
+
+    /// Who asked.
+    #[must_use]
+    pub fn caller(&self) -> Option<&str> {
+        text(&self.caller)
+    }
+
+    /// What was asked for; none where the record names an operation that this program does not
+    /// know.
+    pub(in crate::audit) fn operation(&self) -> Option<Operation> {
+        self.operation_name().map_or(Some(Operation::GrantAccess), Operation::parse)
+    }
+
+    /// The name of what was asked for; none where it is the one that needs none.
+    #[must_use]
+    pub fn operation_name(&self) -> Option<&str> {
+        text(&self.operation)
+    }
+
+    /// For which entrance.
+    #[must_use]
+    pub fn entrance_id(&self) -> Option<&str> {
+        text(&self.entrance_id)
+    }
+
+    /// Who was to get access, in whichever form.
+    pub(in crate::audit) fn grantee(&self) -> Option<&str> {
+        text(&self.acs_user_id).or_else(|| text(&self.user_identity_id))
+    }
+
+    /// In which form.
+    pub(in crate::audit) fn grantee_kind(&self) -> Option<GranteeKind> {
+        match (&self.acs_user_id, &self.user_identity_id) {
+            (Some(_), _) => Some(GranteeKind::AcsUser),
+            (None, Some(_)) => Some(GranteeKind::UserIdentity),
+            (None, None) => None,
+        }
+    }
+
+    /// `allow` or `deny`.
+    #[must_use]
+    pub fn decision(&self) -> Option<&str> {
+        text(&self.decision)
+    }
+
+    pub(in crate::audit) fn allows(&self) -> bool {
+        self.decision() == Some(ALLOW)
+    }
+
+    /// Whether it refuses a request.
+    #[must_use]
+    pub fn denies(&self) -> bool {
+        self.decision() == Some(DENY)
+    }
+
+    /// The reason code.
+    #[must_use]
+    pub fn reason(&self) -> Option<&str> {
+        text(&self.reason)
+    }
+
+    /// The policy that decided.
+    pub(in crate::audit) fn revision(&self) -> Option<&str> {
+        text(&self.revision)
+    }
+
+    /// What became of a grant.
+    pub(in crate::audit) fn outcome(&self) -> Option<&str> {
+        text(&self.outcome)
+    }
+
+    /// Seam's id of the request.
+    pub(in crate::audit) fn seam_request_id(&self) -> Option<&str> {
+        text(&self.seam_request_id)
+    }
+
+    /// The signed text of a checkpoint.
+    pub(in crate::audit) fn checkpoint(&self) -> Option<&str> {
+        text(&self.checkpoint)
+    }
+
     /// The tree that a checkpoint describes; none where its parts do not fit together.
     pub(in crate::audit) fn tree(&self) -> Option<Frontier> {
         let hashes: Option<Vec<Hash>> =
             self.hashes.as_ref()?.iter().map(|text| Hash::from_base64(text)).collect();
         let tree = Frontier::from_nodes(self.size?, hashes?)?;
-        (tree.root().to_base64() == self.root.as_deref()?).then_some(tree)
+        (tree.root().to_base64() == text(&self.root)?).then_some(tree)
     }
 }
 
-/// What of a line is needed most often, found without parsing all of it: the fields that
-/// every record begins with stand in one order.
-pub(in crate::audit) struct Peek<'a> {
-    pub(in crate::audit) seq: u64,
-    pub(in crate::audit) event: &'a str,
+fn text<'f>(field: &'f Option<Text<'_>>) -> Option<&'f str> {
+    field.as_ref().map(|text| text.0.as_ref())
 }
 
-impl<'a> Peek<'a> {
-    /// None where the line must be parsed to know: it is damaged, or of another version.
-    pub(in crate::audit) fn at(line: &Line<'a>) -> Option<Self> {
-        if !line.whole || line.bytes.last() != Some(&b'}') {
-            return None;
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_of_another_version_or_without_a_number_is_no_record() {
+        for line in [
+            r#"{"v":2,"seq":1,"event":"log.stop"}"#,
+            r#"{"seq":0,"event":"log.stop"}"#,
+            r#"{"seq":9007199254740992,"event":"log.stop"}"#,
+            r#"{"event":"log.stop"}"#,
+            r#"{"seq":1}"#,
+            r#"{"seq":1,"event":"log.stop""#,
+            "",
+        ] {
+            assert!(Record::parse(line.as_bytes()).is_none(), "{line}");
         }
-        let (seq, rest) = number(line.bytes.strip_prefix(b"{\"v\":1,\"seq\":")?)?;
-        let rest = match rest.strip_prefix(b",\"batch\":") {
-            Some(rest) => number(rest)?.1,
-            None => rest,
-        };
-        let rest = rest.strip_prefix(b",\"time\":\"")?.get(TIME_LENGTH..)?;
-        let rest = rest.strip_prefix(b"\",\"event\":\"")?;
-        let event = rest.split(|byte| *byte == b'"').next()?;
-        Some(Self { seq, event: std::str::from_utf8(event).ok()? })
+        let newer = br#"{"v":2,"seq":"one"}"#;
+        assert!(matches!(Parsed::of(newer), Parsed::Newer(2)));
+        assert!(matches!(Parsed::of(br#"{"v":1,"seq":0}"#), Parsed::Nothing));
+        let last = Record::parse(br#"{"seq":9007199254740991,"event":"log.stop"}"#).unwrap();
+        assert_eq!((last.seq, last.known_event()), (SEQ_MAX, Some(Event::Stop)));
     }
-}
 
-/// `2026-11-23T09:00:00.123456Z`
-const TIME_LENGTH: usize = 27;
-
-fn number(bytes: &[u8]) -> Option<(u64, &[u8])> {
-    let digits = bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
-    let (digits, rest) = bytes.split_at_checked(digits)?;
-    let number = std::str::from_utf8(digits).ok()?.parse().ok()?;
-    (1..=SEQ_MAX).contains(&number).then_some((number, rest))
+    #[test]
+    fn texts_are_borrowed_from_the_line_where_they_can_be() {
+        let line = br#"{"seq":1,"event":"grant.decision","caller":"desk","reason":"\u0061"}"#;
+        let record = Record::parse(line).unwrap();
+        assert!(matches!(record.caller, Some(Text(Cow::Borrowed("desk")))));
+        assert!(matches!(&record.reason, Some(Text(Cow::Owned(a))) if a == "a"));
+    }
 }

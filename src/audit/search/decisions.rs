@@ -1,14 +1,12 @@
 //! The decisions of a log, one after the other: for judging them again.
 
-use std::borrow::Cow;
-use std::path::Path;
-
 use jiff::Timestamp;
-use serde::Deserialize;
 
+use crate::audit::log::cursor::Progress;
+use crate::audit::log::directory::LogReader;
 use crate::audit::log::error::ReadError;
-use crate::audit::log::segment::{Segment, segments};
-use crate::audit::record::encode::DECISION;
+use crate::audit::record::event::Event;
+use crate::audit::record::parse::Record;
 use crate::domain::{CallerId, EntranceId, GranteeKind, Operation, Problem};
 
 /// Damaged lines beyond this number are counted and not named.
@@ -50,115 +48,59 @@ pub struct DecisionsSummary {
     pub damaged: Vec<Problem>,
 }
 
-#[derive(Deserialize)]
-struct Line<'a> {
-    seq: u64,
-    #[serde(borrow)]
-    time: Cow<'a, str>,
-    #[serde(borrow)]
-    event: Cow<'a, str>,
-    #[serde(borrow, default)]
-    request_id: Cow<'a, str>,
-    #[serde(borrow, default)]
-    caller: Cow<'a, str>,
-    #[serde(borrow)]
-    operation: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    entrance_id: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    acs_user_id: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    user_identity_id: Option<Cow<'a, str>>,
-    #[serde(borrow, default)]
-    decision: Cow<'a, str>,
-    #[serde(borrow, default)]
-    reason: Cow<'a, str>,
-    #[serde(borrow, default)]
-    revision: Cow<'a, str>,
-}
-
-/// Gives every decision of the log in `directory` to `each`, in order. `progress` is told
-/// now and then how many bytes were read, of how many.
+/// Gives every decision of the log to `each`, in order. `progress` is told now and then how
+/// many bytes were read, of how many.
 ///
 /// # Errors
 /// [`ReadError`].
 pub fn decisions(
-    directory: &Path,
-    mut progress: impl FnMut(u64, u64),
+    log: &LogReader,
+    progress: impl FnMut(u64, u64),
     mut each: impl FnMut(AuditedDecision),
 ) -> Result<DecisionsSummary, ReadError> {
-    let found = segments(directory).map_err(|e| ReadError::Input(directory.to_owned(), e))?;
-    if found.is_empty() {
-        return Err(ReadError::Empty(directory.to_owned()));
-    }
-    let all: u64 = found.iter().map(Segment::stored_bytes).sum();
-    let (mut before, mut told) = (0, 0);
+    let segments = log.segments()?;
+    let mut progress = Progress::of(&segments, progress);
     let mut summary = DecisionsSummary::default();
-    for (place, segment) in found.iter().enumerate() {
-        let input = |error| ReadError::Input(segment.path.clone(), error);
-        let mut lines = segment.lines().map_err(input)?;
-        let stored = segment.stored_bytes();
-        while let Some(line) = lines.next().map_err(input)? {
-            let read = before + line.offset.min(stored);
-            if read - told > 1 << 24 {
-                told = read;
-                progress(read, all);
+    let mut walk = log.walk(segments);
+    while let Some(line) = walk.next()? {
+        progress.at(&line);
+        match line.record().ok_or(()).and_then(|record| decision(&record)) {
+            Ok(Some(decision)) => {
+                summary.decisions += 1;
+                each(decision);
             }
-            let parsed = if line.whole { parse(line.bytes) } else { Err(()) };
-            match parsed {
-                Ok(Some(decision)) => {
-                    summary.decisions += 1;
-                    each(decision);
-                }
-                Ok(None) => {}
-                // The last line of all may still be being written.
-                Err(()) if place + 1 == found.len() && line.is_torn() => {}
-                Err(()) => {
-                    summary.damaged_lines += 1;
-                    if summary.damaged.len() < DAMAGED_NAMED_MAX {
-                        let text = "not a whole record".to_owned();
-                        let number = u32::try_from(line.number).ok();
-                        let file = segment.name();
-                        summary.damaged.push(Problem { file, line: number, column: None, text });
-                    }
+            Ok(None) => {}
+            // It may still be being written.
+            Err(()) if line.is_torn() => {}
+            Err(()) => {
+                summary.damaged_lines += 1;
+                if summary.damaged.len() < DAMAGED_NAMED_MAX {
+                    summary.damaged.push(line.problem());
                 }
             }
         }
-        before += stored;
     }
     Ok(summary)
 }
 
 /// A decision; none for another record.
-fn parse(line: &[u8]) -> Result<Option<AuditedDecision>, ()> {
-    let line: Line<'_> = serde_json::from_slice(line).map_err(|_| ())?;
-    if line.event != DECISION {
+fn decision(record: &Record<'_>) -> Result<Option<AuditedDecision>, ()> {
+    if !record.is(Event::Decision) {
         return Ok(None);
     }
-    let entrance = match &line.entrance_id {
-        None => None,
-        Some(text) => Some(EntranceId::parse(text).map_err(|_| ())?),
-    };
-    let grantee = match (&line.acs_user_id, &line.user_identity_id) {
-        (Some(_), _) => Some(GranteeKind::AcsUser),
-        (None, Some(_)) => Some(GranteeKind::UserIdentity),
-        (None, None) => None,
-    };
-    let operation = match &line.operation {
-        None => Some(Operation::GrantAccess),
-        Some(name) => Operation::parse(name),
-    };
+    let entrance = record.entrance_id().map(EntranceId::parse).transpose().map_err(|_| ())?;
+    let owned = |text: Option<&str>| text.unwrap_or_default().to_owned();
     Ok(Some(AuditedDecision {
-        seq: line.seq,
-        time: line.time.parse().map_err(|_| ())?,
-        request_id: line.request_id.into_owned(),
-        caller: CallerId::parse(&line.caller).map_err(|_| ())?,
-        operation,
+        seq: record.seq,
+        time: record.time().ok_or(())?,
+        request_id: owned(record.request_id()),
+        caller: CallerId::parse(record.caller().unwrap_or_default()).map_err(|_| ())?,
+        operation: record.operation(),
         entrance,
-        grantee,
-        allowed: line.decision == "allow",
-        reason: line.reason.into_owned(),
-        revision: line.revision.into_owned(),
+        grantee: record.grantee_kind(),
+        allowed: record.allows(),
+        reason: owned(record.reason()),
+        revision: owned(record.revision()),
     }))
 }
 
@@ -176,7 +118,8 @@ mod tests {
         let text = format!("{decision}\n{malformed}\n{other}\nxx\n{bad_time}\n{{\"seq\":4,");
         std::fs::write(directory.path().join("00000000000000000001.jsonl"), text).unwrap();
         let mut found = Vec::new();
-        let summary = decisions(directory.path(), |_, _| {}, |d| found.push(d)).unwrap();
+        let summary =
+            decisions(&LogReader::new(directory.path()), |_, _| {}, |d| found.push(d)).unwrap();
         assert_eq!(summary.decisions, 2);
         let lines: Vec<_> = summary.damaged.iter().filter_map(|p| p.line).collect();
         assert_eq!(lines, [4, 5], "the last is still being written");
@@ -190,7 +133,7 @@ mod tests {
         fn arbitrary_bytes_never_panic(bytes in proptest::collection::vec(proptest::num::u8::ANY, 0..300)) {
             let directory = tempfile::tempdir().unwrap();
             std::fs::write(directory.path().join("00000000000000000001.jsonl"), bytes).unwrap();
-            let _ = decisions(directory.path(), |_, _| {}, |_| {});
+            let _ = decisions(&LogReader::new(directory.path()), |_, _| {}, |_| {});
         }
     }
 }

@@ -5,15 +5,17 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::AddAssign;
-use std::path::Path;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::audit::log::cursor::Line;
+use crate::audit::log::directory::LogReader;
 use crate::audit::log::error::ReadError;
-use crate::audit::log::segment::{Segment, segments};
-use crate::audit::record::encode::DECISION;
-use crate::audit::record::line::Line;
-use crate::audit::search::query::{Fields, Glance, load_index, text};
+use crate::audit::log::segment::Segment;
+use crate::audit::record::event::Event;
+use crate::audit::record::glance::Glance;
+use crate::audit::record::parse::Record;
+use crate::audit::search::query::load_index;
 use crate::domain::Problem;
 
 /// Different keys that are counted apart.
@@ -133,29 +135,19 @@ pub struct Stats {
     cells: usize,
 }
 
-/// Counts the decisions of the log in `directory`.
+/// Counts the decisions of the log.
 ///
 /// # Errors
 /// [`ReadError`].
-pub fn stats(directory: &Path, request: &StatsRequest) -> Result<Stats, ReadError> {
-    let found = segments(directory).map_err(|e| ReadError::Input(directory.to_owned(), e))?;
-    if found.is_empty() {
-        return Err(ReadError::Empty(directory.to_owned()));
-    }
+pub fn stats(log: &LogReader, request: &StatsRequest) -> Result<Stats, ReadError> {
+    let mut segments = log.segments()?;
+    segments.retain(|segment| !segment.is_closed() || !is_of_another_time(segment, request));
     let mut stats = Stats::default();
     let glance = Glance::new();
-    for (place, segment) in found.iter().enumerate() {
-        let newest = place + 1 == found.len();
-        if !newest && is_of_another_time(segment, request) {
-            continue;
-        }
-        let input = |error| ReadError::Input(segment.path.clone(), error);
-        let Some(mut lines) = segment.lines_if_there().map_err(input)? else { continue };
-        while let Some(line) = lines.next().map_err(input)? {
-            let torn = newest && line.is_torn();
-            if !torn && stats.line(&line, &glance, request).is_none() {
-                stats.damaged(segment, line.number);
-            }
+    let mut walk = log.walk(segments).over_gaps();
+    while let Some(line) = walk.next()? {
+        if !line.is_torn() && stats.line(&line, &glance, request).is_none() {
+            stats.damaged(&line);
         }
     }
     Ok(stats)
@@ -176,32 +168,32 @@ fn is_of_another_time(segment: &Segment, request: &StatsRequest) -> bool {
 impl Stats {
     /// Counts a line; none when it is no record.
     fn line(&mut self, line: &Line<'_>, glance: &Glance, request: &StatsRequest) -> Option<()> {
-        let other = glance.event(line.bytes).is_some_and(|event| event != DECISION.as_bytes());
-        if line.whole && other {
+        let decision = Event::Decision.as_str().as_bytes();
+        if glance.event(line.whole()?).is_some_and(|event| event != decision) {
             return Some(());
         }
-        let fields = line.whole.then(|| Fields::parse(line.bytes)).flatten()?;
-        if fields.event.as_str() != DECISION {
+        let record = line.record()?;
+        if !record.is(Event::Decision) {
             return Some(());
         }
-        let time = fields.time()?;
+        let time = record.time()?;
         let counts = request.since.is_none_or(|since| since <= time)
             && request.until.is_none_or(|until| time < until);
         if counts {
-            self.add(&fields, time, request);
+            self.add(&record, time, request);
         }
         Some(())
     }
 
-    fn add(&mut self, fields: &Fields<'_>, time: Timestamp, request: &StatsRequest) {
-        let allow = text(&fields.decision) == Some("allow");
+    fn add(&mut self, record: &Record<'_>, time: Timestamp, request: &StatsRequest) {
+        let allow = record.allows();
         let count = Counts { allow: u64::from(allow), deny: u64::from(!allow) };
         let span = request.every.map(|every| every.start_of(time));
         let value = |by: &By| match by {
-            By::Caller => text(&fields.caller),
-            By::Entrance => text(&fields.entrance_id),
-            By::Reason => text(&fields.reason),
-            By::Decision => text(&fields.decision),
+            By::Caller => record.caller(),
+            By::Entrance => record.entrance_id(),
+            By::Reason => record.reason(),
+            By::Decision => record.decision(),
         };
         let key: Vec<String> =
             request.by.iter().map(|by| value(by).unwrap_or_default().to_owned()).collect();
@@ -220,12 +212,10 @@ impl Stats {
         self.cells += usize::from(series.add(count, span, room));
     }
 
-    fn damaged(&mut self, segment: &Segment, line: u64) {
+    fn damaged(&mut self, line: &Line<'_>) {
         self.damaged_lines += 1;
         if self.damaged.len() < DAMAGED_NAMED_MAX {
-            let text = "not a whole record".to_owned();
-            let line = u32::try_from(line).ok();
-            self.damaged.push(Problem { file: segment.name(), line, column: None, text });
+            self.damaged.push(line.problem());
         }
     }
 }
@@ -298,7 +288,7 @@ mod tests {
             every: Some(Every::Day),
             ..StatsRequest::default()
         };
-        let stats = stats(directory.path(), &request).unwrap();
+        let stats = stats(&LogReader::new(directory.path()), &request).unwrap();
         assert_eq!(stats.all.total, Counts { allow: 3, deny: 1 });
         assert_eq!(stats.rows.len(), 2);
         let desk = &stats.rows[&vec!["desk".to_owned()]];
@@ -318,7 +308,7 @@ mod tests {
             every: Some(Every::Hour),
             ..StatsRequest::default()
         };
-        let stats = stats(directory.path(), &request).unwrap();
+        let stats = stats(&LogReader::new(directory.path()), &request).unwrap();
         assert_eq!((stats.rows.len(), stats.other.total.allow), (KEYS_MAX, 5));
         assert_eq!(stats.all.total.all(), KEYS_MAX as u64 + 5);
     }
@@ -331,7 +321,7 @@ mod tests {
             let directory = log(&odd);
             std::fs::write(directory.path().join("00000000000000000002.jsonl"), bytes).unwrap();
             let request = StatsRequest { every: Some(Every::Week), ..StatsRequest::default() };
-            let _ = stats(directory.path(), &request);
+            let _ = stats(&LogReader::new(directory.path()), &request);
         }
     }
 }

@@ -4,15 +4,13 @@
 //! before was read to its end, and a line counts once it has its newline.
 
 use std::collections::{HashSet, VecDeque};
-use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
+use crate::audit::log::cursor::Cursor;
+use crate::audit::log::directory::LogReader;
 use crate::audit::log::error::ReadError;
-use crate::audit::log::segment::{Lines, Segment, segments};
-use crate::audit::record::encode::{DECISION, OUTCOME};
-use crate::audit::search::query::{Fields, text};
-use crate::audit::search::show::{NameOf, columns};
+use crate::audit::log::segment::Segment;
+use crate::audit::record::event::Event;
+use crate::audit::record::parse::Record;
 use crate::domain::{CallerId, EntranceId};
 
 /// Decisions whose outcomes are still shown.
@@ -46,11 +44,10 @@ pub enum Tailed {
 
 /// A place in a log, at the end of what was read.
 pub struct Tail {
-    directory: PathBuf,
+    log: LogReader,
     filter: TailFilter,
     shown: HashSet<u64>,
-    segment: Segment,
-    lines: Lines,
+    cursor: Cursor,
 }
 
 impl Tail {
@@ -59,16 +56,17 @@ impl Tail {
     /// # Errors
     /// [`ReadError`].
     pub fn open(
-        directory: &Path,
+        log: &LogReader,
         filter: TailFilter,
         count: usize,
     ) -> Result<(Self, Vec<Tailed>), ReadError> {
-        let found = segments(directory).map_err(|e| ReadError::Input(directory.to_owned(), e))?;
+        let found = log.segments()?;
         let mut few = 1;
         loop {
             let from = found.len().saturating_sub(few);
             let some = found.get(from..).unwrap_or_default();
-            let (tail, kept) = Self::last(directory, &filter, some, count)?;
+            let Some((first, more)) = some.split_first() else { continue };
+            let (tail, kept) = Self::last(log, &filter, (first, more), count)?;
             let records = kept.iter().filter(|t| matches!(t, Tailed::Record(_))).count();
             if from == 0 || records >= count {
                 return Ok((tail, kept.into()));
@@ -78,18 +76,16 @@ impl Tail {
     }
 
     fn last(
-        directory: &Path,
+        log: &LogReader,
         filter: &TailFilter,
-        some: &[Segment],
+        (first, more): (&Segment, &[Segment]),
         count: usize,
     ) -> Result<(Self, VecDeque<Tailed>), ReadError> {
-        let first = some.first().ok_or_else(|| ReadError::Empty(directory.to_owned()))?;
         let mut tail = Self {
-            directory: directory.to_owned(),
+            log: log.clone(),
             filter: filter.clone(),
             shown: HashSet::new(),
-            segment: first.clone(),
-            lines: open(first)?,
+            cursor: log.read(first)?,
         };
         let mut kept = VecDeque::new();
         let mut keep = |tailed| {
@@ -98,11 +94,11 @@ impl Tail {
                 kept.pop_front();
             }
         };
-        for segment in some.iter().skip(1) {
-            tail.rest(true, &mut keep)?;
-            tail.go_on_with(segment)?;
+        tail.rest(&mut keep)?;
+        for segment in more {
+            tail.cursor = log.read(segment)?;
+            tail.rest(&mut keep)?;
         }
-        tail.rest(false, &mut keep)?;
         Ok((tail, kept))
     }
 
@@ -111,80 +107,63 @@ impl Tail {
     /// # Errors
     /// [`ReadError`].
     pub fn more(&mut self, each: &mut dyn FnMut(Tailed)) -> Result<bool, ReadError> {
-        let mut any = self.rest(false, each)?;
+        let mut any = self.rest(each)?;
         while let Some(next) = self.next_segment()? {
             // It holds records, so that nothing is appended to the one before any more;
             // but something may have been, before it was begun.
-            any |= self.rest(true, each)?;
-            self.go_on_with(&next)?;
-            any |= self.rest(false, each)?;
+            self.cursor.close(&next);
+            any |= self.rest(each)?;
+            self.cursor = self.log.read(&next)?;
+            any |= self.rest(each)?;
         }
         Ok(any)
     }
 
     fn next_segment(&self) -> Result<Option<Segment>, ReadError> {
-        let found = segments(&self.directory);
-        let found = found.map_err(|e| ReadError::Input(self.directory.clone(), e))?;
-        Ok(found.into_iter().find(|segment| segment.first_seq > self.segment.first_seq))
+        let here = self.cursor.segment().first_seq;
+        Ok(self.log.list()?.into_iter().find(|segment| segment.first_seq > here))
     }
 
-    fn go_on_with(&mut self, segment: &Segment) -> Result<(), ReadError> {
-        self.lines = open(segment)?;
-        self.segment = segment.clone();
-        Ok(())
-    }
-
-    /// Reads to the end of the segment. Of one that is `closed` a line without an end is
-    /// damage; else it is still being written.
-    fn rest(&mut self, closed: bool, each: &mut dyn FnMut(Tailed)) -> Result<bool, ReadError> {
-        self.lines.look_again();
+    /// Reads to the end of the segment.
+    fn rest(&mut self, each: &mut dyn FnMut(Tailed)) -> Result<bool, ReadError> {
+        self.cursor.look_again();
         let mut any = false;
-        loop {
-            let line = self.lines.next();
-            let line = line.map_err(|e| ReadError::Input(self.segment.path.clone(), e))?;
-            let Some(line) = line else { return Ok(any) };
-            if line.is_torn() && !closed {
-                let length = line.bytes.len();
-                self.lines.put_back(length);
-                return Ok(any);
-            }
-            if line.is_torn() && self.segment.stored_bytes() <= line.offset {
+        while let Some(line) = self.cursor.next()? {
+            match line.record() {
+                None if line.is_torn() => {
+                    self.cursor.put_back();
+                    return Ok(any);
+                }
                 // Its gateway was killed while it wrote it, and the next start has cut it off.
-                return Ok(any);
-            }
-            any = true;
-            match line.whole.then(|| Fields::parse(line.bytes)).flatten() {
-                None => each(Tailed::Damaged { file: self.segment.name(), line: line.number }),
-                Some(fields) if fits(&self.filter, &fields, &mut self.shown) => {
+                None if line.was_cut_off() => return Ok(any),
+                None => each(Tailed::Damaged { file: line.segment.name(), line: line.number }),
+                Some(record) if fits(&self.filter, &record, &mut self.shown) => {
                     each(Tailed::Record(line.bytes.to_vec()));
                 }
                 Some(_) => {}
             }
+            any = true;
         }
+        Ok(any)
     }
 }
 
-fn open(segment: &Segment) -> Result<Lines, ReadError> {
-    segment.lines().map_err(|error| ReadError::Input(segment.path.clone(), error))
-}
-
-fn fits(filter: &TailFilter, fields: &Fields<'_>, shown: &mut HashSet<u64>) -> bool {
+fn fits(filter: &TailFilter, record: &Record<'_>, shown: &mut HashSet<u64>) -> bool {
     let TailFilter { caller, entrance, allowed } = filter;
     if caller.is_none() && entrance.is_none() && allowed.is_none() {
         return true;
     }
-    match fields.event.as_str() {
-        OUTCOME => fields.decision_seq.is_some_and(|seq| shown.remove(&seq)),
-        DECISION => {
-            let allow = text(&fields.decision) == Some("allow");
-            let fits = caller.as_ref().is_none_or(|c| text(&fields.caller) == Some(c.as_str()))
+    match record.known_event() {
+        Some(Event::Outcome) => record.decision_seq.is_some_and(|seq| shown.remove(&seq)),
+        Some(Event::Decision) => {
+            let allow = record.allows();
+            let fits = caller.as_ref().is_none_or(|c| record.caller() == Some(c.as_str()))
                 && allowed.is_none_or(|allowed| allowed == allow)
                 && entrance.is_none_or(|entrance| {
-                    text(&fields.entrance_id).and_then(|id| EntranceId::parse(id).ok())
-                        == Some(entrance)
+                    record.entrance_id().and_then(|id| EntranceId::parse(id).ok()) == Some(entrance)
                 });
             if fits && allow && shown.len() < REMEMBERED_MAX {
-                shown.insert(fields.seq);
+                shown.insert(record.seq);
             }
             fits
         }
@@ -192,16 +171,11 @@ fn fits(filter: &TailFilter, fields: &Fields<'_>, shown: &mut HashSet<u64>) -> b
     }
 }
 
-/// A stored line as `show` prints it for people; none when it is no record.
-#[must_use]
-pub fn for_people(line: &[u8], name_of: NameOf<'_>) -> Option<String> {
-    Some(columns(&serde_json::from_slice::<Value>(line).ok()?, name_of))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use std::io::Write as _;
+    use std::path::Path;
 
     fn line(seq: u64) -> String {
         format!("{{\"v\":1,\"seq\":{seq},\"event\":\"log.stop\"}}\n")
@@ -215,7 +189,7 @@ mod tests {
 
     fn seqs(tailed: &[Tailed]) -> Vec<u64> {
         let record = |tailed: &Tailed| match tailed {
-            Tailed::Record(line) => Fields::parse(line).unwrap().seq,
+            Tailed::Record(line) => Record::parse(line).unwrap().seq,
             Tailed::Damaged { .. } => 0,
         };
         tailed.iter().map(record).collect()
@@ -234,7 +208,7 @@ mod tests {
         let log = directory.path();
         append(log, 1, &(line(1) + line(2).as_str()));
         append(log, 3, &line(3));
-        let (mut tail, last) = Tail::open(log, TailFilter::default(), 2).unwrap();
+        let (mut tail, last) = Tail::open(&LogReader::new(log), TailFilter::default(), 2).unwrap();
         assert_eq!(seqs(&last), [2, 3]);
         assert!(more(&mut tail).is_empty());
         let four = line(4);
@@ -255,10 +229,10 @@ mod tests {
         assert_eq!(more(&mut tail), [6, 7, 8]);
         append(log, 10, &line(10));
         assert_eq!(more(&mut tail), [0, 10], "the torn line is told of");
-        let (_, all) = Tail::open(log, TailFilter::default(), 100).unwrap();
+        let (_, all) = Tail::open(&LogReader::new(log), TailFilter::default(), 100).unwrap();
         assert_eq!(seqs(&all), [1, 2, 3, 4, 5, 6, 7, 8, 0, 10]);
         assert!(matches!(
-            Tail::open(&log.join("none"), TailFilter::default(), 1),
+            Tail::open(&LogReader::new(log.join("none")), TailFilter::default(), 1),
             Err(ReadError::Input(..))
         ));
     }
@@ -268,7 +242,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         let log = directory.path();
         append(log, 1, &(line(1) + "{\"v\":1,"));
-        let (mut tail, last) = Tail::open(log, TailFilter::default(), 5).unwrap();
+        let (mut tail, last) = Tail::open(&LogReader::new(log), TailFilter::default(), 5).unwrap();
         assert_eq!(seqs(&last), [1]);
         std::fs::write(log.join(format!("{:020}.jsonl", 1)), line(1)).unwrap();
         append(log, 2, &line(2));
@@ -280,7 +254,8 @@ mod tests {
         let golden = include_str!("../../../tests/golden/audit/records-v1.jsonl");
         let directory = tempfile::tempdir().unwrap();
         append(directory.path(), 1, golden);
-        let of = |filter| seqs(&Tail::open(directory.path(), filter, 100).unwrap().1);
+        let of =
+            |filter| seqs(&Tail::open(&LogReader::new(directory.path()), filter, 100).unwrap().1);
         let caller = |id| TailFilter { caller: CallerId::parse(id).ok(), ..TailFilter::default() };
         assert_eq!(of(caller("desk")), [1, 2, 3, 4, 20, 21]);
         assert!(of(caller("kiosk")).is_empty());
@@ -298,7 +273,7 @@ mod tests {
             let directory = tempfile::tempdir().unwrap();
             let path = directory.path().join("00000000000000000001.jsonl");
             std::fs::write(&path, &some).unwrap();
-            let opened = Tail::open(directory.path(), TailFilter::default(), 5);
+            let opened = Tail::open(&LogReader::new(directory.path()), TailFilter::default(), 5);
             // An empty segment is none.
             let Ok((mut tail, _)) = opened else { return Ok(()) };
             std::fs::write(&path, [some, more].concat()).unwrap();

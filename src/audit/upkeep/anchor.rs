@@ -13,7 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::audit::journal::queue::{OnFailure, Published};
-use crate::audit::log::segment::NEWEST_CHECKPOINT;
+use crate::audit::log::directory::NEWEST_CHECKPOINT;
 use crate::files::{install, open_to_append};
 
 /// How long a command may take for one checkpoint.

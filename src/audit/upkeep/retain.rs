@@ -12,13 +12,14 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::digest::{Context, SHA256};
 use jiff::Timestamp;
 use rustix::fs::{FlockOperation, flock};
-use serde::Deserialize;
 
-use crate::audit::log::segment::{Segment, segments};
+use crate::audit::log::directory::LogReader;
+use crate::audit::log::error::InputError;
+use crate::audit::log::segment::Segment;
 use crate::audit::proof::prove::tree_before;
 use crate::audit::proof::pruned::{self, Link};
-use crate::audit::record::encode::CHECKPOINT;
-use crate::audit::record::parse::{Parsed, Record};
+use crate::audit::record::event::Event;
+use crate::audit::record::parse::Record;
 use crate::audit::tree::{Frontier, Hash, RangeHashes, consistency_ranges};
 use crate::files::{install, sync_directory};
 
@@ -47,6 +48,12 @@ pub enum RetainError {
     /// What was written compressed does not read as what it was made from.
     #[error("`{}` was not compressed: what was written reads differently", .0.display())]
     Differs(PathBuf),
+}
+
+impl From<InputError> for RetainError {
+    fn from(InputError { path, error }: InputError) -> Self {
+        Self::Io(path, error)
+    }
 }
 
 /// What is to be removed.
@@ -85,11 +92,10 @@ fn lock(directory: &Path) -> Result<File, RetainError> {
 /// [`RetainError`]; segments before the one with the fault are done.
 pub fn compress(directory: &Path) -> Result<Retained, RetainError> {
     let _lock = lock(directory)?;
-    let all = listed(directory)?;
+    let all = LogReader::new(directory).list()?;
     let mut done =
         Retained { first_seq: all.first().map_or(0, |s| s.first_seq), ..Retained::default() };
-    let Some((_, closed)) = all.split_last() else { return Ok(done) };
-    for segment in closed.iter().filter(|segment| !segment.compressed) {
+    for segment in all.iter().filter(|segment| segment.is_closed() && !segment.compressed) {
         let before = segment.stored_bytes();
         let to = compress_one(directory, segment)?;
         done.segments += 1;
@@ -151,7 +157,8 @@ fn copy_hashed(from: &mut impl io::Read, to: &mut impl io::Write) -> io::Result<
 /// behind it.
 pub fn prune(directory: &Path, retention: &Retention) -> Result<Retained, RetainError> {
     let _lock = lock(directory)?;
-    let all = listed(directory)?;
+    let log = LogReader::new(directory);
+    let all = log.list()?;
     let mut total: u64 = all.iter().map(Segment::stored_bytes).sum();
     let mut done =
         Retained { first_seq: all.first().map_or(0, |s| s.first_seq), ..Retained::default() };
@@ -159,17 +166,17 @@ pub fn prune(directory: &Path, retention: &Retention) -> Result<Retained, Retain
     for pair in all.windows(2) {
         let [segment, next] = pair else { break };
         let failed = |error| RetainError::Io(segment.path.clone(), error);
-        let ended = first_time(next).map_err(failed)?;
+        let ended = first_time(&log, next)?;
         let old = retention.before.zip(ended).is_some_and(|(before, ended)| ended < before);
         if !old && retention.bytes_max.is_none_or(|max| total <= max) {
             break;
         }
         if end.is_none() {
-            end = Some(pruned::End::of(directory).map_err(failed)?);
+            end = Some(pruned::End::of(&log).map_err(failed)?);
         }
         let Some(end) = &mut end else { break };
         let known = end.last_size;
-        let links = links(segment, next)?.into_iter();
+        let links = links(&log, segment, next)?.into_iter();
         let new: Vec<Link> = links.filter(|link| known.is_none_or(|k| link.size > k)).collect();
         // If the process dies before the file is gone, the same links are not added again.
         end.append(&new).map_err(failed)?;
@@ -179,8 +186,7 @@ pub fn prune(directory: &Path, retention: &Retention) -> Result<Retained, Retain
             remove_if_there(&segment.compressed_path()).map_err(failed)?;
         }
         std::fs::remove_file(&segment.path).map_err(failed)?;
-        remove_if_there(&directory.join(format!("{:020}.index", segment.first_seq)))
-            .map_err(failed)?;
+        remove_if_there(&segment.index_path()).map_err(failed)?;
         sync_directory(directory).map_err(failed)?;
         total = total.saturating_sub(bytes);
         done.segments += 1;
@@ -197,46 +203,34 @@ fn remove_if_there(path: &Path) -> io::Result<()> {
     }
 }
 
-fn listed(directory: &Path) -> Result<Vec<Segment>, RetainError> {
-    let failed = |error| RetainError::Io(directory.to_owned(), error);
-    segments(directory).map_err(failed)
-}
-
 /// When the first record of a segment was made, at which the one before it ended.
-fn first_time(segment: &Segment) -> io::Result<Option<Timestamp>> {
-    #[derive(Deserialize)]
-    struct Timed {
-        time: String,
-    }
-    let mut lines = segment.lines()?;
-    let timed = lines.next()?.and_then(|line| serde_json::from_slice::<Timed>(line.bytes).ok());
-    Ok(timed.and_then(|timed| timed.time.parse().ok()))
+fn first_time(log: &LogReader, segment: &Segment) -> Result<Option<Timestamp>, InputError> {
+    let mut cursor = log.read(segment)?;
+    Ok(cursor.next()?.and_then(|line| line.record()?.time()))
 }
 
 /// The checkpoints of a segment, each with the proof that the next one continues it; the
 /// last one's next is the one that the following segment begins with.
-fn links(segment: &Segment, next: &Segment) -> Result<Vec<Link>, RetainError> {
+fn links(log: &LogReader, segment: &Segment, next: &Segment) -> Result<Vec<Link>, RetainError> {
     let damaged = |text: &str| RetainError::Damaged { file: segment.name(), text: text.to_owned() };
-    let failed = |error| RetainError::Io(segment.path.clone(), error);
-    let tree = tree_before(segment).map_err(failed)?;
+    let tree = tree_before(log, segment)?;
     let tree = tree.ok_or_else(|| damaged("no checkpoint says what was before it"))?;
     let open = (tree.size() == 0).then(|| (Link::first(), tree.clone()));
     let mut chain = Chain { tree, leaves: Vec::new(), open, links: Vec::new() };
-    let mut lines = segment.lines().map_err(failed)?;
-    while let Some(line) = lines.next().map_err(failed)? {
-        let record = Parsed::of(&line).record();
-        let record = record.filter(|record| record.seq == chain.tree.size() + 1);
+    let mut cursor = log.read(segment)?;
+    while let Some(line) = cursor.next()? {
+        let record = line.record().filter(|record| record.seq == chain.tree.size() + 1);
         let record = record.ok_or_else(|| damaged("it is damaged"))?;
-        if record.event == CHECKPOINT {
+        if record.is(Event::Checkpoint) {
             chain.checkpoint(&record).map_err(|text| damaged(&text))?;
         }
         let leaf = Hash::of_leaf(line.bytes);
         chain.tree.push(leaf);
         chain.leaves.push(leaf);
     }
-    let mut lines = next.lines().map_err(failed)?;
-    let head = lines.next().map_err(failed)?.and_then(|line| Parsed::of(&line).record());
-    let head = head.filter(|record| record.event == CHECKPOINT);
+    let mut cursor = log.read(next)?;
+    let head = cursor.next()?.and_then(|line| line.record());
+    let head = head.filter(|record| record.is(Event::Checkpoint));
     let head =
         head.ok_or_else(|| damaged("the segment behind it does not begin with a checkpoint"))?;
     chain.checkpoint(&head).map_err(|text| damaged(&text))?;
@@ -270,7 +264,7 @@ impl Chain {
         }
         self.leaves.clear();
         let root = self.tree.root().to_base64();
-        let checkpoint = record.checkpoint.as_deref().map(str::to_owned);
+        let checkpoint = record.checkpoint().map(str::to_owned);
         let link = Link { size, root, checkpoint, next: 0, proof: Vec::new() };
         self.open = Some((link, self.tree.clone()));
         Ok(())

@@ -99,7 +99,7 @@ fn told(task: &'static str, result: Result<Retained, RetainError>, failed: &OnFa
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::log::segment::segments;
+    use crate::audit::log::directory::LogReader;
     use crate::audit::testing::{fill, small};
     use crate::audit::{SigningKey, verify};
 
@@ -114,15 +114,17 @@ mod tests {
             age_max: Some(Duration::from_secs(3600)),
             bytes_max: None,
         };
-        let all = segments(directory.path()).unwrap().len();
+        let all = LogReader::new(directory.path()).list().unwrap().len();
         let failed: OnFailure = std::sync::Arc::new(|task| panic!("{task}"));
         once(&settings, Timestamp::now(), &failed);
-        let after = segments(directory.path()).unwrap();
+        let after = LogReader::new(directory.path()).list().unwrap();
         assert_eq!(after.iter().filter(|segment| segment.compressed).count(), all - 1);
         let later = Timestamp::now() + SignedDuration::from_hours(2);
         once(&settings, later, &failed);
-        assert_eq!(segments(directory.path()).unwrap().len(), 1);
-        let report = verify(directory.path(), &[key.verifier().clone()], &[], |_, _| {}).unwrap();
+        assert_eq!(LogReader::new(directory.path()).list().unwrap().len(), 1);
+        let report =
+            verify(&LogReader::new(directory.path()), &[key.verifier().clone()], &[], |_, _| {})
+                .unwrap();
         assert!(!report.is_damaged(), "{:?}", report.findings);
     }
 }

@@ -15,11 +15,12 @@ use super::search::{
 use super::table::Table;
 use super::when::time;
 use crate::audit::{
-    self, EVENTS, Filter, Found, Hit, Indexes, PseudonymKey, QuerySummary, ReadError, Take,
+    self, Event, Filter, Found, Hit, Indexes, LogReader, PseudonymKey, QuerySummary, ReadError,
+    Take,
 };
 use crate::catalogue::Catalogue;
 use crate::cli::{Exit, fail, note};
-use crate::domain::{Outcome, Reason, UserIdentityId};
+use crate::domain::{Act, Outcome, Reason, UserIdentityId};
 use crate::files::read_secret;
 
 #[derive(Args)]
@@ -40,11 +41,14 @@ pub(in crate::cli) struct Arguments {
     /// The key of the log's pseudonyms, with which --grantee finds an id in it
     #[arg(long, value_name = "FILE", requires = "grantee")]
     pseudonym_key: Option<PathBuf>,
+    /// Only requests to do this: `grant` or `read`
+    #[arg(long, value_name = "ACT", value_parser = PossibleValuesParser::new(Act::ALL.map(Act::as_str)))]
+    act: Option<String>,
     /// Only with this reason, of the decision or of its outcome
     #[arg(long, value_name = "CODE", value_parser = reason)]
     reason: Option<Reason>,
     /// Records of this event instead of decisions; may be given more than once
-    #[arg(long, value_name = "EVENT", value_parser = PossibleValuesParser::new(EVENTS))]
+    #[arg(long, value_name = "EVENT", value_parser = PossibleValuesParser::new(Event::CODES))]
     event: Vec<String>,
     /// Only what ended so
     #[arg(long, value_parser = PossibleValuesParser::new(Outcome::ALL.map(Outcome::as_str)))]
@@ -143,6 +147,7 @@ fn filter(arguments: &Arguments, catalogue: &Catalogue) -> Result<Filter, Exit> 
         caller: arguments.common.caller.clone(),
         entrance: arguments.common.entrance(catalogue)?,
         grantees,
+        act: arguments.act.as_deref().and_then(Act::parse),
         allowed: arguments.common.allowed(),
         reason: arguments.reason,
         outcome: Outcome::ALL.into_iter().find(|known| Some(known.as_str()) == outcome),
@@ -150,7 +155,7 @@ fn filter(arguments: &Arguments, catalogue: &Catalogue) -> Result<Filter, Exit> 
         until: arguments.until,
         request_id: arguments.request_id.clone(),
         seam_request_id: arguments.seam_request_id.clone(),
-        events: arguments.event.clone(),
+        events: arguments.event.iter().filter_map(|code| Event::of(code)).collect(),
     })
 }
 
@@ -169,8 +174,9 @@ fn print(
     let stdout = io::stdout().lock();
     let terminal = stdout.is_terminal();
     let mut out = BufWriter::new(stdout);
+    let log = LogReader::new(&arguments.directory);
     let search = |each: &mut dyn FnMut(Hit) -> io::Result<()>| {
-        audit::query(&arguments.directory, filter, take, Indexes::Kept(&indexing), each)
+        audit::query(&log, filter, take, Indexes::Kept(&indexing), each)
     };
     match arguments.format {
         RowFormat::Human => {
@@ -229,11 +235,13 @@ fn human(found: &Found, catalogue: &Catalogue) -> Vec<String> {
         reason if reason.is_empty() || reason == found.reason => shown(&found.outcome),
         reason => format!("{} ({})", shown(&found.outcome), printable(reason)),
     };
+    // Nobody is to get access where entrances are read.
+    let grantee = if found.grantee.is_empty() { &found.operation } else { &found.grantee };
     vec![
         shown(&found.time),
         shown(&found.caller),
         door(catalogue, &found.entrance_id),
-        shown(&found.grantee),
+        shown(grantee),
         shown(decision),
         shown(&found.reason),
         outcome,
@@ -241,7 +249,7 @@ fn human(found: &Found, catalogue: &Catalogue) -> Vec<String> {
     ]
 }
 
-const CSV: [&str; 13] = [
+const CSV: [&str; 14] = [
     "seq",
     "time",
     "event",
@@ -255,9 +263,10 @@ const CSV: [&str; 13] = [
     "outcome",
     "outcome_reason",
     "seam_request_id",
+    "operation",
 ];
 
-fn csv_row(found: &Found, catalogue: &Catalogue) -> [String; 13] {
+fn csv_row(found: &Found, catalogue: &Catalogue) -> [String; 14] {
     [
         found.seq.to_string().as_str(),
         &found.time,
@@ -272,6 +281,7 @@ fn csv_row(found: &Found, catalogue: &Catalogue) -> [String; 13] {
         &found.outcome,
         &found.outcome_reason,
         &found.seam_request_id,
+        &found.operation,
     ]
     .map(csv_cell)
 }

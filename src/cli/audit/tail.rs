@@ -9,7 +9,7 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::query::stored;
 use super::search::{Common, printable};
-use crate::audit::{ReadError, Tail, TailFilter, Tailed, for_people};
+use crate::audit::{LogReader, ReadError, Tail, TailFilter, Tailed, for_people};
 use crate::catalogue::Catalogue;
 use crate::cli::{Exit, Format, fail, note};
 
@@ -71,7 +71,8 @@ fn tail(
     filter: TailFilter,
     printer: &mut Printer<'_, impl Write>,
 ) -> Result<(), ReadError> {
-    let (mut tail, last) = Tail::open(&arguments.directory, filter, arguments.lines)?;
+    let (mut tail, last) =
+        Tail::open(&LogReader::new(&arguments.directory), filter, arguments.lines)?;
     last.into_iter().try_for_each(|tailed| printer.print(&tailed)).map_err(ReadError::Output)?;
     printer.out.flush().map_err(ReadError::Output)?;
     while arguments.follow && !reader_is_gone() {

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use super::{checkpoints, key};
-use crate::audit::{self, Checkpoint, ReadError, VerifierKey, VerifyReport};
+use crate::audit::{self, Checkpoint, LogReader, ReadError, VerifierKey, VerifyReport};
 use crate::cli::progress::progress;
 use crate::cli::{Exit, Format, fail, note, say};
 
@@ -50,7 +50,8 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Ok(inputs) => inputs,
         Err(exit) => return exit,
     };
-    let report = match audit::verify(&arguments.directory, &keys, &anchored, progress()) {
+    let log = LogReader::new(&arguments.directory);
+    let report = match audit::verify(&log, &keys, &anchored, progress()) {
         Ok(report) => report,
         Err(error @ ReadError::Empty(_)) => {
             fail(error);

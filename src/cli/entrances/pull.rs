@@ -51,7 +51,7 @@ fn pull(arguments: &Arguments) -> Result<Exit, Exit> {
         report("error", &problems);
         Exit::Invalid
     };
-    let upstream = snapshot::load_upstream(&settings).map_err(invalid)?;
+    let upstream = snapshot::load_upstream(&settings, &snapshot::Files).map_err(invalid)?;
     let runtime = runtime().map_err(fail)?;
     let listed = runtime.block_on(upstream.list_entrances());
     let listed = listed.map_err(|error| {
@@ -59,11 +59,8 @@ fn pull(arguments: &Arguments) -> Result<Exit, Exit> {
     })?;
     let new = catalogue(listed);
     // Not while Seam is asked: that may take longer than other commands wait.
-    let _locked = if arguments.dry_run {
-        None
-    } else {
-        lock(file).map_err(|error| fail(format_args!("`{}`: {error}", file.display())))?
-    };
+    let unwritten = |error| fail(format_args!("`{}` cannot be written: {error}", file.display()));
+    let _locked = if arguments.dry_run { None } else { lock(file).map_err(unwritten)? };
     let old = old(file)?;
     let changes = old.as_ref().map_or_else(
         || Changes { added: new.entries().iter().collect(), ..Changes::default() },
@@ -76,9 +73,7 @@ fn pull(arguments: &Arguments) -> Result<Exit, Exit> {
     let different = old.is_none() || !changes.is_empty();
     let written = different && !arguments.dry_run;
     if written {
-        replace(file, &new.to_csv(), 0o644).map_err(|error| {
-            fail(format_args!("`{}` cannot be written: {error}", file.display()))
-        })?;
+        replace(file, &new.to_csv(), 0o644).map_err(unwritten)?;
     }
     match arguments.format {
         Format::Human => human(file, &new, &changes, written),

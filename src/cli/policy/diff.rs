@@ -7,11 +7,12 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
 use super::sources::{Files, Ready, SpanArguments};
-use super::who::{access_json, when};
+use super::who::when;
 use crate::cli::problems::report_in;
-use crate::cli::{Exit, note, say};
+use crate::cli::{Exit, note, say, say_json};
 use crate::domain::{Act, CallerId};
 use crate::policy::review::{Change, Diff, Effect, diff};
+use crate::view;
 
 /// Callers and entrances of one change that are listed for people.
 const LISTED_MAX: usize = 10;
@@ -87,7 +88,9 @@ pub(super) fn run(arguments: &Arguments, now: Timestamp) -> Exit {
     let found = diff(&old.policy, &new.policy, arguments.span.span(now));
     match arguments.format {
         DiffFormat::Human => human(&new, &found),
-        DiffFormat::Json => say(json(&old, &new, &found)),
+        DiffFormat::Json => {
+            say_json(&view::policy::diff(&old.policy, &new.policy, new.names(), &found));
+        }
         DiffFormat::Markdown => say(markdown(&new, &found)),
     }
     let fails = match arguments.fail_on {
@@ -258,30 +261,4 @@ fn cell(text: &str) -> String {
         }
     }
     out
-}
-
-fn json(old: &Ready, new: &Ready, found: &Diff) -> serde_json::Value {
-    let one = |change: &Change| {
-        serde_json::json!({
-            "act": change.act.as_str(),
-            "effect": change.effect.as_str(),
-            "widening": change.is_widening(),
-            "differs_later": change.differs_later,
-            "callers": change.callers.iter().map(CallerId::as_str).collect::<Vec<_>>(),
-            "roles": change.roles,
-            "entrances": new.doors_json(&change.entrances),
-            "and_every_other": change.and_every_other,
-            "zones": change.zones,
-            "before": access_json(&change.before, &change.conditions_before, found.span),
-            "after": access_json(&change.after, &change.conditions_after, found.span),
-        })
-    };
-    serde_json::json!({
-        "old": old.policy.revision().as_str(),
-        "new": new.policy.revision().as_str(),
-        "from": found.span.from.to_string(),
-        "until": found.span.until.to_string(),
-        "widening": found.is_widening(),
-        "changes": found.changes.iter().map(one).collect::<Vec<_>>(),
-    })
 }

@@ -7,12 +7,13 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::sources::{Files, Ready};
-use crate::audit::{AuditedDecision, decisions};
+use crate::audit::{AuditedDecision, LogReader, decisions};
 use crate::cli::problems::style;
-use crate::cli::{Exit, Format, fail, note, say};
+use crate::cli::{Exit, Format, fail, note, say, say_json};
 use crate::domain::{Act, CallerId, EntranceId, GranteeKind, Operation, Reason, rfc3339};
 use crate::policy::review::{ExplainedRule, Explanation, Step, explain};
 use crate::policy::{Moment, Question};
+use crate::view;
 
 #[derive(Args)]
 #[command(after_help = "Example: grantgate policy explain visitor-desk \
@@ -71,7 +72,10 @@ pub(super) fn run(arguments: &Arguments, now: Timestamp) -> Exit {
     let question = asked.question();
     let explanation = explain(&ready.policy, question);
     match arguments.format {
-        Format::Json => say(json(&ready, question, &explanation)),
+        Format::Json => {
+            let names = ready.names();
+            say_json(&view::policy::explained(&ready.policy, names, question, &explanation));
+        }
         Format::Human => human(&ready, question, &explanation),
     }
     if explanation.evaluation.is_allowed() { Exit::Done } else { Exit::Different }
@@ -117,7 +121,8 @@ fn asked(arguments: &Arguments, ready: &Ready, now: Timestamp) -> Result<Asked, 
             found = Some(decision);
         }
     };
-    decisions(&arguments.audit, |_, _| {}, each).map_err(|error| error.to_string())?;
+    decisions(&LogReader::new(&arguments.audit), |_, _| {}, each)
+        .map_err(|error| error.to_string())?;
     let audit = arguments.audit.display();
     let found = found.ok_or_else(|| format!("`{audit}` has no decision about `{request}`"))?;
     let word = if found.allowed { "allowed" } else { "denied" };
@@ -190,47 +195,4 @@ fn chain(steps: &[Step]) -> String {
         Some(link) => format!(" > {} {dim}({link}){dim:#}", step.name),
     };
     steps.iter().map(step).collect()
-}
-
-fn json(ready: &Ready, question: Question<'_>, found: &Explanation) -> serde_json::Value {
-    let Question { caller, act, entrance, moment } = question;
-    let steps = |steps: &[Step]| -> Vec<serde_json::Value> {
-        let one = |step: &Step| {
-            let link = step.link.as_ref().map(ToString::to_string);
-            serde_json::json!({ "name": step.name, "rule": link })
-        };
-        steps.iter().map(one).collect()
-    };
-    let deciding: Vec<_> = found
-        .deciding
-        .iter()
-        .map(|rule| {
-            serde_json::json!({
-                "rule": rule.rule.to_string(), "text": rule.text,
-                "caller_chain": steps(&rule.subject), "entrance_chain": steps(&rule.object),
-            })
-        })
-        .collect();
-    let misses: Vec<_> = found
-        .misses
-        .iter()
-        .map(|miss| {
-            let rule = miss.rule.to_string();
-            serde_json::json!({ "rule": rule, "text": miss.text, "missing": miss.missing })
-        })
-        .collect();
-    let reason = found.evaluation.reason;
-    serde_json::json!({
-        "decision": if found.evaluation.is_allowed() { "allow" } else { "deny" },
-        "reason": reason.as_str(),
-        "caller": caller.as_str(),
-        "entrance_id": entrance.to_string(),
-        "entrance_name": ready.door_name(entrance),
-        "act": act.as_str(),
-        "grantee": moment.grantee.map(GranteeKind::as_str),
-        "time": moment.at.to_string(),
-        "revision": ready.policy.revision().as_str(),
-        "rules": deciding,
-        "nearest": misses,
-    })
 }

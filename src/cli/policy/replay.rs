@@ -1,6 +1,6 @@
 //! `grantgate policy replay`: audited decisions judged again under another policy.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::mpsc::sync_channel;
 use std::sync::{Mutex, PoisonError};
 
@@ -9,12 +9,13 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::sources::{Files, Ready};
-use crate::audit::{AuditedDecision, DecisionsSummary, ReadError, decisions};
+use crate::audit::{AuditedDecision, DecisionsSummary, LogReader, ReadError, decisions};
 use crate::cli::problems::report_in;
 use crate::cli::progress::progress;
-use crate::cli::{Exit, Format, fail, note, say};
-use crate::domain::{Act, CallerId, EntranceId};
-use crate::policy::review::{Example, Past, Replay, Turn};
+use crate::cli::{Exit, Format, fail, note, say, say_json};
+use crate::domain::Act;
+use crate::policy::review::{Pair, Past, Replay, Turn};
+use crate::view;
 
 /// Pairs of caller and entrance that are listed for people.
 const LISTED_MAX: usize = 20;
@@ -57,7 +58,7 @@ pub(super) fn run(arguments: &Arguments, now: Timestamp) -> Exit {
         Ok(ready) => ready,
         Err(exit) => return exit,
     };
-    let (read, replay) = judge(&ready, &arguments.audit);
+    let (read, replay) = judge(&ready, &LogReader::new(&arguments.audit));
     let summary = match read {
         Ok(summary) => summary,
         Err(error) => return fail(error),
@@ -67,7 +68,12 @@ pub(super) fn run(arguments: &Arguments, now: Timestamp) -> Exit {
     }
     match arguments.format {
         Format::Human => human(&ready, &replay),
-        Format::Json => say(json(&ready, &replay, summary.damaged_lines)),
+        Format::Json => say_json(&view::policy::replayed(
+            &ready.policy,
+            ready.names(),
+            &replay,
+            summary.damaged_lines,
+        )),
     }
     if !summary.damaged.is_empty() {
         note(format_args!("{} line(s) of the log are no records", summary.damaged_lines));
@@ -80,7 +86,7 @@ pub(super) fn run(arguments: &Arguments, now: Timestamp) -> Exit {
 }
 
 /// Reads on this thread and judges on the others.
-fn judge(ready: &Ready, log: &Path) -> (Result<DecisionsSummary, ReadError>, Replay) {
+fn judge(ready: &Ready, log: &LogReader) -> (Result<DecisionsSummary, ReadError>, Replay) {
     let (sender, receiver) = sync_channel::<Vec<AuditedDecision>>(BATCHES_WAITING);
     let receiver = Mutex::new(receiver);
     let next = || receiver.lock().unwrap_or_else(PoisonError::into_inner).recv();
@@ -136,42 +142,6 @@ fn style(turn: Turn) -> Style {
     }
 }
 
-/// Decisions of one caller about one entrance that turn.
-struct Pair<'a> {
-    caller: &'a CallerId,
-    act: Act,
-    door: EntranceId,
-    count: u64,
-}
-
-impl Pair<'_> {
-    /// What is asked, where it is not to grant.
-    fn act(&self) -> &'static str {
-        match self.act {
-            Act::Grant => "",
-            Act::Read => " (read)",
-        }
-    }
-}
-
-/// By count, the largest first.
-fn pairs(replay: &Replay, turn: Turn) -> Vec<Pair<'_>> {
-    let of = replay.by_pair.iter().filter(|((kind, ..), _)| *kind == turn);
-    let mut pairs: Vec<Pair<'_>> = of
-        .map(|((_, caller, act, door), count)| Pair {
-            caller,
-            act: *act,
-            door: *door,
-            count: *count,
-        })
-        .collect();
-    pairs.sort_unstable_by(|a, b| {
-        let key = |pair: &Pair<'_>| (std::cmp::Reverse(pair.count), pair.act.as_str(), pair.door);
-        (key(a), a.caller).cmp(&(key(b), b.caller))
-    });
-    pairs
-}
-
 fn human(ready: &Ready, replay: &Replay) {
     for turn in TURNS {
         let count = replay.count(turn);
@@ -180,10 +150,11 @@ fn human(ready: &Ready, replay: &Replay) {
         }
         let style = style(turn);
         say(format_args!("{style}{}{style:#}: {count} decision(s)", turn.as_str()));
-        let pairs = pairs(replay, turn);
+        let pairs = replay.pairs(turn);
         for pair in pairs.iter().take(LISTED_MAX) {
-            let Pair { caller, door, count, .. } = pair;
-            say(format_args!("  {count:>8}  {caller}{}  {}", pair.act(), ready.door(*door)));
+            let Pair { caller, act, entrance, decisions } = *pair;
+            let act = if act == Act::Read { " (read)" } else { "" };
+            say(format_args!("  {decisions:>8}  {caller}{act}  {}", ready.door(entrance)));
         }
         if pairs.len() > LISTED_MAX {
             let more = pairs.len() - LISTED_MAX;
@@ -216,41 +187,4 @@ fn human(ready: &Ready, replay: &Replay) {
     for (reason, count) in reasons {
         note(format_args!("  not replayable: {count} {reason}: the request named no entrance"));
     }
-}
-
-fn json(ready: &Ready, replay: &Replay, damaged: u64) -> serde_json::Value {
-    let turned = |turn: Turn| {
-        let pairs: Vec<_> = pairs(replay, turn)
-            .into_iter()
-            .map(|pair| {
-                serde_json::json!({
-                    "caller": pair.caller.as_str(), "act": pair.act.as_str(),
-                    "entrance_id": pair.door.to_string(),
-                    "entrance_name": ready.door_name(pair.door), "decisions": pair.count,
-                })
-            })
-            .collect();
-        let examples = replay.examples.get(&turn).into_iter().flatten();
-        let examples: Vec<_> = examples.map(example_json).collect();
-        serde_json::json!({ "decisions": replay.count(turn), "pairs": pairs, "first": examples })
-    };
-    serde_json::json!({
-        "revision": ready.policy.revision().as_str(),
-        "unchanged": replay.unchanged,
-        "deny_to_allow": turned(Turn::DenyToAllow),
-        "allow_to_deny": turned(Turn::AllowToDeny),
-        "of_other_pairs": replay.of_other_pairs,
-        "not_replayable": replay.not_replayable,
-        "damaged_lines": damaged,
-    })
-}
-
-fn example_json(example: &Example) -> serde_json::Value {
-    let past = &example.past;
-    serde_json::json!({
-        "seq": past.seq, "time": past.at.to_string(), "caller": past.caller.as_str(),
-        "entrance_id": past.entrance.map(|id| id.to_string()),
-        "reason_then": past.reason, "reason_now": example.reason.as_str(),
-        "rules_now": example.rules.iter().map(ToString::to_string).collect::<Vec<_>>(),
-    })
 }

@@ -286,8 +286,8 @@ impl Ready {
         }
     }
 
-    pub(super) fn doors_json(&self, entrances: &[EntranceId]) -> Vec<serde_json::Value> {
-        let one = |id: &EntranceId| serde_json::json!({ "id": id.to_string(), "name": self.door_name(*id) });
-        entrances.iter().map(one).collect()
+    /// The names of entrances.
+    pub(super) fn names(&self) -> &Catalogue {
+        &self.sources.catalogue
     }
 }

@@ -6,10 +6,12 @@ use jiff::Timestamp;
 
 use super::explain::{act, caller_id};
 use super::sources::{Files, Ready, SpanArguments};
-use crate::cli::{Exit, Format, fail, note, say};
+use crate::cli::{Exit, Format, fail, note, say, say_json};
 use crate::domain::{Act, CallerId, EntranceId, GranteeKind};
 use crate::policy::RuleRef;
 use crate::policy::review::{Access, Allowed, Doors, Span, doors as find_doors, who as find_who};
+use crate::view;
+use crate::view::policy::{hours, hours_a_week};
 
 /// Entrances of one group that are listed for people.
 const LISTED_MAX: usize = 20;
@@ -67,7 +69,10 @@ pub(super) fn who(arguments: &WhoArguments, now: Timestamp) -> Exit {
     let act = arguments.act;
     let found = find_who(&ready.policy, act, entrance, span);
     match arguments.format {
-        Format::Json => say(who_json(&ready, act, entrance, &found, span)),
+        Format::Json => {
+            let (policy, names) = (&ready.policy, ready.names());
+            say_json(&view::policy::who(policy, names, act, entrance, &found, span));
+        }
         Format::Human => who_human(&ready, act, entrance, &found, span),
     }
     if found.is_empty() { Exit::Different } else { Exit::Done }
@@ -89,30 +94,6 @@ fn who_human(ready: &Ready, act: Act, entrance: EntranceId, found: &[Allowed], s
     });
 }
 
-fn who_json(
-    ready: &Ready,
-    act: Act,
-    entrance: EntranceId,
-    found: &[Allowed],
-    span: Span,
-) -> serde_json::Value {
-    let one = |found: &Allowed| {
-        serde_json::json!({
-            "caller": found.caller.as_str(),
-            "access": access_json(&found.access, &found.conditions, span),
-            "allowed_by": found.allowed_by.iter().map(ToString::to_string).collect::<Vec<_>>(),
-            "denied_at_times_by": found.denied_by.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        })
-    };
-    serde_json::json!({
-        "act": act.as_str(),
-        "entrance_id": entrance.to_string(),
-        "entrance_name": ready.door_name(entrance),
-        "revision": ready.policy.revision().as_str(),
-        "callers": found.iter().map(one).collect::<Vec<_>>(),
-    })
-}
-
 pub(super) fn doors(arguments: &DoorsArguments, now: Timestamp) -> Exit {
     let ready = match arguments.files.load(now) {
         Ok(ready) => ready,
@@ -129,7 +110,10 @@ pub(super) fn doors(arguments: &DoorsArguments, now: Timestamp) -> Exit {
     let span = arguments.span.span(now);
     let found = find_doors(&ready.policy, arguments.act, caller, span);
     match arguments.format {
-        Format::Json => say(doors_json(&ready, arguments, &found, span)),
+        Format::Json => {
+            let (policy, names, act) = (&ready.policy, ready.names(), arguments.act);
+            say_json(&view::policy::doors(policy, names, act, caller, &found, span));
+        }
         Format::Human => doors_human(&ready, arguments, &found, span),
     }
     if found.is_empty() { Exit::Different } else { Exit::Done }
@@ -158,29 +142,6 @@ fn doors_human(ready: &Ready, arguments: &DoorsArguments, found: &[Doors], span:
     }
     let entrances: usize = found.iter().map(|group| group.entrances.len()).sum();
     note(format_args!("{entrances} entrance(s) by name"));
-}
-
-fn doors_json(
-    ready: &Ready,
-    arguments: &DoorsArguments,
-    found: &[Doors],
-    span: Span,
-) -> serde_json::Value {
-    let one = |group: &Doors| {
-        serde_json::json!({
-            "zones": group.zones,
-            "entrances": ready.doors_json(&group.entrances),
-            "and_every_other": group.and_every_other,
-            "access": access_json(&group.access, &group.conditions, span),
-            "allowed_by": group.allowed_by.iter().map(ToString::to_string).collect::<Vec<_>>(),
-        })
-    };
-    serde_json::json!({
-        "act": arguments.act.as_str(),
-        "caller": arguments.caller.as_str(),
-        "revision": ready.policy.revision().as_str(),
-        "groups": found.iter().map(one).collect::<Vec<_>>(),
-    })
 }
 
 fn refs(rules: &[RuleRef]) -> String {
@@ -212,29 +173,4 @@ fn share(access: &Access, span: Span) -> String {
     } else {
         format!("{acs_user} to an acs_user, {user_identity} to a user_identity")
     }
-}
-
-fn hours_a_week(access: &Access, kind: GranteeKind) -> Option<String> {
-    access.hours_a_week(kind).map(|hours| format!("{hours:.1}"))
-}
-
-fn hours(access: &Access, span: Span, kind: GranteeKind) -> String {
-    format!("{:.1}", access.time(span, kind).as_secs_f64() / 3600.0)
-}
-
-pub(super) fn access_json(access: &Access, conditions: &[String], span: Span) -> serde_json::Value {
-    let name = match access {
-        Access::Never => "never",
-        Access::Always => "always",
-        Access::Sometimes(_) => "sometimes",
-    };
-    let [acs_user, user_identity] = GranteeKind::ALL;
-    let a_week = |kind| hours_a_week(access, kind);
-    let in_all = |kind| hours(access, span, kind);
-    serde_json::json!({
-        "when": name,
-        "conditions": conditions,
-        "hours_a_week": { "acs_user": a_week(acs_user), "user_identity": a_week(user_identity) },
-        "hours": { "acs_user": in_all(acs_user), "user_identity": in_all(user_identity) },
-    })
 }

@@ -11,4 +11,4 @@ mod weeks;
 pub use access::{Access, Allowed, Doors, Span, Times, access_of, doors, is_conditional, who};
 pub use diff::{Change, Diff, Effect, diff};
 pub use explain::{ExplainedRule, Explanation, Miss, Step, explain};
-pub use replay::{Example, Past, Replay, Turn};
+pub use replay::{Example, Pair, Past, Replay, Turn};

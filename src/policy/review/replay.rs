@@ -1,5 +1,6 @@
 //! Decisions of the past judged again, each at its own time.
 
+use std::cmp::Reverse;
 use std::collections::HashMap;
 
 use crate::domain::{Act, CallerId, EntranceId, GranteeKind, Operation, Reason};
@@ -63,6 +64,19 @@ pub struct Example {
     pub reason: Reason,
     /// The rules that would decide.
     pub rules: Vec<RuleRef>,
+}
+
+/// Decisions of one caller about one entrance.
+#[derive(Debug, Clone, Copy)]
+pub struct Pair<'a> {
+    /// Who asked.
+    pub caller: &'a CallerId,
+    /// To do what.
+    pub act: Act,
+    /// To which entrance.
+    pub entrance: EntranceId,
+    /// How many there are.
+    pub decisions: u64,
 }
 
 /// What came of judging again. Grows with the pairs that turn, not with the log.
@@ -138,6 +152,24 @@ impl Replay {
             examples.sort_by_key(|example| example.past.seq);
             examples.truncate(EXAMPLES_MAX);
         }
+    }
+
+    /// The decisions that turn in this way by caller, act and entrance; the most first.
+    #[must_use]
+    pub fn pairs(&self, turn: Turn) -> Vec<Pair<'_>> {
+        let of = self.by_pair.iter().filter(|((kind, ..), _)| *kind == turn);
+        let mut pairs: Vec<Pair<'_>> = of
+            .map(|((_, caller, act, entrance), decisions)| Pair {
+                caller,
+                act: *act,
+                entrance: *entrance,
+                decisions: *decisions,
+            })
+            .collect();
+        pairs.sort_unstable_by_key(|pair| {
+            (Reverse(pair.decisions), pair.caller, pair.entrance, pair.act.as_str())
+        });
+        pairs
     }
 
     /// How many decisions turn in this way.

@@ -102,7 +102,7 @@ impl Field {
                 Ok(number) if (1..=max).contains(&number) => Ok(Value::Number(number)),
                 _ => Err((Reason::FieldInvalid, must)),
             },
-            _ => Err(self.wrong_type()),
+            Kind::Uuid | Kind::Uuids | Kind::Text(_) => Err(self.wrong_type()),
         }
     }
 
@@ -186,31 +186,23 @@ impl Values {
     }
 
     pub(super) fn uuid(&mut self, name: &str) -> Option<Uuid> {
-        match self.take(name)? {
-            Value::Uuid(uuid) => Some(uuid),
-            _ => None,
-        }
+        let Value::Uuid(uuid) = self.take(name)? else { return None };
+        Some(uuid)
     }
 
     pub(super) fn uuids(&mut self, name: &str) -> Option<Vec<Uuid>> {
-        match self.take(name)? {
-            Value::Uuids(uuids) => Some(uuids),
-            _ => None,
-        }
+        let Value::Uuids(uuids) = self.take(name)? else { return None };
+        Some(uuids)
     }
 
     pub(super) fn text(&mut self, name: &str) -> Option<String> {
-        match self.take(name)? {
-            Value::Text(text) => Some(text),
-            _ => None,
-        }
+        let Value::Text(text) = self.take(name)? else { return None };
+        Some(text)
     }
 
     pub(super) fn number(&mut self, name: &str) -> Option<u16> {
-        match self.take(name)? {
-            Value::Number(number) => Some(number),
-            _ => None,
-        }
+        let Value::Number(number) = self.take(name)? else { return None };
+        Some(number)
     }
 }
 

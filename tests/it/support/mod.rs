@@ -15,8 +15,8 @@ use std::time::Duration;
 use grantgate::audit::OpenError;
 use grantgate::config::{self, Environment};
 use grantgate::listener::Stop;
-use grantgate::server::{Server, StartError, Surroundings};
-use grantgate::snapshot::{self, ReloadHandle};
+use grantgate::server::{Prepared, Server, StartError};
+use grantgate::snapshot::ReloadHandle;
 use grantgate::tls::{ClientTls, PemFile, Roots};
 use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
@@ -118,11 +118,10 @@ impl Site {
         let text = std::fs::read_to_string(&file).unwrap();
         let load = || {
             let settings = config::load(&file, &text, &self.environment(seam, more)).unwrap();
-            let loaded = snapshot::load(&settings).unwrap();
-            (settings, loaded)
+            let prepared = Prepared::load(settings, &Environment::new());
+            prepared.map_err(|found| found.problems()).unwrap()
         };
-        let (settings, loaded) = load();
-        let mut started = Server::start(settings, loaded, Surroundings::default()).await;
+        let mut started = Server::start(load(), None).await;
         // Other tests of this process start programs: between fork and exec a child has
         // all our files, with the lock of a log that was closed meanwhile.
         for _ in 0..100 {
@@ -130,8 +129,7 @@ impl Site {
                 break;
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
-            let (settings, loaded) = load();
-            started = Server::start(settings, loaded, Surroundings::default()).await;
+            started = Server::start(load(), None).await;
         }
         let server = started.unwrap();
         let (address, admin) = (server.address().unwrap(), server.admin_address().unwrap());

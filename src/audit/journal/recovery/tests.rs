@@ -32,7 +32,7 @@ fn open_seqs(recovered: &Recovered) -> Vec<u64> {
 #[test]
 fn decisions_without_outcome_are_found() {
     let directory = directory(&[(1, log().as_bytes())]);
-    let recovered = recover(directory.path(), None).unwrap();
+    let recovered = recover(&LogReader::new(directory.path()), None).unwrap();
     assert_eq!(recovered.next_seq, 6);
     assert_eq!(recovered.open, [OpenDecision { seq: 3, request_id: "r3".into(), operation: None }]);
     assert_eq!(recovered.cut, None);
@@ -51,14 +51,15 @@ fn every_kind_of_torn_tail_is_kept_aside_and_cut() {
     for (name, tail) in tails {
         let whole = log();
         let directory = directory(&[(1, &[whole.as_bytes(), &tail].concat())]);
-        let recovered = recover(directory.path(), None).unwrap();
+        let recovered = recover(&LogReader::new(directory.path()), None).unwrap();
         assert_eq!(recovered.next_seq, 6, "{name}");
         let cut = recovered.cut.unwrap();
         assert_eq!(cut.bytes, tail.len() as u64, "{name}");
         assert_eq!(std::fs::read(directory.path().join(cut.kept_in)).unwrap(), tail, "{name}");
         let left = std::fs::read_to_string(directory.path().join(segment_name(1))).unwrap();
         assert_eq!(left, whole, "{name}");
-        let again = recover(directory.path(), None).unwrap().cut.map(|cut| cut.bytes);
+        let again =
+            recover(&LogReader::new(directory.path()), None).unwrap().cut.map(|cut| cut.bytes);
         assert_eq!(again, Some(tail.len() as u64), "{name}: nobody has recorded it yet");
     }
 }
@@ -76,7 +77,7 @@ fn holes_in_the_last_batch_are_a_crashs_work() {
         format!("{first}{}{zeros}\n{}", of_batch(7), of_batch(9)),
     ] {
         let directory = directory(&[(1, format!("{}{tail}", log()).as_bytes())]);
-        let recovered = recover(directory.path(), None).unwrap();
+        let recovered = recover(&LogReader::new(directory.path()), None).unwrap();
         let whole = tail.split(&zeros).next().unwrap().len() as u64;
         assert_eq!(recovered.cut.unwrap().bytes, tail.len() as u64 - whole);
     }
@@ -85,7 +86,10 @@ fn holes_in_the_last_batch_are_a_crashs_work() {
     let inside = "{\"seq\":8,\"batch\":7,\"event\":\"log.stop\"}\n";
     for after in [format!("{}{next}", of_batch(8)), inside.to_owned()] {
         let directory = directory(&[(1, format!("{}{zeros}\n{after}", log()).as_bytes())]);
-        assert!(matches!(recover(directory.path(), None), Err(OpenError::Damaged { line: 6, .. })));
+        assert!(matches!(
+            recover(&LogReader::new(directory.path()), None),
+            Err(OpenError::Damaged { line: 6, .. })
+        ));
     }
 }
 
@@ -102,7 +106,7 @@ fn what_no_crash_explains_stops_the_start() {
         ("name and content differ", &wrong_name, 1),
     ] {
         let directory = directory(&[(1, text.as_bytes())]);
-        match recover(directory.path(), None) {
+        match recover(&LogReader::new(directory.path()), None) {
             Err(OpenError::Damaged { line: found, .. }) => assert_eq!(found, line, "{name}"),
             other => panic!("{name}: {other:?}"),
         }
@@ -123,7 +127,11 @@ fn a_start_that_died_before_its_first_record_loses_no_open_decision() {
     ];
     for (name, second, expected) in table {
         let directory = directory(&[(1, log().as_bytes()), (6, second.as_bytes())]);
-        assert_eq!(open_seqs(&recover(directory.path(), None).unwrap()), expected, "{name}");
+        assert_eq!(
+            open_seqs(&recover(&LogReader::new(directory.path()), None).unwrap()),
+            expected,
+            "{name}"
+        );
     }
 }
 
@@ -158,7 +166,7 @@ fn a_start_closes_what_was_open_and_the_next_finds_nothing() {
 fn a_cut_that_was_not_recorded_is_told_of_by_the_next_start() {
     let torn = [log().as_bytes(), b"{\"se"].concat();
     let directory = directory(&[(1, &torn)]);
-    let cut = recover(directory.path(), None).unwrap().cut.unwrap();
+    let cut = recover(&LogReader::new(directory.path()), None).unwrap().cut.unwrap();
     let start = || {
         let store = FileStore::open(directory.path()).unwrap();
         let revision = Revision::from_sha256(&[1]);
@@ -190,7 +198,7 @@ proptest! {
         let bytes = [&whole.as_bytes()[..length], &junk].concat();
         let directory = directory(&[(1, &bytes)]);
         let records = whole[..length].matches('\n').count() as u64;
-        match recover(directory.path(), None) {
+        match recover(&LogReader::new(directory.path()), None) {
             Ok(recovered) => prop_assert!(recovered.next_seq > records),
             Err(error) => prop_assert!(matches!(error, OpenError::Damaged { .. }), "{error}"),
         }
@@ -206,7 +214,7 @@ fn signed(grants: usize) -> (tempfile::TempDir, SigningKey, String) {
 }
 
 fn last_segment(directory: &Path) -> Segment {
-    segments(directory).unwrap().pop().unwrap()
+    LogReader::new(directory).list().unwrap().pop().unwrap()
 }
 
 #[test]
@@ -228,10 +236,14 @@ fn a_log_that_contradicts_its_checkpoints_is_not_gone_on_with() {
         let changed = change(&text);
         assert_ne!(changed, text, "{name}");
         std::fs::write(&last.path, &changed).unwrap();
-        let found = recover(directory.path(), Some(key.verifier()));
+        let found = recover(&LogReader::new(directory.path()), Some(key.verifier()));
         assert!(matches!(found, Err(OpenError::Damaged { .. })), "{name}: {found:?}");
         assert_eq!(std::fs::read_to_string(&last.path).unwrap(), changed, "{name}: left as it is");
-        assert_eq!(recover(directory.path(), None).is_ok(), needs_key, "{name}: without a key");
+        assert_eq!(
+            recover(&LogReader::new(directory.path()), None).is_ok(),
+            needs_key,
+            "{name}: without a key"
+        );
     }
 }
 
@@ -240,14 +252,14 @@ fn a_log_whose_end_was_removed_is_not_gone_on_with() {
     let (directory, key, _) = signed(30);
     let last = last_segment(directory.path());
     let text = std::fs::read_to_string(&last.path).unwrap();
-    let found = recover(directory.path(), Some(key.verifier())).unwrap();
+    let found = recover(&LogReader::new(directory.path()), Some(key.verifier())).unwrap();
     std::fs::write(directory.path().join(NEWEST_CHECKPOINT), Checkpoint::sign(&found.tree, &key))
         .unwrap();
-    assert!(recover(directory.path(), Some(key.verifier())).is_ok());
+    assert!(recover(&LogReader::new(directory.path()), Some(key.verifier())).is_ok());
     let shorter: Vec<&str> = text.lines().collect();
     let shorter = shorter[..shorter.len() - 3].join("\n") + "\n";
     std::fs::write(&last.path, &shorter).unwrap();
-    match recover(directory.path(), Some(key.verifier())) {
+    match recover(&LogReader::new(directory.path()), Some(key.verifier())) {
         Err(OpenError::Damaged { text, .. }) => {
             assert!(text.contains("its end was removed"), "{text}")
         }
@@ -257,7 +269,7 @@ fn a_log_whose_end_was_removed_is_not_gone_on_with() {
     let (other, _) = SigningKey::generate("example.org/doors").unwrap();
     std::fs::write(directory.path().join(NEWEST_CHECKPOINT), Checkpoint::sign(&found.tree, &other))
         .unwrap();
-    assert!(recover(directory.path(), Some(key.verifier())).is_ok());
+    assert!(recover(&LogReader::new(directory.path()), Some(key.verifier())).is_ok());
 }
 
 #[test]
@@ -280,22 +292,22 @@ fn a_start_reads_no_more_than_it_needs_and_finds_what_is_open_in_earlier_segment
         closer.close();
         (permits[0], permits[30])
     });
-    let all = segments(directory.path()).unwrap();
+    let all = LogReader::new(directory.path()).list().unwrap();
     assert!(all.len() > 4 && all[1].first_seq < open && open < all[all.len() - 2].first_seq);
     // Nothing of the first segment is needed.
     let path = &all[0].path;
     let text = std::fs::read_to_string(path).unwrap();
     assert!(all[1].first_seq > first);
     std::fs::write(path, text.replace("desk", "disk")).unwrap();
-    let found = recover(directory.path(), Some(key.verifier())).unwrap();
+    let found = recover(&LogReader::new(directory.path()), Some(key.verifier())).unwrap();
     assert_eq!(open_seqs(&found), [open]);
     // The one in which it was decided is.
     let holding = all.iter().rev().find(|segment| segment.first_seq <= open).unwrap();
     let text = std::fs::read_to_string(&holding.path).unwrap();
     std::fs::write(&holding.path, text.replacen("\"desk\"", "\"disk\"", 1)).unwrap();
-    assert!(recover(directory.path(), Some(key.verifier())).is_err());
+    assert!(recover(&LogReader::new(directory.path()), Some(key.verifier())).is_err());
     std::fs::remove_file(&holding.path).unwrap();
-    assert!(recover(directory.path(), Some(key.verifier())).is_err());
+    assert!(recover(&LogReader::new(directory.path()), Some(key.verifier())).is_err());
 }
 
 #[test]
@@ -303,8 +315,13 @@ fn a_log_of_version_0_goes_on_as_version_1() {
     let directory = directory(&[(1, log().as_bytes())]);
     let (key, private) = SigningKey::generate("a").unwrap();
     fill(directory.path(), small(&private), 10);
-    let report =
-        crate::audit::verify(directory.path(), &[key.verifier().clone()], &[], |_, _| {}).unwrap();
+    let report = crate::audit::verify(
+        &LogReader::new(directory.path()),
+        &[key.verifier().clone()],
+        &[],
+        |_, _| {},
+    )
+    .unwrap();
     assert!(!report.is_damaged(), "{:?}", report.findings);
     assert_eq!((report.first_seq, report.uncovered), (1, 1));
 }
@@ -312,7 +329,7 @@ fn a_log_of_version_0_goes_on_as_version_1() {
 #[test]
 fn a_newer_version_is_not_gone_on_with() {
     let directory = directory(&[(1, format!("{START_1}\n{{\"v\":2,\"seq\":2}}\n").as_bytes())]);
-    match recover(directory.path(), None) {
+    match recover(&LogReader::new(directory.path()), None) {
         Err(OpenError::Damaged { text, .. }) => assert!(text.contains("newer grantgate"), "{text}"),
         other => panic!("{other:?}"),
     }
@@ -328,7 +345,7 @@ fn a_start_of_which_only_the_first_record_reached_the_disk_closes_nothing() {
     let head = text.lines().next().unwrap();
     assert!(head.contains("log.checkpoint"), "{head}");
     std::fs::write(&second.path, format!("{head}\n")).unwrap();
-    assert_eq!(open_seqs(&recover(directory.path(), None).unwrap()), [3]);
+    assert_eq!(open_seqs(&recover(&LogReader::new(directory.path()), None).unwrap()), [3]);
 }
 
 /// Somebody without the key can make everything in a segment fit, but for what was signed.
@@ -339,11 +356,14 @@ fn another_history_is_not_signed_although_nothing_in_it_is_signed_wrongly() {
         std::fs::write(directory.path().join(NEWEST_CHECKPOINT), Checkpoint::sign(tree, &key))
             .unwrap();
     };
-    let found = recover(directory.path(), Some(key.verifier())).unwrap();
+    let found = recover(&LogReader::new(directory.path()), Some(key.verifier())).unwrap();
     newest(&found.tree);
     let last = last_segment(directory.path());
     let text = std::fs::read_to_string(&last.path).unwrap();
-    let mut tree = crate::audit::proof::prove::tree_before(&last).unwrap().unwrap();
+    let mut tree =
+        crate::audit::proof::prove::tree_before(&LogReader::new(directory.path()), &last)
+            .unwrap()
+            .unwrap();
     let mut forged = String::new();
     for (number, line) in text.lines().enumerate() {
         let mut record: serde_json::Value = serde_json::from_str(line).unwrap();
@@ -361,7 +381,7 @@ fn another_history_is_not_signed_although_nothing_in_it_is_signed_wrongly() {
     }
     std::fs::write(&last.path, &forged).unwrap();
     // The signed head stands beside checkpoints that are not signed.
-    let some = recover(directory.path(), Some(key.verifier()));
+    let some = recover(&LogReader::new(directory.path()), Some(key.verifier()));
     assert!(matches!(some, Err(OpenError::Damaged { .. })), "{some:?}");
     // Without that one, the newest checkpoint beside the segments tells.
     let (head, rest) = forged.split_once('\n').unwrap();
@@ -369,7 +389,7 @@ fn another_history_is_not_signed_although_nothing_in_it_is_signed_wrongly() {
     record.as_object_mut().unwrap().remove("checkpoint");
     let all = format!("{record}\n{rest}");
     std::fs::write(&last.path, all).unwrap();
-    let none = recover(directory.path(), Some(key.verifier()));
+    let none = recover(&LogReader::new(directory.path()), Some(key.verifier()));
     assert!(matches!(none, Err(OpenError::Damaged { .. })), "{none:?}");
 }
 
@@ -388,15 +408,18 @@ fn a_segment_is_written_anew_whatever_it_ends_with() {
 #[test]
 fn a_log_all_of_whose_segments_are_gone_is_not_begun_anew() {
     let (directory, key, _) = signed(3);
-    let found = recover(directory.path(), Some(key.verifier())).unwrap();
+    let found = recover(&LogReader::new(directory.path()), Some(key.verifier())).unwrap();
     let text = Checkpoint::sign(&found.tree, &key);
     std::fs::write(directory.path().join(NEWEST_CHECKPOINT), text).unwrap();
-    for segment in segments(directory.path()).unwrap() {
+    for segment in LogReader::new(directory.path()).list().unwrap() {
         std::fs::remove_file(segment.path).unwrap();
     }
-    let gone = recover(directory.path(), Some(key.verifier()));
+    let gone = recover(&LogReader::new(directory.path()), Some(key.verifier()));
     assert!(matches!(gone, Err(OpenError::Damaged { .. })), "{gone:?}");
     // With another key it is another log.
     let (other, _) = SigningKey::generate("example.org/doors").unwrap();
-    assert_eq!(recover(directory.path(), Some(other.verifier())).unwrap().next_seq, 1);
+    assert_eq!(
+        recover(&LogReader::new(directory.path()), Some(other.verifier())).unwrap().next_seq,
+        1
+    );
 }

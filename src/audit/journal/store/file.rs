@@ -14,6 +14,7 @@ use rustix::io::Errno;
 use super::{Stage, Store, StoreError};
 use crate::audit::journal::error::OpenError;
 use crate::audit::journal::recovery::{self, Recovered};
+use crate::audit::log::directory::LogReader;
 use crate::audit::log::segment::segment_name;
 use crate::audit::tree::note::VerifierKey;
 use crate::files::sync_directory;
@@ -134,7 +135,7 @@ impl FileStore {
 
 impl Store for FileStore {
     fn recover(&mut self, key: Option<&VerifierKey>) -> Result<Recovered, OpenError> {
-        recovery::recover(&self.directory, key)
+        recovery::recover(&LogReader::new(&self.directory), key)
     }
 
     fn begin(&mut self, first_seq: u64, room: u64) -> Result<(), StoreError> {

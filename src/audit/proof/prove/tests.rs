@@ -7,7 +7,8 @@ impl Log {
     /// Every signed text in the log.
     fn signed_texts(&self) -> Vec<String> {
         let mut found = Vec::new();
-        let walk = Leaves::up_to(self.path(), 1).unwrap();
+        let log = self.reader();
+        let walk = Leaves::up_to(&log, 1).unwrap();
         walk.each(|_, line| {
             found.extend(signed_text(line).map(|(_, text)| text));
             true
@@ -25,7 +26,7 @@ fn every_covered_record_has_a_proof_that_the_public_key_alone_checks() {
     let newest = log.signed_texts().pop().unwrap();
     for seq in 1..all {
         for under in [None, Some(newest.as_str())] {
-            let proof = prove(log.path(), seq, under).unwrap();
+            let proof = prove(&log.reader(), seq, under).unwrap();
             let text = proof.to_text();
             let read = InclusionProof::parse(&text).unwrap();
             assert_eq!(read, proof);
@@ -36,14 +37,14 @@ fn every_covered_record_has_a_proof_that_the_public_key_alone_checks() {
             assert_eq!(text.matches("request_id").count(), 0, "nothing of others");
         }
     }
-    assert!(matches!(prove(log.path(), all, None), Err(ProofError::NotCovered(_))));
-    assert!(matches!(prove(log.path(), all + 1, None), Err(ProofError::NoRecord(_))));
+    assert!(matches!(prove(&log.reader(), all, None), Err(ProofError::NotCovered(_))));
+    assert!(matches!(prove(&log.reader(), all + 1, None), Err(ProofError::NoRecord(_))));
 }
 
 #[test]
 fn a_proof_that_was_changed_anywhere_is_false() {
     let log = Log::new(20);
-    let proof = prove(log.path(), 9, None).unwrap();
+    let proof = prove(&log.reader(), 9, None).unwrap();
     let (other, _) = SigningKey::generate("example.org/doors").unwrap();
     assert!(matches!(proof.check(other.verifier()), Err(ProofError::Checkpoint(_))));
     let another =
@@ -63,29 +64,29 @@ fn later_checkpoints_continue_earlier_ones_and_no_others() {
         log.signed_texts().iter().map(|text| Checkpoint::verify(text, key).unwrap()).collect();
     for (at, old) in all.iter().enumerate() {
         for new in &all[at..] {
-            let proof = consistency(log.path(), old, new).unwrap();
+            let proof = consistency(&log.reader(), old, new).unwrap();
             let read = ConsistencyProof::parse(&proof.to_text()).unwrap();
             assert!(read.check(old, new).is_ok());
         }
     }
     let (first, last) = (&all[0], &all[all.len() - 1]);
-    assert!(matches!(consistency(log.path(), last, first), Err(ProofError::WrongWay(..))));
+    assert!(matches!(consistency(&log.reader(), last, first), Err(ProofError::WrongWay(..))));
     let other = Log::new(40);
-    assert!(matches!(consistency(other.path(), first, last), Err(ProofError::Damaged)));
-    let proof = consistency(log.path(), first, last).unwrap();
+    assert!(matches!(consistency(&other.reader(), first, last), Err(ProofError::Damaged)));
+    let proof = consistency(&log.reader(), first, last).unwrap();
     let forged = Checkpoint { root: first.root, ..last.clone() };
     assert!(proof.check(first, &forged).is_err());
     let longer = Checkpoint { size: last.size + 100, ..last.clone() };
-    assert!(matches!(consistency(log.path(), first, &longer), Err(ProofError::Truncated(..))));
+    assert!(matches!(consistency(&log.reader(), first, &longer), Err(ProofError::Truncated(..))));
 }
 
 #[test]
 fn a_damaged_log_gives_no_proof() {
     let log = Log::new(20);
-    let path = segments(log.path()).unwrap()[0].path.clone();
+    let path = log.reader().list().unwrap()[0].path.clone();
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replacen("\"desk\"", "\"disk\"", 1)).unwrap();
-    assert!(matches!(prove(log.path(), 3, None), Err(ProofError::Damaged)));
+    assert!(matches!(prove(&log.reader(), 3, None), Err(ProofError::Damaged)));
 }
 
 proptest! {

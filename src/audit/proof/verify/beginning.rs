@@ -1,24 +1,16 @@
 //! Where a log begins: at record 1, or behind what was pruned.
 
-use std::path::Path;
-
-use super::{AnchorFinding, Damage, Walk};
-use crate::audit::log::error::ReadError;
-use crate::audit::log::segment::Segment;
+use super::{AnchorFinding, Damage, Pass};
+use crate::audit::log::cursor::Line;
+use crate::audit::log::error::{InputError, ReadError};
 use crate::audit::proof::pruned;
-use crate::audit::record::encode::CHECKPOINT;
-use crate::audit::record::line::Line;
-use crate::audit::record::parse::Parsed;
+use crate::audit::record::event::Event;
 use crate::audit::tree::{Frontier, Hash};
 
-impl Walk<'_> {
+impl Pass<'_> {
     /// Takes the first line of the log.
-    pub(super) fn begin(
-        &mut self,
-        directory: &Path,
-        segment: &Segment,
-        line: &Line<'_>,
-    ) -> Result<(), ReadError> {
+    pub(super) fn begin(&mut self, line: &Line<'_>) -> Result<(), ReadError> {
+        let segment = line.segment;
         self.started = true;
         self.report.first_seq = segment.first_seq;
         if segment.first_seq == 1 {
@@ -26,7 +18,7 @@ impl Walk<'_> {
         }
         self.expected = segment.first_seq;
         self.range.from = segment.first_seq;
-        let head = Parsed::of(line).record().filter(|record| record.event == CHECKPOINT);
+        let head = line.record().filter(|record| record.is(Event::Checkpoint));
         let head = head.and_then(|record| record.tree());
         self.tree = head.filter(|tree| tree.size() == segment.first_seq - 1);
         let gone = segment.first_seq - 1;
@@ -38,12 +30,12 @@ impl Walk<'_> {
             }
             return Ok(());
         };
-        let file = directory.join(pruned::FILE);
-        let keys = self.keys;
+        let file = self.log.beside(pruned::FILE);
+        let (log, keys) = (self.log, self.keys);
         let is_true = |text: Option<&str>, size, root| keys.deny_nothing_of(text, size, root);
         let each = |size, root| self.at_link(size, Some(root));
-        let found = pruned::verify(directory, (gone, root), is_true, each);
-        match found.map_err(|error| ReadError::Input(file.clone(), error))? {
+        let found = pruned::verify(log, (gone, root), is_true, each);
+        match found.map_err(|error| InputError::of(&file, error))? {
             Ok(checkpoints) => self.report.pruned = Some((gone, checkpoints)),
             Err(text) => {
                 self.damage(Damage::Missing, 1, gone, &file.display().to_string(), None, &text);

@@ -11,15 +11,13 @@ mod range;
 mod report;
 mod trust;
 
-use std::io::ErrorKind::NotFound;
-use std::path::Path;
-
+use crate::audit::log::cursor::{Line, Progress};
+use crate::audit::log::directory::LogReader;
 use crate::audit::log::error::ReadError;
-use crate::audit::log::segment::NEWEST_CHECKPOINT;
-use crate::audit::log::segment::{Segment, read_short, segments};
-use crate::audit::record::encode::CHECKPOINT;
-use crate::audit::record::line::Line;
-use crate::audit::record::parse::{Parsed, Peek, Record};
+use crate::audit::log::segment::Segment;
+use crate::audit::record::event::Event;
+use crate::audit::record::glance::Peek;
+use crate::audit::record::parse::{Parsed, Record};
 use crate::audit::tree::checkpoint::Checkpoint;
 use crate::audit::tree::note::VerifierKey;
 use crate::audit::tree::{Frontier, Hash};
@@ -27,17 +25,15 @@ use range::Range;
 pub use report::{AnchorFinding, Damage, Finding, VerifyReport};
 use trust::{Keys, Trust};
 
-/// Progress is told after so many bytes.
-const PROGRESS_BYTES: u64 = 1 << 24;
-
-/// Verifies the log in `directory`. With keys, only checkpoints that one of them has signed
+/// Verifies a log. With keys, only checkpoints that one of them has signed
 /// are trusted; without, the log is compared with itself. Each of the `anchored` ones,
-/// and the newest beside the segments, must be part of it. `progress` is told now and then how many bytes were read, of how many.
+/// and the newest beside the segments, must be part of it. `progress` is told now and then
+/// how many bytes were read, of how many.
 ///
 /// # Errors
 /// [`ReadError`]. Damage is no error: the report has it.
 pub fn verify(
-    directory: &Path,
+    log: &LogReader,
     keys: &[VerifierKey],
     anchored: &[Checkpoint],
     mut progress: impl FnMut(u64, u64),
@@ -45,39 +41,32 @@ pub fn verify(
     let mut tries = TRIES;
     loop {
         tries -= 1;
-        match once(directory, keys, anchored, &mut progress) {
+        match once(log, keys, anchored, &mut progress) {
             // A segment was removed, or compressed, by the gateway meanwhile.
-            Err(ReadError::Input(_, error)) if error.kind() == NotFound && tries > 0 => {}
+            Err(ReadError::Input(error)) if error.is_gone() && tries > 0 => {}
             result => return result,
         }
     }
 }
 
 fn once(
-    directory: &Path,
+    log: &LogReader,
     keys: &[VerifierKey],
     anchored: &[Checkpoint],
     progress: &mut impl FnMut(u64, u64),
 ) -> Result<VerifyReport, ReadError> {
     // Before the segments: a log that is being written may only be ahead of it.
-    let newest = read_short(&directory.join(NEWEST_CHECKPOINT)).ok().flatten();
+    let newest = log.checkpoint().ok().flatten();
     let newest = newest.and_then(|text| trusted(&text, keys));
-    let input = |error| ReadError::Input(directory.to_owned(), error);
-    let segments = segments(directory).map_err(input)?;
-    if segments.is_empty() {
-        return Err(ReadError::Empty(directory.to_owned()));
-    }
-    let all: u64 = segments.iter().map(Segment::stored_bytes).sum();
+    let segments = log.segments()?;
+    let mut progress = Progress::of(&segments, progress);
     let mut anchored: Vec<&Checkpoint> = anchored.iter().chain(newest.as_ref()).collect();
     anchored.sort_by_key(|checkpoint| checkpoint.size);
-    let mut walk = Walk::new(keys, anchored);
-    let mut before = 0;
-    for (place, segment) in segments.iter().enumerate() {
-        let next = segments.get(place + 1).map(|next| next.first_seq);
-        walk.segment(directory, segment, next, &mut |read| progress(before + read, all))?;
-        before += segment.stored_bytes();
+    let mut pass = Pass::new(log, keys, anchored);
+    for segment in &segments {
+        pass.segment(segment, &mut |line| progress.at(line))?;
     }
-    Ok(walk.finish())
+    Ok(pass.finish())
 }
 
 /// How often it begins anew when files go while it reads.
@@ -89,7 +78,8 @@ fn trusted(text: &str, keys: &[VerifierKey]) -> Option<Checkpoint> {
 }
 
 /// The state of the one pass.
-struct Walk<'a> {
+struct Pass<'a> {
+    log: &'a LogReader,
     keys: Keys<'a>,
     /// Not reached yet, the smallest first.
     anchored: std::collections::VecDeque<&'a Checkpoint>,
@@ -107,9 +97,10 @@ struct Walk<'a> {
     unsigned: Option<(u64, u64, String)>,
 }
 
-impl<'a> Walk<'a> {
-    fn new(keys: &'a [VerifierKey], anchored: Vec<&'a Checkpoint>) -> Self {
+impl<'a> Pass<'a> {
+    fn new(log: &'a LogReader, keys: &'a [VerifierKey], anchored: Vec<&'a Checkpoint>) -> Self {
         Self {
+            log,
             keys: Keys(keys),
             anchored: anchored.into(),
             report: VerifyReport { signed: !keys.is_empty(), ..VerifyReport::default() },
@@ -124,60 +115,51 @@ impl<'a> Walk<'a> {
 
     fn segment(
         &mut self,
-        directory: &Path,
         segment: &Segment,
-        next: Option<u64>,
-        progress: &mut dyn FnMut(u64),
+        progress: &mut dyn FnMut(&Line<'_>),
     ) -> Result<(), ReadError> {
-        let input = |error| ReadError::Input(segment.path.clone(), error);
-        let mut lines = segment.lines().map_err(input)?;
+        let mut cursor = self.log.read(segment)?;
         self.report.segments += 1;
         self.range.file = segment.name();
-        let (mut told, mut first) = (0, true);
-        while let Some(line) = match lines.next() {
+        while let Some(line) = match cursor.next() {
             Ok(line) => line,
             // What is compressed and does not open is as good as gone.
             Err(error) if segment.compressed => {
-                self.unreadable(segment, &error.to_string());
+                self.unreadable(segment, &error.error.to_string());
                 return Ok(());
             }
-            Err(error) => return Err(input(error)),
+            Err(error) => return Err(error.into()),
         } {
-            if line.offset - told >= PROGRESS_BYTES {
-                told = line.offset;
-                progress(told.min(segment.stored_bytes()));
-            }
+            progress(&line);
             if !self.started {
-                self.begin(directory, segment, &line)?;
-            } else if first && segment.first_seq > self.expected {
+                self.begin(&line)?;
+            } else if line.number == 1 && segment.first_seq > self.expected {
                 self.skip_to(segment.first_seq, segment, line.number);
             }
-            first = false;
-            self.line(segment, &line, next);
+            self.line(segment, &line);
         }
         self.settle_foreign(None, segment);
         Ok(())
     }
 
-    fn line(&mut self, segment: &Segment, line: &Line<'_>, next: Option<u64>) {
-        // A number of another segment is not that of a record of this one.
-        let belongs = |seq| seq >= segment.first_seq && next.is_none_or(|next| seq < next);
-        if let Some(peek) = Peek::at(line)
-            && peek.event != CHECKPOINT
-            && belongs(peek.seq)
+    /// A number of another segment is not that of a record of this one.
+    fn line(&mut self, segment: &Segment, line: &Line<'_>) {
+        if let Some(peek) = line.whole().and_then(Peek::at)
+            && !peek.is(Event::Checkpoint)
+            && segment.is_home_of(peek.seq)
         {
             return self.record(segment, line, peek.seq, None);
         }
-        match Parsed::of(line) {
-            Parsed::Record(record) if belongs(record.seq) => {
-                let checkpoint = (record.event == CHECKPOINT).then_some(&record);
+        match line.parsed() {
+            Parsed::Record(record) if segment.is_home_of(record.seq) => {
+                let checkpoint = record.is(Event::Checkpoint).then_some(&record);
                 self.record(segment, line, record.seq, checkpoint);
             }
             Parsed::Newer(version) => {
                 self.report.newer.get_or_insert(version);
             }
             // It is being written, or its gateway was killed while it did.
-            Parsed::Nothing if next.is_none() && line.is_torn() => {
+            Parsed::Nothing if line.is_torn() => {
                 self.report.torn_bytes += line.length();
             }
             Parsed::Nothing | Parsed::Record(_) => {
@@ -231,7 +213,7 @@ impl<'a> Walk<'a> {
     fn skip_to(&mut self, seq: u64, segment: &Segment, line: u64) {
         self.range.missing.push(self.expected..=seq - 1);
         if self.range.missing.len() > report::NAMED_MAX {
-            self.settle(segment, line);
+            self.settle(&segment.name(), line);
         }
         self.expected = seq;
         self.tree = None;
@@ -249,7 +231,7 @@ impl<'a> Walk<'a> {
             let text = "the parts of the checkpoint do not fit together";
             return self.name(Damage::Altered, record.seq, record.seq, segment, line.number, text);
         };
-        match self.keys.trust(record.checkpoint.as_deref(), &theirs) {
+        match self.keys.trust(record.checkpoint(), &theirs) {
             Trust::Trusted => {}
             Trust::OfAnotherKey(name) => {
                 self.report.see_other_key(name);
@@ -280,7 +262,7 @@ impl<'a> Walk<'a> {
             self.damage(Damage::Unsigned, seq, record.seq - 1, &file, Some(number), text);
         }
         if self.tree.as_ref() != Some(&theirs) {
-            self.settle(segment, line.number);
+            self.settle(&segment.name(), line.number);
             if !self.range.named {
                 let text = "what is in the log is not what the checkpoint behind it covers";
                 let (from, to) = (self.range.from, record.seq - 1);
@@ -310,11 +292,12 @@ impl<'a> Walk<'a> {
     }
 
     /// Names what is still missing where a range ends.
-    fn settle(&mut self, segment: &Segment, line: u64) {
+    fn settle(&mut self, file: &str, line: u64) {
         for missing in std::mem::take(&mut self.range.missing) {
             let (from, to) = (*missing.start(), *missing.end());
             let text = "the records are not there";
-            self.name(Damage::Missing, from, to, segment, line, text);
+            self.range.named = true;
+            self.damage(Damage::Missing, from, to, file, Some(line), text);
         }
     }
 
@@ -376,9 +359,7 @@ impl<'a> Walk<'a> {
     }
 
     fn finish(mut self) -> VerifyReport {
-        let segment =
-            Segment { first_seq: 0, path: self.range.file.clone().into(), compressed: false };
-        self.settle(&segment, 0);
+        self.settle(&self.range.file.clone(), 0);
         let end = self.expected - 1;
         while let Some(anchor) = self.anchored.front() {
             let size = anchor.size;

@@ -1,14 +1,15 @@
 use super::*;
 use crate::audit::SigningKey;
+use crate::audit::log::directory::NEWEST_CHECKPOINT;
 use crate::audit::proof::pruned;
-use crate::audit::record::line::LINE_BYTES_MAX;
+use crate::audit::record::limits::LINE_BYTES_MAX;
 use crate::audit::testing::{Log, fill};
 use proptest::prelude::*;
 
 impl Log {
     /// The file in which a record stands, all its lines, and at which of them it stands.
     fn place_of(&self, seq: u64) -> (std::path::PathBuf, Vec<String>, usize) {
-        let segments = segments(self.path()).unwrap();
+        let segments = self.reader().list().unwrap();
         let segment = segments.iter().rev().find(|s| s.first_seq <= seq).unwrap();
         let text = std::fs::read_to_string(&segment.path).unwrap();
         let lines = text.lines().map(str::to_owned).collect();
@@ -135,7 +136,7 @@ fn a_checkpoint_that_was_forged_is_altered_and_so_is_what_it_hid() {
     let seq = log.at_or_before(70, "grant.decision");
     let covering = (seq..).find(|seq| log.event(*seq) == "log.checkpoint").unwrap();
     let start =
-        segments(log.path()).unwrap().iter().map(|s| s.first_seq).filter(|f| *f <= seq).max();
+        log.reader().list().unwrap().iter().map(|s| s.first_seq).filter(|f| *f <= seq).max();
     // Whoever has no key can make everything fit but the signature.
     log.edit(seq, |lines, at| lines[at] = lines[at].replace("\"allow\"", "\"deny\""));
     let (_, lines, _) = log.place_of(seq);
@@ -163,7 +164,7 @@ fn a_checkpoint_that_was_forged_is_altered_and_so_is_what_it_hid() {
     );
     assert!(report.findings[0].text.contains("false"), "{}", report.findings[0]);
     // Without a key it does not show: such a log is compared with itself only.
-    let unkeyed = verify(log.path(), &[], &[], |_, _| {}).unwrap();
+    let unkeyed = verify(&log.reader(), &[], &[], |_, _| {}).unwrap();
     assert!(!unkeyed.signed);
 }
 
@@ -172,7 +173,7 @@ fn truncation_shows_by_an_anchored_checkpoint() {
     let log = Log::new(60);
     let all = log.verify(&[]).records;
     let anchored = log.checkpoint(all - 2);
-    let last = segments(log.path()).unwrap().pop().unwrap();
+    let last = log.reader().list().unwrap().pop().unwrap();
     std::fs::remove_file(&last.path).unwrap();
     let alone = log.verify(&[]);
     assert!(!alone.is_damaged(), "nothing else shows it: {:?}", alone.findings);
@@ -203,7 +204,7 @@ fn another_history_of_the_same_length_shows_by_an_anchored_checkpoint() {
 #[test]
 fn a_segment_in_the_middle_that_is_gone_is_missing_and_the_rest_verifies() {
     let log = Log::new(60);
-    let all = segments(log.path()).unwrap();
+    let all = log.reader().list().unwrap();
     assert!(all.len() > 3);
     std::fs::remove_file(&all[1].path).unwrap();
     let report = log.verify(&[]);
@@ -218,22 +219,24 @@ fn a_segment_in_the_middle_that_is_gone_is_missing_and_the_rest_verifies() {
 fn keys_of_others_vouch_for_nothing() {
     let log = Log::new(20);
     let (other, _) = SigningKey::generate("example.org/others").unwrap();
-    let report = verify(log.path(), &[other.verifier().clone()], &[], |_, _| {}).unwrap();
+    let report = verify(&log.reader(), &[other.verifier().clone()], &[], |_, _| {}).unwrap();
     assert!(report.is_not_vouched_for() && !report.is_damaged());
     assert_eq!(report.other_keys.iter().collect::<Vec<_>>(), ["example.org/doors"]);
     assert_eq!(report.verified_to, 0);
     let unsigned = tempfile::tempdir().unwrap();
     fill(unsigned.path(), crate::audit::JournalSettings::default(), 3);
-    let report = verify(unsigned.path(), &[other.verifier().clone()], &[], |_, _| {}).unwrap();
+    let report =
+        verify(&LogReader::new(unsigned.path()), &[other.verifier().clone()], &[], |_, _| {})
+            .unwrap();
     assert!(report.is_not_vouched_for() && report.unsigned_checkpoints > 0);
-    let report = verify(unsigned.path(), &[], &[], |_, _| {}).unwrap();
+    let report = verify(&LogReader::new(unsigned.path()), &[], &[], |_, _| {}).unwrap();
     assert!(!report.is_damaged() && !report.signed && report.checkpoints == 1);
 }
 
 #[test]
 fn a_newer_version_is_no_damage() {
     let log = Log::new(5);
-    let last = segments(log.path()).unwrap().pop().unwrap();
+    let last = log.reader().list().unwrap().pop().unwrap();
     let mut text = std::fs::read_to_string(&last.path).unwrap();
     text.push_str("{\"v\":2,\"seq\":99,\"what\":\"ever\"}\n");
     std::fs::write(&last.path, text).unwrap();
@@ -249,7 +252,7 @@ proptest! {
     #[test]
     fn any_changed_byte_is_damage(place in any::<prop::sample::Index>(), with in any::<u8>()) {
         let log = Log::new(25);
-        let all = segments(log.path()).unwrap();
+        let all = log.reader().list().unwrap();
         let bytes: Vec<Vec<u8>> = all.iter().map(|s| std::fs::read(&s.path).unwrap()).collect();
         // But for the last record, which no checkpoint covers.
         let covered: usize = bytes.iter().map(Vec::len).sum::<usize>()
@@ -276,7 +279,7 @@ proptest! {
         std::fs::write(directory.path().join(pruned::FILE), &bytes).unwrap();
         std::fs::write(directory.path().join(NEWEST_CHECKPOINT), &bytes).unwrap();
         let (key, _) = SigningKey::generate("a").unwrap();
-        let _ = verify(directory.path(), &[key.verifier().clone()], &[], |_, _| {}).unwrap();
+        let _ = verify(&LogReader::new(directory.path()), &[key.verifier().clone()], &[], |_, _| {}).unwrap();
     }
 }
 
@@ -285,7 +288,7 @@ proptest! {
 fn a_line_of_any_length_in_front_of_a_record_is_damage() {
     for length in [LINE_BYTES_MAX - 1, LINE_BYTES_MAX, LINE_BYTES_MAX + 1, 3 * LINE_BYTES_MAX] {
         let log = Log::new(20);
-        let last = segments(log.path()).unwrap().pop().unwrap();
+        let last = log.reader().list().unwrap().pop().unwrap();
         let text = std::fs::read_to_string(&last.path).unwrap();
         let (first, rest) = text.split_once('\n').unwrap();
         let forged = format!("{first}\n{}{rest}", "x".repeat(length));
@@ -309,9 +312,12 @@ fn numbers_at_their_extremes_never_panic() {
                 );
                 let path = directory.path().join(format!("{name}.jsonl"));
                 std::fs::write(path, line.repeat(3)).unwrap();
-                let _ = verify(directory.path(), &keys, &[], |_, _| {});
-                let _ = crate::audit::prove(directory.path(), 1, None);
-                let _ = crate::audit::journal::recovery::recover(directory.path(), Some(&keys[0]));
+                let _ = verify(&LogReader::new(directory.path()), &keys, &[], |_, _| {});
+                let _ = crate::audit::prove(&LogReader::new(directory.path()), 1, None);
+                let _ = crate::audit::journal::recovery::recover(
+                    &LogReader::new(directory.path()),
+                    Some(&keys[0]),
+                );
             }
         }
     }
@@ -320,7 +326,7 @@ fn numbers_at_their_extremes_never_panic() {
 #[test]
 fn checkpoints_that_lost_their_signatures_between_others_are_damage() {
     let log = Log::new(60);
-    let all = segments(log.path()).unwrap();
+    let all = log.reader().list().unwrap();
     // Another process, which had no key, or somebody who has none.
     let text = std::fs::read_to_string(&all[1].path).unwrap();
     let stripped: String = text

@@ -1,12 +1,13 @@
 //! What is searched for.
 
 use jiff::Timestamp;
-use memchr::{memchr, memmem};
+use memchr::memmem;
 
 use super::bloom::Kind;
-use super::fields::{Fields, Glance, Text, text};
-use crate::audit::record::encode::{DECISION, OUTCOME, STRANGER, SUPPRESSED};
-use crate::domain::{CallerId, EntranceId, Outcome, Reason, rfc3339_micros};
+use crate::audit::record::event::{Event, verdict};
+use crate::audit::record::glance::{Glance, has_escapes};
+use crate::audit::record::parse::Record;
+use crate::domain::{Act, CallerId, EntranceId, Operation, Outcome, Reason, rfc3339_micros};
 
 /// What a record must be to be found. All that is given must hold. A decision and its
 /// outcome are one: what an outcome says is searched for in the decision's row.
@@ -14,6 +15,8 @@ use crate::domain::{CallerId, EntranceId, Outcome, Reason, rfc3339_micros};
 pub struct Filter {
     /// Who asked.
     pub caller: Option<CallerId>,
+    /// To do what.
+    pub act: Option<Act>,
     /// For which entrance.
     pub entrance: Option<EntranceId>,
     /// For whom, in any of these spellings; empty for anybody.
@@ -32,9 +35,9 @@ pub struct Filter {
     pub request_id: Option<String>,
     /// Seam's id of the request.
     pub seam_request_id: Option<String>,
-    /// Records of these events, by their names; empty for decisions, and for whatever
+    /// Records of these events; empty for decisions, and for whatever
     /// else has the reason or the request id that is searched for.
-    pub events: Vec<String>,
+    pub events: Vec<Event>,
 }
 
 /// Alternatives, of which one must be there, for each thing that must be.
@@ -49,36 +52,45 @@ impl Filter {
         {
             return Some(format!("nothing is both after `{since}` and before `{until}`"));
         }
-        let events: Vec<&str> = self.events.iter().map(String::as_str).collect();
-        let had_by =
-            |fields: &[&str]| events.is_empty() || fields.iter().any(|e| events.contains(e));
+        let events = &self.events;
+        let had_by = |of: &[Event]| events.is_empty() || of.iter().any(|e| events.contains(e));
         let given = [
-            (self.caller.is_some(), "caller", &[DECISION][..]),
-            (self.entrance.is_some(), "entrance", &[DECISION]),
-            (!self.grantees.is_empty(), "grantee", &[DECISION]),
-            (self.allowed.is_some(), "decision", &[DECISION]),
-            (self.outcome.is_some(), "outcome", &[DECISION, OUTCOME]),
-            (self.seam_request_id.is_some(), "Seam request id", &[DECISION, OUTCOME]),
-            (self.request_id.is_some(), "request id", &[DECISION, OUTCOME, STRANGER]),
-            (self.reason.is_some(), "reason", &[DECISION, OUTCOME, STRANGER, SUPPRESSED]),
+            (self.caller.is_some(), "caller", &[Event::Decision][..]),
+            (self.act.is_some(), "act", &[Event::Decision]),
+            (self.entrance.is_some(), "entrance", &[Event::Decision]),
+            (!self.grantees.is_empty(), "grantee", &[Event::Decision]),
+            (self.allowed.is_some(), "decision", &[Event::Decision]),
+            (self.outcome.is_some(), "outcome", &[Event::Decision, Event::Outcome]),
+            (self.seam_request_id.is_some(), "Seam request id", &[Event::Decision, Event::Outcome]),
+            (
+                self.request_id.is_some(),
+                "request id",
+                &[Event::Decision, Event::Outcome, Event::Stranger],
+            ),
+            (
+                self.reason.is_some(),
+                "reason",
+                &[Event::Decision, Event::Outcome, Event::Stranger, Event::Suppressed],
+            ),
         ];
         let (_, what, _) = given.iter().find(|(given, _, of)| *given && !had_by(of))?;
+        let events: Vec<&str> = events.iter().map(|event| event.as_str()).collect();
         let events = events.join("` or `");
         Some(format!("no record of `{events}` has a {what}; leave one of the two out"))
     }
 
     pub(super) fn wants_decisions(&self) -> bool {
-        self.events.is_empty() || self.events.iter().any(|event| event == DECISION)
+        self.events.is_empty() || self.events.contains(&Event::Decision)
     }
 
     /// Whether records of this event are rows of their own.
-    pub(super) fn wants_single(&self, event: &str) -> bool {
-        if event == DECISION {
+    pub(super) fn wants_single(&self, event: Event) -> bool {
+        if event == Event::Decision {
             return false;
         }
-        let widened = matches!(event, STRANGER | SUPPRESSED)
+        let widened = matches!(event, Event::Stranger | Event::Suppressed)
             && (self.reason.is_some() || self.request_id.is_some());
-        if self.events.is_empty() { widened } else { self.events.iter().any(|e| e == event) }
+        if self.events.is_empty() { widened } else { self.events.contains(&event) }
     }
 
     pub(super) fn wants_other_singles(&self) -> bool {
@@ -107,13 +119,14 @@ impl Filter {
 
     fn only_decision(&self) -> bool {
         self.caller.is_some()
+            || self.act.is_some()
             || self.entrance.is_some()
             || !self.grantees.is_empty()
             || self.allowed.is_some()
     }
 
     pub(super) fn decision_keys(&self) -> Keys {
-        let mut keys = vec![vec![(Kind::Event, DECISION.to_owned())]];
+        let mut keys = vec![vec![(Kind::Event, Event::Decision.as_str().to_owned())]];
         if let Some(caller) = &self.caller {
             keys.push(vec![(Kind::Caller, caller.to_string())]);
         }
@@ -131,7 +144,7 @@ impl Filter {
     }
 
     pub(super) fn outcome_keys(&self) -> Keys {
-        let mut keys = vec![vec![(Kind::Event, OUTCOME.to_owned())]];
+        let mut keys = vec![vec![(Kind::Event, Event::Outcome.as_str().to_owned())]];
         keys.extend(self.outcome.iter().map(|o| vec![(Kind::Outcome, o.as_str().to_owned())]));
         let seam = self.seam_request_id.iter();
         keys.extend(seam.map(|id| vec![(Kind::SeamRequestId, id.clone())]));
@@ -145,12 +158,13 @@ impl Filter {
 
     /// Of records that are rows of their own.
     pub(super) fn single_keys(&self) -> Keys {
-        let named = self.events.iter().filter(|event| *event != DECISION).cloned();
-        let mut events: Vec<String> = named.collect();
-        if self.events.is_empty() {
-            events.extend([STRANGER, SUPPRESSED].map(str::to_owned));
-        }
-        let mut keys = vec![events.into_iter().map(|event| (Kind::Event, event)).collect()];
+        let events: &[Event] = match self.events.as_slice() {
+            [] => &[Event::Stranger, Event::Suppressed],
+            events => events,
+        };
+        let singles = events.iter().filter(|event| **event != Event::Decision);
+        let mut keys =
+            vec![singles.map(|event| (Kind::Event, event.as_str().to_owned())).collect()];
         keys.extend(self.request_id.iter().map(|id| vec![(Kind::RequestId, id.clone())]));
         keys.extend(self.reason.iter().map(|reason| {
             let kinds = [Kind::OtherReason, Kind::OutcomeReason];
@@ -159,75 +173,72 @@ impl Filter {
         keys
     }
 
-    fn in_time(&self, fields: &Fields<'_>) -> bool {
+    fn in_time(&self, record: &Record<'_>) -> bool {
         if self.since.is_none() && self.until.is_none() {
             return true;
         }
-        fields.time().is_some_and(|time| {
+        record.time().is_some_and(|time| {
             self.since.is_none_or(|since| since <= time) && self.until.is_none_or(|u| time < u)
         })
     }
 
     /// Whether the decision, with what became of it, is searched for.
-    pub(super) fn finds(&self, decision: &Fields<'_>, outcome: Option<&Fields<'_>>) -> bool {
-        let reason = |fields: &Fields<'_>| is(&fields.reason, self.reason.map(Reason::as_str));
-        is(&decision.caller, self.caller.as_ref().map(CallerId::as_str))
-            && is(&decision.request_id, self.request_id.as_deref())
-            && is(&decision.decision, self.allowed.map(verdict))
+    pub(super) fn finds(&self, decision: &Record<'_>, outcome: Option<&Record<'_>>) -> bool {
+        let reason = |record: &Record<'_>| is(record.reason(), self.reason.map(Reason::as_str));
+        is(decision.caller(), self.caller.as_ref().map(CallerId::as_str))
+            && is(decision.request_id(), self.request_id.as_deref())
+            && is(decision.decision(), self.allowed.map(verdict))
             && (self.grantees.is_empty()
                 || decision.grantee().is_some_and(|id| self.grantees.iter().any(|g| g == id)))
             && (reason(decision) || outcome.is_some_and(reason))
             && (!self.only_outcome() || outcome.is_some_and(|outcome| self.fits_outcome(outcome)))
             && self.in_time(decision)
+            && self.act.is_none_or(|act| decision.operation().map(Operation::act) == Some(act))
             && self.entrance.is_none_or(|entrance| {
-                text(&decision.entrance_id) == Some(entrance.to_string().as_str())
+                decision.entrance_id() == Some(entrance.to_string().as_str())
             })
     }
 
-    fn fits_outcome(&self, fields: &Fields<'_>) -> bool {
-        is(&fields.outcome, self.outcome.map(Outcome::as_str))
-            && is(&fields.seam_request_id, self.seam_request_id.as_deref())
+    fn fits_outcome(&self, record: &Record<'_>) -> bool {
+        is(record.outcome(), self.outcome.map(Outcome::as_str))
+            && is(record.seam_request_id(), self.seam_request_id.as_deref())
     }
 
     /// Whether this outcome is reason enough to look for its decision.
-    pub(super) fn tells_alone(&self, outcome: &Fields<'_>) -> bool {
+    pub(super) fn tells_alone(&self, outcome: &Record<'_>) -> bool {
         self.fits_outcome(outcome)
-            && (self.only_outcome() || is(&outcome.reason, self.reason.map(Reason::as_str)))
+            && (self.only_outcome() || is(outcome.reason(), self.reason.map(Reason::as_str)))
     }
 
     /// Whether a record of another event is searched for.
-    pub(super) fn finds_single(&self, fields: &Fields<'_>) -> bool {
+    pub(super) fn finds_single(&self, record: &Record<'_>) -> bool {
         let reason = self.reason.map(Reason::as_str);
         let counted =
-            || reason.is_some_and(|r| fields.reasons.as_ref().is_some_and(|m| m.contains_key(r)));
+            || reason.is_some_and(|r| record.reasons.as_ref().is_some_and(|m| m.contains_key(r)));
         !self.only_decision()
-            && self.wants_single(fields.event.as_str())
-            && is(&fields.request_id, self.request_id.as_deref())
-            && (is(&fields.reason, reason) || counted())
-            && self.fits_outcome(fields)
-            && self.in_time(fields)
+            && record.known_event().is_some_and(|event| self.wants_single(event))
+            && is(record.request_id(), self.request_id.as_deref())
+            && (is(record.reason(), reason) || counted())
+            && self.fits_outcome(record)
+            && self.in_time(record)
     }
 
     /// Whether an outcome whose decision is no longer in the log is searched for.
-    pub(super) fn finds_orphan(&self, fields: &Fields<'_>) -> bool {
+    pub(super) fn finds_orphan(&self, record: &Record<'_>) -> bool {
         self.wants_decisions()
-            && !self.wants_single(OUTCOME)
+            && !self.wants_single(Event::Outcome)
             && (self.only_outcome() || self.request_id.is_some())
             && !self.only_decision()
-            && is(&fields.request_id, self.request_id.as_deref())
-            && is(&fields.reason, self.reason.map(Reason::as_str))
-            && self.fits_outcome(fields)
-            && self.in_time(fields)
+            && is(record.request_id(), self.request_id.as_deref())
+            && is(record.reason(), self.reason.map(Reason::as_str))
+            && self.fits_outcome(record)
+            && self.in_time(record)
     }
 }
 
-pub(super) fn verdict(allowed: bool) -> &'static str {
-    if allowed { "allow" } else { "deny" }
-}
-
 /// Whether the field is what is wanted, if anything is.
-fn is(field: &Option<Text<'_>>, wanted: Option<&str>) -> bool {
-    wanted.is_none_or(|wanted| text(field) == Some(wanted))
+fn is(field: Option<&str>, wanted: Option<&str>) -> bool {
+    wanted.is_none_or(|wanted| field == Some(wanted))
 }
 
 /// Bytes that a line must have, to be told before it is parsed.
@@ -264,7 +275,7 @@ impl Needles {
     /// Whether the line may be one. A no is certain.
     pub(super) fn may_match(&self, glance: &Glance, line: &[u8]) -> bool {
         let has = |group: &Vec<memmem::Finder<'_>>| group.iter().any(|n| n.find(line).is_some());
-        if memchr(b'\\', line).is_some() {
+        if has_escapes(line) {
             return true;
         }
         let early = |time: &[u8]| self.since.as_ref().is_some_and(|since| time < since.as_bytes());

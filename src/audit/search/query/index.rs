@@ -11,17 +11,19 @@
 use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{self, Read as _, Write as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use aws_lc_rs::digest::{SHA256, digest};
 use tempfile::NamedTempFile;
 
 use super::bloom::{Bloom, Kind, SALT_BYTES, key};
-use super::fields::{Fields, Text};
 use super::filter::Keys;
+use crate::audit::log::cursor::Line;
+use crate::audit::log::directory::LogReader;
+use crate::audit::log::error::InputError;
 use crate::audit::log::segment::Segment;
-use crate::audit::record::encode::{DECISION, OUTCOME};
-use crate::audit::record::line::Line;
+use crate::audit::record::event::Event;
+use crate::audit::record::parse::Record;
 
 /// How every index begins.
 const MAGIC: &[u8; 8] = b"gg-index";
@@ -146,24 +148,19 @@ fn content_size(path: &Path) -> Option<u64> {
     zstd::zstd_safe::get_frame_content_size(&head).ok().flatten()
 }
 
-/// Where the index of a segment is.
-pub(super) fn path(segment: &Segment) -> PathBuf {
-    segment.path.with_file_name(format!("{:020}.index", segment.first_seq))
-}
-
 /// The index of a closed segment, if there is a good one.
 pub(in crate::audit) fn load(segment: &Segment) -> Option<Index> {
-    let bytes = std::fs::read(path(segment)).ok()?;
+    let bytes = std::fs::read(segment.index_path()).ok()?;
     Index::decode(&bytes).filter(|index| index.is_of(segment))
 }
 
 /// Makes the index of a closed segment and puts it beside it; none when the directory
 /// cannot be written to, and when the segment cannot be read, of which its reader tells.
-pub(super) fn make(segment: &Segment) -> Option<Index> {
-    let path = path(segment);
+pub(super) fn make(log: &LogReader, segment: &Segment) -> Option<Index> {
+    let path = segment.index_path();
     // Mode 0600. Should the process die, a file of this name stays and harms nothing.
     let mut file = tempfile::Builder::new().prefix(".index-").tempfile_in(path.parent()?).ok()?;
-    let index = build(segment).ok().flatten()?;
+    let index = build(log, segment).ok().flatten()?;
     // What is not there whole after a power failure has the wrong checksum.
     if let Err(error) = put(&mut file, &index).and_then(|()| Ok(file.persist(&path)?)) {
         tracing::debug!(%error, path = %path.display(), "the index was not kept");
@@ -176,11 +173,11 @@ fn put(file: &mut NamedTempFile, index: &Index) -> io::Result<()> {
 }
 
 /// Reads a segment as a whole; none when it has too many keys.
-fn build(segment: &Segment) -> io::Result<Option<Index>> {
+fn build(log: &LogReader, segment: &Segment) -> Result<Option<Index>, InputError> {
     let stored_bytes = if segment.compressed { segment.stored_bytes() } else { 0 };
     let mut builder = Builder::new(segment.first_seq);
-    let mut lines = segment.lines()?;
-    while let Some(line) = lines.next()? {
+    let mut cursor = log.read(segment)?;
+    while let Some(line) = cursor.next()? {
         builder.add(&line);
         if builder.keys.len() > KEYS_MAX {
             return Ok(None);
@@ -221,8 +218,8 @@ impl Builder {
 
     fn add(&mut self, line: &Line<'_>) {
         self.index.content_bytes = line.offset + line.length();
-        let record = line.whole.then(|| Fields::parse(line.bytes)).flatten();
-        let record = record.and_then(|record| Some((record.time()?.as_microsecond(), record)));
+        let record =
+            line.record().and_then(|record| Some((record.time()?.as_microsecond(), record)));
         let Some((time, record)) = record else {
             self.index.damaged += 1;
             return;
@@ -236,21 +233,21 @@ impl Builder {
         self.add_fields(&record);
     }
 
-    fn add_fields(&mut self, record: &Fields<'_>) {
-        let reason = match record.event.as_str() {
-            DECISION => Kind::DecisionReason,
-            OUTCOME => Kind::OutcomeReason,
+    fn add_fields(&mut self, record: &Record<'_>) {
+        let reason = match record.known_event() {
+            Some(Event::Decision) => Kind::DecisionReason,
+            Some(Event::Outcome) => Kind::OutcomeReason,
             _ => Kind::OtherReason,
         };
-        self.add_known(Kind::Event, record.event.as_str());
+        self.add_known(Kind::Event, record.event());
         for (kind, field) in [
-            (Kind::Caller, &record.caller),
-            (Kind::Entrance, &record.entrance_id),
-            (Kind::Decision, &record.decision),
-            (Kind::Outcome, &record.outcome),
-            (reason, &record.reason),
+            (Kind::Caller, record.caller()),
+            (Kind::Entrance, record.entrance_id()),
+            (Kind::Decision, record.decision()),
+            (Kind::Outcome, record.outcome()),
+            (reason, record.reason()),
         ] {
-            if let Some(value) = field.as_ref().map(Text::as_str) {
+            if let Some(value) = field {
                 self.add_known(kind, value);
             }
         }
@@ -258,8 +255,8 @@ impl Builder {
             self.add_known(Kind::OtherReason, counted);
         }
         for (kind, value) in [
-            (Kind::RequestId, record.request_id.as_ref().map(Text::as_str)),
-            (Kind::SeamRequestId, record.seam_request_id.as_ref().map(Text::as_str)),
+            (Kind::RequestId, record.request_id()),
+            (Kind::SeamRequestId, record.seam_request_id()),
             (Kind::Grantee, record.grantee()),
         ] {
             if let Some(value) = value {
@@ -293,7 +290,7 @@ mod tests {
         let path = directory.join(format!("{:019}{name}", 0));
         let content = if compressed { zstd::encode_all(GOLDEN, 3).unwrap() } else { GOLDEN.into() };
         std::fs::write(&path, content).unwrap();
-        Segment { first_seq: 1, path, compressed }
+        Segment { first_seq: 1, next_seq: Some(20), path, compressed }
     }
 
     #[test]
@@ -301,7 +298,7 @@ mod tests {
         let directory = tempfile::tempdir().unwrap();
         for compressed in [false, true] {
             let segment = segment(directory.path(), compressed);
-            let made = make(&segment).unwrap();
+            let made = make(&LogReader::new(directory.path()), &segment).unwrap();
             assert_eq!(load(&segment), Some(made.clone()));
             let lines = GOLDEN.split(|byte| *byte == b'\n').count() as u64 - 1;
             assert_eq!((made.records, made.damaged, made.outcomes_from), (lines, 0, Some(1)));
@@ -318,9 +315,9 @@ mod tests {
                 assert!(made.has(kind, value), "{value}");
             }
             assert!(!made.has(Kind::Caller, "kiosk") || !made.has(Kind::Caller, "lift"));
-            let mode = std::fs::metadata(path(&segment)).unwrap().permissions().mode();
+            let mode = std::fs::metadata(segment.index_path()).unwrap().permissions().mode();
             assert_eq!(mode & 0o777, 0o600);
-            std::fs::remove_file(path(&segment)).unwrap();
+            std::fs::remove_file(segment.index_path()).unwrap();
         }
         assert_eq!(std::fs::read_dir(directory.path()).unwrap().count(), 2, "nothing is left over");
     }
@@ -329,7 +326,7 @@ mod tests {
     fn every_bit_of_an_index_counts() {
         let directory = tempfile::tempdir().unwrap();
         let segment = segment(directory.path(), false);
-        let made = make(&segment).unwrap();
+        let made = make(&LogReader::new(directory.path()), &segment).unwrap();
         let bytes = made.encode();
         for at in 0..bytes.len() {
             let mut damaged = bytes.clone();
@@ -337,9 +334,9 @@ mod tests {
             assert_eq!(Index::decode(&damaged), None, "byte {at}");
             assert_eq!(Index::decode(&bytes[..at]), None, "cut at {at}");
         }
-        std::fs::write(path(&segment), [bytes.as_slice(), b"x"].concat()).unwrap();
+        std::fs::write(segment.index_path(), [bytes.as_slice(), b"x"].concat()).unwrap();
         assert_eq!(load(&segment), None);
-        std::fs::write(path(&segment), &bytes).unwrap();
+        std::fs::write(segment.index_path(), &bytes).unwrap();
         assert_eq!(load(&segment), Some(made));
         let longer = [GOLDEN, b"{}\n"].concat();
         std::fs::write(&segment.path, longer).unwrap();
@@ -350,7 +347,7 @@ mod tests {
     fn a_segment_that_is_compressed_later_keeps_its_index_where_its_length_is_known() {
         let directory = tempfile::tempdir().unwrap();
         let plain = segment(directory.path(), false);
-        let made = make(&plain).unwrap();
+        let made = make(&LogReader::new(directory.path()), &plain).unwrap();
         let compressed = segment(directory.path(), true);
         let says_length = content_size(&compressed.path) == Some(GOLDEN.len() as u64);
         assert_eq!(load(&compressed), says_length.then_some(made));

@@ -5,7 +5,6 @@
 //! be read.
 
 mod bloom;
-mod fields;
 mod filter;
 mod index;
 mod plan;
@@ -15,13 +14,13 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::io;
-use std::path::Path;
 
+use crate::audit::log::directory::LogReader;
 use crate::audit::log::error::ReadError;
-use crate::audit::log::segment::segments;
-use crate::audit::record::encode::DECISION;
+use crate::audit::record::event::Event;
+use crate::audit::record::glance;
+use crate::audit::record::parse::Record;
 use crate::domain::Problem;
-pub(in crate::audit) use fields::{Fields, Glance, text};
 pub use filter::Filter;
 pub(in crate::audit) use index::load as load_index;
 use plan::Plan;
@@ -59,6 +58,8 @@ pub struct Found {
     pub request_id: String,
     /// Who asked.
     pub caller: String,
+    /// What was asked for; empty where it was to grant access.
+    pub operation: String,
     /// For which entrance.
     pub entrance_id: String,
     /// For whom.
@@ -89,34 +90,35 @@ impl Hit {
     }
 
     fn seq(&self) -> u64 {
-        fields::seq(&self.line)
-            .or_else(|| Fields::parse(&self.line).map(|fields| fields.seq))
+        glance::seq(&self.line)
+            .or_else(|| Record::parse(&self.line).map(|record| record.seq))
             .unwrap_or_default()
     }
 
     /// The fields.
     #[must_use]
     pub fn fields(&self) -> Found {
-        let Some(line) = Fields::parse(&self.line) else { return Found::default() };
-        let outcome = self.outcome.as_deref().and_then(Fields::parse);
+        let Some(line) = Record::parse(&self.line) else { return Found::default() };
+        let outcome = self.outcome.as_deref().and_then(Record::parse);
         let owned = |text: Option<&str>| text.unwrap_or_default().to_owned();
         // An outcome on its own has these itself.
-        let closed = if line.event.as_str() == DECISION { outcome.as_ref() } else { Some(&line) };
+        let closed = if line.is(Event::Decision) { outcome.as_ref() } else { Some(&line) };
         let counted = line.reasons.iter().flat_map(|reasons| reasons.keys());
         let counted: Vec<&str> = counted.map(String::as_str).collect();
         Found {
             seq: line.seq,
-            time: line.time.as_str().to_owned(),
-            event: line.event.as_str().to_owned(),
-            request_id: owned(text(&line.request_id)),
-            caller: owned(text(&line.caller)),
-            entrance_id: owned(text(&line.entrance_id)),
+            time: line.time_text().to_owned(),
+            event: line.event().to_owned(),
+            request_id: owned(line.request_id()),
+            caller: owned(line.caller()),
+            operation: owned(line.operation_name()),
+            entrance_id: owned(line.entrance_id()),
             grantee: owned(line.grantee()),
-            decision: owned(text(&line.decision)),
-            reason: text(&line.reason).map_or_else(|| counted.join(" "), str::to_owned),
-            outcome: owned(closed.and_then(|fields| text(&fields.outcome))),
-            outcome_reason: owned(outcome.as_ref().and_then(|fields| text(&fields.reason))),
-            seam_request_id: owned(closed.and_then(|fields| text(&fields.seam_request_id))),
+            decision: owned(line.decision()),
+            reason: line.reason().map_or_else(|| counted.join(" "), str::to_owned),
+            outcome: owned(closed.and_then(Record::outcome)),
+            outcome_reason: owned(outcome.as_ref().and_then(Record::reason)),
+            seam_request_id: owned(closed.and_then(Record::seam_request_id)),
         }
     }
 }
@@ -143,23 +145,19 @@ pub struct QuerySummary {
     stopped_early: bool,
 }
 
-/// Gives what `filter` finds in the log in `directory` to `each`, in the order of sequence
+/// Gives what `filter` finds in the log to `each`, in the order of sequence
 /// numbers.
 ///
 /// # Errors
 /// [`ReadError`]. That the directory cannot be written to is none.
 pub fn query(
-    directory: &Path,
+    log: &LogReader,
     filter: &Filter,
     take: Take,
     indexes: Indexes<'_>,
     each: &mut dyn FnMut(Hit) -> io::Result<()>,
 ) -> Result<QuerySummary, ReadError> {
-    let found = segments(directory).map_err(|e| ReadError::Input(directory.to_owned(), e))?;
-    if found.is_empty() {
-        return Err(ReadError::Empty(directory.to_owned()));
-    }
-    let plan = Plan::new(found, filter, indexes);
+    let plan = Plan::new(log, filter, indexes)?;
     let mut summary = match take {
         Take::All => Walk::new(&plan, filter, 0, u64::MAX, each).run()?,
         Take::First(most) => {
@@ -180,7 +178,7 @@ pub fn query(
 /// come before their outcomes, so that what is found in a few is what is found there in
 /// all.
 fn newest(
-    plan: &Plan,
+    plan: &Plan<'_>,
     filter: &Filter,
     most: usize,
     each: &mut dyn FnMut(Hit) -> io::Result<()>,

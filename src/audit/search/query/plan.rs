@@ -11,6 +11,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use super::bloom::Kind;
 use super::filter::{Filter, Keys};
 use super::index::{self, Index};
+use crate::audit::log::directory::LogReader;
+use crate::audit::log::error::ReadError;
 use crate::audit::log::segment::Segment;
 
 /// Is told how many of the missing indexes are made, of how many.
@@ -26,20 +28,26 @@ pub enum Indexes<'m> {
 }
 
 /// The segments in order, and which of them to read.
-pub(super) struct Plan {
+pub(super) struct Plan<'l> {
+    pub(super) log: &'l LogReader,
     pub(super) segments: Vec<Segment>,
     pub(super) indexes: Vec<Option<Index>>,
     pub(super) read: Vec<bool>,
 }
 
-impl Plan {
-    pub(super) fn new(segments: Vec<Segment>, filter: &Filter, indexes: Indexes<'_>) -> Self {
+impl<'l> Plan<'l> {
+    pub(super) fn new(
+        log: &'l LogReader,
+        filter: &Filter,
+        indexes: Indexes<'_>,
+    ) -> Result<Self, ReadError> {
+        let segments = log.segments()?;
         let indexes = match indexes {
-            Indexes::Kept(making) if filter.narrows() => indexes_of(&segments, making),
+            Indexes::Kept(making) if filter.narrows() => indexes_of(log, &segments, making),
             Indexes::Kept(_) | Indexes::Unused => vec![None; segments.len()],
         };
         let read = indexes.iter().map(|index| index.as_ref().is_none_or(|i| i.damaged > 0));
-        let mut plan = Self { read: read.collect(), segments, indexes };
+        let mut plan = Self { log, read: read.collect(), segments, indexes };
         if filter.wants_decisions() {
             plan.read_decisions(filter);
         }
@@ -47,7 +55,7 @@ impl Plan {
             let keys = filter.single_keys();
             plan.read_where(|plan, at| plan.may_be_then(at, filter) && plan.may_hold(at, &keys));
         }
-        plan
+        Ok(plan)
     }
 
     /// The segment that a record belongs to; none when it is older than the log.
@@ -135,8 +143,8 @@ impl Plan {
 }
 
 /// The indexes of all closed segments, made where they are missing.
-fn indexes_of(segments: &[Segment], making: Making<'_>) -> Vec<Option<Index>> {
-    let closed = segments.iter().take(segments.len().saturating_sub(1));
+fn indexes_of(log: &LogReader, segments: &[Segment], making: Making<'_>) -> Vec<Option<Index>> {
+    let closed = segments.iter().filter(|segment| segment.is_closed());
     let mut found: Vec<Option<Index>> = closed.map(index::load).collect();
     let is_missing = |(at, index): (usize, &Option<Index>)| index.is_none().then_some(at);
     let missing: Vec<usize> = found.iter().enumerate().filter_map(is_missing).collect();
@@ -144,7 +152,7 @@ fn indexes_of(segments: &[Segment], making: Making<'_>) -> Vec<Option<Index>> {
     let next = AtomicUsize::new(0);
     let work = || {
         while let Some(at) = missing.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let index = segments.get(*at).and_then(index::make);
+            let index = segments.get(*at).and_then(|segment| index::make(log, segment));
             let mut made = made.lock().unwrap_or_else(PoisonError::into_inner);
             made.push((*at, index));
             making(made.len(), missing.len());

@@ -7,18 +7,17 @@
 use std::collections::VecDeque;
 use std::io;
 
-use memchr::{memchr, memmem};
-
 use super::bloom::Kind;
-use super::fields::{self, Fields, Glance, text};
 use super::filter::{Filter, Needles};
 use super::plan::Plan;
 use super::{Hit, QuerySummary};
-use crate::audit::log::error::ReadError;
+use crate::audit::log::cursor::{Line, problem_at};
+use crate::audit::log::directory::LogReader;
+use crate::audit::log::error::{InputError, ReadError};
 use crate::audit::log::segment::Segment;
-use crate::audit::record::encode::{CHECKPOINT, DECISION, OUTCOME};
-use crate::audit::record::line::Line;
-use crate::audit::record::parse::Parsed;
+use crate::audit::record::event::Event;
+use crate::audit::record::glance::{self, Glance, has_escapes};
+use crate::audit::record::parse::{Parsed, Record};
 use crate::domain::Problem;
 
 /// Damaged lines beyond this number are counted and not named.
@@ -31,14 +30,13 @@ const WAITING_MAX: usize = 100_000;
 pub(super) type Each<'e> = &'e mut dyn FnMut(Hit) -> io::Result<()>;
 
 pub(super) struct Walk<'q> {
-    plan: &'q Plan,
+    plan: &'q Plan<'q>,
     filter: &'q Filter,
     /// The first segment that is looked at.
     from: usize,
     rows_max: u64,
     each: Each<'q>,
     glance: Glance,
-    allow: memmem::Finder<'static>,
     decision: Needles,
     outcome: Needles,
     queue: VecDeque<Waiting>,
@@ -70,7 +68,7 @@ enum State {
 
 impl<'q> Walk<'q> {
     pub(super) fn new(
-        plan: &'q Plan,
+        plan: &'q Plan<'q>,
         filter: &'q Filter,
         from: usize,
         rows_max: u64,
@@ -83,7 +81,6 @@ impl<'q> Walk<'q> {
             rows_max,
             each,
             glance: Glance::new(),
-            allow: memmem::Finder::new(b"\"decision\":\"allow\""),
             decision: Needles::of_decision(filter),
             outcome: Needles::of_outcome(filter),
             queue: VecDeque::new(),
@@ -121,22 +118,16 @@ impl<'q> Walk<'q> {
             return false;
         }
         let open = self.queue.iter().filter(|waiting| waiting.state == State::Open);
-        open.filter_map(|waiting| Fields::parse(&waiting.hit.line))
-            .any(|f| text(&f.request_id).is_none_or(|id| index.has(Kind::RequestId, id)))
+        open.filter_map(|waiting| Record::parse(&waiting.hit.line))
+            .any(|r| r.request_id().is_none_or(|id| index.has(Kind::RequestId, id)))
     }
 
     fn segment(&mut self, at: usize, segment: &Segment) -> Result<(), ReadError> {
-        let input = |error| ReadError::Input(segment.path.clone(), error);
-        // A torn line with a segment behind it is no longer being written.
-        if let Some(problem) = self.summary.torn.take() {
-            self.damaged(problem);
-        }
-        let Some(mut lines) = segment.lines_if_there().map_err(input)? else { return Ok(()) };
-        let newest = at + 1 == self.plan.segments.len();
+        let Some(mut cursor) = self.plan.log.read_if_there(segment)? else { return Ok(()) };
         let thorough = self.plan.index(at).is_some_and(|index| index.damaged > 0);
-        while let Some(line) = lines.next().map_err(input)? {
-            if newest {
-                self.summary.newest_records += u64::from(line.whole);
+        while let Some(line) = cursor.next()? {
+            if !segment.is_closed() {
+                self.summary.newest_records += u64::from(line.whole().is_some());
             }
             self.place = (at, line.number);
             self.line(&line, thorough)?;
@@ -148,19 +139,19 @@ impl<'q> Walk<'q> {
     }
 
     fn line(&mut self, line: &Line<'_>, thorough: bool) -> Result<(), ReadError> {
-        let event = if thorough || !line.whole { None } else { self.glance.event(line.bytes) };
+        let event = line.whole().filter(|_| !thorough).and_then(|bytes| self.glance.event(bytes));
         let whole = match event {
             Some(event) => self.record(event, line.bytes)?,
-            None => match line.whole.then(|| Fields::parse(line.bytes)).flatten() {
-                Some(fields) => self.record(fields.event.as_str().as_bytes(), line.bytes)?,
+            None => match line.record() {
+                Some(record) => self.record(record.event().as_bytes(), line.bytes)?,
                 None => false,
             },
         };
         if whole {
             return Ok(());
         }
-        let mut problem = self.problem(self.place);
-        if let Parsed::Newer(version) = Parsed::of(line) {
+        let mut problem = line.problem();
+        if let Parsed::Newer(version) = line.parsed() {
             problem.text = format!(
                 "a record of format version {version}, which a newer version of grantgate reads"
             );
@@ -173,12 +164,6 @@ impl<'q> Walk<'q> {
         Ok(())
     }
 
-    fn problem(&self, (at, line): (usize, u64)) -> Problem {
-        let line = Some(u32::try_from(line).unwrap_or(u32::MAX));
-        let file = self.plan.segments.get(at).map(Segment::name).unwrap_or_default();
-        Problem { file, line, column: None, text: "not a whole record".into() }
-    }
-
     fn damaged(&mut self, problem: Problem) {
         self.summary.damaged_lines += 1;
         if self.summary.damaged.len() < DAMAGED_NAMED_MAX {
@@ -189,24 +174,24 @@ impl<'q> Walk<'q> {
     /// Takes a line that seems to be a record of this event; false when it is seen to be
     /// none. Most lines are not looked into.
     fn record(&mut self, event: &[u8], line: &[u8]) -> Result<bool, ReadError> {
-        if event == DECISION.as_bytes() {
+        // One that this program does not know is not searched for.
+        let Some(event) = Event::of_bytes(event) else { return Ok(true) };
+        if event == Event::Decision {
             return self.decision(line);
         }
-        if event == OUTCOME.as_bytes() {
-            if !self.outcome(line)? {
-                return Ok(false);
-            }
-        } else if event == CHECKPOINT.as_bytes() && !self.queue.is_empty() {
-            let Some(fields) = Fields::parse(line) else { return Ok(false) };
-            self.settle(fields.open_from.unwrap_or(u64::MAX))?;
+        if event == Event::Outcome && !self.outcome(line)? {
+            return Ok(false);
         }
-        let wanted = std::str::from_utf8(event).is_ok_and(|event| self.filter.wants_single(event));
-        if !wanted {
+        if event == Event::Checkpoint && !self.queue.is_empty() {
+            let Some(record) = Record::parse(line) else { return Ok(false) };
+            self.settle(record.open_from.unwrap_or(u64::MAX))?;
+        }
+        if !self.filter.wants_single(event) {
             return Ok(true);
         }
-        let Some(fields) = Fields::parse(line) else { return Ok(false) };
-        if self.filter.finds_single(&fields) {
-            self.push(fields.seq, line, State::Settled)?;
+        let Some(record) = Record::parse(line) else { return Ok(false) };
+        if self.filter.finds_single(&record) {
+            self.push(record.seq, line, State::Settled)?;
         }
         Ok(true)
     }
@@ -216,13 +201,13 @@ impl<'q> Walk<'q> {
             return Ok(true);
         }
         // The word may be the candidate's: then this waits in vain, and is judged later.
-        let allowed = self.allow.find(line).is_some() || memchr(b'\\', line).is_some();
+        let allowed = self.glance.may_allow(line);
         let spaced = self.glance.event(line).is_none();
         let state = if allowed || spaced { State::Open } else { State::Settled };
         if state == State::Settled && self.filter.only_outcome() {
             return Ok(true);
         }
-        let seq = fields::seq(line).or_else(|| Fields::parse(line).map(|fields| fields.seq));
+        let seq = glance::seq(line).or_else(|| Record::parse(line).map(|record| record.seq));
         let Some(seq) = seq else { return Ok(false) };
         self.push(seq, line, state)?;
         Ok(true)
@@ -251,9 +236,9 @@ impl<'q> Walk<'q> {
             return Ok(true);
         }
         let fits = self.outcome.may_match(&self.glance, line);
-        let seq = if memchr(b'\\', line).is_some() { None } else { self.glance.decision_seq(line) };
-        let seq = seq.or_else(|| Fields::parse(line)?.decision_seq);
-        let Some(seq) = seq else { return Ok(Fields::parse(line).is_some()) };
+        let seq = if has_escapes(line) { None } else { self.glance.decision_seq(line) };
+        let seq = seq.or_else(|| Record::parse(line)?.decision_seq);
+        let Some(seq) = seq else { return Ok(Record::parse(line).is_some()) };
         let Ok(place) = self.queue.binary_search_by_key(&seq, |waiting| waiting.seq) else {
             return if fits && searched { self.lone_outcome(seq, line) } else { Ok(true) };
         };
@@ -262,7 +247,7 @@ impl<'q> Walk<'q> {
         };
         if !fits && self.filter.only_outcome() {
             waiting.state = State::Dropped;
-        } else if Fields::parse(line).is_some_and(|fields| fields.decision_seq == Some(seq)) {
+        } else if Record::parse(line).is_some_and(|record| record.decision_seq == Some(seq)) {
             waiting.hit.outcome = Some(line.to_vec());
             waiting.state = State::Settled;
         } else {
@@ -275,7 +260,7 @@ impl<'q> Walk<'q> {
     /// An outcome whose decision does not wait: it was not searched for, or its segment was
     /// not read, or it is older than the log.
     fn lone_outcome(&mut self, seq: u64, line: &[u8]) -> Result<bool, ReadError> {
-        let Some(outcome) = Fields::parse(line) else { return Ok(false) };
+        let Some(outcome) = Record::parse(line) else { return Ok(false) };
         let Some(home) = self.plan.home(seq) else {
             if self.filter.finds_orphan(&outcome) {
                 self.push(outcome.seq, line, State::Settled)?;
@@ -287,9 +272,7 @@ impl<'q> Walk<'q> {
         let Some(segment) = segment.filter(|_| self.filter.tells_alone(&outcome)) else {
             return Ok(true);
         };
-        let found = find(segment, seq);
-        let found = found.map_err(|error| ReadError::Input(segment.path.clone(), error))?;
-        if let Some(decision) = found {
+        if let Some(decision) = find(self.plan.log, segment, seq)? {
             let hit = Hit { line: decision, outcome: Some(line.to_vec()) };
             if self.is_found(&hit) == Some(true) {
                 self.give(hit)?;
@@ -315,8 +298,9 @@ impl<'q> Walk<'q> {
                 Some(true) => self.give(waiting.hit)?,
                 Some(false) => {}
                 None => {
-                    let problem = self.problem(waiting.place);
-                    self.damaged(problem);
+                    let (at, line) = waiting.place;
+                    let segment = self.plan.segments.get(at);
+                    segment.into_iter().for_each(|s| self.damaged(problem_at(s, line)));
                 }
             }
         }
@@ -325,13 +309,13 @@ impl<'q> Walk<'q> {
 
     /// Whether it is what is searched for; none when it is no record at all.
     fn is_found(&self, hit: &Hit) -> Option<bool> {
-        let fields = Fields::parse(&hit.line)?;
-        if fields.event.as_str() != DECISION {
+        let record = Record::parse(&hit.line)?;
+        if !record.is(Event::Decision) {
             // It was judged before it was put there.
             return Some(true);
         }
-        let outcome = hit.outcome.as_deref().and_then(Fields::parse);
-        Some(self.filter.finds(&fields, outcome.as_ref()))
+        let outcome = hit.outcome.as_deref().and_then(Record::parse);
+        Some(self.filter.finds(&record, outcome.as_ref()))
     }
 
     fn give(&mut self, hit: Hit) -> Result<(), ReadError> {
@@ -346,13 +330,13 @@ impl<'q> Walk<'q> {
 }
 
 /// The line with this number.
-fn find(segment: &Segment, seq: u64) -> io::Result<Option<Vec<u8>>> {
-    let Some(mut lines) = segment.lines_if_there()? else { return Ok(None) };
-    while let Some(line) = lines.next()? {
-        let found = fields::seq(line.bytes)
-            .or_else(|| line.whole.then(|| Fields::parse(line.bytes)).flatten().map(|f| f.seq));
-        if line.whole && found == Some(seq) {
-            return Ok(Some(line.bytes.to_vec()));
+fn find(log: &LogReader, segment: &Segment, seq: u64) -> Result<Option<Vec<u8>>, InputError> {
+    let Some(mut cursor) = log.read_if_there(segment)? else { return Ok(None) };
+    while let Some(line) = cursor.next()? {
+        let Some(bytes) = line.whole() else { continue };
+        let found = glance::seq(bytes).or_else(|| Record::parse(bytes).map(|record| record.seq));
+        if found == Some(seq) {
+            return Ok(Some(bytes.to_vec()));
         }
     }
     Ok(None)

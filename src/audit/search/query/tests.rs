@@ -5,10 +5,9 @@ use std::path::Path;
 
 use proptest::prelude::*;
 
-use super::index::{load, make, path};
+use super::index::{load, make};
 use super::*;
-use crate::audit::record::encode::{EVENTS, OUTCOME};
-use crate::domain::{CallerId, EntranceId, Outcome, Reason};
+use crate::domain::{Act, CallerId, EntranceId, Outcome, Reason};
 
 const KEPT: Indexes<'static> = Indexes::Kept(&|_, _| ());
 
@@ -86,9 +85,12 @@ fn record(seq: u64, oldest: u64, open: &mut Vec<u64>, dice: &mut Dice) -> String
             let caller = dice.of(&["desk", "kiosk"]);
             let candidate = dice.of(&["", r#","candidate":{"revision":"x","decision":"allow"}"#]);
             let decision = if allowed { "allow" } else { "deny" };
+            let operations =
+                ["", r#","operation":"acs/entrances/get""#, r#","operation":"acs/new""#];
+            let operation = dice.of(&operations);
             let (form, reason) = (dice.of(&["acs_user_id", "user_identity_id"]), reason.as_str());
             format!(
-                r#"{head}"grant.decision","request_id":"q{seq}","caller":"{caller}","entrance_id":"{door}","{form}":"p{person}","decision":"{decision}","reason":"{reason}"{candidate}}}"#
+                r#"{head}"grant.decision","request_id":"q{seq}","caller":"{caller}"{operation},"entrance_id":"{door}","{form}":"p{person}","decision":"{decision}","reason":"{reason}"{candidate}}}"#
             )
         }
         4..8 if !open.is_empty() || closes.is_some() => {
@@ -115,11 +117,12 @@ fn record(seq: u64, oldest: u64, open: &mut Vec<u64>, dice: &mut Dice) -> String
 fn filter(dice: &mut Dice) -> Filter {
     let mut maybe = |sides| dice.roll(sides) == 0;
     let [caller, door, grantee, allowed, reason, outcome] = [(); 6].map(|()| maybe(5));
-    let [since, until, request, seam, event] = [(); 5].map(|()| maybe(6));
+    let [since, until, request, seam, event, act] = [(); 6].map(|()| maybe(6));
     let reasons = [Reason::TokenUnknown, Reason::UpstreamTimeout, Reason::GatewayRestarted];
     let reasons = [DECISION_REASONS, reasons].concat();
     Filter {
         caller: caller.then(|| CallerId::parse(dice.of(&["desk", "kiosk", "none"])).unwrap()),
+        act: act.then(|| dice.of(&Act::ALL)),
         entrance: door.then(|| EntranceId::parse(dice.of(&DOORS)).unwrap()),
         grantees: if grantee { vec![format!("p{}", dice.roll(5)), "x".into()] } else { vec![] },
         allowed: allowed.then(|| dice.roll(2) == 0),
@@ -129,35 +132,37 @@ fn filter(dice: &mut Dice) -> Filter {
         until: until.then(|| dice.time().parse().unwrap()),
         request_id: request.then(|| format!("q{}", dice.roll(40))),
         seam_request_id: seam.then(|| dice.of(&["s1", "s\"3", "s9"]).to_owned()),
-        events: if event { vec![dice.of(EVENTS).to_owned()] } else { vec![] },
+        events: if event { vec![dice.of(Event::ALL)] } else { vec![] },
     }
 }
 
 /// Every line is parsed, and then everything is compared with everything.
 fn naively(directory: &Path, filter: &Filter) -> Vec<Hit> {
     let mut records = Vec::new();
-    let segments = segments(directory).unwrap();
+    let log = LogReader::new(directory);
+    let segments = log.list().unwrap();
     for segment in &segments {
-        let mut lines = segment.lines().unwrap();
+        let mut lines = log.read(segment).unwrap();
         while let Some(line) = lines.next().unwrap() {
-            if line.whole && Fields::parse(line.bytes).is_some() {
+            if line.record().is_some() {
                 records.push(line.bytes.to_vec());
             }
         }
     }
-    let parsed: Vec<_> = records.iter().map(|line| Fields::parse(line).unwrap()).collect();
-    let of_event =
-        |event| parsed.iter().zip(&records).filter(move |(f, _)| f.event.as_str() == event);
-    let outcomes: HashMap<u64, _> =
-        of_event(OUTCOME).rev().map(|(f, line)| (f.decision_seq.unwrap(), (f, line))).collect();
+    let parsed: Vec<_> = records.iter().map(|line| Record::parse(line).unwrap()).collect();
+    let of_event = |event| parsed.iter().zip(&records).filter(move |(f, _)| f.is(event));
+    let outcomes: HashMap<u64, _> = of_event(Event::Outcome)
+        .rev()
+        .map(|(f, line)| (f.decision_seq.unwrap(), (f, line)))
+        .collect();
     let mut found: Vec<(u64, Hit)> = Vec::new();
     for (fields, line) in parsed.iter().zip(&records) {
-        let outcome = outcomes.get(&fields.seq).filter(|_| fields.event.as_str() == DECISION);
-        let hit = match fields.event.as_str() {
-            DECISION => {
+        let outcome = outcomes.get(&fields.seq).filter(|_| fields.is(Event::Decision));
+        let hit = match fields.known_event() {
+            Some(Event::Decision) => {
                 filter.wants_decisions() && filter.finds(fields, outcome.map(|(fields, _)| *fields))
             }
-            OUTCOME if fields.decision_seq.unwrap() < segments[0].first_seq => {
+            Some(Event::Outcome) if fields.decision_seq.unwrap() < segments[0].first_seq => {
                 filter.finds_orphan(fields) || filter.finds_single(fields)
             }
             _ => filter.finds_single(fields),
@@ -176,7 +181,7 @@ fn searched(directory: &Path, filter: &Filter, take: Take, indexes: Indexes<'_>)
         found.push(hit);
         Ok(())
     };
-    query(directory, filter, take, indexes, &mut each).unwrap();
+    query(&LogReader::new(directory), filter, take, indexes, &mut each).unwrap();
     found
 }
 
@@ -188,9 +193,9 @@ fn sorted(mut hits: Vec<Hit>) -> Vec<Hit> {
 
 /// Makes every index bad in one of the ways in which an index can be.
 fn spoil(directory: &Path, dice: &mut Dice) {
-    let all = segments(directory).unwrap();
+    let all = LogReader::new(directory).list().unwrap();
     for (place, segment) in all.iter().enumerate() {
-        let file = path(segment);
+        let file = segment.index_path();
         match dice.roll(4) {
             0 => drop(std::fs::write(&file, b"nonsense")),
             1 if file.exists() => {
@@ -200,8 +205,8 @@ fn spoil(directory: &Path, dice: &mut Dice) {
                 std::fs::write(&file, bytes).unwrap();
             }
             // That of another segment.
-            2 if place > 0 && path(&all[place - 1]).exists() => {
-                std::fs::copy(path(&all[place - 1]), &file).unwrap();
+            2 if place > 0 && all[place - 1].index_path().exists() => {
+                std::fs::copy(all[place - 1].index_path(), &file).unwrap();
             }
             _ => {}
         }
@@ -246,7 +251,7 @@ proptest! {
         }
         std::fs::write(log.join(format!("{:020}.jsonl.zst", 99)), &bytes).unwrap();
         for filter in [Filter::default(), Filter { outcome: Some(Outcome::Granted), ..Filter::default() }] {
-            let _ = query(log, &filter, Take::Last(1), KEPT, &mut |hit| {
+            let _ = query(&LogReader::new(log), &filter, Take::Last(1), KEPT, &mut |hit| {
                 let _ = hit.fields();
                 Ok(())
             });
@@ -275,13 +280,14 @@ fn segments_that_hold_nothing_of_it_are_not_read_and_a_changed_one_is() {
     }
     let mut none = |_| Ok(());
     let mut read = |id: &str| {
-        let summary = query(log, &by_request(id), Take::All, KEPT, &mut none).unwrap();
+        let summary =
+            query(&LogReader::new(log), &by_request(id), Take::All, KEPT, &mut none).unwrap();
         assert_eq!((summary.records, summary.segments), (Some(5), 5));
         (summary.found, summary.segments_read)
     };
     assert_eq!(read("request-2"), (1, 2), "its segment, and the newest, which has no index");
-    let segment = &segments(log).unwrap()[0];
-    assert!(load(segment).is_some() && load(&segments(log).unwrap()[4]).is_none());
+    let segment = &LogReader::new(log).list().unwrap()[0];
+    assert!(load(segment).is_some() && load(&LogReader::new(log).list().unwrap()[4]).is_none());
     // The same first number, more bytes: the index is stale, and is made anew.
     let more = decision(1, "request-1") + decision(2, "late").as_str();
     std::fs::write(&segment.path, more).unwrap();
@@ -289,7 +295,8 @@ fn segments_that_hold_nothing_of_it_are_not_read_and_a_changed_one_is() {
     assert!(load(segment).is_some());
     // A damaged line may have been anything: the segment is read, and the damage told of.
     std::fs::write(&segment.path, decision(1, "request-1") + "xx\n").unwrap();
-    let summary = query(log, &by_request("none"), Take::All, KEPT, &mut |_| Ok(())).unwrap();
+    let summary =
+        query(&LogReader::new(log), &by_request("none"), Take::All, KEPT, &mut |_| Ok(())).unwrap();
     assert_eq!((summary.damaged_lines, summary.segments_read), (1, 2));
 }
 
@@ -307,7 +314,7 @@ fn a_directory_that_cannot_be_written_to_is_searched_without_indexes() {
     let found = searched(log, &by_request("r"), Take::First(2), KEPT);
     assert_eq!(found.len(), 2);
     if !writable {
-        assert!(make(&segments(log).unwrap()[0]).is_none());
+        assert!(make(&LogReader::new(log), &LogReader::new(log).list().unwrap()[0]).is_none());
         assert_eq!(std::fs::read_dir(log).unwrap().count(), 3, "nothing was left there");
     }
     std::fs::set_permissions(log, std::fs::Permissions::from_mode(0o700)).unwrap();
@@ -315,11 +322,11 @@ fn a_directory_that_cannot_be_written_to_is_searched_without_indexes() {
 
 #[test]
 fn a_filter_that_can_find_nothing_says_so() {
-    let of = |event: &str| Filter { events: vec![event.to_owned()], ..Filter::default() };
+    let of = |event| Filter { events: vec![event], ..Filter::default() };
     let caller = Some(CallerId::parse("desk").unwrap());
-    let fault = Filter { caller, ..of("log.stop") }.fault().unwrap();
+    let fault = Filter { caller, ..of(Event::Stop) }.fault().unwrap();
     assert!(fault.contains("no record of `log.stop` has a caller"), "{fault}");
-    assert_eq!(Filter { reason: Some(Reason::TokenUnknown), ..of("authn.failure") }.fault(), None);
+    assert_eq!(Filter { reason: Some(Reason::TokenUnknown), ..of(Event::Stranger) }.fault(), None);
     let now = jiff::Timestamp::UNIX_EPOCH;
     assert!(Filter { since: Some(now), until: Some(now), ..Filter::default() }.fault().is_some());
 }

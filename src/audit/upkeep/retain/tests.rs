@@ -6,11 +6,11 @@ impl Log {
     /// Every checkpoint that is in a segment now.
     fn checkpoints(&self) -> Vec<Checkpoint> {
         let mut found = Vec::new();
-        for segment in segments(self.path()).unwrap() {
-            let mut lines = segment.lines().unwrap();
+        for segment in self.reader().list().unwrap() {
+            let mut lines = self.reader().read(&segment).unwrap();
             while let Some(line) = lines.next().unwrap() {
-                if let Parsed::Record(Record { checkpoint: Some(text), .. }) = Parsed::of(&line) {
-                    found.push(Checkpoint::verify(&text, self.key.verifier()).unwrap());
+                if let Some(text) = line.record().as_ref().and_then(Record::checkpoint) {
+                    found.push(Checkpoint::verify(text, self.key.verifier()).unwrap());
                 }
             }
         }
@@ -19,8 +19,8 @@ impl Log {
 
     fn all_bytes(&self) -> Vec<u8> {
         let mut all = Vec::new();
-        for segment in segments(self.path()).unwrap() {
-            let mut lines = segment.lines().unwrap();
+        for segment in self.reader().list().unwrap() {
+            let mut lines = self.reader().read(&segment).unwrap();
             while let Some(line) = lines.next().unwrap() {
                 all.extend_from_slice(line.bytes);
                 all.push(b'\n');
@@ -32,7 +32,7 @@ impl Log {
 
 /// Removes this many segments.
 fn prune_some(log: &Log, count: usize) -> Retained {
-    let all = listed(log.path()).unwrap();
+    let all = log.reader().list().unwrap();
     let bytes_max = all.iter().skip(count).map(Segment::stored_bytes).sum::<u64>();
     prune(log.path(), &Retention { before: None, bytes_max: Some(bytes_max) }).unwrap()
 }
@@ -40,11 +40,11 @@ fn prune_some(log: &Log, count: usize) -> Retained {
 #[test]
 fn compressed_segments_hold_the_same_and_verify() {
     let log = Log::new(60);
-    let (before, count) = (log.all_bytes(), segments(log.path()).unwrap().len());
+    let (before, count) = (log.all_bytes(), log.reader().list().unwrap().len());
     let done = compress(log.path()).unwrap();
     assert_eq!(done.segments, count as u64 - 1);
     assert!(done.freed_bytes > 0);
-    let after = segments(log.path()).unwrap();
+    let after = log.reader().list().unwrap();
     assert_eq!(after.iter().filter(|s| s.compressed).count(), count - 1);
     assert!(!after.last().unwrap().compressed);
     assert_eq!(log.all_bytes(), before);
@@ -106,7 +106,7 @@ fn a_link_that_was_changed_or_removed_shows() {
             _ => drop(links[2].proof.pop()),
         }
         std::fs::remove_file(&path).unwrap();
-        pruned::End::of(log.path()).unwrap().append(&links).unwrap();
+        pruned::End::of(&log.reader()).unwrap().append(&links).unwrap();
         let report = log.verify(&[]);
         assert_eq!(report.findings_total, 1, "{change}");
         assert!(report.findings[0].file.ends_with(pruned::FILE), "{change}");
@@ -118,7 +118,7 @@ fn a_prune_that_was_cut_short_is_done_again_without_harm() {
     let log = Log::new(90);
     let all = log.checkpoints();
     for step in 0..3 {
-        let first = listed(log.path()).unwrap().remove(0);
+        let first = log.reader().list().unwrap().remove(0);
         let copy = std::fs::read(&first.path).unwrap();
         prune_some(&log, 1);
         // As if it had died before the file was gone.
@@ -134,7 +134,7 @@ fn a_prune_that_was_cut_short_is_done_again_without_harm() {
 #[test]
 fn what_is_damaged_is_not_removed() {
     let log = Log::new(60);
-    let first = listed(log.path()).unwrap().remove(0);
+    let first = log.reader().list().unwrap().remove(0);
     let text = std::fs::read_to_string(&first.path).unwrap();
     std::fs::write(&first.path, text.replacen("\"desk\"", "\"disk\"", 1)).unwrap();
     let all = Retention { before: Some(Timestamp::MAX), bytes_max: None };
@@ -145,7 +145,7 @@ fn what_is_damaged_is_not_removed() {
 #[test]
 fn by_age_the_newest_stays_and_what_is_young_too() {
     let log = Log::new(60);
-    let count = listed(log.path()).unwrap().len();
+    let count = log.reader().list().unwrap().len();
     let old = Retention { before: Some(Timestamp::UNIX_EPOCH), bytes_max: None };
     assert_eq!(prune(log.path(), &old).unwrap().segments, 0);
     let all = Retention { before: Some(Timestamp::MAX), bytes_max: Some(0) };
@@ -179,16 +179,16 @@ fn a_link_that_was_not_written_to_its_end_is_taken_away() {
     // In the middle it is no crash's work, and nothing more is removed.
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replacen("\"size\"", "\"sixe\"", 2)).unwrap();
-    let count = listed(log.path()).unwrap().len();
+    let count = log.reader().list().unwrap().len();
     let all = Retention { before: Some(Timestamp::MAX), bytes_max: None };
     assert!(prune(log.path(), &all).is_err());
-    assert_eq!(listed(log.path()).unwrap().len(), count);
+    assert_eq!(log.reader().list().unwrap().len(), count);
 }
 
 #[test]
 fn a_compressed_copy_that_was_left_behind_goes_with_its_segment() {
     let log = Log::new(60);
-    let plain = listed(log.path()).unwrap();
+    let plain = log.reader().list().unwrap();
     let copies: Vec<Vec<u8>> = plain.iter().map(|s| std::fs::read(&s.path).unwrap()).collect();
     compress(log.path()).unwrap();
     // As if it had died between making each and removing what it was made from.
@@ -209,8 +209,8 @@ fn a_compressed_copy_that_was_left_behind_goes_with_its_segment() {
 #[test]
 fn a_segment_that_is_compressed_between_list_and_read_is_read() {
     let log = Log::new(60);
-    let listed = listed(log.path()).unwrap();
+    let listed = log.reader().list().unwrap();
     compress(log.path()).unwrap();
-    let mut lines = listed[0].lines().unwrap();
-    assert!(lines.next().unwrap().unwrap().whole);
+    let mut lines = log.reader().read(&listed[0]).unwrap();
+    assert!(lines.next().unwrap().unwrap().whole().is_some());
 }

@@ -1,22 +1,18 @@
-//! The exporter's loop: read what is durable, send it, remember that it was sent.
+//! The loop of one sink: read what is durable, send it, remember that it was sent.
 
-use std::path::Path;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
 use jiff::Timestamp;
-use opentelemetry_proto::tonic::resource::v1::Resource;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
-use super::encode;
-use super::sender::{Failure, Kind, Sender};
-use super::state::ExportState;
-use crate::audit::{Follower, Journal, Passage, Position};
-use crate::config::Settings;
+use super::sink::{Answer, Batch, Sink};
+use super::state::{Failure, Kind, ShippingState};
+use crate::audit::{Follower, Journal, LogReader, Passage, Position, Record};
 
 /// How often the log is looked at.
 const POLL: Duration = Duration::from_millis(500);
@@ -32,13 +28,11 @@ const KEEP_EVERY: Duration = Duration::from_secs(1);
 const KEEP_AGAIN_AFTER: Duration = Duration::from_secs(30);
 
 /// What sends, and all that it knows.
-pub(super) struct Worker {
-    settings: Arc<Settings>,
-    sender: Sender,
-    resource: Arc<Resource>,
-    records_max: usize,
+pub(super) struct Worker<S> {
+    sink: S,
+    directory: PathBuf,
     journal: Journal,
-    state: Arc<ExportState>,
+    state: Arc<ShippingState>,
     /// None while a thread reads with it, or after one panicked.
     follower: Option<Follower>,
     position: Position,
@@ -51,14 +45,16 @@ pub(super) struct Worker {
     ending: CancellationToken,
 }
 
-/// One request.
-struct Batch {
-    body: Bytes,
-    records: u64,
+/// What was read of the log.
+struct Reading {
+    batch: Batch,
     first: u64,
+    /// When the first record was made.
     time: Option<Timestamp>,
+    /// The record after the last.
     next: u64,
     lost: u64,
+    line_bytes: usize,
 }
 
 /// Whether there is more to do.
@@ -68,34 +64,27 @@ enum Go {
     Home,
 }
 
-impl Worker {
+impl<S: Sink> Worker<S> {
     pub(super) fn new(
-        settings: Arc<Settings>,
-        sender: Sender,
+        sink: S,
+        directory: PathBuf,
         journal: Journal,
-        state: Arc<ExportState>,
+        state: Arc<ShippingState>,
         ending: CancellationToken,
     ) -> Self {
-        let export = settings.audit.export.as_ref();
         Self {
-            sender,
-            resource: Arc::new(encode::resource()),
-            records_max: export.map_or(1, |export| export.batch_records_max),
+            sink,
             journal,
             state,
             follower: None,
-            position: Position::of(&settings.audit.directory),
+            position: Position::of(&directory),
             next: None,
             kept: (None, Instant::now()),
             keep_after: Instant::now(),
             backoff: Backoff::default(),
             ending,
-            settings,
+            directory,
         }
-    }
-
-    fn directory(&self) -> &Path {
-        &self.settings.audit.directory
     }
 
     /// Runs until it is told to end; then until all is sent, or once something fails.
@@ -111,7 +100,7 @@ impl Worker {
                     self.pause(POLL).await;
                     Go::On
                 }
-                Ok(Some(batch)) => self.deliver(batch).await,
+                Ok(Some(reading)) => self.deliver(reading).await,
                 Err(failure) => self.failed(&failure).await,
             };
             if go == Go::Home {
@@ -147,52 +136,58 @@ impl Worker {
     }
 
     /// The next records, ready to be sent; none where all that is durable was sent.
-    async fn read(&mut self) -> Result<Option<Batch>, Failure> {
-        let directory = self.directory().to_owned();
-        let next = self.next;
-        let mut follower = self.follower.take().unwrap_or_else(|| Follower::new(&directory, next));
-        let (durable, records_max) = (self.journal.durable_seq(), self.records_max);
-        let resource = self.resource.clone();
+    async fn read(&mut self) -> Result<Option<Reading>, Failure> {
+        let follower = self.follower.take();
+        let mut follower = follower
+            .unwrap_or_else(|| Follower::new(LogReader::new(self.directory.clone()), self.next));
+        let (durable, records_max) = (self.journal.durable_seq(), self.sink.records_max());
         let read = spawn_blocking(move || {
             let passage = follower.read(durable, records_max, BATCH_BYTES_MAX);
-            (follower, passage.map(|passage| Batch::of(passage, &resource)))
+            (follower, passage.map(Reading::of))
         });
-        let failure = |text: String| Failure::new(Kind::Read, text);
-        let (follower, batch) = read.await.map_err(|error| failure(error.to_string()))?;
+        let failure = |text: String| Failure { kind: Kind::Read, text, after: None };
+        let (follower, reading) = read.await.map_err(|error| failure(error.to_string()))?;
         self.follower = Some(follower);
-        let batch = batch.map_err(|error| failure(error.to_string()))?;
-        self.state.read(batch.first, batch.time, batch.lost);
-        // What counts here are failures to read: a request is tried until it succeeds.
+        let reading = reading.map_err(|error| failure(error.to_string()))?;
+        self.state.read(reading.first, reading.time, reading.lost);
+        // What counts here are failures to read: a batch is sent until it is accepted.
         self.backoff.reset();
-        if batch.records == 0 {
-            self.next = Some(batch.next).filter(|next| *next > 0);
+        if reading.batch.records.is_empty() {
+            self.next = Some(reading.next).filter(|next| *next > 0);
             return Ok(None);
         }
-        Ok(Some(batch))
+        Ok(Some(reading))
     }
 
-    /// Sends one request until the collector has taken it.
-    async fn deliver(&mut self, batch: Batch) -> Go {
-        loop {
-            match self.sender.send(batch.body.clone()).await {
-                Ok(accepted) => {
-                    self.backoff.reset();
-                    self.state.accepted(batch.next, batch.records, &accepted);
-                    break;
+    /// Sends a batch until the sink has accepted it.
+    async fn deliver(&mut self, reading: Reading) -> Go {
+        let Reading { batch, next, line_bytes, .. } = reading;
+        let count = batch.records.len() as u64;
+        let rejected = loop {
+            let failure = match self.sink.send(batch.clone()).await {
+                Answer::Accepted => break 0,
+                Answer::RejectedInPart { records, message } => {
+                    let rejected = records.min(count);
+                    self.state.rejected(next, rejected, &message);
+                    break rejected;
                 }
-                Err(failure) => {
-                    if self.failed(&failure).await == Go::Home {
-                        return Go::Home;
-                    }
-                    if failure.kind == Kind::Refused {
-                        self.renew().await;
-                    }
+                Answer::TryAgain { cause, text, after } => {
+                    Failure { kind: Kind::Again(cause), text, after }
                 }
+                Answer::Stop { text, after } => Failure { kind: Kind::Stopped, text, after },
+            };
+            if self.failed(&failure).await == Go::Home {
+                return Go::Home;
             }
-        }
+            if failure.kind == Kind::Stopped {
+                self.sink.renew().await;
+            }
+        };
+        self.backoff.reset();
+        self.state.accepted(next, count - rejected);
         // If the process dies before the position is kept, the next one sends these again.
-        self.next = Some(batch.next);
-        let full = batch.records >= self.records_max as u64 || batch.body.len() >= BATCH_BYTES_MAX;
+        self.next = Some(next);
+        let full = batch.records.len() >= self.sink.records_max() || line_bytes >= BATCH_BYTES_MAX;
         if self.kept.1.elapsed() >= KEEP_EVERY {
             self.keep().await;
         }
@@ -220,22 +215,7 @@ impl Worker {
         }
     }
 
-    /// Reads the files of the settings again: one of them may have been mended.
-    async fn renew(&mut self) {
-        let settings = self.settings.clone();
-        let renewed = spawn_blocking(move || settings.audit.export.as_ref().map(Sender::new));
-        match renewed.await {
-            Ok(Some(Ok(sender))) => self.sender = sender,
-            Ok(Some(Err(problems))) => {
-                for problem in problems {
-                    tracing::warn!("{problem}");
-                }
-            }
-            Ok(None) | Err(_) => {}
-        }
-    }
-
-    /// Writes down what the collector has.
+    /// Writes down what the sink has.
     async fn keep(&mut self) {
         let Some(next) = self.next.filter(|next| Some(*next) != self.kept.0) else { return };
         if !self.ending.is_cancelled() && Instant::now() < self.keep_after {
@@ -254,19 +234,16 @@ impl Worker {
     }
 }
 
-impl Batch {
-    fn of(passage: Passage, resource: &Resource) -> Self {
+impl Reading {
+    fn of(passage: Passage) -> Self {
         let first = passage.records.first();
         Self {
             first: first.map_or(passage.next, |record| record.seq),
-            time: first.and_then(encode::time_of),
+            time: first.and_then(|record| Record::parse(&record.line)?.time()),
             next: passage.next,
             lost: passage.lost,
-            records: passage.records.len() as u64,
-            body: match first {
-                None => Bytes::new(),
-                Some(_) => encode::request(passage.records, resource, Timestamp::now()),
-            },
+            line_bytes: passage.records.iter().map(|record| record.line.len()).sum(),
+            batch: Batch { records: passage.records.into(), read: Timestamp::now() },
         }
     }
 }

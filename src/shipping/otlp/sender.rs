@@ -1,4 +1,4 @@
-//! One request to the collector and what came of it: OTLP over HTTP with protobuf bodies
+//! One request to the collector and what came of it: HTTP with protobuf bodies
 //! ("OpenTelemetry Protocol Specification", section "OTLP/HTTP").
 
 use std::time::Duration;
@@ -14,6 +14,7 @@ use super::headers::headers_from;
 use crate::config::ExportSettings;
 use crate::domain::{Problem, innermost};
 use crate::files::{read_plain, read_secret};
+use crate::shipping::sink::{Answer, Cause};
 use crate::tls::{ClientTls, PemFile, Roots};
 
 const PROTOBUF: HeaderValue = HeaderValue::from_static("application/x-protobuf");
@@ -27,62 +28,11 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
 /// Holds the collector's address and credential.
-pub(in crate::server) struct Sender {
+pub(super) struct Sender {
     client: reqwest::Client,
     url: reqwest::Url,
     headers: HeaderMap,
     timeout: Duration,
-}
-
-/// The collector has taken a request.
-pub(super) struct Accepted {
-    /// Records of it that it will not keep.
-    pub(super) rejected: u64,
-    /// What it says about them.
-    pub(super) message: String,
-}
-
-/// Nothing was taken, or nobody knows.
-#[derive(Debug)]
-pub(super) struct Failure {
-    pub(super) kind: Kind,
-    pub(super) text: String,
-    /// When the collector wants to be asked again.
-    pub(super) retry_after: Option<Duration>,
-}
-
-/// What failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Connection,
-    Timeout,
-    /// The collector cannot take it now.
-    Unavailable,
-    /// It will not take it until somebody changes something.
-    Refused,
-    /// The log was not read.
-    Read,
-}
-
-impl Kind {
-    pub(super) const ALL: [Self; 5] =
-        [Self::Connection, Self::Timeout, Self::Unavailable, Self::Refused, Self::Read];
-
-    pub(super) const fn as_str(self) -> &'static str {
-        match self {
-            Self::Connection => "connection",
-            Self::Timeout => "timeout",
-            Self::Unavailable => "unavailable",
-            Self::Refused => "refused",
-            Self::Read => "read",
-        }
-    }
-}
-
-impl Failure {
-    pub(super) fn new(kind: Kind, text: String) -> Self {
-        Self { kind, text, retry_after: None }
-    }
 }
 
 impl Sender {
@@ -122,15 +72,18 @@ impl Sender {
     }
 
     /// Sends one `ExportLogsServiceRequest`.
-    pub(super) async fn send(&self, body: Bytes) -> Result<Accepted, Failure> {
+    pub(super) async fn send(&self, body: Bytes) -> Answer {
         let mut headers = self.headers.clone();
         headers.insert(CONTENT_TYPE, PROTOBUF);
         headers.entry(USER_AGENT).or_insert(AGENT);
         let request = self.client.post(self.url.clone()).headers(headers).timeout(self.timeout);
-        let mut answer = request.body(body).send().await.map_err(unanswered)?;
+        let mut answer = match request.body(body).send().await {
+            Ok(answer) => answer,
+            Err(error) => return unanswered(error),
+        };
         let status = answer.status();
         if !status.is_success() {
-            return Err(failure(status, answer.headers()));
+            return refused(status, answer.headers());
         }
         let is_protobuf = answer.headers().get(CONTENT_TYPE).is_some_and(|value| value == PROTOBUF);
         // What it says beside the status is told to people, and decides nothing.
@@ -144,9 +97,13 @@ impl Sender {
         }
         let said = ExportLogsServiceResponse::decode(said).ok().filter(|_| is_protobuf);
         let partial = said.and_then(|said| said.partial_success).unwrap_or_default();
-        let rejected = u64::try_from(partial.rejected_log_records).unwrap_or(0);
-        let visible = partial.error_message.chars().filter(|c| !c.is_control());
-        Ok(Accepted { rejected, message: visible.take(200).collect() })
+        match u64::try_from(partial.rejected_log_records) {
+            Ok(0) | Err(_) => Answer::Accepted,
+            Ok(records) => {
+                let visible = partial.error_message.chars().filter(|c| !c.is_control());
+                Answer::RejectedInPart { records, message: visible.take(200).collect() }
+            }
+        }
     }
 }
 
@@ -172,17 +129,13 @@ fn problem(settings: &ExportSettings, text: &dyn std::fmt::Display) -> Problem {
 }
 
 /// The request or its answer broke off.
-fn unanswered(error: reqwest::Error) -> Failure {
-    let kind = if error.is_timeout() { Kind::Timeout } else { Kind::Connection };
-    Failure::new(kind, innermost(&error.without_url()))
+fn unanswered(error: reqwest::Error) -> Answer {
+    let cause = if error.is_timeout() { Cause::Timeout } else { Cause::Connection };
+    Answer::TryAgain { cause, text: innermost(&error.without_url()), after: None }
 }
 
 /// What a status other than 2xx means: section "Failures" of the specification.
-fn failure(status: StatusCode, headers: &HeaderMap) -> Failure {
-    let kind = match status.as_u16() {
-        429 | 502..=504 => Kind::Unavailable,
-        _ => Kind::Refused,
-    };
+fn refused(status: StatusCode, headers: &HeaderMap) -> Answer {
     let hint = match status.as_u16() {
         401 | 403 => "; look at `audit.export.headers_file`",
         300..=399 | 404 | 405 => "; look at the path of `audit.export.url`",
@@ -190,11 +143,12 @@ fn failure(status: StatusCode, headers: &HeaderMap) -> Failure {
         400 | 415 => "; is it a collector of OTLP logs over HTTP?",
         _ => "",
     };
-    let retry_after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
-    Failure {
-        kind,
-        text: format!("the collector answered {status}{hint}"),
-        retry_after: retry_after.and_then(|text| wait_of(text, Timestamp::now())),
+    let text = format!("the collector answered {status}{hint}");
+    let after = headers.get(RETRY_AFTER).and_then(|value| value.to_str().ok());
+    let after = after.and_then(|text| wait_of(text, Timestamp::now()));
+    match status.as_u16() {
+        429 | 502..=504 => Answer::TryAgain { cause: Cause::Unavailable, text, after },
+        _ => Answer::Stop { text, after },
     }
 }
 
@@ -215,11 +169,18 @@ mod tests {
     fn statuses_mean_what_the_specification_says() {
         let headers = HeaderMap::from_iter([(RETRY_AFTER, HeaderValue::from_static("7"))]);
         for code in [301, 400, 401, 403, 404, 405, 413, 415, 429, 500, 501, 502, 503, 504, 505] {
-            let found = failure(StatusCode::from_u16(code).unwrap(), &headers);
+            let found = refused(StatusCode::from_u16(code).unwrap(), &headers);
             let later = [429, 502, 503, 504].contains(&code);
-            assert_eq!(found.kind == Kind::Unavailable, later, "{code}");
-            assert_eq!(found.retry_after, Some(Duration::from_secs(7)));
-            assert!(found.text.contains(&code.to_string()));
+            let (is_later, text, after) = match found {
+                Answer::TryAgain { cause: Cause::Unavailable, text, after } => (true, text, after),
+                Answer::Stop { text, after } => (false, text, after),
+                Answer::TryAgain { .. } | Answer::Accepted | Answer::RejectedInPart { .. } => {
+                    panic!("{code}: {found:?}")
+                }
+            };
+            assert_eq!(is_later, later, "{code}");
+            assert_eq!(after, Some(Duration::from_secs(7)));
+            assert!(text.contains(&code.to_string()));
         }
     }
 

@@ -1,4 +1,4 @@
-//! How far the collector is behind, and what keeps it there.
+//! How far a sink is behind, and what keeps it there.
 
 use std::time::{Duration, Instant};
 
@@ -6,19 +6,51 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use super::sender::{Accepted, Failure, Kind};
+use super::sink::Cause;
 use crate::audit::Journal;
 use crate::telemetry::ExportMetrics;
 
-/// Failures that are not of sending: a record that the collector does not take, and a position
-/// that cannot be kept.
+/// Nothing was sent, or nobody knows.
+#[derive(Debug)]
+pub(super) struct Failure {
+    pub(super) kind: Kind,
+    pub(super) text: String,
+    /// The sink asks not to be tried earlier.
+    pub(super) after: Option<Duration>,
+}
+
+/// What failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// The sink is to be tried again.
+    Again(Cause),
+    /// The sink takes nothing until somebody changes something.
+    Stopped,
+    /// The log was not read.
+    Read,
+}
+
+impl Kind {
+    /// Its name in metrics.
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Again(cause) => cause.as_str(),
+            Self::Stopped => "refused",
+            Self::Read => "read",
+        }
+    }
+}
+
+/// Failures that are not of sending: a record that a sink does not take, and a position that
+/// cannot be kept.
 const REJECTED: &str = "rejected";
 const POSITION: &str = "position";
 
 /// Why something failed, as metrics have it.
-pub(in crate::server) const FAILURES: &[&str] = &{
-    let [a, b, c, d, e] = Kind::ALL;
-    [a.as_str(), b.as_str(), c.as_str(), d.as_str(), e.as_str(), REJECTED, POSITION]
+pub const FAILURES: &[&str] = &{
+    let [a, b, c] = Cause::ALL;
+    let [a, b, c] = [a.as_str(), b.as_str(), c.as_str()];
+    [a, b, c, Kind::Stopped.as_str(), Kind::Read.as_str(), REJECTED, POSITION]
 };
 
 /// Nothing could be sent for so long: worth a warning.
@@ -27,8 +59,8 @@ const FAILING_MAX: Duration = Duration::from_secs(60);
 /// So many records wait: likewise.
 const LAG_RECORDS_MAX: u64 = 10_000;
 
-/// What the exporter and the admin listener share.
-pub(in crate::server) struct ExportState {
+/// What a worker and the admin listener share.
+pub struct ShippingState {
     journal: Journal,
     metrics: ExportMetrics,
     host: String,
@@ -36,7 +68,7 @@ pub(in crate::server) struct ExportState {
 }
 
 struct Progress {
-    /// The next record that the collector is to have.
+    /// The next record that the sink is to have.
     next: u64,
     /// When the oldest record was made that was read and is not sent yet.
     oldest: Option<Timestamp>,
@@ -59,7 +91,7 @@ struct Lag {
     age: Duration,
 }
 
-impl ExportState {
+impl ShippingState {
     pub(super) fn new(journal: Journal, metrics: ExportMetrics, host: String) -> Self {
         let progress = Progress {
             next: 1,
@@ -86,16 +118,9 @@ impl ExportState {
         }
     }
 
-    /// The collector has everything before the record `next`.
-    pub(super) fn accepted(&self, next: u64, records: u64, accepted: &Accepted) {
-        let rejected = accepted.rejected.min(records);
-        self.metrics.exported.inc_by(records - rejected);
-        if rejected > 0 {
-            self.metrics.failures.with_label_values(&[REJECTED]).inc();
-            self.metrics.lost.inc_by(rejected);
-            let message = &accepted.message;
-            tracing::error!(rejected, next, message, "the collector rejected audit records");
-        }
+    /// The sink has everything before the record `next`, and took so many records just now.
+    pub(super) fn accepted(&self, next: u64, records: u64) {
+        self.metrics.exported.inc_by(records);
         let mut progress = self.progress.lock();
         progress.next = next;
         progress.oldest = None;
@@ -103,6 +128,13 @@ impl ExportState {
         if progress.failing.take().is_some() {
             tracing::info!("audit records are sent again");
         }
+    }
+
+    /// The sink will never take so many of the records before `next`.
+    pub(super) fn rejected(&self, next: u64, rejected: u64, message: &str) {
+        self.metrics.failures.with_label_values(&[REJECTED]).inc();
+        self.metrics.lost.inc_by(rejected);
+        tracing::error!(rejected, next, message, "the collector rejected audit records");
     }
 
     /// Nothing was sent. What fails again in the same way is logged once.
@@ -121,7 +153,7 @@ impl ExportState {
             Some(Failing { since, time, kind: failure.kind, text: failure.text.clone() });
     }
 
-    /// Where the collector stands could not be written.
+    /// The position could not be written.
     pub(super) fn not_kept(&self, error: &dyn std::fmt::Display) {
         self.metrics.failures.with_label_values(&[POSITION]).inc();
         tracing::warn!(%error, "a restart will send audit records again");
@@ -141,14 +173,14 @@ impl ExportState {
     }
 
     /// Sets the gauges to what is true now.
-    pub(in crate::server) fn refresh(&self) {
+    pub fn refresh(&self) {
         let lag = self.lag(&self.progress.lock());
         self.metrics.lag_records.set(i64::try_from(lag.records).unwrap_or(i64::MAX));
         self.metrics.lag_seconds.set(lag.age.as_secs_f64());
     }
 
     /// Whether somebody should look, and a text. Grants go through either way.
-    pub(in crate::server) fn check(&self) -> (bool, String) {
+    pub fn check(&self) -> (bool, String) {
         let progress = self.progress.lock();
         let Lag { records, age } = self.lag(&progress);
         let failing = progress.failing.as_ref();
@@ -165,7 +197,7 @@ impl ExportState {
     }
 
     /// The same for programs.
-    pub(in crate::server) fn status(&self) -> Value {
+    pub fn status(&self) -> Value {
         let progress = self.progress.lock();
         let lag = self.lag(&progress);
         json!({
@@ -190,30 +222,34 @@ mod tests {
     use crate::audit::{JournalSettings, MemoryStore, NoObserver, Started};
     use crate::domain::{Revision, SystemClock};
 
-    fn state() -> (ExportState, Started) {
+    fn state() -> (ShippingState, Started) {
         let (store, settings) = (MemoryStore::default(), JournalSettings::default());
         let revision = Revision::from_sha256(&[0; 32]);
         let clock = Arc::new(SystemClock);
         let started =
             Journal::open(store, settings, &revision, clock, Arc::new(NoObserver)).unwrap();
         let metrics = ExportMetrics::unregistered().unwrap();
-        (ExportState::new(started.journal.clone(), metrics, "c".into()), started)
+        (ShippingState::new(started.journal.clone(), metrics, "c".into()), started)
+    }
+
+    fn failure(cause: Cause, text: &str) -> Failure {
+        Failure { kind: Kind::Again(cause), text: text.to_owned(), after: None }
     }
 
     #[test]
     fn a_short_failure_is_told_and_a_long_one_is_a_warning() {
         let (state, _started) = state();
         assert!(!state.check().0, "log.start waits");
-        state.failed(&Failure::new(Kind::Connection, "refused".into()));
+        state.failed(&failure(Cause::Connection, "refused"));
         let (warns, text) = state.check();
         assert!(!warns && text.contains("1 record(s) wait") && text.contains("refused"), "{text}");
         let long_ago = Instant::now().checked_sub(FAILING_MAX + Duration::from_secs(1));
         state.progress.lock().failing.as_mut().unwrap().since = long_ago.unwrap();
         // The next failure does not begin it anew.
-        state.failed(&Failure::new(Kind::Timeout, "timed out".into()));
+        state.failed(&failure(Cause::Timeout, "timed out"));
         assert!(state.check().0);
         assert_eq!(state.status()["failure"]["text"], "timed out");
-        state.accepted(2, 1, &Accepted { rejected: 0, message: String::new() });
+        state.accepted(2, 1);
         assert_eq!(state.check(), (false, "the collector has every record".into()));
         assert_eq!(state.metrics.exported.get(), 1);
     }
@@ -226,12 +262,5 @@ mod tests {
         state.refresh();
         assert!(state.metrics.lag_seconds.get() > 1e6 && state.metrics.lag_records.get() == 1);
         assert_eq!(state.metrics.lost.get(), 3);
-    }
-
-    #[test]
-    fn rejected_records_are_lost_and_no_more_than_there_were() {
-        let (state, _started) = state();
-        state.accepted(2, 1, &Accepted { rejected: 9, message: "no".into() });
-        assert_eq!((state.metrics.lost.get(), state.metrics.exported.get()), (1, 0));
     }
 }

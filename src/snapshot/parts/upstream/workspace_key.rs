@@ -6,10 +6,10 @@ use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use zeroize::Zeroizing;
 
-use super::files::Bytes;
 use crate::authn::{Callers, TOKEN_PREFIX};
 use crate::config::{SecretSource, Settings};
 use crate::domain::{Problem, Secret};
+use crate::snapshot::source::{File, not_read};
 
 /// What proves the gateway to Seam.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -21,7 +21,7 @@ enum Credential {
 /// The key and where it came from. It must not be a caller's token.
 pub(super) fn workspace_key(
     settings: &Settings,
-    file: Option<Bytes>,
+    file: Option<File>,
     callers: Option<&Callers>,
 ) -> Result<(String, Secret), Vec<Problem>> {
     let credential = &settings.upstream.credential;
@@ -33,10 +33,10 @@ pub(super) fn workspace_key(
         (SecretSource::Value(secret), _) => {
             (format!("environment variable {variable}"), secret.expose().to_owned())
         }
-        (SecretSource::File(path), bytes) => {
-            let origin = path.display().to_string();
-            let missing = || Err(Problem::of_file(origin.clone(), "was not read"));
-            let bytes = bytes.unwrap_or_else(missing).map_err(|problem| vec![problem])?;
+        (SecretSource::File(path), file) => {
+            let missing = || vec![not_read(&path.display().to_string())];
+            let File { shown: origin, bytes } = file.ok_or_else(missing)?;
+            let bytes = bytes.map_err(|problem| vec![problem])?;
             let text = str::from_utf8(&bytes).map_err(|_| {
                 let text = "the workspace key is not UTF-8: save it as plain text";
                 vec![Problem::of_file(origin.clone(), text)]

@@ -1,18 +1,18 @@
-//! How long to wait before the next try: "OTLP/HTTP", sections "Retryable Response Codes"
-//! and "OTLP/HTTP Throttling".
+//! How long to wait before the next try, as OTLP asks for ("OTLP/HTTP", sections "Retryable
+//! Response Codes" and "OTLP/HTTP Throttling").
 
 use std::time::Duration;
 
-use super::sender::{Failure, Kind};
+use super::state::{Failure, Kind};
 
 const FIRST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(30);
 
 /// Slower where somebody has to change something first.
-const REFUSED_FIRST: Duration = Duration::from_secs(2);
-const REFUSED_LONGEST: Duration = Duration::from_secs(60);
+const STOPPED_FIRST: Duration = Duration::from_secs(2);
+const STOPPED_LONGEST: Duration = Duration::from_secs(60);
 
-/// However long the collector asks for.
+/// However long the sink asks for.
 const ASKED_FOR_MAX: Duration = Duration::from_secs(300);
 
 /// Failures in a row.
@@ -23,16 +23,16 @@ pub(super) struct Backoff {
 
 impl Backoff {
     /// Of the last half of the wait a part is left to chance, so that gateways whose
-    /// collector failed do not come back all at once.
+    /// sink failed do not come back all at once.
     pub(super) fn wait(&mut self, failure: &Failure) -> Duration {
         let (first, longest) = match failure.kind {
-            Kind::Refused => (REFUSED_FIRST, REFUSED_LONGEST),
-            Kind::Connection | Kind::Timeout | Kind::Unavailable | Kind::Read => (FIRST, LONGEST),
+            Kind::Stopped => (STOPPED_FIRST, STOPPED_LONGEST),
+            Kind::Again(_) | Kind::Read => (FIRST, LONGEST),
         };
         let longest = longest.min(first * 2_u32.saturating_pow(self.failures.min(16)));
         self.failures = self.failures.saturating_add(1);
         let own = longest.mul_f64(0.5 + chance() / 2.0);
-        own.max(failure.retry_after.unwrap_or_default().min(ASKED_FOR_MAX))
+        own.max(failure.after.unwrap_or_default().min(ASKED_FOR_MAX))
     }
 
     pub(super) fn reset(&mut self) {
@@ -50,32 +50,35 @@ fn chance() -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::shipping::sink::Cause;
 
-    fn failure(kind: Kind, retry_after: Option<u64>) -> Failure {
-        Failure { kind, text: String::new(), retry_after: retry_after.map(Duration::from_secs) }
+    fn failure(kind: Kind, after: Option<u64>) -> Failure {
+        Failure { kind, text: String::new(), after: after.map(Duration::from_secs) }
     }
 
     #[test]
     fn waits_double_up_to_half_a_minute_and_begin_anew() {
         let mut backoff = Backoff::default();
         for expected in [500, 1_000, 2_000, 4_000, 8_000, 16_000, 30_000, 30_000] {
-            let wait = backoff.wait(&failure(Kind::Connection, None)).as_millis();
+            let wait = backoff.wait(&failure(Kind::Again(Cause::Connection), None)).as_millis();
             assert!((expected / 2..=expected).contains(&wait), "{wait} of {expected}");
         }
         backoff.failures = u32::MAX;
-        assert!(backoff.wait(&failure(Kind::Timeout, None)) <= LONGEST);
+        assert!(backoff.wait(&failure(Kind::Again(Cause::Timeout), None)) <= LONGEST);
         backoff.reset();
-        assert!(backoff.wait(&failure(Kind::Unavailable, None)) <= FIRST);
+        assert!(backoff.wait(&failure(Kind::Again(Cause::Unavailable), None)) <= FIRST);
     }
 
     #[test]
-    fn the_collector_may_ask_for_more_within_a_bound() {
+    fn a_sink_may_ask_for_more_within_a_bound() {
         let mut backoff = Backoff::default();
-        let asked = |backoff: &mut Backoff, s| backoff.wait(&failure(Kind::Unavailable, Some(s)));
+        let asked = |backoff: &mut Backoff, s| {
+            backoff.wait(&failure(Kind::Again(Cause::Unavailable), Some(s)))
+        };
         assert_eq!(asked(&mut backoff, 7).as_secs(), 7);
         assert_eq!(asked(&mut backoff, 4_000_000_000), ASKED_FOR_MAX);
         assert!(asked(&mut Backoff::default(), 0) >= FIRST / 2, "never at once");
         backoff.failures = u32::MAX;
-        assert!(backoff.wait(&failure(Kind::Refused, None)) >= REFUSED_LONGEST / 2);
+        assert!(backoff.wait(&failure(Kind::Stopped, None)) >= STOPPED_LONGEST / 2);
     }
 }

@@ -1,7 +1,5 @@
 //! Audit records as OpenTelemetry log records.
 
-use std::borrow::Cow;
-
 use bytes::Bytes;
 use jiff::Timestamp;
 use opentelemetry_proto::tonic::collector::logs::v1::ExportLogsServiceRequest;
@@ -10,37 +8,13 @@ use opentelemetry_proto::tonic::common::v1::{AnyValue, InstrumentationScope, Key
 use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs, SeverityNumber};
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message as _;
-use serde::Deserialize;
 
-use crate::audit::Followed;
+use crate::audit::{Event, Followed, Record};
 use crate::domain::VERSION;
 
 /// Of the resource, by OpenTelemetry's semantic conventions.
 const SERVICE_NAME: &str = "service.name";
 const SERVICE_VERSION: &str = "service.version";
-
-/// Events that somebody should see.
-const WARNINGS: &[&str] = &["authn.failure", "log.outage"];
-
-/// What of a record is shown beside its line. A line that lacks it is sent all the same.
-#[derive(Deserialize, Default)]
-#[serde(default)]
-struct Fields<'a> {
-    #[serde(borrow)]
-    time: Cow<'a, str>,
-    #[serde(borrow)]
-    event: Cow<'a, str>,
-    #[serde(borrow)]
-    caller: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    entrance_id: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    decision: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    reason: Option<Cow<'a, str>>,
-    #[serde(borrow)]
-    request_id: Option<Cow<'a, str>>,
-}
 
 /// Who sends: the environment's `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES`, as
 /// traces have it.
@@ -61,14 +35,14 @@ pub(super) fn resource() -> Resource {
     Resource { attributes, ..Resource::default() }
 }
 
-/// The body of one request.
-pub(super) fn request(records: Vec<Followed>, resource: &Resource, now: Timestamp) -> Bytes {
+/// The body of one request with records that were read at this time.
+pub(super) fn request(records: &[Followed], resource: &Resource, read: Timestamp) -> Bytes {
     let scope = InstrumentationScope {
         name: "grantgate.audit".into(),
         version: VERSION.into(),
         ..InstrumentationScope::default()
     };
-    let log_records = records.into_iter().map(|record| log_record(record, now)).collect();
+    let log_records = records.iter().map(|record| log_record(record, read)).collect();
     let scope_logs = ScopeLogs { scope: Some(scope), log_records, schema_url: String::new() };
     let resource_logs = ResourceLogs {
         resource: Some(resource.clone()),
@@ -78,20 +52,29 @@ pub(super) fn request(records: Vec<Followed>, resource: &Resource, now: Timestam
     ExportLogsServiceRequest { resource_logs: vec![resource_logs] }.encode_to_vec().into()
 }
 
-/// When a record was made.
-pub(super) fn time_of(record: &Followed) -> Option<Timestamp> {
-    fields(&record.line).time.parse().ok()
+/// Whether somebody should see it: severity `WARN`.
+fn needs_attention(record: &Record<'_>) -> bool {
+    match record.known_event() {
+        Some(Event::Stranger | Event::Outage) => true,
+        Some(
+            Event::Decision
+            | Event::Outcome
+            | Event::Suppressed
+            | Event::Reload
+            | Event::Start
+            | Event::Recovery
+            | Event::Checkpoint
+            | Event::Stop,
+        )
+        | None => record.denies(),
+    }
 }
 
-fn fields(line: &[u8]) -> Fields<'_> {
-    serde_json::from_slice(line).unwrap_or_default()
-}
-
-fn log_record(record: Followed, now: Timestamp) -> LogRecord {
-    let of = fields(&record.line);
-    let event = of.event.into_owned();
-    let deny = of.decision.as_deref() == Some("deny");
-    let (severity, severity_text) = if deny || WARNINGS.contains(&event.as_str()) {
+fn log_record(record: &Followed, read: Timestamp) -> LogRecord {
+    let of = Record::parse(&record.line);
+    let of = of.as_ref();
+    let event = of.map(Record::event).unwrap_or_default().to_owned();
+    let (severity, severity_text) = if of.is_some_and(needs_attention) {
         (SeverityNumber::Warn, "WARN")
     } else {
         (SeverityNumber::Info, "INFO")
@@ -102,22 +85,23 @@ fn log_record(record: Followed, now: Timestamp) -> LogRecord {
         attribute("grantgate.event", text(event.as_str())),
     ];
     let optional = [
-        ("grantgate.caller", of.caller),
-        ("grantgate.entrance_id", of.entrance_id),
-        ("grantgate.decision", of.decision),
-        ("grantgate.reason", of.reason),
-        ("grantgate.request_id", of.request_id),
+        ("grantgate.caller", of.and_then(Record::caller)),
+        ("grantgate.operation", of.and_then(Record::operation_name)),
+        ("grantgate.entrance_id", of.and_then(Record::entrance_id)),
+        ("grantgate.decision", of.and_then(Record::decision)),
+        ("grantgate.reason", of.and_then(Record::reason)),
+        ("grantgate.request_id", of.and_then(Record::request_id)),
     ];
     let present = optional.into_iter().filter_map(|(key, value)| Some((key, value?)));
     attributes.extend(present.map(|(key, value)| attribute(key, text(value))));
-    let time = of.time.parse::<Timestamp>().map_or(0, nanoseconds);
-    let body = match String::from_utf8(record.line) {
-        Ok(line) => Value::StringValue(line),
-        Err(error) => Value::BytesValue(error.into_bytes()),
+    let time = of.and_then(Record::time).map_or(0, nanoseconds);
+    let body = match std::str::from_utf8(&record.line) {
+        Ok(line) => text(line),
+        Err(_) => Value::BytesValue(record.line.clone()),
     };
     LogRecord {
         time_unix_nano: time,
-        observed_time_unix_nano: nanoseconds(now),
+        observed_time_unix_nano: nanoseconds(read),
         severity_number: severity.into(),
         severity_text: severity_text.into(),
         event_name: event,
@@ -146,7 +130,7 @@ mod tests {
 
     fn encoded(line: &[u8]) -> LogRecord {
         let record = Followed { seq: 7, line: line.to_vec() };
-        let body = request(vec![record], &resource(), Timestamp::UNIX_EPOCH);
+        let body = request(&[record], &resource(), Timestamp::UNIX_EPOCH);
         let decoded = ExportLogsServiceRequest::decode(body).unwrap();
         decoded.resource_logs[0].scope_logs[0].log_records[0].clone()
     }
@@ -154,11 +138,11 @@ mod tests {
     #[test]
     fn severity_follows_what_happened() {
         for (line, severity) in [
-            (r#"{"event":"grant.decision","decision":"allow"}"#, "INFO"),
-            (r#"{"event":"grant.decision","decision":"deny"}"#, "WARN"),
-            (r#"{"event":"authn.failure"}"#, "WARN"),
-            (r#"{"event":"log.outage"}"#, "WARN"),
-            (r#"{"event":"log.start"}"#, "INFO"),
+            (r#"{"seq":7,"event":"grant.decision","decision":"allow"}"#, "INFO"),
+            (r#"{"seq":7,"event":"grant.decision","decision":"deny"}"#, "WARN"),
+            (r#"{"seq":7,"event":"authn.failure"}"#, "WARN"),
+            (r#"{"seq":7,"event":"log.outage"}"#, "WARN"),
+            (r#"{"seq":7,"event":"log.start"}"#, "INFO"),
         ] {
             let record = encoded(line.as_bytes());
             assert_eq!(record.severity_text, severity, "{line}");

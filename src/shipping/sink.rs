@@ -1,0 +1,90 @@
+//! What a place is that gets every record, and what it may answer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::audit::Followed;
+
+/// A place that gets every audit record, at least once and in order. One worker sends to it,
+/// one batch at a time, and keeps its position.
+pub trait Sink: Send + Sync + 'static {
+    /// Where it is, for people.
+    fn host(&self) -> &str;
+
+    /// The most records of a batch.
+    fn records_max(&self) -> usize;
+
+    /// Sends a batch. The worker sends the same one again until it is accepted.
+    fn send(&self, batch: Batch) -> impl Future<Output = Answer> + Send;
+
+    /// Reads the files again that it was set up from; called after [`Answer::Stop`], when
+    /// somebody may have mended one of them. What cannot be used changes nothing.
+    fn renew(&mut self) -> impl Future<Output = ()> + Send;
+}
+
+/// Records that are sent together. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Batch {
+    /// In the order of their numbers.
+    pub records: Arc<[Followed]>,
+    /// When they were read.
+    pub read: Timestamp,
+}
+
+/// What a sink answers to a batch.
+#[derive(Debug)]
+pub enum Answer {
+    /// It has every record.
+    Accepted,
+    /// It has all but some, which it will never take.
+    RejectedInPart {
+        /// How many those are.
+        records: u64,
+        /// What it says about them.
+        message: String,
+    },
+    /// It has none, or nobody knows.
+    TryAgain {
+        /// What failed.
+        cause: Cause,
+        /// The same for people.
+        text: String,
+        /// It asks not to be tried earlier.
+        after: Option<Duration>,
+    },
+    /// It has none, and takes none until somebody changes something.
+    Stop {
+        /// What to change.
+        text: String,
+        /// It asks not to be tried earlier.
+        after: Option<Duration>,
+    },
+}
+
+/// Why a batch is sent again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cause {
+    /// There is no connection, or it broke off.
+    Connection,
+    /// It took too long.
+    Timeout,
+    /// The sink cannot take it now.
+    Unavailable,
+}
+
+impl Cause {
+    /// Every cause.
+    pub const ALL: [Self; 3] = [Self::Connection, Self::Timeout, Self::Unavailable];
+
+    /// Its name in metrics.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Connection => "connection",
+            Self::Timeout => "timeout",
+            Self::Unavailable => "unavailable",
+        }
+    }
+}

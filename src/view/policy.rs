@@ -1,0 +1,386 @@
+//! What the policy tools found.
+
+use std::collections::{BTreeMap, HashMap};
+
+use serde::Serialize;
+
+use crate::catalogue::Catalogue;
+use crate::domain::{Act, CallerId, EntranceId, GranteeKind};
+use crate::policy::review::{self, Access, Allowed, Example, Explanation, Replay, Span, Turn};
+use crate::policy::{Policy, Question, RuleRef};
+
+/// An entrance with its name, where the catalogue has one.
+#[derive(Debug, Serialize)]
+pub struct Door {
+    id: String,
+    name: Option<String>,
+}
+
+/// When something is allowed.
+#[derive(Debug, Serialize)]
+pub struct Times<'a> {
+    when: &'static str,
+    conditions: &'a [String],
+    hours_a_week: ByGrantee<Option<String>>,
+    hours: ByGrantee<String>,
+}
+
+/// The same for each form of grantee.
+#[derive(Debug, Serialize)]
+struct ByGrantee<T> {
+    acs_user: T,
+    user_identity: T,
+}
+
+impl<T> ByGrantee<T> {
+    fn new(of: impl Fn(GranteeKind) -> T) -> Self {
+        Self { acs_user: of(GranteeKind::AcsUser), user_identity: of(GranteeKind::UserIdentity) }
+    }
+}
+
+/// Who may do something to an entrance.
+#[derive(Debug, Serialize)]
+pub struct Who<'a> {
+    act: &'static str,
+    entrance_id: String,
+    entrance_name: Option<&'a str>,
+    revision: &'a str,
+    callers: Vec<WhoCaller<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct WhoCaller<'a> {
+    caller: &'a str,
+    access: Times<'a>,
+    allowed_by: Vec<String>,
+    denied_at_times_by: Vec<String>,
+}
+
+/// To what a caller may do something.
+#[derive(Debug, Serialize)]
+pub struct Doors<'a> {
+    act: &'static str,
+    caller: &'a str,
+    revision: &'a str,
+    groups: Vec<DoorGroup<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct DoorGroup<'a> {
+    zones: &'a [String],
+    entrances: Vec<Door>,
+    and_every_other: bool,
+    access: Times<'a>,
+    allowed_by: Vec<String>,
+}
+
+/// Why something is allowed or denied.
+#[derive(Debug, Serialize)]
+pub struct Explained<'a> {
+    decision: &'static str,
+    reason: &'static str,
+    caller: &'a str,
+    act: &'static str,
+    entrance_id: String,
+    entrance_name: Option<&'a str>,
+    grantee: Option<&'static str>,
+    time: String,
+    revision: &'a str,
+    rules: Vec<ExplainedRule<'a>>,
+    nearest: Vec<NearestRule<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct ExplainedRule<'a> {
+    rule: String,
+    text: &'a str,
+    caller_chain: Vec<Step<'a>>,
+    entrance_chain: Vec<Step<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Step<'a> {
+    name: &'a str,
+    rule: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct NearestRule<'a> {
+    rule: String,
+    text: &'a str,
+    missing: &'a str,
+}
+
+/// What an edit changes.
+#[derive(Debug, Serialize)]
+pub struct Diff<'a> {
+    old: &'a str,
+    new: &'a str,
+    from: String,
+    until: String,
+    widening: bool,
+    changes: Vec<Change<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct Change<'a> {
+    act: &'static str,
+    effect: &'static str,
+    widening: bool,
+    differs_later: bool,
+    callers: Vec<&'a str>,
+    roles: &'a [String],
+    entrances: Vec<Door>,
+    and_every_other: bool,
+    zones: &'a [String],
+    before: Times<'a>,
+    after: Times<'a>,
+}
+
+/// Decisions of the past, judged again.
+#[derive(Debug, Serialize)]
+pub struct Replayed<'a> {
+    revision: &'a str,
+    unchanged: u64,
+    deny_to_allow: Turned<'a>,
+    allow_to_deny: Turned<'a>,
+    of_other_pairs: u64,
+    not_replayable: BTreeMap<&'a str, u64>,
+    damaged_lines: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct Turned<'a> {
+    decisions: u64,
+    pairs: Vec<TurnedPair<'a>>,
+    first: Vec<TurnedDecision<'a>>,
+}
+
+#[derive(Debug, Serialize)]
+struct TurnedPair<'a> {
+    caller: &'a str,
+    act: &'static str,
+    entrance_id: String,
+    entrance_name: Option<&'a str>,
+    decisions: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct TurnedDecision<'a> {
+    seq: u64,
+    time: String,
+    caller: &'a str,
+    entrance_id: Option<String>,
+    reason_then: &'a str,
+    reason_now: &'static str,
+    rules_now: Vec<String>,
+}
+
+/// Who may do this to this entrance.
+#[must_use]
+pub fn who<'a>(
+    policy: &'a Policy,
+    names: &'a Catalogue,
+    act: Act,
+    entrance: EntranceId,
+    found: &'a [Allowed],
+    span: Span,
+) -> Who<'a> {
+    let callers = found.iter().map(|one| WhoCaller {
+        caller: one.caller.as_str(),
+        access: times(&one.access, &one.conditions, span),
+        allowed_by: refs(&one.allowed_by),
+        denied_at_times_by: refs(&one.denied_by),
+    });
+    Who {
+        act: act.as_str(),
+        entrance_id: entrance.to_string(),
+        entrance_name: names.name_of(entrance),
+        revision: policy.revision().as_str(),
+        callers: callers.collect(),
+    }
+}
+
+/// To which entrances this caller may do this.
+#[must_use]
+pub fn doors<'a>(
+    policy: &'a Policy,
+    names: &Catalogue,
+    act: Act,
+    caller: &'a CallerId,
+    found: &'a [review::Doors],
+    span: Span,
+) -> Doors<'a> {
+    let groups = found.iter().map(|group| DoorGroup {
+        zones: &group.zones,
+        entrances: named(names, &group.entrances),
+        and_every_other: group.and_every_other,
+        access: times(&group.access, &group.conditions, span),
+        allowed_by: refs(&group.allowed_by),
+    });
+    Doors {
+        act: act.as_str(),
+        caller: caller.as_str(),
+        revision: policy.revision().as_str(),
+        groups: groups.collect(),
+    }
+}
+
+/// Why this question is answered as it is.
+#[must_use]
+pub fn explained<'a>(
+    policy: &'a Policy,
+    names: &'a Catalogue,
+    question: Question<'a>,
+    found: &'a Explanation,
+) -> Explained<'a> {
+    let Question { caller, act, entrance, moment } = question;
+    let rules = found.deciding.iter().map(|rule| ExplainedRule {
+        rule: rule.rule.to_string(),
+        text: &rule.text,
+        caller_chain: steps(&rule.subject),
+        entrance_chain: steps(&rule.object),
+    });
+    let nearest = found.misses.iter().map(|miss| NearestRule {
+        rule: miss.rule.to_string(),
+        text: &miss.text,
+        missing: &miss.missing,
+    });
+    Explained {
+        decision: if found.evaluation.is_allowed() { "allow" } else { "deny" },
+        reason: found.evaluation.reason.as_str(),
+        caller: caller.as_str(),
+        act: act.as_str(),
+        entrance_id: entrance.to_string(),
+        entrance_name: names.name_of(entrance),
+        grantee: moment.grantee.map(GranteeKind::as_str),
+        time: moment.at.to_string(),
+        revision: policy.revision().as_str(),
+        rules: rules.collect(),
+        nearest: nearest.collect(),
+    }
+}
+
+/// What an edit changes. Entrances are named as they are after it.
+#[must_use]
+pub fn diff<'a>(
+    old: &'a Policy,
+    new: &'a Policy,
+    names: &Catalogue,
+    found: &'a review::Diff,
+) -> Diff<'a> {
+    let changes = found.changes.iter().map(|change| Change {
+        act: change.act.as_str(),
+        effect: change.effect.as_str(),
+        widening: change.is_widening(),
+        differs_later: change.differs_later,
+        callers: change.callers.iter().map(CallerId::as_str).collect(),
+        roles: &change.roles,
+        entrances: named(names, &change.entrances),
+        and_every_other: change.and_every_other,
+        zones: &change.zones,
+        before: times(&change.before, &change.conditions_before, found.span),
+        after: times(&change.after, &change.conditions_after, found.span),
+    });
+    Diff {
+        old: old.revision().as_str(),
+        new: new.revision().as_str(),
+        from: found.span.from.to_string(),
+        until: found.span.until.to_string(),
+        widening: found.is_widening(),
+        changes: changes.collect(),
+    }
+}
+
+/// What becomes of decisions of the past.
+#[must_use]
+pub fn replayed<'a>(
+    policy: &'a Policy,
+    names: &'a Catalogue,
+    found: &'a Replay,
+    damaged_lines: u64,
+) -> Replayed<'a> {
+    let turned = |turn| {
+        let pairs = found.pairs(turn).into_iter().map(|pair| TurnedPair {
+            caller: pair.caller.as_str(),
+            act: pair.act.as_str(),
+            entrance_id: pair.entrance.to_string(),
+            entrance_name: names.name_of(pair.entrance),
+            decisions: pair.decisions,
+        });
+        let examples = found.examples.get(&turn).into_iter().flatten();
+        Turned {
+            decisions: found.count(turn),
+            pairs: pairs.collect(),
+            first: examples.map(turned_decision).collect(),
+        }
+    };
+    Replayed {
+        revision: policy.revision().as_str(),
+        unchanged: found.unchanged,
+        deny_to_allow: turned(Turn::DenyToAllow),
+        allow_to_deny: turned(Turn::AllowToDeny),
+        of_other_pairs: found.of_other_pairs,
+        not_replayable: sorted(&found.not_replayable),
+        damaged_lines,
+    }
+}
+
+fn sorted(counts: &HashMap<String, u64>) -> BTreeMap<&str, u64> {
+    counts.iter().map(|(reason, count)| (reason.as_str(), *count)).collect()
+}
+
+fn turned_decision(example: &Example) -> TurnedDecision<'_> {
+    let past = &example.past;
+    TurnedDecision {
+        seq: past.seq,
+        time: past.at.to_string(),
+        caller: past.caller.as_str(),
+        entrance_id: past.entrance.map(|id| id.to_string()),
+        reason_then: &past.reason,
+        reason_now: example.reason.as_str(),
+        rules_now: refs(&example.rules),
+    }
+}
+
+fn named(names: &Catalogue, entrances: &[EntranceId]) -> Vec<Door> {
+    let one =
+        |id: &EntranceId| Door { id: id.to_string(), name: names.name_of(*id).map(str::to_owned) };
+    entrances.iter().map(one).collect()
+}
+
+fn refs(rules: &[RuleRef]) -> Vec<String> {
+    rules.iter().map(RuleRef::to_string).collect()
+}
+
+fn steps(steps: &[review::Step]) -> Vec<Step<'_>> {
+    let one = |step: &'_ review::Step| step.link.as_ref().map(ToString::to_string);
+    steps.iter().map(|step| Step { name: &step.name, rule: one(step) }).collect()
+}
+
+/// When something is allowed within a span.
+fn times<'a>(access: &Access, conditions: &'a [String], span: Span) -> Times<'a> {
+    let when = match access {
+        Access::Never => "never",
+        Access::Always => "always",
+        Access::Sometimes(_) => "sometimes",
+    };
+    Times {
+        when,
+        conditions,
+        hours_a_week: ByGrantee::new(|kind| hours_a_week(access, kind)),
+        hours: ByGrantee::new(|kind| hours(access, span, kind)),
+    }
+}
+
+/// Hours a week with one decimal; none where less than a week is looked at.
+#[must_use]
+pub fn hours_a_week(access: &Access, kind: GranteeKind) -> Option<String> {
+    access.hours_a_week(kind).map(|hours| format!("{hours:.1}"))
+}
+
+/// Hours in all within a span, with one decimal.
+#[must_use]
+pub fn hours(access: &Access, span: Span, kind: GranteeKind) -> String {
+    format!("{:.1}", access.time(span, kind).as_secs_f64() / 3600.0)
+}
