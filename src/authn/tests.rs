@@ -237,6 +237,6 @@ id = "rota"
     let good = b"[[caller]]\nid = \"a\"\ncertificates = [\"dns:my_desk\", \"dns:xn--mnchen-3ya.example\"]\n";
     assert!(Callers::parse("c", good).is_ok());
     let stranger = Callers::parse("c", b"[[caller]]\nid = \"other\"\n").unwrap_err();
-    assert!(stranger[0].text.contains("what metrics call strangers"), "{stranger:?}");
+    assert!(stranger[0].text.contains("what metrics call unauthenticated clients"), "{stranger:?}");
     assert!(Callers::parse("c", b"\xff").unwrap_err()[0].text.contains("UTF-8"));
 }

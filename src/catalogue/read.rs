@@ -190,7 +190,7 @@ impl Parser<'_> {
         if let Some(value) = id_value
             && let Some(first) = self.seen.get(&value)
         {
-            let text = format!("`{value}` stands in line {first} already; keep one of them");
+            let text = format!("`{value}` is already in line {first}; keep one of them");
             self.refuse(line, Some(id.column), text);
             return;
         }

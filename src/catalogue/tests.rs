@@ -87,18 +87,18 @@ fn every_problem_is_reported_at_once_with_its_place() {
         "3:1: `door-1`: an entrance id is not a uuid of 36 characters with hyphens".to_owned(),
         "3:13: `nowhere`: a system's id is not a uuid of 36 characters with hyphens".to_owned(),
         format!("4:1: write an entrance id in lower case: `{}`", upper.to_lowercase()),
-        format!("5:1: `{a}` stands in line 2 already; keep one of them"),
+        format!("5:1: `{a}` is already in line 2; keep one of them"),
         "6:38: the name is empty: write what people call this entrance".to_owned(),
-        format!("7:1: `{b}` stands in line 6 already; keep one of them"),
+        format!("7:1: `{b}` is already in line 6; keep one of them"),
         "8:40: the character U+0007 is not fit to print; take it out".to_owned(),
         "9:38: the character U+202E is not fit to print; take it out".to_owned(),
-        format!("10:1: `{b}` stands in line 6 already; keep one of them"),
+        format!("10:1: `{b}` is already in line 6; keep one of them"),
         format!("11: has 4 field(s) instead of 3: {columns}"),
         format!("12: has 1 field(s) instead of 3: {columns}"),
         format!("13: {quote}"),
         format!("14: {quote}"),
         format!("15: {quote}"),
-        format!("16:1: `{b}` stands in line 6 already; keep one of them"),
+        format!("16:1: `{b}` is already in line 6; keep one of them"),
     ];
     let expected: Vec<String> =
         expected.iter().map(|line| format!("entrances.csv:{line}")).collect();

@@ -174,7 +174,7 @@ impl Policy {
         let (indexes, members) = (Indexes::new(&rules, &graph), Members::new(&rules, &graph));
         let (rules, graph) = (Arc::new(rules), Arc::new(graph));
         let engine = Engine::new(&model, rules.clone(), graph.clone()).map_err(|error| {
-            let text = format!("casbin does not take the policy: {error}");
+            let text = format!("casbin refuses the policy: {error}");
             vec![Problem::of_file(source.model.name.clone(), text)]
         })?;
         engine.self_test().map_err(|(line, text)| vec![rules.problem(line, text)])?;

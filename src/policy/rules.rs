@@ -224,7 +224,7 @@ impl<'a> Parser<'a> {
             }
             _ => {
                 let first = parts.first().map_or(("", 1), |field| (field.text, field.column));
-                let text = format!("`{}` is no kind of line: use `p`, `g` or `g2`", first.0);
+                let text = format!("`{}` is not a kind of line: use `p`, `g` or `g2`", first.0);
                 self.refuse(number, Some(first.1), text);
             }
         }
@@ -250,14 +250,14 @@ impl<'a> Parser<'a> {
         };
         let known = Act::parse(act.text);
         if known.is_none() {
-            let text = format!("`{}` is no act: write `grant` or `read`", act.text);
+            let text = format!("`{}` is not an act: write `grant` or `read`", act.text);
             self.refuse(line, Some(act.column), text);
         }
         let allow = match effect.text {
             "allow" => true,
             "deny" => false,
             other => {
-                let text = format!("`{other}` is no effect: write `allow` or `deny`");
+                let text = format!("`{other}` is not an effect: write `allow` or `deny`");
                 return self.refuse(line, Some(effect.column), text);
             }
         };
@@ -270,7 +270,7 @@ impl<'a> Parser<'a> {
         };
         let (Some(subject), Some(object), Some(act)) = (subject, object, known) else { return };
         if act == Act::Read && self.asks_for_a_grantee(when) {
-            let text = "`grantee` is of a grant: reading an entrance is for nobody in particular";
+            let text = "`grantee` needs the act `grant`: a request to read names no grantee";
             return self.refuse(line, Some(u32::from(when_column)), text);
         }
         if self.is_new(line, Key::Rule(subject, object, act, allow, when)) {
@@ -305,7 +305,7 @@ impl<'a> Parser<'a> {
     fn role(&mut self, line: u32, member: Field<'_>, group: Field<'_>) {
         let member = self.subject(line, member);
         if !group.text.starts_with("role:") {
-            let text = format!("`{}` is no role: write `role:` and a name", group.text);
+            let text = format!("`{}` is not a role: write `role:` and a name", group.text);
             return self.refuse(line, Some(group.column), text);
         }
         if let (Some(member), Some(group)) = (member, self.subject(line, group))
@@ -318,7 +318,7 @@ impl<'a> Parser<'a> {
     fn zone(&mut self, line: u32, member: Field<'_>, group: Field<'_>) {
         let member = self.object(line, member);
         if !group.text.starts_with("zone:") {
-            let text = format!("`{}` is no zone: write `zone:` and a name", group.text);
+            let text = format!("`{}` is not a zone: write `zone:` and a name", group.text);
             return self.refuse(line, Some(group.column), text);
         }
         if let (Some(member), Some(group)) = (member, self.object(line, group))
@@ -351,7 +351,7 @@ impl<'a> Parser<'a> {
             return Some(self.rules.names.give(text));
         } else {
             format!(
-                "`{text}` is no caller or role: write `caller:` or `role:` and a name of a-z, 0-9, \
+                "`{text}` is not a caller or role: write `caller:` or `role:` and a name of a-z, 0-9, \
                  `.`, `_` and `-`"
             )
         };
@@ -376,7 +376,7 @@ impl<'a> Parser<'a> {
             return Some(self.rules.names.give(text));
         } else {
             format!(
-                "`{text}` is no entrance or zone: write `entrance:` and a uuid, or `zone:` and a \
+                "`{text}` is not an entrance or zone: write `entrance:` and a uuid, or `zone:` and a \
                  name of a-z, 0-9, `.`, `_` and `-`"
             )
         };

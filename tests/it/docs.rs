@@ -244,3 +244,22 @@ fn the_readmes_commands_are_run_by_ci() {
         assert!(ci.contains(&command), "`{command}` is in the README and not run");
     }
 }
+
+/// A path that the architecture page names leads somewhere, from the root or from `src`.
+#[test]
+fn every_path_of_the_architecture_page_exists() {
+    let page = page("docs/ARCHITECTURE.md");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let words = page.lines().flat_map(quoted).filter(|word| {
+        // Not commands, types and Seam's routes.
+        !word.contains([' ', ':']) && !word.starts_with("acs/")
+    });
+    let paths: BTreeSet<&str> =
+        words.filter(|word| word.contains('/') || word.ends_with(".rs")).collect();
+    assert!(paths.len() > 40, "{paths:?}");
+    let missing: Vec<_> = paths
+        .iter()
+        .filter(|path| !root.join(path).exists() && !root.join("src").join(path).exists())
+        .collect();
+    assert!(missing.is_empty(), "{missing:?}");
+}

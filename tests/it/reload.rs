@@ -122,7 +122,7 @@ async fn a_bad_edit_changes_nothing_and_is_shown_everywhere() {
     let (status, text) = gateway.admin("/readyz?verbose").await;
     assert_eq!(status, 200, "grants are still decided: {text}");
     assert!(
-        text.contains("[!] reload: ") && text.contains("policy.csv:8:48: `alow` is no effect"),
+        text.contains("[!] reload: ") && text.contains("policy.csv:8:48: `alow` is not an effect"),
         "{text}"
     );
     let status: Value = serde_json::from_str(&gateway.admin("/status").await.1).unwrap();

@@ -114,7 +114,7 @@ fn an_edit_is_shown_in_services_and_doors() {
     assert_eq!(policy(&site, &narrower).0, 0);
     let (code, _, error) = policy(&site, &["diff", "v0", "."]);
     assert_eq!(code, 3);
-    assert!(error.contains("`v0` is no file or folder, and git says: "), "{error}");
+    assert!(error.contains("`v0` is not a file or folder, and git says: "), "{error}");
     assert_eq!(policy(&site, &["diff", "--output=x", "."]).0, 64, "no option of git's");
     // A folder that is named like a revision would let a change be compared with itself.
     git(&site, &["branch", "main-before"]);
@@ -298,7 +298,7 @@ fn every_mistake_has_its_file_its_line_and_its_place() {
         "bad.toml:2:8: `case.name` must be a string",
         "bad.toml:3:10: caller `ghost` is not in the callers file",
         "bad.toml:4:12: ",
-        "bad.toml:5:12: `maybe` is no decision: write `allow` or `deny`",
+        "bad.toml:5:12: `maybe` is not a decision: write `allow` or `deny`",
         "bad.toml:6:1: unknown key `case.colour`",
         "5 problem(s)",
     ] {
@@ -317,7 +317,7 @@ fn every_mistake_has_its_file_its_line_and_its_place() {
     );
     let (code, _, error) = policy(&site, &["check", "--rules", "bad.csv"]);
     assert_eq!(code, 3);
-    assert!(error.contains("bad.csv:8:53: `Europe/Berlim` is no time zone"), "{error}");
+    assert!(error.contains("bad.csv:8:53: `Europe/Berlim` is not a time zone"), "{error}");
     assert!(
         error.contains(
             "     8 | p, role:front-desk, zone:lobby, grant, allow, hours Europe/Berlim Mo\n"

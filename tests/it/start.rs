@@ -56,7 +56,7 @@ async fn what_is_wrong_stops_the_start_with_a_code_and_a_cause() {
     std::fs::write(&rules, good.replace("deny", "denny")).unwrap();
     let (code, text) = serve(&site, &[]);
     assert_eq!(code, Some(3), "{text}");
-    assert!(text.contains("policy.csv:20:70: `denny` is no effect"), "{text}");
+    assert!(text.contains("policy.csv:20:70: `denny` is not an effect"), "{text}");
 
     std::fs::remove_file(&rules).unwrap();
     assert_eq!(serve(&site, &[]).0, Some(3));

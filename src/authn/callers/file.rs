@@ -38,7 +38,9 @@ fn caller(section: Section<'_>, seen: &mut Seen) -> Option<Caller> {
         match id {
             Err(error) => place.refuse(format!("the caller id {error}")),
             Ok(ref id) if id.as_str() == STRANGERS => {
-                place.refuse(format!("`{id}` is what metrics call strangers; choose another id"));
+                place.refuse(format!(
+                    "`{id}` is what metrics call unauthenticated clients; choose another id"
+                ));
             }
             Ok(ref id) if seen.ids.insert(id.clone(), ()).is_some() => {
                 place.refuse(format!("a second caller `{id}`; put its credentials into one table"));

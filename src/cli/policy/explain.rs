@@ -108,7 +108,7 @@ fn asked(arguments: &Arguments, ready: &Ready, now: Timestamp) -> Result<Asked, 
             (Act::Read, None) => None,
             (Act::Read, Some(_)) => {
                 return Err(
-                    "--grantee is of a grant: nobody is named when an entrance is read".into()
+                    "--grantee needs `--act grant`: a request to read names no grantee".into()
                 );
             }
         };

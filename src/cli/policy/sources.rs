@@ -218,7 +218,7 @@ fn at_revision(revision: &str, path: &Path) -> Result<SourceFile, Problem> {
     let name = format!("{revision}:{}", path.display());
     let refuse = |text: String| Problem::of_file(name.clone(), text);
     if revision.starts_with('-') || revision.contains(':') {
-        return Err(refuse(format!("`{revision}` is no file, folder or git revision")));
+        return Err(refuse(format!("`{revision}` is not a file, folder or git revision")));
     }
     let folder = path.parent().filter(|parent| !parent.as_os_str().is_empty());
     let file = path.file_name().unwrap_or_default().to_string_lossy();
@@ -226,12 +226,12 @@ fn at_revision(revision: &str, path: &Path) -> Result<SourceFile, Problem> {
     git.arg("-C").arg(folder.unwrap_or(Path::new("."))).arg("show");
     let output = git.arg(format!("{revision}:./{file}")).output();
     let output = output.map_err(|error| {
-        refuse(format!("`{revision}` is no file or folder, and git cannot be run: {error}"))
+        refuse(format!("`{revision}` is not a file or folder, and git cannot be run: {error}"))
     })?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
         let said = said.lines().next().unwrap_or_default().trim_start_matches("fatal: ").to_owned();
-        return Err(refuse(format!("`{revision}` is no file or folder, and git says: {said}")));
+        return Err(refuse(format!("`{revision}` is not a file or folder, and git says: {said}")));
     }
     Ok(SourceFile { name, bytes: output.stdout })
 }

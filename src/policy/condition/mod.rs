@@ -74,14 +74,14 @@ impl Condition {
                 Ok(())
             }
             "grantee" if self.grantee.is_some() => {
-                Err((0, "`grantee` may stand once: a grantee has one form".into()))
+                Err((0, "`grantee` may be given once: a grantee has one form".into()))
             }
             "grantee" => {
                 let wrong = || {
                     (
                         at,
                         format!(
-                            "`{value}` is no form of grantee: write `acs_user` or `user_identity`"
+                            "`{value}` is not a form of grantee: write `acs_user` or `user_identity`"
                         ),
                     )
                 };
@@ -91,7 +91,7 @@ impl Condition {
             _ => Err((
                 0,
                 format!(
-                    "`{word}` is no condition: write `hours ZONE EXPRESSION` or `grantee FORM`, \
+                    "`{word}` is not a condition: write `hours ZONE EXPRESSION` or `grantee FORM`, \
                      joined by ` & `"
                 ),
             )),

@@ -43,13 +43,13 @@ fn every_term_must_hold() {
 #[test]
 fn mistakes_have_a_place_and_say_what_to_write() {
     let table = [
-        ("", 0, "`` is no condition"),
-        ("open Mo-Fr", 0, "`open` is no condition"),
-        ("grantee person", 8, "`person` is no form of grantee"),
-        ("grantee acs_user & grantee acs_user", 19, "may stand once"),
-        ("hours", 5, "`` is no time zone"),
-        ("hours Berlin Mo-Fr", 6, "`Berlin` is no time zone"),
-        ("hours europe/berlin Mo-Fr", 6, "`europe/berlin` is no time zone"),
+        ("", 0, "`` is not a condition"),
+        ("open Mo-Fr", 0, "`open` is not a condition"),
+        ("grantee person", 8, "`person` is not a form of grantee"),
+        ("grantee acs_user & grantee acs_user", 19, "may be given once"),
+        ("hours", 5, "`` is not a time zone"),
+        ("hours Berlin Mo-Fr", 6, "`Berlin` is not a time zone"),
+        ("hours europe/berlin Mo-Fr", 6, "`europe/berlin` is not a time zone"),
         ("hours Europe/Berlin", 19, "no hours: write days and times such as"),
         // Of an expression, as the byte of the whole text.
         ("hours Europe/Berlin Monday", 20, "`Monday`: write `Mo`"),

@@ -113,7 +113,7 @@ fn case(section: Section<'_>, ready: &Ready) -> Option<Case> {
     let grantee = section.value("grantee").map(|place| {
         let kind = place.string().and_then(GranteeKind::parse);
         if act == Some(Act::Read) {
-            place.refuse("`grantee` is of a grant: nobody is named when an entrance is read");
+            place.refuse("`grantee` needs the act `grant`: a request to read names no grantee");
         } else if kind.is_none() {
             place.refuse("`grantee` must be `acs_user` or `user_identity`");
         }
@@ -123,12 +123,16 @@ fn case(section: Section<'_>, ready: &Ready) -> Option<Case> {
     let allow = section.required("decision").and_then(|place| match place.string()? {
         "allow" => Some(true),
         "deny" => Some(false),
-        other => refuse(&place, format!("`{other}` is no decision: write `allow` or `deny`")),
+        other => refuse(&place, format!("`{other}` is not a decision: write `allow` or `deny`")),
     });
     let reason = section.value("reason").map(|place| {
         let text = place.string()?;
         let known = Reason::ALL.iter().any(|reason| reason.as_str() == text);
-        if known { Some(text.to_owned()) } else { refuse(&place, format!("`{text}` is no reason")) }
+        if known {
+            Some(text.to_owned())
+        } else {
+            refuse(&place, format!("`{text}` is not a reason"))
+        }
     });
     let rule = section.value("rule").map(|place| place.string().map(normal));
     section.finish();

@@ -100,7 +100,7 @@ pub(super) fn time_zone(name: &str) -> Result<TimeZone, String> {
     let zone = zone.filter(|zone| zone.iana_name() == Some(name));
     zone.ok_or_else(|| {
         format!(
-            "`{name}` is no time zone: write a name of the IANA database such as `Europe/Berlin`"
+            "`{name}` is not a time zone: write a name of the IANA database such as `Europe/Berlin`"
         )
     })
 }
