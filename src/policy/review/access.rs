@@ -1,7 +1,7 @@
 //! When a caller may do something to an entrance, over a span of time.
 
 use std::cell::RefCell;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use jiff::tz::TimeZone;
@@ -249,7 +249,7 @@ impl<'a> Assessor<'a> {
     }
 
     /// The rules that could match, by effect.
-    fn refs(&self, numbers: &[RuleNo], allow: bool) -> Vec<RuleRef> {
+    pub(super) fn refs(&self, numbers: &[RuleNo], allow: bool) -> Vec<RuleRef> {
         let rules = self.rules(numbers).filter(|rule| rule.allow == allow);
         rules.map(|rule| self.policy.rule_ref(rule)).collect()
     }
@@ -263,7 +263,7 @@ impl<'a> Assessor<'a> {
     }
 
     /// The conditions of the rules that could match, each once.
-    fn conditions(&self, numbers: &[RuleNo]) -> Vec<String> {
+    pub(super) fn conditions(&self, numbers: &[RuleNo]) -> Vec<String> {
         let mut found: Vec<String> = Vec::new();
         for rule in self.rules(numbers) {
             let Some(condition) = self.policy.rules.condition(rule) else { continue };
@@ -301,97 +301,6 @@ pub fn is_conditional(policy: &Policy, caller: &CallerId, act: Act, entrance: En
     let numbers = index.candidates(asked.caller, asked.entrance).unwrap_or_default();
     let mut rules = numbers.iter().filter_map(|number| policy.rules.rules.get(*number as usize));
     rules.any(|rule| rule.when.is_some())
-}
-
-/// A caller that may do something to an entrance.
-#[derive(Debug)]
-pub struct Allowed {
-    /// The caller.
-    pub caller: CallerId,
-    /// When.
-    pub access: Access,
-    /// The conditions of the rules, in words of the policy.
-    pub conditions: Vec<String>,
-    /// The rules that allow it.
-    pub allowed_by: Vec<RuleRef>,
-    /// Rules that deny it at some times.
-    pub denied_by: Vec<RuleRef>,
-}
-
-/// Who may do this to this entrance, by id.
-#[must_use]
-pub fn who(policy: &Policy, act: Act, entrance: EntranceId, span: Span) -> Vec<Allowed> {
-    let assessor = Assessor::new(policy, act, span);
-    let names = &policy.rules.names;
-    let entrance = names.find(&format!("entrance:{entrance}"));
-    let mut found: Vec<Allowed> = names
-        .all()
-        .filter_map(|(name, text)| Some((name, text.strip_prefix("caller:")?)))
-        .filter_map(|(name, id)| Some((name, CallerId::parse(id).ok()?)))
-        .filter_map(|(name, caller)| {
-            let access = assessor.access(Some(name), entrance);
-            let numbers = assessor.candidates(Some(name), entrance);
-            access.is_possible().then(|| Allowed {
-                caller,
-                access,
-                conditions: assessor.conditions(&numbers),
-                allowed_by: assessor.refs(&numbers, true),
-                denied_by: assessor.refs(&numbers, false),
-            })
-        })
-        .collect();
-    found.sort_by(|a, b| a.caller.cmp(&b.caller));
-    found
-}
-
-/// Entrances to which a caller may do something at the same times by the same rules.
-#[derive(Debug)]
-pub struct Doors {
-    /// The entrances, by id.
-    pub entrances: Vec<EntranceId>,
-    /// Also every entrance that no rule and no zone names.
-    pub and_every_other: bool,
-    /// The zones that all of them are in.
-    pub zones: Vec<String>,
-    /// When.
-    pub access: Access,
-    /// The conditions of the rules, in words of the policy.
-    pub conditions: Vec<String>,
-    /// The rules that allow it.
-    pub allowed_by: Vec<RuleRef>,
-}
-
-/// To what this caller may do this, grouped by the rules.
-#[must_use]
-pub fn doors(policy: &Policy, act: Act, caller: &CallerId, span: Span) -> Vec<Doors> {
-    let assessor = Assessor::new(policy, act, span);
-    let names = &policy.rules.names;
-    let caller = names.find(&format!("caller:{caller}"));
-    let mut groups: BTreeMap<Vec<RuleNo>, Vec<Option<Name>>> = BTreeMap::new();
-    let entrances = names.all().filter(|(_, text)| text.starts_with("entrance:"));
-    for entrance in entrances.map(|(name, _)| Some(name)).chain([None]) {
-        let numbers = assessor.candidates(caller, entrance);
-        if !numbers.is_empty() {
-            groups.entry(numbers).or_default().push(entrance);
-        }
-    }
-    let mut found = Vec::new();
-    for (numbers, members) in groups {
-        let Some(first) = members.first() else { continue };
-        let access = assessor.access(caller, *first);
-        if access.is_possible() {
-            let named: Vec<Name> = members.iter().flatten().copied().collect();
-            found.push(Doors {
-                entrances: entrance_ids(policy, &named),
-                and_every_other: members.contains(&None),
-                zones: common_groups(policy, &named),
-                access,
-                conditions: assessor.conditions(&numbers),
-                allowed_by: assessor.refs(&numbers, true),
-            });
-        }
-    }
-    found
 }
 
 /// The ids of entrances, sorted.

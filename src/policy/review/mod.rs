@@ -3,12 +3,14 @@
 //! engine's own, asked for whole groups of callers and entrances that no rule tells apart.
 
 mod access;
+mod allowed;
 mod diff;
 mod explain;
 mod replay;
 mod weeks;
 
-pub use access::{Access, Allowed, Doors, Span, Times, access_of, doors, is_conditional, who};
+pub use access::{Access, Span, Times, access_of, is_conditional};
+pub use allowed::{Allowed, Doors, doors, who};
 pub use diff::{Change, Diff, Effect, diff};
 pub use explain::{ExplainedRule, Explanation, Miss, Step, explain};
 pub use replay::{Example, Pair, Past, Replay, Turn};
