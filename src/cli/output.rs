@@ -8,6 +8,8 @@ use std::fmt::Display;
 use std::io::{self, Write as _};
 use std::sync::OnceLock;
 
+use serde::Serialize;
+
 use super::Exit;
 use crate::domain::Problem;
 
@@ -19,12 +21,18 @@ pub(super) fn say(text: impl Display) {
     noted(try_say(text));
 }
 
-/// Prints what was found as one line of JSON, its keys in the order of the alphabet.
-pub(super) fn say_json(view: &impl serde::Serialize) {
-    match serde_json::to_value(view) {
-        Ok(json) => say(json),
-        Err(error) => noted(Err(error.into())),
+/// Prints what was found as one line of JSON.
+pub(super) fn say_json(view: &impl Serialize) {
+    let mut line = Vec::new();
+    match write_json(&mut line, view) {
+        Ok(()) => print(&line),
+        Err(error) => noted(Err(error)),
     }
+}
+
+/// Writes a line of JSON, its keys in the order of the alphabet.
+pub(super) fn write_json(out: &mut impl io::Write, view: &impl Serialize) -> io::Result<()> {
+    writeln!(out, "{}", serde_json::to_value(view)?)
 }
 
 /// Prints a line of the result that must not be lost.

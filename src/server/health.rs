@@ -4,15 +4,17 @@ use std::fmt::Write as _;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use serde_json::{Value, json};
 
 use crate::audit::{Anchors, JournalHealth};
-use crate::domain::{COMMIT, VERSION};
+use crate::domain::{COMMIT, Problem, VERSION};
 use crate::gateway::Gateway;
 use crate::listener::Stop;
 use crate::shipping::ShippingState;
 use crate::snapshot::{Reloader, Trial};
-use crate::tls::Severity;
+use crate::tls::{self, Severity};
+use crate::view::health::{
+    self as view, CertificateFinding, Checkpoint, Expiry, PolicyInForce, ReloadFailure, Status,
+};
 
 /// The parts whose state is shown.
 pub(super) struct Health {
@@ -76,54 +78,50 @@ impl Health {
     }
 
     /// Everything, for programs.
-    pub(super) fn status(&self) -> Value {
+    pub(super) fn status(&self) -> Status {
         let snapshot = self.gateway.snapshot.load();
         let reload = self.reloader.status();
-        let checks = self.checks();
-        let expiries = &snapshot.certificates.expiries;
+        let texts = |problems: &[Problem]| problems.iter().map(ToString::to_string).collect();
+        let expiry =
+            |(role, time): &(&'static str, Timestamp)| Expiry { role, expires: time.to_string() };
+        let finding = |finding: tls::Finding| CertificateFinding {
+            severity: finding.severity.as_str(),
+            file: finding.problem.file,
+            line: finding.problem.line,
+            text: finding.problem.text,
+        };
         let findings = snapshot.certificates.findings(self.gateway.clock.now());
-        json!({
-            "version": VERSION,
-            "commit": COMMIT,
-            "started": self.started.to_string(),
-            "ready": checks.iter().all(|check| check.state != State::Failed),
-            "draining": self.stop.is_leaving(),
-            "policy": {
-                "revision": snapshot.policy.revision().as_str(),
-                "rules": snapshot.policy.rule_count(),
-                "callers": snapshot.callers.all().len(),
-                "loaded": reload.loaded.to_string(),
+        Status {
+            version: VERSION,
+            commit: COMMIT,
+            started: self.started.to_string(),
+            ready: self.checks().iter().all(|check| check.state != State::Failed),
+            draining: self.stop.is_leaving(),
+            policy: PolicyInForce {
+                revision: snapshot.policy.revision().to_string(),
+                rules: snapshot.policy.rule_count(),
+                callers: snapshot.callers.all().len(),
+                loaded: reload.loaded.to_string(),
             },
-            "candidate": match snapshot.trial() {
-                None => Value::Null,
-                Some(Trial::Judged(policy)) => json!({ "revision": policy.revision().as_str() }),
-                Some(Trial::Invalid(problems)) => json!({
-                    "problems": problems.iter().map(ToString::to_string).collect::<Vec<_>>(),
-                }),
-            },
-            "reload_failure": reload.failure.map(|failure| json!({
-                "time": failure.time.to_string(),
-                "problems": failure.problems,
-            })),
-            "upstream_suspended": snapshot.upstream.is_suspended(),
-            "audit": self.gateway.journal.health().to_string(),
-            "checkpoint": self.anchors.newest().map(|newest| json!({
-                "size": newest.size,
-                "root": newest.root,
-                "text": newest.text,
-            })),
-            "export": self.export.as_ref().map(|export| export.status()),
-            "certificates": expiries.iter().map(|(role, time)| json!({
-                "role": role,
-                "expires": time.to_string(),
-            })).collect::<Vec<_>>(),
-            "certificate_findings": findings.iter().map(|finding| json!({
-                "severity": finding.severity.as_str(),
-                "file": finding.problem.file,
-                "line": finding.problem.line,
-                "text": finding.problem.text,
-            })).collect::<Vec<_>>(),
-        })
+            candidate: snapshot.trial().map(|trial| match trial {
+                Trial::Judged(policy) => view::Trial::Revision(policy.revision().to_string()),
+                Trial::Invalid(problems) => view::Trial::Problems(texts(problems)),
+            }),
+            reload_failure: reload.failure.map(|failure| ReloadFailure {
+                time: failure.time.to_string(),
+                problems: failure.problems,
+            }),
+            upstream_suspended: snapshot.upstream.is_suspended(),
+            audit: self.gateway.journal.health().to_string(),
+            checkpoint: self.anchors.newest().map(|newest| Checkpoint {
+                size: newest.size,
+                root: newest.root,
+                text: newest.text,
+            }),
+            export: self.export.as_ref().map(|export| export.status()),
+            certificates: snapshot.certificates.expiries.iter().map(expiry).collect(),
+            certificate_findings: findings.into_iter().map(finding).collect(),
+        }
     }
 
     fn policy(&self) -> Check {

@@ -4,11 +4,11 @@ use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
-use serde_json::{Value, json};
 
 use super::sink::Cause;
 use crate::audit::Journal;
 use crate::telemetry::ExportMetrics;
+use crate::view::health::{Shipping, ShippingFailure};
 
 /// Nothing was sent, or nobody knows.
 #[derive(Debug)]
@@ -197,20 +197,21 @@ impl ShippingState {
     }
 
     /// The same for programs.
-    pub fn status(&self) -> Value {
+    pub fn status(&self) -> Shipping {
         let progress = self.progress.lock();
         let lag = self.lag(&progress);
-        json!({
-            "host": self.host,
-            "next_seq": progress.next,
-            "lag_records": lag.records,
-            "lag_seconds": lag.age.as_secs_f64(),
-            "last_sent": progress.last_sent.map(|time| time.to_string()),
-            "failure": progress.failing.as_ref().map(|failing| json!({
-                "since": failing.time.to_string(),
-                "text": failing.text,
-            })),
-        })
+        let failure = |failing: &Failing| ShippingFailure {
+            since: failing.time.to_string(),
+            text: failing.text.clone(),
+        };
+        Shipping {
+            host: self.host.clone(),
+            next_seq: progress.next,
+            lag_records: lag.records,
+            lag_seconds: lag.age.as_secs_f64(),
+            last_sent: progress.last_sent.map(|time| time.to_string()),
+            failure: progress.failing.as_ref().map(failure),
+        }
     }
 }
 
@@ -248,7 +249,7 @@ mod tests {
         // The next failure does not begin it anew.
         state.failed(&failure(Cause::Timeout, "timed out"));
         assert!(state.check().0);
-        assert_eq!(state.status()["failure"]["text"], "timed out");
+        assert_eq!(state.status().failure.unwrap().text, "timed out");
         state.accepted(2, 1);
         assert_eq!(state.check(), (false, "the collector has every record".into()));
         assert_eq!(state.metrics.exported.get(), 1);

@@ -95,7 +95,7 @@ async fn each_answer_of_a_sink_has_its_consequence() {
     for (kind, count) in [("timeout", 1), ("refused", 1), ("rejected", 1), ("position", 0)] {
         assert_eq!(metrics.failures.with_label_values(&[kind]).get(), count, "{kind}");
     }
-    assert_eq!(state.status()["next_seq"], 2);
+    assert_eq!(state.status().next_seq, 2);
     assert_eq!(Position::of(directory.path()).load().unwrap(), Some(2));
 }
 

@@ -4,4 +4,6 @@
 //! A shape is made from what a lower module found, and holds nothing that has to be looked up
 //! again. Its fields are the keys of the JSON, which are stable.
 
+pub mod audit;
+pub mod health;
 pub mod policy;

@@ -35,7 +35,7 @@ fn a_rule_to_read_says_nothing_of_granting() {
     let (code, _, error) =
         policy(&site, &[&explain[..], &["--act", "read", "--grantee", "acs_user"]].concat());
     assert_eq!(code, 1);
-    assert!(error.contains("nobody is named when an entrance is read"), "{error}");
+    assert!(error.contains("a request to read names no grantee"), "{error}");
     assert_eq!(ask(&["explain", "visitor-desk", LOBBY, "--act", "open"]), 64);
 
     let found = json(&site, &["who", LOBBY, "--act", "read"], 0);
@@ -86,7 +86,7 @@ fn a_case_may_be_about_reading() {
     assert!(out.contains("not by `p, role:front-desk, zone:lobby, read, allow`"), "{out}");
     for (more, text) in [
         ("act = \"open\"", "`act` must be `grant` or `read`"),
-        ("act = \"read\"\ngrantee = \"acs_user\"", "nobody is named when an entrance is read"),
+        ("act = \"read\"\ngrantee = \"acs_user\"", "a request to read names no grantee"),
     ] {
         let (code, _, error) = case(more);
         assert_eq!(code, 3, "{more}");
@@ -101,7 +101,7 @@ fn a_rule_to_read_cannot_ask_for_a_grantee() {
     with(&site, "policies/policy.csv", rule);
     let (code, _, error) = policy(&site, &["check"]);
     assert_eq!(code, 3);
-    assert!(error.contains("`grantee` is of a grant"), "{error}");
+    assert!(error.contains("`grantee` needs the act `grant`"), "{error}");
     assert!(error.contains("policy.csv:37:"), "{error}");
 }
 

@@ -89,7 +89,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("rustix", &["audit", "cli", "files", "server"]),
     ("webpki", &["authn"]),
     ("tracing_subscriber", &["telemetry"]),
-    ("serde_json", &["seam", "audit", "upstream", "server", "shipping", "sandbox", "cli"]),
+    ("serde_json", &["seam", "audit", "upstream", "server", "sandbox", "cli"]),
     ("arc_swap", &["gateway", "snapshot", "server"]),
 ];
 
@@ -251,6 +251,44 @@ fn records_are_read_in_one_place() {
     }
     assert_eq!(readers, BTreeSet::from(["audit/proof/pruned.rs".to_owned()]), "a file of its own");
     assert!(namers.is_empty(), "use `Event`: {namers:?}");
+}
+
+/// Where `audit` opens files itself, and why.
+const OPENERS: &[(&str, &str)] = &[
+    ("log/directory.rs", "reads the log for all others"),
+    ("journal/recovery.rs", "writes the newest segment again"),
+    ("proof/pruned.rs", "a file beside the segments"),
+    ("follow/position.rs", "a file beside the segments"),
+    ("search/query/index.rs", "a file beside the segments"),
+    ("upkeep/retain.rs", "compresses bytes, whatever they are"),
+];
+
+/// Whoever reads records takes a `LogReader` and its cursors: they alone know which files
+/// there are, and which lines are torn.
+#[test]
+fn segments_are_listed_and_opened_in_one_place() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/audit");
+    let mut all = Vec::new();
+    sources(&root, &mut all);
+    let (mut openers, mut listers) = (BTreeSet::new(), BTreeSet::new());
+    for file in all {
+        let inside = file.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
+        let is_test = ["tests.rs", "faults.rs", "testing.rs", "journal/checkpoints.rs"];
+        if is_test.iter().any(|end| inside.ends_with(end)) {
+            continue;
+        }
+        let text = std::fs::read_to_string(&file).unwrap();
+        let code = text.split("#[cfg(test)]").next().unwrap();
+        if code.contains("read_dir(") {
+            listers.insert(inside.clone());
+        }
+        if ["File::open(", "fs::read(", "fs::read_to_string("].iter().any(|w| code.contains(w)) {
+            openers.insert(inside);
+        }
+    }
+    assert_eq!(listers, BTreeSet::from(["log/directory.rs".to_owned()]));
+    let known: BTreeSet<String> = OPENERS.iter().map(|(file, _)| (*file).to_owned()).collect();
+    assert_eq!(openers, known, "read through a `LogReader`, or say here why not");
 }
 
 /// Where files are written outside of `files`, and why.

@@ -304,7 +304,7 @@ impl Scan<'_> {
         }
         let Some(key) = self.key else { return Ok(()) };
         let text = record.checkpoint();
-        let signed = match text.map(|text| Checkpoint::verify(text, key)) {
+        let signed = match text.map(|text| Checkpoint::verify(&text, key)) {
             None => false,
             Some(Ok(own)) if (own.size, own.root) == (self.tree.size(), self.tree.root()) => true,
             Some(Ok(_)) => return Err("the checkpoint's signed text says something else".into()),
@@ -329,7 +329,7 @@ fn later_batch_follows(cursor: &mut Cursor, ahead: u64) -> Result<bool, InputErr
         // Zeros of a hole have no newline before the record behind them.
         let bytes = line.bytes.rsplit(|byte| *byte == 0).next().unwrap_or_default();
         if let Some(record) = line.whole().and_then(|_| Record::parse(bytes))
-            && record.batch.is_none_or(|batch| batch > ahead)
+            && record.batch().is_none_or(|batch| batch > ahead)
         {
             return Ok(true);
         }

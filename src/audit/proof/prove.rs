@@ -119,7 +119,7 @@ fn signed_text(line: &[u8]) -> Option<(u64, String)> {
     if Peek::at(line).is_some_and(|peek| !peek.is(Event::Checkpoint)) {
         return None;
     }
-    let text = Record::parse(line)?.checkpoint()?.to_owned();
+    let text = Record::parse(line)?.checkpoint()?;
     Some((Checkpoint::unverified(&text)?.size, text))
 }
 

@@ -18,14 +18,14 @@ use crate::domain::{GranteeKind, Operation};
 #[serde(transparent)]
 struct Text<'a>(#[serde(borrow)] Cow<'a, str>);
 
-/// A record that was read. A text that it does not have is none.
+/// A record that was read: made by [`Record::parse`] only. A text that it does not have is
+/// none.
 #[derive(Debug, Deserialize)]
 pub struct Record<'a> {
     /// The format's version; lines of version 0 do not say it.
     #[serde(default)]
     v: u32,
     pub(in crate::audit) seq: u64,
-    pub(in crate::audit) batch: Option<u64>,
     #[serde(borrow, default)]
     time: Text<'a>,
     #[serde(borrow)]
@@ -55,13 +55,21 @@ pub struct Record<'a> {
     pub(in crate::audit) decision_seq: Option<u64>,
     /// How many strangers were refused for which reason.
     pub(in crate::audit) reasons: Option<BTreeMap<String, u64>>,
-    size: Option<u64>,
-    #[serde(borrow)]
-    root: Option<Text<'a>>,
-    hashes: Option<Vec<String>>,
     pub(in crate::audit) open_from: Option<u64>,
-    #[serde(borrow)]
-    checkpoint: Option<Text<'a>>,
+    /// The whole of it.
+    #[serde(skip)]
+    line: &'a [u8],
+}
+
+/// What only a checkpoint has, and what is seldom asked for. Read when it is: every field
+/// makes reading a record slower.
+#[derive(Deserialize)]
+struct Seldom {
+    batch: Option<u64>,
+    size: Option<u64>,
+    root: Option<String>,
+    hashes: Option<Vec<String>>,
+    checkpoint: Option<String>,
 }
 
 /// What a whole line is.
@@ -103,7 +111,8 @@ impl<'a> Record<'a> {
     /// The record that a whole line is; none when it is no record of a known version.
     #[must_use]
     pub fn parse(line: &'a [u8]) -> Option<Self> {
-        let record: Self = serde_json::from_slice(line).ok()?;
+        let mut record: Self = serde_json::from_slice(line).ok()?;
+        record.line = line;
         (record.v <= FORMAT && (1..=SEQ_MAX).contains(&record.seq)).then_some(record)
     }
 
@@ -216,16 +225,27 @@ impl<'a> Record<'a> {
     }
 
     /// The signed text of a checkpoint.
-    pub(in crate::audit) fn checkpoint(&self) -> Option<&str> {
-        text(&self.checkpoint)
+    pub(in crate::audit) fn checkpoint(&self) -> Option<String> {
+        self.seldom()?.checkpoint
     }
 
     /// The tree that a checkpoint describes; none where its parts do not fit together.
     pub(in crate::audit) fn tree(&self) -> Option<Frontier> {
+        let Seldom { size, root, hashes, .. } = self.seldom()?;
         let hashes: Option<Vec<Hash>> =
-            self.hashes.as_ref()?.iter().map(|text| Hash::from_base64(text)).collect();
-        let tree = Frontier::from_nodes(self.size?, hashes?)?;
-        (tree.root().to_base64() == text(&self.root)?).then_some(tree)
+            hashes?.iter().map(|text| Hash::from_base64(text)).collect();
+        let tree = Frontier::from_nodes(size?, hashes?)?;
+        (tree.root().to_base64() == root?).then_some(tree)
+    }
+
+    /// The number of the first record that was made durable together with it; none where it
+    /// is that record.
+    pub(in crate::audit) fn batch(&self) -> Option<u64> {
+        self.seldom()?.batch
+    }
+
+    fn seldom(&self) -> Option<Seldom> {
+        serde_json::from_slice(self.line).ok()
     }
 }
 

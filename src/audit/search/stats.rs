@@ -40,6 +40,19 @@ pub enum By {
     Decision,
 }
 
+impl By {
+    /// Its name.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Caller => "caller",
+            Self::Entrance => "entrance",
+            Self::Reason => "reason",
+            Self::Decision => "decision",
+        }
+    }
+}
+
 /// A span of time that counts are summed over. All begin in UTC; weeks on Mondays.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Every {

@@ -264,7 +264,7 @@ impl Chain {
         }
         self.leaves.clear();
         let root = self.tree.root().to_base64();
-        let checkpoint = record.checkpoint().map(str::to_owned);
+        let checkpoint = record.checkpoint();
         let link = Link { size, root, checkpoint, next: 0, proof: Vec::new() };
         self.open = Some((link, self.tree.clone()));
         Ok(())

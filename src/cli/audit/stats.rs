@@ -1,6 +1,5 @@
 //! `grantgate audit stats`: how many decisions, by whom, for which door, and when.
 
-use std::collections::BTreeMap;
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
@@ -14,7 +13,9 @@ use super::table::Table;
 use super::when::time;
 use crate::audit::{self, By, Counts, Every, LogReader, ReadError, Series, Stats, StatsRequest};
 use crate::catalogue::Catalogue;
+use crate::cli::output::write_json;
 use crate::cli::{Exit, fail, note};
+use crate::view::audit::{counted, other, sorted_rows};
 
 /// Rows for people, unless more are asked for.
 const ROWS: usize = 20;
@@ -93,12 +94,7 @@ impl ByArgument {
     }
 
     fn as_str(self) -> &'static str {
-        match self {
-            Self::Caller => "caller",
-            Self::Entrance => "entrance",
-            Self::Reason => "reason",
-            Self::Decision => "decision",
-        }
+        self.as_by().as_str()
     }
 }
 
@@ -134,7 +130,9 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     let mut out = BufWriter::new(io::stdout().lock());
     let printed = match arguments.format {
         StatsFormat::Human => report.human(&mut out),
-        StatsFormat::Json => writeln!(out, "{}", report.json()),
+        StatsFormat::Json => {
+            write_json(&mut out, &counted(&report.stats, &request, report.catalogue))
+        }
         StatsFormat::Csv => report.csv(&mut out),
     };
     match printed.and_then(|()| out.flush()) {
@@ -163,21 +161,7 @@ struct Report<'a> {
     spans: Vec<Timestamp>,
 }
 
-type Row<'r> = (&'r [String], &'r Series);
-
 impl Report<'_> {
-    /// The largest first.
-    fn rows(&self) -> Vec<Row<'_>> {
-        let rows = self.stats.rows.iter();
-        let mut rows: Vec<Row<'_>> = rows.map(|(key, series)| (key.as_slice(), series)).collect();
-        rows.sort_by(|a, b| b.1.total.all().cmp(&a.1.total.all()).then_with(|| a.0.cmp(b.0)));
-        rows
-    }
-
-    fn other(&self) -> Option<&Series> {
-        Some(&self.stats.other).filter(|other| other.total.all() > 0)
-    }
-
     fn human(&self, out: &mut impl Write) -> io::Result<()> {
         let ink = Ink::of_locale();
         if self.stats.all.total.all() > 0 {
@@ -218,10 +202,10 @@ impl Report<'_> {
         header.extend(["ALLOW", "DENY", ""].map(str::to_owned));
         let header: Vec<&str> = header.iter().map(String::as_str).collect();
         let mut table = Table::new(&mut *out, &header);
-        let rows = self.rows();
+        let rows = sorted_rows(&self.stats);
         let max = rows.first().map_or(0, |(_, series)| series.total.all());
         let rest = rows.iter().skip(self.arguments.rows);
-        let (mut more, mut left) = (self.other().cloned().unwrap_or_default(), 0_u64);
+        let (mut more, mut left) = (other(&self.stats).cloned().unwrap_or_default(), 0_u64);
         for (_, series) in rest {
             left += 1;
             more.total += series.total;
@@ -241,7 +225,7 @@ impl Report<'_> {
         if more.total.all() > 0 {
             let mut cells = vec![String::new(); by.len()];
             if let Some(first) = cells.first_mut() {
-                let uncounted = if self.other().is_some() { " and more" } else { "" };
+                let uncounted = if other(&self.stats).is_some() { " and more" } else { "" };
                 *first = format!("other ({left}{uncounted})");
             }
             table.row(self.with_plot(cells, &more, max.max(more.total.all()), ink))?;
@@ -267,50 +251,6 @@ impl Report<'_> {
         cells
     }
 
-    fn json(&self) -> serde_json::Value {
-        let over_time = |series: &Series| -> Vec<serde_json::Value> {
-            let one = |(span, counts): (&Timestamp, &Counts)| {
-                serde_json::json!({
-                    "from": span.to_string(), "allow": counts.allow, "deny": counts.deny,
-                })
-            };
-            series.over_time.iter().map(one).collect()
-        };
-        let counted = |series: &Series, mut row: serde_json::Map<String, serde_json::Value>| {
-            row.insert("allow".into(), series.total.allow.into());
-            row.insert("deny".into(), series.total.deny.into());
-            if self.arguments.every.is_some() {
-                row.insert("over_time".into(), over_time(series).into());
-            }
-            serde_json::Value::from(row)
-        };
-        let row = |(key, series): &Row<'_>| {
-            let mut row = serde_json::Map::new();
-            for (by, value) in self.arguments.by.iter().zip(*key) {
-                if *by == ByArgument::Entrance {
-                    row.insert("entrance_id".into(), some(value));
-                    let name = name(self.catalogue, value);
-                    row.insert("entrance_name".into(), name.into());
-                } else {
-                    row.insert(by.as_str().into(), some(value));
-                }
-            }
-            counted(series, row)
-        };
-        let some_time = |time: Option<Timestamp>| time.map(|time| time.to_string());
-        let mut all = BTreeMap::from([
-            ("since", serde_json::json!(some_time(self.arguments.since))),
-            ("until", serde_json::json!(some_time(self.arguments.until))),
-            ("all", counted(&self.stats.all, serde_json::Map::new())),
-            ("rows", self.rows().iter().map(row).collect()),
-            ("damaged_lines", self.stats.damaged_lines.into()),
-        ]);
-        if let Some(other) = self.other() {
-            all.insert("other", counted(other, serde_json::Map::new()));
-        }
-        serde_json::json!(all)
-    }
-
     fn csv(&self, out: &mut impl Write) -> io::Result<()> {
         let mut writer = csv_writer(out);
         let timed = self.arguments.every.is_some();
@@ -324,12 +264,12 @@ impl Report<'_> {
         }
         header.extend(["allow", "deny"]);
         writer.write_record(&header).map_err(io_error)?;
-        let mut other = vec![String::new(); self.arguments.by.len()];
-        if let Some(first) = other.first_mut() {
+        let mut other_cells = vec![String::new(); self.arguments.by.len()];
+        if let Some(first) = other_cells.first_mut() {
             *first = "other".into();
         }
-        let mut rows = self.rows();
-        rows.extend(self.other().map(|series| (other.as_slice(), series)));
+        let mut rows = sorted_rows(&self.stats);
+        rows.extend(other(&self.stats).map(|series| (other_cells.as_slice(), series)));
         for (key, series) in rows {
             let mut cells = Vec::new();
             for (by, value) in self.arguments.by.iter().zip(key) {
@@ -351,8 +291,4 @@ impl Report<'_> {
         }
         writer.flush()
     }
-}
-
-fn some(value: &str) -> serde_json::Value {
-    if value.is_empty() { serde_json::Value::Null } else { value.into() }
 }

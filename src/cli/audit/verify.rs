@@ -3,12 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use serde_json::{Value, json};
 
 use super::{checkpoints, key};
 use crate::audit::{self, Checkpoint, LogReader, ReadError, VerifierKey, VerifyReport};
 use crate::cli::progress::progress;
-use crate::cli::{Exit, Format, fail, note, say};
+use crate::cli::{Exit, Format, fail, note, say, say_json};
+use crate::view::audit::verified;
 
 /// Findings beyond this number are counted and not printed.
 const SHOWN_MAX: usize = 50;
@@ -62,7 +62,10 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     let exit = judge(&report);
     match arguments.format {
         Format::Human => print(arguments, &report, exit),
-        Format::Json => say(json(&report, exit)),
+        Format::Json => {
+            let is_verified = exit == Exit::Done && report.signed;
+            say_json(&verified(&report, is_verified, exit as u8));
+        }
     }
     exit
 }
@@ -158,36 +161,4 @@ fn print_verdict(report: &VerifyReport, exit: Exit) {
     if exit == Exit::Done && report.anchors.is_empty() {
         note("note: no anchored checkpoint was given: records removed from the end would not show");
     }
-}
-
-fn json(report: &VerifyReport, exit: Exit) -> Value {
-    json!({
-        "verified": exit == Exit::Done && report.signed,
-        "exit_code": exit as u8,
-        "records": report.records,
-        "first_seq": report.first_seq,
-        "last_seq": report.last_seq,
-        "segments": report.segments,
-        "checkpoints": report.checkpoints,
-        "verified_to": report.verified_to,
-        "uncovered": report.uncovered,
-        "pruned_records": report.pruned.map_or(0, |(records, _)| records),
-        "unsigned_checkpoints": report.unsigned_checkpoints,
-        "other_keys": report.other_keys,
-        "newer_version": report.newer,
-        "torn_bytes": report.torn_bytes,
-        "findings_total": report.findings_total,
-        "findings": report.findings.iter().map(|finding| json!({
-            "damage": finding.damage.as_str(),
-            "from_seq": finding.from_seq,
-            "to_seq": finding.to_seq,
-            "file": finding.file,
-            "line": finding.line.filter(|line| *line > 0),
-            "text": finding.text,
-        })).collect::<Vec<_>>(),
-        "anchors": report.anchors.iter().map(|(size, found)| json!({
-            "size": size,
-            "found": found.as_str(),
-        })).collect::<Vec<_>>(),
-    })
 }

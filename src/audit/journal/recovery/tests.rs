@@ -25,6 +25,13 @@ fn directory(segments: &[(u64, &[u8])]) -> tempfile::TempDir {
     directory
 }
 
+fn recover_in(
+    directory: &tempfile::TempDir,
+    key: Option<&VerifierKey>,
+) -> Result<Recovered, OpenError> {
+    recover(&LogReader::new(directory.path()), key)
+}
+
 fn open_seqs(recovered: &Recovered) -> Vec<u64> {
     recovered.open.iter().map(|decision| decision.seq).collect()
 }
@@ -32,7 +39,7 @@ fn open_seqs(recovered: &Recovered) -> Vec<u64> {
 #[test]
 fn decisions_without_outcome_are_found() {
     let directory = directory(&[(1, log().as_bytes())]);
-    let recovered = recover(&LogReader::new(directory.path()), None).unwrap();
+    let recovered = recover_in(&directory, None).unwrap();
     assert_eq!(recovered.next_seq, 6);
     assert_eq!(recovered.open, [OpenDecision { seq: 3, request_id: "r3".into(), operation: None }]);
     assert_eq!(recovered.cut, None);
@@ -51,15 +58,14 @@ fn every_kind_of_torn_tail_is_kept_aside_and_cut() {
     for (name, tail) in tails {
         let whole = log();
         let directory = directory(&[(1, &[whole.as_bytes(), &tail].concat())]);
-        let recovered = recover(&LogReader::new(directory.path()), None).unwrap();
+        let recovered = recover_in(&directory, None).unwrap();
         assert_eq!(recovered.next_seq, 6, "{name}");
         let cut = recovered.cut.unwrap();
         assert_eq!(cut.bytes, tail.len() as u64, "{name}");
         assert_eq!(std::fs::read(directory.path().join(cut.kept_in)).unwrap(), tail, "{name}");
         let left = std::fs::read_to_string(directory.path().join(segment_name(1))).unwrap();
         assert_eq!(left, whole, "{name}");
-        let again =
-            recover(&LogReader::new(directory.path()), None).unwrap().cut.map(|cut| cut.bytes);
+        let again = recover_in(&directory, None).unwrap().cut.map(|cut| cut.bytes);
         assert_eq!(again, Some(tail.len() as u64), "{name}: nobody has recorded it yet");
     }
 }
@@ -77,7 +83,7 @@ fn holes_in_the_last_batch_are_a_crashs_work() {
         format!("{first}{}{zeros}\n{}", of_batch(7), of_batch(9)),
     ] {
         let directory = directory(&[(1, format!("{}{tail}", log()).as_bytes())]);
-        let recovered = recover(&LogReader::new(directory.path()), None).unwrap();
+        let recovered = recover_in(&directory, None).unwrap();
         let whole = tail.split(&zeros).next().unwrap().len() as u64;
         assert_eq!(recovered.cut.unwrap().bytes, tail.len() as u64 - whole);
     }
@@ -86,10 +92,7 @@ fn holes_in_the_last_batch_are_a_crashs_work() {
     let inside = "{\"seq\":8,\"batch\":7,\"event\":\"log.stop\"}\n";
     for after in [format!("{}{next}", of_batch(8)), inside.to_owned()] {
         let directory = directory(&[(1, format!("{}{zeros}\n{after}", log()).as_bytes())]);
-        assert!(matches!(
-            recover(&LogReader::new(directory.path()), None),
-            Err(OpenError::Damaged { line: 6, .. })
-        ));
+        assert!(matches!(recover_in(&directory, None), Err(OpenError::Damaged { line: 6, .. })));
     }
 }
 
@@ -106,7 +109,7 @@ fn what_no_crash_explains_stops_the_start() {
         ("name and content differ", &wrong_name, 1),
     ] {
         let directory = directory(&[(1, text.as_bytes())]);
-        match recover(&LogReader::new(directory.path()), None) {
+        match recover_in(&directory, None) {
             Err(OpenError::Damaged { line: found, .. }) => assert_eq!(found, line, "{name}"),
             other => panic!("{name}: {other:?}"),
         }
@@ -127,11 +130,7 @@ fn a_start_that_died_before_its_first_record_loses_no_open_decision() {
     ];
     for (name, second, expected) in table {
         let directory = directory(&[(1, log().as_bytes()), (6, second.as_bytes())]);
-        assert_eq!(
-            open_seqs(&recover(&LogReader::new(directory.path()), None).unwrap()),
-            expected,
-            "{name}"
-        );
+        assert_eq!(open_seqs(&recover_in(&directory, None).unwrap()), expected, "{name}");
     }
 }
 
@@ -166,7 +165,7 @@ fn a_start_closes_what_was_open_and_the_next_finds_nothing() {
 fn a_cut_that_was_not_recorded_is_told_of_by_the_next_start() {
     let torn = [log().as_bytes(), b"{\"se"].concat();
     let directory = directory(&[(1, &torn)]);
-    let cut = recover(&LogReader::new(directory.path()), None).unwrap().cut.unwrap();
+    let cut = recover_in(&directory, None).unwrap().cut.unwrap();
     let start = || {
         let store = FileStore::open(directory.path()).unwrap();
         let revision = Revision::from_sha256(&[1]);
@@ -198,7 +197,7 @@ proptest! {
         let bytes = [&whole.as_bytes()[..length], &junk].concat();
         let directory = directory(&[(1, &bytes)]);
         let records = whole[..length].matches('\n').count() as u64;
-        match recover(&LogReader::new(directory.path()), None) {
+        match recover_in(&directory, None) {
             Ok(recovered) => prop_assert!(recovered.next_seq > records),
             Err(error) => prop_assert!(matches!(error, OpenError::Damaged { .. }), "{error}"),
         }
@@ -236,14 +235,10 @@ fn a_log_that_contradicts_its_checkpoints_is_not_gone_on_with() {
         let changed = change(&text);
         assert_ne!(changed, text, "{name}");
         std::fs::write(&last.path, &changed).unwrap();
-        let found = recover(&LogReader::new(directory.path()), Some(key.verifier()));
+        let found = recover_in(&directory, Some(key.verifier()));
         assert!(matches!(found, Err(OpenError::Damaged { .. })), "{name}: {found:?}");
         assert_eq!(std::fs::read_to_string(&last.path).unwrap(), changed, "{name}: left as it is");
-        assert_eq!(
-            recover(&LogReader::new(directory.path()), None).is_ok(),
-            needs_key,
-            "{name}: without a key"
-        );
+        assert_eq!(recover_in(&directory, None).is_ok(), needs_key, "{name}: without a key");
     }
 }
 
@@ -252,14 +247,14 @@ fn a_log_whose_end_was_removed_is_not_gone_on_with() {
     let (directory, key, _) = signed(30);
     let last = last_segment(directory.path());
     let text = std::fs::read_to_string(&last.path).unwrap();
-    let found = recover(&LogReader::new(directory.path()), Some(key.verifier())).unwrap();
+    let found = recover_in(&directory, Some(key.verifier())).unwrap();
     std::fs::write(directory.path().join(NEWEST_CHECKPOINT), Checkpoint::sign(&found.tree, &key))
         .unwrap();
-    assert!(recover(&LogReader::new(directory.path()), Some(key.verifier())).is_ok());
+    assert!(recover_in(&directory, Some(key.verifier())).is_ok());
     let shorter: Vec<&str> = text.lines().collect();
     let shorter = shorter[..shorter.len() - 3].join("\n") + "\n";
     std::fs::write(&last.path, &shorter).unwrap();
-    match recover(&LogReader::new(directory.path()), Some(key.verifier())) {
+    match recover_in(&directory, Some(key.verifier())) {
         Err(OpenError::Damaged { text, .. }) => {
             assert!(text.contains("its end was removed"), "{text}")
         }
@@ -269,7 +264,7 @@ fn a_log_whose_end_was_removed_is_not_gone_on_with() {
     let (other, _) = SigningKey::generate("example.org/doors").unwrap();
     std::fs::write(directory.path().join(NEWEST_CHECKPOINT), Checkpoint::sign(&found.tree, &other))
         .unwrap();
-    assert!(recover(&LogReader::new(directory.path()), Some(key.verifier())).is_ok());
+    assert!(recover_in(&directory, Some(key.verifier())).is_ok());
 }
 
 #[test]
@@ -299,15 +294,15 @@ fn a_start_reads_no_more_than_it_needs_and_finds_what_is_open_in_earlier_segment
     let text = std::fs::read_to_string(path).unwrap();
     assert!(all[1].first_seq > first);
     std::fs::write(path, text.replace("desk", "disk")).unwrap();
-    let found = recover(&LogReader::new(directory.path()), Some(key.verifier())).unwrap();
+    let found = recover_in(&directory, Some(key.verifier())).unwrap();
     assert_eq!(open_seqs(&found), [open]);
     // The one in which it was decided is.
     let holding = all.iter().rev().find(|segment| segment.first_seq <= open).unwrap();
     let text = std::fs::read_to_string(&holding.path).unwrap();
     std::fs::write(&holding.path, text.replacen("\"desk\"", "\"disk\"", 1)).unwrap();
-    assert!(recover(&LogReader::new(directory.path()), Some(key.verifier())).is_err());
+    assert!(recover_in(&directory, Some(key.verifier())).is_err());
     std::fs::remove_file(&holding.path).unwrap();
-    assert!(recover(&LogReader::new(directory.path()), Some(key.verifier())).is_err());
+    assert!(recover_in(&directory, Some(key.verifier())).is_err());
 }
 
 #[test]
@@ -329,7 +324,7 @@ fn a_log_of_version_0_goes_on_as_version_1() {
 #[test]
 fn a_newer_version_is_not_gone_on_with() {
     let directory = directory(&[(1, format!("{START_1}\n{{\"v\":2,\"seq\":2}}\n").as_bytes())]);
-    match recover(&LogReader::new(directory.path()), None) {
+    match recover_in(&directory, None) {
         Err(OpenError::Damaged { text, .. }) => assert!(text.contains("newer grantgate"), "{text}"),
         other => panic!("{other:?}"),
     }
@@ -345,7 +340,7 @@ fn a_start_of_which_only_the_first_record_reached_the_disk_closes_nothing() {
     let head = text.lines().next().unwrap();
     assert!(head.contains("log.checkpoint"), "{head}");
     std::fs::write(&second.path, format!("{head}\n")).unwrap();
-    assert_eq!(open_seqs(&recover(&LogReader::new(directory.path()), None).unwrap()), [3]);
+    assert_eq!(open_seqs(&recover_in(&directory, None).unwrap()), [3]);
 }
 
 /// Somebody without the key can make everything in a segment fit, but for what was signed.
@@ -356,7 +351,7 @@ fn another_history_is_not_signed_although_nothing_in_it_is_signed_wrongly() {
         std::fs::write(directory.path().join(NEWEST_CHECKPOINT), Checkpoint::sign(tree, &key))
             .unwrap();
     };
-    let found = recover(&LogReader::new(directory.path()), Some(key.verifier())).unwrap();
+    let found = recover_in(&directory, Some(key.verifier())).unwrap();
     newest(&found.tree);
     let last = last_segment(directory.path());
     let text = std::fs::read_to_string(&last.path).unwrap();
@@ -381,7 +376,7 @@ fn another_history_is_not_signed_although_nothing_in_it_is_signed_wrongly() {
     }
     std::fs::write(&last.path, &forged).unwrap();
     // The signed head stands beside checkpoints that are not signed.
-    let some = recover(&LogReader::new(directory.path()), Some(key.verifier()));
+    let some = recover_in(&directory, Some(key.verifier()));
     assert!(matches!(some, Err(OpenError::Damaged { .. })), "{some:?}");
     // Without that one, the newest checkpoint beside the segments tells.
     let (head, rest) = forged.split_once('\n').unwrap();
@@ -389,7 +384,7 @@ fn another_history_is_not_signed_although_nothing_in_it_is_signed_wrongly() {
     record.as_object_mut().unwrap().remove("checkpoint");
     let all = format!("{record}\n{rest}");
     std::fs::write(&last.path, all).unwrap();
-    let none = recover(&LogReader::new(directory.path()), Some(key.verifier()));
+    let none = recover_in(&directory, Some(key.verifier()));
     assert!(matches!(none, Err(OpenError::Damaged { .. })), "{none:?}");
 }
 
@@ -408,18 +403,15 @@ fn a_segment_is_written_anew_whatever_it_ends_with() {
 #[test]
 fn a_log_all_of_whose_segments_are_gone_is_not_begun_anew() {
     let (directory, key, _) = signed(3);
-    let found = recover(&LogReader::new(directory.path()), Some(key.verifier())).unwrap();
+    let found = recover_in(&directory, Some(key.verifier())).unwrap();
     let text = Checkpoint::sign(&found.tree, &key);
     std::fs::write(directory.path().join(NEWEST_CHECKPOINT), text).unwrap();
     for segment in LogReader::new(directory.path()).list().unwrap() {
         std::fs::remove_file(segment.path).unwrap();
     }
-    let gone = recover(&LogReader::new(directory.path()), Some(key.verifier()));
+    let gone = recover_in(&directory, Some(key.verifier()));
     assert!(matches!(gone, Err(OpenError::Damaged { .. })), "{gone:?}");
     // With another key it is another log.
     let (other, _) = SigningKey::generate("example.org/doors").unwrap();
-    assert_eq!(
-        recover(&LogReader::new(directory.path()), Some(other.verifier())).unwrap().next_seq,
-        1
-    );
+    assert_eq!(recover_in(&directory, Some(other.verifier())).unwrap().next_seq, 1);
 }

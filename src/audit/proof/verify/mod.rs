@@ -231,7 +231,7 @@ impl<'a> Pass<'a> {
             let text = "the parts of the checkpoint do not fit together";
             return self.name(Damage::Altered, record.seq, record.seq, segment, line.number, text);
         };
-        match self.keys.trust(record.checkpoint(), &theirs) {
+        match self.keys.trust(record.checkpoint().as_deref(), &theirs) {
             Trust::Trusted => {}
             Trust::OfAnotherKey(name) => {
                 self.report.see_other_key(name);

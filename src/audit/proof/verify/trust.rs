@@ -22,7 +22,8 @@ impl Keys<'_> {
     /// Whether a record may be believed to be the checkpoint of its place.
     pub(super) fn trust_record(&self, record: &Record<'_>) -> bool {
         let tree = record.tree().filter(|tree| tree.size() == record.seq - 1);
-        let trusted = |tree| matches!(self.trust(record.checkpoint(), &tree), Trust::Trusted);
+        let trusted =
+            |tree| matches!(self.trust(record.checkpoint().as_deref(), &tree), Trust::Trusted);
         !self.0.is_empty() && tree.is_some_and(trusted)
     }
 

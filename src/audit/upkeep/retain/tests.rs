@@ -9,8 +9,8 @@ impl Log {
         for segment in self.reader().list().unwrap() {
             let mut lines = self.reader().read(&segment).unwrap();
             while let Some(line) = lines.next().unwrap() {
-                if let Some(text) = line.record().as_ref().and_then(Record::checkpoint) {
-                    found.push(Checkpoint::verify(text, self.key.verifier()).unwrap());
+                if let Some(text) = line.record().and_then(|record| record.checkpoint()) {
+                    found.push(Checkpoint::verify(&text, self.key.verifier()).unwrap());
                 }
             }
         }

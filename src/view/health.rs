@@ -1,0 +1,127 @@
+//! What a running gateway says of itself under `/status`.
+
+use serde::Serialize;
+
+/// Its state as a whole.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    /// The running build.
+    pub version: &'static str,
+    /// The commit that it was built from.
+    pub commit: &'static str,
+    /// When the process began.
+    pub started: String,
+    /// Whether requests are decided and recorded.
+    pub ready: bool,
+    /// Whether it is about to stop.
+    pub draining: bool,
+    /// What is in force.
+    pub policy: PolicyInForce,
+    /// The policy on trial, where there is one.
+    pub candidate: Option<Trial>,
+    /// Why the files are not what is in force.
+    pub reload_failure: Option<ReloadFailure>,
+    /// Whether nothing is sent because Seam failed again and again.
+    pub upstream_suspended: bool,
+    /// The audit log's state in words.
+    pub audit: String,
+    /// The newest checkpoint.
+    pub checkpoint: Option<Checkpoint>,
+    /// Where records are shipped to.
+    pub export: Option<Shipping>,
+    /// When certificates expire.
+    pub certificates: Vec<Expiry>,
+    /// What is wrong with certificates.
+    pub certificate_findings: Vec<CertificateFinding>,
+}
+
+/// The policy in force.
+#[derive(Debug, Serialize)]
+pub struct PolicyInForce {
+    /// The digest of model, rules and callers.
+    pub revision: String,
+    /// How many rules it has.
+    pub rules: usize,
+    /// How many callers there are.
+    pub callers: usize,
+    /// When it was loaded.
+    pub loaded: String,
+}
+
+/// A policy on trial.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Trial {
+    /// It is judged: its digest.
+    Revision(String),
+    /// It is not judged, for these reasons.
+    Problems(Vec<String>),
+}
+
+/// A reload that failed.
+#[derive(Debug, Serialize)]
+pub struct ReloadFailure {
+    /// When.
+    pub time: String,
+    /// Why.
+    pub problems: Vec<String>,
+}
+
+/// A checkpoint of the audit log.
+#[derive(Debug, Serialize)]
+pub struct Checkpoint {
+    /// How many records it covers.
+    pub size: u64,
+    /// The tree's root, in base64.
+    pub root: String,
+    /// The signed text; none where the log is not signed.
+    pub text: Option<String>,
+}
+
+/// How far the records have come at a place that gets every one.
+#[derive(Debug, Serialize)]
+pub struct Shipping {
+    /// That place.
+    pub host: String,
+    /// The next record to send.
+    pub next_seq: u64,
+    /// How many records wait.
+    pub lag_records: u64,
+    /// How old the oldest of them is.
+    pub lag_seconds: f64,
+    /// When a record was sent last.
+    pub last_sent: Option<String>,
+    /// Why none is sent.
+    pub failure: Option<ShippingFailure>,
+}
+
+/// Records cannot be sent.
+#[derive(Debug, Serialize)]
+pub struct ShippingFailure {
+    /// Since when.
+    pub since: String,
+    /// Why.
+    pub text: String,
+}
+
+/// When a certificate expires.
+#[derive(Debug, Serialize)]
+pub struct Expiry {
+    /// What it is for.
+    pub role: &'static str,
+    /// When.
+    pub expires: String,
+}
+
+/// Something wrong with a certificate.
+#[derive(Debug, Serialize)]
+pub struct CertificateFinding {
+    /// How bad it is.
+    pub severity: &'static str,
+    /// The file.
+    pub file: String,
+    /// The line in it, where there is one.
+    pub line: Option<u32>,
+    /// What is wrong.
+    pub text: String,
+}
