@@ -1,7 +1,9 @@
 use super::*;
 use crate::audit::journal::store::FileStore;
+use crate::audit::log::directory::NEWEST_CHECKPOINT;
 use crate::audit::log::segment::segment_name;
 use crate::audit::testing::{asked, fill, outcome, small};
+use crate::audit::tree::Hash;
 use crate::audit::{Journal, JournalSettings, NoObserver, SigningKey, Started, Store};
 use crate::domain::{Revision, SystemClock};
 use proptest::prelude::*;
