@@ -15,7 +15,9 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
 use crate::audit::journal::error::OpenError;
+use crate::audit::log::cursor::Cursor;
 use crate::audit::log::directory::LogReader;
+use crate::audit::log::lines::Lines;
 use crate::audit::log::segment::Segment;
 use crate::audit::tree::Frontier;
 use crate::audit::tree::checkpoint::Checkpoint;
@@ -113,6 +115,21 @@ pub(in crate::audit) fn recover(
     scan.not_truncated(last)?;
     let cut = mend(log, last, &scan, tail.as_ref())?;
     Ok(scan.into_recovered(cut))
+}
+
+/// The same of a segment that is not a file: what there is to go on from, and how many of
+/// its bytes are whole records.
+pub(in crate::audit) fn recover_bytes(
+    bytes: Vec<u8>,
+    key: Option<&VerifierKey>,
+) -> Result<(Recovered, u64), OpenError> {
+    let all = bytes.len() as u64;
+    let source = Lines::new(Box::new(io::Cursor::new(bytes)), 0);
+    let mut scan = Scan::new(1, Frontier::default(), key);
+    scan.read(Cursor::new(Segment::plain(Path::new("memory"), 1), source))?;
+    let length = scan.length;
+    let cut = Cut { bytes: all - length, kept_in: "memory".into() };
+    Ok((scan.into_recovered((length < all).then_some(cut)), length))
 }
 
 /// The segments that tell what is open and how the tree goes on: from one on whose first
