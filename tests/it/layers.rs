@@ -113,8 +113,7 @@ fn modules() -> BTreeMap<String, String> {
     for file in files {
         let inside = file.strip_prefix(&root).unwrap();
         let module = inside.components().next().unwrap().as_os_str().to_str().unwrap();
-        let is_test = inside.file_name().is_some_and(|name| name == "tests.rs");
-        if matches!(module, "lib.rs" | "main.rs") || is_test {
+        if matches!(module, "lib.rs" | "main.rs") || is_test(inside.to_str().unwrap()) {
             continue;
         }
         let text = std::fs::read_to_string(&file).unwrap();
@@ -209,12 +208,24 @@ fn the_wings_of_audit_have_a_direction() {
     }
 }
 
+/// Whether a file is compiled for tests only.
+fn is_test(file: &str) -> bool {
+    let tests = [
+        "tests.rs",
+        "faults.rs",
+        "testing.rs",
+        "journal/checkpoints.rs",
+        "store/conformance.rs",
+        "conformance/places.rs",
+    ];
+    tests.iter().any(|end| file.ends_with(end))
+}
+
 /// The code below a folder, without comments and tests.
 fn code_of(folder: &Path) -> String {
     let mut files = Vec::new();
     sources(folder, &mut files);
-    let tests = ["tests.rs", "faults.rs", "journal/checkpoints.rs"];
-    let code = files.iter().filter(|file| !tests.iter().any(|end| file.ends_with(end)));
+    let code = files.iter().filter(|file| !is_test(file.to_str().unwrap()));
     let code = code.map(|file| std::fs::read_to_string(file).unwrap());
     let lines = code.flat_map(|text| {
         let code = text.split("#[cfg(test)]\nmod tests {").next().unwrap().to_owned();
@@ -233,8 +244,7 @@ fn records_are_read_in_one_place() {
     let (mut readers, mut namers) = (BTreeSet::new(), BTreeSet::new());
     for file in all {
         let inside = file.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
-        let is_test = ["tests.rs", "faults.rs", "journal/checkpoints.rs"];
-        if inside.starts_with("audit/record/") || is_test.iter().any(|end| inside.ends_with(end)) {
+        if inside.starts_with("audit/record/") || is_test(&inside) {
             continue;
         }
         let text = std::fs::read_to_string(&file).unwrap();
@@ -273,8 +283,7 @@ fn segments_are_listed_and_opened_in_one_place() {
     let (mut openers, mut listers) = (BTreeSet::new(), BTreeSet::new());
     for file in all {
         let inside = file.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
-        let is_test = ["tests.rs", "faults.rs", "testing.rs", "journal/checkpoints.rs"];
-        if is_test.iter().any(|end| inside.ends_with(end)) {
+        if is_test(&inside) {
             continue;
         }
         let text = std::fs::read_to_string(&file).unwrap();
@@ -321,13 +330,10 @@ fn files_are_written_in_one_place() {
     let mut writers = BTreeSet::new();
     for file in all {
         let inside = file.strip_prefix(&root).unwrap().to_str().unwrap().to_owned();
-        let is_test = ["tests.rs", "faults.rs", "testing.rs", "journal/checkpoints.rs"]
-            .iter()
-            .any(|end| inside.ends_with(end));
         let text = std::fs::read_to_string(&file).unwrap();
         let code = text.split("#[cfg(test)]").next().unwrap();
         let writes = words.iter().any(|word| code.contains(word));
-        if writes && !is_test && !inside.starts_with("files/") {
+        if writes && !is_test(&inside) && !inside.starts_with("files/") {
             writers.insert(inside);
         }
     }

@@ -6,7 +6,8 @@
 //! checkpoint says, fewer records than a checkpoint covers. Then the log is left as it is
 //! and nothing starts; a log that goes on would sign what it contradicts.
 
-use std::collections::BTreeMap;
+mod scan;
+
 use std::fmt;
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek as _};
@@ -15,15 +16,14 @@ use std::path::Path;
 
 use crate::audit::journal::error::OpenError;
 use crate::audit::log::cursor::Cursor;
-use crate::audit::log::directory::{LogReader, NEWEST_CHECKPOINT};
-use crate::audit::log::error::InputError;
+use crate::audit::log::directory::LogReader;
+use crate::audit::log::lines::Lines;
 use crate::audit::log::segment::Segment;
-use crate::audit::record::event::Event;
-use crate::audit::record::parse::{Parsed, Record};
+use crate::audit::tree::Frontier;
 use crate::audit::tree::checkpoint::Checkpoint;
 use crate::audit::tree::note::VerifierKey;
-use crate::audit::tree::{Frontier, Hash};
 use crate::files::install;
+use scan::{Head, Scan, Tail};
 
 /// A state to go on from.
 #[derive(Debug)]
@@ -105,23 +105,33 @@ pub(in crate::audit) fn recover(
         return scan.not_truncated(&nothing).map(|()| Recovered::default());
     };
     for segment in before {
-        let tail = scan.read(log, segment)?;
+        let tail = scan.read(log.read(segment)?)?;
         if let Some(tail) = tail {
             return Err(tail.damaged(segment, "not a record, but a later segment follows it"));
         }
     }
-    let tail = scan.read(log, last)?;
+    let tail = scan.read(log.read(last)?)?;
     if let (true, Some(tail)) = (last.compressed, tail) {
         return Err(tail.damaged(last, "not a record, in a compressed segment"));
     }
     scan.not_truncated(last)?;
     let cut = mend(log, last, &scan, tail.as_ref())?;
-    Ok(Recovered {
-        next_seq: scan.next_seq,
-        open: scan.open.into_values().collect(),
-        cut,
-        tree: scan.tree,
-    })
+    Ok(scan.into_recovered(cut))
+}
+
+/// The same of a segment that is not a file: what there is to go on from, and how many of
+/// its bytes are whole records.
+pub(in crate::audit) fn recover_bytes(
+    bytes: Vec<u8>,
+    key: Option<&VerifierKey>,
+) -> Result<(Recovered, u64), OpenError> {
+    let all = bytes.len() as u64;
+    let source = Lines::new(Box::new(io::Cursor::new(bytes)), 0);
+    let mut scan = Scan::new(1, Frontier::default(), key);
+    scan.read(Cursor::new(Segment::plain(Path::new("memory"), 1), source))?;
+    let length = scan.length;
+    let cut = Cut { bytes: all - length, kept_in: "memory".into() };
+    Ok((scan.into_recovered((length < all).then_some(cut)), length))
 }
 
 /// The segments that tell what is open and how the tree goes on: from one on whose first
@@ -132,10 +142,10 @@ fn where_to_begin<'a, 'k>(
     segments: &'a [Segment],
     key: Option<&'k VerifierKey>,
 ) -> Result<(&'a [Segment], Scan<'k>), OpenError> {
-    let scan = |next_seq, tree| Scan { next_seq, tree, key, ..Scan::default() };
+    let scan = |next_seq, tree| Scan::new(next_seq, tree, key);
     let mut bound = None;
     for (at, segment) in segments.iter().enumerate().rev() {
-        let head = Head::read(log, segment)?;
+        let head = Head::of(&mut log.read(segment)?)?;
         bound = bound.or(head.open_from);
         let tree = match head.tree {
             None if segment.first_seq == 1 => Some(Frontier::default()),
@@ -152,189 +162,6 @@ fn where_to_begin<'a, 'k>(
         }
     }
     Ok((&[], scan(1, Frontier::default())))
-}
-
-/// What the first records of a segment say.
-#[derive(Default)]
-struct Head {
-    tree: Option<Frontier>,
-    /// Whatever is open is this or later.
-    open_from: Option<u64>,
-}
-
-impl Head {
-    fn read(log: &LogReader, segment: &Segment) -> Result<Self, OpenError> {
-        let mut cursor = log.read(segment)?;
-        let mut head = Self::default();
-        let mut first = true;
-        while let Some(line) = cursor.next()? {
-            let Some(record) = line.record() else { break };
-            if first && record.is(Event::Checkpoint) {
-                let size = segment.first_seq - 1;
-                head.tree = record.tree().filter(|tree| tree.size() == size);
-                head.open_from = Some(record.open_from.unwrap_or(segment.first_seq));
-                break;
-            }
-            // Version 0: a start closes all that was open before, then says so.
-            if record.is(Event::Start) {
-                head.open_from = Some(segment.first_seq);
-            }
-            if !record.is(Event::Outcome) {
-                break;
-            }
-            first = false;
-        }
-        Ok(head)
-    }
-}
-
-/// Where the whole records of a segment end although its bytes go on.
-#[derive(Default, Clone, Copy)]
-struct Tail {
-    line: u64,
-    offset: u64,
-}
-
-impl Tail {
-    fn damaged(&self, segment: &Segment, text: &str) -> OpenError {
-        OpenError::Damaged {
-            file: segment.name(),
-            line: self.line.max(1),
-            offset: self.offset,
-            text: text.to_owned(),
-        }
-    }
-}
-
-/// What was read so far.
-#[derive(Default)]
-struct Scan<'k> {
-    next_seq: u64,
-    tree: Frontier,
-    key: Option<&'k VerifierKey>,
-    newest: Option<Checkpoint>,
-    /// Whether this segment's checkpoints are signed by the key; none before the first.
-    signed: Option<bool>,
-    open: BTreeMap<u64, OpenDecision>,
-    /// Whole records of the last segment, in bytes.
-    length: u64,
-}
-
-impl Scan<'_> {
-    fn not_truncated(&self, last: &Segment) -> Result<(), OpenError> {
-        let records = self.next_seq - 1;
-        match &self.newest {
-            Some(newest) if newest.size > records => {
-                let text = format!(
-                    "the log ends with record {records}, but `{NEWEST_CHECKPOINT}` covers {}: its \
-                     end was removed",
-                    newest.size
-                );
-                Err(Tail { line: 0, offset: self.length }.damaged(last, &text))
-            }
-            _ => Ok(()),
-        }
-    }
-
-    /// Reads one segment, up to where it ends or is torn.
-    fn read(&mut self, log: &LogReader, segment: &Segment) -> Result<Option<Tail>, OpenError> {
-        let mut cursor = log.read(segment)?;
-        self.length = 0;
-        self.signed = None;
-        while let Some(line) = cursor.next()? {
-            let place = Tail { line: line.number, offset: line.offset };
-            let damaged = |text: &str| place.damaged(segment, text);
-            match line.parsed() {
-                Parsed::Record(record) if record.seq != self.next_seq => {
-                    let text =
-                        format!("record {} stands where {} belongs", record.seq, self.next_seq);
-                    return Err(damaged(&text));
-                }
-                Parsed::Record(record) => {
-                    self.take(&record).map_err(|text| damaged(&text))?;
-                    self.tree.push(Hash::of_leaf(line.bytes));
-                    self.length += line.length();
-                    let newest = self.newest.as_ref().filter(|c| c.size == self.tree.size());
-                    if newest.is_some_and(|newest| newest.root != self.tree.root()) {
-                        let text =
-                            format!("what is before is not what `{NEWEST_CHECKPOINT}` covers");
-                        return Err(damaged(&text));
-                    }
-                }
-                Parsed::Newer(version) => {
-                    let text = format!("format version {version}: a newer grantgate wrote it");
-                    return Err(damaged(&text));
-                }
-                Parsed::Nothing => {
-                    if later_batch_follows(&mut cursor, self.next_seq)? {
-                        return Err(damaged("not a record, but records follow it"));
-                    }
-                    return Ok(Some(place));
-                }
-            }
-        }
-        Ok(None)
-    }
-
-    fn take(&mut self, record: &Record<'_>) -> Result<(), String> {
-        self.next_seq += 1;
-        if record.is(Event::Checkpoint) {
-            self.check(record)?;
-        }
-        match (record.known_event(), record.decision_seq) {
-            (Some(Event::Decision), _) if record.allows() => {
-                let request_id = record.request_id().unwrap_or_default().to_owned();
-                let operation = record.operation_name().map(str::to_owned);
-                let open = OpenDecision { seq: record.seq, request_id, operation };
-                self.open.insert(record.seq, open);
-            }
-            (Some(Event::Outcome), Some(seq)) => {
-                self.open.remove(&seq);
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    /// Whether a checkpoint agrees with the records before it.
-    fn check(&mut self, record: &Record<'_>) -> Result<(), String> {
-        let agrees = record.tree().is_some_and(|tree| tree == self.tree);
-        if !agrees {
-            return Err("the records before this checkpoint are not those that it covers".into());
-        }
-        let Some(key) = self.key else { return Ok(()) };
-        let text = record.checkpoint();
-        let signed = match text.map(|text| Checkpoint::verify(&text, key)) {
-            None => false,
-            Some(Ok(own)) if (own.size, own.root) == (self.tree.size(), self.tree.root()) => true,
-            Some(Ok(_)) => return Err("the checkpoint's signed text says something else".into()),
-            // Of a time before this key.
-            Some(Err(error)) if error.is_of_another_key() => false,
-            Some(Err(error)) => return Err(format!("the checkpoint is false: {error}")),
-        };
-        // One process wrote this segment, and had one key or none.
-        if self.signed.replace(signed).is_some_and(|before| before != signed) {
-            return Err(
-                "of this segment's checkpoints some are signed by the key, and some are not".into(),
-            );
-        }
-        Ok(())
-    }
-}
-
-/// Whether a record of a later batch follows: then the damaged one was on the disk once.
-/// Within a batch a power loss may keep later pages only.
-fn later_batch_follows(cursor: &mut Cursor, ahead: u64) -> Result<bool, InputError> {
-    while let Some(line) = cursor.next()? {
-        // Zeros of a hole have no newline before the record behind them.
-        let bytes = line.bytes.rsplit(|byte| *byte == 0).next().unwrap_or_default();
-        if let Some(record) = line.whole().and_then(|_| Record::parse(bytes))
-            && record.batch().is_none_or(|batch| batch > ahead)
-        {
-            return Ok(true);
-        }
-    }
-    Ok(false)
 }
 
 /// The newest checkpoint of this key that was given away. It covers records that were on

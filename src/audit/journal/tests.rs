@@ -16,8 +16,8 @@ fn open_with(store: impl Store, queue: usize, wait_ms: u64) -> Started {
     Journal::open(store, settings, &revision, Arc::new(SystemClock), Arc::new(NoObserver)).unwrap()
 }
 
-/// What every store owes, held against each.
-fn conformance(open: impl Fn() -> Box<dyn FnOnce() -> Started>, read: impl Fn() -> String) {
+/// What a journal makes of a store, whichever it is.
+fn lives_in(open: impl Fn() -> Box<dyn FnOnce() -> Started>, read: impl Fn() -> String) {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async {
         let Started { journal, closer, .. } = open()();
@@ -42,9 +42,9 @@ fn conformance(open: impl Fn() -> Box<dyn FnOnce() -> Started>, read: impl Fn() 
 }
 
 #[test]
-fn both_stores_keep_the_contract() {
+fn a_journal_lives_in_both_stores() {
     let memory = MemoryStore::default();
-    conformance(
+    lives_in(
         || {
             let store = memory.clone();
             Box::new(move || open_with(store, 10, 1000))
@@ -52,7 +52,7 @@ fn both_stores_keep_the_contract() {
         || memory.durable(),
     );
     let directory = tempfile::tempdir().unwrap();
-    conformance(
+    lives_in(
         || {
             let path = directory.path().to_owned();
             Box::new(move || open_with(FileStore::open(&path).unwrap(), 10, 1000))

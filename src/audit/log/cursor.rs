@@ -94,7 +94,7 @@ pub(in crate::audit) struct Cursor {
 }
 
 impl Cursor {
-    pub(super) fn new(segment: Segment, lines: Lines) -> Self {
+    pub(in crate::audit) fn new(segment: Segment, lines: Lines) -> Self {
         Self { segment, lines }
     }
 

@@ -1,7 +1,9 @@
 use super::*;
 use crate::audit::journal::store::FileStore;
+use crate::audit::log::directory::NEWEST_CHECKPOINT;
 use crate::audit::log::segment::segment_name;
 use crate::audit::testing::{asked, fill, outcome, small};
+use crate::audit::tree::Hash;
 use crate::audit::{Journal, JournalSettings, NoObserver, SigningKey, Started, Store};
 use crate::domain::{Revision, SystemClock};
 use proptest::prelude::*;
@@ -43,6 +45,45 @@ fn decisions_without_outcome_are_found() {
     assert_eq!(recovered.next_seq, 6);
     assert_eq!(recovered.open, [OpenDecision { seq: 3, request_id: "r3".into(), operation: None }]);
     assert_eq!(recovered.cut, None);
+}
+
+/// What only reads has changed nothing at Seam, whatever became of it.
+#[test]
+fn a_start_closes_each_decision_by_what_it_was_for() {
+    let read = |seq: u64, operation: &str| {
+        format!(
+            r#"{{"seq":{seq},"event":"grant.decision","request_id":"r","operation":"{operation}","decision":"allow"}}"#
+        )
+    };
+    let text = [ALLOW_2.replace(":2,", ":1,"), read(2, "acs/entrances/list"), read(3, "acs/new")];
+    let directory = directory(&[(1, (text.join("\n") + "\n").as_bytes())]);
+    let started = Journal::open(
+        FileStore::open(directory.path()).unwrap(),
+        JournalSettings::default(),
+        &Revision::from_sha256(&[0]),
+        Arc::new(SystemClock),
+        Arc::new(NoObserver),
+    );
+    started.unwrap().closer.close();
+    let mut closed = Vec::new();
+    for segment in LogReader::new(directory.path()).list().unwrap() {
+        for line in std::fs::read_to_string(&segment.path).unwrap().lines() {
+            let record: serde_json::Value = serde_json::from_str(line).unwrap();
+            if record["event"] == "grant.outcome" {
+                closed.push((record["operation"].clone(), record["outcome"].clone()));
+            }
+        }
+    }
+    let pair = |operation: serde_json::Value, outcome: &str| (operation, outcome.into());
+    assert_eq!(
+        closed,
+        [
+            pair(serde_json::Value::Null, "unknown"),
+            pair("acs/entrances/list".into(), "unanswered"),
+            // Of a later version: it may have changed something.
+            pair("acs/new".into(), "unknown"),
+        ]
+    );
 }
 
 #[test]

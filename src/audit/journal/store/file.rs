@@ -125,11 +125,20 @@ impl FileStore {
     fn segment(&mut self, stage: Stage) -> Result<&mut Segment, StoreError> {
         match &mut self.segment {
             Some(segment) if !segment.broken => Ok(segment),
-            _ => {
+            None => Err(StoreError::no_segment(stage)),
+            Some(_) => {
                 let error = io::Error::other("the segment failed before and is not trusted again");
                 Err(StoreError { stage, error, broken: true })
             }
         }
+    }
+}
+
+#[cfg(test)]
+impl FileStore {
+    /// Puts another file in the place of the segment's, which is given back: one that fails.
+    pub(super) fn swap_file(&mut self, file: File) -> File {
+        std::mem::replace(&mut self.segment.as_mut().unwrap().file, file)
     }
 }
 

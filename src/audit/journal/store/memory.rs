@@ -5,7 +5,7 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 
 use super::{Stage, Store, StoreError};
 use crate::audit::journal::error::OpenError;
-use crate::audit::journal::recovery::Recovered;
+use crate::audit::journal::recovery::{Recovered, recover_bytes};
 use crate::audit::tree::note::VerifierKey;
 
 /// A log in memory. Clones share it, so that a test can look at what a journal wrote.
@@ -18,8 +18,10 @@ pub struct MemoryStore {
 struct Contents {
     durable: Vec<u8>,
     pending: Vec<u8>,
-    /// Where the segment begins.
-    begun_at: usize,
+    /// The first sequence number of each segment, and where it begins.
+    segments: Vec<(u64, usize)>,
+    /// Whether this process has begun one.
+    begun: bool,
     syncs: u64,
     held: bool,
     broken: bool,
@@ -44,6 +46,12 @@ impl MemoryStore {
         String::from_utf8_lossy(&self.lock().durable).into_owned()
     }
 
+    /// The first sequence number of each segment.
+    #[must_use]
+    pub fn segments(&self) -> Vec<u64> {
+        self.lock().segments.iter().map(|(first_seq, _)| *first_seq).collect()
+    }
+
     /// How many syncs have succeeded.
     #[must_use]
     pub fn syncs(&self) -> u64 {
@@ -62,12 +70,29 @@ impl MemoryStore {
         self.lock().fail = Some((stage, times));
     }
 
+    /// What is appended and not durable.
+    #[cfg(test)]
+    pub(super) fn pending(&self) -> String {
+        String::from_utf8_lossy(&self.lock().pending).into_owned()
+    }
+
+    /// Adds what no writer wrote.
+    #[cfg(test)]
+    pub(super) fn leave(&self, bytes: &[u8]) {
+        self.lock().durable.extend_from_slice(bytes);
+    }
+
     fn lock(&self) -> MutexGuard<'_, Contents> {
         self.shared.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Contents {
+    /// Of what needs a segment.
+    fn check_segment(&mut self, stage: Stage) -> Result<(), StoreError> {
+        if self.begun { self.check(stage) } else { Err(StoreError::no_segment(stage)) }
+    }
+
     fn check(&mut self, stage: Stage) -> Result<(), StoreError> {
         let failure =
             |broken| Err(StoreError { stage, error: io::Error::other("told to fail"), broken });
@@ -86,29 +111,40 @@ impl Contents {
 }
 
 impl Store for MemoryStore {
-    fn recover(&mut self, _: Option<&VerifierKey>) -> Result<Recovered, OpenError> {
-        Ok(Recovered::default())
+    fn recover(&mut self, key: Option<&VerifierKey>) -> Result<Recovered, OpenError> {
+        let mut contents = self.lock();
+        let (recovered, length) = recover_bytes(contents.durable.clone(), key)?;
+        contents.durable.truncate(usize::try_from(length).unwrap_or(usize::MAX));
+        // Of another process, which has ended.
+        contents.pending.clear();
+        (contents.begun, contents.broken) = (false, false);
+        Ok(recovered)
     }
 
-    fn begin(&mut self, _: u64, _: u64) -> Result<(), StoreError> {
+    fn begin(&mut self, first_seq: u64, _: u64) -> Result<(), StoreError> {
         let mut contents = self.lock();
         contents.check(Stage::Begin)?;
-        contents.begun_at = contents.durable.len();
+        let at = contents.durable.len();
+        contents.segments.push((first_seq, at));
+        contents.begun = true;
         Ok(())
     }
 
     fn length(&self) -> u64 {
         let contents = self.lock();
-        (contents.durable.len() + contents.pending.len() - contents.begun_at) as u64
+        let begun_at = contents.segments.last().filter(|_| contents.begun).map(|(_, at)| *at);
+        begun_at.map_or(0, |at| (contents.durable.len() + contents.pending.len() - at) as u64)
     }
 
     fn reserve(&mut self, _: u64) -> Result<(), StoreError> {
-        self.lock().check(Stage::Reserve)
+        self.lock().check_segment(Stage::Reserve)
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
         let mut contents = self.lock();
-        contents.check(Stage::Append)?;
+        contents.check_segment(Stage::Append)?;
+        // One that fails, and cannot be undone.
+        contents.check(Stage::Truncate)?;
         contents.pending.extend_from_slice(bytes);
         Ok(())
     }
@@ -118,7 +154,7 @@ impl Store for MemoryStore {
         while contents.held {
             contents = self.shared.1.wait(contents).unwrap_or_else(PoisonError::into_inner);
         }
-        contents.check(Stage::Sync)?;
+        contents.check_segment(Stage::Sync)?;
         let pending = std::mem::take(&mut contents.pending);
         contents.durable.extend_from_slice(&pending);
         contents.syncs += 1;

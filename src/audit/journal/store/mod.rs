@@ -1,5 +1,7 @@
 //! Where the journal's bytes go.
 
+#[cfg(test)]
+mod conformance;
 mod file;
 mod memory;
 
@@ -14,12 +16,15 @@ pub use memory::{Gate, MemoryStore};
 
 /// A place for an append-only log with one writer.
 ///
-/// The contract, which one suite of tests holds against every implementation:
+/// The contract, which one suite of tests (`conformance.rs`) holds against every
+/// implementation, sentence by sentence:
 /// - `append` takes all bytes or none: after an error that is not `broken` the log is
 ///   as it was before the call.
 /// - `sync` makes everything that was appended durable before it returns `Ok`. After
 ///   an error nothing is known of what was appended since the last good `sync`.
 /// - After an error that is `broken` no later call may succeed.
+/// - Where no segment was begun nothing may be appended: all but `begin` fail, and break
+///   nothing.
 pub trait Store: Send + 'static {
     /// Brings the log into a state to go on from and tells what was found. With a key,
     /// signatures in it are checked.
@@ -33,7 +38,7 @@ pub trait Store: Send + 'static {
     ///
     /// # Errors
     /// [`StoreError`], `broken` only where the log was broken before: else the segment
-    /// before goes on; where there is none, nothing may be appended.
+    /// before goes on.
     fn begin(&mut self, first_seq: u64, room: u64) -> Result<(), StoreError>;
 
     /// Bytes in the segment.
@@ -44,19 +49,19 @@ pub trait Store: Send + 'static {
     /// this does nothing.
     ///
     /// # Errors
-    /// [`StoreError`], never `broken`: there is no room.
+    /// [`StoreError`], `broken` only where the log was broken before: there is no room.
     fn reserve(&mut self, bytes: u64) -> Result<(), StoreError>;
 
     /// Appends whole lines.
     ///
     /// # Errors
-    /// [`StoreError`].
+    /// [`StoreError`], `broken` where it could not be undone.
     fn append(&mut self, bytes: &[u8]) -> Result<(), StoreError>;
 
     /// Makes what was appended durable.
     ///
     /// # Errors
-    /// [`StoreError`], always `broken`.
+    /// [`StoreError`], always `broken` where there is a segment.
     fn sync(&mut self) -> Result<(), StoreError>;
 }
 
@@ -101,6 +106,12 @@ pub struct StoreError {
     pub error: io::Error,
     /// Whether the store can never be used again.
     pub broken: bool,
+}
+
+impl StoreError {
+    fn no_segment(stage: Stage) -> Self {
+        Self { stage, error: io::Error::other("no segment was begun"), broken: false }
+    }
 }
 
 impl fmt::Display for StoreError {

@@ -10,7 +10,8 @@ fn once_the_log_is_broken_nothing_is_due() {
     let queue = Arc::new(Queue::new(observer, clock, Strangers::new(0)));
     let settings =
         JournalSettings { checkpoint_interval: Duration::ZERO, ..JournalSettings::default() };
-    let store = MemoryStore::default();
+    let mut store = MemoryStore::default();
+    store.begin(1, 0).unwrap();
     let mut writer = Writer::new(store.clone(), queue, Arc::new(settings), Frontier::default(), 1);
     assert!(writer.due().is_some_and(|due| due <= Instant::now()));
     store.fail(Stage::Sync, 1);

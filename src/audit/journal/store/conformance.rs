@@ -1,0 +1,313 @@
+//! What the contract of [`Store`] says, sentence by sentence, held against every store.
+
+mod places;
+
+use std::os::unix::fs::MetadataExt as _;
+
+use super::*;
+use crate::audit::log::segment::segment_name;
+use crate::audit::record::encode::{CheckpointEntry, Draft};
+use crate::audit::testing::asked;
+use crate::audit::tree::checkpoint::Checkpoint;
+use crate::audit::tree::{Frontier, Hash};
+use crate::audit::{Evidence as _, SigningKey};
+use places::{Files, Memory, Place};
+
+/// More room than there is anywhere.
+const TOO_MUCH: u64 = u64::MAX;
+
+/// An allow decision, as it is in a log.
+fn decision(seq: u64) -> String {
+    let mut line = Vec::new();
+    Draft::decision(&asked(true).decision(), None).write(seq, seq, &mut line);
+    String::from_utf8(line).unwrap()
+}
+
+/// A record that does not fit where a part of it does.
+fn long(seq: u64) -> String {
+    let mut line = Vec::new();
+    let rules = (0..500).map(|n| format!("policies/policy.csv:{n}")).collect();
+    let asked = asked(false);
+    let entry = crate::audit::DecisionEntry { rules, ..asked.decision() };
+    Draft::decision(&entry, None).write(seq, seq, &mut line);
+    String::from_utf8(line).unwrap()
+}
+
+/// With one record in it that is durable.
+fn begun<P: Place>() -> (P, P::Store, String) {
+    let place = P::new();
+    let mut store = place.open();
+    store.recover(None).unwrap();
+    store.begin(1, 0).unwrap();
+    let first = decision(1);
+    store.append(first.as_bytes()).unwrap();
+    store.sync().unwrap();
+    (place, store, first)
+}
+
+fn append_takes_all_bytes_or_none<P: Place>() {
+    let (mut place, mut store, first) = begun::<P>();
+    place.fail(&mut store, Stage::Append, 0);
+    let error = store.append(long(2).as_bytes()).unwrap_err();
+    assert!(!error.broken && error.stage == Stage::Append, "{error}");
+    assert_eq!(place.text(&store), first, "as it was before the call");
+    assert_eq!(store.length(), first.len() as u64);
+    place.heal(&mut store);
+    let second = decision(2);
+    store.append(second.as_bytes()).unwrap();
+    store.sync().unwrap();
+    assert_eq!(place.text(&store), [first, second].concat());
+}
+
+fn sync_makes_everything_that_was_appended_durable<P: Place>() {
+    let (place, mut store, first) = begun::<P>();
+    let (second, third) = (decision(2), decision(3));
+    store.append(second.as_bytes()).unwrap();
+    store.append(third.as_bytes()).unwrap();
+    store.sync().unwrap();
+    drop(store);
+    let mut next = place.open();
+    assert_eq!(next.recover(None).unwrap().next_seq, 4);
+    assert_eq!(place.text(&next), [first, second, third].concat());
+}
+
+fn after_a_failed_sync_what_was_synced_before_is_there<P: Place>() {
+    let (mut place, mut store, first) = begun::<P>();
+    store.append(decision(2).as_bytes()).unwrap();
+    place.fail(&mut store, Stage::Sync, 0);
+    let error = store.sync().unwrap_err();
+    assert!(error.broken && error.stage == Stage::Sync, "always broken: {error}");
+    drop(store);
+    let mut next = place.open();
+    let found = next.recover(None).unwrap();
+    assert!((2..=3).contains(&found.next_seq), "of the second nothing is known");
+    assert!(place.text(&next).starts_with(&first));
+}
+
+fn after_an_error_that_is_broken_no_later_call_succeeds<P: Place>() {
+    for stage in [Stage::Sync, Stage::Truncate] {
+        let (mut place, mut store, _) = begun::<P>();
+        place.fail(&mut store, stage, 0);
+        let failed =
+            if stage == Stage::Sync { store.sync() } else { store.append(decision(2).as_bytes()) };
+        assert!(failed.unwrap_err().broken, "{stage:?}");
+        place.heal(&mut store);
+        let later = [
+            store.append(decision(2).as_bytes()),
+            store.sync(),
+            store.reserve(1),
+            store.begin(2, 0),
+            store.append(decision(2).as_bytes()),
+        ];
+        for (nth, result) in later.into_iter().enumerate() {
+            assert!(result.unwrap_err().broken, "{stage:?}: call {nth}");
+        }
+    }
+}
+
+fn where_no_segment_was_begun_nothing_is_appended<P: Place>() {
+    let mut place = P::new();
+    let mut store = place.open();
+    store.recover(None).unwrap();
+    let nothing = |store: &mut P::Store, when: &str| {
+        let line = decision(1);
+        let results = [store.append(line.as_bytes()), store.sync(), store.reserve(1)];
+        for result in results {
+            assert!(!result.unwrap_err().broken, "{when}");
+        }
+        assert_eq!(store.length(), 0, "{when}");
+    };
+    nothing(&mut store, "at first");
+    place.fail(&mut store, Stage::Begin, 1);
+    assert!(!store.begin(1, 0).unwrap_err().broken);
+    nothing(&mut store, "after one that failed");
+    place.heal(&mut store);
+    store.begin(1, 0).unwrap();
+    store.append(decision(1).as_bytes()).unwrap();
+    store.sync().unwrap();
+}
+
+fn recover_tells_what_was_found<P: Place>() {
+    let place = P::new();
+    let mut store = place.open();
+    let nothing = store.recover(None).unwrap();
+    assert_eq!((nothing.next_seq, nothing.open, nothing.cut), (1, Vec::new(), None));
+    drop(store);
+    let (place, store, first) = begun::<P>();
+    drop(store);
+    let found = place.open().recover(None).unwrap();
+    let mut tree = Frontier::default();
+    tree.push(Hash::of_leaf(first.trim_end().as_bytes()));
+    assert_eq!((found.next_seq, found.tree, found.cut), (2, tree, None));
+    assert_eq!(found.open.iter().map(|open| open.seq).collect::<Vec<_>>(), [1]);
+}
+
+fn recover_brings_the_log_into_a_state_to_go_on_from<P: Place>() {
+    let (place, store, first) = begun::<P>();
+    drop(store);
+    place.leave(b"{\"v\":1,\"se");
+    let mut next = place.open();
+    let found = next.recover(None).unwrap();
+    assert_eq!((found.next_seq, found.cut.map(|cut| cut.bytes)), (2, Some(10)));
+    assert_eq!(place.text(&next), first);
+    next.begin(2, 0).unwrap();
+    let second = decision(2);
+    next.append(second.as_bytes()).unwrap();
+    next.sync().unwrap();
+    drop(next);
+    let mut last = place.open();
+    assert_eq!(last.recover(None).unwrap().next_seq, 3);
+    assert_eq!(place.text(&last), [first, second].concat());
+}
+
+/// A checkpoint that fits, with the signed text of another tree.
+fn forged(first: &str, key: &SigningKey) -> String {
+    let (mut tree, mut other) = (Frontier::default(), Frontier::default());
+    tree.push(Hash::of_leaf(first.trim_end().as_bytes()));
+    other.push(Hash::of_leaf(b"another"));
+    let text = Checkpoint::sign(&other, key);
+    let entry = CheckpointEntry { tree: &tree, open_from: Some(1), checkpoint: Some(&text) };
+    let mut line = Vec::new();
+    Draft::checkpoint(&entry, jiff::Timestamp::now()).write(2, 2, &mut line);
+    String::from_utf8(line).unwrap()
+}
+
+fn recover_checks_signatures_with_a_key_and_leaves_a_false_log_as_it_is<P: Place>() {
+    let (key, _) = SigningKey::generate("example.org/doors").unwrap();
+    let (place, store, first) = begun::<P>();
+    drop(store);
+    place.leave(forged(&first, &key).as_bytes());
+    let mut next = place.open();
+    let before = place.text(&next);
+    let error = next.recover(Some(key.verifier())).unwrap_err();
+    assert!(matches!(error, OpenError::Damaged { line: 2, .. }), "{error}");
+    assert_eq!(place.text(&next), before);
+    assert_eq!(next.recover(None).unwrap().next_seq, 3, "there is nothing else to find fault with");
+}
+
+fn recover_that_fails_leaves_the_log_as_it_is<P: Place>() {
+    let (place, store, _) = begun::<P>();
+    drop(store);
+    place.leave(format!("xx\n{}", decision(3)).as_bytes());
+    let mut next = place.open();
+    let before = place.text(&next);
+    assert!(matches!(next.recover(None), Err(OpenError::Damaged { line: 2, .. })));
+    assert_eq!(place.text(&next), before);
+}
+
+fn begin_begins_a_segment_of_this_number_and_closes_the_one_before<P: Place>() {
+    let (place, mut store, first) = begun::<P>();
+    store.begin(2, 0).unwrap();
+    assert_eq!(store.length(), 0);
+    let second = decision(2);
+    store.append(second.as_bytes()).unwrap();
+    store.sync().unwrap();
+    assert_eq!(place.segments(), [1, 2]);
+    assert_eq!(place.text(&store), [first, second].concat());
+}
+
+fn begin_that_fails_breaks_nothing_and_the_segment_before_goes_on<P: Place>() {
+    let (mut place, mut store, first) = begun::<P>();
+    place.fail(&mut store, Stage::Begin, 2);
+    let error = store.begin(2, 0).unwrap_err();
+    assert!(!error.broken && error.stage == Stage::Begin, "{error}");
+    place.heal(&mut store);
+    assert_eq!(store.length(), first.len() as u64);
+    let second = decision(2);
+    store.append(second.as_bytes()).unwrap();
+    store.sync().unwrap();
+    assert_eq!(place.segments(), [1]);
+    assert_eq!(place.text(&store), [first, second].concat());
+}
+
+fn length_is_the_bytes_in_the_segment<P: Place>() {
+    let (_place, mut store, first) = begun::<P>();
+    assert_eq!(store.length(), first.len() as u64);
+    let second = decision(2);
+    store.append(second.as_bytes()).unwrap();
+    assert_eq!(store.length(), (first.len() + second.len()) as u64, "synced or not");
+    store.sync().unwrap();
+    store.begin(3, 0).unwrap();
+    assert_eq!(store.length(), 0);
+}
+
+fn appends_that_need_no_more_than_was_reserved_do_not_fail<P: Place>() {
+    let (place, mut store, first) = begun::<P>();
+    let lines: Vec<String> = (2..40).map(decision).collect();
+    let all = lines.concat();
+    store.reserve(all.len() as u64).unwrap();
+    assert_eq!(store.length(), first.len() as u64, "no filler");
+    lines.iter().for_each(|line| store.append(line.as_bytes()).unwrap());
+    store.sync().unwrap();
+    assert_eq!(place.text(&store), [first, all].concat());
+}
+
+fn reserve_that_fails_breaks_nothing<P: Place>() {
+    let (mut place, mut store, first) = begun::<P>();
+    place.fail(&mut store, Stage::Reserve, 0);
+    let error = store.reserve(TOO_MUCH).unwrap_err();
+    assert!(!error.broken && error.stage == Stage::Reserve, "{error}");
+    let second = decision(2);
+    store.append(second.as_bytes()).unwrap();
+    store.sync().unwrap();
+    assert_eq!(place.text(&store), [first, second].concat());
+}
+
+macro_rules! held_by {
+    ($($store:ident: $place:ty, $cases:tt;)+) => {
+        $(mod $store {
+            use super::*;
+            held_by!(@cases $place, $cases);
+        })+
+    };
+    (@cases $place:ty, [$($case:ident,)+]) => {
+        $(#[test]
+        fn $case() {
+            super::$case::<$place>();
+        })+
+    };
+}
+
+macro_rules! every_store_holds {
+    ($($case:ident,)+) => {
+        held_by! {
+            memory: Memory, [$($case,)+];
+            file: Files, [$($case,)+];
+        }
+    };
+}
+
+every_store_holds! {
+    append_takes_all_bytes_or_none,
+    sync_makes_everything_that_was_appended_durable,
+    after_a_failed_sync_what_was_synced_before_is_there,
+    after_an_error_that_is_broken_no_later_call_succeeds,
+    where_no_segment_was_begun_nothing_is_appended,
+    recover_tells_what_was_found,
+    recover_brings_the_log_into_a_state_to_go_on_from,
+    recover_checks_signatures_with_a_key_and_leaves_a_false_log_as_it_is,
+    recover_that_fails_leaves_the_log_as_it_is,
+    begin_begins_a_segment_of_this_number_and_closes_the_one_before,
+    begin_that_fails_breaks_nothing_and_the_segment_before_goes_on,
+    length_is_the_bytes_in_the_segment,
+    appends_that_need_no_more_than_was_reserved_do_not_fail,
+    reserve_that_fails_breaks_nothing,
+}
+
+/// What only a disk can show: the blocks are taken, where the file system can promise them.
+#[test]
+fn room_that_was_asked_for_is_taken() {
+    let place = Files::new();
+    let mut store = place.open();
+    store.recover(None).unwrap();
+    store.begin(1, 300_000).unwrap();
+    let path = place.directory.path().join(segment_name(1));
+    let blocks = || std::fs::metadata(&path).unwrap().blocks() * 512;
+    let begun = blocks();
+    if begun == 0 {
+        return;
+    }
+    assert!(begun >= 300_000, "{begun}");
+    store.reserve(3_000_000).unwrap();
+    assert!(blocks() >= 3_000_000, "{}", blocks());
+}
