@@ -5,6 +5,7 @@ use http::header::{ALLOW, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICAT
 use http::{HeaderValue, Response, StatusCode};
 use http_body_util::Full;
 
+use super::admission::Seat;
 use super::{Refusal, route};
 use crate::domain::{Operation, Reason, RequestId};
 use crate::seam::{self, SeamError, Shown};
@@ -19,6 +20,20 @@ pub struct Answer {
     retry_after_s: Option<u32>,
     /// What was asked for, where that is known.
     operation: Option<Operation>,
+    /// Given back when the answer has been sent.
+    seat: Option<Seat>,
+}
+
+/// A body that takes up its request's seat until it has been sent, or its connection is gone.
+struct Seated {
+    body: Vec<u8>,
+    _seat: Option<Seat>,
+}
+
+impl AsRef<[u8]> for Seated {
+    fn as_ref(&self) -> &[u8] {
+        &self.body
+    }
 }
 
 impl From<Refusal> for Answer {
@@ -26,7 +41,7 @@ impl From<Refusal> for Answer {
         let (reason, retry_after_s, operation) =
             (refusal.reason, refusal.retry_after_s, refusal.operation);
         let (status, error) = refusal.wire();
-        Self { status, content: Err(error), reason, retry_after_s, operation }
+        Self { status, content: Err(error), reason, retry_after_s, operation, seat: None }
     }
 }
 
@@ -47,13 +62,19 @@ impl Answer {
                 reason,
                 retry_after_s: None,
                 operation,
+                seat: None,
             },
             // Seam's own error: its status and its known fields.
             (None, Some(status), Some(error)) => {
-                Self { status, content: Err(error), reason, retry_after_s, operation }
+                Self { status, content: Err(error), reason, retry_after_s, operation, seat: None }
             }
             (None, ..) => Self { retry_after_s, ..Refusal::from(reason).of(operation).into() },
         }
+    }
+
+    /// The same answer, with the seat of its request.
+    pub(super) fn holding(self, seat: Seat) -> Self {
+        Self { seat: Some(seat), ..self }
     }
 
     /// Why the request was answered so.
@@ -73,7 +94,7 @@ impl Answer {
     pub fn into_response(self, request_id: RequestId) -> Response<Full<Bytes>> {
         let body = match self.content {
             Ok(Shown::Granted) => Bytes::from_static(seam::success_body()),
-            Ok(Shown::Read { body, .. }) => body.into(),
+            Ok(Shown::Read { body, .. }) => Bytes::from_owner(Seated { body, _seat: self.seat }),
             Err(error) => seam::error_body(&error, request_id).into(),
         };
         let mut response = Response::new(Full::new(body));

@@ -19,7 +19,7 @@ use crate::audit::{Evidence, Journal, Recorded};
 use crate::authn::{self, Principal};
 use crate::config::{RecordedReads, RequestLimits};
 use crate::domain::{self, CallerId, Clock, Grantee, Host, Operation, Reason, RequestId};
-use crate::policy::{Attempt, ByEffect, Decision, Moment, Permit, Question};
+use crate::policy::{Asking, Attempt, ByEffect, Decision, Moment, Permit, Question};
 use crate::seam;
 use crate::snapshot::{Snapshot, Trial};
 use crate::telemetry::{Metrics, Traces};
@@ -95,7 +95,7 @@ impl Gateway {
         let (head, body) = request.into_parts();
         let limits = &self.limits;
         let early = self.snapshot.load_full();
-        let (operation, principal, _seat) = match self.admit(context, &head, &early, account) {
+        let (operation, principal, seat) = match self.admit(context, &head, &early, account) {
             Ok(admitted) => admitted,
             Err(refusal) => {
                 if let Some(_discarding) = self.admission.discard() {
@@ -135,7 +135,9 @@ impl Gateway {
             }
             Decision::Permit(permit) => {
                 account.permitted = true;
-                self.forward(&snapshot, permit, deadline, account).await
+                let answer = self.forward(&snapshot, permit, deadline, account).await?;
+                // What it holds of Seam's answer takes memory until the caller has it.
+                Ok(answer.holding(seat))
             }
         }
     }
@@ -156,7 +158,7 @@ impl Gateway {
         account.caller = Some(principal.caller().clone());
         // Not of strangers: neither their traces nor their word for one.
         account.trace = self.traces.request(route::trace_of(head), arrived);
-        let seat = self.admission.admit(principal.caller())?;
+        let seat = self.admission.admit(principal.caller(), operation.effect())?;
         Ok((operation, principal, seat))
     }
 
@@ -238,7 +240,12 @@ impl Gateway {
             }
         };
         let confirmation = forwarded.confirmation.take();
-        let shown = confirmation.and_then(|found| judged.filter(snapshot, found));
+        let shown = confirmation.map(|found| judged.filter(snapshot, found)).transpose();
+        let shown = shown.unwrap_or_else(|reason| {
+            forwarded.reason = reason;
+            None
+        });
+        let shown = shown.flatten();
         self.complete(&judged, decision_seq, &forwarded, shown.as_ref());
         Ok(Answer::forwarded(judged.operation, forwarded, shown))
     }
@@ -329,10 +336,16 @@ impl Judged {
 
     /// What of a confirmation this caller may see: each entrance is judged, by the policy and
     /// at the time by which the request was.
-    fn filter(&self, snapshot: &Snapshot, found: seam::Confirmation) -> Option<seam::Shown> {
+    fn filter(
+        &self,
+        snapshot: &Snapshot,
+        found: seam::Confirmation,
+    ) -> Result<Option<seam::Shown>, Reason> {
         let (caller, act, moment) = (&self.caller, self.operation.act(), self.moment);
-        found.filtered(|entrance| {
-            snapshot.policy.evaluate(Question { caller, act, entrance, moment }).is_allowed()
+        let mut judge = snapshot.policy.judge_many(Asking { caller, act, moment });
+        found.filtered(|entrance| match judge.about(entrance).reason {
+            reason @ (Reason::PolicyError | Reason::PolicyPanic) => Err(reason),
+            reason => Ok(reason == Reason::AllowedByRule),
         })
     }
 }

@@ -36,7 +36,8 @@ use graph::Graph;
 use index::{Indexes, RuleNo};
 use names::Name;
 use rules::{Rule, Rules};
-use select::{Asking, Members, Selection};
+pub use select::{Asking, Judge};
+use select::{Members, Selection};
 pub use trial::Opinion;
 
 /// A decision names at most this many of the rules that made it, the first of the file:
@@ -267,9 +268,12 @@ impl Policy {
     fn rule_refs(&self, verdict: &Verdict) -> Vec<RuleRef> {
         let rules = verdict.rules.iter();
         let rules = rules.filter_map(|number| self.rules.rules.get(*number as usize));
-        let rules =
-            rules.take(RULES_NAMED_MAX.min(NAMES_BYTES_MAX / (self.file.len() + 12)).max(1));
-        rules.map(|rule| self.rule_ref(rule)).collect()
+        rules.take(self.rules_named_max()).map(|rule| self.rule_ref(rule)).collect()
+    }
+
+    /// How many rules a decision names.
+    fn rules_named_max(&self) -> usize {
+        RULES_NAMED_MAX.min(NAMES_BYTES_MAX / (self.file.len() + 12)).max(1)
     }
 
     /// The digest of model, rules and callers.

@@ -12,7 +12,7 @@ use super::graph::Graph;
 use super::index::RuleNo;
 use super::names::Name;
 use super::rules::{OTHER_ENTRANCE, Rule, Rules};
-use super::{Evaluation, Policy, Question, RULES_NAMED_MAX, RuleRef};
+use super::{Evaluation, Policy, Question, RuleRef};
 use crate::domain::{Act, CallerId, EntranceId, Objects, Reason};
 
 /// A list is narrowed to at most this many entrances.
@@ -69,11 +69,14 @@ impl Members {
 }
 
 /// The question of a caller about many entrances.
-#[derive(Clone, Copy)]
-pub(super) struct Asking<'a> {
-    pub(super) caller: &'a CallerId,
-    pub(super) act: Act,
-    pub(super) moment: Moment,
+#[derive(Debug, Clone, Copy)]
+pub struct Asking<'a> {
+    /// Who asks.
+    pub caller: &'a CallerId,
+    /// To do what.
+    pub act: Act,
+    /// When, and for which form of grantee.
+    pub moment: Moment,
 }
 
 impl Policy {
@@ -88,24 +91,25 @@ impl Policy {
 
     /// Those of these entrances that are permitted. Where none is, it says why the first is not.
     fn among(&self, asking: Asking<'_>, entrances: impl Iterator<Item = EntranceId>) -> Selection {
+        let mut judge = self.judge_many(asking);
         let (mut permitted, mut denied) = (Vec::new(), None);
-        let mut rules: Vec<RuleRef> = Vec::new();
+        let (mut rules, most) = (Vec::<RuleRef>::new(), self.rules_named_max());
         for entrance in entrances {
-            let found = self.evaluate(asking.about(entrance));
+            let found = judge.about(entrance);
             if !found.is_allowed() {
-                denied.get_or_insert(found);
+                denied.get_or_insert_with(|| found.clone());
                 continue;
             }
             permitted.push(entrance);
-            for rule in found.rules {
-                if rules.len() < RULES_NAMED_MAX && !rules.contains(&rule) {
-                    rules.push(rule);
+            for rule in &found.rules {
+                if rules.len() < most && !rules.contains(rule) {
+                    rules.push(rule.clone());
                 }
             }
         }
         if permitted.is_empty() {
-            return denied
-                .map_or_else(|| Selection::denied(Reason::NoRuleMatches), Selection::whole);
+            let denied = denied.map(Selection::whole);
+            return denied.unwrap_or_else(|| Selection::denied(Reason::NoRuleMatches));
         }
         rules.sort_unstable_by_key(RuleRef::line);
         let evaluation = Evaluation { reason: Reason::AllowedByRule, rules };
@@ -124,20 +128,29 @@ impl Policy {
         }
         let numbers = subjects.iter().flat_map(|s| index.rules_of(*s, &self.rules));
         let mut numbers: Vec<RuleNo> = numbers.take(RULES_MAX + 1).collect();
+        let are_all = numbers.len() <= RULES_MAX;
         numbers.sort_unstable();
-        let allows = numbers.iter().filter_map(|number| self.rules.rules.get(*number as usize));
-        let mut allows = allows.filter(|rule| rule.allow).peekable();
-        if allows.peek().is_none() {
-            return Selection::denied(Reason::NoRuleMatches);
-        }
-        let holds = |rule: &&Rule| {
+        let rules: Vec<&Rule> =
+            numbers.iter().filter_map(|number| self.rules.rules.get(*number as usize)).collect();
+        let is_wild = |rule: &Rule| index.wildcard() == Some(rule.object);
+        let holds = |rule: &Rule| {
             self.rules.condition(rule).is_none_or(|condition| condition.holds(asking.moment))
         };
-        let holding: Vec<&Rule> = allows.filter(holds).collect();
-        if holding.is_empty() {
-            return Selection::denied(Reason::ConditionNotMet);
+        // It overrides every allow, whatever entrance that is for.
+        if let Some(deny) = rules.iter().find(|rule| !rule.allow && is_wild(rule) && holds(rule)) {
+            let rules = vec![self.rule_ref(deny)];
+            return Selection::whole(Evaluation { reason: Reason::DeniedByRule, rules });
         }
-        if holding.iter().any(|rule| index.wildcard() == Some(rule.object)) {
+        let allows: Vec<&Rule> = rules.into_iter().filter(|rule| rule.allow).collect();
+        let holding: Vec<&Rule> = allows.iter().copied().filter(|rule| holds(rule)).collect();
+        if are_all && holding.is_empty() {
+            let only_conditions = !allows.is_empty();
+            return Selection::denied(match only_conditions {
+                true => Reason::ConditionNotMet,
+                false => Reason::NoRuleMatches,
+            });
+        }
+        if holding.iter().any(|rule| is_wild(rule)) {
             return self.every_other(asking, &subject, caller);
         }
         let mut entrances = BTreeSet::new();
@@ -147,15 +160,21 @@ impl Policy {
                 break;
             }
         }
-        if numbers.len() > RULES_MAX || entrances.len() > NARROWED_MAX {
-            let rules = holding.iter().take(RULES_NAMED_MAX).map(|rule| self.rule_ref(rule));
-            let rules = rules.collect();
+        if !are_all || entrances.len() > NARROWED_MAX {
+            let rules = holding.iter().take(self.rules_named_max());
+            let rules = rules.map(|rule| self.rule_ref(rule)).collect();
             return Selection::whole(Evaluation { reason: Reason::AllowedByRule, rules });
         }
         let ids = entrances.into_iter().filter_map(|name| {
             EntranceId::parse(self.rules.names.text(name).strip_prefix("entrance:")?).ok()
         });
         self.among(asking, ids)
+    }
+
+    /// Judges entrance after entrance for one caller, act and moment.
+    #[must_use]
+    pub fn judge_many<'p>(&'p self, asking: Asking<'p>) -> Judge<'p> {
+        Judge { policy: self, asking, known: HashMap::new() }
     }
 
     /// Where a rule for `*` holds: what is said of an entrance that has no rule of its own. A
@@ -173,6 +192,34 @@ impl Policy {
                 Selection::whole(Evaluation { reason, rules: self.rule_refs(&verdict) })
             }
         }
+    }
+}
+
+/// Judges entrances one after the other. Those that the same rules could match are judged
+/// once: all of these rules match by their names, so conditions and effects decide, and they are
+/// the same for one caller, act and moment.
+pub struct Judge<'p> {
+    policy: &'p Policy,
+    asking: Asking<'p>,
+    /// By the rules that could match; of entrances that no rule can reach there is one kind.
+    known: HashMap<Option<Vec<RuleNo>>, Evaluation>,
+}
+
+impl Judge<'_> {
+    /// What policy says of this entrance.
+    pub fn about(&mut self, entrance: EntranceId) -> &Evaluation {
+        let Self { policy, asking, known } = self;
+        let asked = policy.asked(asking.caller, asking.act, entrance);
+        let index = policy.indexes.of(asking.act);
+        let candidates = index.candidates(asked.caller, asked.entrance);
+        known.entry(candidates.clone().ok()).or_insert_with(|| {
+            let judged = candidates
+                .and_then(|candidates| policy.judge_candidates(&asked, &candidates, asking.moment));
+            match judged {
+                Err(reason) => Evaluation { reason, rules: Vec::new() },
+                Ok((reason, verdict)) => Evaluation { reason, rules: policy.rule_refs(&verdict) },
+            }
+        })
     }
 }
 

@@ -12,7 +12,7 @@ mod grant_access;
 mod list_entrances;
 mod strict;
 
-use crate::domain::{EntranceId, Operation, Request};
+use crate::domain::{EntranceId, Operation, Reason, Request};
 pub use entrance::Entrance;
 pub use error::{SeamError, error_body, read_error};
 pub use grant_access::success_body;
@@ -28,9 +28,8 @@ pub const JSON: http::HeaderValue = http::HeaderValue::from_static("application/
 /// The largest answer without a list that is read, in bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
-/// The largest page of a list that is read, in bytes: 16 KiB for each entrance of a full one
-/// of 500.
-pub const PAGE_BYTES_MAX: usize = 8 * 1024 * 1024;
+/// The largest page of a list that is read, in bytes: 8 KiB for each entrance of one of 500.
+pub const PAGE_BYTES_MAX: usize = 4 * 1024 * 1024;
 
 /// Reads the parameters of an operation.
 ///
@@ -89,18 +88,30 @@ pub enum Confirmation {
 }
 
 impl Confirmation {
-    /// Leaves out every entrance of which `may_see` says no.
-    #[must_use]
-    pub fn filtered(self, mut may_see: impl FnMut(EntranceId) -> bool) -> Option<Shown> {
+    /// Leaves out every entrance of which `may_see` says no. None is left of one that is not to
+    /// be seen.
+    ///
+    /// # Errors
+    /// Where `may_see` cannot say: then nothing is shown.
+    pub fn filtered(
+        self,
+        mut may_see: impl FnMut(EntranceId) -> Result<bool, Reason>,
+    ) -> Result<Option<Shown>, Reason> {
         match self {
-            Self::Granted => Some(Shown::Granted),
+            Self::Granted => Ok(Some(Shown::Granted)),
             Self::Entrances(mut page) => {
-                page.entrances.retain(|entrance| may_see(entrance.id));
+                let mut seen = Vec::with_capacity(page.entrances.len());
+                for entrance in page.entrances {
+                    if may_see(entrance.id)? {
+                        seen.push(entrance);
+                    }
+                }
+                page.entrances = seen;
                 let entrances = page.entrances.len();
-                Some(Shown::Read { entrances, body: list_entrances::show(page) })
+                Ok(Some(Shown::Read { entrances, body: list_entrances::show(page) }))
             }
-            Self::Entrance(entrance) => may_see(entrance.id)
-                .then(|| Shown::Read { entrances: 1, body: get_entrance::show(*entrance) }),
+            Self::Entrance(entrance) => Ok(may_see(entrance.id)?
+                .then(|| Shown::Read { entrances: 1, body: get_entrance::show(*entrance) })),
         }
     }
 

@@ -71,13 +71,13 @@ impl Breaker {
         Ok(Pass { breaker: self, generation: state.generation, told: false })
     }
 
-    /// Whether there is something wrong, or how long to wait: for requests that shall not
-    /// count. They neither probe nor say anything of what became of them.
+    /// Whether the upstream is left alone, or how long to wait: for requests that do not count.
+    /// They say nothing of what became of them, so when the pause is over they go on, whether or
+    /// not one that counts has come to probe.
     pub(super) fn look(&self, now: Instant) -> Result<(), Duration> {
         match self.state().phase {
-            Phase::Closed { .. } => Ok(()),
-            Phase::Open { until } => Err(until.saturating_duration_since(now)),
-            Phase::Probing => Err(PROBE_EXPECTED),
+            Phase::Open { until } if now < until => Err(until - now),
+            Phase::Closed { .. } | Phase::Open { .. } | Phase::Probing => Ok(()),
         }
     }
 
@@ -179,5 +179,18 @@ mod tests {
         fails_late.tell(false);
         probe.tell(true);
         assert!(!breaker.is_open(), "and it worked");
+    }
+
+    #[test]
+    fn what_does_not_count_goes_on_when_the_pause_is_over() {
+        let pause = Duration::from_secs(10);
+        let breaker = Breaker::new(BreakerSettings { failures: 1, pause });
+        let now = Instant::now();
+        assert_eq!(breaker.look(now), Ok(()));
+        breaker.tell(0, false, now);
+        assert!(breaker.is_open());
+        assert_eq!(breaker.look(now + Duration::from_secs(4)), Err(Duration::from_secs(6)));
+        assert_eq!(breaker.look(now + pause), Ok(()));
+        assert!(breaker.is_open(), "it has not probed");
     }
 }

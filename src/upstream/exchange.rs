@@ -5,12 +5,15 @@ use std::time::Instant;
 
 use bytes::{Bytes, BytesMut};
 use http::header::RETRY_AFTER;
-use http::{HeaderMap, HeaderValue};
+use http::{HeaderMap, HeaderValue, StatusCode};
 
 use super::{Forwarded, Upstream, classify};
 use crate::domain::{Effect, Outcome, Reason, Request, RequestId, Secret, innermost};
 use crate::policy::Attempt;
 use crate::seam::{self, SeamError};
+
+/// The largest error that is read, in bytes.
+pub(super) const ERROR_BYTES_MAX: usize = 64 * 1024;
 
 /// Why a body was not read to its end.
 pub(super) enum Unread {
@@ -72,7 +75,11 @@ impl Upstream {
     ) -> Forwarded {
         let (status, effect) = (answer.status(), request.operation().effect());
         let headers = std::mem::take(answer.headers_mut());
-        let forwarded = match read_up_to(&mut answer, seam::answer_bytes_max(request)).await {
+        let bytes_max = match status {
+            StatusCode::OK => seam::answer_bytes_max(request),
+            _ => ERROR_BYTES_MAX,
+        };
+        let forwarded = match read_up_to(&mut answer, bytes_max).await {
             Ok(body) => classify::answer(request, status, &headers, &body),
             Err(Unread::TooLarge) => {
                 classify::unread(effect, status, Reason::UpstreamAnswerInvalid)
@@ -141,6 +148,10 @@ impl Forwarded {
         if self.confirmation.take_if(|found| found.mentions(key.expose())).is_some() {
             self.outcome = Outcome::in_doubt(effect);
             self.reason = Reason::UpstreamAnswerInvalid;
+        }
+        // What `data` holds has not been judged.
+        if let (Effect::Reads, Some(error)) = (effect, &mut self.error) {
+            error.data = None;
         }
         // Only now: the start of a key would not be found.
         self.error = self.error.map(SeamError::shorten);

@@ -10,7 +10,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::StatusCode;
 
-use super::exchange::{Unread, read_up_to};
+use super::exchange::{ERROR_BYTES_MAX, Unread, read_up_to};
 use super::{Upstream, classify};
 use crate::domain::{ListEntrances, Operation};
 use crate::seam::{self, Entrance, EntrancePage, PAGE_BYTES_MAX, PageError};
@@ -20,9 +20,6 @@ const PAGES_MAX: usize = 1_000;
 
 /// How many entrances are asked for on each.
 const PAGE_LIMIT: u16 = 500;
-
-/// The largest error that is read, in bytes.
-const ERROR_BYTES_MAX: usize = 64 * 1024;
 
 /// Why the entrances could not be listed.
 #[derive(Debug, thiserror::Error)]
@@ -65,7 +62,7 @@ pub enum ListError {
         cause: Option<String>,
     },
     /// A page is larger than any page of Seam's.
-    #[error("page {0} is larger than 8 MiB: this is not a list of Seam's")]
+    #[error("page {0} is larger than 4 MiB: this is not a list of Seam's")]
     TooLarge(usize),
     /// Not JSON: a proxy's page, most often.
     #[error("page {0} is not JSON: does something stand between here and Seam?")]

@@ -164,7 +164,7 @@ impl Upstream {
     /// # use grantgate::{audit::Recorded, policy::Denial, upstream::{Forwarded, Upstream}};
     /// # use std::time::Duration;
     /// async fn send(upstream: &Upstream, denial: Recorded<Denial>) -> Forwarded {
-    ///     upstream.grant(denial, Duration::from_secs(9), None).await
+    ///     upstream.send(denial, Duration::from_secs(9), None).await
     /// }
     /// ```
     /// Nor sending one permit twice:

@@ -71,4 +71,44 @@ fn a_long_list_is_not_narrowed_and_a_closed_one_is_denied() {
     assert!(found.evaluation.is_allowed() && found.narrowed.is_none());
     assert_eq!(found.evaluation.rules[0].to_string(), "policy.csv:1");
     assert_eq!(select(501, 13).evaluation.reason, Reason::ConditionNotMet);
+    // However many doors there are, a deny of all of them is one.
+    let denied = |count| {
+        let rules = rules(count) + "p, caller:facilities, *, read, deny\n";
+        let policy = Policy::load(&source(MODEL, &rules), &callers(&TEAM), NOW).unwrap();
+        policy.policy.select(asking(&caller, 10), Objects::All).evaluation.reason
+    };
+    assert_eq!((denied(500), denied(501)), (Reason::DeniedByRule, Reason::DeniedByRule));
+}
+
+/// Nothing is concluded from rules that were not looked at.
+#[test]
+fn a_caller_with_very_many_rules_is_not_denied_for_the_first_of_them() {
+    let rule = |n: u32| {
+        format!("p, caller:facilities, entrance:00000000-0000-4000-8000-{n:012}, read, deny\n")
+    };
+    let denies: String = (0..10_001).map(rule).collect();
+    let rules = format!(
+        "{denies}p, role:r, entrance:{}, read, allow\ng, caller:facilities, role:r\n",
+        ENTRANCES[0]
+    );
+    let policy = Policy::load(&source(MODEL, &rules), &callers(&TEAM), NOW).unwrap().policy;
+    let caller = CallerId::parse("facilities").unwrap();
+    let found = policy.select(asking(&caller, 10), Objects::All);
+    assert!(found.evaluation.is_allowed() && found.narrowed.is_none());
+}
+
+/// A record must stay a line that can be read, whatever the path of the policy is.
+#[test]
+fn a_list_names_no_more_rules_than_a_record_has_room_for() {
+    let door = |n: u32| format!("entrance:00000000-0000-4000-8000-{n:012}");
+    let rule = |n: u32| format!("p, caller:facilities, {}, read, allow\n", door(n));
+    let rules: String = (0..100).map(rule).collect();
+    let mut source = source(MODEL, &rules);
+    source.rules.name = format!("/{}", "long/".repeat(300));
+    let policy = Policy::load(&source, &callers(&TEAM), NOW).unwrap().policy;
+    let caller = CallerId::parse("facilities").unwrap();
+    let found = policy.select(asking(&caller, 10), Objects::All);
+    assert_eq!(found.narrowed.unwrap().len(), 100);
+    let bytes: usize = found.evaluation.rules.iter().map(|rule| rule.to_string().len()).sum();
+    assert!(bytes <= NAMES_BYTES_MAX, "{bytes}");
 }

@@ -12,8 +12,8 @@ use uuid::Uuid;
 
 use crate::domain::{Reason, parse_uuid};
 
-/// The most ids in a list.
-const IDS_MAX: usize = 500;
+/// The most ids in a list: with more, neither a body nor a head of the default size holds them.
+const IDS_MAX: usize = 200;
 
 /// Where the parameters of a request are: in one place only.
 #[derive(Debug, Clone, Copy)]
@@ -61,7 +61,7 @@ pub(super) struct Field {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     Uuid,
-    /// A list of one to 500 of them.
+    /// A list of one to 200 of them.
     Uuids,
     /// Of 1 to so many bytes, without control characters.
     Text(usize),
@@ -110,7 +110,7 @@ impl Field {
         match items.len() {
             0 => Err((Reason::FieldInvalid, "must name at least one; leave the field out")),
             1..=IDS_MAX => Ok(Value::Uuids(items)),
-            _ => Err((Reason::FieldInvalid, "must name at most 500")),
+            _ => Err((Reason::FieldInvalid, "must name at most 200")),
         }
     }
 
