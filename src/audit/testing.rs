@@ -15,9 +15,11 @@ use crate::domain::{
     UserIdentityId,
 };
 
+#[derive(Debug)]
 pub(in crate::audit) struct Asked {
     pub(in crate::audit) request_id: RequestId,
     pub(in crate::audit) allow: bool,
+    pub(in crate::audit) rules: Vec<String>,
 }
 
 impl Evidence for Asked {
@@ -34,7 +36,7 @@ impl Evidence for Asked {
                 .map(Grantee::UserIdentity),
             allow: self.allow,
             reason: if self.allow { Reason::AllowedByRule } else { Reason::NoRuleMatches },
-            rules: Vec::new(),
+            rules: self.rules.clone(),
             revision: "sha256:0",
             body_sha256: Some([0xab; 32]),
             at: jiff::Timestamp::now(),
@@ -44,7 +46,7 @@ impl Evidence for Asked {
 }
 
 pub(in crate::audit) fn asked(allow: bool) -> Asked {
-    Asked { request_id: RequestId::generate(), allow }
+    Asked { request_id: RequestId::generate(), allow, rules: Vec::new() }
 }
 
 pub(in crate::audit) fn outcome(recorded: &Recorded<Asked>) -> OutcomeEntry {

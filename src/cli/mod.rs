@@ -31,7 +31,8 @@ use crate::listener::Stop;
 use crate::telemetry::LogFormat;
 use output::{fail, note, report, say, say_json};
 
-/// A gateway that decides, records and forwards entrance grants to the Seam Connect API.
+/// A gateway that decides, records and forwards requests to grant and read entrances to the Seam
+/// Connect API.
 #[derive(Parser)]
 #[command(name = "grantgate", version = LONG_VERSION, propagate_version = true, after_help = EXIT_CODES)]
 struct Cli {

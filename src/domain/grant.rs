@@ -12,8 +12,7 @@ pub enum Grantee {
     UserIdentity(UserIdentityId),
 }
 
-/// A parsed grant request: the one value that policy judges, the audit log
-/// records and the upstream request is encoded from.
+/// What a request to grant access says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct GrantRequest {
     /// The door.

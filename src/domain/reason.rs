@@ -32,9 +32,9 @@ reasons! {
     NoRuleMatches = "no-rule-matches",
     /// An allow rule names the pair, but its `when` is not met.
     ConditionNotMet = "condition-not-met",
-    /// No rule can ever match this caller.
+    /// No rule for this act can ever match this caller.
     CallerOutsidePolicy = "caller-outside-policy",
-    /// No rule can ever match this entrance.
+    /// No rule for this act can ever match this entrance.
     EntranceOutsidePolicy = "entrance-outside-policy",
     /// Policy evaluation failed.
     PolicyError = "policy-error",
@@ -106,9 +106,9 @@ reasons! {
     BodyNotObject = "body-not-object",
     /// Something follows the JSON object.
     BodyTrailingBytes = "body-trailing-bytes",
-    /// A key occurs twice.
+    /// A field occurs twice, in the body or in the query.
     BodyDuplicateKey = "body-duplicate-key",
-    /// A key that the operation does not have.
+    /// A field that the operation does not have, in the body or in the query.
     BodyUnknownKey = "body-unknown-key",
     /// A field is null.
     FieldNull = "field-null",
@@ -154,7 +154,7 @@ reasons! {
     UpstreamBroken = "upstream-broken",
     /// No answer in time.
     UpstreamTimeout = "upstream-timeout",
-    /// A 4xx answer that is not Seam's: the grant was refused, by Seam or in front of it.
+    /// A 4xx answer that is not Seam's: the request was refused, by Seam or in front of it.
     UpstreamErrorInvalid = "upstream-error-invalid",
     /// An answer that is not Seam's: a redirect, HTML, a 2xx without `"ok":true`, too large.
     UpstreamAnswerInvalid = "upstream-answer-invalid",

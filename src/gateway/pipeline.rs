@@ -232,7 +232,7 @@ impl Gateway {
             }
             (RecordedReads::All | RecordedReads::Denied, permit) => {
                 // Durable before a byte is sent. If the process dies after this line,
-                // the next start closes the decision as unknown.
+                // the next start closes the decision: of a grant as unknown.
                 let recorded = account.record(self.record(permit.into_permit())).await?;
                 let seq = recorded.seq();
                 let send = |trace| upstream.send(recorded, budget(), trace);

@@ -220,7 +220,7 @@ fn wire(reason: Reason) -> (StatusCode, &'static str, &'static str) {
         }
         R::UpstreamTimeout => (S::GATEWAY_TIMEOUT, "upstream_timeout", UNKNOWN),
         R::UpstreamBroken | R::UpstreamAnswerInvalid => (S::BAD_GATEWAY, "upstream_error", UNKNOWN),
-        // These three have an answer of their own and come here only by a fault of ours.
+        // These have an answer of their own and come here only by a fault of ours.
         R::UpstreamRejected | R::AllowedByRule | R::GatewayRestarted | R::InternalError => (
             S::INTERNAL_SERVER_ERROR,
             "internal_server_error",

@@ -30,21 +30,24 @@ pub(super) fn page(entrances: &[Fixture], asked: &ListEntrances) -> Result<Strin
     let found: Vec<&Fixture> = found.collect();
     let first = match &asked.page_cursor {
         None => 0,
-        Some(cursor) => found
-            .iter()
-            .position(|entrance| entrance.id == cursor)
+        Some(cursor) => (1..found.len())
+            .find(|first| cursor_of(*first) == *cursor)
             .ok_or_else(|| SeamError::invalid_input(Some("page_cursor"), "is of no page"))?,
     };
     let mut rest = found.into_iter().skip(first);
     let shown: Vec<Value> = rest.by_ref().take(limit).map(entrance).collect();
-    // The cursor names the first entrance of the page that it leads to.
-    let next = rest.next().map(|entrance| entrance.id);
+    let next = rest.next().map(|_| cursor_of(first + limit));
     let pagination = json!({
         "has_next_page": next.is_some(),
         "next_page_cursor": next,
-        "next_page_url": next.map(|id| format!("https://seam.invalid/?page_cursor={id}")),
+        "next_page_url": next.as_ref().map(|id| format!("https://seam.invalid/?page_cursor={id}")),
     });
     Ok(json!({ "acs_entrances": shown, "pagination": pagination, "ok": true }).to_string())
+}
+
+/// Says nothing of the entrances on the page, as a cursor should.
+fn cursor_of(first: usize) -> String {
+    format!("page-from-{first}")
 }
 
 /// One entrance.

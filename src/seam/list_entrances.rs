@@ -55,10 +55,10 @@ pub struct EntrancePage {
 /// What follows a page.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NextPage {
-    /// It is the last one.
-    None,
+    /// Nothing: it is the last one.
+    Last,
     /// Another one, which is asked for with this cursor.
-    Cursor(String),
+    After(String),
 }
 
 /// Why an answer is no page.
@@ -158,14 +158,14 @@ fn next(pagination: &Value) -> Result<NextPage, PageError> {
     let error = |field, must| PageError::Field { field, must };
     let pagination = pagination.as_object().ok_or_else(|| error("pagination", "an object"))?;
     match pagination.get("has_next_page") {
-        Some(Value::Bool(false)) => return Ok(NextPage::None),
+        Some(Value::Bool(false)) => return Ok(NextPage::Last),
         Some(Value::Bool(true)) => {}
         _ => return Err(error("pagination.has_next_page", "true or false")),
     }
     let cursor = pagination.get("next_page_cursor").and_then(Value::as_str);
     cursor
         .filter(|text| !text.is_empty() && text.len() <= CURSOR_BYTES_MAX)
-        .map(|text| NextPage::Cursor(text.to_owned()))
+        .map(|text| NextPage::After(text.to_owned()))
         .ok_or_else(|| error("pagination.next_page_cursor", "a string of 1 to 16384 bytes"))
 }
 
@@ -177,8 +177,8 @@ impl EntrancePage {
     /// the last one.
     pub fn next_cursor(&self) -> Result<Option<String>, PageError> {
         match &self.next {
-            Some(NextPage::None) => Ok(None),
-            Some(NextPage::Cursor(cursor)) => Ok(Some(cursor.clone())),
+            Some(NextPage::Last) => Ok(None),
+            Some(NextPage::After(cursor)) => Ok(Some(cursor.clone())),
             None => Err(PageError::Field { field: "pagination", must: "an object" }),
         }
     }
@@ -192,8 +192,8 @@ pub(super) fn show(page: EntrancePage) -> Vec<u8> {
     answer.insert("acs_entrances".into(), entrances.into());
     if let Some(next) = page.next {
         let cursor = match next {
-            NextPage::None => None,
-            NextPage::Cursor(cursor) => Some(cursor),
+            NextPage::Last => None,
+            NextPage::After(cursor) => Some(cursor),
         };
         let pagination = json!({
             "has_next_page": cursor.is_some(), "next_page_cursor": cursor, "next_page_url": null,
@@ -243,7 +243,7 @@ mod tests {
         let mut last = page();
         last["pagination"] = json!({"has_next_page": false, "next_page_cursor": null});
         last["acs_entrances"] = json!([]);
-        let none = EntrancePage { entrances: Vec::new(), next: Some(NextPage::None) };
+        let none = EntrancePage { entrances: Vec::new(), next: Some(NextPage::Last) };
         assert_eq!(read(&last), Ok(none));
     }
 

@@ -122,8 +122,8 @@ impl Confirmation {
             Self::Granted => false,
             Self::Entrances(page) => {
                 let cursor = match &page.next {
-                    Some(NextPage::Cursor(cursor)) => cursor.contains(text),
-                    Some(NextPage::None) | None => false,
+                    Some(NextPage::After(cursor)) => cursor.contains(text),
+                    Some(NextPage::Last) | None => false,
                 };
                 cursor || page.entrances.iter().any(|entrance| entrance.mentions(text))
             }

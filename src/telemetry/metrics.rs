@@ -53,7 +53,7 @@ pub struct Metrics {
     pub upstream_duration: Histogram,
     /// Grants for which the upstream refused the workspace key.
     pub upstream_key_refusals: IntCounter,
-    /// 1 while grants are decided and recorded: what `/readyz` says.
+    /// 1 while requests are decided and recorded: what `/readyz` says.
     pub ready: IntGauge,
     /// 1 while nothing is sent to the upstream because it failed again and again.
     pub upstream_suspended: IntGauge,
@@ -76,7 +76,7 @@ pub struct Metrics {
 struct RequestMetrics {
     requests: IntCounterVec,
     duration: HistogramVec,
-    /// Permitted grants.
+    /// Permitted requests.
     upstream: IntCounterVec,
 }
 
@@ -252,9 +252,9 @@ impl Metrics {
             )?,
             upstream_key_refusals: made.counter(
                 "upstream_key_refusals_total",
-                "Grants for which the upstream refused the workspace key.",
+                "Requests for which the upstream refused the workspace key.",
             )?,
-            ready: made.gauge("ready", "Whether grants are decided and recorded.")?,
+            ready: made.gauge("ready", "Whether requests are decided and recorded.")?,
             upstream_suspended: made.gauge(
                 "upstream_suspended",
                 "Whether nothing is sent because the upstream failed again and again.",

@@ -97,7 +97,10 @@ impl Breaker {
             (Phase::Closed { failures }, false) => {
                 let failures = failures.saturating_add(1);
                 if self.settings.failures > 0 && failures >= self.settings.failures {
-                    tracing::error!(failures, "the upstream fails: grants are refused for a while");
+                    tracing::error!(
+                        failures,
+                        "the upstream fails: requests are refused for a while"
+                    );
                     state.enter(Phase::Open { until });
                 } else {
                     state.phase = Phase::Closed { failures };

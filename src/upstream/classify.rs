@@ -63,7 +63,7 @@ pub(super) fn broken(error: &reqwest::Error) -> Reason {
     if error.is_timeout() { Reason::UpstreamTimeout } else { Reason::UpstreamBroken }
 }
 
-/// Whether the upstream does its work, whatever it thinks of this grant.
+/// Whether the upstream does its work, whatever it thinks of this request.
 pub(super) fn works(forwarded: &Forwarded) -> bool {
     matches!(forwarded.outcome, Outcome::Granted | Outcome::Answered | Outcome::Rejected)
 }

@@ -11,6 +11,9 @@ pub enum AuditError {
     /// Too many decisions wait already.
     #[error("too many decisions wait to be recorded")]
     QueueFull,
+    /// The record is longer than a line of the log may be.
+    #[error("the record is longer than 64 KiB: no reader would take it for one")]
+    TooLong,
     /// The record was not durable in time.
     #[error("the record was not durable in time")]
     TimedOut,

@@ -130,6 +130,9 @@ impl Journal {
     }
 
     async fn commit(&self, draft: Draft, permits: Option<Permitted>) -> Result<u64, AuditError> {
+        if !draft.fits() {
+            return Err(AuditError::TooLong);
+        }
         let (ticket, told) = oneshot::channel();
         let item = Item { draft, ticket: Some(ticket), permits };
         self.queue.submit(item, self.settings.queue_records_max)?;

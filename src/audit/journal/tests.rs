@@ -1,7 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::audit::testing::{asked, outcome};
+use crate::audit::testing::{Asked, asked, outcome};
 use crate::audit::tree::note::VerifierKey;
 use crate::audit::{FileStore, MemoryStore, NoObserver, Stage, StoreError};
 use crate::domain::{Operation, Outcome, Reason, RequestId, SystemClock};
@@ -380,4 +380,17 @@ fn what_is_told_as_durable_is_on_the_disk() {
         assert_eq!(journal.durable_seq(), on_disk());
         assert!(journal.durable_seq() > durable);
     });
+}
+
+/// One of these would make the log unreadable from there on.
+#[tokio::test]
+async fn a_record_that_no_reader_would_take_is_not_written() {
+    let store = MemoryStore::default();
+    let Started { journal, closer, .. } = open_with(store.clone(), 10, 60_000);
+    let of = |bytes: usize| Asked { rules: vec!["x".repeat(bytes)], ..asked(true) };
+    assert_eq!(journal.record(of(64 * 1024)).await.unwrap_err(), AuditError::TooLong);
+    let recorded = journal.record(of(64 * 1024 - 600)).await.unwrap();
+    assert_eq!(recorded.seq(), 2, "the first that was written after the start");
+    journal.complete(&outcome(&recorded));
+    closer.close();
 }

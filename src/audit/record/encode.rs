@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::audit::record::entry::{DecisionEntry, OutcomeEntry, ReloadEntry, StrangerEntry};
 use crate::audit::record::event::{Event, verdict};
+use crate::audit::record::limits::LINE_BYTES_MAX;
 use crate::audit::record::pseudonym::PseudonymKey;
 use crate::audit::tree::{Frontier, Hash};
 use crate::domain::{
@@ -371,6 +372,12 @@ impl Draft {
         let encoded = serde_json::to_vec(&record(head)).unwrap_or_default();
         let rest = encoded.get(1..).unwrap_or_default().to_vec();
         Self { event, rest, closes: None, stranger: None }
+    }
+
+    /// Whether it is a line that readers take, whatever number it gets.
+    pub(in crate::audit) fn fits(&self) -> bool {
+        const HEAD_BYTES_MAX: usize = 64;
+        self.rest.len() + HEAD_BYTES_MAX < LINE_BYTES_MAX
     }
 
     /// Writes the whole line with its sequence number. `batch` is that of the first

@@ -135,12 +135,28 @@ fn asked(arguments: &Arguments, ready: &Ready, now: Timestamp) -> Result<Asked, 
         (Some(act), Some(entrance)) if act == Act::Read || found.grantee.is_some() => {
             Ok(Asked { caller: found.caller, act, entrance, moment })
         }
-        _ if found.operation == Some(Operation::ListEntrances) => {
+        _ if found.operation == Some(Operation::ListEntrances) && was_judged(&found.reason) => {
             Err("the request was for a list: ask for one of its entrances, with `--act read`"
                 .into())
         }
         _ => Err(format!("the request was malformed ({}): no policy was asked", found.reason)),
     }
+}
+
+/// Whether this is a reason of policy's.
+fn was_judged(reason: &str) -> bool {
+    use Reason as R;
+    let of_policy = [
+        R::AllowedByRule,
+        R::DeniedByRule,
+        R::NoRuleMatches,
+        R::ConditionNotMet,
+        R::CallerOutsidePolicy,
+        R::EntranceOutsidePolicy,
+        R::PolicyError,
+        R::PolicyPanic,
+    ];
+    of_policy.iter().any(|known| known.as_str() == reason)
 }
 
 fn human(ready: &Ready, question: Question<'_>, found: &Explanation) {

@@ -25,9 +25,9 @@ pub(super) enum Command {
     Test(test::Arguments),
     /// Tell why a request would be allowed or denied
     Explain(explain::Arguments),
-    /// List who may grant an entrance
+    /// List who may grant or read an entrance
     Who(who::WhoArguments),
-    /// List the entrances that a caller may grant
+    /// List the entrances that a caller may grant or read
     Doors(who::DoorsArguments),
     /// Tell which services gain or lose which doors
     Diff(diff::Arguments),
