@@ -50,7 +50,7 @@ pub use record::entry::{
 pub use record::event::Event;
 pub use record::parse::Record;
 pub use record::pseudonym::{KeyTooShort, PseudonymKey};
-pub use search::decisions::{AuditedDecision, DecisionsSummary, decisions};
+pub use search::decisions::{AuditedDecision, DecisionsSummary, decision_about, decisions};
 pub use search::query::{Filter, Found, Hit, Indexes, Making, QuerySummary, Take, query};
 pub use search::show::{ShowFormat, ShowSummary, show};
 pub use search::stats::{By, Counts, Every, Series, Stats, StatsRequest, stats};

@@ -7,7 +7,7 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::sources::{Files, Ready};
-use crate::audit::{AuditedDecision, LogReader, decisions};
+use crate::audit::{LogReader, decision_about};
 use crate::cli::problems::style;
 use crate::cli::{Exit, Format, fail, note, say};
 use crate::domain::{CallerId, EntranceId, GranteeKind, Reason, rfc3339};
@@ -83,19 +83,14 @@ fn question(
         let moment = Moment { at, grantee: arguments.grantee };
         return Ok((caller.clone(), ready.entrance(entrance)?, moment));
     };
-    let mut found = None;
-    let each = |decision: AuditedDecision| {
-        if decision.request_id == *request {
-            found = Some(decision);
-        }
-    };
-    decisions(&LogReader::new(&arguments.audit), |_, _| {}, each)
+    let found = decision_about(&LogReader::new(&arguments.audit), request)
         .map_err(|error| error.to_string())?;
     let audit = arguments.audit.display();
-    let found = found.ok_or_else(|| format!("`{audit}` has no decision about `{request}`"))?;
+    let (found, revision) =
+        found.ok_or_else(|| format!("`{audit}` has no decision about `{request}`"))?;
     let word = if found.allowed { "allowed" } else { "denied" };
-    note(format_args!("recorded: {word} ({}) by {}", found.reason, found.revision));
-    if found.revision != ready.policy.revision().as_str() {
+    note(format_args!("recorded: {word} ({}) by {}", found.reason, revision));
+    if revision != ready.policy.revision().as_str() {
         note("warning: this is another revision of the policy; what follows is what it says");
     }
     match (found.entrance, found.grantee) {
