@@ -32,7 +32,7 @@ mod upkeep;
 
 pub use follow::{Followed, Follower, Passage, Position, PositionError};
 pub use journal::error::{AuditError, OpenError};
-pub use journal::queue::{JournalHealth, NoObserver, Observer, OnFailure, Published};
+pub use journal::queue::{JournalHealth, NoObserver, Observer, Published};
 pub use journal::recorded::Recorded;
 pub use journal::recovery::{Cut, OpenDecision, RecoveryReport};
 pub use journal::settings::JournalSettings;
@@ -60,4 +60,4 @@ pub use tree::note::{NoteError, SigningKey, VerifierKey};
 pub use upkeep::anchor::{AnchorSettings, Anchors};
 pub use upkeep::retain::{RetainError, Retained, Retention, compress, prune};
 pub use upkeep::thread::{Upkeep, UpkeepSettings};
-pub use upkeep::{ROTATE, TASKS};
+pub use upkeep::{OnFailure, Task};

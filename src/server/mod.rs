@@ -45,7 +45,7 @@ pub const CLOSED_SETS: ClosedSets = ClosedSets {
         let [a, b, c, d] = crate::audit::Stage::OF_RECORDS;
         [a.as_str(), b.as_str(), c.as_str(), d.as_str()]
     },
-    tasks: crate::audit::TASKS,
+    tasks: crate::audit::Task::CODES,
     agreements: &crate::policy::Opinion::AGREEMENTS,
     parts: &crate::snapshot::PART_NAMES,
     export_failures: export::FAILURES,

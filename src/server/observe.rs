@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::audit::{
-    AnchorSettings, Anchors, Event, Observer, OnFailure, Published, ROTATE, Upkeep, UpkeepSettings,
+    AnchorSettings, Anchors, Event, Observer, OnFailure, Published, Task, Upkeep, UpkeepSettings,
 };
 use crate::config::AuditSettings;
 use crate::telemetry::Metrics;
@@ -34,7 +34,8 @@ impl AuditObserver {
             bytes_max: settings.retention_bytes_max,
         };
         let failures = metrics.audit.upkeep_failures.clone();
-        let failed: OnFailure = Arc::new(move |task| failures.with_label_values(&[task]).inc());
+        let failed: OnFailure =
+            Arc::new(move |task| failures.with_label_values(&[task.as_str()]).inc());
         Ok(Self {
             anchors: Arc::new(Anchors::start(anchors, failed.clone())?),
             upkeep: Upkeep::start(upkeep, failed)?,
@@ -83,6 +84,6 @@ impl Observer for AuditObserver {
     }
 
     fn rotation_failed(&self) {
-        self.metrics.audit.upkeep_failures.with_label_values(&[ROTATE]).inc();
+        self.metrics.audit.upkeep_failures.with_label_values(&[Task::Rotate.as_str()]).inc();
     }
 }

@@ -350,6 +350,13 @@ fn a_journal_whose_first_record_fails_does_not_open() {
 }
 
 #[test]
+fn every_stage_but_that_of_a_new_segment_is_counted_as_a_failure_of_records() {
+    let others: Vec<Stage> =
+        Stage::ALL.iter().copied().filter(|stage| *stage != Stage::Begin).collect();
+    assert_eq!(Stage::OF_RECORDS.as_slice(), others);
+}
+
+#[test]
 fn a_second_process_is_kept_out() {
     let directory = tempfile::tempdir().unwrap();
     let store = FileStore::open(directory.path()).unwrap();

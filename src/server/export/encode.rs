@@ -155,6 +155,17 @@ mod tests {
     }
 
     #[test]
+    fn the_severity_of_every_event_is_the_documented_one() {
+        let page = include_str!("../../../docs/audit.md");
+        let row = page.lines().find(|line| line.starts_with("| severity |")).unwrap();
+        for event in Event::ALL {
+            let line = format!(r#"{{"seq":7,"event":"{}"}}"#, event.as_str());
+            let warns = row.contains(&format!("`{}`", event.as_str()));
+            assert_eq!(encoded(line.as_bytes()).severity_text == "WARN", warns, "{event:?}");
+        }
+    }
+
+    #[test]
     fn a_line_is_sent_as_it_is_whatever_is_in_it() {
         let line = r#"{"seq":7,"time":"1970-01-01T00:00:01.5Z","event":"e","caller":"a\u0062"}"#;
         let record = encoded(line.as_bytes());
