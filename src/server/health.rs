@@ -7,7 +7,8 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 
 use super::export::ExportState;
-use crate::audit::{Anchors, JournalHealth};
+use crate::audit::JournalHealth;
+use crate::audit::upkeep::Anchors;
 use crate::domain::{COMMIT, VERSION};
 use crate::gateway::Gateway;
 use crate::listener::Stop;

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::audit::{
-    AnchorSettings, Anchors, Event, Observer, OnFailure, Published, Task, Upkeep, UpkeepSettings,
-};
+use crate::audit::upkeep::{AnchorSettings, Anchors, OnFailure, Task, Upkeep, UpkeepSettings};
+use crate::audit::{Event, Observer, Published};
 use crate::config::AuditSettings;
 use crate::telemetry::Metrics;
 

@@ -1,9 +1,10 @@
 use std::time::Duration;
 
 use super::*;
+use crate::audit::journal::store::StoreError;
 use crate::audit::testing::{asked, outcome};
 use crate::audit::tree::note::VerifierKey;
-use crate::audit::{FileStore, MemoryStore, NoObserver, Stage, StoreError};
+use crate::audit::{FileStore, MemoryStore, NoObserver, Stage};
 use crate::domain::{Outcome, Reason, SystemClock};
 
 fn open_with(store: impl Store, queue: usize, wait_ms: u64) -> Started {

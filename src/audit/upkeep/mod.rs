@@ -8,6 +8,9 @@ pub(in crate::audit) mod thread;
 use std::sync::Arc;
 
 use crate::domain::closed_set;
+pub use anchor::{AnchorSettings, Anchors};
+pub use retain::{RetainError, Retained, Retention, compress, prune};
+pub use thread::{Upkeep, UpkeepSettings};
 
 closed_set! {
     /// What is done around the log, and no grant depends on: failures are counted by it.

@@ -7,7 +7,8 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::sources::{Files, Ready};
-use crate::audit::{LogReader, decision_about};
+use crate::audit::LogReader;
+use crate::audit::search::decision_about;
 use crate::cli::problems::style;
 use crate::cli::{Exit, Format, fail, note, say};
 use crate::domain::{CallerId, EntranceId, GranteeKind, Reason, rfc3339};

@@ -9,7 +9,8 @@ use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs, S
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message as _;
 
-use crate::audit::{Event, Followed, Record};
+use crate::audit::follow::Followed;
+use crate::audit::{Event, Record};
 use crate::domain::VERSION;
 
 /// Of the resource, by OpenTelemetry's semantic conventions.

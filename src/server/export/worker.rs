@@ -15,7 +15,8 @@ use super::backoff::Backoff;
 use super::encode;
 use super::sender::{Failure, Kind, Sender};
 use super::state::ExportState;
-use crate::audit::{Follower, Journal, LogReader, Passage, Position};
+use crate::audit::follow::{Follower, Passage, Position};
+use crate::audit::{Journal, LogReader};
 use crate::config::Settings;
 
 /// How often the log is looked at.
