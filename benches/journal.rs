@@ -15,9 +15,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
+use grantgate::audit::proof::verify;
 use grantgate::audit::{
     DecisionEntry, Event, Evidence, FileStore, Journal, JournalSettings, LogReader, Observer,
-    Published, SigningKey, Started, verify,
+    Published, SigningKey, Started,
 };
 use grantgate::domain::{
     EntranceId, GrantRequest, Grantee, Operation, Reason, RequestId, Revision, SystemClock,

@@ -17,7 +17,8 @@ use std::io::{BufWriter, Write as _};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use grantgate::audit::{By, Every, Filter, Indexes, LogReader, StatsRequest, Take, query, stats};
+use grantgate::audit::LogReader;
+use grantgate::audit::search::{By, Every, Filter, Indexes, StatsRequest, Take, query, stats};
 use grantgate::domain::{CallerId, Outcome};
 use jiff::{SignedDuration, Timestamp};
 

@@ -7,57 +7,48 @@
 //! | wing | what it is | may use |
 //! |---|---|---|
 //! | `tree` | the Merkle tree of the lines, checkpoints, notes | |
-//! | `record` | what a record is: written, read, bounded | `tree` |
-//! | `log` | files of a log, their names and lines | `record` |
+//! | `record` | what a record is: its events and fields, written and read here only | `tree` |
+//! | `log` | a log to read: [`LogReader`], and the cursor that walks its lines | `tree`, `record` |
 //! | `journal` | the one writer | all above |
 //! | `proof` | verifying and proving | `tree`, `record`, `log` |
 //! | `search` | showing, finding, counting | `tree`, `record`, `log` |
 //! | `follow` | reading along, for a place that gets every record | `tree`, `record`, `log` |
 //! | `upkeep` | compressing, pruning, anchoring | all above |
 //!
+//! Whoever reads takes a [`LogReader`] and never a path. Whoever writes takes a directory.
+//! What reads and keeps a log is named by its wing; what records and what all need, here.
+//!
 //! After a failed write nothing of the batch counts and the next batch may succeed;
 //! after a failed fsync the segment is never trusted again and every record fails
-//! until the process is started anew.
+//! until the process is restarted.
 
-mod follow;
+pub mod follow;
 mod journal;
 mod log;
-mod proof;
+pub mod proof;
 mod record;
-mod search;
+pub mod search;
 #[cfg(test)]
 mod testing;
 mod tree;
-mod upkeep;
+pub mod upkeep;
 
-pub use follow::{Followed, Follower, Passage, Position, PositionError};
 pub use journal::error::{AuditError, OpenError};
-pub use journal::queue::{JournalHealth, NoObserver, Observer, OnFailure, Published};
+pub use journal::queue::{JournalHealth, NoObserver, Observer, Published};
 pub use journal::recorded::Recorded;
-pub use journal::recovery::{Cut, OpenDecision, RecoveryReport};
+pub use journal::recovery::RecoveryReport;
 pub use journal::settings::JournalSettings;
-pub use journal::store::{FileStore, Gate, MemoryStore, Stage, Store, StoreError};
+pub use journal::store::{FileStore, Gate, MemoryStore, Stage, Store};
 pub use journal::{Journal, JournalCloser, Started};
 pub use log::directory::LogReader;
 pub use log::error::{InputError, ReadError};
-pub use proof::prove::{ConsistencyProof, InclusionProof, ProofError, consistency, prove};
-pub use proof::verify::{AnchorFinding, Damage, Finding, VerifyReport, verify};
-pub use record::columns::{NameOf, for_people};
+pub use record::columns::for_people;
 pub use record::entry::{
     CandidateEntry, CertificateEntry, DecisionEntry, Evidence, OutcomeEntry, ReloadEntry,
     StrangerEntry,
 };
 pub use record::event::Event;
 pub use record::parse::Record;
-pub use record::pseudonym::{KeyTooShort, PseudonymKey};
-pub use search::decisions::{AuditedDecision, DecisionsSummary, decisions};
-pub use search::query::{Filter, Found, Hit, Indexes, Making, QuerySummary, Take, query};
-pub use search::show::{ShowFormat, ShowSummary, show};
-pub use search::stats::{By, Counts, Every, Series, Stats, StatsRequest, stats};
-pub use search::tail::{Tail, TailFilter, Tailed};
-pub use tree::checkpoint::{Checkpoint, CheckpointError};
-pub use tree::note::{NoteError, SigningKey, VerifierKey};
-pub use upkeep::anchor::{AnchorSettings, Anchors};
-pub use upkeep::retain::{RetainError, Retained, Retention, compress, prune};
-pub use upkeep::thread::{Upkeep, UpkeepSettings};
-pub use upkeep::{ROTATE, TASKS};
+pub use record::pseudonym::PseudonymKey;
+pub use tree::checkpoint::Checkpoint;
+pub use tree::note::{SigningKey, VerifierKey};

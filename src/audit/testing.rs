@@ -7,9 +7,10 @@ use crate::audit::journal::queue::NoObserver;
 use crate::audit::journal::settings::JournalSettings;
 use crate::audit::journal::store::FileStore;
 use crate::audit::journal::{Journal, Started};
+use crate::audit::proof::{VerifyReport, verify};
 use crate::audit::record::entry::{DecisionEntry, OutcomeEntry};
 use crate::audit::tree::note::SigningKey;
-use crate::audit::{Checkpoint, Evidence, LogReader, Recorded, VerifyReport, verify};
+use crate::audit::{Checkpoint, Evidence, LogReader, Recorded};
 use crate::domain::{
     EntranceId, Grantee, Operation, Outcome, Reason, RequestId, Revision, SystemClock,
     UserIdentityId,

@@ -5,6 +5,7 @@
 
 mod cause;
 mod clock;
+mod closed_set;
 mod grant;
 mod host;
 mod ids;
@@ -19,6 +20,7 @@ mod version;
 
 pub use cause::innermost;
 pub use clock::{Clock, FixedClock, SystemClock, rfc3339, rfc3339_micros};
+pub(crate) use closed_set::closed_set;
 pub use grant::{GrantRequest, Grantee, GranteeKind};
 pub use host::{Host, HostError};
 pub use ids::{

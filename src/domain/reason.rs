@@ -3,26 +3,11 @@
 //! The same kebab-case code appears in the audit log, in metrics, in log lines and
 //! in the tests. Codes are stable: a published code keeps its meaning.
 
-macro_rules! reasons {
-    ($($(#[$doc:meta])* $name:ident = $code:literal,)+) => {
-        /// Why a request was permitted or refused.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum Reason { $($(#[$doc])* $name,)+ }
+use super::closed_set;
 
-        impl Reason {
-            /// Every reason, for metrics, documentation and tests.
-            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
-
-            /// The stable kebab-case code.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$name => $code,)+ }
-            }
-        }
-    };
-}
-
-reasons! {
+closed_set! {
+/// Why a request was permitted or refused.
+pub enum Reason {
     // The decision.
     /// An allow rule matched and no deny rule did.
     AllowedByRule = "allowed-by-rule",
@@ -158,6 +143,7 @@ reasons! {
     UpstreamErrorInvalid = "upstream-error-invalid",
     /// An answer that is not Seam's: a redirect, HTML, a 2xx without `"ok":true`, too large.
     UpstreamAnswerInvalid = "upstream-answer-invalid",
+}
 }
 
 #[cfg(test)]

@@ -343,9 +343,10 @@ impl Judged {
     ) -> Result<Option<seam::Shown>, Reason> {
         let (caller, act, moment) = (&self.caller, self.operation.act(), self.moment);
         let mut judge = snapshot.policy.judge_many(Asking { caller, act, moment });
-        found.filtered(|entrance| match judge.about(entrance).reason {
-            reason @ (Reason::PolicyError | Reason::PolicyPanic) => Err(reason),
-            reason => Ok(reason == Reason::AllowedByRule),
+        found.filtered(|entrance| {
+            let reason = judge.about(entrance).reason;
+            let failed = [Reason::PolicyError, Reason::PolicyPanic].contains(&reason);
+            if failed { Err(reason) } else { Ok(reason == Reason::AllowedByRule) }
         })
     }
 }

@@ -5,7 +5,8 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::audit::{Anchors, JournalHealth};
+use crate::audit::JournalHealth;
+use crate::audit::upkeep::Anchors;
 use crate::domain::{COMMIT, Problem, VERSION};
 use crate::gateway::Gateway;
 use crate::listener::Stop;

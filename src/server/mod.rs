@@ -22,7 +22,8 @@ use tokio::net::TcpListener;
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
-use crate::audit::{Anchors, FileStore, Journal, OpenError, RecoveryReport, Started};
+use crate::audit::upkeep::Anchors;
+use crate::audit::{FileStore, Journal, OpenError, RecoveryReport, Started};
 use crate::domain::SystemClock;
 use crate::gateway::{Admission, CertificateLog, Gateway};
 use crate::listener::{Listener, Stop};
@@ -43,7 +44,7 @@ pub const CLOSED_SETS: ClosedSets = ClosedSets {
         let [a, b, c, d] = crate::audit::Stage::OF_RECORDS;
         [a.as_str(), b.as_str(), c.as_str(), d.as_str()]
     },
-    tasks: crate::audit::TASKS,
+    tasks: crate::audit::upkeep::Task::CODES,
     agreements: &crate::policy::Opinion::AGREEMENTS,
     parts: &crate::snapshot::PART_NAMES,
     export_failures: crate::shipping::FAILURES,

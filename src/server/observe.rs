@@ -3,9 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use crate::audit::{
-    AnchorSettings, Anchors, Event, Observer, OnFailure, Published, ROTATE, Upkeep, UpkeepSettings,
-};
+use crate::audit::upkeep::{AnchorSettings, Anchors, OnFailure, Task, Upkeep, UpkeepSettings};
+use crate::audit::{Event, Observer, Published};
 use crate::config::AuditSettings;
 use crate::telemetry::Metrics;
 
@@ -34,7 +33,8 @@ impl AuditObserver {
             bytes_max: settings.retention_bytes_max,
         };
         let failures = metrics.audit.upkeep_failures.clone();
-        let failed: OnFailure = Arc::new(move |task| failures.with_label_values(&[task]).inc());
+        let failed: OnFailure =
+            Arc::new(move |task| failures.with_label_values(&[task.as_str()]).inc());
         Ok(Self {
             anchors: Arc::new(Anchors::start(anchors, failed.clone())?),
             upkeep: Upkeep::start(upkeep, failed)?,
@@ -83,6 +83,6 @@ impl Observer for AuditObserver {
     }
 
     fn rotation_failed(&self) {
-        self.metrics.audit.upkeep_failures.with_label_values(&[ROTATE]).inc();
+        self.metrics.audit.upkeep_failures.with_label_values(&[Task::Rotate.as_str()]).inc();
     }
 }

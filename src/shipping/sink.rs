@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use crate::audit::Followed;
+use crate::audit::follow::Followed;
 
 /// A place that gets every audit record, at least once and in order. One worker sends to it,
 /// one batch at a time, and keeps its position.

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::*;
-use crate::audit::{FileStore, JournalSettings, NoObserver, Position, Started};
+use crate::audit::follow::Position;
+use crate::audit::{FileStore, JournalSettings, NoObserver, Started};
 use crate::domain::{Revision, SystemClock};
 
 /// What a sink was asked, in order: the numbers of a batch, or to read its files again.

@@ -12,7 +12,8 @@ use tokio_util::sync::CancellationToken;
 use super::backoff::Backoff;
 use super::sink::{Answer, Batch, Sink};
 use super::state::{Failure, Kind, ShippingState};
-use crate::audit::{Follower, Journal, LogReader, Passage, Position, Record};
+use crate::audit::follow::{Follower, Passage, Position};
+use crate::audit::{Journal, LogReader, Record};
 
 /// How often the log is looked at.
 const POLL: Duration = Duration::from_millis(500);

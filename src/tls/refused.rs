@@ -13,55 +13,40 @@ use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
 use super::certificate::{Facts, Shown};
+use crate::domain::closed_set;
 
-macro_rules! faults {
-    ($($(#[$doc:meta])* $name:ident = $code:literal,)+) => {
-        /// Why a client certificate was refused: one closed list. Codes are stable.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-        pub enum CertificateFault { $($(#[$doc])* $name,)+ }
-
-        impl CertificateFault {
-            /// Every fault, for documentation and tests.
-            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
-
-            /// The stable kebab-case code.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$name => $code,)+ }
-            }
-        }
-    };
-}
-
-faults! {
-    /// Its time, or that of one above it, is over.
-    Expired = "expired",
-    /// Its time, or that of one above it, has not begun.
-    NotYetValid = "not-yet-valid",
-    /// No trusted authority has signed it or one above it.
-    UnknownIssuer = "unknown-issuer",
-    /// Its authority has revoked it, or one above it.
-    Revoked = "revoked",
-    /// Its issuer has no revocation list, and lists are in use.
-    NoRevocationList = "no-revocation-list",
-    /// Its issuer's list is past its next update.
-    RevocationListExpired = "revocation-list-expired",
-    /// Its issuer's list is not signed as it must be.
-    RevocationListInvalid = "revocation-list-invalid",
-    /// It is not for clients.
-    WrongUsage = "wrong-usage",
-    /// A signature in its chain is false.
-    BadSignature = "bad-signature",
-    /// A signature in its chain is of a kind that is not accepted.
-    UnsupportedSignature = "unsupported-signature",
-    /// The client did not prove that it has the private key.
-    KeyNotProven = "key-not-proven",
-    /// It is not encoded as a certificate.
-    Malformed = "malformed",
-    /// It is older than X.509 version 3.
-    UnsupportedVersion = "unsupported-version",
-    /// Anything else, such as a critical extension that is not known.
-    Other = "other",
+closed_set! {
+    /// Why a client certificate was refused: one closed list. Codes are stable.
+    pub enum CertificateFault {
+        /// Its time, or that of one above it, is over.
+        Expired = "expired",
+        /// Its time, or that of one above it, has not begun.
+        NotYetValid = "not-yet-valid",
+        /// No trusted authority has signed it or one above it.
+        UnknownIssuer = "unknown-issuer",
+        /// Its authority has revoked it, or one above it.
+        Revoked = "revoked",
+        /// Its issuer has no revocation list, and lists are in use.
+        NoRevocationList = "no-revocation-list",
+        /// Its issuer's list is past its next update.
+        RevocationListExpired = "revocation-list-expired",
+        /// Its issuer's list is not signed as it must be.
+        RevocationListInvalid = "revocation-list-invalid",
+        /// It is not for clients.
+        WrongUsage = "wrong-usage",
+        /// A signature in its chain is false.
+        BadSignature = "bad-signature",
+        /// A signature in its chain is of a kind that is not accepted.
+        UnsupportedSignature = "unsupported-signature",
+        /// The client did not prove that it has the private key.
+        KeyNotProven = "key-not-proven",
+        /// It is not encoded as a certificate.
+        Malformed = "malformed",
+        /// It is older than X.509 version 3.
+        UnsupportedVersion = "unsupported-version",
+        /// Anything else, such as a critical extension that is not known.
+        Other = "other",
+    }
 }
 
 impl From<&Error> for CertificateFault {

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::audit::{By, Counts, Finding, Series, Stats, StatsRequest, VerifyReport};
+use crate::audit::proof::{Finding, VerifyReport};
+use crate::audit::search::{By, Counts, Series, Stats, StatsRequest};
 use crate::catalogue::Catalogue;
 use crate::domain::EntranceId;
 

@@ -3,9 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
+use grantgate::audit::Event;
 use grantgate::config::{self, Setting};
+use grantgate::domain::{Outcome, Reason, Revision};
+use grantgate::policy::Opinion;
+use grantgate::server::CLOSED_SETS;
 use grantgate::snapshot::PART_NAMES;
 use grantgate::tls::CertificateFault;
+use serde_json::Value;
 
 use crate::review::{edited, policy};
 use crate::seam::{Behaviour, Seam};
@@ -130,11 +135,86 @@ fn every_part_of_a_reload_is_documented() {
 #[test]
 fn every_fault_of_a_certificate_is_documented() {
     let page = page("docs/audit-format.md");
-    let table = page.split_once("\n| fault |").unwrap().1;
-    let table = table.split("\n\n").next().unwrap();
-    let listed: Vec<&str> = rows(table).iter().map(|row| quoted(row[0])[0]).collect();
-    let faults: Vec<&str> = CertificateFault::ALL.iter().map(|fault| fault.as_str()).collect();
-    assert_eq!(listed, faults);
+    let listed: Vec<&str> = table(&page, "fault").into_iter().map(|(fault, _)| fault).collect();
+    assert_eq!(listed, CertificateFault::CODES);
+}
+
+/// The rows of the table whose first column has this head: their first words, and the rows.
+fn table<'p>(page: &'p str, head: &str) -> Vec<(&'p str, Vec<&'p str>)> {
+    let table = page.split_once(&format!("\n| {head} |")).unwrap().1;
+    let rows = rows(table.split("\n\n").next().unwrap());
+    rows.into_iter().map(|row| (quoted(row[0])[0], row)).collect()
+}
+
+/// What an event's schema says of a field's values.
+fn schema_values(event: Event, path: &str) -> Vec<String> {
+    let schema: Value = serde_json::from_str(&page("docs/audit-format.schema.json")).unwrap();
+    let kinds = schema["oneOf"].as_array().unwrap();
+    let kind = kinds.iter().find(|k| k["properties"]["event"]["const"] == event.as_str()).unwrap();
+    let values = kind.pointer(path).unwrap().as_array().unwrap();
+    values.iter().map(|value| value.as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn every_event_is_documented_and_no_other() {
+    let page = page("docs/audit-format.md");
+    let listed: Vec<&str> = table(&page, "event").into_iter().map(|(event, _)| event).collect();
+    assert_eq!(listed, Event::CODES);
+    let schema: Value = serde_json::from_str(&self::page("docs/audit-format.schema.json")).unwrap();
+    let kinds = schema["oneOf"].as_array().unwrap().iter();
+    let kinds: BTreeSet<&str> =
+        kinds.map(|kind| kind["properties"]["event"]["const"].as_str().unwrap()).collect();
+    assert_eq!(kinds, Event::CODES.iter().copied().collect());
+}
+
+#[test]
+fn every_outcome_is_documented_and_no_other() {
+    let codes = Outcome::ALL.map(Outcome::as_str);
+    let page = page("docs/audit-format.md");
+    let listed: Vec<&str> = table(&page, "outcome").into_iter().map(|(code, _)| code).collect();
+    assert_eq!(listed, codes);
+    assert_eq!(schema_values(Event::Outcome, "/properties/outcome/enum"), codes);
+}
+
+#[test]
+fn what_a_candidate_and_a_reload_say_is_documented() {
+    let revision = Revision::from_sha256(&[0]);
+    let said = [
+        (Some(true), Some(Reason::AllowedByRule)),
+        (Some(false), Some(Reason::NoRuleMatches)),
+        (None, Some(Reason::PolicyError)),
+        (None, None),
+    ]
+    .map(|(allowed, reason)| Opinion { revision: revision.clone(), allowed, reason }.as_str());
+    let path = "/properties/candidate/properties/decision/enum";
+    assert_eq!(schema_values(Event::Decision, path), said);
+    assert_eq!(schema_values(Event::Decision, "/properties/decision/enum"), ["allow", "deny"]);
+    let page = page("docs/audit-format.md");
+    let events: BTreeMap<&str, Vec<&str>> = table(&page, "event").into_iter().collect();
+    let decision = events[Event::Decision.as_str()][2];
+    let candidate = decision.split_once("(what a").unwrap().1;
+    let words: Vec<&str> = quoted(candidate.split_once("`decision`: ").unwrap().1);
+    assert_eq!(words[..4], said);
+    let parts = events[Event::Reload.as_str()][2].split_once("`parts` (").unwrap().1;
+    assert_eq!(quoted(parts.split(')').next().unwrap()), PART_NAMES);
+}
+
+#[test]
+fn metrics_list_whole_closed_sets() {
+    let page = page("docs/metrics.md");
+    let metrics: BTreeMap<&str, Vec<&str>> = table(&page, "metric").into_iter().collect();
+    for (metric, label, set) in [
+        ("audit_failures_total", "stage", CLOSED_SETS.stages),
+        ("audit_upkeep_failures_total", "task", CLOSED_SETS.tasks),
+        ("audit_export_failures_total", "kind", CLOSED_SETS.export_failures),
+        ("candidate_decisions_total", "agreement", CLOSED_SETS.agreements),
+        ("reloads_total", "part", CLOSED_SETS.parts),
+        ("upstream_requests_total", "outcome", &Outcome::ALL.map(Outcome::as_str)),
+    ] {
+        let listed = &labels(metrics[metric][2])[label];
+        assert_eq!(listed, &set.iter().copied().collect(), "{metric}");
+    }
+    assert_eq!(CLOSED_SETS.events, Event::CODES);
 }
 
 /// How a setting is written in the template.

@@ -14,9 +14,10 @@ use super::*;
 use crate::audit::journal::store::{FileStore, Stage, StoreError};
 use crate::audit::log::directory::LogReader;
 use crate::audit::log::segment::segment_name;
+use crate::audit::proof::verify;
 use crate::audit::testing::{asked, outcome, small};
 use crate::audit::tree::note::VerifierKey;
-use crate::audit::{Checkpoint, Observer, Published, SigningKey, verify};
+use crate::audit::{Checkpoint, Observer, Published, SigningKey};
 use crate::domain::{RequestId, SystemClock};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -89,10 +89,6 @@ impl Observer for NoObserver {
     fn rotation_failed(&self) {}
 }
 
-/// Told which task failed, of those that no grant depends on: `rotate`, `anchor`,
-/// `compress`, `prune`.
-pub type OnFailure = Arc<dyn Fn(&'static str) + Send + Sync>;
-
 /// Told the sequence number once the record is durable.
 pub(in crate::audit) type Ticket = oneshot::Sender<Result<u64, AuditError>>;
 

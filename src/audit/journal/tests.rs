@@ -1,9 +1,10 @@
 use std::time::Duration;
 
 use super::*;
+use crate::audit::journal::store::StoreError;
 use crate::audit::testing::{Asked, asked, outcome};
 use crate::audit::tree::note::VerifierKey;
-use crate::audit::{FileStore, MemoryStore, NoObserver, Stage, StoreError};
+use crate::audit::{FileStore, MemoryStore, NoObserver, Stage};
 use crate::domain::{Operation, Outcome, Reason, RequestId, SystemClock};
 
 fn open_with(store: impl Store, queue: usize, wait_ms: u64) -> Started {
@@ -349,6 +350,13 @@ fn a_journal_whose_first_record_fails_does_not_open() {
             Journal::open(store, settings, &revision, Arc::new(SystemClock), Arc::new(NoObserver));
         assert!(matches!(opened.err(), Some(OpenError::Store(_))), "{stage:?}");
     }
+}
+
+#[test]
+fn every_stage_but_that_of_a_new_segment_is_counted_as_a_failure_of_records() {
+    let others: Vec<Stage> =
+        Stage::ALL.iter().copied().filter(|stage| *stage != Stage::Begin).collect();
+    assert_eq!(Stage::OF_RECORDS.as_slice(), others);
 }
 
 #[test]

@@ -3,3 +3,6 @@
 pub(in crate::audit) mod prove;
 pub(in crate::audit) mod pruned;
 pub(in crate::audit) mod verify;
+
+pub use prove::{ConsistencyProof, InclusionProof, ProofError, consistency, prove};
+pub use verify::{AnchorFinding, Damage, Finding, VerifyReport, verify};

@@ -6,7 +6,7 @@ use crate::audit::record::event::Event;
 use crate::domain::EntranceId;
 
 /// What people call an entrance, where that is known.
-pub type NameOf<'a> = &'a dyn Fn(EntranceId) -> Option<String>;
+pub(in crate::audit) type NameOf<'a> = &'a dyn Fn(EntranceId) -> Option<String>;
 
 /// One line for people, of whatever has a sequence number; none where nothing has. Control
 /// characters are shown, not obeyed.

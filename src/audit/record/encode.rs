@@ -4,8 +4,9 @@
 //! A line is encoded once, by whoever submits it, without its sequence number; the
 //! writer puts `{"v":1,"seq":N` before it. Field order is fixed, for readers with eyes.
 
+mod lines;
+
 use std::collections::BTreeMap;
-use std::net::SocketAddr;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -17,6 +18,11 @@ use crate::audit::record::pseudonym::PseudonymKey;
 use crate::audit::tree::{Frontier, Hash};
 use crate::domain::{
     Effect, Grantee, Operation, Outcome, Reason, RequestId, VERSION, rfc3339_micros,
+};
+
+use lines::{
+    Candidate, Certificate, CheckpointLine, DecisionLine, Head, OutageLine, OutcomeLine,
+    RecoveryLine, ReloadLine, StartLine, StrangerLine, SuppressedLine,
 };
 
 /// The version of the format that is written. What came before it has no `v` and counts
@@ -63,153 +69,6 @@ pub(in crate::audit) struct Outage {
 pub(in crate::audit) struct Suppressed {
     pub(in crate::audit) since: Timestamp,
     pub(in crate::audit) reasons: BTreeMap<&'static str, u64>,
-}
-
-#[derive(Serialize)]
-struct Head {
-    time: String,
-    event: &'static str,
-}
-
-#[derive(Serialize)]
-struct DecisionLine<'a> {
-    #[serde(flatten)]
-    head: Head,
-    request_id: String,
-    caller: &'a str,
-    credential: &'a str,
-    peer: SocketAddr,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    operation: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    entrance_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    acs_user_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    user_identity_id: Option<String>,
-    decision: &'static str,
-    reason: &'static str,
-    rules: &'a [String],
-    revision: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    body_sha256: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    candidate: Option<Candidate<'a>>,
-}
-
-#[derive(Serialize)]
-struct Candidate<'a> {
-    revision: &'a str,
-    decision: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'static str>,
-}
-
-#[derive(Serialize)]
-struct OutcomeLine<'a> {
-    #[serde(flatten)]
-    head: Head,
-    request_id: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    operation: Option<&'a str>,
-    decision_seq: u64,
-    outcome: &'static str,
-    reason: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    entrances: Option<usize>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    seam_request_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    upstream_ms: Option<u64>,
-    #[serde(skip_serializing_if = "std::ops::Not::not")]
-    recovered: bool,
-}
-
-#[derive(Serialize)]
-struct StrangerLine<'a> {
-    #[serde(flatten)]
-    head: Head,
-    request_id: String,
-    peer: SocketAddr,
-    reason: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    certificate: Option<Certificate<'a>>,
-}
-
-#[derive(Serialize)]
-struct Certificate<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    fault: Option<&'static str>,
-    names: &'a [String],
-    #[serde(skip_serializing_if = "Option::is_none")]
-    serial: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    issuer: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct SuppressedLine<'a> {
-    #[serde(flatten)]
-    head: Head,
-    since: String,
-    suppressed: u64,
-    reasons: &'a BTreeMap<&'static str, u64>,
-}
-
-#[derive(Serialize)]
-struct ReloadLine<'a> {
-    #[serde(flatten)]
-    head: Head,
-    result: &'static str,
-    parts: &'a [&'static str],
-    revision_before: &'a str,
-    revision: &'a str,
-    #[serde(skip_serializing_if = "<[String]>::is_empty")]
-    problems: &'a [String],
-}
-
-#[derive(Serialize)]
-struct StartLine<'a> {
-    #[serde(flatten)]
-    head: Head,
-    version: &'static str,
-    pid: u32,
-    revision: &'a str,
-}
-
-#[derive(Serialize)]
-struct RecoveryLine<'a> {
-    #[serde(flatten)]
-    head: Head,
-    closed_decisions: usize,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cut_bytes: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    cut_kept_in: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct CheckpointLine<'a> {
-    #[serde(flatten)]
-    head: Head,
-    size: u64,
-    root: String,
-    hashes: Vec<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    open_from: Option<u64>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    checkpoint: Option<&'a str>,
-}
-
-#[derive(Serialize)]
-struct OutageLine<'a> {
-    #[serde(flatten)]
-    head: Head,
-    since: String,
-    refused_decisions: u64,
-    cause: &'a str,
 }
 
 impl Draft {

@@ -1,48 +1,31 @@
-//! The events that a record can be of, and the words of a decision: one closed list each.
+//! The events that a record can be of, and the words of a decision.
 
-macro_rules! events {
-    ($($(#[$doc:meta])* $name:ident = $code:literal,)+) => {
-        /// What a record is of.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-        pub enum Event { $($(#[$doc])* $name,)+ }
+use crate::domain::closed_set;
 
-        impl Event {
-            /// Every event, for documentation and tests.
-            pub const ALL: &'static [Self] = &[$(Self::$name,)+];
-
-            /// Their codes, for metrics and for those who choose one.
-            pub const CODES: &'static [&'static str] = &[$($code,)+];
-
-            /// The code that stands in the record.
-            #[must_use]
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$name => $code,)+ }
-            }
-        }
-    };
-}
-
-events! {
-    /// A caller's request was judged.
-    Decision = "grant.decision",
-    /// What became of an allowed one.
-    Outcome = "grant.outcome",
-    /// Nobody was authenticated.
-    Stranger = "authn.failure",
-    /// Such requests that got no record of their own.
-    Suppressed = "authn.suppressed",
-    /// Files were read again.
-    Reload = "config.reload",
-    /// A process began.
-    Start = "log.start",
-    /// What its start repaired.
-    Recovery = "log.recovery",
-    /// The tree's head over all records before.
-    Checkpoint = "log.checkpoint",
-    /// Until now nothing could be written.
-    Outage = "log.outage",
-    /// The process ended in order.
-    Stop = "log.stop",
+closed_set! {
+    /// What a record is of.
+    pub enum Event {
+        /// A caller's request was judged.
+        Decision = "grant.decision",
+        /// What became of an allowed one.
+        Outcome = "grant.outcome",
+        /// Nobody was authenticated.
+        Stranger = "authn.failure",
+        /// Such requests that got no record of their own.
+        Suppressed = "authn.suppressed",
+        /// Files were read again.
+        Reload = "config.reload",
+        /// A process began.
+        Start = "log.start",
+        /// What its start repaired.
+        Recovery = "log.recovery",
+        /// The tree's head over all records before.
+        Checkpoint = "log.checkpoint",
+        /// Until now nothing could be written.
+        Outage = "log.outage",
+        /// The process ended in order.
+        Stop = "log.stop",
+    }
 }
 
 impl Event {

@@ -47,8 +47,6 @@ pub struct Record<'a> {
     #[serde(borrow)]
     reason: Option<Text<'a>>,
     #[serde(borrow)]
-    revision: Option<Text<'a>>,
-    #[serde(borrow)]
     outcome: Option<Text<'a>>,
     #[serde(borrow)]
     seam_request_id: Option<Text<'a>>,
@@ -66,6 +64,7 @@ pub struct Record<'a> {
 #[derive(Deserialize)]
 struct Seldom {
     batch: Option<u64>,
+    revision: Option<String>,
     size: Option<u64>,
     root: Option<String>,
     hashes: Option<Vec<String>>,
@@ -210,8 +209,8 @@ impl<'a> Record<'a> {
     }
 
     /// The policy that decided.
-    pub(in crate::audit) fn revision(&self) -> Option<&str> {
-        text(&self.revision)
+    pub(in crate::audit) fn revision(&self) -> Option<String> {
+        self.seldom()?.revision
     }
 
     /// What became of a grant.

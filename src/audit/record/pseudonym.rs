@@ -12,7 +12,7 @@ use aws_lc_rs::hmac;
 const KEPT: usize = 16;
 
 /// What every pseudonym begins with, so that none is taken for an id.
-pub(in crate::audit) const PREFIX: &str = "hmac-sha256:";
+const PREFIX: &str = "hmac-sha256:";
 
 /// The key.
 pub struct PseudonymKey(hmac::Key);
@@ -37,6 +37,14 @@ impl PseudonymKey {
         let text = text.trim();
         let key = || Self(hmac::Key::new(hmac::HMAC_SHA256, text.as_bytes()));
         (text.len() >= 32).then(key).ok_or(KeyTooShort)
+    }
+
+    /// Whether a text is a pseudonym: of whichever key.
+    #[must_use]
+    pub fn is_pseudonym(text: &str) -> bool {
+        let code = text.strip_prefix(PREFIX).unwrap_or_default();
+        let is_hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
+        code.len() == 2 * KEPT && code.bytes().all(is_hex)
     }
 
     /// What stands in the log for this id.
@@ -66,6 +74,7 @@ mod tests {
         assert_ne!(key.pseudonym(id), key.pseudonym("c6247b75-f1cb-493a-9915-a85a0b9639af"));
         // `printf %s ID | openssl dgst -sha256 -hmac kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk`
         assert_eq!(key.pseudonym(id), "hmac-sha256:f404473fe9b5ca393be62a67128c7aca");
+        assert!(PseudonymKey::is_pseudonym(&key.pseudonym(id)) && !PseudonymKey::is_pseudonym(id));
         assert_eq!(PseudonymKey::new("short").unwrap_err(), KeyTooShort);
     }
 }

@@ -33,8 +33,6 @@ pub struct AuditedDecision {
     pub allowed: bool,
     /// The reason code.
     pub reason: String,
-    /// The policy that decided.
-    pub revision: String,
 }
 
 /// What was read.
@@ -58,18 +56,48 @@ pub fn decisions(
     progress: impl FnMut(u64, u64),
     mut each: impl FnMut(AuditedDecision),
 ) -> Result<DecisionsSummary, ReadError> {
+    walk(log, progress, |decision, _| each(decision))
+}
+
+/// The last decision about this request, and the policy that decided.
+///
+/// # Errors
+/// [`ReadError`].
+pub fn decision_about(
+    log: &LogReader,
+    request_id: &str,
+) -> Result<Option<(AuditedDecision, String)>, ReadError> {
+    let mut found = None;
+    walk(
+        log,
+        |_, _| {},
+        |decision, record| {
+            if decision.request_id == request_id {
+                found = Some((decision, record.revision().unwrap_or_default()));
+            }
+        },
+    )?;
+    Ok(found)
+}
+
+fn walk(
+    log: &LogReader,
+    progress: impl FnMut(u64, u64),
+    mut each: impl FnMut(AuditedDecision, &Record<'_>),
+) -> Result<DecisionsSummary, ReadError> {
     let segments = log.segments()?;
     let mut progress = Progress::of(&segments, progress);
     let mut summary = DecisionsSummary::default();
     let mut walk = log.walk(segments);
     while let Some(line) = walk.next()? {
         progress.at(&line);
-        match line.record().ok_or(()).and_then(|record| decision(&record)) {
-            Ok(Some(decision)) => {
+        let record = line.record().ok_or(());
+        match record.and_then(|record| Ok((decision(&record)?, record))) {
+            Ok((Some(decision), record)) => {
                 summary.decisions += 1;
-                each(decision);
+                each(decision, &record);
             }
-            Ok(None) => {}
+            Ok((None, _)) => {}
             // It may still be being written.
             Err(()) if line.is_torn() => {}
             Err(()) => {
@@ -100,7 +128,6 @@ fn decision(record: &Record<'_>) -> Result<Option<AuditedDecision>, ()> {
         grantee: record.grantee_kind(),
         allowed: record.allows(),
         reason: owned(record.reason()),
-        revision: owned(record.revision()),
     }))
 }
 

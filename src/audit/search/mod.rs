@@ -5,3 +5,9 @@ pub(in crate::audit) mod query;
 pub(in crate::audit) mod show;
 pub(in crate::audit) mod stats;
 pub(in crate::audit) mod tail;
+
+pub use decisions::{AuditedDecision, DecisionsSummary, decision_about, decisions};
+pub use query::{Filter, Found, Hit, Indexes, Making, QuerySummary, Take, query};
+pub use show::{ShowFormat, ShowSummary, show};
+pub use stats::{By, Counts, Every, Series, Stats, StatsRequest, stats};
+pub use tail::{Tail, TailFilter, Tailed};

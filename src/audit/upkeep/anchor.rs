@@ -12,8 +12,9 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, channel, sync_chan
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::audit::journal::queue::{OnFailure, Published};
+use crate::audit::journal::queue::Published;
 use crate::audit::log::directory::NEWEST_CHECKPOINT;
+use crate::audit::upkeep::{OnFailure, Task};
 use crate::files::{install, open_to_append};
 
 /// How long a command may take for one checkpoint.
@@ -26,9 +27,6 @@ const DELIVERY_TIME_MAX: Duration = Duration::from_secs(15);
 
 /// So many checkpoints wait for their delivery; those beyond are in the log only.
 const WAITING_MAX: usize = 10_000;
-
-/// The counted task.
-pub(in crate::audit) const TASK: &str = "anchor";
 
 /// Where checkpoints go.
 #[derive(Debug, Clone, Default)]
@@ -128,7 +126,7 @@ fn run(
         lock(state).delivering = Some(Instant::now());
         let failure = deliver(settings, &all).err();
         if let Some(error) = &failure {
-            failed(TASK);
+            failed(Task::Anchor);
             tracing::error!(%error, "a checkpoint could not be anchored");
         }
         let mut state = lock(state);

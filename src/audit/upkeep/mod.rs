@@ -1,12 +1,30 @@
 //! What is done to a log while it grows: segments are compressed and removed, checkpoints
 //! carried out of reach.
 
-/// What is done around the log, by the names that failures are counted with.
-pub const TASKS: &[&str] = &[ROTATE, anchor::TASK, thread::COMPRESS, thread::PRUNE];
-
-/// Beginning a new segment, which the writer does.
-pub const ROTATE: &str = "rotate";
-
 pub(in crate::audit) mod anchor;
 pub(in crate::audit) mod retain;
 pub(in crate::audit) mod thread;
+
+use std::sync::Arc;
+
+use crate::domain::closed_set;
+pub use anchor::{AnchorSettings, Anchors};
+pub use retain::{RetainError, Retained, Retention, compress, prune};
+pub use thread::{Upkeep, UpkeepSettings};
+
+closed_set! {
+    /// What is done around the log, and no grant depends on: failures are counted by it.
+    pub enum Task {
+        /// Beginning a new segment, which the writer does.
+        Rotate = "rotate",
+        /// Carrying checkpoints out of reach.
+        Anchor = "anchor",
+        /// Compressing closed segments.
+        Compress = "compress",
+        /// Removing old ones.
+        Prune = "prune",
+    }
+}
+
+/// Told which task failed.
+pub type OnFailure = Arc<dyn Fn(Task) + Send + Sync>;

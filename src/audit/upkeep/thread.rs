@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::audit::journal::queue::OnFailure;
 use crate::audit::upkeep::retain::{RetainError, Retained, Retention, compress, prune};
+use crate::audit::upkeep::{OnFailure, Task};
 
 /// Segments get old without a new one being begun.
 const LOOK_EVERY: Duration = Duration::from_secs(3600);
@@ -62,9 +62,6 @@ fn run(settings: &UpkeepSettings, woken: &Receiver<()>, failed: &OnFailure) {
     }
 }
 
-pub(in crate::audit) const COMPRESS: &str = "compress";
-pub(in crate::audit) const PRUNE: &str = "prune";
-
 fn once(settings: &UpkeepSettings, now: Timestamp, failed: &OnFailure) {
     let age = settings.age_max.and_then(|age| SignedDuration::try_from(age).ok());
     let retention = Retention {
@@ -72,18 +69,18 @@ fn once(settings: &UpkeepSettings, now: Timestamp, failed: &OnFailure) {
         bytes_max: settings.bytes_max,
     };
     if retention != Retention::default() {
-        told(PRUNE, prune(&settings.directory, &retention), failed);
+        told(Task::Prune, prune(&settings.directory, &retention), failed);
     }
     if settings.compress {
-        told(COMPRESS, compress(&settings.directory), failed);
+        told(Task::Compress, compress(&settings.directory), failed);
     }
 }
 
-fn told(task: &'static str, result: Result<Retained, RetainError>, failed: &OnFailure) {
+fn told(task: Task, result: Result<Retained, RetainError>, failed: &OnFailure) {
     match result {
         Ok(done) if done.segments == 0 => {}
         Ok(done) => tracing::info!(
-            task,
+            task = task.as_str(),
             segments = done.segments,
             freed_bytes = done.freed_bytes,
             first_seq = done.first_seq,
@@ -91,7 +88,7 @@ fn told(task: &'static str, result: Result<Retained, RetainError>, failed: &OnFa
         ),
         Err(error) => {
             failed(task);
-            tracing::error!(task, %error, "audit log");
+            tracing::error!(task = task.as_str(), %error, "audit log");
         }
     }
 }
@@ -99,9 +96,10 @@ fn told(task: &'static str, result: Result<Retained, RetainError>, failed: &OnFa
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::audit::SigningKey;
     use crate::audit::log::directory::LogReader;
+    use crate::audit::proof::verify;
     use crate::audit::testing::{fill, small};
-    use crate::audit::{SigningKey, verify};
 
     #[test]
     fn closed_segments_are_compressed_and_old_ones_removed() {
@@ -115,7 +113,7 @@ mod tests {
             bytes_max: None,
         };
         let all = LogReader::new(directory.path()).list().unwrap().len();
-        let failed: OnFailure = std::sync::Arc::new(|task| panic!("{task}"));
+        let failed: OnFailure = std::sync::Arc::new(|task| panic!("{task:?}"));
         once(&settings, Timestamp::now(), &failed);
         let after = LogReader::new(directory.path()).list().unwrap();
         assert_eq!(after.iter().filter(|segment| segment.compressed).count(), all - 1);

@@ -5,9 +5,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{checkpoints, key, read};
-use crate::audit::{
-    self, Checkpoint, ConsistencyProof, InclusionProof, LogReader, ProofError, ReadError,
-};
+use crate::audit::proof::{self, ConsistencyProof, InclusionProof, ProofError};
+use crate::audit::{Checkpoint, LogReader, ReadError};
 use crate::cli::{Exit, fail, note, say};
 use crate::files::write_report;
 
@@ -34,7 +33,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Ok(under) => under,
         Err(exit) => return exit,
     };
-    match audit::prove(&LogReader::new(&arguments.directory), arguments.seq, under.as_deref()) {
+    match proof::prove(&LogReader::new(&arguments.directory), arguments.seq, under.as_deref()) {
         Ok(proof) => {
             // It ends with a newline of its own.
             say(proof.to_text().trim_end_matches('\n'));
@@ -158,7 +157,7 @@ fn from_log(
     new: &Checkpoint,
 ) -> Result<(), Exit> {
     let proof =
-        audit::consistency(&LogReader::new(log), old, new).map_err(|error| failed(&error))?;
+        proof::consistency(&LogReader::new(log), old, new).map_err(|error| failed(&error))?;
     let Some(file) = &arguments.write_proof else { return Ok(()) };
     write_report(file, proof.to_text().as_bytes())
         .map_err(|error| fail(format_args!("`{}` cannot be written: {error}", file.display())))

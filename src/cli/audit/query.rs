@@ -14,10 +14,8 @@ use super::search::{
 };
 use super::table::Table;
 use super::when::time;
-use crate::audit::{
-    self, Event, Filter, Found, Hit, Indexes, LogReader, PseudonymKey, QuerySummary, ReadError,
-    Take,
-};
+use crate::audit::search::{self, Filter, Found, Hit, Indexes, QuerySummary, Take};
+use crate::audit::{Event, LogReader, PseudonymKey, ReadError};
 use crate::catalogue::Catalogue;
 use crate::cli::{Exit, fail, note};
 use crate::domain::{Act, Outcome, Reason, UserIdentityId};
@@ -91,10 +89,7 @@ fn grantee(text: &str) -> Result<String, String> {
     if let Ok(id) = UserIdentityId::parse(text) {
         return Ok(id.to_string());
     }
-    let code = text.strip_prefix("hmac-sha256:").unwrap_or_default();
-    let is_code =
-        code.len() == 32 && code.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
-    is_code.then(|| text.to_owned()).ok_or_else(|| {
+    PseudonymKey::is_pseudonym(text).then(|| text.to_owned()).ok_or_else(|| {
         "must be a uuid of 36 characters with hyphens, or `hmac-sha256:` and 32 hexadecimal \
          digits"
             .into()
@@ -138,7 +133,7 @@ fn filter(arguments: &Arguments, catalogue: &Catalogue) -> Result<Filter, Exit> 
         let bytes = read_secret(file).map_err(fail)?;
         let key = PseudonymKey::new(std::str::from_utf8(&bytes).unwrap_or_default())
             .map_err(|error| usage(format_args!("`{}`: {error}", shown(file))))?;
-        if !id.starts_with("hmac-sha256:") {
+        if !PseudonymKey::is_pseudonym(id) {
             grantees.push(key.pseudonym(id));
         }
     }
@@ -176,7 +171,7 @@ fn print(
     let mut out = BufWriter::new(stdout);
     let log = LogReader::new(&arguments.directory);
     let search = |each: &mut dyn FnMut(Hit) -> io::Result<()>| {
-        audit::query(&log, filter, take, Indexes::Kept(&indexing), each)
+        search::query(&log, filter, take, Indexes::Kept(&indexing), each)
     };
     match arguments.format {
         RowFormat::Human => {

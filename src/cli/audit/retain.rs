@@ -6,7 +6,7 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::when::time;
-use crate::audit::{self, RetainError, Retained, Retention};
+use crate::audit::upkeep::{self, RetainError, Retained, Retention};
 use crate::cli::{Exit, fail, say};
 
 #[derive(Args)]
@@ -20,7 +20,7 @@ pub(in crate::cli) struct CompressArguments {
 }
 
 pub(super) fn compress(arguments: &CompressArguments) -> Exit {
-    report("compressed", audit::compress(&arguments.directory))
+    report("compressed", upkeep::compress(&arguments.directory))
 }
 
 #[derive(Args)]
@@ -42,7 +42,7 @@ pub(in crate::cli) struct PruneArguments {
 
 pub(super) fn prune(arguments: &PruneArguments) -> Exit {
     let retention = Retention { before: Some(arguments.before), bytes_max: None };
-    report("removed", audit::prune(&arguments.directory, &retention))
+    report("removed", upkeep::prune(&arguments.directory, &retention))
 }
 
 fn report(what: &str, result: Result<Retained, RetainError>) -> Exit {

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::names;
-use crate::audit::{self, LogReader, ReadError, ShowFormat};
+use crate::audit::search::{self, ShowFormat};
+use crate::audit::{LogReader, ReadError};
 use crate::cli::{Exit, Format, fail, note};
 
 #[derive(Args)]
@@ -32,7 +33,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     let catalogue = names(arguments.catalogue.as_deref());
     let name_of = |id| catalogue.name_of(id).map(str::to_owned);
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    match audit::show(&LogReader::new(&arguments.directory), format, &name_of, &mut out) {
+    match search::show(&LogReader::new(&arguments.directory), format, &name_of, &mut out) {
         Ok(summary) => {
             for problem in &summary.damaged {
                 note(format_args!("damaged: {problem}"));

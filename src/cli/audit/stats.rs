@@ -11,7 +11,8 @@ use super::plot::{Ink, bar, line};
 use super::search::{csv_cell, csv_writer, door, io_error, name, printable, tell_damage, usage};
 use super::table::Table;
 use super::when::time;
-use crate::audit::{self, By, Counts, Every, LogReader, ReadError, Series, Stats, StatsRequest};
+use crate::audit::search::{self, By, Counts, Every, Series, Stats, StatsRequest};
+use crate::audit::{LogReader, ReadError};
 use crate::catalogue::Catalogue;
 use crate::cli::output::write_json;
 use crate::cli::{Exit, fail, note};
@@ -121,7 +122,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         by: arguments.by.iter().map(|by| by.as_by()).collect(),
         every: arguments.every.map(EveryArgument::as_every),
     };
-    let stats = match audit::stats(&LogReader::new(&arguments.directory), &request) {
+    let stats = match search::stats(&LogReader::new(&arguments.directory), &request) {
         Ok(stats) => stats,
         Err(error) => return fail(error),
     };

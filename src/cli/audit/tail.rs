@@ -9,7 +9,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::query::stored;
 use super::search::{Common, printable};
-use crate::audit::{LogReader, ReadError, Tail, TailFilter, Tailed, for_people};
+use crate::audit::search::{Tail, TailFilter, Tailed};
+use crate::audit::{LogReader, ReadError, for_people};
 use crate::catalogue::Catalogue;
 use crate::cli::{Exit, Format, fail, note};
 

@@ -5,7 +5,8 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::{checkpoints, key};
-use crate::audit::{self, Checkpoint, LogReader, ReadError, VerifierKey, VerifyReport};
+use crate::audit::proof::{self, VerifyReport};
+use crate::audit::{Checkpoint, LogReader, ReadError, VerifierKey};
 use crate::cli::progress::progress;
 use crate::cli::{Exit, Format, fail, note, say, say_json};
 use crate::view::audit::verified;
@@ -51,7 +52,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Err(exit) => return exit,
     };
     let log = LogReader::new(&arguments.directory);
-    let report = match audit::verify(&log, &keys, &anchored, progress()) {
+    let report = match proof::verify(&log, &keys, &anchored, progress()) {
         Ok(report) => report,
         Err(error @ ReadError::Empty(_)) => {
             fail(error);
@@ -93,7 +94,7 @@ fn print(arguments: &Arguments, report: &VerifyReport, exit: Exit) {
     if more > 0 {
         say(format_args!("and {more} more"));
     }
-    for (size, found) in report.anchors.iter().filter(|(_, f)| *f != audit::AnchorFinding::Agrees) {
+    for (size, found) in report.anchors.iter().filter(|(_, f)| *f != proof::AnchorFinding::Agrees) {
         say(format_args!("anchored checkpoint of {size} records: {}", found.as_str()));
     }
     if let Some(version) = report.newer {
@@ -147,7 +148,7 @@ fn print_verdict(report: &VerifyReport, exit: Exit) {
         ));
     }
     let agreeing =
-        report.anchors.iter().filter(|(_, f)| *f == audit::AnchorFinding::Agrees).count();
+        report.anchors.iter().filter(|(_, f)| *f == proof::AnchorFinding::Agrees).count();
     if agreeing > 0 {
         say(format_args!("{agreeing} anchored checkpoint(s) are part of it"));
     }

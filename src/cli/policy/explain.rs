@@ -7,7 +7,8 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::sources::{Files, Ready};
-use crate::audit::{AuditedDecision, LogReader, decisions};
+use crate::audit::LogReader;
+use crate::audit::search::decision_about;
 use crate::cli::problems::style;
 use crate::cli::{Exit, Format, fail, note, say, say_json};
 use crate::domain::{Act, CallerId, EntranceId, GranteeKind, Operation, Reason, rfc3339};
@@ -115,19 +116,14 @@ fn asked(arguments: &Arguments, ready: &Ready, now: Timestamp) -> Result<Asked, 
         let (caller, entrance) = (caller.clone(), ready.entrance(entrance)?);
         return Ok(Asked { caller, act, entrance, moment: Moment { at, grantee } });
     };
-    let mut found = None;
-    let each = |decision: AuditedDecision| {
-        if decision.request_id == *request {
-            found = Some(decision);
-        }
-    };
-    decisions(&LogReader::new(&arguments.audit), |_, _| {}, each)
+    let found = decision_about(&LogReader::new(&arguments.audit), request)
         .map_err(|error| error.to_string())?;
     let audit = arguments.audit.display();
-    let found = found.ok_or_else(|| format!("`{audit}` has no decision about `{request}`"))?;
+    let (found, revision) =
+        found.ok_or_else(|| format!("`{audit}` has no decision about `{request}`"))?;
     let word = if found.allowed { "allowed" } else { "denied" };
-    note(format_args!("recorded: {word} ({}) by {}", found.reason, found.revision));
-    if found.revision != ready.policy.revision().as_str() {
+    note(format_args!("recorded: {word} ({}) by {}", found.reason, revision));
+    if revision != ready.policy.revision().as_str() {
         note("warning: this is another revision of the policy; what follows is what it says");
     }
     let moment = Moment { at: found.time, grantee: found.grantee };

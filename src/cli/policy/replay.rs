@@ -9,7 +9,8 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::sources::{Files, Ready};
-use crate::audit::{AuditedDecision, DecisionsSummary, LogReader, ReadError, decisions};
+use crate::audit::search::{AuditedDecision, DecisionsSummary, decisions};
+use crate::audit::{LogReader, ReadError};
 use crate::cli::problems::report_in;
 use crate::cli::progress::progress;
 use crate::cli::{Exit, Format, fail, note, say, say_json};

@@ -9,7 +9,8 @@ use opentelemetry_proto::tonic::logs::v1::{LogRecord, ResourceLogs, ScopeLogs, S
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use prost::Message as _;
 
-use crate::audit::{Event, Followed, Record};
+use crate::audit::follow::Followed;
+use crate::audit::{Event, Record};
 use crate::domain::VERSION;
 
 /// Of the resource, by OpenTelemetry's semantic conventions.
@@ -147,6 +148,17 @@ mod tests {
             let record = encoded(line.as_bytes());
             assert_eq!(record.severity_text, severity, "{line}");
             assert_eq!(record.severity_number == 13, severity == "WARN", "{line}");
+        }
+    }
+
+    #[test]
+    fn the_severity_of_every_event_is_the_documented_one() {
+        let page = include_str!("../../../docs/audit.md");
+        let row = page.lines().find(|line| line.starts_with("| severity |")).unwrap();
+        for event in Event::ALL {
+            let line = format!(r#"{{"seq":7,"event":"{}"}}"#, event.as_str());
+            let warns = row.contains(&format!("`{}`", event.as_str()));
+            assert_eq!(encoded(line.as_bytes()).severity_text == "WARN", warns, "{event:?}");
         }
     }
 

@@ -352,7 +352,7 @@ fn a_log_of_version_0_goes_on_as_version_1() {
     let directory = directory(&[(1, log().as_bytes())]);
     let (key, private) = SigningKey::generate("a").unwrap();
     fill(directory.path(), small(&private), 10);
-    let report = crate::audit::verify(
+    let report = crate::audit::proof::verify(
         &LogReader::new(directory.path()),
         &[key.verifier().clone()],
         &[],

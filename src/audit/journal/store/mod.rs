@@ -11,6 +11,7 @@ use std::io;
 use crate::audit::journal::error::OpenError;
 use crate::audit::journal::recovery::Recovered;
 use crate::audit::tree::note::VerifierKey;
+use crate::domain::closed_set;
 pub use file::FileStore;
 pub use memory::{Gate, MemoryStore};
 
@@ -65,36 +66,25 @@ pub trait Store: Send + 'static {
     fn sync(&mut self) -> Result<(), StoreError>;
 }
 
-/// What the store was doing when it failed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Stage {
-    /// Making a segment.
-    Begin,
-    /// Taking room.
-    Reserve,
-    /// Writing.
-    Append,
-    /// Making durable.
-    Sync,
-    /// Undoing a failed write.
-    Truncate,
+closed_set! {
+    /// What the store was doing when it failed.
+    pub enum Stage {
+        /// Making a segment.
+        Begin = "begin",
+        /// Taking room.
+        Reserve = "reserve",
+        /// Writing.
+        Append = "append",
+        /// Making durable.
+        Sync = "sync",
+        /// Undoing a failed write.
+        Truncate = "truncate",
+    }
 }
 
 impl Stage {
     /// Those of which a failure keeps a record from being written.
     pub const OF_RECORDS: [Self; 4] = [Self::Reserve, Self::Append, Self::Sync, Self::Truncate];
-
-    /// The name used in metrics and logs.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Begin => "begin",
-            Self::Reserve => "reserve",
-            Self::Append => "append",
-            Self::Sync => "sync",
-            Self::Truncate => "truncate",
-        }
-    }
 }
 
 /// A failure of a store.

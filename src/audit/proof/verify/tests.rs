@@ -313,7 +313,7 @@ fn numbers_at_their_extremes_never_panic() {
                 let path = directory.path().join(format!("{name}.jsonl"));
                 std::fs::write(path, line.repeat(3)).unwrap();
                 let _ = verify(&LogReader::new(directory.path()), &keys, &[], |_, _| {});
-                let _ = crate::audit::prove(&LogReader::new(directory.path()), 1, None);
+                let _ = crate::audit::proof::prove(&LogReader::new(directory.path()), 1, None);
                 let _ = crate::audit::journal::recovery::recover(
                     &LogReader::new(directory.path()),
                     Some(&keys[0]),

@@ -1,6 +1,7 @@
 use super::*;
+use crate::audit::Checkpoint;
+use crate::audit::proof::AnchorFinding;
 use crate::audit::testing::Log;
-use crate::audit::{AnchorFinding, Checkpoint};
 
 impl Log {
     /// Every checkpoint that is in a segment now.

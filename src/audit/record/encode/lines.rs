@@ -1,0 +1,153 @@
+//! The fields of each record in their order, which is fixed: for readers with eyes.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use serde::Serialize;
+
+#[derive(Serialize)]
+pub(super) struct Head {
+    pub(super) time: String,
+    pub(super) event: &'static str,
+}
+
+#[derive(Serialize)]
+pub(super) struct DecisionLine<'a> {
+    #[serde(flatten)]
+    pub(super) head: Head,
+    pub(super) request_id: String,
+    pub(super) caller: &'a str,
+    pub(super) credential: &'a str,
+    pub(super) peer: SocketAddr,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) operation: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) entrance_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) acs_user_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) user_identity_id: Option<String>,
+    pub(super) decision: &'static str,
+    pub(super) reason: &'static str,
+    pub(super) rules: &'a [String],
+    pub(super) revision: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) body_sha256: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) candidate: Option<Candidate<'a>>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Candidate<'a> {
+    pub(super) revision: &'a str,
+    pub(super) decision: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<&'static str>,
+}
+
+#[derive(Serialize)]
+pub(super) struct OutcomeLine<'a> {
+    #[serde(flatten)]
+    pub(super) head: Head,
+    pub(super) request_id: &'a str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) operation: Option<&'a str>,
+    pub(super) decision_seq: u64,
+    pub(super) outcome: &'static str,
+    pub(super) reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) entrances: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) status: Option<u16>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) seam_request_id: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) upstream_ms: Option<u64>,
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub(super) recovered: bool,
+}
+
+#[derive(Serialize)]
+pub(super) struct StrangerLine<'a> {
+    #[serde(flatten)]
+    pub(super) head: Head,
+    pub(super) request_id: String,
+    pub(super) peer: SocketAddr,
+    pub(super) reason: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) certificate: Option<Certificate<'a>>,
+}
+
+#[derive(Serialize)]
+pub(super) struct Certificate<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) fault: Option<&'static str>,
+    pub(super) names: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) serial: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) issuer: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+pub(super) struct SuppressedLine<'a> {
+    #[serde(flatten)]
+    pub(super) head: Head,
+    pub(super) since: String,
+    pub(super) suppressed: u64,
+    pub(super) reasons: &'a BTreeMap<&'static str, u64>,
+}
+
+#[derive(Serialize)]
+pub(super) struct ReloadLine<'a> {
+    #[serde(flatten)]
+    pub(super) head: Head,
+    pub(super) result: &'static str,
+    pub(super) parts: &'a [&'static str],
+    pub(super) revision_before: &'a str,
+    pub(super) revision: &'a str,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub(super) problems: &'a [String],
+}
+
+#[derive(Serialize)]
+pub(super) struct StartLine<'a> {
+    #[serde(flatten)]
+    pub(super) head: Head,
+    pub(super) version: &'static str,
+    pub(super) pid: u32,
+    pub(super) revision: &'a str,
+}
+
+#[derive(Serialize)]
+pub(super) struct RecoveryLine<'a> {
+    #[serde(flatten)]
+    pub(super) head: Head,
+    pub(super) closed_decisions: usize,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cut_bytes: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) cut_kept_in: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+pub(super) struct CheckpointLine<'a> {
+    #[serde(flatten)]
+    pub(super) head: Head,
+    pub(super) size: u64,
+    pub(super) root: String,
+    pub(super) hashes: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) open_from: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) checkpoint: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+pub(super) struct OutageLine<'a> {
+    #[serde(flatten)]
+    pub(super) head: Head,
+    pub(super) since: String,
+    pub(super) refused_decisions: u64,
+    pub(super) cause: &'a str,
+}
