@@ -332,7 +332,7 @@ async fn a_list_that_is_not_seams_ends_and_changes_nothing() {
         ("not a page", Behaviour::confirm(), "`acs_entrances` must be a list"),
         ("not ok", Behaviour::answer(200, json, &ok.replace("true", "false")), "`ok` is not true"),
         ("broken", Behaviour::answer(200, json, &ok[..50]), "page 1 is not as Seam's"),
-        ("huge", Behaviour::answer(200, json, &huge), "page 1 is larger than 8 MiB"),
+        ("huge", Behaviour::answer(200, json, &huge), "page 1 is larger than 4 MiB"),
         (
             "key as name",
             Behaviour::answer(200, json, &page(1, &[KEY], None)),
