@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::audit::journal::store::StoreError;
+use crate::audit::journal::store::error::StoreError;
 use crate::audit::log::error::InputError;
 
 /// Why a record was not made.

@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
-use crate::audit::log::cursor::{Cursor, Walk};
+use crate::audit::log::cursor::Cursor;
 use crate::audit::log::error::{InputError, ReadError};
 use crate::audit::log::lines::Lines;
 use crate::audit::log::segment::Segment;
@@ -103,11 +103,6 @@ impl LogReader {
         };
         let source = source().map_err(|error| InputError::of(&segment.path, error))?;
         Ok(Cursor::new(segment.clone(), Lines::new(Box::new(source), offset)))
-    }
-
-    /// Reads these segments one after the other.
-    pub(in crate::audit) fn walk(&self, segments: Vec<Segment>) -> Walk<'_> {
-        Walk::new(self, segments)
     }
 
     /// The text of the newest checkpoint; none where there is no such file.

@@ -6,3 +6,4 @@ pub(in crate::audit) mod directory;
 pub(in crate::audit) mod error;
 pub(in crate::audit) mod lines;
 pub(in crate::audit) mod segment;
+pub(in crate::audit) mod walk;

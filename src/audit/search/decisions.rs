@@ -2,9 +2,9 @@
 
 use jiff::Timestamp;
 
-use crate::audit::log::cursor::Progress;
 use crate::audit::log::directory::LogReader;
 use crate::audit::log::error::ReadError;
+use crate::audit::log::walk::Progress;
 use crate::audit::record::event::Event;
 use crate::audit::record::parse::Record;
 use crate::domain::{CallerId, EntranceId, GranteeKind, Operation, Problem};

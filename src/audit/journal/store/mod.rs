@@ -2,16 +2,15 @@
 
 #[cfg(test)]
 mod conformance;
+pub(in crate::audit::journal) mod error;
 mod file;
 mod memory;
-
-use std::fmt;
-use std::io;
 
 use crate::audit::journal::error::OpenError;
 use crate::audit::journal::recovery::Recovered;
 use crate::audit::tree::note::VerifierKey;
-use crate::domain::closed_set;
+pub use error::Stage;
+pub(in crate::audit) use error::StoreError;
 pub use file::FileStore;
 pub use memory::{Gate, MemoryStore};
 
@@ -64,54 +63,4 @@ pub trait Store: Send + 'static {
     /// # Errors
     /// [`StoreError`], always `broken` where there is a segment.
     fn sync(&mut self) -> Result<(), StoreError>;
-}
-
-closed_set! {
-    /// What the store was doing when it failed.
-    pub enum Stage {
-        /// Making a segment.
-        Begin = "begin",
-        /// Taking room.
-        Reserve = "reserve",
-        /// Writing.
-        Append = "append",
-        /// Making durable.
-        Sync = "sync",
-        /// Undoing a failed write.
-        Truncate = "truncate",
-    }
-}
-
-impl Stage {
-    /// Those of which a failure keeps a record from being written.
-    pub const OF_RECORDS: [Self; 4] = [Self::Reserve, Self::Append, Self::Sync, Self::Truncate];
-}
-
-/// A failure of a store.
-#[derive(Debug)]
-pub struct StoreError {
-    /// What it was doing.
-    pub stage: Stage,
-    /// What the operating system said.
-    pub error: io::Error,
-    /// Whether the store can never be used again.
-    pub broken: bool,
-}
-
-impl StoreError {
-    fn no_segment(stage: Stage) -> Self {
-        Self { stage, error: io::Error::other("no segment was begun"), broken: false }
-    }
-}
-
-impl fmt::Display for StoreError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} failed: {}", self.stage.as_str(), self.error)
-    }
-}
-
-impl std::error::Error for StoreError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.error)
-    }
 }

@@ -11,10 +11,11 @@ mod range;
 mod report;
 mod trust;
 
-use crate::audit::log::cursor::{Line, Progress};
+use crate::audit::log::cursor::Line;
 use crate::audit::log::directory::LogReader;
 use crate::audit::log::error::ReadError;
 use crate::audit::log::segment::Segment;
+use crate::audit::log::walk::Progress;
 use crate::audit::record::event::Event;
 use crate::audit::record::glance::Peek;
 use crate::audit::record::parse::{Parsed, Record};

@@ -14,10 +14,6 @@ pub(super) fn month(text: &str) -> Option<i8> {
     i8::try_from(number + 1).ok()
 }
 
-/// What is wrong with `Jan,Jun Mo[1]`: of June alone, or of both.
-pub(super) const COUNTED_BESIDE: &str = "beside several dates a counted day is read in \
-     two ways: write parts such as `Jan Mo[1]; Jun Mo[1]`";
-
 /// What is wrong with `Dec 25 -Su`.
 pub(super) const NEXT_TO_DATE: &str = "a day of the week before or after a date is \
      not read; write the dates, or such as `Dec Su[-1]`";
@@ -80,7 +76,7 @@ impl Reader<'_> {
             }
             found.push(item);
             if found.len() > 1 && found.iter().any(counts) {
-                return refuse(token.at, COUNTED_BESIDE);
+                return refuse(token.at, days::COUNTED_BESIDE);
             }
             let more = self.ahead(1);
             let month = more.is_word("easter") || month(more.text).is_some();

@@ -5,9 +5,13 @@ use std::ops::Range;
 use jiff::civil::Weekday;
 
 use super::tokens::Kind;
-use super::{Mistake, Read, Reader, dates, refuse};
+use super::{Mistake, Read, Reader, refuse};
 use crate::policy::condition::hours::calendar::{DAYS, Day, Point};
 use crate::policy::condition::hours::expression::{DAY, Dates, Weekdays};
+
+/// What is wrong with `Jan,Jun Mo[1]`: of June alone, or of both.
+pub(super) const COUNTED_BESIDE: &str = "beside several dates a counted day is read in \
+     two ways: write parts such as `Jan Mo[1]; Jun Mo[1]`";
 
 /// Minutes up to which a span may go: the midnight after the next.
 const TWO_DAYS: u16 = 2 * DAY;
@@ -36,7 +40,7 @@ impl Reader<'_> {
             self.next += 1;
             let mut days = Weekdays { first, last: first, from_start: 0, from_end: 0, offset: 0 };
             if self.peek().is_sign("[") && beside.len() > 1 {
-                return refuse(token.at, dates::COUNTED_BESIDE);
+                return refuse(token.at, COUNTED_BESIDE);
             } else if self.take_sign("[") {
                 self.counted(&mut days)?;
                 let at = self.peek().at + 1;
