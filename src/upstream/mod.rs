@@ -189,6 +189,23 @@ impl Upstream {
     }
 
     /// Sends a permitted request that changes nothing, whether or not it was recorded.
+    ///
+    /// A permit that can only read is what it takes:
+    /// ```no_run
+    /// # use grantgate::{policy::ReadPermit, upstream::{Forwarded, Upstream}};
+    /// # use std::time::Duration;
+    /// async fn send(upstream: &Upstream, permit: ReadPermit) -> Forwarded {
+    ///     upstream.send_read(permit, Duration::from_secs(9), None).await
+    /// }
+    /// ```
+    /// One that might change something does not compile:
+    /// ```compile_fail,E0308
+    /// # use grantgate::{policy::Permit, upstream::{Forwarded, Upstream}};
+    /// # use std::time::Duration;
+    /// async fn send(upstream: &Upstream, permit: Permit) -> Forwarded {
+    ///     upstream.send_read(permit, Duration::from_secs(9), None).await
+    /// }
+    /// ```
     pub async fn send_read(
         &self,
         permit: ReadPermit,
