@@ -1,6 +1,8 @@
 //! The audit log's one writer: what is recorded, in which order, and when it is durable.
 
 pub(in crate::audit) mod error;
+mod group;
+mod outbox;
 pub(in crate::audit) mod queue;
 pub(in crate::audit) mod recorded;
 pub(in crate::audit) mod recovery;
@@ -9,16 +11,18 @@ pub(in crate::audit) mod store;
 mod strangers;
 mod writer;
 
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::thread::JoinHandle;
 use std::time::Instant;
-
-use tokio::sync::oneshot;
 
 use error::{AuditError, OpenError};
 use settings::JournalSettings;
 
-use crate::audit::journal::queue::{Item, JournalHealth, Observer, Published, Queue};
+use crate::audit::journal::group::{Group, Ticket};
+use crate::audit::journal::outbox::Outbox;
+use crate::audit::journal::queue::{JournalHealth, Observer, Published, Queue};
 use crate::audit::journal::recorded::Recorded;
 use crate::audit::journal::recovery::{Recovered, RecoveryReport};
 use crate::audit::journal::store::Store;
@@ -35,6 +39,8 @@ use crate::domain::{Clock, Revision};
 pub struct Journal {
     queue: Arc<Queue>,
     settings: Arc<JournalSettings>,
+    /// Of a worker; without, each record is handed to the writer by itself.
+    outbox: Option<Arc<Outbox>>,
 }
 
 /// Ends the journal in order.
@@ -91,7 +97,7 @@ impl Journal {
         let writer =
             std::thread::Builder::new().name("audit-writer".into()).spawn(|| writer.run())?;
         let recovery = RecoveryReport { closed_decisions: found.open.len(), cut: found.cut };
-        let journal = Self { queue: queue.clone(), settings };
+        let journal = Self { queue: queue.clone(), settings, outbox: None };
         Ok(Started { journal, closer: JournalCloser { queue, writer }, recovery })
     }
 
@@ -123,8 +129,8 @@ impl Journal {
 
     /// Records a reload that failed, without waiting: nothing depends on it.
     pub fn note_reload(&self, entry: &ReloadEntry<'_>) {
-        let item = Item::note(Draft::reload(entry, self.queue.clock.now()));
-        if let Err(error) = self.queue.submit(item, usize::MAX) {
+        let draft = Draft::reload(entry, self.queue.clock.now());
+        if let Err(error) = self.note(&draft) {
             tracing::error!(%error, "a failed reload could not be recorded");
         }
     }
@@ -133,18 +139,56 @@ impl Journal {
         if !draft.fits() {
             return Err(AuditError::TooLong);
         }
-        let (ticket, told) = oneshot::channel();
-        let item = Item { draft, ticket: Some(ticket), permits };
-        self.queue.submit(item, self.settings.queue_records_max)?;
-        let mut waiting = Waiting { told: Some(told), permits, queue: &self.queue };
-        let answer = tokio::time::timeout(self.settings.commit_wait, waiting.told()).await;
-        answer.map_err(|_| AuditError::TimedOut)?
+        let decisions_max = self.settings.queue_records_max;
+        let waiting = |ticket| Waiting { ticket: Some(ticket), permits, journal: self };
+        match &self.outbox {
+            // It keeps the time for all who wait there.
+            Some(outbox) => waiting(outbox.decision(&draft, permits, decisions_max)?).await,
+            None => {
+                self.queue.admit_decision(decisions_max)?;
+                let mut group = Group::default();
+                let waiting = waiting(group.waited_for(&draft, permits));
+                self.queue.hand_over(group);
+                let answer = tokio::time::timeout(self.settings.commit_wait, waiting).await;
+                answer.map_err(|_| AuditError::TimedOut)?
+            }
+        }
+    }
+
+    fn note(&self, draft: &Draft) -> Result<(), AuditError> {
+        match &self.outbox {
+            Some(outbox) => outbox.note(draft),
+            None => {
+                self.queue.admit_note()?;
+                let mut group = Group::default();
+                group.note(draft);
+                self.queue.hand_over(group);
+                Ok(())
+            }
+        }
     }
 
     /// Records what became of a forwarded grant. Never blocks and never fails the
     /// caller; written with the next batch.
     pub fn complete(&self, outcome: &OutcomeEntry) {
-        self.queue.complete(outcome);
+        if let Err(error) = self.note(&Draft::outcome(outcome, self.queue.clock.now())) {
+            tracing::error!(
+                request_id = %outcome.request_id,
+                outcome = outcome.outcome.as_str(),
+                %error,
+                "an outcome could not be recorded; the next start closes its decision as unknown"
+            );
+        }
+    }
+
+    /// The same journal for one worker: what is recorded through it is handed over in groups,
+    /// by the future that is given with it. That must run on the worker's own runtime, for as
+    /// long as anything is recorded there: before it runs nothing becomes durable.
+    #[must_use]
+    pub fn of_worker(&self) -> (Self, impl Future<Output = ()> + Send + use<>) {
+        let outbox = Arc::new(Outbox::new(self.queue.clone(), self.settings.commit_wait));
+        self.queue.add_outbox(outbox.clone());
+        (Self { outbox: Some(outbox.clone()), ..self.clone() }, outbox.run())
     }
 
     /// Records that somebody was not believed, or counts it: within the limit for those
@@ -155,8 +199,7 @@ impl Journal {
             Place::Counted { first: false } => {}
             Place::Counted { first: true } => self.queue.nudge(),
             Place::Recorded => {
-                let item = Item::note(Draft::stranger(entry, now));
-                if self.queue.submit(item, usize::MAX).is_err() {
+                if self.note(&Draft::stranger(entry, now)).is_err() {
                     self.queue.strangers.count(reason, now);
                 }
             }
@@ -207,29 +250,13 @@ fn first_records(
     (drafts, published)
 }
 
-impl Queue {
-    fn complete(&self, outcome: &OutcomeEntry) {
-        let item = Item::note(Draft::outcome(outcome, self.clock.now()));
-        if let Err(error) = self.submit(item, usize::MAX) {
-            tracing::error!(
-                request_id = %outcome.request_id,
-                outcome = outcome.outcome.as_str(),
-                %error,
-                "an outcome could not be recorded; the next start closes its decision as unknown"
-            );
-        }
-    }
-}
-
 impl JournalCloser {
     /// Writes what still waits, then `log.stop` and a checkpoint that covers it, and ends
     /// the writer.
     pub fn close(self) {
-        let item = Item::note(Draft::stop(self.queue.clock.now()));
-        if let Err(error) = self.queue.submit(item, usize::MAX) {
-            tracing::error!(%error, "the end of the log could not be recorded");
-        }
-        self.queue.close();
+        let mut last = Group::default();
+        last.note(&Draft::stop(self.queue.clock.now()));
+        self.queue.close(last);
         if self.writer.join().is_err() {
             tracing::error!("the audit writer panicked");
         }
@@ -237,28 +264,29 @@ impl JournalCloser {
 }
 
 /// Waits for one record. When it is given up, exactly one side closes the permit: the
-/// writer if it finds the channel closed, else this one, which then holds the answer.
+/// writer if it comes later, else this one, which then has the number.
 struct Waiting<'a> {
-    told: Option<oneshot::Receiver<Result<u64, AuditError>>>,
+    ticket: Option<Ticket>,
     permits: Option<Permitted>,
-    queue: &'a Queue,
+    journal: &'a Journal,
 }
 
-impl Waiting<'_> {
-    async fn told(&mut self) -> Result<u64, AuditError> {
-        let Some(told) = &mut self.told else { return Err(AuditError::TimedOut) };
-        let answer = told.await;
-        self.told = None;
-        answer.unwrap_or_else(|_| Err(AuditError::Broken("the writer has ended".into())))
+impl Future for Waiting<'_> {
+    type Output = Result<u64, AuditError>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let Some(ticket) = &self.ticket else { return Poll::Ready(Err(AuditError::TimedOut)) };
+        let answer = ready!(ticket.poll(context));
+        self.ticket = None;
+        Poll::Ready(answer)
     }
 }
 
 impl Drop for Waiting<'_> {
     fn drop(&mut self) {
-        let Some(told) = &mut self.told else { return };
-        told.close();
-        if let (Ok(Ok(seq)), Some(permitted)) = (told.try_recv(), self.permits) {
-            self.queue.complete(&not_sent(permitted, seq));
+        let Some(ticket) = &self.ticket else { return };
+        if let (Some(seq), Some(permitted)) = (ticket.leave(), self.permits) {
+            self.journal.complete(&not_sent(permitted, seq));
         }
     }
 }

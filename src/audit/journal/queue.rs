@@ -1,16 +1,14 @@
 //! What submitters and the writer share.
 
-use std::collections::VecDeque;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::oneshot;
-
 use crate::audit::journal::error::AuditError;
+use crate::audit::journal::group::Group;
+use crate::audit::journal::outbox::Outbox;
 use crate::audit::journal::strangers::Strangers;
-use crate::audit::record::encode::{Draft, Permitted};
 use crate::audit::record::event::Event;
 use crate::domain::Clock;
 
@@ -89,25 +87,6 @@ impl Observer for NoObserver {
     fn rotation_failed(&self) {}
 }
 
-/// Told the sequence number once the record is durable.
-pub(in crate::audit) type Ticket = oneshot::Sender<Result<u64, AuditError>>;
-
-/// One record on its way to the disk.
-pub(in crate::audit) struct Item {
-    pub(in crate::audit) draft: Draft,
-    /// Present for decisions; outcomes wait for nobody.
-    pub(in crate::audit) ticket: Option<Ticket>,
-    /// The request of an allow decision, which must get an outcome.
-    pub(in crate::audit) permits: Option<Permitted>,
-}
-
-impl Item {
-    /// A record for which nobody waits.
-    pub(in crate::audit) fn note(draft: Draft) -> Self {
-        Self { draft, ticket: None, permits: None }
-    }
-}
-
 pub(in crate::audit) struct Queue {
     state: Mutex<State>,
     work: Condvar,
@@ -116,6 +95,11 @@ pub(in crate::audit) struct Queue {
     pub(in crate::audit) strangers: Strangers,
     /// The last record that is durable.
     durable: AtomicU64,
+    /// Decisions that wait for the writer, here and in all outboxes.
+    waiting: AtomicUsize,
+    /// Nothing is taken any more: the log is broken, or it is being closed.
+    shut: AtomicBool,
+    outboxes: Mutex<Vec<Arc<Outbox>>>,
 }
 
 /// What the writer waits for. A submitter wakes it only where it must: a wake-up costs
@@ -131,7 +115,8 @@ enum Waits {
 }
 
 struct State {
-    items: VecDeque<Item>,
+    groups: Vec<Group>,
+    /// How many records in them are waited for.
     decisions: usize,
     writer: Waits,
     closing: bool,
@@ -147,7 +132,7 @@ impl Queue {
         strangers: Strangers,
     ) -> Self {
         let state = State {
-            items: VecDeque::new(),
+            groups: Vec::new(),
             decisions: 0,
             writer: Waits::No,
             closing: false,
@@ -161,6 +146,9 @@ impl Queue {
             clock,
             strangers,
             durable: AtomicU64::new(0),
+            waiting: AtomicUsize::new(0),
+            shut: AtomicBool::new(false),
+            outboxes: Mutex::default(),
         }
     }
 
@@ -168,31 +156,48 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Queues a record. Decisions beyond `decisions_max` are refused; outcomes never
-    /// are: there are no more of them than permitted decisions.
-    pub(in crate::audit) fn submit(
-        &self,
-        item: Item,
-        decisions_max: usize,
-    ) -> Result<(), AuditError> {
-        let mut state = self.lock();
-        if let JournalHealth::Broken(why) = &state.health {
-            return Err(AuditError::Broken(why.clone()));
+    /// Whether a record is taken for which nobody waits. Those are never too many: there are
+    /// no more outcomes than permitted decisions.
+    pub(in crate::audit) fn admit_note(&self) -> Result<(), AuditError> {
+        if self.shut.load(Ordering::Acquire) { Err(self.why_shut()) } else { Ok(()) }
+    }
+
+    /// Whether a decision is taken: no more than `decisions_max` wait, in whatever place.
+    pub(in crate::audit) fn admit_decision(&self, decisions_max: usize) -> Result<(), AuditError> {
+        self.admit_note()?;
+        if self.waiting.fetch_add(1, Ordering::AcqRel) >= decisions_max {
+            self.waiting.fetch_sub(1, Ordering::AcqRel);
+            return Err(AuditError::QueueFull);
         }
-        if state.closing {
-            return Err(AuditError::Broken("the journal is closed".into()));
-        }
-        let waited_for = item.ticket.is_some();
-        if waited_for {
-            if state.decisions >= decisions_max {
-                return Err(AuditError::QueueFull);
+        Ok(())
+    }
+
+    fn why_shut(&self) -> AuditError {
+        match self.lock().health.clone() {
+            JournalHealth::Broken(why) => AuditError::Broken(why),
+            JournalHealth::Healthy | JournalHealth::Failing(_) => {
+                AuditError::Broken("the journal is closed".into())
             }
-            state.decisions += 1;
         }
-        state.items.push_back(item);
+    }
+
+    /// Gives the writer records that were admitted.
+    pub(in crate::audit) fn hand_over(&self, group: Group) {
+        let mut state = self.lock();
+        if state.closing || matches!(state.health, JournalHealth::Broken(_)) {
+            drop(state);
+            self.waiting.fetch_sub(group.waited(), Ordering::AcqRel);
+            let error = self.why_shut();
+            group.log_notes(&error);
+            group.refused(&error);
+            return;
+        }
+        let waited = group.waited();
+        state.decisions += waited;
+        state.groups.push(group);
         let wake = match state.writer {
             Waits::No => false,
-            Waits::Briefly => waited_for,
+            Waits::Briefly => waited > 0,
             Waits::Asleep => true,
         };
         if wake {
@@ -200,7 +205,11 @@ impl Queue {
             drop(state);
             self.work.notify_one();
         }
-        Ok(())
+    }
+
+    /// From now on what is in this outbox is handed over before the journal is closed.
+    pub(in crate::audit) fn add_outbox(&self, outbox: Arc<Outbox>) {
+        self.outboxes.lock().unwrap_or_else(PoisonError::into_inner).push(outbox);
     }
 
     pub(in crate::audit) fn health(&self) -> JournalHealth {
@@ -212,8 +221,17 @@ impl Queue {
         state.health.clone()
     }
 
-    /// Lets the writer end once nothing waits any more.
-    pub(in crate::audit) fn close(&self) {
+    /// Lets the writer end once nothing waits any more. What outboxes hold goes before
+    /// `last`, and nothing is taken after it.
+    pub(in crate::audit) fn close(&self, last: Group) {
+        // Whoever saw it open has put its record into the outbox before that is emptied.
+        self.shut.store(true, Ordering::Release);
+        let outboxes =
+            std::mem::take(&mut *self.outboxes.lock().unwrap_or_else(PoisonError::into_inner));
+        for outbox in outboxes {
+            outbox.flush();
+        }
+        self.hand_over(last);
         self.lock().closing = true;
         self.work.notify_one();
     }
@@ -235,7 +253,7 @@ impl Queue {
         &self,
         retained: bool,
         due: impl Fn() -> Option<Instant>,
-    ) -> Option<VecDeque<Item>> {
+    ) -> Option<Vec<Group>> {
         let mut state = self.lock();
         let mut lingers = 0;
         while state.decisions == 0 && !state.closing {
@@ -256,14 +274,14 @@ impl Queue {
             let (guard, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
             state = guard;
             lingers = if asleep { 0 } else { lingers + 1 };
-            if timeout.timed_out() && (retained || !state.items.is_empty()) {
+            if timeout.timed_out() && (retained || !state.groups.is_empty()) {
                 break;
             }
         }
         state.writer = Waits::No;
-        state.decisions = 0;
-        let items = std::mem::take(&mut state.items);
-        (!items.is_empty() || !state.closing || retained).then_some(items)
+        self.waiting.fetch_sub(std::mem::take(&mut state.decisions), Ordering::AcqRel);
+        let groups = std::mem::take(&mut state.groups);
+        (!groups.is_empty() || !state.closing || retained).then_some(groups)
     }
 
     /// All records up to this one are durable.
@@ -280,12 +298,17 @@ impl Queue {
     }
 
     pub(in crate::audit) fn set_health(&self, health: JournalHealth) {
+        let broken = matches!(health, JournalHealth::Broken(_));
         self.lock().health = health;
+        if broken {
+            self.shut.store(true, Ordering::Release);
+        }
     }
 
     /// The writer is gone: whoever waits is told by the drop of its ticket.
     pub(in crate::audit) fn abandon(&self) {
         self.set_health(JournalHealth::Broken("the writer panicked".into()));
-        self.lock().items.clear();
+        let groups = std::mem::take(&mut self.lock().groups);
+        drop(groups);
     }
 }

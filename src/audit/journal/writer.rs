@@ -3,16 +3,17 @@
 //! It also closes full segments, and writes checkpoints of the tree: each covers records
 //! that are durable already, so that no crash leaves a signature on what was lost.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::audit::journal::error::AuditError;
-use crate::audit::journal::queue::{Item, JournalHealth, Published, Queue};
+use crate::audit::journal::group::{Group, Item};
+use crate::audit::journal::queue::{JournalHealth, Published, Queue};
 use crate::audit::journal::settings::JournalSettings;
 use crate::audit::journal::store::{Store, StoreError};
 use crate::audit::record::encode::{
-    CheckpointEntry, Draft, Outage, Permitted, Suppressed, not_sent,
+    CheckpointEntry, Draft, Outage, Permitted, Suppressed, not_sent, write_line,
 };
 use crate::audit::record::event::Event;
 use crate::audit::tree::checkpoint::Checkpoint;
@@ -41,7 +42,7 @@ pub(in crate::audit) struct Writer<S> {
     /// Permits whose outcome is not written yet: there is room for it.
     open: BTreeSet<u64>,
     /// Outcomes that could not be written yet.
-    retained: VecDeque<Item>,
+    retained: Group,
     /// Since when nothing can be written. Recorded with the first write that succeeds,
     /// and tried for its sake: while it is there readiness is refused, and no decision
     /// may come to try.
@@ -83,7 +84,7 @@ impl<S: Store> Writer<S> {
             settings,
             tree,
             open: BTreeSet::new(),
-            retained: VecDeque::new(),
+            retained: Group::default(),
             outage: None,
             broken: None,
             uncovered: (uncovered, Some(Instant::now())),
@@ -116,14 +117,15 @@ impl<S: Store> Writer<S> {
             let retained = !self.retained.is_empty() || self.outage.is_some();
             // What is due while nothing can be written waits for the next try.
             let due = || if retained { None } else { self.due() };
-            let Some(items) = self.queue.take(retained, due) else { break };
+            let Some(groups) = self.queue.take(retained, due) else { break };
             let closing = self.queue.is_closing();
-            if closing && items.is_empty() && std::mem::replace(&mut last_try, true) {
+            if closing && groups.is_empty() && std::mem::replace(&mut last_try, true) {
                 tracing::error!(lost = self.retained.len(), "outcomes could not be recorded");
                 return;
             }
-            let mut batch = std::mem::take(&mut self.retained);
-            batch.extend(items);
+            let before = std::mem::take(&mut self.retained);
+            let before = Some(before).filter(|group| !group.is_empty());
+            let batch: Vec<Group> = before.into_iter().chain(groups).collect();
             let own = self.outage.is_some() || self.due().is_some_and(|due| due <= Instant::now());
             if !batch.is_empty() || own {
                 self.commit(batch);
@@ -131,7 +133,7 @@ impl<S: Store> Writer<S> {
         }
         self.checkpoint_first = self.uncovered.0 > 0;
         if self.checkpoint_first && self.queue.health() == JournalHealth::Healthy {
-            self.commit(VecDeque::new());
+            self.commit(Vec::new());
         }
     }
 
@@ -149,12 +151,12 @@ impl<S: Store> Writer<S> {
     }
 
     /// Writes and syncs one batch, then tells all who wait.
-    pub(in crate::audit) fn commit(&mut self, mut batch: VecDeque<Item>) {
+    pub(in crate::audit) fn commit(&mut self, mut batch: Vec<Group>) {
         if let Some(why) = self.broken.clone() {
             // The store is not touched again: nothing that it says could be believed.
             return self.refuse(batch, &why);
         }
-        self.queue.observer.waiting(batch.len());
+        self.queue.observer.waiting(batch.iter().map(Group::len).sum());
         let started = Instant::now();
         self.queue.set_committing(Some(started));
         self.rotate();
@@ -162,7 +164,7 @@ impl<S: Store> Writer<S> {
         let mut ends = self.encode(&head, &batch);
         // Of these records, and of the outcomes of all permits: a grant that was forwarded
         // must not lack its outcome because the disk is full.
-        let permits = batch.iter().filter(|item| item.permits.is_some()).count() as u64;
+        let permits = records(&batch).filter(|(item, _)| item.permits.is_some()).count() as u64;
         let more = if self.outage.is_some() { ROOM_AFTER_OUTAGE } else { 0 };
         let room = self.buffer.len() as u64 + self.room_for_outcomes(permits) + more;
         let full = self.store.reserve(room).err();
@@ -170,14 +172,14 @@ impl<S: Store> Writer<S> {
             self.queue.set_committing(None);
             // The room that was kept is for outcomes only, and for what a segment must
             // begin with; other notes wait.
-            let (others, outcomes) =
-                batch.into_iter().partition(|i| i.draft.event != Event::Outcome);
-            self.fail(others, error);
+            let mut outcomes = Group::default();
+            batch.iter_mut().for_each(|group| group.take_outcomes(&mut outcomes));
+            self.fail(batch, error);
             head = self.give_back(head);
-            if VecDeque::is_empty(&outcomes) {
+            if outcomes.is_empty() {
                 return;
             }
-            batch = outcomes;
+            batch = vec![outcomes];
             ends = self.encode(&head, &batch);
             self.queue.set_committing(Some(started));
         }
@@ -189,9 +191,7 @@ impl<S: Store> Writer<S> {
             self.give_back(head);
             return self.fail(batch, &error);
         }
-        let drafts = head.drafts.iter().chain(batch.iter().map(|item| &item.draft));
-        let mut events = drafts.map(|draft| draft.event);
-        self.queue.observer.committed(&mut events, started.elapsed());
+        self.count(&head, &batch, started.elapsed());
         if full.is_none() {
             self.queue.set_health(JournalHealth::Healthy);
             if self.outage.take().is_some() {
@@ -202,18 +202,28 @@ impl<S: Store> Writer<S> {
         self.cover(&ends, head);
     }
 
+    fn count(&self, head: &Head, batch: &[Group], took: Duration) {
+        let drafts = head.drafts.iter().map(|draft| draft.event);
+        let mut events = drafts.chain(records(batch).map(|(item, _)| item.event));
+        self.queue.observer.committed(&mut events, took);
+    }
+
     /// If the process dies from here on, the records are there, and the next start closes
     /// those that got no outcome.
-    fn tell(&mut self, batch: VecDeque<Item>, first_seq: u64) {
-        for (item, seq) in batch.into_iter().zip(first_seq..) {
-            if item.permits.is_some() {
-                self.open.insert(seq);
+    fn tell(&mut self, batch: Vec<Group>, first_seq: u64) {
+        let mut seq = first_seq;
+        for group in batch {
+            let first = seq;
+            for (item, _) in group.records() {
+                if item.permits.is_some() {
+                    self.open.insert(seq);
+                }
+                if let Some(decision) = item.closes {
+                    self.open.remove(&decision);
+                }
+                seq += 1;
             }
-            if let Some(decision) = item.draft.closes {
-                self.open.remove(&decision);
-            }
-            let told = item.ticket.map(|ticket| ticket.send(Ok(seq)).is_ok());
-            if let (Some(false), Some(permitted)) = (told, item.permits) {
+            for (permitted, seq) in group.committed(first) {
                 self.close_abandoned(permitted, seq);
             }
         }
@@ -309,13 +319,14 @@ impl<S: Store> Writer<S> {
     }
 
     /// Puts the lines of one batch into the buffer, and tells where each ends.
-    fn encode(&mut self, head: &Head, batch: &VecDeque<Item>) -> Vec<usize> {
+    fn encode(&mut self, head: &Head, batch: &[Group]) -> Vec<usize> {
         self.buffer.clear();
         let first = self.next_seq();
-        let drafts = head.drafts.iter().chain(batch.iter().map(|item| &item.draft));
-        let mut ends = Vec::with_capacity(head.drafts.len() + batch.len());
-        for (seq, draft) in (first..).zip(drafts) {
-            draft.write(seq, first, &mut self.buffer);
+        let drafts = head.drafts.iter().map(|draft| draft.rest.as_slice());
+        let texts = drafts.chain(records(batch).map(|(_, text)| text));
+        let mut ends = Vec::new();
+        for (seq, text) in (first..).zip(texts) {
+            write_line(text, seq, first, &mut self.buffer);
             ends.push(self.buffer.len());
         }
         ends
@@ -324,10 +335,10 @@ impl<S: Store> Writer<S> {
     /// Whoever asked for this permit has given up: nobody will forward it.
     fn close_abandoned(&mut self, permitted: Permitted, decision_seq: u64) {
         let entry = not_sent(permitted, decision_seq);
-        self.retained.push_back(Item::note(Draft::outcome(&entry, self.queue.clock.now())));
+        self.retained.note(&Draft::outcome(&entry, self.queue.clock.now()));
     }
 
-    fn fail(&mut self, batch: VecDeque<Item>, error: &StoreError) {
+    fn fail(&mut self, batch: Vec<Group>, error: &StoreError) {
         if self.outage.is_none() {
             tracing::error!(stage = error.stage.as_str(), %error, broken = error.broken, "audit log");
         }
@@ -339,7 +350,7 @@ impl<S: Store> Writer<S> {
             self.broken = Some(why.clone());
         } else {
             self.queue.set_health(JournalHealth::Failing(why.clone()));
-            let refused = batch.iter().filter(|item| item.ticket.is_some()).count();
+            let refused: usize = batch.iter().map(Group::waited).sum();
             let since = self.queue.clock.now();
             let outage = Outage { since, refused: 0, cause: why.clone() };
             self.outage.get_or_insert(outage).refused += refused as u64;
@@ -348,28 +359,28 @@ impl<S: Store> Writer<S> {
     }
 
     /// Tells all who wait. What nobody waits for is tried again, unless it never will be.
-    fn refuse(&mut self, batch: VecDeque<Item>, why: &str) {
+    fn refuse(&mut self, batch: Vec<Group>, why: &str) {
         let broken = self.broken.is_some();
-        for item in batch {
-            if let Some(reason) = item.draft.stranger {
-                self.queue.strangers.count(reason, self.queue.clock.now());
-                continue;
-            }
-            match item.ticket {
-                Some(ticket) if broken => {
-                    let _ = ticket.send(Err(AuditError::Broken(why.to_owned())));
+        let of = if broken { AuditError::Broken } else { AuditError::Failed };
+        let error = of(why.to_owned());
+        for group in batch {
+            for (item, text) in group.records().filter(|(item, _)| !item.is_waited_for()) {
+                if let Some(reason) = item.stranger {
+                    self.queue.strangers.count(reason, self.queue.clock.now());
+                } else if !broken {
+                    self.retained.adopt(item, text);
                 }
-                Some(ticket) => {
-                    let _ = ticket.send(Err(AuditError::Failed(why.to_owned())));
-                }
-                None if broken => tracing::error!(
-                    record = %String::from_utf8_lossy(&item.draft.rest),
-                    "an outcome could not be recorded; the next start closes its decision as unknown"
-                ),
-                None => self.retained.push_back(item),
             }
+            if broken {
+                group.log_notes(&error);
+            }
+            group.refused(&error);
         }
     }
+}
+
+fn records(batch: &[Group]) -> impl Iterator<Item = (&Item, &[u8])> {
+    batch.iter().flat_map(Group::records)
 }
 
 /// A checkpoint of this tree, as a record and as others get it.

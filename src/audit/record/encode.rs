@@ -239,20 +239,25 @@ impl Draft {
         self.rest.len() + HEAD_BYTES_MAX < LINE_BYTES_MAX
     }
 
-    /// Writes the whole line with its sequence number. `batch` is that of the first
-    /// record that is written and synced together with it: recovery must know what a
-    /// crash may have left in pieces.
+    /// Writes the whole line with its sequence number, as [`write_line`] does.
     pub(in crate::audit) fn write(&self, seq: u64, batch: u64, out: &mut Vec<u8>) {
-        out.extend_from_slice(b"{\"v\":1,\"seq\":");
-        out.extend_from_slice(seq.to_string().as_bytes());
-        if batch != seq {
-            out.extend_from_slice(b",\"batch\":");
-            out.extend_from_slice(batch.to_string().as_bytes());
-        }
-        out.push(b',');
-        out.extend_from_slice(&self.rest);
-        out.push(b'\n');
+        write_line(&self.rest, seq, batch, out);
     }
+}
+
+/// Writes a whole line: a sequence number before a record's text, which begins at `time`.
+/// `batch` is the number of the first record that is written and synced together with it:
+/// recovery must know what a crash may have left in pieces.
+pub(in crate::audit) fn write_line(text: &[u8], seq: u64, batch: u64, out: &mut Vec<u8>) {
+    out.extend_from_slice(b"{\"v\":1,\"seq\":");
+    out.extend_from_slice(seq.to_string().as_bytes());
+    if batch != seq {
+        out.extend_from_slice(b",\"batch\":");
+        out.extend_from_slice(batch.to_string().as_bytes());
+    }
+    out.push(b',');
+    out.extend_from_slice(text);
+    out.push(b'\n');
 }
 
 /// The operation as records name it: those of before there were several name none.

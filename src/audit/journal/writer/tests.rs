@@ -15,6 +15,6 @@ fn once_the_log_is_broken_nothing_is_due() {
     let mut writer = Writer::new(store.clone(), queue, Arc::new(settings), Frontier::default(), 1);
     assert!(writer.due().is_some_and(|due| due <= Instant::now()));
     store.fail(Stage::Sync, 1);
-    writer.commit(VecDeque::new());
+    writer.commit(Vec::new());
     assert_eq!(writer.due(), None);
 }
