@@ -144,7 +144,10 @@ fn start_failed(format: LogFormat, error: &StartError) -> Exit {
     let exit = failed(format, error);
     match error {
         StartError::Audit(_, OpenError::Damaged { .. }) => Exit::Damaged,
-        StartError::Audit(..) | StartError::Bind(..) | StartError::Metrics(_) => exit,
+        StartError::Audit(..)
+        | StartError::Bind(..)
+        | StartError::Workers(_)
+        | StartError::Metrics(_) => exit,
     }
 }
 

@@ -100,6 +100,8 @@ pub struct ListenerSettings {
     pub clients: Option<ClientSettings>,
     /// Host names that requests may name; empty allows any.
     pub hostnames: Vec<Host>,
+    /// Threads that serve connections.
+    pub workers: usize,
 }
 
 /// `[admin]`: where metrics and health are served.

@@ -17,7 +17,7 @@ mod strangers;
 
 pub use admission::Admission;
 pub use answer::Answer;
-pub use pipeline::{Context, Gateway};
+pub use pipeline::{Context, Gateway, Worker};
 pub use presented::Presented;
 pub use refusal::Refusal;
 pub use strangers::CertificateLog;

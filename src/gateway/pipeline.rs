@@ -36,11 +36,17 @@ pub struct Context {
     pub certificate: Option<Arc<Presented>>,
 }
 
+/// What one worker, which serves its connections on a thread of its own, has for itself.
+pub struct Worker {
+    /// The audit log: what is recorded through it goes to the writer together.
+    pub journal: Journal,
+}
+
 /// The enforcement point.
 pub struct Gateway {
     /// All reloadable state. A request is decided, recorded and sent under one of its values.
     pub snapshot: Arc<ArcSwap<Snapshot>>,
-    /// The audit log.
+    /// The audit log, for what no worker records.
     pub journal: Journal,
     /// Which requests that only read are recorded.
     pub recorded_reads: RecordedReads,
@@ -63,14 +69,19 @@ pub struct Gateway {
 impl Gateway {
     /// Answers one request. It must run to its end whatever the connection does: once
     /// a permit is recorded, its outcome is too.
-    pub async fn handle<B>(&self, context: Context, request: Request<B>) -> Answer
+    pub async fn handle<B>(
+        &self,
+        worker: &Worker,
+        context: Context,
+        request: Request<B>,
+    ) -> Answer
     where
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let started = Instant::now();
         let mut account = Account { method: request.method().clone(), ..Account::default() };
-        let judged = self.judge(&context, request, &mut account).await;
+        let judged = self.judge(worker, &context, request, &mut account).await;
         let answer = judged.unwrap_or_else(|refusal| refusal.of(account.operation).into());
         let took = started.elapsed();
         let caller = account.caller.as_ref();
@@ -84,6 +95,7 @@ impl Gateway {
     /// has proven, and each may refuse.
     async fn judge<B>(
         &self,
+        worker: &Worker,
         context: &Context,
         request: Request<B>,
         account: &mut Account,
@@ -119,7 +131,9 @@ impl Gateway {
         let (request, body_sha256) = match parse(operation, received) {
             Ok(parsed) => parsed,
             Err(refusal) => {
-                return self.refuse(context, &snapshot, principal, operation, refusal).await;
+                let refused = self.refused(context, &snapshot, principal, operation, refusal.reason);
+                let _recorded = record(worker, refused).await?;
+                return Err(refusal);
             }
         };
         account.entrance = request.entrance();
@@ -130,12 +144,12 @@ impl Gateway {
         match self.decide(&snapshot, attempt, account) {
             Decision::Denial(denial) => {
                 // Durable before it is answered.
-                let recorded = account.record(self.record(denial)).await?;
+                let recorded = account.record(record(worker, denial)).await?;
                 Err(recorded.evidence().reason().into())
             }
             Decision::Permit(permit) => {
                 account.permitted = true;
-                let answer = self.forward(&snapshot, permit, deadline, account).await?;
+                let answer = self.forward(worker, &snapshot, permit, deadline, account).await?;
                 // What it holds of Seam's answer takes memory until the caller has it.
                 Ok(answer.holding(seat))
             }
@@ -217,6 +231,7 @@ impl Gateway {
     /// Records a permit, sends it, and records what became of it.
     async fn forward(
         &self,
+        worker: &Worker,
         snapshot: &Snapshot,
         permit: Permit,
         deadline: Instant,
@@ -233,7 +248,7 @@ impl Gateway {
             (RecordedReads::All | RecordedReads::Denied, permit) => {
                 // Durable before a byte is sent. If the process dies after this line,
                 // the next start closes the decision: of a grant as unknown.
-                let recorded = account.record(self.record(permit.into_permit())).await?;
+                let recorded = account.record(record(worker, permit.into_permit())).await?;
                 let seq = recorded.seq();
                 let send = |trace| upstream.send(recorded, budget(), trace);
                 (Some(seq), account.forward(upstream.host(), send).await)
@@ -246,7 +261,7 @@ impl Gateway {
             None
         });
         let shown = shown.flatten();
-        self.complete(&judged, decision_seq, &forwarded, shown.as_ref());
+        self.complete(worker, &judged, decision_seq, &forwarded, shown.as_ref());
         Ok(Answer::forwarded(judged.operation, forwarded, shown))
     }
 
@@ -254,6 +269,7 @@ impl Gateway {
     /// sent; it cannot fail the caller any more.
     fn complete(
         &self,
+        worker: &Worker,
         judged: &Judged,
         decision_seq: Option<u64>,
         forwarded: &Forwarded,
@@ -265,7 +281,7 @@ impl Gateway {
                 Some(seam::Shown::Granted) | None => None,
             };
             let (request_id, operation) = (judged.request_id, judged.operation);
-            self.journal.complete(&outcome_of(request_id, operation, seq, forwarded, entrances));
+            worker.journal.complete(&outcome_of(request_id, operation, seq, forwarded, entrances));
         }
         self.metrics.completed(forwarded.outcome);
         if forwarded.reason == Reason::UpstreamKeyRefused {
@@ -276,35 +292,32 @@ impl Gateway {
         }
     }
 
-    /// Records that an authenticated caller sent something that is no request of the
-    /// operation's.
-    async fn refuse(
+    /// That an authenticated caller sent something that is no request of the operation's.
+    fn refused(
         &self,
         context: &Context,
         snapshot: &Snapshot,
         principal: Principal,
         operation: Operation,
-        refusal: Refusal,
-    ) -> Result<Answer, Refusal> {
-        let refused = Refused {
+        reason: Reason,
+    ) -> Refused {
+        Refused {
             request_id: context.request_id,
             peer: context.peer,
             principal,
             operation,
-            reason: refusal.reason,
+            reason,
             revision: snapshot.policy.revision().clone(),
             at: self.clock.now(),
-        };
-        let _recorded = self.record(refused).await?;
-        Err(refusal)
+        }
     }
+}
 
-    async fn record<E: Evidence>(&self, evidence: E) -> Result<Recorded<E>, Reason> {
-        self.journal.record(evidence).await.map_err(|error| {
-            tracing::error!(%error, "a decision could not be made durable");
-            Reason::AuditUnavailable
-        })
-    }
+async fn record<E: Evidence>(worker: &Worker, evidence: E) -> Result<Recorded<E>, Reason> {
+    worker.journal.record(evidence).await.map_err(|error| {
+        tracing::error!(%error, "a decision could not be made durable");
+        Reason::AuditUnavailable
+    })
 }
 
 fn parse(

@@ -11,6 +11,7 @@ mod loopback;
 mod protocol;
 mod slots;
 mod stop;
+mod workers;
 
 use std::convert::Infallible;
 use std::io;
@@ -26,6 +27,7 @@ use hyper::body::Incoming;
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
 use tokio::net::{TcpListener, TcpStream};
+use tokio::runtime::Handle;
 use tokio_rustls::server::TlsStream;
 use tokio_util::task::TaskTracker;
 
@@ -34,6 +36,7 @@ use connection::Serving;
 pub use loopback::Loopback;
 use slots::Slots;
 pub use stop::Stop;
+use workers::{Assigned, Workers};
 
 /// Limits of a listener. Times are wall-clock durations of one connection.
 #[derive(Debug, Clone)]
@@ -161,10 +164,41 @@ impl Listener {
         S: HttpService,
         M: Fn(&Peer) -> S + Clone + Send + Sync + 'static,
     {
+        self.run(vec![(Handle::current(), service_for)], stop).await;
+    }
+
+    /// The same with each connection on one of these runtimes, on that which has the fewest,
+    /// and with a service that is made for that one. The first one accepts as well: what it
+    /// serves itself crosses no thread.
+    pub async fn serve_on<S, M>(self, workers: Vec<(Handle, M)>, stop: Stop)
+    where
+        S: HttpService,
+        M: Fn(&Peer) -> S + Clone + Send + Sync + 'static,
+    {
+        let Some((first, _)) = workers.first() else { return };
+        let first = first.clone();
+        let accepting = async move {
+            // Its readiness is told to the runtime that accepts.
+            match self.tcp.into_std().and_then(TcpListener::from_std) {
+                Ok(tcp) => Self { tcp, ..self }.run(workers, stop).await,
+                Err(error) => tracing::error!(%error, "cannot accept connections"),
+            }
+        };
+        if let Err(error) = first.spawn(accepting).await {
+            tracing::error!(%error, "connections are not accepted any more");
+        }
+    }
+
+    async fn run<S, M>(self, workers: Vec<(Handle, M)>, stop: Stop)
+    where
+        S: HttpService,
+        M: Fn(&Peer) -> S + Clone + Send + Sync + 'static,
+    {
         let ending = stop.child();
         let open = TaskTracker::new();
         let limits = &self.limits;
         let slots = Slots::new(limits.connections_max, limits.connections_per_address_max);
+        let workers = Workers::new(workers);
         let serving = Arc::new(Serving::new(
             self.tls,
             self.around,
@@ -189,12 +223,18 @@ impl Listener {
                     continue;
                 }
             };
-            let (serving, ending, service_for) =
-                (serving.clone(), ending.clone(), service_for.clone());
-            open.spawn(async move {
-                serving.connection(stream, address, ending, service_for).await;
-                drop(slot);
-            });
+            let Some(Assigned { stream, handle, service_for, share }) = workers.assign(stream)
+            else {
+                continue;
+            };
+            let (serving, ending) = (serving.clone(), ending.clone());
+            let serve = async move {
+                if let Some(stream) = stream.here() {
+                    serving.connection(stream, address, ending, service_for).await;
+                }
+                drop((slot, share));
+            };
+            open.spawn_on(serve, &handle);
         }
         // New connections are refused from here on.
         drop(self.tcp);

@@ -11,6 +11,7 @@ mod otlp;
 mod prepared;
 pub mod service_manager;
 mod stack;
+mod workers;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -25,8 +26,8 @@ use tokio_util::task::TaskTracker;
 use crate::audit::upkeep::Anchors;
 use crate::audit::{FileStore, Journal, OpenError, RecoveryReport, Started};
 use crate::domain::SystemClock;
-use crate::gateway::{Admission, CertificateLog, Gateway};
-use crate::listener::{Listener, Stop};
+use crate::gateway::{Admission, CertificateLog, Gateway, Worker};
+use crate::listener::{Listener, Peer, Stop};
 use crate::shipping::Shipper;
 use crate::snapshot::{FirstLoad, ReloadHandle, ReloadRequests, Reloader};
 use crate::telemetry::{ClosedSets, Metrics};
@@ -36,6 +37,7 @@ use observe::AuditObserver;
 use prepared::Fixed;
 pub use prepared::{Found, Prepared};
 use stack::Shared;
+use workers::Workers;
 
 /// What counters have from the start, each said by its owner.
 pub const CLOSED_SETS: ClosedSets = ClosedSets {
@@ -65,6 +67,9 @@ pub enum StartError {
     /// An address cannot be bound.
     #[error("`{0}` = \"{1}\" cannot be bound: {2}")]
     Bind(&'static str, SocketAddr, #[source] std::io::Error),
+    /// There can be no more threads.
+    #[error("the workers cannot be started: {0}")]
+    Workers(#[source] std::io::Error),
     /// The metrics registry refused a metric: a fault of the program.
     #[error("the metrics cannot be set up: {0}")]
     Metrics(#[from] prometheus::Error),
@@ -76,6 +81,7 @@ pub struct Server {
     listener: Listener,
     admin: Admin,
     shared: Arc<Shared>,
+    workers: Workers,
     closer: crate::audit::JournalCloser,
     recovery: RecoveryReport,
     reloader: Arc<Reloader>,
@@ -141,6 +147,9 @@ impl Server {
             certificate_log: CertificateLog::default(),
         });
         let listener = listener.around_handshakes(handshakes::of_callers(&gateway));
+        let number = settings.listener.workers;
+        let workers = (0..number).map(|_| Worker { journal: journal.for_worker() });
+        let workers = Workers::start(workers).map_err(StartError::Workers)?;
         let clock = Arc::new(SystemClock);
         let reloader = Reloader::new(settings, snapshot, origin, journal, metrics, clock);
         if let Some(trial) = trial {
@@ -154,6 +163,7 @@ impl Server {
             listener,
             admin,
             shared,
+            workers,
             closer,
             recovery,
             reloader,
@@ -203,8 +213,8 @@ impl Server {
     /// flight is answered, every outcome is recorded, and the audit log is closed. When
     /// `stop` ends, what is in flight has another second.
     pub async fn serve(self, stop: Stop) {
-        let Self { gateway, listener, admin, shared, closer, reloader, reloading, anchors, .. } =
-            self;
+        let Self { gateway, listener, admin, shared, workers, closer, .. } = self;
+        let (reloader, reloading, anchors) = (self.reloader, self.reloading, self.anchors);
         let export = self.shipper.as_ref().map(Shipper::state);
         let shipping = self.shipper.map(Shipper::start);
         let health = Health {
@@ -218,8 +228,11 @@ impl Server {
         let admin = tokio::spawn(admin.serve(Arc::new(health)));
         let (handle, requests) = reloading;
         let reloading = tokio::spawn(reloader.run(requests));
-        let stack = shared.clone();
-        listener.serve(move |peer| stack::service(&stack, peer), stop.clone()).await;
+        let services = workers.each().map(|(handle, worker)| {
+            let shared = shared.clone();
+            (handle, move |peer: &Peer| stack::service(&shared, &worker, peer))
+        });
+        listener.serve_on(services.collect(), stop.clone()).await;
         // Requests whose caller has hung up still run. None takes longer than its deadline.
         shared.running.close();
         tokio::select! {
@@ -236,6 +249,7 @@ impl Server {
         let _ = admin.await;
         drop(shared);
         let close = move || {
+            workers.finish();
             closer.close();
             anchors.finish();
         };

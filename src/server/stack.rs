@@ -15,7 +15,7 @@ use tower::{Service, ServiceBuilder, ServiceExt as _};
 use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
 
 use crate::domain::{Reason, RequestId};
-use crate::gateway::{Answer, Context, Gateway, Presented, Refusal};
+use crate::gateway::{Answer, Context, Gateway, Presented, Refusal, Worker};
 use crate::listener::{HttpService, Peer};
 use crate::seam::REQUEST_ID_HEADER;
 
@@ -34,10 +34,15 @@ impl Shared {
     }
 }
 
-/// The service of one connection.
-pub(super) fn service(shared: &Arc<Shared>, peer: &Peer) -> impl HttpService + use<> {
+/// The service of one connection of this worker's.
+pub(super) fn service(
+    shared: &Arc<Shared>,
+    worker: &Arc<Worker>,
+    peer: &Peer,
+) -> impl HttpService + use<> {
     let certificate = Presented::new(&peer.certificates).map(Arc::new);
-    let pipeline = Pipeline { gateway: shared.gateway.clone(), address: peer.address, certificate };
+    let (gateway, worker, address) = (shared.gateway.clone(), worker.clone(), peer.address);
+    let pipeline = Pipeline { gateway, worker, address, certificate };
     ServiceBuilder::new()
         // Debug output of a request must not show the token.
         .layer(SetSensitiveRequestHeadersLayer::new([AUTHORIZATION]))
@@ -95,6 +100,7 @@ where
 #[derive(Clone)]
 struct Pipeline {
     gateway: Arc<Gateway>,
+    worker: Arc<Worker>,
     address: std::net::SocketAddr,
     certificate: Option<Arc<Presented>>,
 }
@@ -109,9 +115,9 @@ impl Service<Arrived> for Pipeline {
     }
 
     fn call(&mut self, (request_id, request): Arrived) -> Self::Future {
-        let gateway = self.gateway.clone();
+        let (gateway, worker) = (self.gateway.clone(), self.worker.clone());
         let context =
             Context { request_id, peer: self.address, certificate: self.certificate.clone() };
-        Box::pin(async move { Ok(gateway.handle(context, request).await) })
+        Box::pin(async move { Ok(gateway.handle(&worker, context, request).await) })
     }
 }

@@ -10,7 +10,7 @@ use grantgate::audit::{
 };
 use grantgate::config::{self, RequestLimits};
 use grantgate::domain::{RequestId, SystemClock};
-use grantgate::gateway::{Admission, CertificateLog, Context, Gateway};
+use grantgate::gateway::{Admission, CertificateLog, Context, Gateway, Worker};
 use grantgate::snapshot::{self, Files};
 use grantgate::telemetry::{Metrics, Traces};
 use http::Request;
@@ -64,7 +64,11 @@ async fn ask(gateway: Arc<Gateway>, token: String, entrance: &str) -> (u16, &'st
         peer: ([127, 0, 0, 1], 1).into(),
         certificate: None,
     };
-    let answer = gateway.handle(context, request).await;
+    let worker = Worker { journal: gateway.journal.for_worker() };
+    let journal = worker.journal.clone();
+    let delivering = tokio::spawn(async move { journal.deliver().await });
+    let answer = gateway.handle(&worker, context, request).await;
+    delivering.abort();
     (answer.status().as_u16(), answer.reason().as_str())
 }
 

@@ -181,14 +181,23 @@ impl Journal {
         }
     }
 
-    /// The same journal for one worker: what is recorded through it is handed over in groups,
-    /// by the future that is given with it. That must run on the worker's own runtime, for as
-    /// long as anything is recorded there: before it runs nothing becomes durable.
+    /// The same journal for one worker: what is recorded through it goes to the writer in
+    /// groups, by [`Self::deliver`].
     #[must_use]
-    pub fn of_worker(&self) -> (Self, impl Future<Output = ()> + Send + use<>) {
+    pub fn for_worker(&self) -> Self {
         let outbox = Arc::new(Outbox::new(self.queue.clone(), self.settings.commit_wait));
         self.queue.add_outbox(outbox.clone());
-        (Self { outbox: Some(outbox.clone()), ..self.clone() }, outbox.run())
+        Self { outbox: Some(outbox), ..self.clone() }
+    }
+
+    /// Hands over what a worker records, and wakes who waits for it: on the worker's own
+    /// runtime, as long as anything is recorded there. Where this does not run, records
+    /// become durable late and nobody is told.
+    pub async fn deliver(&self) {
+        match &self.outbox {
+            Some(outbox) => outbox.run().await,
+            None => std::future::pending().await,
+        }
     }
 
     /// Records that somebody was not believed, or counts it: within the limit for those

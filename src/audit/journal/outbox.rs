@@ -140,7 +140,7 @@ impl Outbox {
     }
 
     /// Hands over and wakes, for as long as it is polled: on the worker's own runtime.
-    pub(in crate::audit) async fn run(self: Arc<Self>) {
+    pub(in crate::audit) async fn run(self: &Arc<Self>) {
         let mut timer = pin!(sleep_until(Instant::now()));
         loop {
             std::future::poll_fn(|context| self.poll_work(context, timer.as_mut())).await;

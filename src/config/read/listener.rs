@@ -8,6 +8,14 @@ use crate::config::{AdminSettings, ClientSettings, ListenerSettings, RemoteAdmin
 use crate::domain::{Host, HostError};
 use crate::toml_source::Section;
 
+/// As many as are set, or as the cores that this process may use.
+fn workers_of(number: usize) -> usize {
+    if number > 0 {
+        return number;
+    }
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
 impl<'a> Reader<'a> {
     pub(super) fn listener(&mut self, section: Section<'a>) -> Option<ListenerSettings> {
         let address = self.address(&section, "address", "0.0.0.0:8443");
@@ -24,6 +32,7 @@ impl<'a> Reader<'a> {
             section.refuse("required client certificates need `listener.client_ca_file`");
         }
         let hostnames = self.hostnames(&section);
+        let workers = self.number(&section, "workers", 0..=256, 0);
         section.finish();
         let clients = match (ca_file, required) {
             (Some(ca_file), Some(required)) => Some(ClientSettings { ca_file, crl_file, required }),
@@ -35,6 +44,7 @@ impl<'a> Reader<'a> {
             private_key_file: private_key_file?,
             clients,
             hostnames: hostnames?,
+            workers: workers.and_then(|number| usize::try_from(number).ok()).map(workers_of)?,
         })
     }
 

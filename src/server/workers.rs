@@ -1,0 +1,86 @@
+//! The threads that serve callers: each has a runtime of its own, and its connections, the
+//! records of their requests and its connections to the upstream never leave it.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio_util::sync::CancellationToken;
+
+use crate::gateway::Worker;
+
+/// What still blocks when a worker ends, such as a name that is being looked up, is left
+/// behind after this.
+const LEFT_BEHIND: Duration = Duration::from_secs(1);
+
+/// Ends its threads when it is dropped.
+pub(super) struct Workers {
+    running: Vec<Running>,
+    stop: CancellationToken,
+}
+
+struct Running {
+    worker: Arc<Worker>,
+    handle: Handle,
+    thread: JoinHandle<()>,
+}
+
+impl Workers {
+    /// # Errors
+    /// When there can be no runtime or no thread.
+    pub(super) fn start(workers: impl IntoIterator<Item = Worker>) -> io::Result<Self> {
+        let mut started = Self { running: Vec::new(), stop: CancellationToken::new() };
+        for (number, worker) in workers.into_iter().enumerate() {
+            let worker = Arc::new(worker);
+            let runtime = Builder::new_current_thread().enable_all().build()?;
+            let handle = runtime.handle().clone();
+            let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn({
+                let (worker, stop) = (worker.clone(), started.stop.clone());
+                move || run(runtime, &worker, &stop)
+            })?;
+            started.running.push(Running { worker, handle, thread });
+        }
+        Ok(started)
+    }
+
+    /// Each with the runtime that it runs on.
+    pub(super) fn each(&self) -> impl Iterator<Item = (Handle, Arc<Worker>)> {
+        self.running.iter().map(|running| (running.handle.clone(), running.worker.clone()))
+    }
+
+    /// Ends the threads, with whatever they still do. Blocks.
+    pub(super) fn finish(mut self) {
+        self.stop.cancel();
+        for running in std::mem::take(&mut self.running) {
+            if running.thread.join().is_err() {
+                tracing::error!("a worker panicked");
+            }
+        }
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+fn run(runtime: Runtime, worker: &Arc<Worker>, stop: &CancellationToken) {
+    runtime.block_on(async {
+        loop {
+            // As a task like those of requests: it has its turn behind them.
+            let worker = worker.clone();
+            let delivering = tokio::spawn(async move { worker.journal.deliver().await });
+            tokio::select! {
+                () = stop.cancelled() => return,
+                ended = delivering => {
+                    let panic = ended.err().map(tracing::field::display);
+                    tracing::error!(panic, "records were not delivered; delivering goes on");
+                }
+            }
+        }
+    });
+    runtime.shutdown_timeout(LEFT_BEHIND);
+}
