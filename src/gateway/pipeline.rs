@@ -23,7 +23,7 @@ use crate::policy::{Asking, Attempt, ByEffect, Decision, Moment, Permit, Questio
 use crate::seam;
 use crate::snapshot::{Snapshot, Trial};
 use crate::telemetry::{Metrics, Traces};
-use crate::upstream::Forwarded;
+use crate::upstream::{Connections, Forwarded};
 
 /// What is known of a request beside the request itself.
 #[derive(Debug, Clone)]
@@ -40,6 +40,8 @@ pub struct Context {
 pub struct Worker {
     /// The audit log: what is recorded through it goes to the writer together.
     pub journal: Journal,
+    /// Its connections to Seam.
+    pub connections: Connections,
 }
 
 /// The enforcement point.
@@ -69,12 +71,7 @@ pub struct Gateway {
 impl Gateway {
     /// Answers one request. It must run to its end whatever the connection does: once
     /// a permit is recorded, its outcome is too.
-    pub async fn handle<B>(
-        &self,
-        worker: &Worker,
-        context: Context,
-        request: Request<B>,
-    ) -> Answer
+    pub async fn handle<B>(&self, worker: &Worker, context: Context, request: Request<B>) -> Answer
     where
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
@@ -131,7 +128,8 @@ impl Gateway {
         let (request, body_sha256) = match parse(operation, received) {
             Ok(parsed) => parsed,
             Err(refusal) => {
-                let refused = self.refused(context, &snapshot, principal, operation, refusal.reason);
+                let refused =
+                    self.refused(context, &snapshot, principal, operation, refusal.reason);
                 let _recorded = record(worker, refused).await?;
                 return Err(refusal);
             }
@@ -238,11 +236,11 @@ impl Gateway {
         account: &mut Account,
     ) -> Result<Answer, Refusal> {
         let judged = Judged::of(permit.attempt());
-        let upstream = &snapshot.upstream;
+        let (upstream, connections) = (&snapshot.upstream, &worker.connections);
         let budget = || deadline.saturating_duration_since(Instant::now());
         let (decision_seq, mut forwarded) = match (self.recorded_reads, permit.by_effect()) {
             (RecordedReads::Denied, ByEffect::Reads(read)) => {
-                let send = |trace| upstream.send_read(read, budget(), trace);
+                let send = |trace| upstream.send_read(connections, read, budget(), trace);
                 (None, account.forward(upstream.host(), send).await)
             }
             (RecordedReads::All | RecordedReads::Denied, permit) => {
@@ -250,7 +248,7 @@ impl Gateway {
                 // the next start closes the decision: of a grant as unknown.
                 let recorded = account.record(record(worker, permit.into_permit())).await?;
                 let seq = recorded.seq();
-                let send = |trace| upstream.send(recorded, budget(), trace);
+                let send = |trace| upstream.send(connections, recorded, budget(), trace);
                 (Some(seq), account.forward(upstream.host(), send).await)
             }
         };

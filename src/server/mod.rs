@@ -31,6 +31,7 @@ use crate::listener::{Listener, Peer, Stop};
 use crate::shipping::Shipper;
 use crate::snapshot::{FirstLoad, ReloadHandle, ReloadRequests, Reloader};
 use crate::telemetry::{ClosedSets, Metrics};
+use crate::upstream::Connections;
 use admin::Admin;
 use health::Health;
 use observe::AuditObserver;
@@ -148,7 +149,8 @@ impl Server {
         });
         let listener = listener.around_handshakes(handshakes::of_callers(&gateway));
         let number = settings.listener.workers;
-        let workers = (0..number).map(|_| Worker { journal: journal.for_worker() });
+        let workers = (0..number)
+            .map(|_| Worker { journal: journal.for_worker(), connections: Connections::default() });
         let workers = Workers::start(workers).map_err(StartError::Workers)?;
         let clock = Arc::new(SystemClock);
         let reloader = Reloader::new(settings, snapshot, origin, journal, metrics, clock);

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use crate::gateway::Worker;
@@ -14,6 +15,9 @@ use crate::gateway::Worker;
 /// What still blocks when a worker ends, such as a name that is being looked up, is left
 /// behind after this.
 const LEFT_BEHIND: Duration = Duration::from_secs(1);
+
+/// Connections to the upstream that have been idle for too long are looked for so often.
+const PRUNE_EVERY: Duration = Duration::from_secs(5);
 
 /// Ends its threads when it is dropped.
 pub(super) struct Workers {
@@ -69,18 +73,29 @@ impl Drop for Workers {
 
 fn run(runtime: Runtime, worker: &Arc<Worker>, stop: &CancellationToken) {
     runtime.block_on(async {
-        loop {
-            // As a task like those of requests: it has its turn behind them.
-            let worker = worker.clone();
-            let delivering = tokio::spawn(async move { worker.journal.deliver().await });
-            tokio::select! {
-                () = stop.cancelled() => return,
-                ended = delivering => {
-                    let panic = ended.err().map(tracing::field::display);
-                    tracing::error!(panic, "records were not delivered; delivering goes on");
-                }
-            }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = deliver(worker) => {}
+            () = prune(worker) => {}
         }
     });
     runtime.shutdown_timeout(LEFT_BEHIND);
+}
+
+/// As a task like those of requests: it has its turn behind them.
+async fn deliver(worker: &Arc<Worker>) {
+    loop {
+        let worker = worker.clone();
+        let delivering = tokio::spawn(async move { worker.journal.deliver().await });
+        if let Err(error) = delivering.await {
+            tracing::error!(%error, "records were not delivered; delivering goes on");
+        }
+    }
+}
+
+async fn prune(worker: &Worker) {
+    loop {
+        sleep(PRUNE_EVERY).await;
+        worker.connections.prune();
+    }
 }

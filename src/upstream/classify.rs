@@ -11,6 +11,7 @@ use http::header::CONTENT_TYPE;
 use http::{HeaderMap, StatusCode};
 
 use super::Forwarded;
+use super::exchange::Failure;
 use crate::domain::{Effect, Outcome, Reason, Request};
 use crate::seam;
 
@@ -49,18 +50,13 @@ pub(super) fn unread(effect: Effect, status: StatusCode, reason: Reason) -> Forw
     Forwarded::new(outcome_of_error(effect, status), reason)
 }
 
-/// No answer, or none in whole.
-pub(super) fn failure(effect: Effect, error: &reqwest::Error) -> Forwarded {
-    if error.is_connect() {
-        Forwarded::new(Outcome::NotSent, Reason::UpstreamUnreachable)
-    } else {
-        Forwarded::new(Outcome::in_doubt(effect), broken(error))
+/// No answer.
+pub(super) fn failure(effect: Effect, failure: &Failure) -> Forwarded {
+    match failure {
+        Failure::Unreachable(_) => Forwarded::new(Outcome::NotSent, Reason::UpstreamUnreachable),
+        Failure::TimedOut => Forwarded::new(Outcome::in_doubt(effect), Reason::UpstreamTimeout),
+        Failure::Broken(_) => Forwarded::new(Outcome::in_doubt(effect), Reason::UpstreamBroken),
     }
-}
-
-/// What went wrong once there was a connection.
-pub(super) fn broken(error: &reqwest::Error) -> Reason {
-    if error.is_timeout() { Reason::UpstreamTimeout } else { Reason::UpstreamBroken }
 }
 
 /// Whether the upstream does its work, whatever it thinks of this request.

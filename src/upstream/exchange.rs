@@ -1,92 +1,161 @@
 //! One request and its answer: sent, read within bounds, and said why there is none. Nothing
 //! that repeats the workspace key gets any further.
 
-use std::time::Instant;
-
 use bytes::{Bytes, BytesMut};
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue, StatusCode};
+use http_body_util::Full;
+use tokio::time::{Instant, timeout_at};
 
-use super::{Forwarded, Upstream, classify};
-use crate::domain::{Effect, Outcome, Reason, Request, RequestId, Secret, innermost};
+use super::connection::{Connection, NoAnswer, NoConnection, Outgoing, Unread};
+use super::{Connections, Forwarded, Upstream, classify};
+use crate::domain::{Effect, Operation, Outcome, Reason, Request, RequestId, Secret};
 use crate::policy::Attempt;
 use crate::seam::{self, SeamError};
 
 /// The largest error that is read, in bytes.
 pub(super) const ERROR_BYTES_MAX: usize = 64 * 1024;
 
-/// Why a body was not read to its end.
-pub(super) enum Unread {
-    TooLarge,
-    Broken(reqwest::Error),
+/// An answer, with its body as far as it could be read.
+pub(super) struct Answer {
+    pub(super) status: StatusCode,
+    pub(super) headers: HeaderMap,
+    pub(super) body: Result<BytesMut, Unread>,
 }
 
-/// Reads a whole body.
-pub(super) async fn read_up_to(
-    answer: &mut reqwest::Response,
-    bytes_max: usize,
-) -> Result<BytesMut, Unread> {
-    let mut body = BytesMut::new();
-    while let Some(chunk) = answer.chunk().await.map_err(Unread::Broken)? {
-        if body.len() + chunk.len() > bytes_max {
-            return Err(Unread::TooLarge);
+/// Why there is no answer.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// There was no connection: nothing was sent.
+    Unreachable(String),
+    /// There was none in time.
+    TimedOut,
+    /// What the network or the HTTP library says.
+    Broken(String),
+}
+
+impl Failure {
+    pub(super) fn cause(self) -> String {
+        match self {
+            Self::Unreachable(cause) | Self::Broken(cause) => cause,
+            Self::TimedOut => "it took too long".into(),
         }
-        body.extend_from_slice(&chunk);
     }
-    Ok(body)
 }
 
 impl Upstream {
     /// Sends what policy saw, as often as it may be sent, and reads the answer.
     pub(super) async fn exchange(
         &self,
+        connections: &Connections,
         attempt: &Attempt,
         headers: HeaderMap,
         until: Instant,
     ) -> Forwarded {
         let (request, request_id) = (&attempt.request, attempt.request_id);
-        let operation = request.operation();
-        let body = Bytes::from(seam::encode(request));
-        let again = |error: &reqwest::Error| match operation.effect() {
-            // No connection: not a byte was sent, so once more is still at most once.
-            Effect::Changes => error.is_connect() && !error.is_timeout(),
-            Effect::Reads => !error.is_timeout(),
-        };
-        let sent = match self.post(operation, headers.clone(), body.clone(), until).await {
-            Err(error) if again(&error) => self.post(operation, headers, body, until).await,
-            sent => sent,
-        };
-        match sent {
-            Err(error) => {
-                let forwarded = classify::failure(operation.effect(), &error);
-                self.warn(request_id, forwarded.reason, error);
+        let (operation, effect) = (request.operation(), request.operation().effect());
+        let outgoing = outgoing(operation, headers, seam::encode(request).into());
+        let bytes_max = seam::answer_bytes_max(request);
+        match self.ask(connections, outgoing, effect, bytes_max, until).await {
+            Err(failure) => {
+                let forwarded = classify::failure(effect, &failure);
+                self.warn(request_id, forwarded.reason, failure.cause());
                 forwarded
             }
-            Ok(answer) => self.read(answer, request, request_id).await,
+            Ok(answer) => self.judge(answer, request, request_id),
         }
     }
 
-    /// Reads a whole answer.
-    async fn read(
+    /// Sends a request and reads its answer, of a success no more than `bytes_max`. What
+    /// changes something is sent at most once; what reads is sent once more where there was
+    /// no answer.
+    pub(super) async fn ask(
         &self,
-        mut answer: reqwest::Response,
-        request: &Request,
-        request_id: RequestId,
-    ) -> Forwarded {
-        let (status, effect) = (answer.status(), request.operation().effect());
-        let headers = std::mem::take(answer.headers_mut());
-        let bytes_max = match status {
-            StatusCode::OK => seam::answer_bytes_max(request),
-            _ => ERROR_BYTES_MAX,
-        };
-        let forwarded = match read_up_to(&mut answer, bytes_max).await {
-            Ok(body) => classify::answer(request, status, &headers, &body),
-            Err(Unread::TooLarge) => {
-                classify::unread(effect, status, Reason::UpstreamAnswerInvalid)
+        connections: &Connections,
+        outgoing: Outgoing,
+        effect: Effect,
+        bytes_max: usize,
+        until: Instant,
+    ) -> Result<Answer, Failure> {
+        let again = (effect == Effect::Reads).then(|| outgoing.clone());
+        let failed = match connections.idle(self) {
+            Some(connection) => {
+                self.try_on(connection, connections, outgoing, bytes_max, until).await
             }
-            Err(Unread::Broken(error)) => {
-                let reason = classify::broken(&error);
-                self.warn(request_id, reason, error);
+            None => self.try_anew(connections, outgoing, bytes_max, until).await,
+        };
+        let (failure, unsent) = match failed {
+            Ok(answer) => return Ok(answer),
+            Err(failed) => failed,
+        };
+        // Of what comes back here not a byte was sent, so once more is still at most once.
+        match unsent.or(again.filter(|_| !matches!(failure, Failure::TimedOut))) {
+            Some(outgoing) => self
+                .try_anew(connections, outgoing, bytes_max, until)
+                .await
+                .map_err(|(failure, _)| failure),
+            None => Err(failure),
+        }
+    }
+
+    /// Tries once, on a new connection.
+    async fn try_anew(
+        &self,
+        connections: &Connections,
+        outgoing: Outgoing,
+        bytes_max: usize,
+        until: Instant,
+    ) -> Result<Answer, (Failure, Option<Outgoing>)> {
+        match self.connector.connect(until).await {
+            Ok(connection) => {
+                self.try_on(connection, connections, outgoing, bytes_max, until).await
+            }
+            Err(NoConnection::Failed(cause)) => Err((Failure::Unreachable(cause), Some(outgoing))),
+            // There is no time for another try.
+            Err(NoConnection::TimedOut) => {
+                Err((Failure::Unreachable("connecting took too long".into()), None))
+            }
+        }
+    }
+
+    /// Tries once. With the failure comes the request, where not a byte of it was sent.
+    async fn try_on(
+        &self,
+        mut connection: Connection,
+        connections: &Connections,
+        outgoing: Outgoing,
+        bytes_max: usize,
+        until: Instant,
+    ) -> Result<Answer, (Failure, Option<Outgoing>)> {
+        let mut head = match timeout_at(until, connection.send(outgoing)).await {
+            Ok(Ok(head)) => head,
+            Ok(Err(NoAnswer::Unsent(outgoing))) => {
+                let cause = "the connection was closed before anything was sent".into();
+                return Err((Failure::Unreachable(cause), Some(outgoing)));
+            }
+            Ok(Err(NoAnswer::Broken(cause))) => return Err((Failure::Broken(cause), None)),
+            Err(_) => return Err((Failure::TimedOut, None)),
+        };
+        let bytes_max = if head.status == StatusCode::OK { bytes_max } else { ERROR_BYTES_MAX };
+        let body = timeout_at(until, connection.read(&mut head, bytes_max)).await;
+        let body = body.unwrap_or(Err(Unread::TimedOut));
+        if body.is_ok() {
+            connections.keep(self, connection);
+        }
+        Ok(Answer { status: head.status, headers: head.headers, body })
+    }
+
+    /// What an answer means for the request, without anything that must not be known.
+    fn judge(&self, answer: Answer, request: &Request, request_id: RequestId) -> Forwarded {
+        let Answer { status, headers, body } = answer;
+        let effect = request.operation().effect();
+        let forwarded = match body {
+            Ok(body) => classify::answer(request, status, &headers, &body),
+            Err(unread) => {
+                let reason = unread.reason();
+                if let Some(cause) = unread.cause() {
+                    self.warn(request_id, reason, cause);
+                }
                 classify::unread(effect, status, reason)
             }
         };
@@ -105,20 +174,47 @@ impl Upstream {
     }
 
     /// Says why there is no whole answer.
-    fn warn(&self, request_id: RequestId, reason: Reason, error: reqwest::Error) {
-        let (host, cause) = (self.host(), self.cause(error));
+    fn warn(&self, request_id: RequestId, reason: Reason, cause: String) {
+        let (host, cause) = (self.host(), self.without_key(cause));
         let reason = reason.as_str();
         tracing::warn!(%request_id, reason, host, cause, "no answer from the upstream");
     }
 
-    /// Why a request failed, for logs and people: without the URL, and not where it would
-    /// repeat the key.
-    pub(super) fn cause(&self, error: reqwest::Error) -> Option<String> {
-        Some(innermost(&error.without_url())).filter(|cause| !self.has_key(cause))
+    /// What went wrong, for logs and people; not where it would repeat the key.
+    pub(super) fn without_key(&self, cause: String) -> Option<String> {
+        Some(cause).filter(|cause| !self.has_key(cause))
     }
 
     pub(super) fn has_key(&self, text: &str) -> bool {
         text.contains(self.key.expose())
+    }
+}
+
+/// A request to a constant path.
+pub(super) fn outgoing(operation: Operation, headers: HeaderMap, body: Bytes) -> Outgoing {
+    let mut outgoing = Outgoing::new(Full::new(body));
+    *outgoing.method_mut() = http::Method::POST;
+    *outgoing.uri_mut() = http::Uri::from_static(operation.path());
+    *outgoing.headers_mut() = headers;
+    outgoing
+}
+
+impl Unread {
+    fn reason(&self) -> Reason {
+        match self {
+            Self::TooLarge => Reason::UpstreamAnswerInvalid,
+            Self::TimedOut => Reason::UpstreamTimeout,
+            Self::Broken(_) => Reason::UpstreamBroken,
+        }
+    }
+
+    /// What there is to say of it beside its reason.
+    fn cause(self) -> Option<String> {
+        match self {
+            Self::TooLarge => None,
+            Self::TimedOut => Some("it took too long".into()),
+            Self::Broken(cause) => Some(cause),
+        }
     }
 }
 

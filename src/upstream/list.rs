@@ -5,14 +5,15 @@
 //! is, it ends: pages, bytes and time are bounded. No error repeats what may be the key.
 
 use std::collections::HashSet;
-use std::time::Instant;
 
 use bytes::Bytes;
 use http::StatusCode;
+use tokio::time::Instant;
 
-use super::exchange::{ERROR_BYTES_MAX, Unread, read_up_to};
-use super::{Upstream, classify};
-use crate::domain::{ListEntrances, Operation};
+use super::connection::Unread;
+use super::exchange::{Failure, outgoing};
+use super::{Connections, Upstream, classify};
+use crate::domain::{Effect, ListEntrances, Operation};
 use crate::seam::{self, Entrance, EntrancePage, PAGE_BYTES_MAX, PageError};
 
 /// The most pages that are read.
@@ -129,24 +130,26 @@ impl Upstream {
             ..ListEntrances::default()
         };
         let body = Bytes::from(seam::encode_list(&asked));
+        let outgoing = outgoing(Operation::ListEntrances, self.headers.clone(), body);
         let until = Instant::now() + self.deadline;
-        let answer = self.post(Operation::ListEntrances, self.headers.clone(), body, until).await;
-        let mut answer = answer.map_err(|error| self.no_answer(error))?;
-        let status = answer.status();
+        let connections = Connections::default();
+        let answer = self.ask(&connections, outgoing, Effect::Reads, PAGE_BYTES_MAX, until).await;
+        let answer = answer.map_err(|failure| self.no_answer(failure))?;
+        let status = answer.status;
         if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
             return Err(ListError::KeyRefused(status.as_u16()));
         }
         if status != StatusCode::OK {
-            let body = read_up_to(&mut answer, ERROR_BYTES_MAX).await.ok();
-            let detail = body.and_then(|body| self.words(&body));
+            let detail = answer.body.ok().and_then(|body| self.words(&body));
             return Err(ListError::Status { status: status.as_u16(), detail });
         }
-        if !classify::is_json(answer.headers()) {
+        if !classify::is_json(&answer.headers) {
             return Err(ListError::NotJson(number));
         }
-        let body = read_up_to(&mut answer, PAGE_BYTES_MAX).await.map_err(|error| match error {
+        let body = answer.body.map_err(|unread| match unread {
             Unread::TooLarge => ListError::TooLarge(number),
-            Unread::Broken(error) => self.no_answer(error),
+            Unread::TimedOut => self.no_answer(Failure::TimedOut),
+            Unread::Broken(cause) => self.no_answer(Failure::Broken(cause)),
         })?;
         let page =
             seam::parse_page(&body).map_err(|error| ListError::Shape { page: number, error })?;
@@ -167,16 +170,16 @@ impl Upstream {
         Some(format!("`{}`, {}", error.kind, error.message))
     }
 
-    fn no_answer(&self, error: reqwest::Error) -> ListError {
+    fn no_answer(&self, failure: Failure) -> ListError {
         let host = self.host().to_owned();
-        if error.is_timeout() && !error.is_connect() {
-            return ListError::Timeout { host, deadline_ms: self.deadline.as_millis() };
+        match failure {
+            Failure::TimedOut => {
+                ListError::Timeout { host, deadline_ms: self.deadline.as_millis() }
+            }
+            Failure::Broken(cause) => ListError::Broken { host, cause: self.without_key(cause) },
+            Failure::Unreachable(cause) => {
+                ListError::Unreachable { host, cause: self.without_key(cause) }
+            }
         }
-        let connected = !error.is_connect();
-        let cause = self.cause(error);
-        if connected {
-            return ListError::Broken { host, cause };
-        }
-        ListError::Unreachable { host, cause }
     }
 }

@@ -9,28 +9,33 @@
 
 mod breaker;
 mod classify;
+mod connection;
+mod connections;
 mod exchange;
 mod list;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use rustls::pki_types::ServerName;
 
 use crate::audit::Recorded;
-use crate::domain::{Effect, Operation, Outcome, Reason, Secret, TraceContext, innermost};
+use crate::domain::{Effect, Outcome, Reason, Secret, TraceContext};
 use crate::policy::{Permit, ReadPermit};
 use crate::seam::{self, Confirmation, SeamError};
 use crate::tls::ClientTls;
 use breaker::Breaker;
 pub use breaker::BreakerSettings;
+use connection::Connector;
+pub use connections::Connections;
 pub use list::ListError;
 
 /// W3C Trace Context, section 3.2.
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const WORKSPACE: HeaderName = HeaderName::from_static("seam-workspace");
-const USER_AGENT: &str = concat!("grantgate/", env!("CARGO_PKG_VERSION"));
+const AGENT: &str = concat!("grantgate/", env!("CARGO_PKG_VERSION"));
 
 /// A permit older than this is not sent: a stalled queue must not outlive a
 /// revocation.
@@ -68,14 +73,16 @@ pub enum UpstreamError {
     /// The workspace id is no header value.
     #[error("`upstream.workspace_id` must be visible ASCII characters")]
     WorkspaceInvalid,
-    /// The HTTP client refused its settings.
-    #[error("the HTTP client cannot be set up: {}", innermost(.0))]
-    Client(#[source] reqwest::Error),
+    /// No request can go to this address.
+    #[error("`upstream.url` names no host that can be connected to")]
+    HostInvalid,
 }
 
 /// How the gateway talks to Seam.
 pub struct Upstream {
-    client: reqwest::Client,
+    /// Of all that this process has had, this one.
+    number: u64,
+    connector: Connector,
     url: reqwest::Url,
     headers: HeaderMap,
     key: Secret,
@@ -120,23 +127,15 @@ impl Upstream {
             let value = HeaderValue::from_str(id).ok().filter(|_| visible(id) && !id.is_empty());
             headers.insert(WORKSPACE, value.ok_or(UpstreamError::WorkspaceInvalid)?);
         }
-        let client = reqwest::Client::builder()
-            .tls_backend_preconfigured(tls.into_config())
-            .user_agent(USER_AGENT)
-            .https_only(true)
-            .http1_only()
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .retry(reqwest::retry::never())
-            .connect_timeout(connect_timeout)
-            // Below the idle time of common load balancers, so that a request is
-            // seldom sent into a connection that is being closed.
-            .pool_idle_timeout(Duration::from_secs(30))
-            .tcp_keepalive(Duration::from_secs(15))
-            .build()
-            .map_err(UpstreamError::Client)?;
-        Ok(Self { client, url, headers, key, deadline, breaker: Breaker::new(breaker) })
+        let address = Address::of(&url).ok_or(UpstreamError::HostInvalid)?;
+        headers.insert(HOST, address.header);
+        headers.insert(USER_AGENT, HeaderValue::from_static(AGENT));
+        let connector =
+            Connector::new(tls.into_config(), address.name, address.uri, connect_timeout);
+        static MADE: AtomicU64 = AtomicU64::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed) + 1;
+        let breaker = Breaker::new(breaker);
+        Ok(Self { number, connector, url, headers, key, deadline, breaker })
     }
 
     /// Sends one permitted request and reads what became of it: at most once where it changes
@@ -145,39 +144,40 @@ impl Upstream {
     ///
     /// A recorded permit is what it takes:
     /// ```no_run
-    /// # use grantgate::{audit::Recorded, policy::Permit, upstream::{Forwarded, Upstream}};
+    /// # use grantgate::{audit::Recorded, policy::Permit, upstream::{Connections, Forwarded, Upstream}};
     /// # use std::time::Duration;
-    /// async fn send(upstream: &Upstream, permit: Recorded<Permit>) -> Forwarded {
-    ///     upstream.send(permit, Duration::from_secs(9), None).await
+    /// async fn send(upstream: &Upstream, on: &Connections, permit: Recorded<Permit>) -> Forwarded {
+    ///     upstream.send(on, permit, Duration::from_secs(9), None).await
     /// }
     /// ```
     /// A permit without a record does not compile:
     /// ```compile_fail,E0308
-    /// # use grantgate::{audit::Recorded, policy::Permit, upstream::{Forwarded, Upstream}};
+    /// # use grantgate::{audit::Recorded, policy::Permit, upstream::{Connections, Forwarded, Upstream}};
     /// # use std::time::Duration;
-    /// async fn send(upstream: &Upstream, permit: Permit) -> Forwarded {
-    ///     upstream.send(permit, Duration::from_secs(9), None).await
+    /// async fn send(upstream: &Upstream, on: &Connections, permit: Permit) -> Forwarded {
+    ///     upstream.send(on, permit, Duration::from_secs(9), None).await
     /// }
     /// ```
     /// Nor does a recorded denial:
     /// ```compile_fail,E0308
-    /// # use grantgate::{audit::Recorded, policy::Denial, upstream::{Forwarded, Upstream}};
+    /// # use grantgate::{audit::Recorded, policy::Denial, upstream::{Connections, Forwarded, Upstream}};
     /// # use std::time::Duration;
-    /// async fn send(upstream: &Upstream, denial: Recorded<Denial>) -> Forwarded {
-    ///     upstream.send(denial, Duration::from_secs(9), None).await
+    /// async fn send(upstream: &Upstream, on: &Connections, denial: Recorded<Denial>) -> Forwarded {
+    ///     upstream.send(on, denial, Duration::from_secs(9), None).await
     /// }
     /// ```
     /// Nor sending one permit twice:
     /// ```compile_fail,E0382
-    /// # use grantgate::{audit::Recorded, policy::Permit, upstream::{Forwarded, Upstream}};
+    /// # use grantgate::{audit::Recorded, policy::Permit, upstream::{Connections, Forwarded, Upstream}};
     /// # use std::time::Duration;
-    /// async fn send(upstream: &Upstream, permit: Recorded<Permit>) -> Forwarded {
-    ///     upstream.send(permit, Duration::from_secs(9), None).await;
-    ///     upstream.send(permit, Duration::from_secs(9), None).await
+    /// async fn send(upstream: &Upstream, on: &Connections, permit: Recorded<Permit>) -> Forwarded {
+    ///     upstream.send(on, permit, Duration::from_secs(9), None).await;
+    ///     upstream.send(on, permit, Duration::from_secs(9), None).await
     /// }
     /// ```
     pub async fn send(
         &self,
+        connections: &Connections,
         permit: Recorded<Permit>,
         budget: Duration,
         trace: Option<TraceContext>,
@@ -185,38 +185,40 @@ impl Upstream {
         if permit.age() > PERMIT_AGE_MAX || budget.is_zero() {
             return Forwarded::not_sent(Reason::PermitExpired);
         }
-        self.forward(permit.evidence(), budget, trace).await
+        self.forward(connections, permit.evidence(), budget, trace).await
     }
 
     /// Sends a permitted request that changes nothing, whether or not it was recorded.
     ///
     /// A permit that can only read is what it takes:
     /// ```no_run
-    /// # use grantgate::{policy::ReadPermit, upstream::{Forwarded, Upstream}};
+    /// # use grantgate::{policy::ReadPermit, upstream::{Connections, Forwarded, Upstream}};
     /// # use std::time::Duration;
-    /// async fn send(upstream: &Upstream, permit: ReadPermit) -> Forwarded {
-    ///     upstream.send_read(permit, Duration::from_secs(9), None).await
+    /// async fn send(upstream: &Upstream, on: &Connections, permit: ReadPermit) -> Forwarded {
+    ///     upstream.send_read(on, permit, Duration::from_secs(9), None).await
     /// }
     /// ```
     /// One that might change something does not compile:
     /// ```compile_fail,E0308
-    /// # use grantgate::{policy::Permit, upstream::{Forwarded, Upstream}};
+    /// # use grantgate::{policy::Permit, upstream::{Connections, Forwarded, Upstream}};
     /// # use std::time::Duration;
-    /// async fn send(upstream: &Upstream, permit: Permit) -> Forwarded {
-    ///     upstream.send_read(permit, Duration::from_secs(9), None).await
+    /// async fn send(upstream: &Upstream, on: &Connections, permit: Permit) -> Forwarded {
+    ///     upstream.send_read(on, permit, Duration::from_secs(9), None).await
     /// }
     /// ```
     pub async fn send_read(
         &self,
+        connections: &Connections,
         permit: ReadPermit,
         budget: Duration,
         trace: Option<TraceContext>,
     ) -> Forwarded {
-        self.forward(permit.permit(), budget, trace).await
+        self.forward(connections, permit.permit(), budget, trace).await
     }
 
     async fn forward(
         &self,
+        connections: &Connections,
         permit: &Permit,
         budget: Duration,
         trace: Option<TraceContext>,
@@ -244,31 +246,12 @@ impl Upstream {
         if let Some(value) = trace.and_then(|t| HeaderValue::from_str(&t.to_string()).ok()) {
             headers.insert(TRACEPARENT, value);
         }
-        let forwarded = self.exchange(permit.attempt(), headers, until).await;
+        let forwarded = self.exchange(connections, permit.attempt(), headers, until.into()).await;
         if let Some(pass) = pass {
             pass.tell(classify::works(&forwarded));
         }
         let took = (forwarded.outcome != Outcome::NotSent).then(|| started.elapsed());
         Forwarded { took, ..forwarded }
-    }
-
-    /// Sends one request once.
-    async fn post(
-        &self,
-        operation: Operation,
-        headers: HeaderMap,
-        body: Bytes,
-        until: Instant,
-    ) -> reqwest::Result<reqwest::Response> {
-        let mut url = self.url.clone();
-        url.set_path(operation.path());
-        self.client
-            .post(url)
-            .headers(headers)
-            .timeout(until.saturating_duration_since(Instant::now()))
-            .body(body)
-            .send()
-            .await
     }
 
     /// Where requests go.
@@ -281,6 +264,30 @@ impl Upstream {
     #[must_use]
     pub fn is_suspended(&self) -> bool {
         self.breaker.is_open()
+    }
+}
+
+/// Where the upstream is, as each of those wants it who have to know.
+struct Address {
+    /// Whom its certificate must be for.
+    name: ServerName<'static>,
+    uri: http::Uri,
+    header: HeaderValue,
+}
+
+impl Address {
+    fn of(url: &reqwest::Url) -> Option<Self> {
+        let host = url.host_str()?;
+        let authority = match url.port() {
+            Some(port) => format!("{host}:{port}"),
+            None => host.to_owned(),
+        };
+        let bare = host.trim_start_matches('[').trim_end_matches(']').to_owned();
+        Some(Self {
+            name: ServerName::try_from(bare).ok()?,
+            uri: http::Uri::try_from(format!("https://{authority}")).ok()?,
+            header: HeaderValue::from_str(&authority).ok()?,
+        })
     }
 }
 

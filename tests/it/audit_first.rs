@@ -13,6 +13,7 @@ use grantgate::domain::{RequestId, SystemClock};
 use grantgate::gateway::{Admission, CertificateLog, Context, Gateway, Worker};
 use grantgate::snapshot::{self, Files};
 use grantgate::telemetry::{Metrics, Traces};
+use grantgate::upstream::Connections;
 use http::Request;
 use http_body_util::Full;
 
@@ -64,7 +65,8 @@ async fn ask(gateway: Arc<Gateway>, token: String, entrance: &str) -> (u16, &'st
         peer: ([127, 0, 0, 1], 1).into(),
         certificate: None,
     };
-    let worker = Worker { journal: gateway.journal.for_worker() };
+    let worker =
+        Worker { journal: gateway.journal.for_worker(), connections: Connections::default() };
     let journal = worker.journal.clone();
     let delivering = tokio::spawn(async move { journal.deliver().await });
     let answer = gateway.handle(&worker, context, request).await;

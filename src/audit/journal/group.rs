@@ -166,10 +166,7 @@ impl Group {
         self.tell(|_| Err(why.clone()));
     }
 
-    fn tell(
-        mut self,
-        answer: impl Fn(u64) -> Result<u64, AuditError>,
-    ) -> Vec<(Permitted, u64)> {
+    fn tell(mut self, answer: impl Fn(u64) -> Result<u64, AuditError>) -> Vec<(Permitted, u64)> {
         let mut abandoned = Vec::new();
         let Some(waiters) = self.waiters.take() else { return abandoned };
         let mut wakers = Vec::new();
@@ -212,9 +209,7 @@ impl Ticket {
                 Poll::Pending
             }
             Some(Waiter::Told(answer)) => Poll::Ready(answer.clone()),
-            Some(Waiter::TimedOut | Waiter::Left) | None => {
-                Poll::Ready(Err(AuditError::TimedOut))
-            }
+            Some(Waiter::TimedOut | Waiter::Left) | None => Poll::Ready(Err(AuditError::TimedOut)),
         }
     }
 

@@ -76,7 +76,7 @@ fn upstream(
         .map_err(|error| {
             let place = match error {
                 UpstreamError::KeyInvalid => origin.as_str(),
-                UpstreamError::WorkspaceInvalid | UpstreamError::Client(_) => "upstream",
+                UpstreamError::WorkspaceInvalid | UpstreamError::HostInvalid => "upstream",
             };
             vec![Problem::of_file(place, error.to_string())]
         })
