@@ -146,12 +146,19 @@ impl Outbox {
             std::future::poll_fn(|context| self.poll_work(context, timer.as_mut())).await;
             let told = std::mem::take(&mut *self.told.lock());
             told.into_iter().for_each(Waker::wake);
-            let decisions = self.filling.lock().group.waited() > 0;
-            if decisions {
-                // Behind all that can run now, and what the sockets bring without waiting.
-                tokio::task::yield_now().await;
-            }
+            self.gather().await;
             self.flush();
+        }
+    }
+
+    /// Waits behind all that can run now and what the sockets bring without waiting, for as
+    /// long as that brings further records.
+    async fn gather(&self) {
+        let decisions = || self.filling.lock().group.waited();
+        let mut before = 0;
+        while decisions() > before {
+            before = decisions();
+            tokio::task::yield_now().await;
         }
     }
 
