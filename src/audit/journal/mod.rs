@@ -15,7 +15,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use error::{AuditError, OpenError};
 use settings::JournalSettings;
@@ -185,7 +185,12 @@ impl Journal {
     /// groups, by [`Self::deliver`].
     #[must_use]
     pub fn for_worker(&self) -> Self {
-        let outbox = Arc::new(Outbox::new(self.queue.clone(), self.settings.commit_wait));
+        self.with_outbox(outbox::AGE_MAX)
+    }
+
+    fn with_outbox(&self, age_max: Duration) -> Self {
+        let outbox = Outbox::new(self.queue.clone(), self.settings.commit_wait, age_max);
+        let outbox = Arc::new(outbox);
         self.queue.add_outbox(outbox.clone());
         Self { outbox: Some(outbox), ..self.clone() }
     }

@@ -29,13 +29,14 @@ const RECORDS_MAX: usize = 256;
 const BYTES_MAX: usize = 64 * 1024;
 
 /// And what has been here for longer than this, when the next record comes.
-const AGE_MAX: Duration = Duration::from_millis(1);
+pub(in crate::audit::journal) const AGE_MAX: Duration = Duration::from_millis(1);
 
 /// What waits to be handed over, and who waits for it.
 pub(in crate::audit) struct Outbox {
     queue: Arc<Queue>,
     /// How long a decision waits to be durable.
     commit_wait: Duration,
+    age_max: Duration,
     filling: Mutex<Filling>,
     /// Whom the writer has told and the worker has to wake.
     told: Mutex<Vec<Waker>>,
@@ -52,10 +53,15 @@ struct Filling {
 }
 
 impl Outbox {
-    pub(in crate::audit) fn new(queue: Arc<Queue>, commit_wait: Duration) -> Self {
+    pub(in crate::audit) fn new(
+        queue: Arc<Queue>,
+        commit_wait: Duration,
+        age_max: Duration,
+    ) -> Self {
         Self {
             queue,
             commit_wait,
+            age_max,
             filling: Mutex::default(),
             told: Mutex::default(),
             task: Mutex::default(),
@@ -90,7 +96,7 @@ impl Outbox {
         let group = &filling.group;
         let full = group.len() >= RECORDS_MAX || group.bytes() >= BYTES_MAX;
         match filling.since {
-            Some(since) if full || now.duration_since(since) >= AGE_MAX => {
+            Some(since) if full || now.duration_since(since) >= self.age_max => {
                 self.hand_over(&mut filling, now);
             }
             Some(_) => {}
@@ -189,3 +195,6 @@ impl Outbox {
         if idle { Poll::Pending } else { Poll::Ready(()) }
     }
 }
+
+#[cfg(test)]
+mod tests;
