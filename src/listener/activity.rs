@@ -2,8 +2,9 @@
 
 use std::convert::Infallible;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -15,10 +16,25 @@ use tokio::time::Instant;
 
 use super::{HttpService, Stop};
 
+/// How long a connection is waited for.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Patience {
+    /// For the rest of a head.
+    pub(super) head: Duration,
+    /// For a request.
+    pub(super) idle: Duration,
+    /// For everything: no request begins after this.
+    pub(super) age: Duration,
+}
+
 /// What a connection is doing.
 pub(super) struct Activity {
     http2: bool,
+    patience: Patience,
+    oldest: Instant,
     state: Mutex<State>,
+    /// Somebody thinks that the connection should look at the time.
+    called: AtomicBool,
 }
 
 struct State {
@@ -27,36 +43,60 @@ struct State {
     since: Instant,
     /// Since when a head has been arriving; on HTTP/2 any frame.
     head_since: Option<Instant>,
+    /// When it is told to end: how long that is waited for.
+    ends: Option<Instant>,
+    /// The task of the connection.
+    task: Option<Waker>,
 }
 
 impl Activity {
-    pub(super) fn new(http2: bool) -> Self {
+    pub(super) fn new(http2: bool, patience: Patience) -> Self {
         let since = Instant::now();
         // An HTTP/2 client speaks first, and at once.
         let head_since = http2.then_some(since);
-        Self { http2, state: Mutex::new(State { in_flight: 0, since, head_since }) }
+        let state = State { in_flight: 0, since, head_since, ends: None, task: None };
+        let oldest = since + patience.age;
+        Self { http2, patience, oldest, state: Mutex::new(state), called: AtomicBool::new(false) }
+    }
+
+    /// Whom to wake when the connection should look at the time.
+    pub(super) fn is_task(&self, task: &Waker) {
+        self.lock().task = Some(task.clone());
+    }
+
+    /// Whether the connection should look at the time.
+    pub(super) fn is_due(&self, now: Instant) -> bool {
+        let state = self.lock();
+        match state.ends {
+            Some(until) => until <= now,
+            None => {
+                let waits_until = state.waits_until(&self.patience);
+                self.oldest <= now || waits_until.is_some_and(|until| until <= now)
+            }
+        }
+    }
+
+    /// Lets the connection look at the time, and at how its listener ends.
+    pub(super) fn call(&self) {
+        self.called.store(true, Ordering::Release);
+        let task = self.lock().task.clone();
+        if let Some(task) = task {
+            task.wake();
+        }
+    }
+
+    /// Whether it was called since it was last asked.
+    pub(super) fn was_called(&self) -> bool {
+        self.called.load(Ordering::Relaxed) && self.called.swap(false, Ordering::Acquire)
+    }
+
+    /// From now on only its end is waited for.
+    pub(super) fn ends(&self, until: Instant) {
+        self.lock().ends = Some(until);
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// When the connection will have been waited for long enough, if nothing more comes:
-    /// the rest of a head for `head`, a request for `idle`. A request in flight has limits of
-    /// its own.
-    pub(super) fn waits_until(&self, head: Duration, idle: Duration) -> Option<Instant> {
-        let state = self.lock();
-        let idle_since = Some(state.since).filter(|_| state.in_flight == 0);
-        let idle_until = idle_since.map(|since| since + idle);
-        match state.head_since {
-            // What never becomes a request, such as one frame begun after another, gets no
-            // more time than a pause and a head.
-            Some(since) => {
-                let until = since + head;
-                Some(idle_until.map_or(until, |idle_until| until.min(idle_until + head)))
-            }
-            None => idle_until,
-        }
     }
 
     /// Whether a request is in flight.
@@ -64,9 +104,9 @@ impl Activity {
         self.lock().in_flight > 0
     }
 
-    /// Whether a head has been arriving for longer than `time`.
-    pub(super) fn is_head_late(&self, time: Duration) -> bool {
-        self.lock().head_since.is_some_and(|since| since.elapsed() >= time)
+    /// Whether a head has been arriving for too long.
+    pub(super) fn is_head_late(&self) -> bool {
+        self.lock().head_since.is_some_and(|since| since.elapsed() >= self.patience.head)
     }
 
     /// Bytes came on HTTP/1.1: of a head, or of the body of the request in flight.
@@ -94,6 +134,24 @@ impl Activity {
         }
         drop(state);
         InFlight(self.clone())
+    }
+}
+
+impl State {
+    /// When the connection will have been waited for long enough, if nothing more comes. A
+    /// request in flight has limits of its own.
+    fn waits_until(&self, patience: &Patience) -> Option<Instant> {
+        let idle_since = Some(self.since).filter(|_| self.in_flight == 0);
+        let idle_until = idle_since.map(|since| since + patience.idle);
+        match self.head_since {
+            // What never becomes a request, such as one frame begun after another, gets no
+            // more time than a pause and a head.
+            Some(since) => {
+                let until = since + patience.head;
+                Some(idle_until.map_or(until, |idle| until.min(idle + patience.head)))
+            }
+            None => idle_until,
+        }
     }
 }
 

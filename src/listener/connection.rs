@@ -8,6 +8,7 @@ use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use super::protocol::Http;
+use super::sweep::Sweep;
 use super::{AroundHandshake, HttpService, ListenerLimits, Peer, Stop, TlsSource};
 use crate::telemetry::ListenerMetrics;
 
@@ -34,6 +35,7 @@ impl Serving {
     /// Serves one connection to its end.
     pub(super) async fn connection<S: HttpService>(
         &self,
+        sweep: &Sweep,
         stream: TcpStream,
         address: SocketAddr,
         stop: Stop,
@@ -59,7 +61,7 @@ impl Serving {
         let service = service_for(&Peer { address, certificates });
         let http2 = tls.get_ref().1.alpn_protocol() == Some(b"h2");
         self.metrics.connections.inc();
-        self.http.serve(tls, http2, address, stop, service).await;
+        self.http.serve(sweep, tls, http2, address, stop, service).await;
         self.metrics.connections.dec();
     }
 

@@ -5,16 +5,25 @@ use std::net::SocketAddr;
 use tokio::net::TcpStream;
 
 use super::protocol::Http;
+use super::sweep::Sweep;
 use super::{HttpService, ListenerLimits, Stop};
 
 /// Serves HTTP/1.1 on connections that do not leave the machine.
-pub struct Loopback(Http);
+pub struct Loopback {
+    http: Http,
+    sweep: Sweep,
+}
 
 impl Loopback {
     /// With the limits of a connection; those of a listener are the caller's to hold.
     #[must_use]
     pub fn new(limits: ListenerLimits) -> Self {
-        Self(Http::new(limits))
+        Self { http: Http::new(limits), sweep: Sweep::default() }
+    }
+
+    /// Looks after the connections. Has to run as long as there are any.
+    pub async fn run(&self, stop: &Stop) {
+        self.sweep.run(stop).await;
     }
 
     /// Serves one connection to its end. One from another machine gets no answer.
@@ -26,7 +35,7 @@ impl Loopback {
         service: S,
     ) {
         if address.ip().to_canonical().is_loopback() {
-            self.0.serve(stream, false, address, stop, service).await;
+            self.http.serve(&self.sweep, stream, false, address, stop, service).await;
         }
     }
 }
@@ -57,6 +66,8 @@ mod tests {
         let service = tower::service_fn(|_: Request<Incoming>| async {
             Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"well"))))
         });
+        let sweeping = loopback.clone();
+        tokio::spawn(async move { sweeping.run(&Stop::default()).await });
         let (loopback, address) = (loopback.clone(), peer.unwrap_or(address));
         tokio::spawn(async move {
             loopback.connection(stream, address, Stop::default(), service).await;

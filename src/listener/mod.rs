@@ -11,6 +11,7 @@ mod loopback;
 mod protocol;
 mod slots;
 mod stop;
+mod sweep;
 mod workers;
 
 use std::convert::Infallible;
@@ -199,6 +200,7 @@ impl Listener {
         let limits = &self.limits;
         let slots = Slots::new(limits.connections_max, limits.connections_per_address_max);
         let workers = Workers::new(workers);
+        let _sweeping = workers.sweep(&ending);
         let serving = Arc::new(Serving::new(
             self.tls,
             self.around,
@@ -223,14 +225,12 @@ impl Listener {
                     continue;
                 }
             };
-            let Some(Assigned { stream, handle, service_for, share }) = workers.assign(stream)
-            else {
-                continue;
-            };
+            let Some(assigned) = workers.assign(stream) else { continue };
+            let Assigned { stream, handle, service_for, sweep, share } = assigned;
             let (serving, ending) = (serving.clone(), ending.clone());
             let serve = async move {
                 if let Some(stream) = stream.here() {
-                    serving.connection(stream, address, ending, service_for).await;
+                    serving.connection(&sweep, stream, address, ending, service_for).await;
                 }
                 drop((slot, share));
             };

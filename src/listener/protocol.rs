@@ -4,17 +4,18 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Poll, ready};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::time::{Instant, sleep_until};
+use tokio::time::Instant;
 
-use super::activity::{Activity, Watched};
+use super::activity::{Activity, Patience, Watched};
 use super::head::Observed;
+use super::sweep::Sweep;
 use super::{HttpService, ListenerLimits, Stop};
 use crate::domain::innermost;
 
@@ -36,10 +37,19 @@ const CLOSING: Duration = Duration::from_secs(2);
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
     Open,
-    /// Until then, one more request is answered.
-    LastCall(Instant),
-    /// Ends then, unless something is in flight.
-    Closing(Instant),
+    /// One more request is answered.
+    LastCall,
+    /// Ends, unless something is in flight.
+    Closing,
+}
+
+/// What a connection does when it has looked at the time.
+enum Next {
+    GoesOn,
+    /// It takes no further request.
+    Closes,
+    /// It is cut.
+    Ends,
 }
 
 impl Http {
@@ -68,9 +78,11 @@ impl Http {
     }
 
     /// Until the peer closes, a head or a request was waited for too long, the connection is
-    /// too old, or the listener stops. What is in flight is finished first.
+    /// too old, or the listener stops. What is in flight is finished first. `sweep` has to be
+    /// running.
     pub(super) async fn serve<S: HttpService>(
         &self,
+        sweep: &Sweep,
         stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         http2: bool,
         address: SocketAddr,
@@ -78,79 +90,96 @@ impl Http {
         service: S,
     ) {
         let http = if http2 { &self.http2 } else { &self.http1 };
-        let activity = Arc::new(Activity::new(http2));
+        let activity = Arc::new(Activity::new(http2, self.patience()));
+        let _watched = sweep.watch(activity.clone());
         // HTTP/2 has GOAWAY instead.
         let closes = (!http2).then(|| stop.clone());
         let watched = Watched::new(service, activity.clone(), closes);
         let service = TowerToHyperService::new(watched);
         let stream = TokioIo::new(Observed::new(stream, http2, activity.clone()));
         let mut connection = pin!(http.serve_connection(stream, service));
-        let oldest = Instant::now() + self.limits.connection_age_max;
-        let mut phase = Phase::Open;
-        loop {
-            let until = || match phase {
-                Phase::Open => self.waits_until(&activity).map_or(oldest, |it| it.min(oldest)),
-                Phase::LastCall(until) | Phase::Closing(until) => until,
-            };
-            tokio::select! {
+        let mut ending = Ending { activity: &activity, stop, http2, phase: Phase::Open };
+        let mut known = None;
+        poll_fn(|context| {
+            if !known.as_ref().is_some_and(|task: &Waker| task.will_wake(context.waker())) {
+                activity.is_task(context.waker());
+                known = Some(context.waker().clone());
+            }
+            loop {
                 // The connection first: bytes that are there already are in time.
-                biased;
-                ended = connection.as_mut() => {
+                if let Poll::Ready(ended) = connection.as_mut().poll(context) {
                     if let Err(error) = ended {
                         let error = innermost(&*error);
                         tracing::debug!(peer = %address, error, "connection ended with an error");
                     }
-                    return;
+                    return Poll::Ready(());
                 }
-                () = stop.ended() => return,
-                () = stop.left(), if http2 && phase == Phase::Open => {}
-                () = stop.drained(), if !http2 && phase == Phase::Open => {
-                    phase = Phase::LastCall(Instant::now() + LAST_CALL);
-                    continue;
+                if !activity.was_called() {
+                    return Poll::Pending;
                 }
-                () = passed(until) => match phase {
-                    Phase::Open if activity.is_head_late(self.limits.header_timeout) => {
-                        tracing::debug!(peer = %address, "a head did not arrive in time");
-                        if !http2 {
-                            // Half a request is left: nothing can be said on this connection.
-                            return;
-                        }
-                    }
-                    Phase::Open | Phase::LastCall(_) => {}
-                    // What is in flight has limits of its own; a stop has its drain time-out.
-                    Phase::Closing(_) if activity.is_busy() => {
-                        phase = Phase::Closing(Instant::now() + CLOSING);
-                        continue;
-                    }
-                    Phase::Closing(_) => return,
-                },
+                match ending.look(address) {
+                    Next::GoesOn => return Poll::Pending,
+                    Next::Closes => connection.as_mut().graceful_shutdown(),
+                    Next::Ends => return Poll::Ready(()),
+                }
             }
-            connection.as_mut().graceful_shutdown();
-            phase = Phase::Closing(Instant::now() + CLOSING);
-        }
+        })
+        .await;
     }
 
-    fn waits_until(&self, activity: &Activity) -> Option<Instant> {
-        activity.waits_until(self.limits.header_timeout, self.limits.idle_timeout)
+    fn patience(&self) -> Patience {
+        Patience {
+            head: self.limits.header_timeout,
+            idle: self.limits.idle_timeout,
+            age: self.limits.connection_age_max,
+        }
     }
 }
 
-/// Resolves once the moment is past. It moves while the connection is polled, so it is looked
-/// at with each poll; the timer itself is set again only when it is too late or has rung.
-async fn passed(moment: impl Fn() -> Instant) {
-    let mut timer = pin!(sleep_until(moment()));
-    poll_fn(|context| {
-        loop {
-            let moment = moment();
-            if moment < timer.deadline() {
-                timer.as_mut().reset(moment);
-            }
-            ready!(timer.as_mut().poll(context));
-            if moment <= Instant::now() {
-                return Poll::Ready(());
-            }
-            timer.as_mut().reset(moment);
+/// How a connection comes to its end.
+struct Ending<'a> {
+    activity: &'a Activity,
+    stop: Stop,
+    http2: bool,
+    phase: Phase,
+}
+
+impl Ending<'_> {
+    /// Looks at the time and at the listener.
+    fn look(&mut self, peer: SocketAddr) -> Next {
+        if self.stop.is_ended() {
+            return Next::Ends;
         }
-    })
-    .await;
+        let due = self.activity.is_due(Instant::now());
+        match self.phase {
+            Phase::Open if self.http2 && self.stop.is_leaving() => self.close(),
+            Phase::Open if !self.http2 && self.stop.is_draining() => {
+                self.wait(Phase::LastCall, LAST_CALL);
+                Next::GoesOn
+            }
+            Phase::Open if due && self.activity.is_head_late() => {
+                tracing::debug!(%peer, "a head did not arrive in time");
+                // Half a request is left on HTTP/1.1: nothing can be said on that connection.
+                if self.http2 { self.close() } else { Next::Ends }
+            }
+            Phase::Open | Phase::LastCall if due => self.close(),
+            // What is in flight has limits of its own; a stop has its drain time-out.
+            Phase::Closing if due && self.activity.is_busy() => {
+                self.wait(Phase::Closing, CLOSING);
+                Next::GoesOn
+            }
+            Phase::Closing if due => Next::Ends,
+            Phase::Open | Phase::LastCall | Phase::Closing => Next::GoesOn,
+        }
+    }
+
+    fn close(&mut self) -> Next {
+        self.wait(Phase::Closing, CLOSING);
+        Next::Closes
+    }
+
+    fn wait(&mut self, phase: Phase, time: Duration) {
+        self.phase = phase;
+        self.activity.ends(Instant::now() + time);
+    }
 }

@@ -37,6 +37,16 @@ impl Stop {
         self.leaving.is_cancelled()
     }
 
+    /// Whether [`drain`](Self::drain) was called.
+    pub(super) fn is_draining(&self) -> bool {
+        self.draining.is_cancelled()
+    }
+
+    /// Whether [`end`](Self::end) was called.
+    pub(super) fn is_ended(&self) -> bool {
+        self.ended.is_cancelled()
+    }
+
     /// Resolves at [`leave`](Self::leave).
     pub async fn left(&self) {
         self.leaving.cancelled().await;

@@ -5,6 +5,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
+use tokio::task::AbortHandle;
+
+use super::Stop;
+use super::sweep::Sweep;
 
 /// The runtimes that serve connections, each with one thread of its own or several.
 pub(super) struct Workers<M>(Vec<Worker<M>>);
@@ -14,6 +18,7 @@ struct Worker<M> {
     /// Makes the service of each connection.
     service_for: M,
     connections: Arc<AtomicUsize>,
+    sweep: Arc<Sweep>,
 }
 
 /// A connection and where it is to be served.
@@ -21,6 +26,7 @@ pub(super) struct Assigned<M> {
     pub(super) stream: Stream,
     pub(super) handle: Handle,
     pub(super) service_for: M,
+    pub(super) sweep: Arc<Sweep>,
     /// Counts among the worker's connections until it is dropped.
     pub(super) share: Share,
 }
@@ -35,6 +41,15 @@ pub(super) enum Stream {
 
 pub(super) struct Share(Arc<AtomicUsize>);
 
+/// Ends what looks after connections when it is dropped.
+pub(super) struct Sweeping(Vec<AbortHandle>);
+
+impl Drop for Sweeping {
+    fn drop(&mut self) {
+        self.0.iter().for_each(AbortHandle::abort);
+    }
+}
+
 impl Drop for Share {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
@@ -44,9 +59,23 @@ impl Drop for Share {
 impl<M: Clone> Workers<M> {
     /// The first is the one that accepts.
     pub(super) fn new(workers: Vec<(Handle, M)>) -> Self {
-        let worker =
-            |(handle, service_for)| Worker { handle, service_for, connections: Arc::default() };
+        let worker = |(handle, service_for)| Worker {
+            handle,
+            service_for,
+            connections: Arc::default(),
+            sweep: Arc::default(),
+        };
         Self(workers.into_iter().map(worker).collect())
+    }
+
+    /// Looks after the connections of each, on its own runtime, until this is dropped.
+    pub(super) fn sweep(&self, stop: &Stop) -> Sweeping {
+        let mut tasks = Vec::new();
+        for worker in &self.0 {
+            let (sweep, stop) = (worker.sweep.clone(), stop.clone());
+            tasks.push(worker.handle.spawn(async move { sweep.run(&stop).await }).abort_handle());
+        }
+        Sweeping(tasks)
     }
 
     /// The worker with the fewest connections; of several, the first. None where the
@@ -61,7 +90,7 @@ impl<M: Clone> Workers<M> {
             _ => Stream::Elsewhere(stream.into_std().ok()?),
         };
         let (handle, service_for) = (found.handle.clone(), found.service_for.clone());
-        Some(Assigned { stream, handle, service_for, share })
+        Some(Assigned { stream, handle, service_for, sweep: found.sweep.clone(), share })
     }
 }
 

@@ -22,6 +22,7 @@ use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::net::TcpListener;
+use tokio_util::task::AbortOnDropHandle;
 
 use super::health::Health;
 use super::{StartError, handshakes};
@@ -111,6 +112,10 @@ const CONNECTIONS_MAX: usize = 64;
 async fn serve(tcp: TcpListener, health: Arc<Health>, stop: Stop) {
     let loopback = Arc::new(Loopback::new(limits()));
     let mut connections = tokio::task::JoinSet::new();
+    let _sweeping = {
+        let (loopback, stop) = (loopback.clone(), stop.clone());
+        AbortOnDropHandle::new(tokio::spawn(async move { loopback.run(&stop).await }))
+    };
     loop {
         while connections.try_join_next().is_some() {}
         let Ok((stream, address)) = tcp.accept().await else {
