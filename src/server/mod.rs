@@ -26,12 +26,11 @@ use tokio_util::task::TaskTracker;
 use crate::audit::upkeep::Anchors;
 use crate::audit::{FileStore, Journal, OpenError, RecoveryReport, Started};
 use crate::domain::SystemClock;
-use crate::gateway::{Admission, CertificateLog, Gateway, Worker};
+use crate::gateway::{Admission, CertificateLog, Gateway};
 use crate::listener::{Listener, Peer, Stop};
 use crate::shipping::Shipper;
 use crate::snapshot::{FirstLoad, ReloadHandle, ReloadRequests, Reloader};
 use crate::telemetry::{ClosedSets, Metrics};
-use crate::upstream::Connections;
 use admin::Admin;
 use health::Health;
 use observe::AuditObserver;
@@ -148,10 +147,8 @@ impl Server {
             certificate_log: CertificateLog::default(),
         });
         let listener = listener.around_handshakes(handshakes::of_callers(&gateway));
-        let number = settings.listener.workers;
-        let workers = (0..number)
-            .map(|_| Worker { journal: journal.for_worker(), connections: Connections::default() });
-        let workers = Workers::start(workers).map_err(StartError::Workers)?;
+        let workers = Workers::start(settings.listener.workers, &journal);
+        let workers = workers.map_err(StartError::Workers)?;
         let clock = Arc::new(SystemClock);
         let reloader = Reloader::new(settings, snapshot, origin, journal, metrics, clock);
         if let Some(trial) = trial {

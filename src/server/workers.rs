@@ -10,7 +10,9 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use crate::audit::Journal;
 use crate::gateway::Worker;
+use crate::upstream::Connections;
 
 /// What still blocks when a worker ends, such as a name that is being looked up, is left
 /// behind after this.
@@ -34,10 +36,11 @@ struct Running {
 impl Workers {
     /// # Errors
     /// When there can be no runtime or no thread.
-    pub(super) fn start(workers: impl IntoIterator<Item = Worker>) -> io::Result<Self> {
+    pub(super) fn start(number: usize, journal: &Journal) -> io::Result<Self> {
         let mut started = Self { running: Vec::new(), stop: CancellationToken::new() };
-        for (number, worker) in workers.into_iter().enumerate() {
-            let worker = Arc::new(worker);
+        for number in 0..number {
+            let (journal, connections) = (journal.for_worker(), Connections::default());
+            let worker = Arc::new(Worker { journal, connections });
             let runtime = Builder::new_current_thread().enable_all().build()?;
             let handle = runtime.handle().clone();
             let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn({

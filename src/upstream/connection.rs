@@ -66,7 +66,7 @@ pub(super) struct Connection {
 /// Why there is no answer.
 pub(super) enum NoAnswer {
     /// Not a byte of the request was sent: this is it.
-    Unsent(Outgoing),
+    Unsent(Box<Outgoing>),
     /// It broke before the head of an answer.
     Broken(String),
 }
@@ -137,7 +137,7 @@ impl Connection {
                 Ok(Head { status: head.status, headers: head.headers, body })
             }
             Err(mut error) => Err(match error.take_message() {
-                Some(request) => NoAnswer::Unsent(request),
+                Some(request) => NoAnswer::Unsent(Box::new(request)),
                 None => NoAnswer::Broken(innermost(&error.into_error())),
             }),
         }

@@ -131,7 +131,7 @@ impl Upstream {
             Ok(Ok(head)) => head,
             Ok(Err(NoAnswer::Unsent(outgoing))) => {
                 let cause = "the connection was closed before anything was sent".into();
-                return Err((Failure::Unreachable(cause), Some(outgoing)));
+                return Err((Failure::Unreachable(cause), Some(*outgoing)));
             }
             Ok(Err(NoAnswer::Broken(cause))) => return Err((Failure::Broken(cause), None)),
             Err(_) => return Err((Failure::TimedOut, None)),
