@@ -103,12 +103,13 @@ impl Connector {
     }
 
     /// Connects, in no more than the configured time.
-    pub(super) async fn connect(&self, until: Instant) -> Result<Connection, NoConnection> {
+    pub(super) async fn connect(&self, until: Instant) -> Result<Box<Connection>, NoConnection> {
         let until = until.min(Instant::now() + self.time_max);
         match timeout_at(until, self.connect_at_last()).await {
             Err(_) => Err(NoConnection::TimedOut),
             Ok(Err(error)) => Err(NoConnection::Failed(innermost(&*error))),
-            Ok(Ok(connection)) => Ok(connection),
+            // It is large, and goes from hand to hand.
+            Ok(Ok(connection)) => Ok(Box::new(connection)),
         }
     }
 

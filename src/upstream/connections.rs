@@ -22,12 +22,12 @@ struct Idle {
     /// Which upstream they are of.
     of: u64,
     /// The one that was used last at the end.
-    connections: VecDeque<Connection>,
+    connections: VecDeque<Box<Connection>>,
 }
 
 impl Connections {
     /// An idle connection that can be used, the one that was used last.
-    pub(super) fn idle(&self, upstream: &Upstream) -> Option<Connection> {
+    pub(super) fn idle(&self, upstream: &Upstream) -> Option<Box<Connection>> {
         let mut idle = self.0.lock();
         if idle.of != upstream.number {
             // Another certificate authority, another address: not for this one.
@@ -43,7 +43,7 @@ impl Connections {
     }
 
     /// Keeps a connection for the next request, if there can be one on it.
-    pub(super) fn keep(&self, upstream: &Upstream, mut connection: Connection) {
+    pub(super) fn keep(&self, upstream: &Upstream, mut connection: Box<Connection>) {
         if !connection.is_usable() {
             return;
         }

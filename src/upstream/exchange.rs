@@ -1,6 +1,8 @@
 //! One request and its answer: sent, read within bounds, and said why there is none. Nothing
 //! that repeats the workspace key gets any further.
 
+use std::pin::Pin;
+
 use bytes::{Bytes, BytesMut};
 use http::header::RETRY_AFTER;
 use http::{HeaderMap, HeaderValue, StatusCode};
@@ -33,6 +35,10 @@ pub(super) enum Failure {
     /// What the network or the HTTP library says.
     Broken(String),
 }
+
+/// A try that failed, with the request where not a byte of it was sent and there is time for
+/// another try.
+type Failed = (Failure, Option<Outgoing>);
 
 impl Failure {
     pub(super) fn cause(self) -> String {
@@ -98,35 +104,39 @@ impl Upstream {
         }
     }
 
-    /// Tries once, on a new connection.
-    async fn try_anew(
-        &self,
-        connections: &Connections,
+    /// Tries once, on a new connection. Seldom, so that its future is no part of others.
+    fn try_anew<'a>(
+        &'a self,
+        connections: &'a Connections,
         outgoing: Outgoing,
         bytes_max: usize,
         until: Instant,
-    ) -> Result<Answer, (Failure, Option<Outgoing>)> {
-        match self.connector.connect(until).await {
-            Ok(connection) => {
-                self.try_on(connection, connections, outgoing, bytes_max, until).await
+    ) -> Pin<Box<dyn Future<Output = Result<Answer, Failed>> + Send + 'a>> {
+        Box::pin(async move {
+            match self.connector.connect(until).await {
+                Ok(connection) => {
+                    self.try_on(connection, connections, outgoing, bytes_max, until).await
+                }
+                Err(NoConnection::Failed(cause)) => {
+                    Err((Failure::Unreachable(cause), Some(outgoing)))
+                }
+                // There is no time for another try.
+                Err(NoConnection::TimedOut) => {
+                    Err((Failure::Unreachable("connecting took too long".into()), None))
+                }
             }
-            Err(NoConnection::Failed(cause)) => Err((Failure::Unreachable(cause), Some(outgoing))),
-            // There is no time for another try.
-            Err(NoConnection::TimedOut) => {
-                Err((Failure::Unreachable("connecting took too long".into()), None))
-            }
-        }
+        })
     }
 
     /// Tries once. With the failure comes the request, where not a byte of it was sent.
     async fn try_on(
         &self,
-        mut connection: Connection,
+        mut connection: Box<Connection>,
         connections: &Connections,
         outgoing: Outgoing,
         bytes_max: usize,
         until: Instant,
-    ) -> Result<Answer, (Failure, Option<Outgoing>)> {
+    ) -> Result<Answer, Failed> {
         let mut head = match timeout_at(until, connection.send(outgoing)).await {
             Ok(Ok(head)) => head,
             Ok(Err(NoAnswer::Unsent(outgoing))) => {
