@@ -21,8 +21,8 @@ use grantgate::audit::{
     Published, SigningKey, Started,
 };
 use grantgate::domain::{
-    EntranceId, GrantRequest, Grantee, Operation, Reason, RequestId, Revision, SystemClock,
-    UserIdentityId,
+    EntranceId, GrantRequest, Grantee, Operation, Reason, RequestId, Revision, RuleRef,
+    SystemClock, UserIdentityId,
 };
 
 const ROUNDS: usize = 7;
@@ -195,6 +195,7 @@ struct Allowed {
     request_id: RequestId,
     grant: GrantRequest,
     revision: Revision,
+    rules: [RuleRef; 1],
 }
 
 impl Allowed {
@@ -208,6 +209,7 @@ impl Allowed {
                 ),
             },
             revision: Revision::from_sha256(&[0xab; 32]),
+            rules: [RuleRef::new("policies/policy.csv".into(), 8)],
         }
     }
 }
@@ -225,7 +227,7 @@ impl Evidence for Allowed {
             // A denial: it needs no outcome, so that only decisions are timed.
             allow: false,
             reason: Reason::AllowedByRule,
-            rules: vec!["policies/policy.csv:8".into()],
+            rules: &self.rules,
             revision: self.revision.as_str(),
             body_sha256: Some([0xab; 32]),
             at: jiff::Timestamp::now(),

@@ -12,7 +12,7 @@ use crate::audit::record::entry::{DecisionEntry, OutcomeEntry};
 use crate::audit::tree::note::SigningKey;
 use crate::audit::{Checkpoint, Evidence, LogReader, Recorded};
 use crate::domain::{
-    EntranceId, Grantee, Operation, Outcome, Reason, RequestId, Revision, SystemClock,
+    EntranceId, Grantee, Operation, Outcome, Reason, RequestId, Revision, RuleRef, SystemClock,
     UserIdentityId,
 };
 
@@ -20,7 +20,7 @@ use crate::domain::{
 pub(in crate::audit) struct Asked {
     pub(in crate::audit) request_id: RequestId,
     pub(in crate::audit) allow: bool,
-    pub(in crate::audit) rules: Vec<String>,
+    pub(in crate::audit) rules: Vec<RuleRef>,
 }
 
 impl Evidence for Asked {
@@ -37,7 +37,7 @@ impl Evidence for Asked {
                 .map(Grantee::UserIdentity),
             allow: self.allow,
             reason: if self.allow { Reason::AllowedByRule } else { Reason::NoRuleMatches },
-            rules: self.rules.clone(),
+            rules: &self.rules,
             revision: "sha256:0",
             body_sha256: Some([0xab; 32]),
             at: jiff::Timestamp::now(),

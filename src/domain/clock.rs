@@ -37,6 +37,50 @@ pub fn rfc3339_micros(time: Timestamp) -> String {
     format!("{time:.6}")
 }
 
+/// Writes what [`rfc3339_micros`] returns.
+pub fn write_rfc3339_micros(time: Timestamp, out: &mut Vec<u8>) {
+    let micros = time.as_microsecond();
+    let (seconds, micros) = (micros.div_euclid(1_000_000), micros.rem_euclid(1_000_000));
+    let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
+    let (year, month, day) = date_of(days);
+    // Others have another form, and nanoseconds are cut towards zero.
+    if !(1970..=9999).contains(&year) {
+        return out.extend_from_slice(rfc3339_micros(time).as_bytes());
+    }
+    let mut text = *b"0000-00-00T00:00:00.000000Z";
+    let fields = [
+        (0..4, year),
+        (5..7, month),
+        (8..10, day),
+        (11..13, second / 3600),
+        (14..16, second / 60 % 60),
+        (17..19, second % 60),
+        (20..26, micros),
+    ];
+    for (place, mut number) in fields {
+        for digit in text.get_mut(place).unwrap_or_default().iter_mut().rev() {
+            *digit = b'0' + u8::try_from(number % 10).unwrap_or_default();
+            number /= 10;
+        }
+    }
+    out.extend_from_slice(&text);
+}
+
+/// Year, month and day of a day, counted from 1970-01-01 in the Gregorian calendar. Years are
+/// taken to begin in March, so that the day of a leap year is the last of its year.
+fn date_of(days: i64) -> (i64, i64, i64) {
+    // Since 0000-03-01, in eras of 400 years.
+    let days = days + 719_468;
+    let (era, of_era) = (days.div_euclid(146_097), days.rem_euclid(146_097));
+    let year_of_era = (of_era - of_era / 1_460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let march = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * march + 2) / 5 + 1;
+    let month = if march < 10 { march + 3 } else { march - 9 };
+    let year = 400 * era + year_of_era + i64::from(month <= 2);
+    (year, month, day)
+}
+
 /// Reads a date and time with offset as RFC 3339 (5.6) has it, and nothing else: no zone in
 /// brackets that could contradict the offset, no offset of a day and more, no leap second.
 ///
@@ -93,6 +137,29 @@ mod tests {
         ] {
             let found = rfc3339(text).ok().map(|time| time.to_string());
             assert_eq!(found.as_deref(), read, "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn a_time_is_written_as_it_is_printed(
+            seconds in -377_705_023_201_i64..=253_402_207_200,
+            nanos in 0..1_000_000_000_i32,
+        ) {
+            let time = Timestamp::new(seconds, nanos).unwrap();
+            let mut written = Vec::new();
+            write_rfc3339_micros(time, &mut written);
+            assert_eq!(String::from_utf8(written).unwrap(), rfc3339_micros(time));
+        }
+    }
+
+    #[test]
+    fn every_day_until_2134_is_written_as_it_is_printed() {
+        for day in 0..60_000_i64 {
+            let time = Timestamp::from_second(day * 86_400 + day % 86_400).unwrap();
+            let mut written = Vec::new();
+            write_rfc3339_micros(time, &mut written);
+            assert_eq!(String::from_utf8(written).unwrap(), rfc3339_micros(time));
         }
     }
 

@@ -44,6 +44,12 @@ macro_rules! uuid_id {
             pub fn parse(text: &str) -> Result<Self, IdError> {
                 parse_uuid(text).map(Self)
             }
+
+            /// Writes the canonical form: lower case, hyphenated.
+            pub fn write(&self, out: &mut Vec<u8>) {
+                let mut text = [0; uuid::fmt::Hyphenated::LENGTH];
+                out.extend_from_slice(self.0.hyphenated().encode_lower(&mut text).as_bytes());
+            }
         }
 
         impl From<Uuid> for $name {

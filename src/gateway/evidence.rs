@@ -35,7 +35,7 @@ impl Evidence for Refused {
             grantee: None,
             allow: false,
             reason: self.reason,
-            rules: Vec::new(),
+            rules: &[],
             revision: self.revision.as_str(),
             body_sha256: None,
             at: self.at,
@@ -60,7 +60,7 @@ fn entry<'a>(
     attempt: &'a Attempt,
     allow: bool,
     reason: Reason,
-    rules: &[RuleRef],
+    rules: &'a [RuleRef],
     revision: &'a Revision,
 ) -> DecisionEntry<'a> {
     DecisionEntry {
@@ -73,7 +73,7 @@ fn entry<'a>(
         grantee: attempt.request.grantee(),
         allow,
         reason,
-        rules: rules.iter().map(RuleRef::to_string).collect(),
+        rules,
         revision: revision.as_str(),
         body_sha256: Some(attempt.body_sha256),
         at: attempt.at,

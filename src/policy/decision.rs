@@ -1,14 +1,12 @@
 //! What was asked, and what was decided.
 
-use std::fmt;
 use std::net::SocketAddr;
-use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::{Moment, Opinion};
 use crate::authn::Principal;
-use crate::domain::{Effect, Grantee, Reason, Request, RequestId, Revision};
+use crate::domain::{Effect, Grantee, Reason, Request, RequestId, Revision, RuleRef};
 
 /// What is to be decided: an authenticated caller's request.
 #[derive(Debug)]
@@ -35,31 +33,6 @@ impl Attempt {
     pub fn moment(&self) -> Moment {
         let grantee = self.request.grantee();
         Moment { at: self.at, grantee: grantee.as_ref().map(Grantee::kind) }
-    }
-}
-
-/// Where a rule stands: prints as `policies/policy.csv:12`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct RuleRef {
-    file: Arc<str>,
-    line: u32,
-}
-
-impl RuleRef {
-    pub(super) fn new(file: Arc<str>, line: u32) -> Self {
-        Self { file, line }
-    }
-
-    /// The line in its file, counted from 1.
-    #[must_use]
-    pub fn line(&self) -> u32 {
-        self.line
-    }
-}
-
-impl fmt::Display for RuleRef {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.file, self.line)
     }
 }
 

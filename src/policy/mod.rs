@@ -27,10 +27,11 @@ use aws_lc_rs::digest;
 use jiff::Timestamp;
 
 use crate::authn::Callers;
+pub use crate::domain::RuleRef;
 use crate::domain::{Act, CallerId, EntranceId, Problem, Reason, Revision};
 pub use condition::Moment;
 use decision::Grounds;
-pub use decision::{Attempt, ByEffect, Decision, Denial, Permit, ReadPermit, RuleRef};
+pub use decision::{Attempt, ByEffect, Decision, Denial, Permit, ReadPermit};
 use engine::{Engine, Request, Verdict};
 use graph::Graph;
 use index::{Indexes, RuleNo};

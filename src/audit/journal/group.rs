@@ -10,16 +10,12 @@ use parking_lot::Mutex;
 
 use crate::audit::journal::error::AuditError;
 use crate::audit::journal::outbox::Outbox;
-use crate::audit::record::encode::{Draft, Permitted};
+use crate::audit::record::encode::{Kind, Permitted, Unnumbered, fits};
 use crate::audit::record::event::Event;
 
 /// One record on its way to the disk, without its text.
 pub(in crate::audit) struct Item {
-    pub(in crate::audit) event: Event,
-    /// The decision that this outcome is of.
-    pub(in crate::audit) closes: Option<u64>,
-    /// Why a stranger was not believed: such a record may be left out and counted.
-    pub(in crate::audit) stranger: Option<&'static str>,
+    pub(in crate::audit) kind: Kind,
     /// The request of an allow decision, which must get an outcome.
     pub(in crate::audit) permits: Option<Permitted>,
     /// Who waits for it; nobody does for outcomes.
@@ -68,42 +64,49 @@ enum Waiter {
 
 impl Group {
     /// A record for which nobody waits.
-    pub(in crate::audit) fn note(&mut self, draft: &Draft) {
-        self.push(draft, None, None);
+    pub(in crate::audit) fn note(&mut self, record: &impl Unnumbered) -> Result<(), AuditError> {
+        self.push(record, None).map(drop)
     }
 
     /// A record that somebody will wait for.
     pub(in crate::audit) fn waited_for(
         &mut self,
-        draft: &Draft,
+        record: &impl Unnumbered,
         permits: Option<Permitted>,
-    ) -> Ticket {
+    ) -> Result<Ticket, AuditError> {
+        let item = self.push(record, permits)?;
         let waiters = self.waiters.get_or_insert_default().clone();
-        let number = {
-            let mut all = waiters.0.lock();
-            all.push(Waiter::Waits(None));
-            all.len() - 1
-        };
+        let number = waiters.add();
+        if let Some(item) = self.items.get_mut(item) {
+            item.waiter = Some(number);
+        }
         self.waited += 1;
-        self.push(draft, permits, Some(number));
-        Ticket { waiters, number }
+        Ok(Ticket { waiters, number })
     }
 
-    fn push(&mut self, draft: &Draft, permits: Option<Permitted>, waiter: Option<usize>) {
+    /// Where it is among the records.
+    fn push(
+        &mut self,
+        record: &impl Unnumbered,
+        permits: Option<Permitted>,
+    ) -> Result<usize, AuditError> {
         let start = self.text.len();
-        self.text.extend_from_slice(&draft.rest);
+        record.write(&mut self.text);
         let text = start..self.text.len();
-        let (event, closes, stranger) = (draft.event, draft.closes, draft.stranger);
-        self.items.push(Item { event, closes, stranger, permits, waiter, text });
+        if !fits(text.len()) {
+            self.text.truncate(start);
+            return Err(AuditError::TooLong);
+        }
+        self.items.push(Item { kind: record.kind(), permits, waiter: None, text });
+        Ok(self.items.len() - 1)
     }
 
     /// Takes a record over that nobody waits for.
     pub(in crate::audit) fn adopt(&mut self, item: &Item, text: &[u8]) {
         let start = self.text.len();
         self.text.extend_from_slice(text);
-        let Item { event, closes, stranger, permits, .. } = *item;
         let text = start..self.text.len();
-        self.items.push(Item { event, closes, stranger, permits, waiter: None, text });
+        self.items.push(Item { kind: item.kind, permits: item.permits, waiter: None, text });
     }
 
     pub(in crate::audit) fn len(&self) -> usize {
@@ -138,10 +141,10 @@ impl Group {
 
     /// Moves the outcomes into a group of their own.
     pub(in crate::audit) fn take_outcomes(&mut self, into: &mut Self) {
-        for (item, text) in self.records().filter(|(item, _)| item.event == Event::Outcome) {
+        for (item, text) in self.records().filter(|(item, _)| item.kind.event == Event::Outcome) {
             into.adopt(item, text);
         }
-        self.items.retain(|item| item.event != Event::Outcome);
+        self.items.retain(|item| item.kind.event != Event::Outcome);
     }
 
     /// Tells those who wait that the records are durable, the first with this number. Gives
@@ -226,6 +229,12 @@ impl Ticket {
 }
 
 impl Waiters {
+    fn add(&self) -> usize {
+        let mut all = self.0.lock();
+        all.push(Waiter::Waits(None));
+        all.len() - 1
+    }
+
     /// Whether nobody waits any more.
     pub(in crate::audit) fn are_told(&self) -> bool {
         self.0.lock().iter().all(|waiter| !matches!(waiter, Waiter::Waits(_)))

@@ -28,7 +28,9 @@ use crate::audit::journal::recovery::{Recovered, RecoveryReport};
 use crate::audit::journal::store::Store;
 use crate::audit::journal::strangers::{Place, Strangers};
 use crate::audit::journal::writer::{Writer, checkpoint};
-use crate::audit::record::encode::{Draft, Permitted, RecoveryEntry, not_sent};
+use crate::audit::record::encode::{
+    DecisionRecord, Draft, OutcomeRecord, Permitted, RecoveryEntry, Unnumbered, not_sent,
+};
 use crate::audit::record::entry::{Evidence, OutcomeEntry, ReloadEntry, StrangerEntry};
 use crate::audit::tree::note::SigningKey;
 use crate::audit::tree::{Frontier, Hash};
@@ -113,8 +115,9 @@ impl Journal {
         let permits = entry
             .allow
             .then_some(Permitted { request_id: entry.request_id, operation: entry.operation });
-        let draft = Draft::decision(&entry, self.settings.pseudonym_key.as_ref());
-        let seq = self.commit(draft, permits).await?;
+        let record = DecisionRecord(&entry, self.settings.pseudonym_key.as_ref());
+        let waiting = self.submit(&record, permits)?;
+        let seq = self.durable(waiting).await?;
         Ok(Recorded::new(evidence, seq, since))
     }
 
@@ -124,7 +127,8 @@ impl Journal {
     /// [`AuditError`]. The record may still become durable.
     pub async fn record_reload(&self, entry: &ReloadEntry<'_>) -> Result<(), AuditError> {
         let draft = Draft::reload(entry, self.queue.clock.now());
-        self.commit(draft, None).await.map(drop)
+        let waiting = self.submit(&draft, None)?;
+        self.durable(waiting).await.map(drop)
     }
 
     /// Records a reload that failed, without waiting: nothing depends on it.
@@ -135,33 +139,41 @@ impl Journal {
         }
     }
 
-    async fn commit(&self, draft: Draft, permits: Option<Permitted>) -> Result<u64, AuditError> {
-        if !draft.fits() {
-            return Err(AuditError::TooLong);
-        }
+    fn submit(
+        &self,
+        record: &impl Unnumbered,
+        permits: Option<Permitted>,
+    ) -> Result<Waiting<'_>, AuditError> {
         let decisions_max = self.settings.queue_records_max;
-        let waiting = |ticket| Waiting { ticket: Some(ticket), permits, journal: self };
-        match &self.outbox {
-            // It keeps the time for all who wait there.
-            Some(outbox) => waiting(outbox.decision(&draft, permits, decisions_max)?).await,
+        let ticket = match &self.outbox {
+            Some(outbox) => outbox.decision(record, permits, decisions_max)?,
             None => {
-                self.queue.admit_decision(decisions_max)?;
                 let mut group = Group::default();
-                let waiting = waiting(group.waited_for(&draft, permits));
+                let ticket = group.waited_for(record, permits)?;
+                self.queue.admit_decision(decisions_max)?;
                 self.queue.hand_over(group);
-                let answer = tokio::time::timeout(self.settings.commit_wait, waiting).await;
-                answer.map_err(|_| AuditError::TimedOut)?
+                ticket
             }
-        }
+        };
+        Ok(Waiting { ticket: Some(ticket), permits, journal: self })
     }
 
-    fn note(&self, draft: &Draft) -> Result<(), AuditError> {
+    async fn durable(&self, waiting: Waiting<'_>) -> Result<u64, AuditError> {
+        if self.outbox.is_some() {
+            // Which keeps the time for all who wait there.
+            return waiting.await;
+        }
+        let answer = tokio::time::timeout(self.settings.commit_wait, waiting).await;
+        answer.map_err(|_| AuditError::TimedOut)?
+    }
+
+    fn note(&self, record: &impl Unnumbered) -> Result<(), AuditError> {
         match &self.outbox {
-            Some(outbox) => outbox.note(draft),
+            Some(outbox) => outbox.note(record),
             None => {
-                self.queue.admit_note()?;
                 let mut group = Group::default();
-                group.note(draft);
+                group.note(record)?;
+                self.queue.admit_note()?;
                 self.queue.hand_over(group);
                 Ok(())
             }
@@ -171,7 +183,7 @@ impl Journal {
     /// Records what became of a forwarded grant. Never blocks and never fails the
     /// caller; written with the next batch.
     pub fn complete(&self, outcome: &OutcomeEntry) {
-        if let Err(error) = self.note(&Draft::outcome(outcome, self.queue.clock.now())) {
+        if let Err(error) = self.note(&OutcomeRecord(outcome, self.queue.clock.now())) {
             tracing::error!(
                 request_id = %outcome.request_id,
                 outcome = outcome.outcome.as_str(),
@@ -269,7 +281,9 @@ impl JournalCloser {
     /// the writer.
     pub fn close(self) {
         let mut last = Group::default();
-        last.note(&Draft::stop(self.queue.clock.now()));
+        if let Err(error) = last.note(&Draft::stop(self.queue.clock.now())) {
+            tracing::error!(%error, "the end of the log could not be recorded");
+        }
         self.queue.close(last);
         if self.writer.join().is_err() {
             tracing::error!("the audit writer panicked");

@@ -20,7 +20,7 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use crate::audit::journal::error::AuditError;
 use crate::audit::journal::group::{Group, Ticket, Waiters};
 use crate::audit::journal::queue::Queue;
-use crate::audit::record::encode::{Draft, Permitted};
+use crate::audit::record::encode::{Permitted, Unnumbered};
 
 /// So many records are handed over at once, whatever else there is to do.
 const RECORDS_MAX: usize = 256;
@@ -69,10 +69,13 @@ impl Outbox {
     }
 
     /// Takes a record for which nobody waits.
-    pub(in crate::audit) fn note(self: &Arc<Self>, draft: &Draft) -> Result<(), AuditError> {
+    pub(in crate::audit) fn note(
+        self: &Arc<Self>,
+        record: &impl Unnumbered,
+    ) -> Result<(), AuditError> {
         let mut filling = self.filling.lock();
         self.queue.admit_note()?;
-        filling.group.note(draft);
+        filling.group.note(record)?;
         self.taken(filling);
         Ok(())
     }
@@ -80,13 +83,14 @@ impl Outbox {
     /// Takes a record for which somebody will wait.
     pub(in crate::audit) fn decision(
         self: &Arc<Self>,
-        draft: &Draft,
+        record: &impl Unnumbered,
         permits: Option<Permitted>,
         decisions_max: usize,
     ) -> Result<Ticket, AuditError> {
         let mut filling = self.filling.lock();
         self.queue.admit_decision(decisions_max)?;
-        let ticket = filling.group.waited_for(draft, permits);
+        let ticket = filling.group.waited_for(record, permits);
+        let ticket = ticket.inspect_err(|_| self.queue.withdraw_decision())?;
         self.taken(filling);
         Ok(ticket)
     }

@@ -172,6 +172,11 @@ impl Queue {
         Ok(())
     }
 
+    /// One that was admitted does not come.
+    pub(in crate::audit) fn withdraw_decision(&self) {
+        self.waiting.fetch_sub(1, Ordering::AcqRel);
+    }
+
     fn why_shut(&self) -> AuditError {
         match self.lock().health.clone() {
             JournalHealth::Broken(why) => AuditError::Broken(why),

@@ -5,7 +5,7 @@ use crate::audit::journal::store::StoreError;
 use crate::audit::testing::{Asked, asked, outcome};
 use crate::audit::tree::note::VerifierKey;
 use crate::audit::{FileStore, MemoryStore, NoObserver, Stage};
-use crate::domain::{Operation, Outcome, Reason, RequestId, SystemClock};
+use crate::domain::{Operation, Outcome, Reason, RequestId, RuleRef, SystemClock};
 
 fn open_with(store: impl Store, queue: usize, wait_ms: u64) -> Started {
     let settings = JournalSettings {
@@ -395,7 +395,10 @@ fn what_is_told_as_durable_is_on_the_disk() {
 async fn a_record_that_no_reader_would_take_is_not_written() {
     let store = MemoryStore::default();
     let Started { journal, closer, .. } = open_with(store.clone(), 10, 60_000);
-    let of = |bytes: usize| Asked { rules: vec!["x".repeat(bytes)], ..asked(true) };
+    let of = |bytes: usize| Asked {
+        rules: vec![RuleRef::new("x".repeat(bytes).into(), 1)],
+        ..asked(true)
+    };
     assert_eq!(journal.record(of(64 * 1024)).await.unwrap_err(), AuditError::TooLong);
     let recorded = journal.record(of(64 * 1024 - 600)).await.unwrap();
     assert_eq!(recorded.seq(), 2, "the first that was written after the start");

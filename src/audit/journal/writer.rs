@@ -13,7 +13,7 @@ use crate::audit::journal::queue::{JournalHealth, Published, Queue};
 use crate::audit::journal::settings::JournalSettings;
 use crate::audit::journal::store::{Store, StoreError};
 use crate::audit::record::encode::{
-    CheckpointEntry, Draft, Outage, Permitted, Suppressed, not_sent, write_line,
+    CheckpointEntry, Draft, Outage, OutcomeRecord, Permitted, Suppressed, not_sent, write_line,
 };
 use crate::audit::record::event::Event;
 use crate::audit::tree::checkpoint::Checkpoint;
@@ -203,8 +203,8 @@ impl<S: Store> Writer<S> {
     }
 
     fn count(&self, head: &Head, batch: &[Group], took: Duration) {
-        let drafts = head.drafts.iter().map(|draft| draft.event);
-        let mut events = drafts.chain(records(batch).map(|(item, _)| item.event));
+        let drafts = head.drafts.iter().map(|draft| draft.kind.event);
+        let mut events = drafts.chain(records(batch).map(|(item, _)| item.kind.event));
         self.queue.observer.committed(&mut events, took);
     }
 
@@ -218,7 +218,7 @@ impl<S: Store> Writer<S> {
                 if item.permits.is_some() {
                     self.open.insert(seq);
                 }
-                if let Some(decision) = item.closes {
+                if let Some(decision) = item.kind.closes {
                     self.open.remove(&decision);
                 }
                 seq += 1;
@@ -314,7 +314,7 @@ impl<S: Store> Writer<S> {
             return Head::default();
         }
         let drafts =
-            head.drafts.into_iter().filter(|draft| draft.event == Event::Checkpoint).collect();
+            head.drafts.into_iter().filter(|draft| draft.kind.event == Event::Checkpoint).collect();
         Head { drafts, published: head.published, suppressed: None }
     }
 
@@ -335,7 +335,9 @@ impl<S: Store> Writer<S> {
     /// Whoever asked for this permit has given up: nobody will forward it.
     fn close_abandoned(&mut self, permitted: Permitted, decision_seq: u64) {
         let entry = not_sent(permitted, decision_seq);
-        self.retained.note(&Draft::outcome(&entry, self.queue.clock.now()));
+        if let Err(error) = self.retained.note(&OutcomeRecord(&entry, self.queue.clock.now())) {
+            tracing::error!(%error, decision_seq, "an unused permit could not be closed");
+        }
     }
 
     fn fail(&mut self, batch: Vec<Group>, error: &StoreError) {
@@ -365,7 +367,7 @@ impl<S: Store> Writer<S> {
         let error = of(why.to_owned());
         for group in batch {
             for (item, text) in group.records().filter(|(item, _)| !item.is_waited_for()) {
-                if let Some(reason) = item.stranger {
+                if let Some(reason) = item.kind.stranger {
                     self.queue.strangers.count(reason, self.queue.clock.now());
                 } else if !broken {
                     self.retained.adopt(item, text);

@@ -2,9 +2,14 @@
 //! reference.
 //!
 //! A line is encoded once, by whoever submits it, without its sequence number; the
-//! writer puts `{"v":1,"seq":N` before it. Field order is fixed, for readers with eyes.
+//! writer puts `{"v":1,"seq":N` before it. Field order is fixed, for readers with eyes:
+//! `lines.rs` has it. The two records of every request are written by hand (`hot.rs`), and a
+//! test compares each byte.
 
+mod hot;
 mod lines;
+#[cfg(test)]
+mod oracle;
 
 use std::collections::BTreeMap;
 
@@ -12,31 +17,91 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::audit::record::entry::{DecisionEntry, OutcomeEntry, ReloadEntry, StrangerEntry};
-use crate::audit::record::event::{Event, verdict};
+use crate::audit::record::event::Event;
 use crate::audit::record::limits::LINE_BYTES_MAX;
 use crate::audit::record::pseudonym::PseudonymKey;
 use crate::audit::tree::{Frontier, Hash};
-use crate::domain::{
-    Effect, Grantee, Operation, Outcome, Reason, RequestId, VERSION, rfc3339_micros,
-};
+use crate::domain::{Effect, Operation, Outcome, Reason, RequestId, VERSION, rfc3339_micros};
 
 use lines::{
-    Candidate, Certificate, CheckpointLine, DecisionLine, Head, OutageLine, OutcomeLine,
-    RecoveryLine, ReloadLine, StartLine, StrangerLine, SuppressedLine,
+    Certificate, CheckpointLine, Head, OutageLine, OutcomeLine, RecoveryLine, ReloadLine,
+    StartLine, StrangerLine, SuppressedLine,
 };
 
 /// The version of the format that is written. What came before it has no `v` and counts
 /// as version 0.
 pub(in crate::audit) const FORMAT: u32 = 1;
 
-/// A record without its sequence number: the line from its `time` on.
-pub(in crate::audit) struct Draft {
+/// What a record is, for its writer.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::audit) struct Kind {
     pub(in crate::audit) event: Event,
-    pub(in crate::audit) rest: Vec<u8>,
     /// The decision that this outcome is of.
     pub(in crate::audit) closes: Option<u64>,
     /// Why a stranger was not believed: such a record may be left out and counted.
     pub(in crate::audit) stranger: Option<&'static str>,
+}
+
+/// A record without its sequence number.
+pub(in crate::audit) trait Unnumbered {
+    fn kind(&self) -> Kind;
+    /// Appends the line from its `time` on, without its end.
+    fn write(&self, out: &mut Vec<u8>);
+}
+
+/// A record without its sequence number, encoded.
+pub(in crate::audit) struct Draft {
+    pub(in crate::audit) kind: Kind,
+    /// The line from its `time` on.
+    pub(in crate::audit) rest: Vec<u8>,
+}
+
+impl Unnumbered for Draft {
+    fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        out.extend_from_slice(&self.rest);
+    }
+}
+
+/// A decision; with a key the grantee stands in it under a pseudonym.
+pub(in crate::audit) struct DecisionRecord<'a>(
+    pub(in crate::audit) &'a DecisionEntry<'a>,
+    pub(in crate::audit) Option<&'a PseudonymKey>,
+);
+
+impl Unnumbered for DecisionRecord<'_> {
+    fn kind(&self) -> Kind {
+        Kind::of(Event::Decision)
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        hot::decision(self.0, self.1, out);
+    }
+}
+
+/// What became of what was permitted, at this time.
+pub(in crate::audit) struct OutcomeRecord<'a>(
+    pub(in crate::audit) &'a OutcomeEntry,
+    pub(in crate::audit) Timestamp,
+);
+
+impl Unnumbered for OutcomeRecord<'_> {
+    fn kind(&self) -> Kind {
+        Kind { closes: Some(self.0.decision_seq), ..Kind::of(Event::Outcome) }
+    }
+
+    fn write(&self, out: &mut Vec<u8>) {
+        hot::outcome(self.0, self.1, out);
+    }
+}
+
+impl Kind {
+    fn of(event: Event) -> Self {
+        Self { event, closes: None, stranger: None }
+    }
 }
 
 /// What a `log.recovery` record says: what the start found and mended.
@@ -72,59 +137,6 @@ pub(in crate::audit) struct Suppressed {
 }
 
 impl Draft {
-    /// With a key, the grantee's id is replaced by its pseudonym, and the body's digest is
-    /// left out: ids could be tried on it.
-    pub(in crate::audit) fn decision(
-        entry: &DecisionEntry<'_>,
-        key: Option<&PseudonymKey>,
-    ) -> Self {
-        let known_as = |id: String| key.map_or_else(|| id.clone(), |key| key.pseudonym(&id));
-        let (acs_user_id, user_identity_id) = match entry.grantee {
-            Some(Grantee::AcsUser(id)) => (Some(known_as(id.to_string())), None),
-            Some(Grantee::UserIdentity(id)) => (None, Some(known_as(id.to_string()))),
-            None => (None, None),
-        };
-        Self::new(Event::Decision, entry.at, |head| DecisionLine {
-            head,
-            request_id: entry.request_id.to_string(),
-            caller: entry.caller,
-            credential: entry.credential,
-            peer: entry.peer,
-            operation: named(entry.operation),
-            entrance_id: entry.entrance.map(|entrance| entrance.to_string()),
-            acs_user_id,
-            user_identity_id,
-            decision: verdict(entry.allow),
-            reason: entry.reason.as_str(),
-            rules: &entry.rules,
-            revision: entry.revision,
-            body_sha256: entry.body_sha256.filter(|_| key.is_none()).map(|digest| hex(&digest)),
-            candidate: entry.candidate.map(|candidate| Candidate {
-                revision: candidate.revision,
-                decision: candidate.decision,
-                reason: candidate.reason.map(Reason::as_str),
-            }),
-        })
-    }
-
-    pub(in crate::audit) fn outcome(entry: &OutcomeEntry, time: Timestamp) -> Self {
-        let request_id = entry.request_id.to_string();
-        let draft = Self::new(Event::Outcome, time, |head| OutcomeLine {
-            head,
-            request_id: &request_id,
-            operation: named(entry.operation),
-            entrances: entry.entrances,
-            decision_seq: entry.decision_seq,
-            outcome: entry.outcome.as_str(),
-            reason: entry.reason.as_str(),
-            status: entry.status,
-            seam_request_id: entry.seam_request_id.as_deref(),
-            upstream_ms: entry.upstream_ms,
-            recovered: false,
-        });
-        Self { closes: Some(entry.decision_seq), ..draft }
-    }
-
     /// Closes a decision that an earlier process left open.
     /// Its operation may be one that a later version has and this one does not.
     pub(in crate::audit) fn recovered(
@@ -148,7 +160,7 @@ impl Draft {
             upstream_ms: None,
             recovered: true,
         });
-        Self { closes: Some(decision_seq), ..draft }
+        draft.closing(decision_seq)
     }
 
     pub(in crate::audit) fn stranger(entry: &StrangerEntry<'_>, time: Timestamp) -> Self {
@@ -164,7 +176,8 @@ impl Draft {
                 issuer: certificate.issuer,
             }),
         });
-        Self { stranger: Some(entry.reason.as_str()), ..draft }
+        let kind = Kind { stranger: Some(entry.reason.as_str()), ..draft.kind };
+        Self { kind, ..draft }
     }
 
     pub(in crate::audit) fn suppressed(entry: &Suppressed, time: Timestamp) -> Self {
@@ -230,13 +243,11 @@ impl Draft {
         // Strings, numbers and lists of strings always encode.
         let encoded = serde_json::to_vec(&record(head)).unwrap_or_default();
         let rest = encoded.get(1..).unwrap_or_default().to_vec();
-        Self { event, rest, closes: None, stranger: None }
+        Self { kind: Kind::of(event), rest }
     }
 
-    /// Whether it is a line that readers take, whatever number it gets.
-    pub(in crate::audit) fn fits(&self) -> bool {
-        const HEAD_BYTES_MAX: usize = 64;
-        self.rest.len() + HEAD_BYTES_MAX < LINE_BYTES_MAX
+    fn closing(self, decision_seq: u64) -> Self {
+        Self { kind: Kind { closes: Some(decision_seq), ..self.kind }, ..self }
     }
 
     /// Writes the whole line with its sequence number, as [`write_line`] does.
@@ -245,15 +256,21 @@ impl Draft {
     }
 }
 
+/// Whether a text of so many bytes is a line that readers take, whatever number it gets.
+pub(in crate::audit) fn fits(text_bytes: usize) -> bool {
+    const HEAD_BYTES_MAX: usize = 64;
+    text_bytes + HEAD_BYTES_MAX < LINE_BYTES_MAX
+}
+
 /// Writes a whole line: a sequence number before a record's text, which begins at `time`.
 /// `batch` is the number of the first record that is written and synced together with it:
 /// recovery must know what a crash may have left in pieces.
 pub(in crate::audit) fn write_line(text: &[u8], seq: u64, batch: u64, out: &mut Vec<u8>) {
     out.extend_from_slice(b"{\"v\":1,\"seq\":");
-    out.extend_from_slice(seq.to_string().as_bytes());
+    out.extend_from_slice(itoa::Buffer::new().format(seq).as_bytes());
     if batch != seq {
         out.extend_from_slice(b",\"batch\":");
-        out.extend_from_slice(batch.to_string().as_bytes());
+        out.extend_from_slice(itoa::Buffer::new().format(batch).as_bytes());
     }
     out.push(b',');
     out.extend_from_slice(text);
@@ -285,14 +302,6 @@ pub(in crate::audit) fn not_sent(permitted: Permitted, decision_seq: u64) -> Out
         seam_request_id: None,
         upstream_ms: None,
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write as _;
-    bytes.iter().fold(String::with_capacity(2 * bytes.len()), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }
 
 #[cfg(test)]

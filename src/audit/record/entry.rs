@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use jiff::Timestamp;
 
-use crate::domain::{EntranceId, Grantee, Operation, Outcome, Reason, RequestId};
+use crate::domain::{EntranceId, Grantee, Operation, Outcome, Reason, RequestId, RuleRef};
 
 /// What can be recorded as a decision.
 pub trait Evidence {
@@ -33,8 +33,8 @@ pub struct DecisionEntry<'a> {
     pub allow: bool,
     /// Why.
     pub reason: Reason,
-    /// The rules that decided, as `file:line`.
-    pub rules: Vec<String>,
+    /// The rules that decided.
+    pub rules: &'a [RuleRef],
     /// The policy in force.
     pub revision: &'a str,
     /// SHA-256 of the caller's body, or of its query where there is no body.

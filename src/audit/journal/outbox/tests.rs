@@ -8,7 +8,7 @@ use super::*;
 use crate::audit::journal::{Journal, JournalHealth, JournalSettings, Started};
 use crate::audit::testing::{Asked, asked, outcome};
 use crate::audit::{MemoryStore, NoObserver};
-use crate::domain::{Revision, SystemClock};
+use crate::domain::{Revision, RuleRef, SystemClock};
 
 fn opened(store: &MemoryStore, settings: JournalSettings) -> Started {
     let revision = Revision::from_sha256(&[0]);
@@ -93,7 +93,7 @@ async fn a_worker_that_is_never_idle_hands_over_by_number_by_size_and_by_age() {
     let Started { journal, closer, .. } = opened(&store, waiting(60_000));
     let worker = journal.with_outbox(Duration::MAX);
     let aging = journal.with_outbox(AGE_MAX);
-    let record = |rules: Vec<String>| Box::pin(worker.record(Asked { rules, ..asked(false) }));
+    let record = |rules: Vec<RuleRef>| Box::pin(worker.record(Asked { rules, ..asked(false) }));
     let permit = journal.record(asked(true)).await.unwrap();
     for _ in 0..RECORDS_MAX {
         worker.complete(&outcome(&permit));
@@ -101,7 +101,8 @@ async fn a_worker_that_is_never_idle_hands_over_by_number_by_size_and_by_age() {
     until("so many", || store.durable().matches("grant.outcome").count() == RECORDS_MAX).await;
 
     let long = "x".repeat(BYTES_MAX / 4);
-    let mut large: Vec<_> = (0..4).map(|_| record(vec![long.clone()])).collect();
+    let mut large: Vec<_> =
+        (0..4).map(|_| record(vec![RuleRef::new(long.as_str().into(), 1)])).collect();
     for one in &mut large {
         begin(one.as_mut());
     }

@@ -26,9 +26,10 @@ fn decision(seq: u64) -> String {
 /// A record that does not fit where a part of it does.
 fn long(seq: u64) -> String {
     let mut line = Vec::new();
-    let rules = (0..500).map(|n| format!("policies/policy.csv:{n}")).collect();
+    let rules: Vec<_> =
+        (0..500).map(|n| crate::domain::RuleRef::new("policies/policy.csv".into(), n)).collect();
     let asked = asked(false);
-    let entry = crate::audit::DecisionEntry { rules, ..asked.decision() };
+    let entry = crate::audit::DecisionEntry { rules: &rules, ..asked.decision() };
     Draft::decision(&entry, None).write(seq, seq, &mut line);
     String::from_utf8(line).unwrap()
 }

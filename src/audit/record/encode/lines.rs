@@ -12,40 +12,6 @@ pub(super) struct Head {
 }
 
 #[derive(Serialize)]
-pub(super) struct DecisionLine<'a> {
-    #[serde(flatten)]
-    pub(super) head: Head,
-    pub(super) request_id: String,
-    pub(super) caller: &'a str,
-    pub(super) credential: &'a str,
-    pub(super) peer: SocketAddr,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) operation: Option<&'static str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) entrance_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) acs_user_id: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) user_identity_id: Option<String>,
-    pub(super) decision: &'static str,
-    pub(super) reason: &'static str,
-    pub(super) rules: &'a [String],
-    pub(super) revision: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) body_sha256: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) candidate: Option<Candidate<'a>>,
-}
-
-#[derive(Serialize)]
-pub(super) struct Candidate<'a> {
-    pub(super) revision: &'a str,
-    pub(super) decision: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(super) reason: Option<&'static str>,
-}
-
-#[derive(Serialize)]
 pub(super) struct OutcomeLine<'a> {
     #[serde(flatten)]
     pub(super) head: Head,

@@ -1,7 +1,7 @@
 use super::*;
 use crate::audit::record::entry::{CandidateEntry, CertificateEntry};
 use crate::audit::tree::Hash;
-use crate::domain::{EntranceId, UserIdentityId};
+use crate::domain::{EntranceId, Grantee, RuleRef, UserIdentityId};
 
 /// One of each kind, frozen: what a published version wrote is written still.
 const GOLDEN: &str = include_str!("../../../../tests/golden/audit/records-v1.jsonl");
@@ -21,7 +21,7 @@ fn decision(candidate: bool) -> DecisionEntry<'static> {
             .map(Grantee::UserIdentity),
         allow: true,
         reason: Reason::AllowedByRule,
-        rules: vec!["policy.csv:12".into()],
+        rules: rules(),
         revision: "sha256:00",
         body_sha256: Some([0xab; 32]),
         at: time(),
@@ -31,6 +31,11 @@ fn decision(candidate: bool) -> DecisionEntry<'static> {
             reason: Some(Reason::NoRuleMatches),
         }),
     }
+}
+
+fn rules() -> &'static [RuleRef] {
+    static RULES: std::sync::OnceLock<[RuleRef; 1]> = std::sync::OnceLock::new();
+    RULES.get_or_init(|| [RuleRef::new("policy.csv".into(), 12)])
 }
 
 fn time() -> Timestamp {
@@ -58,7 +63,7 @@ fn every_kind() -> Vec<Draft> {
         grantee: None,
         allow: false,
         reason: Reason::BodyEmpty,
-        rules: Vec::new(),
+        rules: &[],
         body_sha256: None,
         ..decision(false)
     };
