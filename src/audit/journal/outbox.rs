@@ -161,14 +161,17 @@ impl Outbox {
         }
     }
 
-    /// Waits behind all that can run now and what the sockets bring without waiting, for as
-    /// long as that brings further records.
+    /// Waits behind all that can run now and what the sockets bring without waiting, until
+    /// that brings no further decision. Twice: what comes from a socket is read by one task
+    /// and judged by another, which has its turn a round later.
     async fn gather(&self) {
         let decisions = || self.filling.lock().group.waited();
-        let mut before = 0;
-        while decisions() > before {
-            before = decisions();
+        let (mut known, mut quiet) = (decisions(), 0);
+        while known > 0 && quiet < 2 {
             tokio::task::yield_now().await;
+            let found = decisions();
+            quiet = if found == known { quiet + 1 } else { 0 };
+            known = found;
         }
     }
 
