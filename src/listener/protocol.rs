@@ -2,13 +2,16 @@
 
 use std::future::poll_fn;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::server::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use hyper_util::server::conn::auto;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
@@ -21,8 +24,8 @@ use crate::domain::innermost;
 
 /// HTTP with the limits of a listener.
 pub(super) struct Http {
-    http1: auto::Builder<TokioExecutor>,
-    http2: auto::Builder<TokioExecutor>,
+    http1: http1::Builder,
+    http2: http2::Builder<TokioExecutor>,
     limits: ListenerLimits,
 }
 
@@ -54,16 +57,13 @@ enum Next {
 
 impl Http {
     pub(super) fn new(limits: ListenerLimits) -> Self {
-        // Each speaks one protocol, that of ALPN: none waits for first bytes to guess by.
-        let mut http1 = auto::Builder::new(TokioExecutor::new()).http1_only();
+        let mut http1 = http1::Builder::new();
         http1
-            .http1()
             // The library's clock would run during the pause between two requests as well.
             .header_read_timeout(None)
             .max_buf_size(usize::try_from(limits.header_bytes_max).unwrap_or(16 * 1024));
-        let mut http2 = auto::Builder::new(TokioExecutor::new()).http2_only();
+        let mut http2 = http2::Builder::new(TokioExecutor::new());
         http2
-            .http2()
             .timer(TokioTimer::new())
             .max_concurrent_streams(limits.streams_per_connection_max)
             .max_header_list_size(limits.header_bytes_max)
@@ -89,7 +89,6 @@ impl Http {
         stop: Stop,
         service: S,
     ) {
-        let http = if http2 { &self.http2 } else { &self.http1 };
         let activity = Arc::new(Activity::new(http2, self.patience()));
         let _watched = sweep.watch(activity.clone());
         // HTTP/2 has GOAWAY instead.
@@ -97,34 +96,15 @@ impl Http {
         let watched = Watched::new(service, activity.clone(), closes);
         let service = TowerToHyperService::new(watched);
         let stream = TokioIo::new(Observed::new(stream, http2, activity.clone()));
-        let mut connection = pin!(http.serve_connection(stream, service));
-        let mut ending = Ending { activity: &activity, stop, http2, phase: Phase::Open };
-        let mut known = None;
-        poll_fn(|context| {
-            if !known.as_ref().is_some_and(|task: &Waker| task.will_wake(context.waker())) {
-                activity.is_task(context.waker());
-                known = Some(context.waker().clone());
-            }
-            loop {
-                // The connection first: bytes that are there already are in time.
-                if let Poll::Ready(ended) = connection.as_mut().poll(context) {
-                    if let Err(error) = ended {
-                        let error = innermost(&*error);
-                        tracing::debug!(peer = %address, error, "connection ended with an error");
-                    }
-                    return Poll::Ready(());
-                }
-                if !activity.was_called() {
-                    return Poll::Pending;
-                }
-                match ending.look(address) {
-                    Next::GoesOn => return Poll::Pending,
-                    Next::Closes => connection.as_mut().graceful_shutdown(),
-                    Next::Ends => return Poll::Ready(()),
-                }
-            }
-        })
-        .await;
+        let ending = Ending { activity: &activity, stop, http2, phase: Phase::Open };
+        // Each speaks one protocol, that of ALPN: none waits for first bytes to guess by.
+        if http2 {
+            // Much larger than the other: it takes that memory only where it is spoken.
+            let connection = self.http2.serve_connection(stream, service);
+            ending.drive(Box::pin(connection).as_mut(), address).await;
+        } else {
+            ending.drive(pin!(self.http1.serve_connection(stream, service)), address).await;
+        }
     }
 
     fn patience(&self) -> Patience {
@@ -144,7 +124,66 @@ struct Ending<'a> {
     phase: Phase,
 }
 
+/// A connection of either protocol.
+trait Connection: Future<Output = hyper::Result<()>> {
+    /// It takes no further request.
+    fn close(self: Pin<&mut Self>);
+}
+
+impl<I, S> Connection for http1::Connection<I, S>
+where
+    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+    S: hyper::service::HttpService<Incoming, ResBody = Full<Bytes>>,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    fn close(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
+impl<I, S> Connection for http2::Connection<I, S, TokioExecutor>
+where
+    I: hyper::rt::Read + hyper::rt::Write + Unpin,
+    S: hyper::service::HttpService<Incoming, ResBody = Full<Bytes>>,
+    S::Future: Send + 'static,
+    S::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+{
+    fn close(self: Pin<&mut Self>) {
+        self.graceful_shutdown();
+    }
+}
+
 impl Ending<'_> {
+    /// Drives a connection to its end.
+    async fn drive(mut self, mut connection: Pin<&mut impl Connection>, peer: SocketAddr) {
+        let mut known: Option<Waker> = None;
+        poll_fn(|context| {
+            if !known.as_ref().is_some_and(|task| task.will_wake(context.waker())) {
+                self.activity.is_task(context.waker());
+                known = Some(context.waker().clone());
+            }
+            loop {
+                // The connection first: bytes that are there already are in time.
+                if let Poll::Ready(ended) = connection.as_mut().poll(context) {
+                    if let Err(error) = ended {
+                        let error = innermost(&error);
+                        tracing::debug!(%peer, error, "connection ended with an error");
+                    }
+                    return Poll::Ready(());
+                }
+                if !self.activity.was_called() {
+                    return Poll::Pending;
+                }
+                match self.look(peer) {
+                    Next::GoesOn => return Poll::Pending,
+                    Next::Closes => connection.as_mut().close(),
+                    Next::Ends => return Poll::Ready(()),
+                }
+            }
+        })
+        .await;
+    }
+
     /// Looks at the time and at the listener.
     fn look(&mut self, peer: SocketAddr) -> Next {
         if self.stop.is_ended() {
