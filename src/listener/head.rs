@@ -16,6 +16,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 use super::activity::Activity;
 
@@ -42,6 +44,38 @@ impl<S> Observed<S> {
                 self.activity.head_seen();
             }
             None => {}
+        }
+    }
+}
+
+impl<S: Arrives> Observed<S> {
+    /// Ready when there is something to read, or the end.
+    pub(super) fn poll_arrives(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.inner.poll_arrives(context)
+    }
+}
+
+/// A connection that can be waited for without a place to read to.
+pub(super) trait Arrives {
+    /// Ready when there is something to read, or the end.
+    fn poll_arrives(&mut self, context: &mut Context<'_>) -> Poll<()>;
+}
+
+impl Arrives for TcpStream {
+    fn poll_arrives(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        self.poll_read_ready(context).map(drop)
+    }
+}
+
+impl Arrives for TlsStream<TcpStream> {
+    fn poll_arrives(&mut self, context: &mut Context<'_>) -> Poll<()> {
+        let (tcp, tls) = self.get_mut();
+        // Something may have come together with the end of the handshake.
+        match tls.process_new_packets() {
+            Ok(state) if state.plaintext_bytes_to_read() == 0 && !state.peer_has_closed() => {
+                tcp.poll_arrives(context)
+            }
+            Ok(_) | Err(_) => Poll::Ready(()),
         }
     }
 }

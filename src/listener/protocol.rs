@@ -4,7 +4,7 @@ use std::future::poll_fn;
 use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -17,7 +17,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 
 use super::activity::{Activity, Patience, Watched};
-use super::head::Observed;
+use super::head::{Arrives, Observed};
 use super::sweep::Sweep;
 use super::{HttpService, ListenerLimits, Stop};
 use crate::domain::innermost;
@@ -83,7 +83,7 @@ impl Http {
     pub(super) async fn serve<S: HttpService>(
         &self,
         sweep: &Sweep,
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+        stream: impl AsyncRead + AsyncWrite + Arrives + Unpin + Send + 'static,
         http2: bool,
         address: SocketAddr,
         stop: Stop,
@@ -95,15 +95,22 @@ impl Http {
         let closes = (!http2).then(|| stop.clone());
         let watched = Watched::new(service, activity.clone(), closes);
         let service = TowerToHyperService::new(watched);
-        let stream = TokioIo::new(Observed::new(stream, http2, activity.clone()));
-        let ending = Ending { activity: &activity, stop, http2, phase: Phase::Open };
+        let mut stream = Observed::new(stream, http2, activity.clone());
+        let mut ending =
+            Ending { activity: &activity, stop, http2, peer: address, phase: Phase::Open };
+        // Until something comes there is nothing to keep for it: that is most of the memory of
+        // a connection.
+        if !ending.wait_for(|context| stream.poll_arrives(context)).await {
+            return;
+        }
+        let stream = TokioIo::new(stream);
         // Each speaks one protocol, that of ALPN: none waits for first bytes to guess by.
         if http2 {
             // Much larger than the other: it takes that memory only where it is spoken.
             let connection = self.http2.serve_connection(stream, service);
-            ending.drive(Box::pin(connection).as_mut(), address).await;
+            ending.drive(Box::pin(connection).as_mut()).await;
         } else {
-            ending.drive(pin!(self.http1.serve_connection(stream, service)), address).await;
+            ending.drive(pin!(self.http1.serve_connection(stream, service))).await;
         }
     }
 
@@ -121,6 +128,7 @@ struct Ending<'a> {
     activity: &'a Activity,
     stop: Stop,
     http2: bool,
+    peer: SocketAddr,
     phase: Phase,
 }
 
@@ -155,37 +163,65 @@ where
 
 impl Ending<'_> {
     /// Drives a connection to its end.
-    async fn drive(mut self, mut connection: Pin<&mut impl Connection>, peer: SocketAddr) {
+    async fn drive(mut self, mut connection: Pin<&mut impl Connection>) {
+        if self.phase == Phase::Closing {
+            connection.as_mut().close();
+        }
+        loop {
+            let mut ended = None;
+            let moves = |context: &mut Context<'_>| {
+                let polled = connection.as_mut().poll(context);
+                polled.map(|result| ended = Some(result))
+            };
+            let called = self.called_or(moves).await;
+            if let Some(Err(error)) = ended {
+                let (peer, error) = (self.peer, innermost(&error));
+                tracing::debug!(%peer, error, "connection ended with an error");
+            }
+            match called {
+                Some(Next::Closes) => connection.as_mut().close(),
+                Some(Next::GoesOn) => {}
+                Some(Next::Ends) | None => return,
+            }
+        }
+    }
+
+    /// Waits for the first bytes. Whether there is something to serve, if only an end.
+    async fn wait_for(&mut self, mut arrives: impl FnMut(&mut Context<'_>) -> Poll<()>) -> bool {
+        loop {
+            match self.called_or(&mut arrives).await {
+                None | Some(Next::Closes) => return true,
+                Some(Next::GoesOn) => {}
+                Some(Next::Ends) => return false,
+            }
+        }
+    }
+
+    /// Polls until it is ready, or until somebody calls and this is what is to be done.
+    async fn called_or(
+        &mut self,
+        mut poll: impl FnMut(&mut Context<'_>) -> Poll<()>,
+    ) -> Option<Next> {
         let mut known: Option<Waker> = None;
         poll_fn(|context| {
             if !known.as_ref().is_some_and(|task| task.will_wake(context.waker())) {
                 self.activity.is_task(context.waker());
                 known = Some(context.waker().clone());
             }
-            loop {
-                // The connection first: bytes that are there already are in time.
-                if let Poll::Ready(ended) = connection.as_mut().poll(context) {
-                    if let Err(error) = ended {
-                        let error = innermost(&error);
-                        tracing::debug!(%peer, error, "connection ended with an error");
-                    }
-                    return Poll::Ready(());
-                }
-                if !self.activity.was_called() {
-                    return Poll::Pending;
-                }
-                match self.look(peer) {
-                    Next::GoesOn => return Poll::Pending,
-                    Next::Closes => connection.as_mut().close(),
-                    Next::Ends => return Poll::Ready(()),
-                }
+            // First: bytes that are there already are in time.
+            if poll(context).is_ready() {
+                return Poll::Ready(None);
             }
+            if !self.activity.was_called() {
+                return Poll::Pending;
+            }
+            Poll::Ready(Some(self.look()))
         })
-        .await;
+        .await
     }
 
     /// Looks at the time and at the listener.
-    fn look(&mut self, peer: SocketAddr) -> Next {
+    fn look(&mut self) -> Next {
         if self.stop.is_ended() {
             return Next::Ends;
         }
@@ -197,7 +233,7 @@ impl Ending<'_> {
                 Next::GoesOn
             }
             Phase::Open if due && self.activity.is_head_late() => {
-                tracing::debug!(%peer, "a head did not arrive in time");
+                tracing::debug!(peer = %self.peer, "a head did not arrive in time");
                 // Half a request is left on HTTP/1.1: nothing can be said on that connection.
                 if self.http2 { self.close() } else { Next::Ends }
             }
