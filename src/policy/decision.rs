@@ -68,7 +68,7 @@ impl fmt::Display for RuleRef {
 pub(super) struct Grounds {
     pub(super) attempt: Attempt,
     pub(super) reason: Reason,
-    pub(super) rules: Vec<RuleRef>,
+    pub(super) rules: Arc<[RuleRef]>,
     pub(super) revision: Revision,
 }
 

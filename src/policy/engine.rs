@@ -59,6 +59,9 @@ pub(super) struct Request<'a> {
 pub(super) struct Verdict {
     pub(super) allowed: bool,
     pub(super) rules: Vec<RuleNo>,
+    /// Whether casbin would say the same at any other moment: it was asked, and of rules
+    /// without conditions only.
+    pub(super) timeless: bool,
 }
 
 impl Engine {
@@ -92,7 +95,7 @@ impl Engine {
         moment: Moment,
     ) -> Result<Verdict, Reason> {
         if numbers.is_empty() {
-            return Ok(Verdict { allowed: false, rules: Vec::new() });
+            return Ok(Verdict { allowed: false, rules: Vec::new(), timeless: false });
         }
         let mut rules = numbers.iter().filter_map(|number| self.rules.rules.get(*number as usize));
         let conditional = self.conditional.as_ref().filter(|_| rules.any(|r| r.when.is_some()));
@@ -120,11 +123,14 @@ impl Engine {
                 let moment = Moment { at: jiff::Timestamp::UNIX_EPOCH, grantee };
                 let holds = self.rules.condition(rule).is_none_or(|when| when.holds(moment));
                 let matched = if holds { vec![number] } else { Vec::new() };
-                let expected = Verdict { allowed: holds && rule.allow, rules: matched };
+                let allowed = holds && rule.allow;
                 // A rule without a condition can come before both.
                 let unconditional = rule.when.is_none().then_some(&self.unconditional);
                 for pool in self.conditional.iter().chain(unconditional) {
-                    if pool.judge(own, &[number], moment).as_ref() != Ok(&expected) {
+                    let found = pool.judge(own, &[number], moment);
+                    if found.map(|found| (found.allowed, found.rules))
+                        != Ok((allowed, matched.clone()))
+                    {
                         let text = "self-test: casbin does not match this rule with its own fields";
                         return Err((rule.line, text));
                     }
@@ -192,7 +198,8 @@ impl Pool {
         match catch_unwind(evaluate) {
             Ok(Ok(allowed)) => {
                 let decisive = if allowed { EffectKind::Allow } else { EffectKind::Deny };
-                Ok(Verdict { allowed, rules: Recorder::numbers(decisive, numbers) })
+                let rules = Recorder::numbers(decisive, numbers);
+                Ok(Verdict { allowed, rules, timeless: !self.conditional })
             }
             Ok(Err(error)) => {
                 tracing::error!(%error, "policy evaluation failed");

@@ -13,6 +13,7 @@ mod graph;
 mod index;
 mod line;
 mod lint;
+mod memo;
 mod model;
 mod names;
 pub mod review;
@@ -34,6 +35,8 @@ pub use decision::{Attempt, ByEffect, Decision, Denial, Permit, ReadPermit, Rule
 use engine::{Engine, Request, Verdict};
 use graph::Graph;
 use index::{Indexes, RuleNo};
+use memo::Identity;
+pub use memo::Memo;
 use names::Name;
 use rules::{Rule, Rules};
 pub use select::{Asking, Judge};
@@ -77,6 +80,7 @@ pub struct Loaded {
 
 /// A policy in force. Immutable.
 pub struct Policy {
+    identity: Identity,
     rules: Arc<Rules>,
     graph: Arc<Graph>,
     indexes: Indexes,
@@ -99,7 +103,7 @@ pub struct Evaluation {
     /// Why; [`Reason::AllowedByRule`] is the only one that allows.
     pub reason: Reason,
     /// The rules that decided, the first of the file.
-    pub rules: Vec<RuleRef>,
+    pub rules: Arc<[RuleRef]>,
 }
 
 /// May this caller do this to this entrance at this moment?
@@ -131,6 +135,11 @@ impl Asked {
 }
 
 impl Evaluation {
+    /// One that no rule made.
+    fn without_rules(reason: Reason) -> Self {
+        Self { reason, rules: Arc::default() }
+    }
+
     /// Whether the request would be forwarded.
     #[must_use]
     pub fn is_allowed(&self) -> bool {
@@ -180,19 +189,31 @@ impl Policy {
         })?;
         engine.self_test().map_err(|(line, text)| vec![rules.problem(line, text)])?;
         let (file, revision) = (rules.file.as_str().into(), revision(source, callers));
-        Ok(Self { rules, graph, indexes, members, engine, file, revision })
+        let identity = Identity::new();
+        Ok(Self { identity, rules, graph, indexes, members, engine, file, revision })
     }
 
     /// Decides one attempt. Whatever goes wrong is a denial. A permit for a list is for the
     /// part of it that is permitted: its request is narrowed, as far as that can be said.
     #[must_use]
-    pub fn decide(&self, mut attempt: Attempt) -> Decision {
+    pub fn decide(&self, attempt: Attempt) -> Decision {
+        self.decide_by(attempt, None)
+    }
+
+    /// The same; of questions that were put before, casbin's answer is taken from `memo`.
+    #[must_use]
+    pub fn decide_with(&self, attempt: Attempt, memo: &Memo) -> Decision {
+        self.decide_by(attempt, Some(memo))
+    }
+
+    fn decide_by(&self, mut attempt: Attempt, memo: Option<&Memo>) -> Decision {
         let asking = Asking {
             caller: attempt.principal.caller(),
             act: attempt.request.operation().act(),
             moment: attempt.moment(),
         };
-        let Selection { evaluation, narrowed } = self.select(asking, attempt.request.objects());
+        let selection = self.select(asking, attempt.request.objects(), memo);
+        let Selection { evaluation, narrowed } = selection;
         if let Some(narrowed) = narrowed {
             attempt.request = attempt.request.narrowed(narrowed);
         }
@@ -204,9 +225,22 @@ impl Policy {
     /// What [`Policy::decide`] would say, for those who only want to know.
     #[must_use]
     pub fn evaluate(&self, question: Question<'_>) -> Evaluation {
+        self.evaluate_by(question, None)
+    }
+
+    fn evaluate_by(&self, question: Question<'_>, memo: Option<&Memo>) -> Evaluation {
+        if let Some(known) = memo.and_then(|memo| memo.get(self.identity, question)) {
+            return known;
+        }
         match self.judge(question) {
-            Err(reason) => Evaluation { reason, rules: Vec::new() },
-            Ok((reason, verdict)) => Evaluation { reason, rules: self.rule_refs(&verdict) },
+            Err(reason) => Evaluation::without_rules(reason),
+            Ok((reason, verdict)) => {
+                let evaluation = Evaluation { reason, rules: self.rule_refs(&verdict) };
+                if let Some(memo) = memo.filter(|_| verdict.timeless) {
+                    memo.put(self.identity, question, evaluation.clone());
+                }
+                evaluation
+            }
         }
     }
 
@@ -265,7 +299,7 @@ impl Policy {
         format!("p, {subject}, {object}, {act}, {effect}{when}")
     }
 
-    fn rule_refs(&self, verdict: &Verdict) -> Vec<RuleRef> {
+    fn rule_refs(&self, verdict: &Verdict) -> Arc<[RuleRef]> {
         let rules = verdict.rules.iter();
         let rules = rules.filter_map(|number| self.rules.rules.get(*number as usize));
         rules.take(self.rules_named_max()).map(|rule| self.rule_ref(rule)).collect()

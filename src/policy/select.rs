@@ -12,7 +12,7 @@ use super::graph::Graph;
 use super::index::RuleNo;
 use super::names::Name;
 use super::rules::{OTHER_ENTRANCE, Rule, Rules};
-use super::{Evaluation, Policy, Question, RuleRef};
+use super::{Evaluation, Memo, Policy, Question, RuleRef};
 use crate::domain::{Act, CallerId, EntranceId, Objects, Reason};
 
 /// A list is narrowed to at most this many entrances.
@@ -34,7 +34,7 @@ impl Selection {
     }
 
     fn denied(reason: Reason) -> Self {
-        Self::whole(Evaluation { reason, rules: Vec::new() })
+        Self::whole(Evaluation::without_rules(reason))
     }
 }
 
@@ -80,10 +80,18 @@ pub struct Asking<'a> {
 }
 
 impl Policy {
-    /// Judges what a request is about.
-    pub(super) fn select(&self, asking: Asking<'_>, objects: Objects<'_>) -> Selection {
+    /// Judges what a request is about. A list is judged without the memo: it asks casbin once
+    /// for all entrances that the same rules could match.
+    pub(super) fn select(
+        &self,
+        asking: Asking<'_>,
+        objects: Objects<'_>,
+        memo: Option<&Memo>,
+    ) -> Selection {
         match objects {
-            Objects::One(entrance) => Selection::whole(self.evaluate(asking.about(entrance))),
+            Objects::One(entrance) => {
+                Selection::whole(self.evaluate_by(asking.about(entrance), memo))
+            }
             Objects::Some(entrances) => self.among(asking, entrances.iter().copied()),
             Objects::All => self.all(asking),
         }
@@ -101,7 +109,7 @@ impl Policy {
                 continue;
             }
             permitted.push(entrance);
-            for rule in &found.rules {
+            for rule in found.rules.iter() {
                 if rules.len() < most && !rules.contains(rule) {
                     rules.push(rule.clone());
                 }
@@ -112,7 +120,7 @@ impl Policy {
             return denied.unwrap_or_else(|| Selection::denied(Reason::NoRuleMatches));
         }
         rules.sort_unstable_by_key(RuleRef::line);
-        let evaluation = Evaluation { reason: Reason::AllowedByRule, rules };
+        let evaluation = Evaluation { reason: Reason::AllowedByRule, rules: rules.into() };
         Selection { evaluation, narrowed: Some(permitted) }
     }
 
@@ -138,7 +146,7 @@ impl Policy {
         };
         // It overrides every allow, whatever entrance that is for.
         if let Some(deny) = rules.iter().find(|rule| !rule.allow && is_wild(rule) && holds(rule)) {
-            let rules = vec![self.rule_ref(deny)];
+            let rules = [self.rule_ref(deny)].into();
             return Selection::whole(Evaluation { reason: Reason::DeniedByRule, rules });
         }
         let allows: Vec<&Rule> = rules.into_iter().filter(|rule| rule.allow).collect();
@@ -216,7 +224,7 @@ impl Judge<'_> {
             let judged = candidates
                 .and_then(|candidates| policy.judge_candidates(&asked, &candidates, asking.moment));
             match judged {
-                Err(reason) => Evaluation { reason, rules: Vec::new() },
+                Err(reason) => Evaluation::without_rules(reason),
                 Ok((reason, verdict)) => Evaluation { reason, rules: policy.rule_refs(&verdict) },
             }
         })
