@@ -19,9 +19,9 @@ mod names;
 pub mod review;
 mod rules;
 mod select;
+mod table;
 mod trial;
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
@@ -32,13 +32,13 @@ use crate::domain::{Act, CallerId, EntranceId, Problem, Reason, Revision};
 pub use condition::Moment;
 use decision::Grounds;
 pub use decision::{Attempt, ByEffect, Decision, Denial, Permit, ReadPermit, RuleRef};
-use engine::{Engine, Request, Verdict};
+use engine::{Engine, Verdict};
 use graph::Graph;
-use index::{Indexes, RuleNo};
+use index::{Indexes, Request};
 use memo::Identity;
 pub use memo::Memo;
-use names::Name;
-use rules::{Rule, Rules};
+use names::Ids;
+use rules::{Rule, RuleNo, Rules};
 pub use select::{Asking, Judge};
 use select::{Members, Selection};
 pub use trial::Opinion;
@@ -47,9 +47,6 @@ pub use trial::Opinion;
 /// a record must stay a line that can be read.
 const RULES_NAMED_MAX: usize = 64;
 const NAMES_BYTES_MAX: usize = 16 * 1024;
-
-/// An entrance as an object: `entrance:` and a uuid.
-const OBJECT_BYTES: usize = 45;
 
 /// Model and rules as read from their files.
 #[derive(Debug)]
@@ -83,6 +80,7 @@ pub struct Policy {
     identity: Identity,
     rules: Arc<Rules>,
     graph: Arc<Graph>,
+    ids: Ids,
     indexes: Indexes,
     members: Members,
     engine: Engine,
@@ -117,21 +115,6 @@ pub struct Question<'a> {
     pub entrance: EntranceId,
     /// When, and for which form of grantee.
     pub moment: Moment,
-}
-
-/// A caller and an entrance as casbin and as the index know them.
-struct Asked {
-    subject: String,
-    object: String,
-    act: Act,
-    caller: Option<Name>,
-    entrance: Option<Name>,
-}
-
-impl Asked {
-    fn request(&self) -> Request<'_> {
-        Request { subject: &self.subject, object: &self.object, act: self.act }
-    }
 }
 
 impl Evaluation {
@@ -181,6 +164,7 @@ impl Policy {
             return Err(misfits);
         }
         let graph = Graph::new(&rules)?;
+        let ids = Ids::new(&rules.names);
         let (indexes, members) = (Indexes::new(&rules, &graph), Members::new(&rules, &graph));
         let (rules, graph) = (Arc::new(rules), Arc::new(graph));
         let engine = Engine::new(&model, rules.clone(), graph.clone()).map_err(|error| {
@@ -190,7 +174,7 @@ impl Policy {
         engine.self_test().map_err(|(line, text)| vec![rules.problem(line, text)])?;
         let (file, revision) = (rules.file.as_str().into(), revision(source, callers));
         let identity = Identity::new();
-        Ok(Self { identity, rules, graph, indexes, members, engine, file, revision })
+        Ok(Self { identity, rules, graph, ids, indexes, members, engine, file, revision })
     }
 
     /// Decides one attempt. Whatever goes wrong is a denial. A permit for a list is for the
@@ -245,28 +229,23 @@ impl Policy {
     }
 
     fn judge(&self, question: Question<'_>) -> Result<(Reason, Verdict), Reason> {
-        let asked = self.asked(question.caller, question.act, question.entrance);
-        let index = self.indexes.of(question.act);
-        let candidates = index.candidates(asked.caller, asked.entrance)?;
-        self.judge_candidates(&asked, &candidates, question.moment)
+        let request = self.request(question.caller, question.act, question.entrance);
+        let candidates = self.indexes.of(question.act).candidates(request)?;
+        self.judge_candidates(request, &candidates, question.moment)
     }
 
-    fn asked(&self, caller: &CallerId, act: Act, entrance: EntranceId) -> Asked {
-        let subject = ["caller:", caller.as_str()].concat();
-        let mut object = String::with_capacity(OBJECT_BYTES);
-        // Writing to a string cannot fail.
-        let _ = write!(object, "entrance:{entrance}");
-        let [caller, entrance] = [&subject, &object].map(|text| self.rules.names.find(text));
-        Asked { subject, object, act, caller, entrance }
+    fn request(&self, caller: &CallerId, act: Act, entrance: EntranceId) -> Request {
+        let (subject, object) = (self.ids.caller(caller), self.ids.entrance(entrance));
+        Request { subject, object, act }
     }
 
     fn judge_candidates(
         &self,
-        asked: &Asked,
+        request: Request,
         candidates: &[RuleNo],
         moment: Moment,
     ) -> Result<(Reason, Verdict), Reason> {
-        let verdict = self.engine.judge(asked.request(), candidates, moment)?;
+        let verdict = self.engine.judge(request, candidates, moment)?;
         Ok((self.reason(&verdict, candidates), verdict))
     }
 
@@ -300,6 +279,9 @@ impl Policy {
     }
 
     fn rule_refs(&self, verdict: &Verdict) -> Arc<[RuleRef]> {
+        if verdict.rules.is_empty() {
+            return Arc::default();
+        }
         let rules = verdict.rules.iter();
         let rules = rules.filter_map(|number| self.rules.rules.get(*number as usize));
         rules.take(self.rules_named_max()).map(|rule| self.rule_ref(rule)).collect()

@@ -2,16 +2,49 @@
 //! numbers, and are text only where people or casbin read them.
 
 use std::collections::HashMap;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
-/// The number of a name within one policy.
+use super::table::Table;
+use crate::domain::{CallerId, EntranceId};
+
+/// The base of numbers where casbin has them.
+const DIGITS: u32 = 16;
+
+/// The number of a name within one policy, from 1.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub(super) struct Name(u32);
+pub(super) struct Name(NonZeroU32);
 
 impl Name {
+    fn at(index: usize) -> Self {
+        // A rules file of the largest size has fewer names than a `u32` can tell apart.
+        Self(NonZeroU32::MIN.saturating_add(u32::try_from(index).unwrap_or(u32::MAX)))
+    }
+
     /// Its place in a list with an item for each name.
     pub(super) fn index(self) -> usize {
-        self.0 as usize
+        self.0.get() as usize - 1
+    }
+
+    /// Appends the number: what casbin is given in place of the name. Which name has which
+    /// number makes no difference to a matcher that only asks whether two are the same or one is
+    /// in the other. The last digit comes first, which costs least.
+    pub(super) fn write(self, text: &mut String) {
+        let mut rest = self.0.get();
+        while rest > 0 {
+            text.extend(char::from_digit(rest % DIGITS, DIGITS));
+            rest /= DIGITS;
+        }
+    }
+
+    /// The name whose number was written so.
+    pub(super) fn read(text: &str) -> Option<Self> {
+        let mut number: u32 = 0;
+        for digit in text.bytes().rev() {
+            let digit = char::from(digit).to_digit(DIGITS)?;
+            number = number.checked_mul(DIGITS)?.checked_add(digit)?;
+        }
+        NonZeroU32::new(number).map(Self)
     }
 }
 
@@ -33,8 +66,7 @@ impl Names {
         if let Some(name) = self.numbers.get(text) {
             return *name;
         }
-        // A rules file of the largest size has fewer names than this.
-        let name = Name(u32::try_from(self.texts.len()).unwrap_or(u32::MAX));
+        let name = Name::at(self.texts.len());
         let text: Arc<str> = text.into();
         self.texts.push(text.clone());
         self.numbers.insert(text, name);
@@ -56,7 +88,36 @@ impl Names {
 
     /// All of them, in the order in which they were met.
     pub(super) fn all(&self) -> impl Iterator<Item = (Name, &str)> {
-        (0..).map(Name).zip(self.texts.iter().map(|text| &**text))
+        (0..).map(Name::at).zip(self.texts.iter().map(|text| &**text))
+    }
+}
+
+/// The numbers of callers and entrances by their ids: those are what a request has, and no text
+/// need be made of them to look one up.
+#[derive(Debug)]
+pub(super) struct Ids {
+    callers: HashMap<CallerId, Name, Hashing>,
+    entrances: Table<EntranceId, Name>,
+}
+
+impl Ids {
+    /// Of those names that are a caller's or an entrance's.
+    pub(super) fn new(names: &Names) -> Self {
+        let callers = names.all().filter_map(|(name, text)| {
+            Some((CallerId::parse(text.strip_prefix("caller:")?).ok()?, name))
+        });
+        let entrances = names.all().filter_map(|(name, text)| {
+            Some((EntranceId::parse(text.strip_prefix("entrance:")?).ok()?, name))
+        });
+        Self { callers: callers.collect(), entrances: Table::new(entrances.collect()) }
+    }
+
+    pub(super) fn caller(&self, id: &CallerId) -> Option<Name> {
+        self.callers.get(id).copied()
+    }
+
+    pub(super) fn entrance(&self, id: EntranceId) -> Option<Name> {
+        self.entrances.get(&id).copied()
     }
 }
 
@@ -79,5 +140,25 @@ impl NameLists {
         let end = |index: usize| self.ends.get(index).map_or(0, |end| *end as usize);
         let start = name.index().checked_sub(1).map_or(0, end);
         self.items.get(start..end(name.index())).unwrap_or_default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_is_read_as_it_was_written() {
+        let mut seen = std::collections::HashSet::new();
+        for index in (0..300).chain([0xffff, 0x1_0000, 0xff_ffff, u32::MAX as usize - 1]) {
+            let name = Name::at(index);
+            let mut text = String::new();
+            name.write(&mut text);
+            assert_eq!((Name::read(&text), name.index()), (Some(name), index), "{text}");
+            assert!(text != "*" && text != "-" && seen.insert(text));
+        }
+        for text in ["", "-", "*", "0", "000", "role:a", "fffffffff"] {
+            assert_eq!(Name::read(text), None, "{text}");
+        }
     }
 }

@@ -7,11 +7,10 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::condition::Moment;
-use super::engine::Request;
 use super::graph::Graph;
-use super::index::RuleNo;
+use super::index::Request;
 use super::names::Name;
-use super::rules::{OTHER_ENTRANCE, Rule, Rules};
+use super::rules::{Rule, RuleNo, Rules};
 use super::{Evaluation, Memo, Policy, Question, RuleRef};
 use crate::domain::{Act, CallerId, EntranceId, Objects, Reason};
 
@@ -125,8 +124,7 @@ impl Policy {
     }
 
     fn all(&self, asking: Asking<'_>) -> Selection {
-        let subject = format!("caller:{}", asking.caller);
-        let Some(caller) = self.rules.names.find(&subject) else {
+        let Some(caller) = self.ids.caller(asking.caller) else {
             return Selection::denied(Reason::CallerOutsidePolicy);
         };
         let index = self.indexes.of(asking.act);
@@ -159,7 +157,7 @@ impl Policy {
             });
         }
         if holding.iter().any(|rule| is_wild(rule)) {
-            return self.every_other(asking, &subject, caller);
+            return self.every_other(asking, caller);
         }
         let mut entrances = BTreeSet::new();
         for rule in &holding {
@@ -187,9 +185,9 @@ impl Policy {
 
     /// Where a rule for `*` holds: what is said of an entrance that has no rule of its own. A
     /// deny that overrides that one is for `*` too, and so for all.
-    fn every_other(&self, asking: Asking<'_>, subject: &str, caller: Name) -> Selection {
-        let candidates = self.indexes.of(asking.act).candidates(Some(caller), None);
-        let request = Request { subject, object: OTHER_ENTRANCE, act: asking.act };
+    fn every_other(&self, asking: Asking<'_>, caller: Name) -> Selection {
+        let request = Request { subject: Some(caller), object: None, act: asking.act };
+        let candidates = self.indexes.of(asking.act).candidates(request);
         let verdict = candidates.and_then(|candidates| {
             let verdict = self.engine.judge(request, &candidates, asking.moment)?;
             Ok((self.reason(&verdict, &candidates), verdict))
@@ -217,12 +215,12 @@ impl Judge<'_> {
     /// What policy says of this entrance.
     pub fn about(&mut self, entrance: EntranceId) -> &Evaluation {
         let Self { policy, asking, known } = self;
-        let asked = policy.asked(asking.caller, asking.act, entrance);
-        let index = policy.indexes.of(asking.act);
-        let candidates = index.candidates(asked.caller, asked.entrance);
+        let request = policy.request(asking.caller, asking.act, entrance);
+        let candidates = policy.indexes.of(asking.act).candidates(request);
         known.entry(candidates.clone().ok()).or_insert_with(|| {
-            let judged = candidates
-                .and_then(|candidates| policy.judge_candidates(&asked, &candidates, asking.moment));
+            let judged = candidates.and_then(|candidates| {
+                policy.judge_candidates(request, &candidates, asking.moment)
+            });
             match judged {
                 Err(reason) => Evaluation::without_rules(reason),
                 Ok((reason, verdict)) => Evaluation { reason, rules: policy.rule_refs(&verdict) },
