@@ -121,25 +121,50 @@ impl Ids {
     }
 }
 
-/// A list of names for each name, in one piece of memory.
+/// A list of names for each name. Most are short, and are read in one place of memory.
 #[derive(Debug, Default)]
 pub(super) struct NameLists {
-    ends: Vec<u32>,
-    items: Vec<Name>,
+    lists: Vec<List>,
+    long: Vec<Name>,
 }
+
+#[derive(Debug)]
+enum List {
+    /// The first so many of these.
+    Short(u8, [Name; SHORT_MAX]),
+    /// Of [`NameLists::long`], from the first to before the second.
+    Long(u32, u32),
+}
+
+const SHORT_MAX: usize = 3;
 
 impl NameLists {
     /// Adds the list of the next name.
     pub(super) fn push(&mut self, list: impl IntoIterator<Item = Name>) {
-        self.items.extend(list);
-        self.ends.push(u32::try_from(self.items.len()).unwrap_or(u32::MAX));
+        let place = |names: &[Name]| u32::try_from(names.len()).unwrap_or(u32::MAX);
+        let start = place(&self.long);
+        self.long.extend(list);
+        let added = self.long.get(start as usize..).unwrap_or_default();
+        let list = match u8::try_from(added.len()) {
+            Ok(count) if added.len() <= SHORT_MAX => {
+                let mut names = [Name::at(0); SHORT_MAX];
+                names.iter_mut().zip(added).for_each(|(place, name)| *place = *name);
+                self.long.truncate(start as usize);
+                List::Short(count, names)
+            }
+            _ => List::Long(start, place(&self.long)),
+        };
+        self.lists.push(list);
     }
 
     /// The list of a name; empty for one that has none.
     pub(super) fn of(&self, name: Name) -> &[Name] {
-        let end = |index: usize| self.ends.get(index).map_or(0, |end| *end as usize);
-        let start = name.index().checked_sub(1).map_or(0, end);
-        self.items.get(start..end(name.index())).unwrap_or_default()
+        let list = match self.lists.get(name.index()) {
+            None => None,
+            Some(List::Short(count, names)) => names.get(..usize::from(*count)),
+            Some(List::Long(start, end)) => self.long.get(*start as usize..*end as usize),
+        };
+        list.unwrap_or_default()
     }
 }
 
@@ -160,5 +185,17 @@ mod tests {
         for text in ["", "-", "*", "0", "000", "role:a", "fffffffff"] {
             assert_eq!(Name::read(text), None, "{text}");
         }
+    }
+
+    #[test]
+    fn short_and_long_lists_are_kept() {
+        let list = |length: usize| (0..length).map(move |n| Name::at(10 * length + n));
+        let mut lists = NameLists::default();
+        (0..9).for_each(|length| lists.push(list(length)));
+        for length in 0..9 {
+            assert_eq!(lists.of(Name::at(length)), list(length).collect::<Vec<_>>());
+        }
+        assert!(lists.of(Name::at(9)).is_empty());
+        assert_eq!(size_of::<List>(), 16, "four are in a cache line");
     }
 }
