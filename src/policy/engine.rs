@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use casbin::function_map::OperatorFunction;
 use casbin::rhai::Dynamic;
-use casbin::{CoreApi as _, DefaultModel, EffectKind, Effector, EffectorStream, Enforcer};
+use casbin::{CoreApi as _, DefaultModel, EffectKind, Enforcer};
 use parking_lot::{Mutex, RwLock};
 
 use super::condition::Moment;
+use super::effector::Recorder;
 use super::graph::{Graph, Memberships};
 use super::index::Request;
 use super::model::Model;
@@ -47,12 +48,12 @@ struct Pool {
     conditional: bool,
     /// Enforcers that judge nothing at the moment: judging changes what an enforcer
     /// holds. There are never more of them than threads that judged at once.
-    idle: Mutex<Vec<Box<Idle>>>,
+    idle: Mutex<Vec<Idle>>,
 }
 
 /// An enforcer, and rules that it held before, for their memory.
 struct Idle {
-    enforcer: Enforcer,
+    enforcer: Box<Enforcer>,
     spare: Vec<Vec<String>>,
 }
 
@@ -157,7 +158,7 @@ impl Engine {
 }
 
 impl Pool {
-    fn enforcer(&self) -> casbin::Result<Box<Idle>> {
+    fn enforcer(&self) -> casbin::Result<Idle> {
         let mut enforcer = ready(Enforcer::new_raw(self.model.clone(), ()))?;
         enforcer.enable_auto_build_role_links(false);
         enforcer.set_role_manager(self.memberships.clone())?;
@@ -165,15 +166,15 @@ impl Pool {
         if self.conditional {
             enforcer.add_function("holds", OperatorFunction::Arg1(holds));
         }
-        Ok(Box::new(Idle { enforcer, spare: Vec::new() }))
+        Ok(Idle { enforcer: Box::new(enforcer), spare: Vec::new() })
     }
 
-    fn take(&self) -> casbin::Result<Box<Idle>> {
+    fn take(&self) -> casbin::Result<Idle> {
         let idle = self.idle.lock().pop();
         idle.map_or_else(|| self.enforcer(), Ok)
     }
 
-    fn put_back(&self, idle: Box<Idle>) {
+    fn put_back(&self, idle: Idle) {
         self.idle.lock().push(idle);
     }
 
@@ -278,12 +279,6 @@ fn ready<T>(future: impl Future<Output = casbin::Result<T>>) -> casbin::Result<T
 }
 
 thread_local! {
-    /// The effects of the rules that matched in this thread's last evaluation. An
-    /// evaluation runs on one thread from start to end.
-    static MATCHED: RefCell<Vec<(usize, EffectKind)>> = const { RefCell::new(Vec::new()) };
-}
-
-thread_local! {
     /// What [`holds`] looks at while this thread evaluates: casbin's functions are told
     /// nothing but their arguments.
     static IN_FORCE: RefCell<Option<(Arc<Rules>, Moment)>> = const { RefCell::new(None) };
@@ -321,52 +316,6 @@ fn holds(when: Dynamic) -> Dynamic {
         .map_or(Dynamic::UNIT, Dynamic::from)
 }
 
-/// An effector that stops at nothing and remembers every rule that matched. Deny
-/// overrides; without an allow the answer is no.
-struct Recorder;
-
-impl Recorder {
-    /// Which of the rules that were judged had this effect.
-    fn numbers(kind: EffectKind, judged: &[RuleNo]) -> Vec<RuleNo> {
-        MATCHED.with_borrow(|matched| {
-            let of_kind = matched.iter().filter(|(_, k)| *k == kind);
-            of_kind.filter_map(|(index, _)| judged.get(*index).copied()).collect()
-        })
-    }
-}
-
-impl Effector for Recorder {
-    fn new_stream(&self, _: &str, _: usize) -> Box<dyn EffectorStream> {
-        MATCHED.with_borrow_mut(Vec::clear);
-        Box::new(Stream { index: 0, allowed: false, denied: false })
-    }
-}
-
-struct Stream {
-    index: usize,
-    allowed: bool,
-    denied: bool,
-}
-
-impl EffectorStream for Stream {
-    fn next(&self) -> bool {
-        self.allowed && !self.denied
-    }
-
-    fn push_effect(&mut self, effect: EffectKind) -> bool {
-        match effect {
-            EffectKind::Allow => self.allowed = true,
-            EffectKind::Deny => self.denied = true,
-            EffectKind::Indeterminate => {}
-        }
-        if effect != EffectKind::Indeterminate {
-            MATCHED.with_borrow_mut(|matched| matched.push((self.index, effect)));
-        }
-        self.index += 1;
-        false
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -381,7 +330,8 @@ mod tests {
         let (roles, zones, wildcard, conditions) = (true, true, true, true);
         let model = Model { text, text_without_when, roles, zones, wildcard, conditions };
         let mut rules = Rules::default();
-        let (subject, object) = (rules.names.give("role:a"), rules.give_wildcard());
+        let (subject, object) = (rules.names.give("role:a"), rules.names.give(WILDCARD));
+        rules.wildcard = Some(object);
         rules.rules.push(crate::policy::rules::Rule {
             line: 1,
             subject,

@@ -45,6 +45,8 @@ impl Indexes {
     }
 }
 
+type Pairs = Table<(Name, Name), u32>;
+
 /// The index of one policy's rules for one act.
 #[derive(Debug, Default)]
 pub(super) struct Index {
@@ -52,7 +54,7 @@ pub(super) struct Index {
     named: NameLists,
     wildcard: Option<Name>,
     /// The rule with this subject and object; or with [`RUN`], where in `runs` several are.
-    pairs: Table<(Name, Name), u32>,
+    pairs: Pairs,
     /// Where in `numbers` the rules of a pair that has several begin and end.
     runs: Vec<(u32, u32)>,
     /// Rules by subject and object, each in the file's order.
@@ -154,7 +156,7 @@ impl Index {
 fn pairs(
     numbers: &[RuleNo],
     key: impl Fn(RuleNo) -> Option<(Name, Name)>,
-) -> (Table<(Name, Name), u32>, Vec<(u32, u32)>) {
+) -> (Pairs, Vec<(u32, u32)>) {
     let (mut entries, mut runs) = (Vec::new(), Vec::new());
     let mut start = 0;
     for run in numbers.chunk_by(|a, b| key(*a) == key(*b)) {

@@ -7,6 +7,7 @@
 
 mod condition;
 mod decision;
+mod effector;
 mod engine;
 pub mod format;
 mod graph;

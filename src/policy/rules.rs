@@ -69,11 +69,6 @@ impl Rules {
         Problem { file: self.file.clone(), line: Some(line), column: None, text: text.into() }
     }
 
-    /// The number of [`WILDCARD`], given to it when it is new.
-    pub(super) fn give_wildcard(&mut self) -> Name {
-        *self.wildcard.insert(self.names.give(WILDCARD))
-    }
-
     /// Whether it is for every entrance.
     pub(super) fn is_wild(&self, rule: &Rule) -> bool {
         self.wildcard == Some(rule.object)
@@ -256,7 +251,7 @@ impl<'a> Parser<'a> {
         let [subject, object, act, effect] = fields;
         let subject = self.subject(line, subject);
         let object = match object.text {
-            WILDCARD => Some(self.rules.give_wildcard()),
+            WILDCARD => Some(*self.rules.wildcard.insert(self.rules.names.give(WILDCARD))),
             _ => self.object(line, object),
         };
         let known = Act::parse(act.text);
