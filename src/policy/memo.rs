@@ -36,12 +36,12 @@ impl Identity {
 ///
 /// It is meant for one thread: its lock is for the compiler, and costs little while nobody
 /// else wants it.
-#[derive(Default)]
 pub struct Memo(Mutex<Held>);
 
-#[derive(Default)]
 struct Held {
     hashing: Hashing,
+    /// How many sets there are to be.
+    count: usize,
     /// None before the first verdict.
     sets: Vec<Set>,
     /// Counts questions that were found, and verdicts that were put in.
@@ -75,7 +75,18 @@ impl std::fmt::Debug for Memo {
     }
 }
 
+impl Default for Memo {
+    fn default() -> Self {
+        Self::with_sets(SETS)
+    }
+}
+
 impl Memo {
+    pub(super) fn with_sets(count: usize) -> Self {
+        let hashing = Hashing::default();
+        Self(Mutex::new(Held { hashing, count, sets: Vec::new(), clock: 0 }))
+    }
+
     /// What this policy's casbin said of the question.
     pub(super) fn get(&self, policy: Identity, question: Question<'_>) -> Option<Evaluation> {
         let mut held = self.0.lock();
@@ -92,7 +103,8 @@ impl Memo {
     pub(super) fn put(&self, policy: Identity, question: Question<'_>, evaluation: Evaluation) {
         let mut held = self.0.lock();
         if held.sets.is_empty() {
-            held.sets.resize_with(SETS, Set::default);
+            let count = held.count;
+            held.sets.resize_with(count, Set::default);
         }
         let place = held.place(question);
         let Held { sets, clock, .. } = &mut *held;
@@ -116,7 +128,7 @@ impl Memo {
 impl Held {
     fn place(&self, question: Question<'_>) -> usize {
         let hash = self.hashing.hash_one(key(question));
-        usize::try_from(hash % SETS as u64).unwrap_or(0)
+        usize::try_from(hash % self.count as u64).unwrap_or(0)
     }
 }
 
