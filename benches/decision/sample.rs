@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use grantgate::authn::{Callers, Principal, authenticate};
 use grantgate::domain::{AcsUserId, EntranceId, GrantRequest, Grantee, Reason, Request, RequestId};
-use grantgate::policy::{Attempt, Decision, Policy};
+use grantgate::policy::{Attempt, Decision, Memo, Policy};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 
@@ -57,9 +57,13 @@ pub(crate) fn run() {
 
     let mut loads = Vec::new();
     let mut times: [Vec<Duration>; 4] = Default::default();
+    let (memo, mut repeated): (_, [Vec<Duration>; 4]) = Default::default();
     for _ in 0..ROUNDS {
         for ((case, principal), times) in CASES.iter().zip(&principals).zip(&mut times) {
-            times.push(round(&policy, case, principal));
+            times.push(round(&policy, case, principal, None));
+        }
+        for ((case, principal), times) in CASES.iter().zip(&principals).zip(&mut repeated) {
+            times.push(round(&policy, case, principal, Some(&memo)));
         }
         let started = Instant::now();
         for _ in 0..LOADS {
@@ -73,26 +77,37 @@ pub(crate) fn run() {
     for (case, times) in CASES.iter().zip(times) {
         row(case.name, times);
     }
+    for (case, times) in CASES.iter().zip(repeated) {
+        row(&format!("{}, repeated", case.name), times);
+    }
     row("load (parse, check, self-test)", loads);
 }
 
 /// The time of one decision, attempts made beforehand.
-fn round(policy: &Policy, case: &Case, principal: &Principal) -> Duration {
-    let attempts: Vec<Attempt> = (0..DECISIONS).map(|_| attempt(case, principal)).collect();
+fn round(policy: &Policy, case: &Case, principal: &Principal, memo: Option<&Memo>) -> Duration {
+    let entrance = EntranceId::parse(case.entrance).unwrap();
+    let attempts: Vec<Attempt> = (0..DECISIONS).map(|_| attempt(principal, entrance)).collect();
     let mut decisions = Vec::with_capacity(attempts.len());
     let started = Instant::now();
     for attempt in attempts {
-        decisions.push(policy.decide(black_box(attempt)));
+        let attempt = black_box(attempt);
+        decisions.push(match memo {
+            None => policy.decide(attempt),
+            Some(memo) => policy.decide_with(attempt, memo),
+        });
     }
     let took = started.elapsed();
     for decision in decisions {
-        let reason = match &decision {
-            Decision::Permit(permit) => permit.reason(),
-            Decision::Denial(denial) => denial.reason(),
-        };
-        assert_eq!(reason, case.reason, "{}", case.name);
+        assert_eq!(reason(&decision), case.reason, "{}", case.name);
     }
     took / DECISIONS
+}
+
+pub(crate) fn reason(decision: &Decision) -> Reason {
+    match decision {
+        Decision::Permit(permit) => permit.reason(),
+        Decision::Denial(denial) => denial.reason(),
+    }
 }
 
 fn row(name: &str, mut times: Vec<Duration>) {
@@ -102,13 +117,13 @@ fn row(name: &str, mut times: Vec<Duration>) {
     println!("| {name} | {median:.2} | {least:.2} | {most:.2} |");
 }
 
-fn attempt(case: &Case, principal: &Principal) -> Attempt {
+pub(crate) fn attempt(principal: &Principal, entrance: EntranceId) -> Attempt {
     Attempt {
         request_id: RequestId::generate(),
         peer: ([127, 0, 0, 1], 1).into(),
         principal: principal.clone(),
         request: Request::GrantAccess(GrantRequest {
-            entrance: EntranceId::parse(case.entrance).unwrap(),
+            entrance,
             grantee: Grantee::AcsUser(AcsUserId::parse(LOBBY).unwrap()),
         }),
         body_sha256: [0; 32],
@@ -117,7 +132,7 @@ fn attempt(case: &Case, principal: &Principal) -> Attempt {
     }
 }
 
-fn principal(callers: &Callers, id: &str) -> Principal {
+pub(crate) fn principal(callers: &Callers, id: &str) -> Principal {
     let mut headers = HeaderMap::new();
     headers.insert(AUTHORIZATION, format!("Bearer {id}").parse().unwrap());
     authenticate(&headers, None, callers, jiff::Timestamp::now()).unwrap()

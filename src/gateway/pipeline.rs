@@ -19,7 +19,7 @@ use crate::audit::{Evidence, Journal, Recorded};
 use crate::authn::{self, Principal};
 use crate::config::{RecordedReads, RequestLimits};
 use crate::domain::{self, CallerId, Clock, Grantee, Host, Operation, Reason, RequestId};
-use crate::policy::{Asking, Attempt, ByEffect, Decision, Moment, Permit, Question};
+use crate::policy::{Asking, Attempt, ByEffect, Decision, Memo, Moment, Permit, Question};
 use crate::seam;
 use crate::snapshot::{Snapshot, Trial};
 use crate::telemetry::{Metrics, Traces};
@@ -42,6 +42,8 @@ pub struct Worker {
     pub journal: Journal,
     /// Its connections to Seam.
     pub connections: Connections,
+    /// What casbin said before.
+    pub memo: Memo,
 }
 
 /// The enforcement point.
@@ -139,7 +141,7 @@ impl Gateway {
             request.entrance().and_then(|entrance| snapshot.name_of(entrance)).map(str::to_owned);
 
         let attempt = self.attempt(context, &snapshot, principal, request, body_sha256);
-        match self.decide(&snapshot, attempt, account) {
+        match self.decide(worker, &snapshot, attempt, account) {
             Decision::Denial(denial) => {
                 // Durable before it is answered.
                 let recorded = account.record(record(worker, denial)).await?;
@@ -197,9 +199,15 @@ impl Gateway {
         Attempt { request_id, peer, principal, request, body_sha256, at, trial }
     }
 
-    fn decide(&self, snapshot: &Snapshot, attempt: Attempt, account: &mut Account) -> Decision {
+    fn decide(
+        &self,
+        worker: &Worker,
+        snapshot: &Snapshot,
+        attempt: Attempt,
+        account: &mut Account,
+    ) -> Decision {
         let opinion = attempt.trial.clone();
-        let decision = account.decide(|| snapshot.policy.decide(attempt));
+        let decision = account.decide(|| snapshot.policy.decide_with(attempt, &worker.memo));
         self.metrics.decision_duration.observe(account.decided.as_secs_f64());
         if let Some(opinion) = opinion {
             let agreement = opinion.agreement(matches!(decision, Decision::Permit(_)));

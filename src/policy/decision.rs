@@ -1,6 +1,7 @@
 //! What was asked, and what was decided.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 
@@ -41,7 +42,7 @@ impl Attempt {
 pub(super) struct Grounds {
     pub(super) attempt: Attempt,
     pub(super) reason: Reason,
-    pub(super) rules: Vec<RuleRef>,
+    pub(super) rules: Arc<[RuleRef]>,
     pub(super) revision: Revision,
 }
 

@@ -1,29 +1,34 @@
 //! casbin, given the rules that could match and asked which of them do.
 //!
-//! Rules go in as parsed values in the file's order; nothing is read from files. An
-//! effector of our own sees every matching rule, so that a decision can name the rules
-//! that decided.
+//! Rules go in as parsed values in the file's order, and names as their numbers; nothing is
+//! read from files. An effector of our own sees every matching rule, so that a decision can
+//! name the rules that decided.
 
 use std::cell::RefCell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 
 use casbin::function_map::OperatorFunction;
-use casbin::rhai::{Dynamic, ImmutableString};
-use casbin::{CoreApi as _, DefaultModel, EffectKind, Effector, EffectorStream, Enforcer};
+use casbin::rhai::Dynamic;
+use casbin::{CoreApi as _, DefaultModel, EffectKind, Enforcer};
+use parking_lot::{Mutex, RwLock};
 
 use super::condition::Moment;
+use super::effector::Recorder;
 use super::graph::{Graph, Memberships};
-use super::index::RuleNo;
+use super::index::Request;
 use super::model::Model;
-use super::rules::{OTHER_ENTRANCE, Rules, WILDCARD};
+use super::rules::{Rule, RuleNo, Rules, WILDCARD};
 use crate::domain::{Act, GranteeKind, Reason};
 
 /// The most rules that the self-test evaluates.
 const SELF_TEST_RULES_MAX: usize = 64;
 
-/// A name that no policy can hold: it is no caller's id.
-const NO_CALLER: &str = "caller:-";
+/// What has no number, as casbin is given it: neither a number nor the wildcard.
+const STRANGER: &str = "-";
+
+/// An enforcer keeps the memory of at most this many rules from one evaluation to the next.
+const SPARE_RULES_MAX: usize = 64;
 
 /// The rules, and casbin to judge them.
 pub(super) struct Engine {
@@ -38,20 +43,18 @@ pub(super) struct Engine {
 struct Pool {
     rules: Arc<Rules>,
     model: DefaultModel,
-    memberships: Arc<parking_lot::RwLock<Memberships>>,
+    memberships: Arc<RwLock<Memberships>>,
     /// Whether rules have conditions here; else casbin has neither column nor function.
     conditional: bool,
     /// Enforcers that judge nothing at the moment: judging changes what an enforcer
     /// holds. There are never more of them than threads that judged at once.
-    idle: Mutex<Vec<Enforcer>>,
+    idle: Mutex<Vec<Idle>>,
 }
 
-/// casbin's request: `r.sub`, `r.obj` and `r.act`.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Request<'a> {
-    pub(super) subject: &'a str,
-    pub(super) object: &'a str,
-    pub(super) act: Act,
+/// An enforcer, and rules that it held before, for their memory.
+struct Idle {
+    enforcer: Box<Enforcer>,
+    spare: Vec<Vec<String>>,
 }
 
 /// What casbin said, and the numbers of the rules that made it so.
@@ -59,13 +62,15 @@ pub(super) struct Request<'a> {
 pub(super) struct Verdict {
     pub(super) allowed: bool,
     pub(super) rules: Vec<RuleNo>,
+    /// Whether casbin would say the same at any other moment: it was asked, and of rules
+    /// without conditions only.
+    pub(super) timeless: bool,
 }
 
 impl Engine {
     /// Gives casbin the model and the memberships.
     pub(super) fn new(model: &Model, rules: Arc<Rules>, graph: Arc<Graph>) -> casbin::Result<Self> {
-        let memberships =
-            Arc::new(parking_lot::RwLock::new(Memberships { rules: rules.clone(), graph }));
+        let memberships = Arc::new(RwLock::new(Memberships { rules: rules.clone(), graph }));
         let pool = |text: &str, conditional| {
             let model = ready(DefaultModel::from_str(text))?;
             let (rules, memberships) = (rules.clone(), memberships.clone());
@@ -87,12 +92,12 @@ impl Engine {
     /// [`Reason::PolicyError`] or [`Reason::PolicyPanic`].
     pub(super) fn judge(
         &self,
-        request: Request<'_>,
+        request: Request,
         numbers: &[RuleNo],
         moment: Moment,
     ) -> Result<Verdict, Reason> {
         if numbers.is_empty() {
-            return Ok(Verdict { allowed: false, rules: Vec::new() });
+            return Ok(Verdict { allowed: false, rules: Vec::new(), timeless: false });
         }
         let mut rules = numbers.iter().filter_map(|number| self.rules.rules.get(*number as usize));
         let conditional = self.conditional.as_ref().filter(|_| rules.any(|r| r.when.is_some()));
@@ -109,9 +114,8 @@ impl Engine {
             if index % step != 0 && index != last {
                 continue;
             }
-            let [subject, object] = [rule.subject, rule.object].map(|n| self.rules.names.text(n));
-            let object = if object == WILDCARD { OTHER_ENTRANCE } else { object };
-            let own = Request { subject, object, act: rule.act };
+            let object = (!self.rules.is_wild(rule)).then_some(rule.object);
+            let own = Request { subject: Some(rule.subject), object, act: rule.act };
             let grantees = match rule.act {
                 Act::Grant => GranteeKind::ALL.map(Some).to_vec(),
                 Act::Read => vec![None],
@@ -120,11 +124,14 @@ impl Engine {
                 let moment = Moment { at: jiff::Timestamp::UNIX_EPOCH, grantee };
                 let holds = self.rules.condition(rule).is_none_or(|when| when.holds(moment));
                 let matched = if holds { vec![number] } else { Vec::new() };
-                let expected = Verdict { allowed: holds && rule.allow, rules: matched };
+                let allowed = holds && rule.allow;
                 // A rule without a condition can come before both.
                 let unconditional = rule.when.is_none().then_some(&self.unconditional);
                 for pool in self.conditional.iter().chain(unconditional) {
-                    if pool.judge(own, &[number], moment).as_ref() != Ok(&expected) {
+                    let found = pool.judge(own, &[number], moment);
+                    if found.map(|found| (found.allowed, found.rules))
+                        != Ok((allowed, matched.clone()))
+                    {
                         let text = "self-test: casbin does not match this rule with its own fields";
                         return Err((rule.line, text));
                     }
@@ -132,7 +139,7 @@ impl Engine {
                         let verdict = pool.judge(request, &[number], moment);
                         verdict.map(|verdict| verdict.rules.is_empty()) != Ok(true)
                     };
-                    if is_matched(Request { subject: NO_CALLER, ..own }) {
+                    if is_matched(Request { subject: None, ..own }) {
                         let text = "self-test: casbin matches a caller that does not exist";
                         return Err((rule.line, text));
                     }
@@ -151,7 +158,7 @@ impl Engine {
 }
 
 impl Pool {
-    fn enforcer(&self) -> casbin::Result<Enforcer> {
+    fn enforcer(&self) -> casbin::Result<Idle> {
         let mut enforcer = ready(Enforcer::new_raw(self.model.clone(), ()))?;
         enforcer.enable_auto_build_role_links(false);
         enforcer.set_role_manager(self.memberships.clone())?;
@@ -159,40 +166,47 @@ impl Pool {
         if self.conditional {
             enforcer.add_function("holds", OperatorFunction::Arg1(holds));
         }
-        Ok(enforcer)
+        Ok(Idle { enforcer: Box::new(enforcer), spare: Vec::new() })
     }
 
-    fn take(&self) -> casbin::Result<Enforcer> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
+    fn take(&self) -> casbin::Result<Idle> {
+        let idle = self.idle.lock().pop();
         idle.map_or_else(|| self.enforcer(), Ok)
     }
 
-    fn put_back(&self, enforcer: Enforcer) {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner).push(enforcer);
+    fn put_back(&self, idle: Idle) {
+        self.idle.lock().push(idle);
     }
 
     fn judge(
         &self,
-        request: Request<'_>,
+        request: Request,
         numbers: &[RuleNo],
         moment: Moment,
     ) -> Result<Verdict, Reason> {
         let _in_force = self.conditional.then(|| InForce::new(self.rules.clone(), moment));
         // An enforcer whose evaluation unwinds is dropped and another made when needed.
         let evaluate = AssertUnwindSafe(|| {
-            let request = [request.subject, request.object, request.act.as_str()];
-            let request = request.map(ImmutableString::from);
-            let mut enforcer = self.take()?;
-            let allowed = self
-                .give(&mut enforcer, numbers)
-                .and_then(|()| enforcer.enforce(Vec::from(request)));
-            self.put_back(enforcer);
+            let [subject, object] = [request.subject, request.object].map(|name| {
+                let mut text = String::new();
+                match name {
+                    Some(name) => name.write(&mut text),
+                    None => text.push_str(STRANGER),
+                }
+                Dynamic::from(text)
+            });
+            let mut idle = self.take()?;
+            let allowed = self.give(&mut idle, numbers).and_then(|()| {
+                idle.enforcer.enforce(vec![subject, object, request.act.as_str().into()])
+            });
+            self.put_back(idle);
             allowed
         });
         match catch_unwind(evaluate) {
             Ok(Ok(allowed)) => {
                 let decisive = if allowed { EffectKind::Allow } else { EffectKind::Deny };
-                Ok(Verdict { allowed, rules: Recorder::numbers(decisive, numbers) })
+                let rules = Recorder::numbers(decisive, numbers);
+                Ok(Verdict { allowed, rules, timeless: !self.conditional })
             }
             Ok(Err(error)) => {
                 tracing::error!(%error, "policy evaluation failed");
@@ -206,23 +220,20 @@ impl Pool {
     }
 
     /// Makes these rules, in this order, all that the enforcer holds.
-    fn give(&self, enforcer: &mut Enforcer, numbers: &[RuleNo]) -> casbin::Result<()> {
+    fn give(&self, idle: &mut Idle, numbers: &[RuleNo]) -> casbin::Result<()> {
+        let Idle { enforcer, spare } = idle;
         let sections = enforcer.get_mut_model().get_mut_model();
         let held = sections.get_mut("p").and_then(|section| section.get_mut("p"));
         let held = held.ok_or_else(|| std::io::Error::other("the model has no policy section"))?;
         let held = held.get_mut_policy();
-        held.clear();
-        let names = &self.rules.names;
-        for rule in numbers.iter().filter_map(|number| self.rules.rules.get(*number as usize)) {
-            let effect = if rule.allow { "allow" } else { "deny" };
-            let fields =
-                [names.text(rule.subject), names.text(rule.object), rule.act.as_str(), effect];
-            let mut fields = Vec::from(fields.map(str::to_owned));
-            if self.conditional {
-                fields.push(rule.when.map_or_else(String::new, |number| number.to_string()));
-            } else if rule.when.is_some() {
-                return Err(std::io::Error::other("a condition would not be looked at").into());
+        while let Some(rule) = held.pop_front() {
+            if spare.len() < SPARE_RULES_MAX {
+                spare.push(rule);
             }
+        }
+        for rule in numbers.iter().filter_map(|number| self.rules.rules.get(*number as usize)) {
+            let mut fields = spare.pop().unwrap_or_default();
+            self.write(rule, &mut fields)?;
             held.insert(fields);
         }
         // One too few would move the effects of all that follow.
@@ -231,6 +242,29 @@ impl Pool {
         } else {
             Err(std::io::Error::other("casbin dropped a rule").into())
         }
+    }
+
+    /// Makes the fields of this rule of what were the fields of another.
+    fn write(&self, rule: &Rule, fields: &mut Vec<String>) -> casbin::Result<()> {
+        fields.resize_with(if self.conditional { 5 } else { 4 }, String::new);
+        fields.iter_mut().for_each(String::clear);
+        if let [subject, object, act, effect, when @ ..] = fields.as_mut_slice() {
+            rule.subject.write(subject);
+            match self.rules.is_wild(rule) {
+                true => object.push_str(WILDCARD),
+                false => rule.object.write(object),
+            }
+            act.push_str(rule.act.as_str());
+            effect.push_str(if rule.allow { "allow" } else { "deny" });
+            match (when, rule.when) {
+                ([when], Some(number)) => when.push_str(&number.to_string()),
+                (_, None) => {}
+                (_, Some(_)) => {
+                    return Err(std::io::Error::other("a condition would not be looked at").into());
+                }
+            }
+        }
+        Ok(())
     }
 }
 
@@ -242,12 +276,6 @@ fn ready<T>(future: impl Future<Output = casbin::Result<T>>) -> casbin::Result<T
         std::task::Poll::Ready(result) => result,
         std::task::Poll::Pending => Err(std::io::Error::other("casbin waits for I/O").into()),
     }
-}
-
-thread_local! {
-    /// The effects of the rules that matched in this thread's last evaluation. An
-    /// evaluation runs on one thread from start to end.
-    static MATCHED: RefCell<Vec<(usize, EffectKind)>> = const { RefCell::new(Vec::new()) };
 }
 
 thread_local! {
@@ -288,60 +316,13 @@ fn holds(when: Dynamic) -> Dynamic {
         .map_or(Dynamic::UNIT, Dynamic::from)
 }
 
-/// An effector that stops at nothing and remembers every rule that matched. Deny
-/// overrides; without an allow the answer is no.
-struct Recorder;
-
-impl Recorder {
-    /// Which of the rules that were judged had this effect.
-    fn numbers(kind: EffectKind, judged: &[RuleNo]) -> Vec<RuleNo> {
-        MATCHED.with_borrow(|matched| {
-            let of_kind = matched.iter().filter(|(_, k)| *k == kind);
-            of_kind.filter_map(|(index, _)| judged.get(*index).copied()).collect()
-        })
-    }
-}
-
-impl Effector for Recorder {
-    fn new_stream(&self, _: &str, _: usize) -> Box<dyn EffectorStream> {
-        MATCHED.with_borrow_mut(Vec::clear);
-        Box::new(Stream { index: 0, allowed: false, denied: false })
-    }
-}
-
-struct Stream {
-    index: usize,
-    allowed: bool,
-    denied: bool,
-}
-
-impl EffectorStream for Stream {
-    fn next(&self) -> bool {
-        self.allowed && !self.denied
-    }
-
-    fn push_effect(&mut self, effect: EffectKind) -> bool {
-        match effect {
-            EffectKind::Allow => self.allowed = true,
-            EffectKind::Deny => self.denied = true,
-            EffectKind::Indeterminate => {}
-        }
-        if effect != EffectKind::Indeterminate {
-            MATCHED.with_borrow_mut(|matched| matched.push((self.index, effect)));
-        }
-        self.index += 1;
-        false
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     const NOW: Moment =
         Moment { at: jiff::Timestamp::UNIX_EPOCH, grantee: Some(GranteeKind::AcsUser) };
-    const ASKED: Request<'_> =
-        Request { subject: "caller:x", object: "entrance:y", act: Act::Grant };
+    const ASKED: Request = Request { subject: None, object: None, act: Act::Grant };
 
     fn engine(matcher: &str, when: Option<u32>) -> Engine {
         let text = include_str!("../../policies/model.conf").replace("g(r.sub, p.sub)", matcher);
@@ -349,7 +330,8 @@ mod tests {
         let (roles, zones, wildcard, conditions) = (true, true, true, true);
         let model = Model { text, text_without_when, roles, zones, wildcard, conditions };
         let mut rules = Rules::default();
-        let [subject, object] = ["role:a", "*"].map(|name| rules.names.give(name));
+        let (subject, object) = (rules.names.give("role:a"), rules.names.give(WILDCARD));
+        rules.wildcard = Some(object);
         rules.rules.push(crate::policy::rules::Rule {
             line: 1,
             subject,

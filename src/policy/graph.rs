@@ -153,7 +153,8 @@ impl<'a> Closing<'a> {
     }
 }
 
-/// What casbin's `g` and `g2` ask. The graph is complete before casbin sees it.
+/// What casbin's `g` and `g2` ask, in numbers of names. The graph is complete before casbin
+/// sees it.
 pub(super) struct Memberships {
     pub(super) rules: Arc<Rules>,
     pub(super) graph: Arc<Graph>,
@@ -161,9 +162,9 @@ pub(super) struct Memberships {
 
 impl RoleManager for Memberships {
     fn has_link(&self, name: &str, group: &str, _domain: Option<&str>) -> bool {
-        // A name that no rule and no link has is in no group but itself.
+        // What no rule and no link names has no number, and is in no group but itself.
         name == group
-            || match (self.rules.names.find(name), self.rules.names.find(group)) {
+            || match (Name::read(name), Name::read(group)) {
                 (Some(name), Some(group)) => self.graph.contains(name, group),
                 _ => false,
             }
@@ -185,16 +186,23 @@ impl RoleManager for Memberships {
     }
 
     fn get_roles(&self, name: &str, _: Option<&str>) -> Vec<String> {
-        let groups = self.rules.names.find(name).into_iter();
+        let groups = Name::read(name).into_iter();
         let groups = groups.flat_map(|name| self.graph.with_ancestors(name).skip(1));
-        groups.map(|group| self.rules.names.text(group).to_owned()).collect()
+        groups.map(written).collect()
     }
 
     fn get_users(&self, group: &str, _: Option<&str>) -> Vec<String> {
-        let Some(group) = self.rules.names.find(group) else { return Vec::new() };
-        let members = self.rules.names.all();
-        let members =
-            members.filter(|(name, _)| *name != group && self.graph.contains(*name, group));
-        members.map(|(_, text)| text.to_owned()).collect()
+        let Some(group) = Name::read(group) else { return Vec::new() };
+        let members = self.rules.names.all().map(|(name, _)| name);
+        members
+            .filter(|name| *name != group && self.graph.contains(*name, group))
+            .map(written)
+            .collect()
     }
+}
+
+fn written(name: Name) -> String {
+    let mut text = String::new();
+    name.write(&mut text);
+    text
 }

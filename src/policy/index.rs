@@ -6,17 +6,23 @@
 //! Every matcher that the loader accepts asks for all three, so no rule that could match is
 //! left out; casbin still judges.
 
-use std::collections::HashMap;
-
 use super::graph::Graph;
-use super::names::{Hashing, Name, NameLists};
-use super::rules::{Rules, WILDCARD};
+use super::names::{Name, NameLists};
+use super::rules::{RuleNo, Rules};
+use super::table::Table;
 use crate::domain::{Act, Reason};
 
-/// A rule's number: its position among the rules of its file, from 0.
-pub(super) type RuleNo = u32;
+/// A caller and an entrance by the numbers of their names, and an act: casbin's request. What
+/// no rule and no link names has no number.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Request {
+    pub(super) subject: Option<Name>,
+    pub(super) object: Option<Name>,
+    pub(super) act: Act,
+}
 
-type Ranges = HashMap<(Name, Name), (u32, u32), Hashing>;
+/// Set in place of a rule's number. No rules file of the largest size has so many rules.
+const RUN: u32 = 1 << 31;
 
 /// One index for each act.
 #[derive(Debug)]
@@ -39,14 +45,18 @@ impl Indexes {
     }
 }
 
+type Pairs = Table<(Name, Name), u32>;
+
 /// The index of one policy's rules for one act.
 #[derive(Debug, Default)]
 pub(super) struct Index {
     /// For each name, those of it and its groups that are the subject or object of a rule.
     named: NameLists,
     wildcard: Option<Name>,
-    /// Where in `numbers` the rules with this subject and object are.
-    ranges: Ranges,
+    /// The rule with this subject and object; or with [`RUN`], where in `runs` several are.
+    pairs: Pairs,
+    /// Where in `numbers` the rules of a pair that has several begin and end.
+    runs: Vec<(u32, u32)>,
     /// Rules by subject and object, each in the file's order.
     numbers: Vec<RuleNo>,
 }
@@ -63,12 +73,7 @@ impl Index {
         }
         // Stable: rules with the same key stay in the file's order.
         numbers.sort_by_key(|number| key(*number));
-        let mut ranges = Ranges::default();
-        for (at, number) in (0..).zip(&numbers) {
-            if let Some(key) = key(*number) {
-                ranges.entry(key).or_insert((at, at)).1 = at + 1;
-            }
-        }
+        let (pairs, runs) = pairs(&numbers, key);
         let mut is_named = vec![false; rules.names.len()];
         for name in numbers.iter().filter_map(|number| key(*number)).flat_map(|(s, o)| [s, o]) {
             if let Some(named) = is_named.get_mut(name.index()) {
@@ -80,9 +85,8 @@ impl Index {
             let all = graph.with_ancestors(name);
             named.push(all.filter(|name| is_named.get(name.index()) == Some(&true)));
         }
-        let wildcard = rules.names.find(WILDCARD);
-        let wildcard = wildcard.filter(|name| is_named.get(name.index()) == Some(&true));
-        Self { named, wildcard, ranges, numbers }
+        let wildcard = rules.wildcard.filter(|name| is_named.get(name.index()) == Some(&true));
+        Self { named, wildcard, pairs, runs, numbers }
     }
 
     /// The subjects or objects of rules that a name is, or is in.
@@ -97,8 +101,15 @@ impl Index {
 
     /// The rules with this subject and object, in the file's order.
     pub(super) fn rules(&self, subject: Name, object: Name) -> &[RuleNo] {
-        let Some((start, end)) = self.ranges.get(&(subject, object)) else { return &[] };
-        self.numbers.get(*start as usize..*end as usize).unwrap_or_default()
+        match self.pairs.get(&(subject, object)) {
+            None => &[],
+            Some(rule) if rule & RUN == 0 => std::slice::from_ref(rule),
+            Some(run) => {
+                let run = self.runs.get((run & !RUN) as usize).copied();
+                let (start, end) = run.unwrap_or_default();
+                self.numbers.get(start as usize..end as usize).unwrap_or_default()
+            }
+        }
     }
 
     /// The rules with this subject, by object.
@@ -110,27 +121,22 @@ impl Index {
     }
 
     /// How many pairs of subject and object [`Index::candidates`] looks up.
-    pub(super) fn searches(&self, caller: Option<Name>, entrance: Option<Name>) -> usize {
+    pub(super) fn searches(&self, request: Request) -> usize {
         let count = |name: Option<Name>| name.map_or(0, |name| self.named(name).len());
-        count(caller) * (count(entrance) + usize::from(self.wildcard.is_some()))
+        count(request.subject) * (count(request.object) + usize::from(self.wildcard.is_some()))
     }
 
-    /// The numbers of the rules that could match, in the file's order. A caller or
-    /// entrance without a number is one that the rules file does not name.
+    /// The numbers of the rules that could match, in the file's order.
     ///
     /// # Errors
     /// [`Reason::CallerOutsidePolicy`] or [`Reason::EntranceOutsidePolicy`] where no
     /// rule can match whatever the other is.
-    pub(super) fn candidates(
-        &self,
-        caller: Option<Name>,
-        entrance: Option<Name>,
-    ) -> Result<Vec<RuleNo>, Reason> {
-        let subjects = caller.map(|name| self.named(name)).unwrap_or_default();
+    pub(super) fn candidates(&self, request: Request) -> Result<Vec<RuleNo>, Reason> {
+        let subjects = request.subject.map(|name| self.named(name)).unwrap_or_default();
         if subjects.is_empty() {
             return Err(Reason::CallerOutsidePolicy);
         }
-        let objects = entrance.map(|name| self.named(name)).unwrap_or_default();
+        let objects = request.object.map(|name| self.named(name)).unwrap_or_default();
         if objects.is_empty() && self.wildcard.is_none() {
             return Err(Reason::EntranceOutsidePolicy);
         }
@@ -143,4 +149,29 @@ impl Index {
         found.sort_unstable();
         Ok(found)
     }
+}
+
+/// Rules that are alone for their subject and object, which most are, are in the table
+/// themselves.
+fn pairs(
+    numbers: &[RuleNo],
+    key: impl Fn(RuleNo) -> Option<(Name, Name)>,
+) -> (Pairs, Vec<(u32, u32)>) {
+    let (mut entries, mut runs) = (Vec::new(), Vec::new());
+    let mut start = 0;
+    for run in numbers.chunk_by(|a, b| key(*a) == key(*b)) {
+        // A file of the largest size has fewer rules than a `u32` can count.
+        let end = start + u32::try_from(run.len()).unwrap_or(u32::MAX);
+        if let [first, others @ ..] = run
+            && let Some(key) = key(*first)
+        {
+            let at = RUN | u32::try_from(runs.len()).unwrap_or(u32::MAX);
+            entries.push((key, if others.is_empty() { *first } else { at }));
+            if !others.is_empty() {
+                runs.push((start, end));
+            }
+        }
+        start = end;
+    }
+    (Table::new(entries), runs)
 }

@@ -8,7 +8,7 @@ use super::condition::Condition;
 use super::graph::Graph;
 use super::index::Indexes;
 use super::names::Name;
-use super::rules::{Link, Rule, Rules, WILDCARD};
+use super::rules::{Link, Rule, Rules};
 use crate::authn::Callers;
 use crate::domain::{Act, Problem};
 
@@ -83,7 +83,7 @@ impl Lint<'_> {
             if empty(rule.subject) {
                 self.warn(found, rule.line, format!("no caller has `{}`", self.text(rule.subject)));
             }
-            if empty(rule.object) && self.text(rule.object) != WILDCARD {
+            if empty(rule.object) && !self.rules.is_wild(rule) {
                 let text = format!("no entrance is in `{}`", self.text(rule.object));
                 self.warn(found, rule.line, text);
             }
@@ -196,10 +196,11 @@ impl Lint<'_> {
                 found.push(Problem::of_file(self.rules.file.clone(), text));
             }
         }
-        let everywhere =
-            self.rules.rules.iter().filter(|rule| {
-                rule.allow && rule.when.is_none() && self.text(rule.object) == WILDCARD
-            });
+        let everywhere = self
+            .rules
+            .rules
+            .iter()
+            .filter(|rule| rule.allow && rule.when.is_none() && self.rules.is_wild(rule));
         for rule in everywhere {
             let of_all = |(_, name): &(_, _)| subjects(rule.act, *name).contains(&rule.subject);
             if named.len() > 1 && named.iter().all(of_all) {

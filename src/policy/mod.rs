@@ -7,20 +7,22 @@
 
 mod condition;
 mod decision;
+mod effector;
 mod engine;
 pub mod format;
 mod graph;
 mod index;
 mod line;
 mod lint;
+mod memo;
 mod model;
 mod names;
 pub mod review;
 mod rules;
 mod select;
+mod table;
 mod trial;
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 
 use aws_lc_rs::digest;
@@ -32,11 +34,13 @@ use crate::domain::{Act, CallerId, EntranceId, Problem, Reason, Revision};
 pub use condition::Moment;
 use decision::Grounds;
 pub use decision::{Attempt, ByEffect, Decision, Denial, Permit, ReadPermit};
-use engine::{Engine, Request, Verdict};
+use engine::{Engine, Verdict};
 use graph::Graph;
-use index::{Indexes, RuleNo};
-use names::Name;
-use rules::{Rule, Rules};
+use index::{Indexes, Request};
+use memo::Identity;
+pub use memo::Memo;
+use names::Ids;
+use rules::{Rule, RuleNo, Rules};
 pub use select::{Asking, Judge};
 use select::{Members, Selection};
 pub use trial::Opinion;
@@ -45,9 +49,6 @@ pub use trial::Opinion;
 /// a record must stay a line that can be read.
 const RULES_NAMED_MAX: usize = 64;
 const NAMES_BYTES_MAX: usize = 16 * 1024;
-
-/// An entrance as an object: `entrance:` and a uuid.
-const OBJECT_BYTES: usize = 45;
 
 /// Model and rules as read from their files.
 #[derive(Debug)]
@@ -78,8 +79,10 @@ pub struct Loaded {
 
 /// A policy in force. Immutable.
 pub struct Policy {
+    identity: Identity,
     rules: Arc<Rules>,
     graph: Arc<Graph>,
+    ids: Ids,
     indexes: Indexes,
     members: Members,
     engine: Engine,
@@ -100,7 +103,7 @@ pub struct Evaluation {
     /// Why; [`Reason::AllowedByRule`] is the only one that allows.
     pub reason: Reason,
     /// The rules that decided, the first of the file.
-    pub rules: Vec<RuleRef>,
+    pub rules: Arc<[RuleRef]>,
 }
 
 /// May this caller do this to this entrance at this moment?
@@ -116,22 +119,12 @@ pub struct Question<'a> {
     pub moment: Moment,
 }
 
-/// A caller and an entrance as casbin and as the index know them.
-struct Asked {
-    subject: String,
-    object: String,
-    act: Act,
-    caller: Option<Name>,
-    entrance: Option<Name>,
-}
-
-impl Asked {
-    fn request(&self) -> Request<'_> {
-        Request { subject: &self.subject, object: &self.object, act: self.act }
-    }
-}
-
 impl Evaluation {
+    /// One that no rule made.
+    fn without_rules(reason: Reason) -> Self {
+        Self { reason, rules: Arc::default() }
+    }
+
     /// Whether the request would be forwarded.
     #[must_use]
     pub fn is_allowed(&self) -> bool {
@@ -173,6 +166,7 @@ impl Policy {
             return Err(misfits);
         }
         let graph = Graph::new(&rules)?;
+        let ids = Ids::new(&rules.names);
         let (indexes, members) = (Indexes::new(&rules, &graph), Members::new(&rules, &graph));
         let (rules, graph) = (Arc::new(rules), Arc::new(graph));
         let engine = Engine::new(&model, rules.clone(), graph.clone()).map_err(|error| {
@@ -181,19 +175,31 @@ impl Policy {
         })?;
         engine.self_test().map_err(|(line, text)| vec![rules.problem(line, text)])?;
         let (file, revision) = (rules.file.as_str().into(), revision(source, callers));
-        Ok(Self { rules, graph, indexes, members, engine, file, revision })
+        let identity = Identity::new();
+        Ok(Self { identity, rules, graph, ids, indexes, members, engine, file, revision })
     }
 
     /// Decides one attempt. Whatever goes wrong is a denial. A permit for a list is for the
     /// part of it that is permitted: its request is narrowed, as far as that can be said.
     #[must_use]
-    pub fn decide(&self, mut attempt: Attempt) -> Decision {
+    pub fn decide(&self, attempt: Attempt) -> Decision {
+        self.decide_by(attempt, None)
+    }
+
+    /// The same; of questions that were put before, casbin's answer is taken from `memo`.
+    #[must_use]
+    pub fn decide_with(&self, attempt: Attempt, memo: &Memo) -> Decision {
+        self.decide_by(attempt, Some(memo))
+    }
+
+    fn decide_by(&self, mut attempt: Attempt, memo: Option<&Memo>) -> Decision {
         let asking = Asking {
             caller: attempt.principal.caller(),
             act: attempt.request.operation().act(),
             moment: attempt.moment(),
         };
-        let Selection { evaluation, narrowed } = self.select(asking, attempt.request.objects());
+        let selection = self.select(asking, attempt.request.objects(), memo);
+        let Selection { evaluation, narrowed } = selection;
         if let Some(narrowed) = narrowed {
             attempt.request = attempt.request.narrowed(narrowed);
         }
@@ -205,35 +211,43 @@ impl Policy {
     /// What [`Policy::decide`] would say, for those who only want to know.
     #[must_use]
     pub fn evaluate(&self, question: Question<'_>) -> Evaluation {
+        self.evaluate_by(question, None)
+    }
+
+    fn evaluate_by(&self, question: Question<'_>, memo: Option<&Memo>) -> Evaluation {
+        if let Some(known) = memo.and_then(|memo| memo.get(self.identity, question)) {
+            return known;
+        }
         match self.judge(question) {
-            Err(reason) => Evaluation { reason, rules: Vec::new() },
-            Ok((reason, verdict)) => Evaluation { reason, rules: self.rule_refs(&verdict) },
+            Err(reason) => Evaluation::without_rules(reason),
+            Ok((reason, verdict)) => {
+                let evaluation = Evaluation { reason, rules: self.rule_refs(&verdict) };
+                if let Some(memo) = memo.filter(|_| verdict.timeless) {
+                    memo.put(self.identity, question, evaluation.clone());
+                }
+                evaluation
+            }
         }
     }
 
     fn judge(&self, question: Question<'_>) -> Result<(Reason, Verdict), Reason> {
-        let asked = self.asked(question.caller, question.act, question.entrance);
-        let index = self.indexes.of(question.act);
-        let candidates = index.candidates(asked.caller, asked.entrance)?;
-        self.judge_candidates(&asked, &candidates, question.moment)
+        let request = self.request(question.caller, question.act, question.entrance);
+        let candidates = self.indexes.of(question.act).candidates(request)?;
+        self.judge_candidates(request, &candidates, question.moment)
     }
 
-    fn asked(&self, caller: &CallerId, act: Act, entrance: EntranceId) -> Asked {
-        let subject = ["caller:", caller.as_str()].concat();
-        let mut object = String::with_capacity(OBJECT_BYTES);
-        // Writing to a string cannot fail.
-        let _ = write!(object, "entrance:{entrance}");
-        let [caller, entrance] = [&subject, &object].map(|text| self.rules.names.find(text));
-        Asked { subject, object, act, caller, entrance }
+    fn request(&self, caller: &CallerId, act: Act, entrance: EntranceId) -> Request {
+        let (subject, object) = (self.ids.caller(caller), self.ids.entrance(entrance));
+        Request { subject, object, act }
     }
 
     fn judge_candidates(
         &self,
-        asked: &Asked,
+        request: Request,
         candidates: &[RuleNo],
         moment: Moment,
     ) -> Result<(Reason, Verdict), Reason> {
-        let verdict = self.engine.judge(asked.request(), candidates, moment)?;
+        let verdict = self.engine.judge(request, candidates, moment)?;
         Ok((self.reason(&verdict, candidates), verdict))
     }
 
@@ -266,7 +280,10 @@ impl Policy {
         format!("p, {subject}, {object}, {act}, {effect}{when}")
     }
 
-    fn rule_refs(&self, verdict: &Verdict) -> Vec<RuleRef> {
+    fn rule_refs(&self, verdict: &Verdict) -> Arc<[RuleRef]> {
+        if verdict.rules.is_empty() {
+            return Arc::default();
+        }
         let rules = verdict.rules.iter();
         let rules = rules.filter_map(|number| self.rules.rules.get(*number as usize));
         rules.take(self.rules_named_max()).map(|rule| self.rule_ref(rule)).collect()

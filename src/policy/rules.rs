@@ -17,8 +17,6 @@ use crate::domain::{Act, CallerId, EntranceId, Problem};
 
 /// The object that stands for every entrance.
 pub(super) const WILDCARD: &str = "*";
-/// Stands for an entrance that no policy names: it is no entrance's id.
-pub(super) const OTHER_ENTRANCE: &str = "entrance:-";
 const FILE_BYTES_MAX: usize = 256 * 1024 * 1024;
 const LINE_BYTES_MAX: usize = 1024;
 /// More problems than this are not listed one by one.
@@ -29,6 +27,8 @@ const PROBLEMS_MAX: usize = 100;
 pub(super) struct Rules {
     pub(super) file: String,
     pub(super) names: Names,
+    /// The number of [`WILDCARD`], where a rule has it.
+    pub(super) wildcard: Option<Name>,
     pub(super) rules: Vec<Rule>,
     /// `g` lines: a caller or role is in a role.
     pub(super) roles: Vec<Link>,
@@ -37,6 +37,9 @@ pub(super) struct Rules {
     /// Every `when`, once.
     pub(super) conditions: Vec<Condition>,
 }
+
+/// A rule's number: its position among the rules of its file, from 0.
+pub(super) type RuleNo = u32;
 
 /// A `p` line.
 #[derive(Debug, Clone, Copy)]
@@ -66,6 +69,11 @@ impl Rules {
         Problem { file: self.file.clone(), line: Some(line), column: None, text: text.into() }
     }
 
+    /// Whether it is for every entrance.
+    pub(super) fn is_wild(&self, rule: &Rule) -> bool {
+        self.wildcard == Some(rule.object)
+    }
+
     /// The condition of a rule.
     pub(super) fn condition(&self, rule: &Rule) -> Option<&Condition> {
         self.conditions.get(rule.when? as usize)
@@ -82,11 +90,9 @@ impl Rules {
             let text = "the model's matcher does not use `g2`: this line would do nothing";
             found.extend(self.zones.iter().map(|link| self.problem(link.line, text)));
         }
-        if !model.wildcard
-            && let Some(wildcard) = self.names.find(WILDCARD)
-        {
+        if !model.wildcard {
             let text = "the model's matcher gives `*` no meaning: this rule would match nothing";
-            let wild = self.rules.iter().filter(|rule| rule.object == wildcard);
+            let wild = self.rules.iter().filter(|rule| self.is_wild(rule));
             found.extend(wild.map(|rule| self.problem(rule.line, text)));
         }
         if !model.conditions {
@@ -245,7 +251,7 @@ impl<'a> Parser<'a> {
         let [subject, object, act, effect] = fields;
         let subject = self.subject(line, subject);
         let object = match object.text {
-            WILDCARD => Some(self.rules.names.give(WILDCARD)),
+            WILDCARD => Some(*self.rules.wildcard.insert(self.rules.names.give(WILDCARD))),
             _ => self.object(line, object),
         };
         let known = Act::parse(act.text);

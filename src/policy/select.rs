@@ -7,12 +7,11 @@
 use std::collections::{BTreeSet, HashMap};
 
 use super::condition::Moment;
-use super::engine::Request;
 use super::graph::Graph;
-use super::index::RuleNo;
+use super::index::Request;
 use super::names::Name;
-use super::rules::{OTHER_ENTRANCE, Rule, Rules};
-use super::{Evaluation, Policy, Question, RuleRef};
+use super::rules::{Rule, RuleNo, Rules};
+use super::{Evaluation, Memo, Policy, Question, RuleRef};
 use crate::domain::{Act, CallerId, EntranceId, Objects, Reason};
 
 /// A list is narrowed to at most this many entrances.
@@ -34,7 +33,7 @@ impl Selection {
     }
 
     fn denied(reason: Reason) -> Self {
-        Self::whole(Evaluation { reason, rules: Vec::new() })
+        Self::whole(Evaluation::without_rules(reason))
     }
 }
 
@@ -80,10 +79,18 @@ pub struct Asking<'a> {
 }
 
 impl Policy {
-    /// Judges what a request is about.
-    pub(super) fn select(&self, asking: Asking<'_>, objects: Objects<'_>) -> Selection {
+    /// Judges what a request is about. A list is judged without the memo: it asks casbin once
+    /// for all entrances that the same rules could match.
+    pub(super) fn select(
+        &self,
+        asking: Asking<'_>,
+        objects: Objects<'_>,
+        memo: Option<&Memo>,
+    ) -> Selection {
         match objects {
-            Objects::One(entrance) => Selection::whole(self.evaluate(asking.about(entrance))),
+            Objects::One(entrance) => {
+                Selection::whole(self.evaluate_by(asking.about(entrance), memo))
+            }
             Objects::Some(entrances) => self.among(asking, entrances.iter().copied()),
             Objects::All => self.all(asking),
         }
@@ -101,7 +108,7 @@ impl Policy {
                 continue;
             }
             permitted.push(entrance);
-            for rule in &found.rules {
+            for rule in found.rules.iter() {
                 if rules.len() < most && !rules.contains(rule) {
                     rules.push(rule.clone());
                 }
@@ -112,13 +119,12 @@ impl Policy {
             return denied.unwrap_or_else(|| Selection::denied(Reason::NoRuleMatches));
         }
         rules.sort_unstable_by_key(RuleRef::line);
-        let evaluation = Evaluation { reason: Reason::AllowedByRule, rules };
+        let evaluation = Evaluation { reason: Reason::AllowedByRule, rules: rules.into() };
         Selection { evaluation, narrowed: Some(permitted) }
     }
 
     fn all(&self, asking: Asking<'_>) -> Selection {
-        let subject = format!("caller:{}", asking.caller);
-        let Some(caller) = self.rules.names.find(&subject) else {
+        let Some(caller) = self.ids.caller(asking.caller) else {
             return Selection::denied(Reason::CallerOutsidePolicy);
         };
         let index = self.indexes.of(asking.act);
@@ -138,7 +144,7 @@ impl Policy {
         };
         // It overrides every allow, whatever entrance that is for.
         if let Some(deny) = rules.iter().find(|rule| !rule.allow && is_wild(rule) && holds(rule)) {
-            let rules = vec![self.rule_ref(deny)];
+            let rules = [self.rule_ref(deny)].into();
             return Selection::whole(Evaluation { reason: Reason::DeniedByRule, rules });
         }
         let allows: Vec<&Rule> = rules.into_iter().filter(|rule| rule.allow).collect();
@@ -151,7 +157,7 @@ impl Policy {
             });
         }
         if holding.iter().any(|rule| is_wild(rule)) {
-            return self.every_other(asking, &subject, caller);
+            return self.every_other(asking, caller);
         }
         let mut entrances = BTreeSet::new();
         for rule in &holding {
@@ -179,9 +185,9 @@ impl Policy {
 
     /// Where a rule for `*` holds: what is said of an entrance that has no rule of its own. A
     /// deny that overrides that one is for `*` too, and so for all.
-    fn every_other(&self, asking: Asking<'_>, subject: &str, caller: Name) -> Selection {
-        let candidates = self.indexes.of(asking.act).candidates(Some(caller), None);
-        let request = Request { subject, object: OTHER_ENTRANCE, act: asking.act };
+    fn every_other(&self, asking: Asking<'_>, caller: Name) -> Selection {
+        let request = Request { subject: Some(caller), object: None, act: asking.act };
+        let candidates = self.indexes.of(asking.act).candidates(request);
         let verdict = candidates.and_then(|candidates| {
             let verdict = self.engine.judge(request, &candidates, asking.moment)?;
             Ok((self.reason(&verdict, &candidates), verdict))
@@ -209,14 +215,14 @@ impl Judge<'_> {
     /// What policy says of this entrance.
     pub fn about(&mut self, entrance: EntranceId) -> &Evaluation {
         let Self { policy, asking, known } = self;
-        let asked = policy.asked(asking.caller, asking.act, entrance);
-        let index = policy.indexes.of(asking.act);
-        let candidates = index.candidates(asked.caller, asked.entrance);
+        let request = policy.request(asking.caller, asking.act, entrance);
+        let candidates = policy.indexes.of(asking.act).candidates(request);
         known.entry(candidates.clone().ok()).or_insert_with(|| {
-            let judged = candidates
-                .and_then(|candidates| policy.judge_candidates(&asked, &candidates, asking.moment));
+            let judged = candidates.and_then(|candidates| {
+                policy.judge_candidates(request, &candidates, asking.moment)
+            });
             match judged {
-                Err(reason) => Evaluation { reason, rules: Vec::new() },
+                Err(reason) => Evaluation::without_rules(reason),
                 Ok((reason, verdict)) => Evaluation { reason, rules: policy.rule_refs(&verdict) },
             }
         })

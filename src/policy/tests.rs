@@ -1,5 +1,6 @@
 mod deciding;
 mod loading;
+mod remembering;
 mod reviewing;
 mod selecting;
 

@@ -56,14 +56,14 @@ impl Policy {
     pub fn opinion(&self, question: Question<'_>) -> Opinion {
         let revision = self.revision.clone();
         let skipped = |revision| Opinion { revision, allowed: None, reason: None };
-        let asked = self.asked(question.caller, question.act, question.entrance);
+        let request = self.request(question.caller, question.act, question.entrance);
         let index = self.indexes.of(question.act);
-        if index.searches(asked.caller, asked.entrance) > SEARCHES_MAX {
+        if index.searches(request) > SEARCHES_MAX {
             return skipped(revision);
         }
-        let found = match index.candidates(asked.caller, asked.entrance) {
+        let found = match index.candidates(request) {
             Ok(candidates) if candidates.len() > RULES_MAX => return skipped(revision),
-            Ok(candidates) => self.judge_candidates(&asked, &candidates, question.moment),
+            Ok(candidates) => self.judge_candidates(request, &candidates, question.moment),
             Err(reason) => Err(reason),
         };
         let reason = found.map_or_else(|reason| reason, |(reason, _)| reason);

@@ -12,6 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::audit::Journal;
 use crate::gateway::Worker;
+use crate::policy::Memo;
 use crate::upstream::Connections;
 
 /// What still blocks when a worker ends, such as a name that is being looked up, is left
@@ -39,8 +40,11 @@ impl Workers {
     pub(super) fn start(number: usize, journal: &Journal) -> io::Result<Self> {
         let mut started = Self { running: Vec::new(), stop: CancellationToken::new() };
         for number in 0..number {
-            let (journal, connections) = (journal.for_worker(), Connections::default());
-            let worker = Arc::new(Worker { journal, connections });
+            let worker = Arc::new(Worker {
+                journal: journal.for_worker(),
+                connections: Connections::default(),
+                memo: Memo::default(),
+            });
             let runtime = Builder::new_current_thread().enable_all().build()?;
             let handle = runtime.handle().clone();
             let thread = std::thread::Builder::new().name(format!("worker-{number}")).spawn({

@@ -11,6 +11,7 @@ use grantgate::audit::{
 use grantgate::config::{self, RequestLimits};
 use grantgate::domain::{RequestId, SystemClock};
 use grantgate::gateway::{Admission, CertificateLog, Context, Gateway, Worker};
+use grantgate::policy::Memo;
 use grantgate::snapshot::{self, Files};
 use grantgate::telemetry::{Metrics, Traces};
 use grantgate::upstream::Connections;
@@ -65,8 +66,11 @@ async fn ask(gateway: Arc<Gateway>, token: String, entrance: &str) -> (u16, &'st
         peer: ([127, 0, 0, 1], 1).into(),
         certificate: None,
     };
-    let worker =
-        Worker { journal: gateway.journal.for_worker(), connections: Connections::default() };
+    let worker = Worker {
+        journal: gateway.journal.for_worker(),
+        connections: Connections::default(),
+        memo: Memo::default(),
+    };
     let journal = worker.journal.clone();
     let delivering = tokio::spawn(async move { journal.deliver().await });
     let answer = gateway.handle(&worker, context, request).await;

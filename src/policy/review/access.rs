@@ -9,10 +9,9 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::domain::{Act, CallerId, EntranceId, GranteeKind};
 use crate::policy::condition::{Condition, Moment};
-use crate::policy::engine::Request;
-use crate::policy::index::{Index, RuleNo};
+use crate::policy::index::{Index, Request};
 use crate::policy::names::Name;
-use crate::policy::rules::{OTHER_ENTRANCE, Rule};
+use crate::policy::rules::{Rule, RuleNo};
 use crate::policy::{Policy, RuleRef};
 
 /// From one time until another.
@@ -173,7 +172,8 @@ impl<'a> Assessor<'a> {
 
     /// The rules that could match; none where the caller or entrance is unknown.
     pub(super) fn candidates(&self, caller: Option<Name>, entrance: Option<Name>) -> Vec<RuleNo> {
-        self.index().candidates(caller, entrance).unwrap_or_default()
+        let request = Request { subject: caller, object: entrance, act: self.act };
+        self.index().candidates(request).unwrap_or_default()
     }
 
     pub(super) fn rules<'b>(
@@ -188,9 +188,7 @@ impl<'a> Assessor<'a> {
     pub(super) fn access(&self, caller: Option<Name>, entrance: Option<Name>) -> Access {
         let numbers = self.candidates(caller, entrance);
         let Some(caller) = caller.filter(|_| !numbers.is_empty()) else { return Access::Never };
-        let names = &self.policy.rules.names;
-        let object = entrance.map_or(OTHER_ENTRANCE, |name| names.text(name));
-        let request = Request { subject: names.text(caller), object, act: self.act };
+        let request = Request { subject: Some(caller), object: entrance, act: self.act };
         let allowed = |at, kind| {
             let grantee = match self.act {
                 Act::Grant => Some(kind),
@@ -289,16 +287,15 @@ pub fn access_of(
     entrance: EntranceId,
     span: Span,
 ) -> Access {
-    let asked = policy.asked(caller, act, entrance);
-    Assessor::new(policy, act, span).access(asked.caller, asked.entrance)
+    let Request { subject, object, act } = policy.request(caller, act, entrance);
+    Assessor::new(policy, act, span).access(subject, object)
 }
 
 /// Whether some rule that could match them has a condition.
 #[must_use]
 pub fn is_conditional(policy: &Policy, caller: &CallerId, act: Act, entrance: EntranceId) -> bool {
-    let asked = policy.asked(caller, act, entrance);
-    let index = policy.indexes.of(act);
-    let numbers = index.candidates(asked.caller, asked.entrance).unwrap_or_default();
+    let request = policy.request(caller, act, entrance);
+    let numbers = policy.indexes.of(act).candidates(request).unwrap_or_default();
     let mut rules = numbers.iter().filter_map(|number| policy.rules.rules.get(*number as usize));
     rules.any(|rule| rule.when.is_some())
 }

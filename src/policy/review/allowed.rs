@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use super::access::{Access, Assessor, Span, common_groups, entrance_ids};
 use crate::domain::{Act, CallerId, EntranceId};
-use crate::policy::index::RuleNo;
 use crate::policy::names::Name;
+use crate::policy::rules::RuleNo;
 use crate::policy::{Policy, RuleRef};
 
 /// A caller that may do something to an entrance.

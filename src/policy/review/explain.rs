@@ -5,11 +5,11 @@ use std::collections::{HashMap, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::domain::{Act, Reason};
+use crate::domain::Reason;
 use crate::policy::condition::Moment;
-use crate::policy::index::{Index, RuleNo};
+use crate::policy::index::{Index, Request};
 use crate::policy::names::Name;
-use crate::policy::rules::{Link, Rule};
+use crate::policy::rules::{Link, Rule, RuleNo};
 use crate::policy::{Evaluation, Policy, Question, RuleRef};
 
 /// Near misses of one kind that are listed.
@@ -67,9 +67,8 @@ pub struct Miss {
 pub fn explain(policy: &Policy, question: Question<'_>) -> Explanation {
     let evaluation = policy.evaluate(question);
     let Question { caller, act, entrance, moment } = question;
-    let asked = policy.asked(caller, act, entrance);
-    let explaining =
-        Explaining { policy, caller: asked.caller, act, entrance: asked.entrance, moment };
+    let request = policy.request(caller, act, entrance);
+    let explaining = Explaining { policy, request, moment };
     let judged = policy.judge(question).map(|(_, verdict)| verdict.rules);
     let deciding = explaining.deciding(&judged.unwrap_or_default());
     let misses = if evaluation.is_allowed() {
@@ -84,15 +83,13 @@ pub fn explain(policy: &Policy, question: Question<'_>) -> Explanation {
 
 struct Explaining<'a> {
     policy: &'a Policy,
-    caller: Option<Name>,
-    act: Act,
-    entrance: Option<Name>,
+    request: Request,
     moment: Moment,
 }
 
 impl Explaining<'_> {
     fn index(&self) -> &Index {
-        self.policy.indexes.of(self.act)
+        self.policy.indexes.of(self.request.act)
     }
 
     fn rule(&self, number: RuleNo) -> Option<&Rule> {
@@ -106,8 +103,8 @@ impl Explaining<'_> {
         let explained = rules.map(|rule| ExplainedRule {
             rule: self.policy.rule_ref(rule),
             text: self.policy.rule_text(rule),
-            subject: self.steps(roles.path(self.caller, rule.subject)),
-            object: self.steps(zones.path(self.entrance, rule.object)),
+            subject: self.steps(roles.path(self.request.subject, rule.subject)),
+            object: self.steps(zones.path(self.request.object, rule.object)),
         });
         explained.collect()
     }
@@ -126,7 +123,7 @@ impl Explaining<'_> {
     }
 
     fn candidates(&self) -> impl Iterator<Item = &Rule> {
-        let numbers = self.index().candidates(self.caller, self.entrance);
+        let numbers = self.index().candidates(self.request);
         numbers.unwrap_or_default().into_iter().filter_map(|number| self.rule(number))
     }
 
@@ -147,16 +144,20 @@ impl Explaining<'_> {
         let unmet = allows.filter_map(|rule| Some(self.miss(rule, self.unmet(rule)?)));
         let mut found: Vec<Miss> = unmet.take(MISSES_MAX).collect();
         let (mut of_caller, mut of_entrance) = (0, 0);
-        let allows =
-            self.policy.rules.rules.iter().filter(|rule| rule.allow && rule.act == self.act);
+        let allows = self
+            .policy
+            .rules
+            .rules
+            .iter()
+            .filter(|rule| rule.allow && rule.act == self.request.act);
         for rule in allows {
             let names = &self.policy.rules.names;
             let is = |name: Option<Name>, named| {
                 name.is_some_and(|name| self.policy.graph.contains(name, named))
             };
-            let subject = is(self.caller, rule.subject);
+            let subject = is(self.request.subject, rule.subject);
             let wild = self.index().wildcard() == Some(rule.object);
-            let object = wild || is(self.entrance, rule.object);
+            let object = wild || is(self.request.object, rule.object);
             if subject && !object && of_caller < MISSES_MAX {
                 of_caller += 1;
                 let object = names.text(rule.object);

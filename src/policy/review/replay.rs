@@ -2,6 +2,7 @@
 
 use std::cmp::Reverse;
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use crate::domain::{Act, CallerId, EntranceId, GranteeKind, Operation, Reason};
 use crate::policy::condition::Moment;
@@ -63,7 +64,7 @@ pub struct Example {
     /// Why it would be decided otherwise.
     pub reason: Reason,
     /// The rules that would decide.
-    pub rules: Vec<RuleRef>,
+    pub rules: Arc<[RuleRef]>,
 }
 
 /// Decisions of one caller about one entrance.

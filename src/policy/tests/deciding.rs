@@ -239,7 +239,7 @@ proptest! {
                     // `nobody` is in no rule and no role.
                     let expected = caller < 3 && small.allows(caller, act, entrance, when);
                     prop_assert_eq!(allowed, expected, "{} {} {:?}\n{}", subject, object, when, text);
-                    let request = Request { subject: &subject, object: &object, act };
+                    let request = policy.request(id, act, door);
                     let on_all = policy.engine.judge(request, &all, moment).unwrap();
                     prop_assert_eq!(&found.rules, &policy.rule_refs(&on_all), "{}", text);
                     let by_rule = matches!(found.reason, Reason::AllowedByRule | Reason::DeniedByRule);

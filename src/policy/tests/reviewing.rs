@@ -126,7 +126,7 @@ proptest! {
                 let found = explain(&policy, question);
                 prop_assert_eq!(&found.evaluation, &policy.evaluate(question));
                 let rules: Vec<_> = found.deciding.iter().map(|rule| rule.rule.clone()).collect();
-                prop_assert_eq!(&rules, &found.evaluation.rules);
+                prop_assert_eq!(&rules[..], &found.evaluation.rules[..]);
                 for rule in &found.deciding {
                     let fields: Vec<&str> = rule.text.splitn(6, ", ").collect();
                     let name = |steps: &[review::Step], last: bool| {

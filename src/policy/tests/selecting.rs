@@ -33,7 +33,7 @@ proptest! {
                 found.iter_mut().for_each(|ids| ids.sort_unstable());
                 found
             };
-            let of_all = policy.select(asking(id, hour), Objects::All);
+            let of_all = policy.select(asking(id, hour), Objects::All, None);
             match (of_all.evaluation.is_allowed(), sorted(&of_all)) {
                 (true, Some(narrowed)) => prop_assert_eq!(narrowed, readable.clone(), "{}", small.text()),
                 (true, None) => prop_assert!(may(None), "{}", small.text()),
@@ -41,7 +41,7 @@ proptest! {
                     prop_assert!(readable.is_empty() && !may(None) && narrowed.is_none(), "{}", small.text());
                 }
             }
-            let of_these = policy.select(asking(id, hour), Objects::Some(&doors));
+            let of_these = policy.select(asking(id, hour), Objects::Some(&doors), None);
             prop_assert_eq!(of_these.evaluation.is_allowed(), !readable.is_empty());
             prop_assert_eq!(sorted(&of_these), (!readable.is_empty()).then_some(readable));
             prop_assert_eq!(of_these.evaluation.is_allowed(), of_these.evaluation.reason == Reason::AllowedByRule);
@@ -62,7 +62,7 @@ fn a_long_list_is_not_narrowed_and_a_closed_one_is_denied() {
     let caller = CallerId::parse("facilities").unwrap();
     let select = |count, hour| {
         let policy = Policy::load(&source(MODEL, &rules(count)), &callers(&TEAM), NOW).unwrap();
-        policy.policy.select(asking(&caller, hour), Objects::All)
+        policy.policy.select(asking(&caller, hour), Objects::All, None)
     };
     let found = select(500, 10);
     assert_eq!(found.narrowed.map(|ids| ids.len()), Some(500));
@@ -75,7 +75,7 @@ fn a_long_list_is_not_narrowed_and_a_closed_one_is_denied() {
     let denied = |count| {
         let rules = rules(count) + "p, caller:facilities, *, read, deny\n";
         let policy = Policy::load(&source(MODEL, &rules), &callers(&TEAM), NOW).unwrap();
-        policy.policy.select(asking(&caller, 10), Objects::All).evaluation.reason
+        policy.policy.select(asking(&caller, 10), Objects::All, None).evaluation.reason
     };
     assert_eq!((denied(500), denied(501)), (Reason::DeniedByRule, Reason::DeniedByRule));
 }
@@ -93,7 +93,7 @@ fn a_caller_with_very_many_rules_is_not_denied_for_the_first_of_them() {
     );
     let policy = Policy::load(&source(MODEL, &rules), &callers(&TEAM), NOW).unwrap().policy;
     let caller = CallerId::parse("facilities").unwrap();
-    let found = policy.select(asking(&caller, 10), Objects::All);
+    let found = policy.select(asking(&caller, 10), Objects::All, None);
     assert!(found.evaluation.is_allowed() && found.narrowed.is_none());
 }
 
@@ -107,7 +107,7 @@ fn a_list_names_no_more_rules_than_a_record_has_room_for() {
     source.rules.name = format!("/{}", "long/".repeat(300));
     let policy = Policy::load(&source, &callers(&TEAM), NOW).unwrap().policy;
     let caller = CallerId::parse("facilities").unwrap();
-    let found = policy.select(asking(&caller, 10), Objects::All);
+    let found = policy.select(asking(&caller, 10), Objects::All, None);
     assert_eq!(found.narrowed.unwrap().len(), 100);
     let bytes: usize = found.evaluation.rules.iter().map(|rule| rule.to_string().len()).sum();
     assert!(bytes <= NAMES_BYTES_MAX, "{bytes}");

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use super::side::{Group, GroupsOf, Pair, Side, signature};
 use super::{Change, Effect};
 use crate::domain::CallerId;
-use crate::policy::index::RuleNo;
 use crate::policy::names::Name;
 use crate::policy::review::access::{Access, Span, common_groups, entrance_ids};
+use crate::policy::rules::RuleNo;
 
 pub(super) struct Comparison<'a> {
     pub(super) old: Side<'a>,

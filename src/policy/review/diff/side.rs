@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use crate::domain::Act;
 use crate::policy::Policy;
-use crate::policy::index::RuleNo;
 use crate::policy::names::Name;
 use crate::policy::review::access::{Assessor, Span};
+use crate::policy::rules::RuleNo;
 
 /// Names of one text in both policies.
 pub(super) type Pair = (Option<Name>, Option<Name>);
