@@ -41,8 +41,8 @@ use stack::Shared;
 pub const CLOSED_SETS: ClosedSets = ClosedSets {
     events: crate::audit::Event::CODES,
     stages: &{
-        let [a, b, c, d] = crate::audit::Stage::OF_RECORDS;
-        [a.as_str(), b.as_str(), c.as_str(), d.as_str()]
+        let [a, b, c, d, e] = crate::audit::Stage::OF_RECORDS;
+        [a.as_str(), b.as_str(), c.as_str(), d.as_str(), e.as_str()]
     },
     tasks: crate::audit::upkeep::Task::CODES,
     agreements: &crate::policy::Opinion::AGREEMENTS,
@@ -118,7 +118,9 @@ impl Server {
         let observer = AuditObserver::start(&settings.audit, metrics.clone());
         let observer = observer.map_err(|e| StartError::Audit(directory.clone(), e.into()))?;
         let observer = Arc::new(observer);
+        let wal_bytes = settings.audit.wal_bytes;
         let opened = FileStore::open(&directory).and_then(|store| {
+            let store = store.with_wal(wal_bytes);
             let revision = snapshot.load().policy.revision().clone();
             Journal::open(store, journal, &revision, Arc::new(SystemClock), observer.clone())
         });

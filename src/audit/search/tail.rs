@@ -1,7 +1,8 @@
 //! The end of a log, and what is appended to it, across segments.
 //!
 //! No record is left out or given twice: the next segment is begun only after the one
-//! before was read to its end, and a line counts once it has its newline.
+//! before was read to its end, and a line counts once it has its newline. The write-ahead log
+//! is not looked at: what it holds comes to the segments.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -60,6 +61,7 @@ impl Tail {
         filter: TailFilter,
         count: usize,
     ) -> Result<(Self, Vec<Tailed>), ReadError> {
+        let log = &log.segments_only();
         let found = log.segments()?;
         let mut few = 1;
         loop {
@@ -113,6 +115,12 @@ impl Tail {
             // but something may have been, before it was begun.
             self.cursor.close(&next);
             any |= self.rest(each)?;
+            // A start has written it anew, with what only the write-ahead log held.
+            let (segment, end) = (self.cursor.segment().clone(), self.cursor.end());
+            if let Some(anew) = self.log.read_on(&segment, end)? {
+                self.cursor = anew;
+                any |= self.rest(each)?;
+            }
             self.cursor = self.log.read(&next)?;
             any |= self.rest(each)?;
         }
