@@ -214,6 +214,7 @@ fn is_test(file: &str) -> bool {
         "tests.rs",
         "faults.rs",
         "journal/crashes.rs",
+        "journal/rings.rs",
         "testing.rs",
         "journal/checkpoints.rs",
         "store/conformance.rs",

@@ -272,4 +272,6 @@ mod crashes;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod rings;
+#[cfg(test)]
 mod tests;

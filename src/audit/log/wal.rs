@@ -80,8 +80,11 @@ impl Header {
             return Ok(None);
         }
         let [version] = fields.take();
-        if version != VERSION {
-            return Err(WalError::Newer(version));
+        match version {
+            // It is torn right here.
+            0 => return Ok(None),
+            VERSION => {}
+            newer => return Err(WalError::Newer(newer)),
         }
         let header = Self {
             number: u64::from_le_bytes(fields.take()),

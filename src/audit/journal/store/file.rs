@@ -195,6 +195,15 @@ impl FileStore {
         std::mem::replace(&mut self.segment.as_mut().unwrap().file, file)
     }
 
+    pub(in crate::audit::journal) fn has_room_for(&self, batch: &Batch<'_>) -> bool {
+        self.wal.as_ref().unwrap().0.has_room(batch.lines.len())
+    }
+
+    /// As if the kernel took no writes that are durable when they return.
+    pub(in crate::audit::journal) fn without_durable_writes(&mut self) {
+        self.wal_mut().without_durable_writes();
+    }
+
     pub(super) fn wal_mut(&mut self) -> &mut Wal {
         &mut self.wal.as_mut().unwrap().0
     }

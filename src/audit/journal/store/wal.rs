@@ -89,27 +89,30 @@ impl Wal {
         (frame_bytes(length) + 2 * SLOT) as u64 <= self.bytes / 2
     }
 
-    /// Where a frame of so many bytes of lines can be written, with room for a mark behind it.
-    fn place(&self, length: usize) -> Option<u64> {
-        self.free((frame_bytes(length) + SLOT) as u64)
-    }
-
     /// Whether there is room for so many bytes of lines.
     pub(super) fn has_room(&self, length: usize) -> bool {
         self.place(length).is_some()
     }
 
-    fn free(&self, bytes: u64) -> Option<u64> {
-        let ends = self.head + bytes <= self.bytes;
-        let Some((_, oldest)) = self.needed.front().copied() else {
-            return Some(if ends { self.head } else { 0 });
-        };
-        if self.head > oldest {
+    /// Where a frame of so many bytes of lines can be written, with room for a mark behind it.
+    fn place(&self, length: usize) -> Option<u64> {
+        self.free(self.head, self.oldest(), room_for(length))
+    }
+
+    /// Where the oldest frame begins that must not be overwritten.
+    fn oldest(&self) -> Option<u64> {
+        self.needed.front().map(|(_, start)| *start)
+    }
+
+    fn free(&self, head: u64, oldest: Option<u64>, bytes: u64) -> Option<u64> {
+        let ends = head + bytes <= self.bytes;
+        let Some(oldest) = oldest else { return Some(if ends { head } else { 0 }) };
+        if head > oldest {
             let begins = bytes < oldest;
-            return if ends { Some(self.head) } else { Some(0).filter(|_| begins) };
+            return if ends { Some(head) } else { Some(0).filter(|_| begins) };
         }
         // It has gone round.
-        Some(self.head).filter(|head| head + bytes < oldest)
+        Some(head).filter(|head| head + bytes < oldest)
     }
 
     /// Bytes that cannot be overwritten.
@@ -134,14 +137,18 @@ impl Wal {
         self.synced = self.synced.max(seq);
     }
 
-    /// Says durably what is synced, so that there is room for more.
+    /// Says durably what is synced, where that makes room for the batch: the room for a mark
+    /// is there once.
     pub(super) fn mark(&mut self, batch: &Batch<'_>) -> io::Result<()> {
-        if self.recorded == self.synced {
+        let slot = SLOT as u64;
+        let Some(at) = self.free(self.head, self.oldest(), slot) else { return Ok(()) };
+        let kept = self.needed.iter().find(|(last, _)| *last > self.synced);
+        let oldest = kept.map_or(at, |(_, start)| *start);
+        let helps = self.free(at + slot, Some(oldest), room_for(batch.lines.len())).is_some();
+        if self.recorded == self.synced || !helps {
             return Ok(());
         }
-        let mark = Batch { count: 0, lines: &[], ..*batch };
-        let at = self.free(SLOT as u64);
-        at.map_or(Ok(()), |at| self.put(at, &mark))
+        self.put(at, &Batch { count: 0, lines: &[], ..*batch })
     }
 
     /// Makes a batch durable. After an error the ring is never written again: what of it is
@@ -223,6 +230,15 @@ impl Wal {
     pub(super) fn swap_file(&mut self, file: File) -> File {
         std::mem::replace(&mut self.file, file)
     }
+
+    pub(super) fn without_durable_writes(&mut self) {
+        self.durable_writes = false;
+    }
+}
+
+/// Bytes of a frame with so many bytes of lines, and of a mark behind it.
+fn room_for(length: usize) -> u64 {
+    (frame_bytes(length) + SLOT) as u64
 }
 
 /// Takes the blocks for good: one that was only promised would be made up with the first
