@@ -118,7 +118,7 @@ fn a_last_frame_that_is_torn_at_any_byte_is_as_if_it_had_not_been() {
     log.commit(2);
     let (after, both) = (std::fs::read(log.wal()).unwrap(), log.lines.clone());
     log.store = None;
-    let start = log.frames()[1] as usize;
+    let start = usize::try_from(log.frames()[1]).unwrap();
     let length = HEADER + both.len() - promised.len();
     let segment = log.path().join(segment_name(1));
     let whole = std::fs::read(&segment).unwrap();

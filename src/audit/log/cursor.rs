@@ -200,6 +200,12 @@ impl Cursor {
         }
     }
 
+    /// Counts its lines on from where another one of the same segment is.
+    pub(super) fn numbered_as(mut self, other: &Self) -> Self {
+        self.lines.count_from(other.lines.number());
+        self
+    }
+
     /// Where the line behind the last one begins, in bytes.
     pub(in crate::audit) fn end(&self) -> u64 {
         self.lines.end()

@@ -132,17 +132,16 @@ impl LogReader {
         Ok(Cursor::new(segment.clone(), Lines::new(Box::new(source), offset)))
     }
 
-    /// Reads a closed segment from a line on that begins at `offset`; none when it was
-    /// removed, or compressed, which no segment is before all that it has is old.
-    pub(in crate::audit) fn read_on(
-        &self,
-        segment: &Segment,
-        offset: u64,
-    ) -> Result<Option<Cursor>, InputError> {
-        match self.resume(segment, offset) {
+    /// Reads on in the file that has the segment's name now; none when it was removed, or
+    /// compressed, which none is before it has all its lines.
+    pub(in crate::audit) fn read_on(&self, cursor: &Cursor) -> Result<Option<Cursor>, InputError> {
+        let segment = cursor.segment();
+        if segment.compressed {
+            return Ok(None);
+        }
+        match self.resume(segment, cursor.end()) {
             Err(error) if error.is_gone() => Ok(None),
-            _ if segment.compressed => Ok(None),
-            cursor => cursor.map(Some),
+            anew => anew.map(|anew| Some(anew.numbered_as(cursor))),
         }
     }
 

@@ -113,14 +113,12 @@ impl Tail {
         while let Some(next) = self.next_segment()? {
             // It holds records, so that nothing is appended to the one before any more;
             // but something may have been, before it was begun.
+            // A start may have written it anew, with what only the write-ahead log held.
+            if let Some(anew) = self.log.read_on(&self.cursor)? {
+                self.cursor = anew;
+            }
             self.cursor.close(&next);
             any |= self.rest(each)?;
-            // A start has written it anew, with what only the write-ahead log held.
-            let (segment, end) = (self.cursor.segment().clone(), self.cursor.end());
-            if let Some(anew) = self.log.read_on(&segment, end)? {
-                self.cursor = anew;
-                any |= self.rest(each)?;
-            }
             self.cursor = self.log.read(&next)?;
             any |= self.rest(each)?;
         }
@@ -255,6 +253,22 @@ mod tests {
         std::fs::write(log.join(format!("{:020}.jsonl", 1)), line(1)).unwrap();
         append(log, 2, &line(2));
         assert_eq!(more(&mut tail), [2]);
+    }
+
+    /// The write-ahead log had the rest; the start has written the segment anew.
+    #[test]
+    fn what_a_start_adds_to_a_segment_is_shown_before_the_next_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path();
+        append(log, 1, &(line(1) + &line(2)[..9]));
+        let (mut tail, last) = Tail::open(&LogReader::new(log), TailFilter::default(), 5).unwrap();
+        assert_eq!(seqs(&last), [1]);
+        let (anew, segment) = (log.join("anew"), log.join(format!("{:020}.jsonl", 1)));
+        std::fs::write(&anew, [line(1), line(2), line(3)].concat()).unwrap();
+        std::fs::rename(anew, segment).unwrap();
+        append(log, 4, &line(4));
+        assert_eq!(more(&mut tail), [2, 3, 4]);
+        assert!(more(&mut tail).is_empty());
     }
 
     #[test]
