@@ -55,6 +55,19 @@ async fn after_a_crash_the_tools_read_what_the_segment_lacks_and_the_next_start_
         zeros
     }];
     let wal = site.read("audit/wal");
+    // The second frame of this process: what is behind it cannot be trusted to follow.
+    let frames = wal.chunks(4096).enumerate().filter(|(_, slot)| slot.starts_with(b"ggwal"));
+    let middle = frames.map(|(at, _)| at * 4096).nth_back(1).unwrap();
+    let mut damaged = wal.clone();
+    damaged[middle + 110] ^= 1;
+    std::fs::write(site.path("audit/wal"), damaged).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_grantgate"))
+        .args(["audit", "verify", log.to_str().unwrap()])
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    assert!(said.contains("damaged or missing"), "{said}");
     for left in left {
         std::fs::write(site.path("audit/wal"), &wal).unwrap();
         std::fs::write(&segment, left).unwrap();

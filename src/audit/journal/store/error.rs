@@ -45,7 +45,7 @@ impl StoreError {
     }
 
     /// The next call may succeed.
-    pub(super) fn passing(stage: Stage, error: io::Error) -> Self {
+    pub(in crate::audit::journal) fn passing(stage: Stage, error: io::Error) -> Self {
         Self { stage, error, broken: false }
     }
 
