@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::audit::journal::store::{Batch, FileStore, Stage, StoreError};
+use crate::audit::journal::store::{Batch, FileStore, StoreError};
 use crate::audit::log::directory::LogReader;
 use crate::audit::log::wal::{HEADER, SLOT, WAL};
 use crate::audit::proof::verify;
@@ -20,7 +20,7 @@ use crate::audit::{Checkpoint, Event, SigningKey};
 use crate::domain::SystemClock;
 
 /// So small that frames are overwritten all the time.
-const RING: u64 = 12 * SLOT as u64;
+pub(super) const RING: u64 = 12 * SLOT as u64;
 
 /// What is on the disk at some moment, and what was promised until then.
 struct Image {
@@ -117,6 +117,7 @@ impl Store for Watched {
     fn begin(&mut self, first_seq: u64, room: u64) -> Result<(), StoreError> {
         self.dies("before a segment", &[]);
         self.inner.begin(first_seq, room)?;
+        assert_eq!(self.inner.due(), None, "what is closed is synced");
         self.newest = Some(crate::audit::log::segment::segment_name(first_seq));
         self.synced = 0;
         self.dies("after a segment", &[]);
@@ -238,7 +239,7 @@ fn found(directory: &Path, step: &str) -> Vec<u8> {
 }
 
 /// What is in segments.
-fn in_segments(directory: &Path) -> Vec<u8> {
+pub(super) fn in_segments(directory: &Path) -> Vec<u8> {
     let segments = LogReader::new(directory).segments_only().list().unwrap();
     segments.iter().flat_map(|segment| std::fs::read(&segment.path).unwrap()).collect()
 }
@@ -353,81 +354,4 @@ fn whenever_it_dies_all_that_was_promised_is_there_once_and_in_order() {
             check(image, &key, &private, &checkpoints, nth % 5 == 0);
         }
     }
-}
-
-/// Lines find no place in the segment while it is told so.
-struct Lagging(FileStore, Arc<std::sync::atomic::AtomicBool>, bool);
-
-impl Store for Lagging {
-    fn recover(&mut self, key: Option<&VerifierKey>) -> Result<Recovered, OpenError> {
-        self.0.recover(key)
-    }
-    fn begin(&mut self, first_seq: u64, room: u64) -> Result<(), StoreError> {
-        self.0.begin(first_seq, room)
-    }
-    fn length(&self) -> u64 {
-        self.0.length()
-    }
-    fn reserve(&mut self, bytes: u64) -> Result<(), StoreError> {
-        if self.2 {
-            self.settle()?;
-        }
-        self.0.reserve(bytes)
-    }
-    fn commit(&mut self, batch: &Batch<'_>) -> Result<(), StoreError> {
-        self.0.commit(batch)
-    }
-    fn settle(&mut self) -> Result<(), StoreError> {
-        self.2 = self.1.load(std::sync::atomic::Ordering::SeqCst);
-        if self.2 {
-            return Err(StoreError::passing(Stage::Append, std::io::Error::from_raw_os_error(28)));
-        }
-        self.0.settle()
-    }
-    fn due(&self) -> Option<Instant> {
-        self.0.due()
-    }
-    fn upkeep(&mut self) -> Result<(), StoreError> {
-        self.0.upkeep()
-    }
-    fn close(&mut self, end: &Batch<'_>) -> Result<(), StoreError> {
-        self.0.close(end)
-    }
-}
-
-#[tokio::test]
-async fn those_who_follow_are_told_of_nothing_that_is_not_in_a_segment() {
-    let directory = tempfile::tempdir().unwrap();
-    let fails = Arc::new(std::sync::atomic::AtomicBool::new(false));
-    let store = FileStore::open(directory.path()).unwrap().with_wal(Some(RING));
-    let revision = Revision::from_sha256(&[0]);
-    let opened = Journal::open(
-        Lagging(store, fails.clone(), false),
-        JournalSettings::default(),
-        &revision,
-        Arc::new(SystemClock),
-        Arc::new(crate::audit::NoObserver),
-    );
-    let Started { journal, closer, .. } = opened.unwrap();
-    let _ = journal.record(asked(false)).await.unwrap();
-    fails.store(true, std::sync::atomic::Ordering::SeqCst);
-    let told = journal.record(asked(false)).await.unwrap();
-    assert_eq!(told.seq(), 3, "it is durable");
-    while journal.health() == JournalHealth::Healthy {
-        tokio::task::yield_now().await;
-    }
-    assert!(journal.record(asked(false)).await.is_err(), "the next one waits for it");
-    assert_eq!(journal.durable_seq(), 2);
-    assert_eq!(in_segments(directory.path()).iter().filter(|byte| **byte == b'\n').count(), 2);
-    fails.store(false, std::sync::atomic::Ordering::SeqCst);
-    // By itself, with the end of the outage.
-    while journal.durable_seq() < 4 {
-        tokio::task::yield_now().await;
-    }
-    closer.close();
-    let text = String::from_utf8(in_segments(directory.path())).unwrap();
-    for (line, seq) in text.lines().zip(1..) {
-        assert!(line.starts_with(&format!("{{\"v\":1,\"seq\":{seq},")), "{text}");
-    }
-    assert!(text.contains("log.outage"));
 }

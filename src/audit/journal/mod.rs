@@ -272,6 +272,8 @@ mod crashes;
 #[cfg(test)]
 mod faults;
 #[cfg(test)]
+mod lags;
+#[cfg(test)]
 mod rings;
 #[cfg(test)]
 mod tests;

@@ -209,63 +209,6 @@ fn a_record_in_the_segment_that_the_ring_has_otherwise_stops_the_start() {
 }
 
 #[test]
-fn the_ring_of_another_log_is_refused_wherever_it_ends() {
-    let rings = [1, 3, 4, 5, 9].map(|records| {
-        let mut other = Log::new(Some(RING));
-        (0..records).for_each(|_| other.write(1));
-        (records, std::fs::read(other.wal()).unwrap())
-    });
-    for settled in [true, false] {
-        for (records, ring) in &rings {
-            let mut log = Log::new(Some(RING));
-            (0..4).for_each(|_| log.write(1));
-            // After an end in order, or after a crash.
-            if settled {
-                log.go_on(None);
-            }
-            log.store = None;
-            std::fs::write(log.wal(), ring).unwrap();
-            let text = log.in_segments();
-            let error = log.open(Some(RING)).unwrap_err();
-            let other = matches!(error, OpenError::OtherWal { .. } | OpenError::Damaged { .. });
-            assert!(other, "{records}: {error}");
-            assert_eq!(log.in_segments(), text, "{records}: as it was");
-        }
-    }
-}
-
-/// Its last frame begins right where this log ends: the numbers alone would fit.
-#[test]
-fn a_ring_whose_numbers_fit_is_known_by_the_tree() {
-    let mut other = Log::new(Some(RING));
-    (0..4).for_each(|_| other.write(1));
-    let end = Batch { first_seq: 5, count: 0, lines: &[], root: other.tree.root() };
-    other.store().close(&end).unwrap();
-    other.go_on(Some(RING));
-    other.commit(1);
-    let mut log = Log::new(None);
-    (0..4).for_each(|_| log.write(1));
-    log.store = None;
-    std::fs::copy(other.wal(), log.wal()).unwrap();
-    let error = log.open(Some(RING)).unwrap_err();
-    assert!(matches!(error, OpenError::OtherWal { .. }), "{error}");
-    assert!(error.to_string().contains("another record 4"), "{error}");
-}
-
-#[test]
-fn segments_that_are_gone_are_not_made_up_for_in_silence() {
-    let mut log = Log::new(Some(RING));
-    log.write(3);
-    log.go_on(Some(RING));
-    log.write(3);
-    log.store = None;
-    std::fs::remove_file(log.path().join(segment_name(1))).unwrap();
-    std::fs::remove_file(log.path().join(segment_name(4))).unwrap();
-    let error = log.open(Some(RING)).unwrap_err();
-    assert!(error.to_string().contains("the log ends with record 0"), "{error}");
-}
-
-#[test]
 fn a_log_goes_on_without_a_ring_and_with_a_new_one() {
     let mut log = Log::new(None);
     let expected = |log: &mut Log, wal_bytes: Option<u64>, there: bool| {
@@ -388,3 +331,5 @@ fn starts_with_and_without_a_ring_make_one_log() {
         assert_eq!(segments.records, report.records, "{start}");
     }
 }
+
+mod others;
