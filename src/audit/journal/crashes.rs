@@ -310,7 +310,7 @@ fn images(lazy: bool, grants: usize) -> (Shared, SigningKey, String) {
         synced: 0,
         lazy,
     };
-    let segment_bytes_max = if lazy { 1 << 20 } else { 6_000 };
+    let segment_bytes_max = if lazy { 20_000 } else { 6_000 };
     let settings = JournalSettings {
         commit_wait: Duration::from_secs(20),
         segment_bytes_max,

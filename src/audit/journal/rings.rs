@@ -326,7 +326,9 @@ fn starts_with_and_without_a_ring_make_one_log() {
         let log = LogReader::new(directory.path());
         let report = verify(&log, &[key.verifier().clone()], &[], |_, _| {}).unwrap();
         assert!(!report.is_damaged(), "{start}: {:?}", report.findings);
-        // At the end segments alone hold the log.
+        // At the end segments alone hold the log, and the ring says so.
+        let held = Held::read(directory.path()).unwrap();
+        assert!(held.is_none_or(|held| held.synced + 1 == held.next_seq()), "{start}");
         let segments = verify(&log.segments_only(), &[], &[], |_, _| {}).unwrap();
         assert_eq!(segments.records, report.records, "{start}");
     }
