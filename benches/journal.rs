@@ -1,5 +1,8 @@
 //! Decision-to-durable time of the audit journal on a real disk, beside the raw cost
-//! of write and fdatasync of as many bytes on the same disk. Prints a Markdown table.
+//! of write and fdatasync of as many bytes on the same disk; and a commit with and without
+//! the write-ahead log, side by side. Prints Markdown tables.
+//!
+//! `-- side-by-side` prints the last of these alone.
 //!
 //! `cargo bench --profile dist --bench journal`
 //!
@@ -11,8 +14,8 @@
 
 use std::io::Write as _;
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use grantgate::audit::proof::verify;
@@ -37,6 +40,9 @@ fn main() {
     let directory = tempfile::Builder::new().prefix("bench-journal-").tempdir_in(base).unwrap();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
 
+    if std::env::args().any(|argument| argument == "side-by-side") {
+        return side_by_side(&runtime, directory.path());
+    }
     let line_bytes = line_bytes(&runtime, &directory.path().join("line"));
     let mut journal: [Vec<Figures>; 4] = Default::default();
     let mut raw: [Vec<Figures>; 4] = Default::default();
@@ -76,8 +82,65 @@ fn main() {
             of(handed_over, |f| f.median),
         );
     }
+    side_by_side(&runtime, directory.path());
     throughput(&runtime, directory.path());
     verifying(&runtime, &directory.path().join("verify"));
+}
+
+/// In flight, and decisions of each worker in one round.
+const SIDE_BY_SIDE: [(usize, usize); 3] = [(1, 400), (8, 150), (32, 100)];
+
+/// The write-ahead log and plain appending in turns, and who begins changes too.
+fn side_by_side(runtime: &tokio::runtime::Runtime, directory: &Path) {
+    println!(
+        "\n| in flight | commit with `wal` | commit without | ratio | decisions/s, ratio | records \
+         per commit, with and without |"
+    );
+    println!("|---:|---:|---:|---:|---:|---:|");
+    for (in_flight, each) in SIDE_BY_SIDE {
+        let mut figures: [Vec<Figures>; 2] = Default::default();
+        for round in 0..ROUNDS {
+            for turn in 0..2 {
+                let which = (round + turn) % 2;
+                let path = directory.join(format!("side-{round}-{in_flight}-{which}"));
+                let wal_bytes = Some(WAL_BYTES).filter(|_| which == 0);
+                let round = commits_round(&path, in_flight, each, wal_bytes);
+                figures.get_mut(which).unwrap().push(runtime.block_on(round));
+            }
+        }
+        let [with, without] = &figures;
+        let of = median;
+        println!(
+            "| {in_flight} | {:.0} | {:.0} | {:.2} | {:.2} | {:.1}, {:.1} |",
+            of(with, |f| f.median),
+            of(without, |f| f.median),
+            of(with, |f| f.median) / of(without, |f| f.median),
+            of(with, |f| f.per_second) / of(without, |f| f.per_second),
+            of(with, |f| f.records_per_sync),
+            of(without, |f| f.records_per_sync),
+        );
+    }
+}
+
+/// The times are those of commits, not of decisions.
+async fn commits_round(
+    directory: &Path,
+    in_flight: usize,
+    each: usize,
+    wal_bytes: Option<u64>,
+) -> Figures {
+    let counts = Arc::new(Counts::default());
+    let Started { journal, closer, .. } = open_with(directory, counts.clone(), true, wal_bytes);
+    counts.took.lock().unwrap().clear();
+    let started = Instant::now();
+    let decisions = asked(&journal, in_flight, each).await.len();
+    let took = started.elapsed();
+    closer.close();
+    let commits = std::mem::take(&mut *counts.took.lock().unwrap());
+    #[allow(clippy::cast_precision_loss)]
+    let (decisions, count) = (decisions as f64, commits.len() as f64);
+    let figures = Figures::new(commits, took, decisions / count);
+    Figures { per_second: decisions / took.as_secs_f64(), ..figures }
 }
 
 /// How fast a log is verified, on one core.
@@ -89,7 +152,7 @@ fn verifying(runtime: &tokio::runtime::Runtime, directory: &Path) {
         signing_key: Some(key),
         ..JournalSettings::default()
     };
-    let store = FileStore::open(directory).unwrap();
+    let store = FileStore::open(directory).unwrap().with_wal(Some(WAL_BYTES));
     let revision = Revision::from_sha256(&[0xab; 32]);
     let opened = Journal::open(
         store,
@@ -171,14 +234,16 @@ impl Figures {
 struct Counts {
     commits: AtomicU64,
     records: AtomicU64,
+    took: Mutex<Vec<Duration>>,
 }
 
 impl Observer for Counts {
-    fn committed(&self, events: &mut dyn Iterator<Item = Event>, _: Duration) {
+    fn committed(&self, events: &mut dyn Iterator<Item = Event>, took: Duration) {
         let records = events.filter(|event| *event == Event::Decision).count() as u64;
         if records > 0 {
             self.commits.fetch_add(1, Ordering::Relaxed);
             self.records.fetch_add(records, Ordering::Relaxed);
+            self.took.lock().unwrap().push(took);
         }
     }
     fn failed(&self, stage: &'static str) {
@@ -236,7 +301,19 @@ impl Evidence for Allowed {
     }
 }
 
+/// As the configuration's default is.
+const WAL_BYTES: u64 = 64 << 20;
+
 fn open(directory: &Path, counts: Arc<Counts>, signed: bool) -> Started {
+    open_with(directory, counts, signed, Some(WAL_BYTES))
+}
+
+fn open_with(
+    directory: &Path,
+    counts: Arc<Counts>,
+    signed: bool,
+    wal_bytes: Option<u64>,
+) -> Started {
     let signing_key = signed.then(|| SigningKey::generate("bench").unwrap().0);
     let settings = JournalSettings {
         commit_wait: Duration::from_secs(30),
@@ -244,7 +321,7 @@ fn open(directory: &Path, counts: Arc<Counts>, signed: bool) -> Started {
         ..JournalSettings::default()
     };
     let revision = Revision::from_sha256(&[0xab; 32]);
-    let store = FileStore::open(directory).unwrap();
+    let store = FileStore::open(directory).unwrap().with_wal(wal_bytes);
     Journal::open(store, settings, &revision, Arc::new(SystemClock), counts).unwrap()
 }
 

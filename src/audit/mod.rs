@@ -2,7 +2,7 @@
 //! else happens.
 //!
 //! A [`Recorded`] value proves that its evidence is on disk: only [`Journal::record`]
-//! makes one, after the fsync. Nothing here knows HTTP or policy.
+//! makes one, once it is durable. Nothing here knows HTTP or policy.
 //!
 //! | wing | what it is | may use |
 //! |---|---|---|
@@ -18,9 +18,9 @@
 //! Whoever reads takes a [`LogReader`] and never a path. Whoever writes takes a directory.
 //! What reads and keeps a log is named by its wing; what records and what all need, here.
 //!
-//! After a failed write nothing of the batch counts and the next batch may succeed;
-//! after a failed fsync the segment is never trusted again and every record fails
-//! until the process is restarted.
+//! After a failed append nothing of the batch counts and the next batch may succeed;
+//! after a failed fsync, or a failed write to the write-ahead log, neither is trusted again and
+//! every record fails until the process is restarted.
 
 pub mod follow;
 mod journal;

@@ -143,7 +143,10 @@ fn reload_at_hangup(handle: ReloadHandle, status: String) -> tokio::task::JoinHa
 fn start_failed(format: LogFormat, error: &StartError) -> Exit {
     let exit = failed(format, error);
     match error {
-        StartError::Audit(_, OpenError::Damaged { .. }) => Exit::Damaged,
+        StartError::Audit(
+            _,
+            OpenError::Damaged { .. } | OpenError::DamagedWal { .. } | OpenError::OtherWal { .. },
+        ) => Exit::Damaged,
         StartError::Audit(..)
         | StartError::Bind(..)
         | StartError::Workers(_)

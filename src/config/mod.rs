@@ -185,6 +185,8 @@ pub struct AuditSettings {
     pub segment_bytes_max: u64,
     /// So is one of this age.
     pub segment_age_max: Duration,
+    /// The size of the write-ahead log in bytes; none without one.
+    pub wal_bytes: Option<u64>,
     /// Whether closed segments are compressed.
     pub compress: bool,
     /// Closed segments older than this are removed.

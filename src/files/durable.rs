@@ -71,6 +71,18 @@ pub fn open_to_append(path: &Path) -> io::Result<File> {
     Ok(file)
 }
 
+/// Opens a regular file of our own, which is no link, to write within it.
+///
+/// # Errors
+/// Of the operating system; [`io::ErrorKind::InvalidInput`] for what is not a regular file.
+pub fn open_to_overwrite(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    let flags = nonblocking() | i32::try_from(OFlags::NOFOLLOW.bits()).unwrap_or(0);
+    let file = options.read(true).write(true).custom_flags(flags).open(path)?;
+    let kind = file.metadata()?.file_type();
+    if kind.is_file() { Ok(file) } else { Err(not_regular(kind)) }
+}
+
 /// Makes names in a directory durable.
 ///
 /// # Errors

@@ -43,8 +43,8 @@ use workers::Workers;
 pub const CLOSED_SETS: ClosedSets = ClosedSets {
     events: crate::audit::Event::CODES,
     stages: &{
-        let [a, b, c, d] = crate::audit::Stage::OF_RECORDS;
-        [a.as_str(), b.as_str(), c.as_str(), d.as_str()]
+        let [a, b, c, d, e] = crate::audit::Stage::OF_RECORDS;
+        [a.as_str(), b.as_str(), c.as_str(), d.as_str(), e.as_str()]
     },
     tasks: crate::audit::upkeep::Task::CODES,
     agreements: &crate::policy::Opinion::AGREEMENTS,
@@ -107,13 +107,8 @@ impl Server {
         let settings = Arc::new(settings);
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
         let current = snapshot.clone();
-        let address = settings.listener.address;
-        let tcp = match inherited {
-            Some(socket) => listener_of(socket),
-            None => TcpListener::bind(address).await,
-        };
         let listener = Listener::new(
-            tcp.map_err(|error| StartError::Bind("listener.address", address, error))?,
+            tcp_of(inherited, settings.listener.address).await?,
             Arc::new(move || current.load().certificates.tls.clone()),
             settings.connection_limits.clone(),
             metrics.listener.clone(),
@@ -124,7 +119,9 @@ impl Server {
         let observer = AuditObserver::start(&settings.audit, metrics.clone());
         let observer = observer.map_err(|e| StartError::Audit(directory.clone(), e.into()))?;
         let observer = Arc::new(observer);
+        let wal_bytes = settings.audit.wal_bytes;
         let opened = FileStore::open(&directory).and_then(|store| {
+            let store = store.with_wal(wal_bytes);
             let revision = snapshot.load().policy.revision().clone();
             Journal::open(store, journal, &revision, Arc::new(SystemClock), observer.clone())
         });
@@ -264,7 +261,14 @@ impl Server {
     }
 }
 
-fn listener_of(socket: std::net::TcpListener) -> std::io::Result<TcpListener> {
-    socket.set_nonblocking(true)?;
-    TcpListener::from_std(socket)
+/// Where callers connect: a socket that is listening already, or one that is bound now.
+async fn tcp_of(
+    inherited: Option<std::net::TcpListener>,
+    address: SocketAddr,
+) -> Result<TcpListener, StartError> {
+    let tcp = match inherited {
+        Some(socket) => socket.set_nonblocking(true).and_then(|()| TcpListener::from_std(socket)),
+        None => TcpListener::bind(address).await,
+    };
+    tcp.map_err(|error| StartError::Bind("listener.address", address, error))
 }

@@ -104,7 +104,7 @@ pub struct ListenerMetrics {
 pub struct AuditMetrics {
     /// Durable records, by event.
     pub records: IntCounterVec,
-    /// Time of one commit (write and fdatasync), in seconds.
+    /// Time of one commit, until its records are durable, in seconds.
     pub commit_duration: Histogram,
     /// Records in one commit.
     pub batch_records: Histogram,
@@ -154,7 +154,7 @@ impl AuditMetrics {
             )?,
             commit_duration: made.histogram(
                 "audit_commit_duration_seconds",
-                "Time of one commit: write and fdatasync.",
+                "Time of one commit, until its records are durable.",
                 SECONDS,
             )?,
             batch_records: made.histogram(

@@ -18,6 +18,9 @@ fn limit_files(process: &Process, bytes: Option<u64>) {
     prlimit(pid, Resource::Fsize, limit).unwrap();
 }
 
+/// Each batch is appended to the segment and synced: no write-ahead log.
+const APPEND: (&str, &str) = ("GRANTGATE__AUDIT__WAL", "off");
+
 async fn ask(site: &Site, client: &reqwest::Client, process: &Process, entrance: &str) -> u16 {
     let request = client
         .post(format!("https://localhost:{}{PATH}", process.address.port()))
@@ -66,7 +69,7 @@ fn all_accounted_for(records: &[Value], seam: &Seam, unknown: usize) {
 async fn while_the_disk_is_full_grants_are_refused_and_afterwards_it_goes_on_by_itself() {
     let site = Site::new();
     let seam = Seam::start(&site, Behaviour::confirm()).await;
-    let process = Process::serve(&site, &seam);
+    let process = Process::serve_with(&site, &seam, &[APPEND]);
     let client = site.client();
     limit_files(&process, Some(20_000));
     let mut granted = 0;
@@ -128,7 +131,7 @@ async fn a_revocation_that_could_not_be_recorded_is_in_force_soon_after() {
     let site = Site::new();
     let seam = Seam::start(&site, Behaviour::confirm()).await;
     // Nothing but the retry looks again within the time of this test.
-    let poll = [("GRANTGATE__RELOAD__POLL_MS", "3600000")];
+    let poll = [("GRANTGATE__RELOAD__POLL_MS", "3600000"), APPEND];
     let process = Process::serve_with(&site, &seam, &poll);
     let client = site.client();
     assert_eq!(ask(&site, &client, &process, LOBBY).await, 200);
@@ -161,12 +164,14 @@ async fn a_revocation_that_could_not_be_recorded_is_in_force_soon_after() {
 
 struct Fault {
     name: &'static str,
-    /// What strace(1) is to do to system calls on the segment.
+    /// What strace(1) is to do to system calls on the segment, or on the write-ahead log.
     inject: &'static [&'static str],
     /// What `/readyz?verbose` says.
     said: &'static str,
     /// Whether it goes on by itself when the fault is over.
     passes: bool,
+    /// Whether there is a write-ahead log; if so, whether the fault is in it.
+    wal: Option<bool>,
 }
 
 /// The first calls are those of the start.
@@ -176,70 +181,142 @@ const FAULTS: &[Fault] = &[
         inject: &["inject=write:error=ENOSPC:when=4..7"],
         said: "[-] audit: failing: append failed: No space left on device",
         passes: true,
+        wal: None,
     },
     Fault {
         name: "no room to reserve",
         inject: &["inject=fallocate:error=ENOSPC:when=1..7"],
         said: "[-] audit: failing: reserve failed: No space left on device",
         passes: true,
+        wal: None,
     },
     Fault {
         name: "error of the device on write",
         inject: &["inject=write:error=EIO:when=4..7"],
         said: "[-] audit: failing: append failed: Input/output error",
         passes: true,
+        wal: None,
     },
     Fault {
         name: "read-only after an error: nothing can be undone",
         inject: &["inject=write:error=EROFS:when=4+", "inject=ftruncate:error=EROFS"],
         said: "[-] audit: broken until restarted: truncate failed: Read-only file system",
         passes: false,
+        wal: None,
     },
     Fault {
         name: "error of the device on sync, once",
         inject: &["inject=fdatasync:error=EIO:when=4"],
         said: "[-] audit: broken until restarted: sync failed: Input/output error",
         passes: false,
+        wal: None,
     },
     Fault {
         name: "no space on sync, once",
         inject: &["inject=fdatasync:error=ENOSPC:when=5"],
         said: "[-] audit: broken until restarted: sync failed: No space left on device",
         passes: false,
+        wal: None,
     },
     Fault {
         name: "a write that is said to have been done and was not",
         inject: &["inject=write:retval=10:when=4"],
         said: "[-] audit: broken until restarted: sync failed: the segment has ",
         passes: false,
+        wal: None,
     },
 ];
 
-/// Faults of the system calls themselves, in the real process.
+/// The same with a write-ahead log.
+const WAL_FAULTS: &[Fault] = &[
+    Fault {
+        name: "error of the device on a frame, once",
+        inject: &["inject=pwritev2:error=EIO:when=4"],
+        said: "[-] audit: broken until restarted: commit failed: Input/output error",
+        passes: false,
+        wal: Some(true),
+    },
+    Fault {
+        name: "no space for a frame, once",
+        inject: &["inject=pwritev2:error=ENOSPC:when=5"],
+        said: "[-] audit: broken until restarted: commit failed: No space left on device",
+        passes: false,
+        wal: Some(true),
+    },
+    Fault {
+        name: "a part of a frame",
+        inject: &["inject=pwritev2:retval=10:when=4"],
+        said: "[-] audit: broken until restarted: commit failed: a part was written",
+        passes: false,
+        wal: Some(true),
+    },
+    Fault {
+        name: "error of the device on a sync in place of a durable write",
+        inject: &["inject=pwritev2:error=EOPNOTSUPP", "inject=fdatasync:error=EIO:when=4"],
+        said: "[-] audit: broken until restarted: commit failed: Input/output error",
+        passes: false,
+        wal: Some(true),
+    },
+    Fault {
+        name: "no space for lines that are durable already",
+        inject: &["inject=write:error=ENOSPC:when=4..12"],
+        said: "[-] audit: failing: append failed: No space left on device",
+        passes: true,
+        wal: Some(false),
+    },
+    Fault {
+        name: "lines that can neither be appended nor undone",
+        inject: &["inject=write:error=EROFS:when=4+", "inject=ftruncate:error=EROFS"],
+        said: "[-] audit: broken until restarted: truncate failed: Read-only file system",
+        passes: false,
+        wal: Some(false),
+    },
+    Fault {
+        name: "error of the device when the segment is synced",
+        inject: &["inject=fdatasync:error=EIO:when=1"],
+        said: "[-] audit: broken until restarted: sync failed: Input/output error",
+        passes: false,
+        wal: Some(false),
+    },
+];
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_disk_that_fails_forwards_no_grant_without_a_record() {
+    fail(FAULTS).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_write_ahead_log_that_fails_forwards_no_grant_without_a_record() {
+    fail(WAL_FAULTS).await;
+}
+
+/// Faults of the system calls themselves, in the real process.
+async fn fail(faults: &[Fault]) {
     if !can("strace", &["--version"]) {
         return;
     }
-    for fault in FAULTS {
+    for fault in faults {
         let name = fault.name;
         let site = Site::new();
         let seam = Seam::start(&site, Behaviour::confirm()).await;
         let client = site.client();
-        let segment = site.path("audit/00000000000000000001.jsonl");
+        let on = if fault.wal == Some(true) { "wal" } else { "00000000000000000001.jsonl" };
+        let path = site.path("audit").join(on);
         let injections: Vec<String> = fault.inject.iter().map(|i| format!("-e {i}")).collect();
-        let mut command = process::serve(&site, &seam, &[]);
-        let under = format!(
-            "strace -D -f -qq -o /dev/null -P {} {}",
-            segment.display(),
-            injections.join(" ")
-        );
+        let settings = if fault.wal.is_some() { &[][..] } else { &[APPEND] };
+        let mut command = process::serve(&site, &seam, settings);
+        let under =
+            format!("strace -D -f -qq -o /dev/null -P {} {}", path.display(), injections.join(" "));
         command.env("UNDER", under);
         let process = Process::start(command);
         let mut granted = 0;
         while ask(&site, &client, &process, LOBBY).await == 200 {
             granted += 1;
             assert!(granted < 50, "{name}: never happens");
+            if fault.wal == Some(false) {
+                // Time for a sync to come.
+                tokio::time::sleep(std::time::Duration::from_millis(60)).await;
+            }
         }
         let sent = seam.requests().len();
         assert_eq!(ask(&site, &client, &process, LOBBY).await, 503, "{name}");

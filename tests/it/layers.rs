@@ -213,6 +213,10 @@ fn is_test(file: &str) -> bool {
     let tests = [
         "tests.rs",
         "faults.rs",
+        "journal/crashes.rs",
+        "journal/lags.rs",
+        "journal/rings.rs",
+        "rings/others.rs",
         "testing.rs",
         "journal/checkpoints.rs",
         "store/conformance.rs",
@@ -266,6 +270,7 @@ fn records_are_read_in_one_place() {
 /// Where `audit` opens files itself, and why.
 const OPENERS: &[(&str, &str)] = &[
     ("log/directory.rs", "reads the log for all others"),
+    ("log/wal.rs", "reads the write-ahead log"),
     ("journal/recovery.rs", "writes the newest segment again"),
     ("proof/pruned.rs", "a file beside the segments"),
     ("follow/position.rs", "a file beside the segments"),
@@ -308,7 +313,8 @@ const WRITERS: &[(&str, &str)] = &[
     ),
     ("audit/journal/recovery.rs", "keeps a torn tail"),
     ("audit/upkeep/retain.rs", "opens its lock"),
-    ("audit/journal/store/file.rs", "appends to segments, and opens their lock"),
+    ("audit/journal/store/file.rs", "opens the lock of a log"),
+    ("audit/journal/store/segment.rs", "appends to segments"),
 ];
 
 /// A file that is replaced, made or written is so by `files`, which knows of links, pipes,

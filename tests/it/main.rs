@@ -52,3 +52,4 @@ mod traces;
 mod upstream;
 mod verify;
 mod workspace_key;
+mod write_ahead;

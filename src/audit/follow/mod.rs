@@ -79,7 +79,8 @@ impl Follower {
     /// Begins with the record `next`, or with the oldest that there is.
     #[must_use]
     pub fn new(log: LogReader, next: Option<u64>) -> Self {
-        Self { log, next, place: None }
+        // What only the write-ahead log holds is not given out before it is in a segment.
+        Self { log: log.segments_only(), next, place: None }
     }
 
     /// What comes next, none of it behind the record `durable`: at most `records_max`

@@ -134,7 +134,9 @@ fn a_segment_that_failed_is_not_left_for_another() {
     store.begin(1, 0).unwrap();
     let path = directory.path().join(crate::audit::log::segment::segment_name(1));
     std::fs::write(path, "something else").unwrap();
-    assert!(store.append(b"x").and_then(|()| store.sync()).unwrap_err().broken);
+    let root = crate::audit::tree::Frontier::default().root();
+    let batch = Batch { first_seq: 1, count: 1, lines: b"x\n", root };
+    assert!(store.commit(&batch).unwrap_err().broken);
     assert!(store.begin(2, 0).unwrap_err().broken);
     assert_eq!(LogReader::new(directory.path()).list().unwrap().len(), 1);
 }

@@ -45,6 +45,40 @@ pub enum OpenError {
         /// What is wrong.
         text: String,
     },
+    /// The write-ahead log is damaged in a way that no crash explains, or not understood.
+    #[error("`{file}` cannot be used: {text}")]
+    DamagedWal {
+        /// Its path.
+        file: String,
+        /// What is wrong.
+        text: String,
+    },
+    /// The write-ahead log and the segments do not belong together.
+    #[error(
+        "`{file}` does not fit the segments beside it: {text}. If it was put here from another \
+         directory, move it back; if segments are missing, put them back; else move the whole \
+         log away and keep it"
+    )]
+    OtherWal {
+        /// Its path.
+        file: String,
+        /// What does not fit.
+        text: String,
+    },
+    /// There is no room for the write-ahead log, or it cannot be made.
+    #[error(
+        "`{file}` of {bytes} bytes cannot be made: {error}; make room, lower `audit.wal_bytes`, \
+         or set `audit.wal` = \"off\""
+    )]
+    NoWal {
+        /// Its path.
+        file: String,
+        /// Its size.
+        bytes: u64,
+        /// What the operating system said.
+        #[source]
+        error: io::Error,
+    },
     /// The first record could not be written.
     #[error("{0}")]
     Store(#[from] StoreError),

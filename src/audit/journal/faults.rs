@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::*;
-use crate::audit::journal::store::{FileStore, Stage, StoreError};
+use crate::audit::journal::store::{Batch, FileStore, Stage, StoreError};
 use crate::audit::log::directory::LogReader;
 use crate::audit::log::segment::segment_name;
 use crate::audit::proof::verify;
@@ -123,36 +123,50 @@ impl Store for Faulty {
         if self.now(Stage::Reserve) { Err(self.error()) } else { self.inner.reserve(bytes) }
     }
 
-    fn append(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+    fn commit(&mut self, batch: &Batch<'_>) -> Result<(), StoreError> {
         if self.is_broken {
             return Err(self.error());
         }
-        if !self.now(Stage::Append) {
-            return self.inner.append(bytes);
-        }
-        self.is_broken = self.broken();
-        let written = match self.fault {
-            Fault::NotDone | Fault::NoSpace => &[],
-            Fault::Torn | Fault::Lost | Fault::Holes => &bytes[..bytes.len() / 2],
-            Fault::DoneAndFailed => bytes,
+        let bytes = batch.lines;
+        let segment = self.segment.clone();
+        let leave = |written: &[u8]| {
+            let mut file = OpenOptions::new().append(true).open(&segment).unwrap();
+            file.write_all(written).unwrap();
         };
-        let mut file = OpenOptions::new().append(true).open(&self.segment).unwrap();
-        file.write_all(written).unwrap();
-        Err(self.error())
-    }
-
-    fn sync(&mut self) -> Result<(), StoreError> {
-        if self.is_broken {
+        if self.now(Stage::Append) {
+            self.is_broken = self.broken();
+            leave(match self.fault {
+                Fault::NotDone | Fault::NoSpace => &[],
+                Fault::Torn | Fault::Lost | Fault::Holes => &bytes[..bytes.len() / 2],
+                Fault::DoneAndFailed => bytes,
+            });
             return Err(self.error());
         }
         if self.now(Stage::Sync) {
             self.is_broken = true;
+            leave(bytes);
             self.lose_power();
             return Err(self.error());
         }
-        self.inner.sync()?;
+        self.inner.commit(batch)?;
         self.synced = self.inner.length();
         Ok(())
+    }
+
+    fn settle(&mut self) -> Result<(), StoreError> {
+        self.inner.settle()
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.inner.due()
+    }
+
+    fn upkeep(&mut self) -> Result<(), StoreError> {
+        self.inner.upkeep()
+    }
+
+    fn close(&mut self, end: &Batch<'_>) -> Result<(), StoreError> {
+        self.inner.close(end)
     }
 }
 

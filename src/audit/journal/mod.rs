@@ -25,7 +25,7 @@ use crate::audit::journal::outbox::Outbox;
 use crate::audit::journal::queue::{JournalHealth, Observer, Published, Queue};
 use crate::audit::journal::recorded::Recorded;
 use crate::audit::journal::recovery::{Recovered, RecoveryReport};
-use crate::audit::journal::store::Store;
+use crate::audit::journal::store::{Batch, Store};
 use crate::audit::journal::strangers::{Place, Strangers};
 use crate::audit::journal::writer::{Writer, checkpoint};
 use crate::audit::record::encode::{
@@ -80,14 +80,16 @@ impl Journal {
         store.begin(found.next_seq, 0)?;
         let now = clock.now();
         let (drafts, published) = first_records(&found, &settings, revision, now);
-        let (mut bytes, mut tree) = (Vec::new(), found.tree);
+        let (mut bytes, root, mut tree) = (Vec::new(), found.tree.root(), found.tree);
         for (seq, draft) in (found.next_seq..).zip(&drafts) {
             let start = bytes.len();
             draft.write(seq, found.next_seq, &mut bytes);
             tree.push(Hash::of_leaf(bytes.get(start..bytes.len() - 1).unwrap_or_default()));
         }
-        store.append(&bytes)?;
-        store.sync()?;
+        let first_seq = found.next_seq;
+        let count = u32::try_from(drafts.len()).unwrap_or(u32::MAX);
+        store.commit(&Batch { first_seq, count, lines: &bytes, root })?;
+        store.settle()?;
         let uncovered = drafts.len() - usize::from(published.is_some());
         if let Some(published) = published {
             observer.checkpointed(published);
@@ -322,6 +324,12 @@ impl Drop for Waiting<'_> {
 #[cfg(test)]
 mod checkpoints;
 #[cfg(test)]
+mod crashes;
+#[cfg(test)]
 mod faults;
+#[cfg(test)]
+mod lags;
+#[cfg(test)]
+mod rings;
 #[cfg(test)]
 mod tests;

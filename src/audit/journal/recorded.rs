@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 /// Evidence whose record is durable. Only [`crate::audit::Journal::record`] makes one,
-/// after the fsync that covers the record.
+/// after the write that makes the record durable.
 ///
 /// Using one compiles:
 /// ```

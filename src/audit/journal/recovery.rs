@@ -1,7 +1,8 @@
 //! What an earlier process left behind.
 //!
 //! A crash can leave a torn, zero-filled or garbage tail, and holes in the last batch.
-//! From the first such place on the log is kept aside and cut. Nothing else is a crash's
+//! Where the write-ahead log holds the records from there on, they are put in their place.
+//! Else the log is kept aside from there on and cut. Nothing else is a crash's
 //! work: a damaged line before records of a later batch, a tree that differs from what a
 //! checkpoint says, fewer records than a checkpoint covers. Then the log is left as it is
 //! and nothing starts; a log that goes on would sign what it contradicts.
@@ -19,6 +20,7 @@ use crate::audit::log::cursor::Cursor;
 use crate::audit::log::directory::LogReader;
 use crate::audit::log::lines::Lines;
 use crate::audit::log::segment::Segment;
+use crate::audit::log::wal::Held;
 use crate::audit::tree::Frontier;
 use crate::audit::tree::checkpoint::Checkpoint;
 use crate::audit::tree::note::VerifierKey;
@@ -91,18 +93,25 @@ impl fmt::Display for RecoveryReport {
     }
 }
 
-/// Reads the end of the log, mends its tail, and finds what is open. With a key, the
-/// signatures of checkpoints are checked too.
+/// Reads the end of the log, mends its tail, brings what only the write-ahead log holds into
+/// a segment, and finds what is open. All that was found is on the disk in segments then.
+/// With a key, the signatures of checkpoints are checked too.
 pub(in crate::audit) fn recover(
     log: &LogReader,
     key: Option<&VerifierKey>,
+    held: Option<&Held>,
 ) -> Result<Recovered, OpenError> {
+    let log = &log.segments_only();
     let segments = log.list()?;
-    let (needed, mut scan) = where_to_begin(log, &segments, key)?;
+    let (needed, mut scan) = where_to_begin(log, &segments, key, held)?;
     scan.newest = newest_checkpoint(log, key)?;
+    scan.held = held;
     let Some((last, before)) = needed.split_last() else {
         let nothing = Segment::plain(log.directory(), 1);
-        return scan.not_truncated(&nothing).map(|()| Recovered::default());
+        let surplus = scan.read_held(&nothing)?;
+        scan.not_truncated(&nothing)?;
+        bring(&nothing, surplus)?;
+        return Ok(scan.into_recovered(None));
     };
     for segment in before {
         let tail = scan.read(log.read(segment)?)?;
@@ -114,8 +123,17 @@ pub(in crate::audit) fn recover(
     if let (true, Some(tail)) = (last.compressed, tail) {
         return Err(tail.damaged(last, "not a record, in a compressed segment"));
     }
+    let next_seq = scan.next_seq;
+    // What is torn or missing there is no loss.
+    let tail = tail.filter(|_| !scan.makes_up());
+    let surplus = scan.read_held(last)?;
     scan.not_truncated(last)?;
-    let cut = mend(log, last, &scan, tail.as_ref())?;
+    let home = Segment::plain(log.directory(), next_seq);
+    // A segment that was begun, and whose first record the crash kept from it.
+    let begun = last.compressed || (home.path != last.path && home.path.exists());
+    let (here, there) = if begun { (&[][..], surplus) } else { (surplus, &[][..]) };
+    let cut = mend(log, last, scan.length, tail.as_ref(), here)?;
+    bring(&home, there)?;
     Ok(scan.into_recovered(cut))
 }
 
@@ -141,9 +159,10 @@ fn where_to_begin<'a, 'k>(
     log: &LogReader,
     segments: &'a [Segment],
     key: Option<&'k VerifierKey>,
+    held: Option<&Held>,
 ) -> Result<(&'a [Segment], Scan<'k>), OpenError> {
     let scan = |next_seq, tree| Scan::new(next_seq, tree, key);
-    let mut bound = None;
+    let mut bound: Option<u64> = None;
     for (at, segment) in segments.iter().enumerate().rev() {
         let head = Head::of(&mut log.read(segment)?)?;
         bound = bound.or(head.open_from);
@@ -151,7 +170,9 @@ fn where_to_begin<'a, 'k>(
             None if segment.first_seq == 1 => Some(Frontier::default()),
             tree => tree,
         };
-        let everything = bound.is_some_and(|seq| segment.first_seq <= seq);
+        // Of the write-ahead log, the oldest frame that is needed: it must fit.
+        let from = bound.map(|seq| held.map_or(seq, |held| held.first_seq().min(seq)));
+        let everything = from.is_some_and(|seq| segment.first_seq <= seq);
         let first = at == 0;
         if let Some(tree) = tree.filter(|_| everything || first) {
             return Ok((segments.get(at..).unwrap_or_default(), scan(segment.first_seq, tree)));
@@ -175,14 +196,25 @@ fn newest_checkpoint(
     Ok(text.zip(key).and_then(|(text, key)| Checkpoint::verify(&text, key).ok()))
 }
 
-/// Cuts the tail of the last segment, and writes the segment anew: after a failed fsync
-/// what the page cache shows may not be on the disk, and a `log.stop` at its end may be a
-/// part of that.
+/// Makes a segment of these lines, if there are any.
+fn bring(segment: &Segment, lines: &[u8]) -> Result<(), OpenError> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    let anew = segment.path.with_extension("recovering");
+    install(&anew, &segment.path, |file| io::Write::write_all(file, lines))?;
+    Ok(())
+}
+
+/// Cuts the tail of the last segment, and writes the segment anew, with `more` at its end:
+/// after a failed fsync what the page cache shows may not be on the disk, and a `log.stop` at
+/// its end may be a part of that.
 fn mend(
     log: &LogReader,
     segment: &Segment,
-    scan: &Scan<'_>,
+    length: u64,
     tail: Option<&Tail>,
+    more: &[u8],
 ) -> Result<Option<Cut>, OpenError> {
     if segment.compressed {
         return Ok(None);
@@ -190,10 +222,10 @@ fn mend(
     let mut source = File::open(&segment.path)?;
     let name = segment.path.file_name().and_then(|name| name.to_str()).unwrap_or("segment");
     // The same for every try: a start that fails must not fill the disk.
-    let kept_in = format!("{name}.torn-{}", scan.length);
+    let kept_in = format!("{name}.torn-{length}");
     let aside = log.beside(&kept_in);
     if tail.is_some() {
-        source.seek(io::SeekFrom::Start(scan.length))?;
+        source.seek(io::SeekFrom::Start(length))?;
         // If the process dies here the tail is still there, and is kept once more.
         copy_durably(&mut source, &aside)?;
     }
@@ -205,8 +237,11 @@ fn mend(
     source.seek(io::SeekFrom::Start(0))?;
     // If the process dies before the new file has its name, the old one stands, and all of
     // this is done again.
-    let mut whole = io::Read::take(source, scan.length);
-    install(&anew, &segment.path, |file| io::copy(&mut whole, file))?;
+    let mut whole = io::Read::take(source, length);
+    install(&anew, &segment.path, |file| {
+        io::copy(&mut whole, file)?;
+        io::Write::write_all(file, more)
+    })?;
     Ok(cut)
 }
 

@@ -1,4 +1,4 @@
-//! The single writer: takes all that waits, writes it once, syncs it once, tells all.
+//! The single writer: takes all that waits, makes it durable at once, tells all.
 //!
 //! It also closes full segments, and writes checkpoints of the tree: each covers records
 //! that are durable already, so that no crash leaves a signature on what was lost.
@@ -11,7 +11,7 @@ use crate::audit::journal::error::AuditError;
 use crate::audit::journal::group::{Group, Item};
 use crate::audit::journal::queue::{JournalHealth, Published, Queue};
 use crate::audit::journal::settings::JournalSettings;
-use crate::audit::journal::store::{Store, StoreError};
+use crate::audit::journal::store::{Batch, Store, StoreError};
 use crate::audit::record::encode::{
     CheckpointEntry, Draft, Outage, OutcomeRecord, Permitted, Suppressed, not_sent, write_line,
 };
@@ -116,7 +116,9 @@ impl<S: Store> Writer<S> {
         loop {
             let retained = !self.retained.is_empty() || self.outage.is_some();
             // What is due while nothing can be written waits for the next try.
-            let due = || if retained { None } else { self.due() };
+            let due = || {
+                if retained { None } else { self.due().into_iter().chain(self.store.due()).min() }
+            };
             let Some(groups) = self.queue.take(retained, due) else { break };
             let closing = self.queue.is_closing();
             if closing && groups.is_empty() && std::mem::replace(&mut last_try, true) {
@@ -130,10 +132,16 @@ impl<S: Store> Writer<S> {
             if !batch.is_empty() || own {
                 self.commit(batch);
             }
+            self.upkeep();
         }
         self.checkpoint_first = self.uncovered.0 > 0;
         if self.checkpoint_first && self.queue.health() == JournalHealth::Healthy {
             self.commit(Vec::new());
+        }
+        if self.broken.is_none() {
+            let (first_seq, root) = (self.next_seq(), self.tree.root());
+            let closed = self.store.close(&Batch { first_seq, count: 0, lines: &[], root });
+            self.failed_if(closed);
         }
     }
 
@@ -183,9 +191,14 @@ impl<S: Store> Writer<S> {
             ends = self.encode(&head, &batch);
             self.queue.set_committing(Some(started));
         }
-        // If the process dies before the sync returns, no one was told: nothing was
+        // If the process dies before this returns, no one was told: nothing was
         // forwarded and nothing answered on the strength of these records.
-        let written = self.store.append(&self.buffer).and_then(|()| self.store.sync());
+        let written = self.store.commit(&Batch {
+            first_seq: self.next_seq(),
+            count: u32::try_from(ends.len()).unwrap_or(u32::MAX),
+            lines: &self.buffer,
+            root: self.tree.root(),
+        });
         self.queue.set_committing(None);
         if let Err(error) = written {
             self.give_back(head);
@@ -237,7 +250,7 @@ impl<S: Store> Writer<S> {
             self.tree.push(Hash::of_leaf(line));
             start = *end;
         }
-        self.queue.set_durable(self.tree.size());
+        self.settle();
         let mut records = ends.len() as u64;
         if let Some(published) = head.published {
             records -= 1;
@@ -252,6 +265,27 @@ impl<S: Store> Writer<S> {
         if records > 0 {
             self.uncovered.0 += records;
             self.uncovered.1.get_or_insert_with(Instant::now);
+        }
+    }
+
+    /// Brings what is durable to where readers look, who are told up to where it is.
+    fn settle(&mut self) {
+        match self.store.settle() {
+            Ok(()) => self.queue.set_durable(self.tree.size()),
+            Err(error) => self.fail(Vec::new(), &error),
+        }
+    }
+
+    fn upkeep(&mut self) {
+        if self.broken.is_none() && self.store.due().is_some_and(|due| due <= Instant::now()) {
+            let done = self.store.upkeep();
+            self.failed_if(done);
+        }
+    }
+
+    fn failed_if(&mut self, result: Result<(), StoreError>) {
+        if let Err(error) = result {
+            self.fail(Vec::new(), &error);
         }
     }
 

@@ -1,12 +1,21 @@
 //! The lines of a segment.
 //!
 //! Each line is whole, torn or damaged, and knows its segment and its place in it. What
-//! such a line means its reader decides: whether it is skipped, named, or the end.
+//! such a line means its reader decides: whether it is skipped, named, or the end. Lines
+//! that the newest segment lacks, because a crash kept them from it, come from the
+//! write-ahead log as if they stood there.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+use memchr::memchr;
 
 use crate::audit::log::error::InputError;
 use crate::audit::log::lines::{Ending, Lines};
 use crate::audit::log::segment::Segment;
-use crate::audit::record::parse::{Parsed, Record};
+use crate::audit::log::wal::{Held, WAL};
+use crate::audit::record::glance;
+use crate::audit::record::parse::{Parsed, Record, seq_of};
 use crate::domain::Problem;
 
 /// What can be said of a line before it is parsed.
@@ -85,11 +94,39 @@ pub(in crate::audit) fn problem_at(segment: &Segment, line: u64) -> Problem {
 pub(in crate::audit) struct Cursor {
     segment: Segment,
     lines: Lines,
+    more: Option<More>,
 }
+
+/// Where the lines are that the newest segment lacks.
+struct More {
+    directory: PathBuf,
+    /// The next record.
+    next: u64,
+    given: Option<Given>,
+}
+
+/// Lines of the write-ahead log, from where the segment has no more.
+struct Given {
+    held: Held,
+    /// The place of the line that was given last, as it will be in the segment.
+    number: u64,
+    offset: u64,
+    end: u64,
+}
+
+/// How often the segment is looked at again before what it lacks counts as missing.
+const LOOKS_MAX: u32 = 20;
 
 impl Cursor {
     pub(in crate::audit) fn new(segment: Segment, lines: Lines) -> Self {
-        Self { segment, lines }
+        Self { segment, lines, more: None }
+    }
+
+    /// Goes on, where the segment lacks lines, with those of the write-ahead log.
+    pub(super) fn with_more(self, directory: &Path) -> Self {
+        let next = self.segment.first_seq;
+        let more = More { directory: directory.to_owned(), next, given: None };
+        Self { more: Some(more), ..self }
     }
 
     pub(in crate::audit) fn segment(&self) -> &Segment {
@@ -102,11 +139,53 @@ impl Cursor {
     }
 
     pub(super) fn advance(&mut self) -> Result<bool, InputError> {
-        self.lines.advance().map_err(|error| InputError::of(&self.segment.path, error))
+        let mut looks = 0;
+        loop {
+            let (number, end) = (self.lines.number(), self.lines.end());
+            if let Some(More { next, given: Some(given), .. }) = &mut self.more {
+                return Ok(given.advance(next));
+            }
+            let any = self.lines.advance();
+            let any = any.map_err(|error| InputError::of(&self.segment.path, error))?;
+            let Some(more) = &mut self.more else { return Ok(any) };
+            let whole = any && self.lines.ending() == Ending::Newline;
+            let seq = if whole { seq_if_whole(self.lines.bytes()) } else { None };
+            if seq == Some(more.next) {
+                more.next += 1;
+                return Ok(true);
+            }
+            // The ring after the segment: a line that is in neither was durable in none.
+            let held = Held::look(&more.directory).map_err(|error| {
+                InputError::of(&more.directory.join(WAL), io::Error::other(error))
+            })?;
+            match held {
+                Some(held) if held.makes_up_for(more.next) => {
+                    more.given = Some(Given { held, number, offset: end, end });
+                }
+                // Its frame was overwritten meanwhile, so that it is in the segment by now.
+                Some(held) if !whole && held.first_seq() > more.next && looks < LOOKS_MAX => {
+                    looks += 1;
+                    if any {
+                        self.lines.put_back();
+                    }
+                    self.lines.look_again();
+                }
+                _ => {
+                    more.next = seq.map_or(more.next, |seq| seq.saturating_add(1));
+                    return Ok(any);
+                }
+            }
+        }
     }
 
     /// The line that was read last.
     pub(super) fn line(&self) -> Line<'_> {
+        if let Some(More { next, given: Some(given), .. }) = &self.more
+            && let Some(bytes) = given.held.line(*next - 1)
+        {
+            let (number, offset) = (given.number, given.offset);
+            return Line { segment: &self.segment, bytes, number, offset, state: LineState::Whole };
+        }
         let state = match self.lines.ending() {
             Ending::Newline => LineState::Whole,
             Ending::Missing if !self.segment.is_closed() => LineState::Torn,
@@ -119,6 +198,17 @@ impl Cursor {
             offset: self.lines.offset(),
             state,
         }
+    }
+
+    /// Counts its lines on from where another one of the same segment is.
+    pub(super) fn numbered_as(mut self, other: &Self) -> Self {
+        self.lines.count_from(other.lines.number());
+        self
+    }
+
+    /// Where the line behind the last one begins, in bytes.
+    pub(in crate::audit) fn end(&self) -> u64 {
+        self.lines.end()
     }
 
     /// Looks again for more after the end: the segment may have grown.
@@ -135,4 +225,21 @@ impl Cursor {
     pub(in crate::audit) fn close(&mut self, next: &Segment) {
         self.segment.next_seq = Some(next.first_seq);
     }
+}
+
+impl Given {
+    fn advance(&mut self, next: &mut u64) -> bool {
+        let Some(line) = self.held.line(*next) else { return false };
+        self.number += 1;
+        self.offset = self.end;
+        self.end += line.len() as u64 + 1;
+        *next += 1;
+        true
+    }
+}
+
+/// The number of a line without a hole: a power loss leaves zeros.
+fn seq_if_whole(line: &[u8]) -> Option<u64> {
+    let whole = memchr(0, line).is_none();
+    glance::seq(line).or_else(|| seq_of(line)).filter(|_| whole)
 }

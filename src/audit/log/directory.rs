@@ -8,6 +8,7 @@ use crate::audit::log::cursor::Cursor;
 use crate::audit::log::error::{InputError, ReadError};
 use crate::audit::log::lines::Lines;
 use crate::audit::log::segment::Segment;
+use crate::audit::log::wal::{Held, WAL};
 use crate::files::open_file;
 
 /// The file beside the segments that holds the newest checkpoint.
@@ -21,13 +22,21 @@ const SHORT_MAX: u64 = 64 * 1024;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LogReader {
     directory: PathBuf,
+    /// Whether what the newest segment lacks is read from the write-ahead log.
+    whole: bool,
 }
 
 impl LogReader {
     /// The log in this directory. Nothing is read yet.
     #[must_use]
     pub fn new(directory: impl Into<PathBuf>) -> Self {
-        Self { directory: directory.into() }
+        Self { directory: directory.into(), whole: true }
+    }
+
+    /// The same without what only the write-ahead log holds: for whoever follows the
+    /// segments as they grow, to which it will come, and for whoever brings it there.
+    pub(in crate::audit) fn segments_only(&self) -> Self {
+        Self { whole: false, ..self.clone() }
     }
 
     /// Its segments in order, of which there is one at least.
@@ -38,9 +47,12 @@ impl LogReader {
 
     /// Its segments in order. Where one is there both plain and compressed, because
     /// compressing it was cut short, the plain one counts. Empty ones are none: they were
-    /// begun, and the log went on elsewhere.
+    /// begun, and the log went on elsewhere; or its lines are in the write-ahead log only.
     pub(in crate::audit) fn list(&self) -> Result<Vec<Segment>, InputError> {
-        let mut found = self.files().map_err(|error| InputError::of(&self.directory, error))?;
+        let files = self.files().map_err(|error| InputError::of(&self.directory, error))?;
+        let (mut found, empty): (Vec<_>, Vec<_>) =
+            files.into_iter().partition(|segment| segment.stored_bytes() > 0);
+        found.extend(self.only_in_wal(empty, &found)?);
         found.sort_by_key(|segment| (segment.first_seq, segment.compressed));
         found.dedup_by_key(|segment| segment.first_seq);
         let next: Vec<u64> = found.iter().skip(1).map(|segment| segment.first_seq).collect();
@@ -56,12 +68,25 @@ impl LogReader {
             let entry = entry?;
             let name = entry.file_name();
             let segment = name.to_str().and_then(|name| Segment::named(&self.directory, name));
-            let Some(segment) = segment else { continue };
-            if entry.metadata().is_ok_and(|metadata| metadata.len() > 0) {
-                found.push(segment);
-            }
+            found.extend(segment);
         }
         Ok(found)
+    }
+
+    /// The newest segment, where it is empty and its first record is in the write-ahead log.
+    fn only_in_wal(
+        &self,
+        empty: Vec<Segment>,
+        others: &[Segment],
+    ) -> Result<Option<Segment>, InputError> {
+        let newest = empty.into_iter().filter(|s| !s.compressed).max_by_key(|s| s.first_seq);
+        let last = others.iter().map(|segment| segment.first_seq).max();
+        let Some(newest) = newest.filter(|s| self.whole && Some(s.first_seq) > last) else {
+            return Ok(None);
+        };
+        let held = Held::look(&self.directory)
+            .map_err(|error| InputError::of(&self.beside(WAL), io::Error::other(error)))?;
+        Ok(held.filter(|held| held.makes_up_for(newest.first_seq)).map(|_| newest))
     }
 
     /// Reads a segment. It may have been compressed since it was listed.
@@ -76,7 +101,9 @@ impl LogReader {
             Ok(if compressed { Box::new(zstd::Decoder::new(file)?) } else { Box::new(file) })
         };
         let source = source().map_err(|error| InputError::of(&segment.path, error))?;
-        Ok(Cursor::new(segment.clone(), Lines::new(source, 0)))
+        let cursor = Cursor::new(segment.clone(), Lines::new(source, 0));
+        let may_lack = self.whole && !segment.is_closed() && self.beside(WAL).exists();
+        Ok(if may_lack { cursor.with_more(&self.directory) } else { cursor })
     }
 
     /// The same, or none when it was removed since it was listed.
@@ -103,6 +130,19 @@ impl LogReader {
         };
         let source = source().map_err(|error| InputError::of(&segment.path, error))?;
         Ok(Cursor::new(segment.clone(), Lines::new(Box::new(source), offset)))
+    }
+
+    /// Reads on in the file that has the segment's name now; none when it was removed, or
+    /// compressed, which none is before it has all its lines.
+    pub(in crate::audit) fn read_on(&self, cursor: &Cursor) -> Result<Option<Cursor>, InputError> {
+        let segment = cursor.segment();
+        if segment.compressed {
+            return Ok(None);
+        }
+        match self.resume(segment, cursor.end()) {
+            Err(error) if error.is_gone() => Ok(None),
+            anew => anew.map(|anew| Some(anew.numbered_as(cursor))),
+        }
     }
 
     /// The text of the newest checkpoint; none where there is no such file.

@@ -3,6 +3,8 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::audit::log::wal::WalError;
+
 /// A directory or a file of a log that cannot be read.
 #[derive(Debug, thiserror::Error)]
 #[error("`{path}` cannot be read: {error}", path = .path.display())]
@@ -20,6 +22,16 @@ impl InputError {
     /// Whether there is no such file any more: it was removed, or compressed.
     pub(in crate::audit) fn is_gone(&self) -> bool {
         self.error.kind() == io::ErrorKind::NotFound
+    }
+}
+
+impl ReadError {
+    /// Whether the write-ahead log is damaged: with it, the end of the log.
+    #[must_use]
+    pub fn is_damage(&self) -> bool {
+        let Self::Input(InputError { error, .. }) = self else { return false };
+        let inner = error.get_ref().and_then(|inner| inner.downcast_ref());
+        matches!(inner, Some(WalError::Damaged(_)))
     }
 }
 

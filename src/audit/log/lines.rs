@@ -100,6 +100,11 @@ impl Lines {
         self.number
     }
 
+    /// Goes on as if so many lines had been read.
+    pub(super) fn count_from(&mut self, number: u64) {
+        self.number = number;
+    }
+
     /// Where the next one begins, in bytes.
     pub(in crate::audit) fn end(&self) -> u64 {
         self.offset

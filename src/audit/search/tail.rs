@@ -1,7 +1,8 @@
 //! The end of a log, and what is appended to it, across segments.
 //!
 //! No record is left out or given twice: the next segment is begun only after the one
-//! before was read to its end, and a line counts once it has its newline.
+//! before was read to its end, and a line counts once it has its newline. The write-ahead log
+//! is not looked at: what it holds comes to the segments.
 
 use std::collections::{HashSet, VecDeque};
 
@@ -60,6 +61,7 @@ impl Tail {
         filter: TailFilter,
         count: usize,
     ) -> Result<(Self, Vec<Tailed>), ReadError> {
+        let log = &log.segments_only();
         let found = log.segments()?;
         let mut few = 1;
         loop {
@@ -111,6 +113,10 @@ impl Tail {
         while let Some(next) = self.next_segment()? {
             // It holds records, so that nothing is appended to the one before any more;
             // but something may have been, before it was begun.
+            // A start may have written it anew, with what only the write-ahead log held.
+            if let Some(anew) = self.log.read_on(&self.cursor)? {
+                self.cursor = anew;
+            }
             self.cursor.close(&next);
             any |= self.rest(each)?;
             self.cursor = self.log.read(&next)?;
@@ -247,6 +253,22 @@ mod tests {
         std::fs::write(log.join(format!("{:020}.jsonl", 1)), line(1)).unwrap();
         append(log, 2, &line(2));
         assert_eq!(more(&mut tail), [2]);
+    }
+
+    /// The write-ahead log had the rest; the start has written the segment anew.
+    #[test]
+    fn what_a_start_adds_to_a_segment_is_shown_before_the_next_one() {
+        let directory = tempfile::tempdir().unwrap();
+        let log = directory.path();
+        append(log, 1, &(line(1) + &line(2)[..9]));
+        let (mut tail, last) = Tail::open(&LogReader::new(log), TailFilter::default(), 5).unwrap();
+        assert_eq!(seqs(&last), [1]);
+        let (anew, segment) = (log.join("anew"), log.join(format!("{:020}.jsonl", 1)));
+        std::fs::write(&anew, [line(1), line(2), line(3)].concat()).unwrap();
+        std::fs::rename(anew, segment).unwrap();
+        append(log, 4, &line(4));
+        assert_eq!(more(&mut tail), [2, 3, 4]);
+        assert!(more(&mut tail).is_empty());
     }
 
     #[test]

@@ -92,7 +92,7 @@ fn lock(directory: &Path) -> Result<File, RetainError> {
 /// [`RetainError`]; segments before the one with the fault are done.
 pub fn compress(directory: &Path) -> Result<Retained, RetainError> {
     let _lock = lock(directory)?;
-    let all = LogReader::new(directory).list()?;
+    let all = LogReader::new(directory).segments_only().list()?;
     let mut done =
         Retained { first_seq: all.first().map_or(0, |s| s.first_seq), ..Retained::default() };
     for segment in all.iter().filter(|segment| segment.is_closed() && !segment.compressed) {
@@ -157,7 +157,7 @@ fn copy_hashed(from: &mut impl io::Read, to: &mut impl io::Write) -> io::Result<
 /// behind it.
 pub fn prune(directory: &Path, retention: &Retention) -> Result<Retained, RetainError> {
     let _lock = lock(directory)?;
-    let log = LogReader::new(directory);
+    let log = LogReader::new(directory).segments_only();
     let all = log.list()?;
     let mut total: u64 = all.iter().map(Segment::stored_bytes).sum();
     let mut done =

@@ -58,6 +58,10 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
             fail(error);
             return Exit::Empty;
         }
+        Err(error) if error.is_damage() => {
+            fail(error);
+            return Exit::Damaged;
+        }
         Err(error) => return fail(error),
     };
     let exit = judge(&report);

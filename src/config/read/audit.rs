@@ -16,6 +16,8 @@ const READS: [(&str, RecordedReads); 2] =
 
 const SWITCH: [(&str, bool); 2] = [("off", false), ("on", true)];
 
+const SWITCHED_ON: [(&str, bool); 2] = [("on", true), ("off", false)];
+
 impl<'a> Reader<'a> {
     pub(super) fn audit(
         &mut self,
@@ -27,6 +29,8 @@ impl<'a> Reader<'a> {
         let wait = self.millis(&section, "commit_wait_ms", 10..=5_000, 2_000);
         let bytes = self.number(&section, "segment_bytes_max", 65_536..=4 << 30, 64 << 20);
         let age = self.millis(&section, "segment_age_max_ms", 1_000..=31 * DAY_MS, DAY_MS);
+        let wal = self.choice(&section, "wal", &SWITCHED_ON);
+        let wal_bytes = self.number(&section, "wal_bytes", 1 << 20..=1 << 30, 64 << 20);
         let compress = self.choice(&section, "compress", &SWITCH);
         let days = self.optional_number(&section, "retention_days_max", 1..=36_500);
         let kept_bytes = self.optional_number(&section, "retention_bytes_max", 1 << 20..=1 << 50);
@@ -73,6 +77,7 @@ impl<'a> Reader<'a> {
             commit_wait: wait?,
             segment_bytes_max: bytes?,
             segment_age_max: age?,
+            wal_bytes: wal_bytes.filter(|_| wal == Some(true)),
             compress: compress?,
             retention_age_max: days?.map(|days| Duration::from_millis(days * DAY_MS)),
             retention_bytes_max: kept_bytes?,

@@ -104,6 +104,8 @@ impl Site {
             ("GRANTGATE__LISTENER__ADDRESS", "127.0.0.1:0".to_owned()),
             ("GRANTGATE__ADMIN__ADDRESS", "127.0.0.1:0".to_owned()),
             ("GRANTGATE__UPSTREAM__URL", seam.url()),
+            // Made for each test anew.
+            ("GRANTGATE__AUDIT__WAL_BYTES", "1048576".to_owned()),
             // Tests are faster than callers.
             ("GRANTGATE__LIMITS__CALLER_REQUESTS_PER_SECOND", "1000000".to_owned()),
             ("GRANTGATE__LIMITS__CALLER_REQUESTS_BURST", "1000000".to_owned()),

@@ -120,7 +120,7 @@ pub fn serve(site: &Site, seam: &Seam, more: &[(&str, &str)]) -> Command {
     let settings = [&fixed[..], more].concat();
     // A write beyond a limit of file size is then an error, not the end. With INHERIT,
     // standard input is passed on as sd_listen_fds(3) says; DISK is a directory that gets
-    // a file system of 1 MiB of its own; UNDER is a program to run it under.
+    // a file system of 3 MiB of its own; UNDER is a program to run it under.
     let script = r#"trap '' XFSZ
         if [ -n "$INHERIT" ]; then
             exec 3<&0 0</dev/null
@@ -128,7 +128,7 @@ pub fn serve(site: &Site, seam: &Seam, more: &[(&str, &str)]) -> Command {
         fi
         if [ -n "$DISK" ]; then
             exec unshare --map-root-user --mount sh -c '
-                mount -t tmpfs -o size=1m,mode=700 tmpfs "$DISK" && exec "$@"' sh "$0" serve "$@"
+                mount -t tmpfs -o size=3m,mode=700 tmpfs "$DISK" && exec "$@"' sh "$0" serve "$@"
         fi
         exec $UNDER "$0" serve "$@""#;
     let mut command = Command::new("sh");

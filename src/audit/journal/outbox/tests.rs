@@ -60,7 +60,7 @@ async fn what_is_recorded_together_shares_a_commit_and_a_wake_up() {
     let store = MemoryStore::default();
     let Started { journal, closer, .. } = opened(&store, waiting(60_000));
     let worker = journal.with_outbox(Duration::MAX);
-    let before = store.syncs();
+    let before = store.commits();
     let mut all: Vec<_> = (0..100).map(|_| Box::pin(worker.record(asked(false)))).collect();
     all.iter_mut().for_each(|one| begin(one.as_mut()));
     assert_eq!(decisions(&store), 0, "nothing is handed over yet");
@@ -81,7 +81,7 @@ async fn what_is_recorded_together_shares_a_commit_and_a_wake_up() {
     until("all of them are told", || woken.0.load(Ordering::SeqCst) > 2).await;
     tokio::time::sleep(Duration::from_millis(50)).await;
     assert_eq!(woken.0.load(Ordering::SeqCst), 3, "once for a hundred");
-    assert_eq!(store.syncs() - before, 1);
+    assert_eq!(store.commits() - before, 1);
     for (one, number) in all.into_iter().zip(2..) {
         assert_eq!(one.await.unwrap().seq(), number, "in their order");
     }

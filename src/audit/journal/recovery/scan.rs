@@ -7,7 +7,9 @@ use crate::audit::journal::error::OpenError;
 use crate::audit::log::cursor::Cursor;
 use crate::audit::log::directory::NEWEST_CHECKPOINT;
 use crate::audit::log::error::InputError;
+use crate::audit::log::lines::Lines;
 use crate::audit::log::segment::Segment;
+use crate::audit::log::wal::{Held, WAL};
 use crate::audit::record::event::Event;
 use crate::audit::record::parse::{Parsed, Record};
 use crate::audit::tree::checkpoint::Checkpoint;
@@ -72,6 +74,10 @@ pub(super) struct Scan<'k> {
     pub(super) key: Option<&'k VerifierKey>,
     /// The newest that was given away.
     pub(super) newest: Option<Checkpoint>,
+    /// What the write-ahead log holds.
+    pub(super) held: Option<&'k Held>,
+    /// Whether the tree was what a frame of it says.
+    fits: bool,
     /// Whether this segment's checkpoints are signed by the key; none before the first.
     signed: Option<bool>,
     open: BTreeMap<u64, OpenDecision>,
@@ -82,7 +88,17 @@ pub(super) struct Scan<'k> {
 impl<'k> Scan<'k> {
     /// Begins with the record of this number, where the tree over those before is known.
     pub(super) fn new(next_seq: u64, tree: Frontier, key: Option<&'k VerifierKey>) -> Self {
-        Self { next_seq, tree, key, newest: None, signed: None, open: BTreeMap::new(), length: 0 }
+        Self {
+            next_seq,
+            tree,
+            key,
+            newest: None,
+            held: None,
+            fits: false,
+            signed: None,
+            open: BTreeMap::new(),
+            length: 0,
+        }
     }
 
     pub(super) fn not_truncated(&self, last: &Segment) -> Result<(), OpenError> {
@@ -114,6 +130,12 @@ impl<'k> Scan<'k> {
                     return Err(damaged(&text));
                 }
                 Parsed::Record(record) => {
+                    self.fits_held(line.segment)?;
+                    let held = self.held.and_then(|held| held.line(record.seq));
+                    if held.is_some_and(|held| held != line.bytes) {
+                        let text = format!("the write-ahead log `{WAL}` has another record here");
+                        return Err(damaged(&text));
+                    }
                     self.take(&record).map_err(|text| damaged(&text))?;
                     self.tree.push(Hash::of_leaf(line.bytes));
                     self.length += line.length();
@@ -128,6 +150,8 @@ impl<'k> Scan<'k> {
                     let text = format!("format version {version}: a newer grantgate wrote it");
                     return Err(damaged(&text));
                 }
+                // Whatever follows: the write-ahead log has it too.
+                Parsed::Nothing if self.makes_up() => return Ok(Some(place)),
                 Parsed::Nothing => {
                     let follows = later_batch_follows(&mut cursor, self.next_seq)?;
                     let text = "not a record, but records follow it";
@@ -140,6 +164,55 @@ impl<'k> Scan<'k> {
             }
         }
         Ok(None)
+    }
+
+    /// Whether a crash may have kept the next record from its segment, and the write-ahead
+    /// log has it.
+    pub(super) fn makes_up(&self) -> bool {
+        self.held.is_some_and(|held| held.makes_up_for(self.next_seq))
+    }
+
+    /// A frame says what the tree is before its first record: of another log it is not.
+    fn fits_held(&mut self, segment: &Segment) -> Result<(), OpenError> {
+        match self.held.and_then(|held| held.root_before(self.next_seq)) {
+            Some(root) if root != self.tree.root() => Err(other_wal(
+                segment,
+                format!("it holds records of a log with another record {}", self.next_seq - 1),
+            )),
+            Some(_) => {
+                self.fits = true;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Goes on from the end of the segments with what only the write-ahead log holds: its
+    /// lines.
+    pub(super) fn read_held(&mut self, last: &Segment) -> Result<&'k [u8], OpenError> {
+        let Some(held) = self.held else { return Ok(&[]) };
+        let records = self.next_seq - 1;
+        if records < held.synced {
+            let text = format!(
+                "the log ends with record {records}, and records up to {} were in segments",
+                held.synced
+            );
+            return Err(other_wal(last, text));
+        }
+        let lines = held.lines_from(self.next_seq);
+        let wal = Segment { path: last.path.with_file_name(WAL), ..last.clone() };
+        let length = self.length;
+        let source = Lines::new(Box::new(std::io::Cursor::new(lines.to_vec())), 0);
+        if let Some(tail) = self.read(Cursor::new(wal.clone(), source))? {
+            return Err(tail.damaged(&wal, "not a record"));
+        }
+        self.length = length;
+        self.fits_held(last)?;
+        if !self.fits {
+            let text = format!("it ends with record {}, long before", held.next_seq() - 1);
+            return Err(other_wal(last, text));
+        }
+        Ok(lines)
     }
 
     /// What there is to go on from.
@@ -192,6 +265,11 @@ impl<'k> Scan<'k> {
         }
         Ok(())
     }
+}
+
+fn other_wal(segment: &Segment, text: String) -> OpenError {
+    let file = segment.path.with_file_name(WAL).display().to_string();
+    OpenError::OtherWal { file, text }
 }
 
 /// Whether a record of a later batch follows: then the damaged one was on the disk once.

@@ -31,7 +31,7 @@ fn recover_in(
     directory: &tempfile::TempDir,
     key: Option<&VerifierKey>,
 ) -> Result<Recovered, OpenError> {
-    recover(&LogReader::new(directory.path()), key)
+    recover(&LogReader::new(directory.path()), key, None)
 }
 
 fn open_seqs(recovered: &Recovered) -> Vec<u64> {
@@ -227,7 +227,7 @@ fn a_segment_is_not_begun_over_another() {
     let directory = directory(&[(1, log().as_bytes())]);
     let mut store = FileStore::open(directory.path()).unwrap();
     assert!(store.begin(1, 0).is_err());
-    assert!(store.append(b"x").is_err(), "nothing can be appended without a segment");
+    assert!(store.reserve(1).is_err(), "there is no segment");
 }
 
 proptest! {

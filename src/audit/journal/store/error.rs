@@ -11,7 +11,9 @@ closed_set! {
         Begin = "begin",
         /// Taking room.
         Reserve = "reserve",
-        /// Writing.
+        /// Writing to the write-ahead log.
+        Commit = "commit",
+        /// Writing to a segment.
         Append = "append",
         /// Making durable.
         Sync = "sync",
@@ -22,7 +24,8 @@ closed_set! {
 
 impl Stage {
     /// Those of which a failure keeps a record from being written.
-    pub const OF_RECORDS: [Self; 4] = [Self::Reserve, Self::Append, Self::Sync, Self::Truncate];
+    pub const OF_RECORDS: [Self; 5] =
+        [Self::Reserve, Self::Commit, Self::Append, Self::Sync, Self::Truncate];
 }
 
 /// A failure of a store.
@@ -38,7 +41,17 @@ pub struct StoreError {
 
 impl StoreError {
     pub(super) fn no_segment(stage: Stage) -> Self {
-        Self { stage, error: io::Error::other("no segment was begun"), broken: false }
+        Self::passing(stage, io::Error::other("no segment was begun"))
+    }
+
+    /// The next call may succeed.
+    pub(in crate::audit::journal) fn passing(stage: Stage, error: io::Error) -> Self {
+        Self { stage, error, broken: false }
+    }
+
+    pub(super) fn not_trusted(stage: Stage, what: &str) -> Self {
+        let text = format!("{what} failed before and is not trusted again");
+        Self { stage, error: io::Error::other(text), broken: true }
     }
 }
 

@@ -2,8 +2,9 @@
 
 use std::io;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
 
-use super::{Stage, Store, StoreError};
+use super::{Batch, Stage, Store, StoreError};
 use crate::audit::journal::error::OpenError;
 use crate::audit::journal::recovery::{Recovered, recover_bytes};
 use crate::audit::tree::note::VerifierKey;
@@ -22,13 +23,13 @@ struct Contents {
     segments: Vec<(u64, usize)>,
     /// Whether this process has begun one.
     begun: bool,
-    syncs: u64,
+    commits: u64,
     held: bool,
     broken: bool,
     fail: Option<(Stage, u32)>,
 }
 
-/// Holds syncs back until it is dropped.
+/// Holds commits back until it is dropped.
 #[derive(Debug)]
 pub struct Gate(MemoryStore);
 
@@ -52,13 +53,13 @@ impl MemoryStore {
         self.lock().segments.iter().map(|(first_seq, _)| *first_seq).collect()
     }
 
-    /// How many syncs have succeeded.
+    /// How many commits have succeeded.
     #[must_use]
-    pub fn syncs(&self) -> u64 {
-        self.lock().syncs
+    pub fn commits(&self) -> u64 {
+        self.lock().commits
     }
 
-    /// Holds every sync back until the gate is dropped.
+    /// Holds every commit back until the gate is dropped.
     #[must_use]
     pub fn hold(&self) -> Gate {
         self.lock().held = true;
@@ -91,6 +92,10 @@ impl Contents {
     /// Of what needs a segment.
     fn check_segment(&mut self, stage: Stage) -> Result<(), StoreError> {
         if self.begun { self.check(stage) } else { Err(StoreError::no_segment(stage)) }
+    }
+
+    fn check_unbroken(&self, stage: Stage) -> Result<(), StoreError> {
+        if self.broken { Err(StoreError::not_trusted(stage, "it")) } else { Ok(()) }
     }
 
     fn check(&mut self, stage: Stage) -> Result<(), StoreError> {
@@ -140,24 +145,35 @@ impl Store for MemoryStore {
         self.lock().check_segment(Stage::Reserve)
     }
 
-    fn append(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
+    fn commit(&mut self, batch: &Batch<'_>) -> Result<(), StoreError> {
         let mut contents = self.lock();
         contents.check_segment(Stage::Append)?;
         // One that fails, and cannot be undone.
         contents.check(Stage::Truncate)?;
-        contents.pending.extend_from_slice(bytes);
-        Ok(())
-    }
-
-    fn sync(&mut self) -> Result<(), StoreError> {
-        let mut contents = self.lock();
+        contents.pending.extend_from_slice(batch.lines);
         while contents.held {
             contents = self.shared.1.wait(contents).unwrap_or_else(PoisonError::into_inner);
         }
-        contents.check_segment(Stage::Sync)?;
+        contents.check(Stage::Sync)?;
         let pending = std::mem::take(&mut contents.pending);
         contents.durable.extend_from_slice(&pending);
-        contents.syncs += 1;
+        contents.commits += 1;
         Ok(())
+    }
+
+    fn settle(&mut self) -> Result<(), StoreError> {
+        self.lock().check_unbroken(Stage::Append)
+    }
+
+    fn due(&self) -> Option<Instant> {
+        None
+    }
+
+    fn upkeep(&mut self) -> Result<(), StoreError> {
+        self.lock().check_unbroken(Stage::Sync)
+    }
+
+    fn close(&mut self, _: &Batch<'_>) -> Result<(), StoreError> {
+        self.lock().check_unbroken(Stage::Sync)
     }
 }

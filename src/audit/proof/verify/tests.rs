@@ -317,6 +317,7 @@ fn numbers_at_their_extremes_never_panic() {
                 let _ = crate::audit::journal::recovery::recover(
                     &LogReader::new(directory.path()),
                     Some(&keys[0]),
+                    None,
                 );
             }
         }

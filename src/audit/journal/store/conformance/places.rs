@@ -9,10 +9,13 @@ use rustix::fs::{MemfdFlags, SealFlags, fcntl_add_seals, memfd_create};
 use crate::audit::journal::store::{FileStore, MemoryStore, Stage, Store};
 use crate::audit::log::directory::LogReader;
 use crate::audit::log::segment::segment_name;
+use crate::audit::log::wal::{SLOT, WAL};
 
 /// A place for logs whose failures a test can steer.
 pub(super) trait Place {
     type Store: Store;
+    /// Whose failure breaks a commit.
+    const BREAKS: &'static [Stage];
     fn new() -> Self;
     /// As a new process does. There is no other one.
     fn open(&self) -> Self::Store;
@@ -25,12 +28,15 @@ pub(super) trait Place {
     fn fail(&mut self, store: &mut Self::Store, stage: Stage, next_seq: u64);
     /// Ends that.
     fn heal(&mut self, store: &mut Self::Store);
+    /// Leaves nothing but segments. No process has the log.
+    fn forget_all_but_segments(&self) {}
 }
 
 pub(super) struct Memory(MemoryStore);
 
 impl Place for Memory {
     type Store = MemoryStore;
+    const BREAKS: &'static [Stage] = &[Stage::Sync, Stage::Truncate];
 
     fn new() -> Self {
         Self(MemoryStore::default())
@@ -66,11 +72,20 @@ pub(super) struct Files {
     /// Another handle of that one, where it holds the log.
     stands_in: Option<File>,
     in_the_way: Option<PathBuf>,
+    real_wal: Option<File>,
+    /// The other end of what can be written and not synced.
+    reader: Option<std::io::PipeReader>,
 }
 
 impl Files {
     fn newest(&self) -> PathBuf {
-        LogReader::new(self.directory.path()).segments().unwrap().pop().unwrap().path
+        LogReader::new(self.directory.path())
+            .segments_only()
+            .segments()
+            .unwrap()
+            .pop()
+            .unwrap()
+            .path
     }
 
     /// A copy of the segment on a disk on which a part of the next record fits, and no more.
@@ -89,10 +104,18 @@ impl Files {
 
 impl Place for Files {
     type Store = FileStore;
+    const BREAKS: &'static [Stage] = &[Stage::Sync, Stage::Truncate];
 
     fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        Self { directory, real: None, stands_in: None, in_the_way: None }
+        Self {
+            directory,
+            real: None,
+            stands_in: None,
+            in_the_way: None,
+            real_wal: None,
+            reader: None,
+        }
     }
 
     fn open(&self) -> FileStore {
@@ -100,7 +123,7 @@ impl Place for Files {
     }
 
     fn text(&self, _: &FileStore) -> String {
-        let log = LogReader::new(self.directory.path());
+        let log = LogReader::new(self.directory.path()).segments_only();
         let mut files: Vec<_> = log.list().unwrap().into_iter().map(|s| s.path).collect();
         let newest = self.stands_in.as_ref().map(|file| {
             files.pop();
@@ -118,7 +141,7 @@ impl Place for Files {
     }
 
     fn segments(&self) -> Vec<u64> {
-        let found = LogReader::new(self.directory.path()).list().unwrap();
+        let found = LogReader::new(self.directory.path()).segments_only().list().unwrap();
         found.iter().map(|segment| segment.first_seq).collect()
     }
 
@@ -138,12 +161,19 @@ impl Place for Files {
             }
             // A test asks for more than any disk has.
             Stage::Reserve => return,
+            Stage::Commit => {
+                // Not written.
+                let wal = File::open(self.directory.path().join(WAL)).unwrap();
+                self.real_wal = Some(store.wal_mut().swap_file(wal));
+                return;
+            }
             Stage::Append => self.nearly_full(),
             // Neither written nor cut.
             Stage::Truncate => File::open(self.newest()).unwrap(),
             // Nothing that can be synced.
             Stage::Sync => {
-                let (_, writer) = std::io::pipe().unwrap();
+                let (reader, writer) = std::io::pipe().unwrap();
+                self.reader = Some(reader);
                 std::os::fd::OwnedFd::from(writer).into()
             }
         };
@@ -157,8 +187,51 @@ impl Place for Files {
         if let Some(file) = self.real.take() {
             store.swap_file(file);
         }
+        if let Some(file) = self.real_wal.take() {
+            store.wal_mut().swap_file(file);
+        }
         if let Some(path) = self.in_the_way.take() {
             std::fs::remove_file(path).unwrap();
         }
+    }
+}
+
+/// A write-ahead log that is so small that long records find no place in it.
+pub(super) struct Ahead(Files);
+
+impl Place for Ahead {
+    type Store = FileStore;
+    const BREAKS: &'static [Stage] = &[Stage::Commit, Stage::Sync];
+
+    fn new() -> Self {
+        Self(Files::new())
+    }
+
+    fn open(&self) -> FileStore {
+        self.0.open().with_wal(Some(8 * SLOT as u64))
+    }
+
+    fn text(&self, store: &FileStore) -> String {
+        self.0.text(store)
+    }
+
+    fn segments(&self) -> Vec<u64> {
+        self.0.segments()
+    }
+
+    fn leave(&self, bytes: &[u8]) {
+        self.0.leave(bytes);
+    }
+
+    fn fail(&mut self, store: &mut FileStore, stage: Stage, next_seq: u64) {
+        self.0.fail(store, stage, next_seq);
+    }
+
+    fn heal(&mut self, store: &mut FileStore) {
+        self.0.heal(store);
+    }
+
+    fn forget_all_but_segments(&self) {
+        std::fs::remove_file(self.0.directory.path().join(WAL)).unwrap();
     }
 }

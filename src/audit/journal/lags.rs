@@ -1,0 +1,94 @@
+//! Records are durable in the write-ahead log and not in a segment yet.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Instant;
+
+use super::crashes::{RING, in_segments};
+use super::*;
+use crate::audit::NoObserver;
+use crate::audit::journal::store::{Batch, FileStore, Stage, StoreError};
+use crate::audit::testing::asked;
+use crate::audit::tree::note::VerifierKey;
+use crate::domain::SystemClock;
+
+/// Lines find no place in the segment while it is told so.
+struct Lagging(FileStore, Arc<AtomicBool>, bool);
+
+impl Store for Lagging {
+    fn recover(&mut self, key: Option<&VerifierKey>) -> Result<Recovered, OpenError> {
+        self.0.recover(key)
+    }
+    fn begin(&mut self, first_seq: u64, room: u64) -> Result<(), StoreError> {
+        self.0.begin(first_seq, room)
+    }
+    fn length(&self) -> u64 {
+        self.0.length()
+    }
+    fn reserve(&mut self, bytes: u64) -> Result<(), StoreError> {
+        if self.2 {
+            self.settle()?;
+        }
+        self.0.reserve(bytes)
+    }
+    fn commit(&mut self, batch: &Batch<'_>) -> Result<(), StoreError> {
+        self.0.commit(batch)
+    }
+    fn settle(&mut self) -> Result<(), StoreError> {
+        self.2 = self.1.load(Ordering::SeqCst);
+        if self.2 {
+            return Err(StoreError::passing(Stage::Append, std::io::Error::from_raw_os_error(28)));
+        }
+        self.0.settle()
+    }
+    fn due(&self) -> Option<Instant> {
+        self.0.due()
+    }
+    fn upkeep(&mut self) -> Result<(), StoreError> {
+        self.0.upkeep()
+    }
+    fn close(&mut self, end: &Batch<'_>) -> Result<(), StoreError> {
+        self.0.close(end)
+    }
+}
+
+#[tokio::test]
+async fn those_who_follow_are_told_of_nothing_that_is_not_in_a_segment() {
+    let directory = tempfile::tempdir().unwrap();
+    let fails = Arc::new(AtomicBool::new(false));
+    let store = FileStore::open(directory.path()).unwrap().with_wal(Some(RING));
+    let revision = Revision::from_sha256(&[0]);
+    let opened = Journal::open(
+        Lagging(store, fails.clone(), false),
+        JournalSettings::default(),
+        &revision,
+        Arc::new(SystemClock),
+        Arc::new(NoObserver),
+    );
+    let Started { journal, closer, .. } = opened.unwrap();
+    let _ = journal.record(asked(false)).await.unwrap();
+    // Told first, settled then.
+    while journal.durable_seq() < 2 {
+        tokio::task::yield_now().await;
+    }
+    fails.store(true, Ordering::SeqCst);
+    let told = journal.record(asked(false)).await.unwrap();
+    assert_eq!(told.seq(), 3, "it is durable");
+    while journal.health() == JournalHealth::Healthy {
+        tokio::task::yield_now().await;
+    }
+    assert!(journal.record(asked(false)).await.is_err(), "the next one waits for it");
+    assert_eq!(journal.durable_seq(), 2);
+    assert_eq!(in_segments(directory.path()).iter().filter(|byte| **byte == b'\n').count(), 2);
+    fails.store(false, Ordering::SeqCst);
+    // By itself, with the end of the outage.
+    while journal.durable_seq() < 4 {
+        tokio::task::yield_now().await;
+    }
+    closer.close();
+    let text = String::from_utf8(in_segments(directory.path())).unwrap();
+    for (line, seq) in text.lines().zip(1..) {
+        assert!(line.starts_with(&format!("{{\"v\":1,\"seq\":{seq},")), "{text}");
+    }
+    assert!(text.contains("log.outage"));
+}
