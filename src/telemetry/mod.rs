@@ -6,6 +6,7 @@
 mod export;
 mod logging;
 mod metrics;
+mod recent;
 mod registrar;
 mod traces;
 
