@@ -7,6 +7,7 @@ use prometheus::{
 };
 
 use super::export::ExportMetrics;
+use super::logging::lost_lines;
 use super::recent::{Answered, Recent};
 use super::registrar::Registrar;
 use crate::domain::{COMMIT, CallerId, Outcome, Reason, VERSION};
@@ -245,6 +246,7 @@ impl Metrics {
         made.gauges("build_info", "The running build.", &["version", "commit"])?
             .with_label_values(&[VERSION, COMMIT])
             .set(1);
+        made.keep(lost_lines()?)?;
         Ok(Self {
             request: RequestMetrics::new(&made)?,
             policy: PolicyMetrics::new(&made)?,
