@@ -28,7 +28,7 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::config::{self, Environment, Settings};
 use crate::domain::Problem;
 use crate::listener::Stop;
-use crate::telemetry::LogFormat;
+use crate::telemetry::{LogFormat, flush_log};
 use output::{fail, note, report, say, say_json};
 
 /// A gateway that decides, records and forwards requests to grant and read entrances to the Seam
@@ -131,6 +131,7 @@ pub fn run() -> ExitCode {
         Command::Completions(arguments) => completions::run(&arguments),
         Command::Manual => completions::manual(),
     };
+    flush_log();
     ExitCode::from(output::exit(exit) as u8)
 }
 

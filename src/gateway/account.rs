@@ -7,7 +7,7 @@ use http::Method;
 use super::{Answer, Context};
 use crate::audit::Recorded;
 use crate::domain::{CallerId, EntranceId, Operation, Outcome, Reason, TraceContext};
-use crate::telemetry::RequestTrace;
+use crate::telemetry::{RequestLine, RequestTrace, log_request};
 use crate::upstream::Forwarded;
 
 /// What is counted and logged of a request, filled in on its way.
@@ -79,30 +79,24 @@ impl Account {
     /// One line per request of a caller. Strangers, who cost nothing, must not fill the
     /// log: they are counted, and shown when debugging.
     pub(super) fn log(&self, context: &Context, answer: &Answer, took: Duration) {
-        let micros = |time: Duration| u64::try_from(time.as_micros()).unwrap_or(u64::MAX);
-        macro_rules! line {
-            ($level:ident) => {
-                tracing::$level!(
-                    request_id = %context.request_id,
-                    trace_id = self.trace.id(),
-                    peer = %context.peer,
-                    caller = self.caller.as_ref().map(CallerId::as_str),
-                    operation = self.operation.map(Operation::as_str),
-                    entrance = self.entrance.map(tracing::field::display),
-                    entrance_name = self.entrance_name.as_deref(),
-                    decision = if self.permitted { "allow" } else { "deny" },
-                    reason = answer.reason().as_str(),
-                    outcome = self.outcome.map(Outcome::as_str),
-                    status = answer.status().as_u16(),
-                    decided_us = micros(self.decided),
-                    recorded_us = micros(self.recorded),
-                    forwarded_us = micros(self.forwarded),
-                    took_us = micros(took),
-                    "request"
-                )
-            };
-        }
-        if self.caller.is_some() { line!(info) } else { line!(debug) }
+        let line = RequestLine {
+            request_id: context.request_id,
+            trace_id: self.trace.id(),
+            peer: context.peer,
+            caller: self.caller.as_ref(),
+            operation: self.operation,
+            entrance: self.entrance,
+            entrance_name: self.entrance_name.as_deref(),
+            permitted: self.permitted,
+            reason: answer.reason(),
+            outcome: self.outcome,
+            status: answer.status().as_u16(),
+            decided: self.decided,
+            recorded: self.recorded,
+            forwarded: self.forwarded,
+            took,
+        };
+        if line.caller.is_some() { log_request(&line) } else { line.debug() }
     }
 
     /// Attributes as in OpenTelemetry's semantic conventions for HTTP servers.

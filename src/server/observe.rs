@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use prometheus::IntCounter;
+
 use crate::audit::upkeep::{AnchorSettings, Anchors, OnFailure, Task, Upkeep, UpkeepSettings};
 use crate::audit::{Event, Observer, Published};
 use crate::config::AuditSettings;
@@ -11,6 +13,8 @@ use crate::telemetry::Metrics;
 /// Told by the writer, tells the others.
 pub(super) struct AuditObserver {
     metrics: Arc<Metrics>,
+    /// Durable records: the metric's counter of each event.
+    records: Vec<(Event, IntCounter)>,
     anchors: Arc<Anchors>,
     upkeep: Upkeep,
 }
@@ -38,6 +42,7 @@ impl AuditObserver {
         Ok(Self {
             anchors: Arc::new(Anchors::start(anchors, failed.clone())?),
             upkeep: Upkeep::start(upkeep, failed)?,
+            records: counters(&metrics),
             metrics,
         })
     }
@@ -55,11 +60,7 @@ impl AuditObserver {
 impl Observer for AuditObserver {
     fn committed(&self, events: &mut dyn Iterator<Item = Event>, took: Duration) {
         let audit = &self.metrics.audit;
-        let mut records = 0_u32;
-        for event in events {
-            audit.records.with_label_values(&[event.as_str()]).inc();
-            records += 1;
-        }
+        let records = count(&self.records, events);
         audit.batch_records.observe(f64::from(records));
         audit.commit_duration.observe(took.as_secs_f64());
     }
@@ -84,5 +85,49 @@ impl Observer for AuditObserver {
 
     fn rotation_failed(&self) {
         self.metrics.audit.upkeep_failures.with_label_values(&[Task::Rotate.as_str()]).inc();
+    }
+}
+
+/// The metric's counter of each event, found once.
+fn counters(metrics: &Metrics) -> Vec<(Event, IntCounter)> {
+    let counter = |event: &Event| metrics.audit.records.with_label_values(&[event.as_str()]);
+    Event::ALL.iter().map(|event| (*event, counter(event))).collect()
+}
+
+/// Counts each event, and returns how many there were.
+fn count(counters: &[(Event, IntCounter)], events: &mut dyn Iterator<Item = Event>) -> u32 {
+    let mut records = 0;
+    for event in events {
+        let of = counters.iter().find(|(of, _)| *of == event);
+        of.inspect(|(_, counter)| counter.inc());
+        records += 1;
+    }
+    records
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::server::CLOSED_SETS;
+
+    #[test]
+    fn each_record_is_counted_as_its_event_and_no_series_is_added() {
+        let metrics = Metrics::new(&CLOSED_SETS).unwrap();
+        let series = || {
+            let text = String::from_utf8(metrics.render().unwrap().0).unwrap();
+            let of = text.lines().filter(|line| line.starts_with("grantgate_audit_records_total{"));
+            of.map(|line| line.split(' ').next().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        let before = series();
+        let counters = counters(&metrics);
+        // The first once, the second twice, and so on.
+        let often = |n: usize| Event::ALL.iter().take(n + 1).skip(n).cycle().take(n + 1);
+        let mut events = (0..Event::ALL.len()).flat_map(often).copied();
+        assert_eq!(count(&counters, &mut events), 55);
+        for (n, event) in Event::ALL.iter().enumerate() {
+            let counted = metrics.audit.records.with_label_values(&[event.as_str()]).get();
+            assert_eq!(counted, n as u64 + 1, "{event:?}");
+        }
+        assert_eq!((series(), before.len()), (before, Event::ALL.len()));
     }
 }

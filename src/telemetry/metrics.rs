@@ -2,11 +2,13 @@
 
 use prometheus::process_collector::ProcessCollector;
 use prometheus::{
-    Encoder as _, Histogram, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec,
-    Registry, Result, TextEncoder,
+    Encoder as _, Histogram, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Registry, Result,
+    TextEncoder,
 };
 
 use super::export::ExportMetrics;
+use super::logging::lost_lines;
+use super::recent::{Answered, Recent};
 use super::registrar::Registrar;
 use crate::domain::{COMMIT, CallerId, Outcome, Reason, VERSION};
 
@@ -36,7 +38,11 @@ pub struct ClosedSets {
     pub export_failures: &'static [&'static str],
 }
 
-const DECISIONS: &[&str] = &["allow", "deny"];
+const DECISIONS: &[&str] = &[decision(true), decision(false)];
+
+const fn decision(allowed: bool) -> &'static str {
+    if allowed { "allow" } else { "deny" }
+}
 
 /// Every metric of the gateway.
 pub struct Metrics {
@@ -75,9 +81,12 @@ pub struct Metrics {
 
 struct RequestMetrics {
     requests: IntCounterVec,
-    duration: HistogramVec,
+    recent: Recent,
+    /// Of those that were allowed, and of others.
+    duration_allowed: Histogram,
+    duration_denied: Histogram,
     /// Permitted requests.
-    upstream: IntCounterVec,
+    upstream: [(Outcome, IntCounter); Outcome::ALL.len()],
 }
 
 struct PolicyMetrics {
@@ -181,23 +190,28 @@ impl AuditMetrics {
 
 impl RequestMetrics {
     fn new(made: &Registrar) -> Result<Self> {
+        let duration = made.histograms(
+            "request_duration_seconds",
+            "Time from the head of a request to its answer.",
+            SECONDS,
+            &[("decision", DECISIONS)],
+        )?;
+        let upstream = made.counters(
+            "upstream_requests_total",
+            "Permitted requests, by what became of them.",
+            &[("outcome", &Outcome::ALL.map(Outcome::as_str))],
+        )?;
         Ok(Self {
             requests: made.counters(
                 "requests_total",
                 "Answered requests.",
                 &[("caller", &[]), ("decision", DECISIONS), ("reason", &[])],
             )?,
-            duration: made.histograms(
-                "request_duration_seconds",
-                "Time from the head of a request to its answer.",
-                SECONDS,
-                &[("decision", DECISIONS)],
-            )?,
-            upstream: made.counters(
-                "upstream_requests_total",
-                "Permitted requests, by what became of them.",
-                &[("outcome", &Outcome::ALL.map(Outcome::as_str))],
-            )?,
+            recent: Recent::default(),
+            duration_allowed: duration.with_label_values(&[decision(true)]),
+            duration_denied: duration.with_label_values(&[decision(false)]),
+            upstream: Outcome::ALL
+                .map(|outcome| (outcome, upstream.with_label_values(&[outcome.as_str()]))),
         })
     }
 }
@@ -232,6 +246,7 @@ impl Metrics {
         made.gauges("build_info", "The running build.", &["version", "commit"])?
             .with_label_values(&[VERSION, COMMIT])
             .set(1);
+        made.keep(lost_lines()?)?;
         Ok(Self {
             request: RequestMetrics::new(&made)?,
             policy: PolicyMetrics::new(&made)?,
@@ -287,15 +302,20 @@ impl Metrics {
     /// Counts one answered request. `caller` is `None` for a stranger, who is counted
     /// as `other`.
     pub fn answered(&self, caller: Option<&CallerId>, allowed: bool, reason: Reason, seconds: f64) {
-        let decision = if allowed { "allow" } else { "deny" };
-        let caller = caller.map_or("other", CallerId::as_str);
-        self.request.requests.with_label_values(&[caller, decision, reason.as_str()]).inc();
-        self.request.duration.with_label_values(&[decision]).observe(seconds);
+        let RequestMetrics { requests, recent, duration_allowed, duration_denied, .. } =
+            &self.request;
+        recent.count(&Answered { caller, allowed, reason }, || {
+            let caller = caller.map_or("other", CallerId::as_str);
+            requests.with_label_values(&[caller, decision(allowed), reason.as_str()])
+        });
+        let duration = if allowed { duration_allowed } else { duration_denied };
+        duration.observe(seconds);
     }
 
     /// Counts what became of a permitted grant.
     pub fn completed(&self, outcome: Outcome) {
-        self.request.upstream.with_label_values(&[outcome.as_str()]).inc();
+        let counters = self.request.upstream.iter();
+        counters.filter(|(of, _)| *of == outcome).for_each(|(_, counter)| counter.inc());
     }
 
     /// Shows the candidate policy; an empty revision is one that is not valid.
@@ -326,3 +346,6 @@ impl Metrics {
         Ok((text, encoder.format_type().to_owned()))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,11 +6,12 @@
 mod export;
 mod logging;
 mod metrics;
+mod recent;
 mod registrar;
 mod traces;
 
 pub use export::ExportMetrics;
-pub use logging::{LogFormat, start_logging};
+pub use logging::{LogFormat, RequestLine, flush_log, log_request, start_logging};
 pub use metrics::{AuditMetrics, ClosedSets, ListenerMetrics, Metrics};
 pub(crate) use traces::RequestTrace;
 pub use traces::Traces;

@@ -74,7 +74,7 @@ impl Registrar {
         Ok(histograms)
     }
 
-    fn keep<C: Collector + Clone + 'static>(&self, collector: C) -> Result<C> {
+    pub(super) fn keep<C: Collector + Clone + 'static>(&self, collector: C) -> Result<C> {
         self.0.register(Box::new(collector.clone()))?;
         Ok(collector)
     }

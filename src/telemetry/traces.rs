@@ -69,11 +69,10 @@ pub(crate) struct RequestTrace {
 }
 
 impl RequestTrace {
-    /// The trace's id, in hexadecimal digits.
-    pub(crate) fn id(&self) -> Option<String> {
+    /// The trace's id.
+    pub(crate) fn id(&self) -> Option<u128> {
         let of_span = self.span.as_ref().map(|(_, context)| context_of(context).trace_id);
-        let id = of_span.or(self.parent.map(|parent| parent.trace_id));
-        id.map(|id| format!("{id:032x}"))
+        of_span.or(self.parent.map(|parent| parent.trace_id))
     }
 
     /// A part of the request, until what is returned is dropped.

@@ -122,6 +122,66 @@ async fn a_stop_under_load_drops_no_request() {
     assert_eq!(of_event(&site.records(), "grant.outcome").len(), answered);
 }
 
+/// More lines than a pipe holds, which is 64 KiB.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn requests_go_on_while_nobody_reads_the_log() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let burst = [("GRANTGATE__LIMITS__CALLER_REQUESTS_BURST", "1000")];
+    let process = Process::serve_with(&site, &seam, &burst);
+    let client = site.client();
+    let gate = process.gate();
+    let (held, is_held) = tokio::sync::oneshot::channel();
+    let (go, may_go) = std::sync::mpsc::channel::<()>();
+    let holder = std::thread::spawn(move || {
+        let _closed = gate.lock().unwrap();
+        held.send(()).unwrap();
+        let _ = may_go.recv();
+    });
+    is_held.await.unwrap();
+    for _ in 0..400 {
+        assert_eq!(grant(&site, &client, &process).send().await.unwrap().status(), 200);
+    }
+    let metrics = admin(process.admin, "/metrics").await.1;
+    assert!(metrics.contains("\ngrantgate_log_lost_lines_total 0\n"), "{metrics}");
+    drop(go);
+    holder.join().unwrap();
+    let requests = || {
+        let log = process.log();
+        let lines = log.iter().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+        lines.filter(|line| line["message"] == "request").count()
+    };
+    until("all are logged", || requests() == 400).await;
+    signal(process.id(), "TERM");
+    assert_eq!(ended(process).await, Some(0));
+}
+
+/// Lines that are collected are in order with others, and none is lost at the end.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_is_whole_and_in_order_at_the_end() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let process = Process::serve(&site, &seam);
+    let client = site.client();
+    for number in 0..10 {
+        assert_eq!(grant(&site, &client, &process).send().await.unwrap().status(), 200);
+        if number == 4 {
+            signal(process.id(), "HUP");
+        }
+    }
+    signal(process.id(), "TERM");
+    assert_eq!(grant(&site, &client, &process).send().await.unwrap().status(), 200);
+    let log = process.end_lines().await;
+    let parsed = log.iter().map(|line| serde_json::from_str(line).unwrap());
+    let lines: Vec<serde_json::Value> = parsed.collect();
+    assert_eq!(lines.iter().filter(|line| line["message"] == "request").count(), 11, "{log:#?}");
+    let hangups = lines.iter().filter(|line| line["message"] == "reload requested by SIGHUP");
+    assert_eq!(hangups.count(), 1, "{log:#?}");
+    assert_eq!(lines.last().unwrap()["message"], "stopped");
+    let times: Vec<&str> = lines.iter().map(|line| line["timestamp"].as_str().unwrap()).collect();
+    assert!(times.is_sorted(), "{log:#?}");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_request_of_a_caller_is_one_line_without_secrets() {
     let site = Site::new();

@@ -18,6 +18,8 @@ pub struct Process {
     log: Arc<Mutex<Vec<String>>>,
     /// Gone once the log was read to its end.
     reading: Weak<()>,
+    /// Whoever holds it keeps the log from being read.
+    gate: Arc<Mutex<()>>,
 }
 
 impl Process {
@@ -47,10 +49,13 @@ impl Process {
         let kept = lines.clone();
         let reader = Arc::new(());
         let reading = Arc::downgrade(&reader);
+        let gate = Arc::new(Mutex::new(()));
+        let open = gate.clone();
         std::thread::spawn(move || {
             let _reader = reader;
             // Reads on after the first address, so that the process never blocks.
             for line in log.lines().map_while(Result::ok) {
+                drop(open.lock().unwrap());
                 let value: serde_json::Value = serde_json::from_str(&line).unwrap_or_default();
                 let parse = |key: &str| value[key].as_str()?.parse::<SocketAddr>().ok();
                 if let (Some(address), Some(admin)) = (parse("address"), parse("admin")) {
@@ -64,7 +69,7 @@ impl Process {
             let _ = child.kill();
             panic!("the gateway did not start");
         };
-        Self { child, address, admin, remote_admin, log: lines, reading }
+        Self { child, address, admin, remote_admin, log: lines, reading, gate }
     }
 
     /// `kill -9`.
@@ -78,6 +83,11 @@ impl Process {
         self.log.lock().unwrap().clone()
     }
 
+    /// Nothing reads its log while what is returned is locked.
+    pub fn gate(&self) -> Arc<Mutex<()>> {
+        self.gate.clone()
+    }
+
     pub fn url(&self) -> String {
         format!("https://localhost:{}{PATH}", self.address.port())
     }
@@ -88,11 +98,16 @@ impl Process {
 
     /// Waits for the end after a signal, which is in order, and gives the whole log.
     pub async fn end(self) -> String {
+        self.end_lines().await.concat()
+    }
+
+    /// The same, line by line.
+    pub async fn end_lines(self) -> Vec<String> {
         let (log, reading) = (self.log.clone(), self.reading.clone());
         assert_eq!(tokio::task::spawn_blocking(|| self.wait()).await.unwrap(), Some(0));
         // Until its end, which the reader sees a moment later.
         super::until("the log has ended", || reading.strong_count() == 0).await;
-        log.lock().unwrap().concat()
+        log.lock().unwrap().clone()
     }
 
     /// Waits for the end after a signal.
