@@ -40,11 +40,11 @@ class Site:
         self.work, self.cores, self.load_cores = work, cores, cores[1:]
         self.configuration, self.logs = work / "configuration", work / "logs"
         self.logs.mkdir()
+        # What an instrumented build counts is to be the gateway's alone, not the sandbox's.
+        os.environ["LLVM_PROFILE_FILE"] = os.devnull
         self.token = support.site(binary, self.configuration)
         self.key = (self.configuration / "secrets" / "seam_api_key").read_text().strip()
         self.context = support.trust(self.configuration)
-        # Counters of an instrumented build are the gateway's own.
-        os.environ["LLVM_PROFILE_FILE"] = os.devnull
         self.upstream = support.sandbox(upstream_binary, self.configuration, pinned(self.load_cores))
 
     def log(self, name):
