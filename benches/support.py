@@ -1,7 +1,10 @@
 """What the benchmarks in Python share: processes, ports, a gateway with its sandbox."""
 
 import os
+import re
+import signal
 import socket
+import ssl
 import subprocess
 import sys
 import time
@@ -27,12 +30,17 @@ def start(arguments, **options):
     return process
 
 
+def end(process):
+    processes.remove(process)
+    process.terminate()
+    # One that is stopped would not see it.
+    process.send_signal(signal.SIGCONT)
+    process.wait(timeout=60)
+
+
 def finish():
-    for process in processes:
-        process.terminate()
-    for process in processes:
-        process.wait(timeout=60)
-    processes.clear()
+    for process in list(processes):
+        end(process)
 
 
 def wait_port(port):
@@ -47,6 +55,24 @@ def wait_port(port):
 def cpu_seconds(process):
     fields = Path(f"/proc/{process.pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / TICK
+
+
+def resident_mib(number):
+    """Of the process with this number."""
+    status = Path(f"/proc/{number}/status").read_text()
+    return int(re.search(r"VmRSS:\s+(\d+) kB", status)[1]) / 1024
+
+
+def trust(directory):
+    """What a client of the servers in a site's directory needs to connect."""
+    context = ssl.create_default_context(cafile=directory / "certs" / "servers-ca.pem")
+    context.set_alpn_protocols(["http/1.1"])
+    return context
+
+
+def connect(port, context):
+    plain = socket.create_connection(("127.0.0.1", port), timeout=20)
+    return context.wrap_socket(plain, server_hostname="localhost")
 
 
 def site(binary, directory):
@@ -67,7 +93,7 @@ def sandbox(binary, directory, under=()):
     return port
 
 
-def gateway(binary, directory, upstream, settings, under=()):
+def gateway(binary, directory, upstream, settings, under=(), output=QUIET):
     """Without a limit of the caller's rate: the load is one caller. Gives process and ports."""
     port, admin = free_port(), free_port()
     settings = {
@@ -80,6 +106,6 @@ def gateway(binary, directory, upstream, settings, under=()):
     }
     environment = {f"GRANTGATE__{name}": value for name, value in settings.items()}
     command = [*under, binary, "serve", "--config", directory / "grantgate.toml"]
-    process = start(command, env={**os.environ, **environment}, **QUIET)
+    process = start(command, env={**os.environ, **environment}, **output)
     wait_port(port)
     return process, port, admin

@@ -1,0 +1,149 @@
+"""Load on one server, and what it cost."""
+
+import json
+import os
+import subprocess
+import tempfile
+import time
+from dataclasses import dataclass
+
+from servers import SERVER_ROOM, pinned
+from support import LOBBY, PATH, PERSON, connect
+
+# What is asked of each is the same; wrk writes a line that is easy to read.
+SCRIPT = """
+wrk.method = "POST"
+wrk.path = os.getenv("BENCH_PATH")
+wrk.headers["Authorization"] = "Bearer " .. os.getenv("BENCH_TOKEN")
+wrk.headers["Content-Type"] = "application/json"
+if os.getenv("BENCH_CLOSE") then wrk.headers["Connection"] = "close" end
+wrk.body = os.getenv("BENCH_BODY")
+done = function(summary, latency, requests)
+    local e = summary.errors
+    io.stderr:write(string.format("%d %d %d %d %.0f %.0f\\n", summary.requests, summary.duration,
+        e.status, e.connect + e.read + e.write + e.timeout, latency:percentile(50), latency:percentile(99)))
+end
+"""
+# What is recorded after the answer belongs to the request.
+SETTLE = 0.3
+RECORD = 1024
+
+
+@dataclass(frozen=True)
+class Case:
+    """One kind of load."""
+
+    name: str
+    connections: int
+    entrance: str = LOBBY
+    close: bool = False
+    cores: int = 1
+    path: str = PATH
+
+
+@dataclass(frozen=True)
+class Result:
+    requests: int
+    rate: float
+    cpu_us: float
+    p50_us: float
+    p99_us: float
+    commits: float
+
+
+ALLOW_8 = Case("allow, 8 connections", 8)
+ALLOW_32 = Case("allow, 32 connections", 32)
+ALLOW_128 = Case("allow, 128 connections", 128)
+DENY_32 = Case("deny, 32 connections", 32, entrance=SERVER_ROOM)
+NEW = Case("allow, a new TLS connection each", 32, close=True)
+ONE = Case("allow, one connection", 1)
+TWO_CORES = Case("allow, 32 connections, two cores", 32, cores=2)
+CASES = [ALLOW_32, ALLOW_128, ALLOW_8, DENY_32, NEW, ONE, TWO_CORES]
+LIST = Case("a list, 32 connections", 32, path="/acs/entrances/list")
+TRAINING = [ALLOW_32, ALLOW_8, ALLOW_128, DENY_32, NEW, LIST, ONE]
+
+
+def wrk(site, case, port, cores, seconds):
+    """Gives requests, micros, refused, broken, p50 and p99."""
+    script = site.work / "load.lua"
+    script.write_text(SCRIPT)
+    body = {"acs_entrance_id": case.entrance, "user_identity_id": PERSON} if case.path == PATH else {}
+    environment = {
+        **os.environ,
+        "BENCH_PATH": case.path,
+        "BENCH_TOKEN": site.token,
+        "BENCH_BODY": json.dumps(body),
+        **({"BENCH_CLOSE": "1"} if case.close else {}),
+    }
+    command = [*pinned(cores), "wrk", "-t1", f"-c{case.connections}", f"-d{seconds}s", "-s", script]
+    command = [str(part) for part in [*command, f"https://localhost:{port}"]]
+    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds + 60)
+    return [int(part) for part in run.stderr.splitlines()[-1].split()]
+
+
+def measure(site, case, server, seconds):
+    cores = site.load_cores if case.cores == 1 else site.cores
+    server.resume()
+    time.sleep(SETTLE)
+    commits, cpu = server.commits() if server.admin else 0, server.cpu_seconds()
+    requests, micros, refused, broken, p50, p99 = wrk(site, case, server.port, cores, seconds)
+    time.sleep(SETTLE)
+    cpu = server.cpu_seconds() - cpu
+    commits = server.commits() - commits if server.admin else 0
+    server.pause()
+    wanted = requests if case.entrance == SERVER_ROOM else 0
+    if requests == 0 or refused != wanted or broken:
+        message = f"{server.name}, {case.name}: {requests} requests, {refused} refused, {broken} broken"
+        raise SystemExit(f"{message}; logs: {site.logs}")
+    return Result(requests, requests / micros * 1e6, cpu / requests * 1e6, p50, p99, commits / requests)
+
+
+def syncs(directory, seconds):
+    """Medians in µs of appending a record and syncing it, and of writing over one durably, in turns."""
+    appended, overwritten = [], []
+    with tempfile.NamedTemporaryFile(dir=directory) as log, tempfile.NamedTemporaryFile(dir=directory) as ring:
+        record = b"x" * RECORD
+        os.write(ring.fileno(), bytes(RECORD * 1024))
+        os.fsync(ring.fileno())
+        until, place = time.monotonic() + seconds, 0
+        while time.monotonic() < until:
+            since = time.perf_counter_ns()
+            os.write(log.fileno(), record)
+            os.fdatasync(log.fileno())
+            middle = time.perf_counter_ns()
+            os.pwritev(ring.fileno(), [record], place, os.RWF_DSYNC)
+            appended.append(middle - since)
+            overwritten.append(time.perf_counter_ns() - middle)
+            place = (place + RECORD) % (RECORD * 1024)
+    return tuple(sorted(found)[len(found) // 2] / 1e3 for found in (appended, overwritten))
+
+
+def grants(site, server, connections, number):
+    """The most memory, in MiB, while so many grants are asked for over so many connections."""
+    body = site.work / "body.json"
+    body.write_text(json.dumps({"acs_entrance_id": LOBBY, "user_identity_id": PERSON}))
+    command = [*pinned(site.load_cores), "h2load", "--h1", "-t1", f"-c{connections}", f"-n{number}"]
+    command += ["-d", str(body), "-H", f"authorization: Bearer {site.token}"]
+    command += ["-H", "content-type: application/json", f"https://localhost:{server.port}{PATH}"]
+    most = 0.0
+    with open(site.logs / "h2load.log", "w+") as log:
+        running = subprocess.Popen(command, stdout=log, stderr=log)
+        while running.poll() is None:
+            most = max(most, server.resident_mib())
+            time.sleep(0.02)
+        log.seek(0)
+        if f"{number} succeeded" not in log.read():
+            raise SystemExit(f"{server.name}: not all of {number} grants succeeded; logs: {site.logs}")
+    return most
+
+
+def idle(site, server, number):
+    """Memory of an idle TLS connection, in KiB."""
+    time.sleep(1)
+    before = server.resident_mib()
+    opened = [connect(server.port, site.context) for _ in range(number)]
+    time.sleep(1)
+    each = (server.resident_mib() - before) * 1024 / number
+    for connection in opened:
+        connection.close()
+    return each
