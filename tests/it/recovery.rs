@@ -35,8 +35,10 @@ async fn crashed(site: &Site, seam: &Seam) -> String {
     let request = site.client().post(process.url()).bearer_auth(&site.token);
     let request = request.header("content-type", "application/json").body(grant_body(LOBBY));
     assert_eq!(request.send().await.unwrap().status(), 200);
-    process.kill();
     let path = site.path("audit").join(SEGMENT);
+    let read = || std::fs::read_to_string(&path).unwrap();
+    crate::support::until("the outcome is there", || read().contains("grant.outcome")).await;
+    process.kill();
     let whole = std::fs::read_to_string(&path).unwrap();
     let mut file = std::fs::OpenOptions::new().append(true).open(path).unwrap();
     file.write_all(b"{\"v\":1,\"se").unwrap();

@@ -192,7 +192,10 @@ impl FileStore {
 impl FileStore {
     /// Puts another file in the place of the segment's, which is given back: one that fails.
     pub(super) fn swap_file(&mut self, file: File) -> File {
-        std::mem::replace(&mut self.segment.as_mut().unwrap().file, file)
+        let segment = self.segment.as_mut().unwrap();
+        let real = std::mem::replace(&mut segment.file, std::sync::Arc::new(file));
+        // No sync is under way.
+        std::sync::Arc::into_inner(real).unwrap()
     }
 
     pub(in crate::audit::journal) fn has_room_for(&self, batch: &Batch<'_>) -> bool {

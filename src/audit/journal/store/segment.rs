@@ -4,6 +4,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
+use std::sync::Arc;
 
 use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
@@ -13,7 +14,8 @@ use crate::files::sync_directory;
 
 #[derive(Debug)]
 pub(super) struct Segment {
-    pub(super) file: File,
+    /// Shared with the thread that syncs: another descriptor might not be had.
+    pub(super) file: Arc<File>,
     /// What is known to be whole lines, in bytes.
     pub(super) length: u64,
     /// Up to here the disk has room for it, in bytes from the start.
@@ -35,7 +37,7 @@ impl Segment {
         if file.metadata()?.len() != 0 {
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, "the segment exists"));
         }
-        let mut segment = Self { file, length: 0, reserved: 0, broken: false };
+        let mut segment = Self { file: Arc::new(file), length: 0, reserved: 0, broken: false };
         let begun = segment.reserve(room).map_err(io::Error::from);
         // If the process dies here the segment may be missing or empty: no record was
         // acknowledged yet.
@@ -82,7 +84,7 @@ impl Segment {
         // If the process dies in here a part of the bytes may be there: recovery cuts
         // a torn line, and whole lines are records that nobody was told of, or that the
         // write-ahead log has too.
-        let Err(error) = self.file.write_all(bytes) else {
+        let Err(error) = (&*self.file).write_all(bytes) else {
             self.length += bytes.len() as u64;
             return Ok(());
         };

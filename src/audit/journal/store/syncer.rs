@@ -3,13 +3,14 @@
 
 use std::fs::File;
 use std::io;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
 use std::time::{Duration, Instant};
 
 /// The thread, and whether it has something to do.
 #[derive(Debug)]
 pub(super) struct Syncer {
-    work: SyncSender<File>,
+    work: SyncSender<Arc<File>>,
     done: Receiver<io::Result<()>>,
     /// The last record that is durable in segments when the sync that is under way succeeds.
     under_way: Option<u64>,
@@ -24,7 +25,7 @@ impl Syncer {
     /// # Errors
     /// When there can be no thread.
     pub(super) fn start() -> io::Result<Self> {
-        let (work, waiting) = sync_channel::<File>(1);
+        let (work, waiting) = sync_channel::<Arc<File>>(1);
         let (report, done) = sync_channel(1);
         let run = move || {
             // Ends with the store. What it then still syncs nobody relies on.
@@ -44,8 +45,8 @@ impl Syncer {
     }
 
     /// Begins a sync of this file, which has all records up to `last`.
-    pub(super) fn begin(&mut self, file: &File, last: u64) -> io::Result<()> {
-        self.work.send(file.try_clone()?).map_err(|_| ended())?;
+    pub(super) fn begin(&mut self, file: &Arc<File>, last: u64) -> io::Result<()> {
+        self.work.send(file.clone()).map_err(|_| ended())?;
         self.under_way = Some(last);
         self.look = Instant::now() + LOOK_AFTER;
         Ok(())
