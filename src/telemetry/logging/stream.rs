@@ -20,7 +20,8 @@ const TICK: Duration = Duration::from_millis(100);
 /// So many bytes are written without waiting for the tick.
 const ENOUGH: usize = 64 * 1024;
 
-/// So many bytes wait at most, and as many again are being written.
+/// So many bytes are collected at most. As many again are being written, or twice as many where
+/// the stream does not block.
 const BYTES_MAX: usize = 1024 * 1024;
 
 /// Where lines go.
