@@ -106,3 +106,34 @@ async fn prune(worker: &Worker) {
         worker.connections.prune();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::audit::{JournalSettings, MemoryStore, NoObserver, ReloadEntry, Started};
+    use crate::domain::{Revision, SystemClock};
+
+    #[test]
+    fn a_task_that_panics_leaves_its_worker_at_work() {
+        let (clock, observer) = (Arc::new(SystemClock), Arc::new(NoObserver));
+        let (settings, revision) = (JournalSettings::default(), Revision::from_sha256(&[0]));
+        let store = MemoryStore::default();
+        let opened = Journal::open(store.clone(), settings, &revision, clock, observer);
+        let Started { journal, closer, .. } = opened.unwrap();
+        let workers = Workers::start(2, &journal).unwrap();
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        for (handle, worker) in workers.each() {
+            let died = runtime.block_on(handle.spawn(async { panic!("on purpose") }));
+            assert!(died.unwrap_err().is_panic());
+            let recorded = handle.spawn(async move {
+                let entry =
+                    ReloadEntry { parts: &[], revision_before: "a", revision: "b", problems: &[] };
+                worker.journal.record_reload(&entry).await
+            });
+            assert_eq!(runtime.block_on(recorded).unwrap(), Ok(()));
+        }
+        workers.finish();
+        closer.close();
+        assert_eq!(store.durable().matches("config.reload").count(), 2);
+    }
+}

@@ -5,8 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Wake;
 
 use super::*;
+use crate::audit::journal::error::OpenError;
+use crate::audit::journal::recovery::Recovered;
+use crate::audit::journal::store::{Batch, Store, StoreError};
 use crate::audit::journal::{Journal, JournalHealth, JournalSettings, Started};
 use crate::audit::testing::{Asked, asked, outcome};
+use crate::audit::tree::note::VerifierKey;
 use crate::audit::{MemoryStore, NoObserver};
 use crate::domain::{Revision, RuleRef, SystemClock};
 
@@ -249,4 +253,67 @@ async fn once_the_log_is_broken_a_worker_is_told_so() {
     }
     closer.close();
     delivering.abort();
+}
+
+/// A store that panics with its next commit.
+struct Panics(MemoryStore, Arc<std::sync::atomic::AtomicBool>);
+
+impl Store for Panics {
+    fn recover(&mut self, key: Option<&VerifierKey>) -> Result<Recovered, OpenError> {
+        self.0.recover(key)
+    }
+    fn begin(&mut self, first_seq: u64, room: u64) -> Result<(), StoreError> {
+        self.0.begin(first_seq, room)
+    }
+    fn length(&self) -> u64 {
+        self.0.length()
+    }
+    fn reserve(&mut self, bytes: u64) -> Result<(), StoreError> {
+        self.0.reserve(bytes)
+    }
+    fn commit(&mut self, batch: &Batch<'_>) -> Result<(), StoreError> {
+        assert!(!self.1.load(Ordering::SeqCst), "on purpose");
+        self.0.commit(batch)
+    }
+    fn settle(&mut self) -> Result<(), StoreError> {
+        self.0.settle()
+    }
+    fn due(&self) -> Option<std::time::Instant> {
+        self.0.due()
+    }
+    fn upkeep(&mut self) -> Result<(), StoreError> {
+        self.0.upkeep()
+    }
+    fn close(&mut self, end: &Batch<'_>) -> Result<(), StoreError> {
+        self.0.close(end)
+    }
+}
+
+#[tokio::test]
+async fn a_writer_that_panics_tells_all_who_wait_and_nothing_is_recorded_any_more() {
+    let (store, now) = (MemoryStore::default(), Arc::<std::sync::atomic::AtomicBool>::default());
+    let (clock, observer) = (Arc::new(SystemClock), Arc::new(NoObserver));
+    let revision = Revision::from_sha256(&[0]);
+    let panics = Panics(store.clone(), now.clone());
+    let opened = Journal::open(panics, waiting(60_000), &revision, clock, observer);
+    let Started { journal, closer, .. } = opened.unwrap();
+    let worker = journal.for_worker();
+    let delivering = deliver(&worker);
+    now.store(true, Ordering::SeqCst);
+    let mut asking: Vec<_> = [&journal, &worker, &worker]
+        .map(|journal| {
+            let journal = journal.clone();
+            tokio::spawn(async move { journal.record(asked(true)).await.err() })
+        })
+        .into();
+    for one in asking.drain(..) {
+        assert!(matches!(one.await.unwrap(), Some(AuditError::Broken(_))));
+    }
+    until("it is known", || matches!(journal.health(), JournalHealth::Broken(_))).await;
+    for journal in [&journal, &worker] {
+        assert!(matches!(journal.record(asked(true)).await, Err(AuditError::Broken(_))));
+    }
+    closer.close();
+    delivering.abort();
+    assert_eq!(decisions(&store), 0);
 }
