@@ -233,6 +233,41 @@ async fn server_certificate_and_workspace_key_are_replaced_while_connections_sta
     gateway.stop().await;
 }
 
+/// Connections to Seam that are open and idle were trusted by what was in force before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn with_another_authority_no_open_connection_to_seam_is_used_any_more() {
+    let site = Site::new();
+    let trusted = Authority::new_in(&site, "certs/seam-ca.pem");
+    let proof = trusted.issue_server("localhost", 2040);
+    let seam = Seam::start_as(&proof.0, &proof.1, Behaviour::confirm()).await;
+    let settings = [
+        ("GRANTGATE__UPSTREAM__CA_FILE", "certs/seam-ca.pem"),
+        ("GRANTGATE__UPSTREAM__BREAKER_FAILURES", "0"),
+    ];
+    let process = Process::serve_with(&site, &seam, &settings);
+    let client = site.client();
+    let ask = async || {
+        let url = format!("https://localhost:{}{PATH}", process.address.port());
+        let request = client.post(url).bearer_auth(&site.token);
+        let request = request.header("content-type", "application/json").body(grant_body(LOBBY));
+        request.send().await.unwrap().status().as_u16()
+    };
+    for _ in 0..3 {
+        assert_eq!(ask().await, 200);
+    }
+    let other = Authority::new_in(&site, "certs/other.pem");
+    drop(other);
+    replace(&site.path("certs/seam-ca.pem"), site.read("certs/other.pem"));
+    until("it is not trusted any more", async || ask().await == 502).await;
+    let sent = seam.requests().len();
+    for _ in 0..3 {
+        assert_eq!(ask().await, 502);
+    }
+    assert_eq!(seam.requests().len(), sent);
+    signal(process.id(), "TERM");
+    assert_eq!(tokio::task::spawn_blocking(|| process.wait()).await.unwrap(), Some(0));
+}
+
 /// The way of ConfigMaps and Secrets: files are links through `..data`, which is
 /// swapped as a whole.
 #[tokio::test]
