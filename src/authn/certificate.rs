@@ -19,6 +19,7 @@ pub struct PeerCertificate(Names);
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Names {
     Spiffe(String),
+    /// Each as the callers file has it, with `dns:` before it.
     Dns(Vec<String>),
     Malformed,
 }
@@ -33,7 +34,7 @@ impl PeerCertificate {
         Self(match uris.as_slice() {
             [] => {
                 let names = certificate.valid_dns_names().filter(|name| !name.contains('*'));
-                Names::Dns(names.map(str::to_ascii_lowercase).collect())
+                Names::Dns(names.map(|name| format!("dns:{}", name.to_ascii_lowercase())).collect())
             }
             [uri] if is_spiffe_id(uri) => Names::Spiffe((*uri).to_owned()),
             _ => Names::Malformed,
@@ -66,8 +67,7 @@ impl Scheme for Certificates<'_> {
             Names::Malformed => return Finding::Invalid(Reason::CertificateMalformed),
             Names::Spiffe(id) => self.0.by_certificate(id),
             Names::Dns(names) => {
-                let mut known =
-                    names.iter().filter_map(|n| self.0.by_certificate(&format!("dns:{n}")));
+                let mut known = names.iter().filter_map(|name| self.0.by_certificate(name));
                 let first = known.next();
                 if known.any(|other| Some(&other.caller) != first.map(|f| &f.caller)) {
                     return Finding::Invalid(Reason::CertificateMalformed);
