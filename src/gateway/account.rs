@@ -1,5 +1,6 @@
 //! What is counted, logged and traced of a request, beside its way and without a say in it.
 
+use std::pin::Pin;
 use std::time::{Duration, Instant};
 
 use http::Method;
@@ -37,8 +38,12 @@ impl Account {
         decided
     }
 
-    /// Makes something durable, and notes how long that takes.
-    pub(super) async fn record<E, F>(&mut self, recording: F) -> Result<Recorded<E>, Reason>
+    /// Makes something durable, and notes how long that takes. The future stays where it is:
+    /// an argument that is awaited would be kept twice.
+    pub(super) async fn record<E, F>(
+        &mut self,
+        recording: Pin<&mut F>,
+    ) -> Result<Recorded<E>, Reason>
     where
         F: Future<Output = Result<Recorded<E>, Reason>>,
     {

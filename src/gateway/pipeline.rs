@@ -1,6 +1,7 @@
 //! The way of a request, in one function.
 
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
 
@@ -144,12 +145,14 @@ impl Gateway {
         match self.decide(worker, &snapshot, attempt, account) {
             Decision::Denial(denial) => {
                 // Durable before it is answered.
-                let recorded = account.record(record(worker, denial)).await?;
+                let recorded = account.record(pin!(record(worker, denial))).await?;
                 Err(recorded.evidence().reason().into())
             }
             Decision::Permit(permit) => {
                 account.permitted = true;
-                let answer = self.forward(worker, &snapshot, permit, deadline, account).await?;
+                // Boxed: most of what a request takes of memory is for this.
+                let forwarding = self.forward(worker, &snapshot, permit, deadline, account);
+                let answer = Box::pin(forwarding).await?;
                 // What it holds of Seam's answer takes memory until the caller has it.
                 Ok(answer.holding(seat))
             }
@@ -254,7 +257,7 @@ impl Gateway {
             (RecordedReads::All | RecordedReads::Denied, permit) => {
                 // Durable before a byte is sent. If the process dies after this line,
                 // the next start closes the decision: of a grant as unknown.
-                let recorded = account.record(record(worker, permit.into_permit())).await?;
+                let recorded = account.record(pin!(record(worker, permit.into_permit()))).await?;
                 let seq = recorded.seq();
                 let send = |trace| upstream.send(connections, recorded, budget(), trace);
                 (Some(seq), account.forward(upstream.host(), send).await)

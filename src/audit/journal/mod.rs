@@ -113,12 +113,13 @@ impl Journal {
     /// the outcome `not-sent`.
     pub async fn record<E: Evidence>(&self, evidence: E) -> Result<Recorded<E>, AuditError> {
         let since = Instant::now();
-        let entry = evidence.decision();
-        let permits = entry
-            .allow
-            .then_some(Permitted { request_id: entry.request_id, operation: entry.operation });
-        let record = DecisionRecord(&entry, self.settings.pseudonym_key.as_ref());
-        let waiting = self.submit(&record, permits)?;
+        let waiting = {
+            let entry = evidence.decision();
+            let permits = entry
+                .allow
+                .then_some(Permitted { request_id: entry.request_id, operation: entry.operation });
+            self.submit(&DecisionRecord(&entry, self.settings.pseudonym_key.as_ref()), permits)?
+        };
         let seq = self.durable(waiting).await?;
         Ok(Recorded::new(evidence, seq, since))
     }
