@@ -9,6 +9,7 @@ shown is their median. CPU time is that of the server's processes, per request.
 
 import argparse
 import os
+import shutil
 import sys
 import tempfile
 import time
@@ -155,14 +156,21 @@ def main():
     if len(cores) < 2:
         sys.exit("two cores are needed: one for the server, one for the load")
     binaries = builds()
-    with tempfile.TemporaryDirectory(prefix="grantgate-bench.", dir=os.environ.get("GRANTGATE_BENCH_DIR")) as work:
+    work = tempfile.mkdtemp(prefix="grantgate-bench.", dir=os.environ.get("GRANTGATE_BENCH_DIR"))
+    keep = False
+    try:
         # Every build reads the configuration of the oldest.
         oldest = list(binaries.values())[-1]
         site = servers.Site(Path(work).resolve(), oldest, binaries[OWN], cores)
-        try:
-            said = train(site, options, binaries) if options.train else compare(site, options, binaries)
-        finally:
-            finish()
+        said = train(site, options, binaries) if options.train else compare(site, options, binaries)
+    except SystemExit:
+        # What is wrong is said together with the place of the logs.
+        keep = True
+        raise
+    finally:
+        finish()
+        if not keep:
+            shutil.rmtree(work)
     if said:
         sys.exit("\n".join(said))
 
