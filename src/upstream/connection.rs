@@ -99,6 +99,8 @@ impl Connector {
         // Requests are small and complete: waiting to fill a segment only delays them.
         tcp.set_nodelay(true);
         tcp.set_keepalive(Some(Duration::from_secs(15)));
+        // Shared out among the addresses of a name: one that is dead does not take all of it.
+        tcp.set_connect_timeout(Some(time_max));
         Self { tcp, tls: TlsConnector::from(Arc::new(tls)), name, address, time_max }
     }
 
