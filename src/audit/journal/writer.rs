@@ -3,21 +3,21 @@
 //! It also closes full segments, and writes checkpoints of the tree: each covers records
 //! that are durable already, so that no crash leaves a signature on what was lost.
 
+mod head;
+
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::audit::journal::error::AuditError;
 use crate::audit::journal::group::{Group, Item};
-use crate::audit::journal::queue::{JournalHealth, Published, Queue};
+use crate::audit::journal::queue::{JournalHealth, Queue};
 use crate::audit::journal::settings::JournalSettings;
 use crate::audit::journal::store::{Batch, Store, StoreError};
-use crate::audit::record::encode::{
-    CheckpointEntry, Draft, Outage, OutcomeRecord, Permitted, Suppressed, not_sent, write_line,
-};
-use crate::audit::record::event::Event;
-use crate::audit::tree::checkpoint::Checkpoint;
+use crate::audit::record::encode::{Outage, OutcomeRecord, Permitted, not_sent, write_line};
 use crate::audit::tree::{Frontier, Hash};
+use head::Head;
+pub(in crate::audit) use head::checkpoint;
 
 /// An outcome's record is not longer than this, in bytes.
 const OUTCOME_BYTES_MAX: u64 = 768;
@@ -59,14 +59,6 @@ pub(in crate::audit) struct Writer<S> {
     segment_since: Instant,
     rotate_again: Option<Instant>,
     buffer: Vec<u8>,
-}
-
-/// What the writer puts before the records of a batch.
-#[derive(Default)]
-struct Head {
-    drafts: Vec<Draft>,
-    published: Option<Published>,
-    suppressed: Option<Suppressed>,
 }
 
 impl<S: Store> Writer<S> {
@@ -318,40 +310,6 @@ impl<S: Store> Writer<S> {
         }
     }
 
-    /// What the batch begins with: a checkpoint of all that is durable, the end of an
-    /// outage, a count of strangers.
-    fn head(&self) -> Head {
-        let now = self.queue.clock.now();
-        let (records, since) = self.uncovered;
-        let old = since.is_some_and(|since| since.elapsed() >= self.settings.checkpoint_interval);
-        let due = records > 0 && (records >= self.settings.checkpoint_records_max || old);
-        let mut head = Head::default();
-        if self.checkpoint_first || due {
-            let (draft, published) =
-                checkpoint(&self.tree, self.open.first().copied(), &self.settings, now);
-            head.drafts.push(draft);
-            head.published = Some(published);
-        }
-        head.drafts.extend(self.outage.as_ref().map(|outage| Draft::outage(outage, now)));
-        head.suppressed = self.queue.strangers.take(self.queue.is_closing());
-        head.drafts.extend(head.suppressed.as_ref().map(|count| Draft::suppressed(count, now)));
-        head
-    }
-
-    /// What of a head that was not written has to be tried again, and what of it must
-    /// stand first all the same.
-    fn give_back(&self, head: Head) -> Head {
-        if let Some(count) = head.suppressed {
-            self.queue.strangers.put_back(count);
-        }
-        if !self.checkpoint_first {
-            return Head::default();
-        }
-        let drafts =
-            head.drafts.into_iter().filter(|draft| draft.kind.event == Event::Checkpoint).collect();
-        Head { drafts, published: head.published, suppressed: None }
-    }
-
     /// Puts the lines of one batch into the buffer, and tells where each ends.
     fn encode(&mut self, head: &Head, batch: &[Group]) -> Vec<usize> {
         self.buffer.clear();
@@ -417,19 +375,6 @@ impl<S: Store> Writer<S> {
 
 fn records(batch: &[Group]) -> impl Iterator<Item = (&Item, &[u8])> {
     batch.iter().flat_map(Group::records)
-}
-
-/// A checkpoint of this tree, as a record and as others get it.
-pub(in crate::audit) fn checkpoint(
-    tree: &Frontier,
-    open_from: Option<u64>,
-    settings: &JournalSettings,
-    now: jiff::Timestamp,
-) -> (Draft, Published) {
-    let text = settings.signing_key.as_ref().map(|key| Checkpoint::sign(tree, key));
-    let entry = CheckpointEntry { tree, open_from, checkpoint: text.as_deref() };
-    let draft = Draft::checkpoint(&entry, now);
-    (draft, Published { size: tree.size(), root: tree.root().to_base64(), text })
 }
 
 #[cfg(test)]
