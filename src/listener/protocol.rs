@@ -90,7 +90,7 @@ impl Http {
         service: S,
     ) {
         let activity = Arc::new(Activity::new(http2, self.patience()));
-        let _watched = sweep.watch(activity.clone());
+        let _watched = sweep.watch(activity.clone(), &stop);
         // HTTP/2 has GOAWAY instead.
         let closes = (!http2).then(|| stop.clone());
         let watched = Watched::new(service, activity.clone(), closes);
@@ -101,6 +101,9 @@ impl Http {
         // Until something comes there is nothing to keep for it: that is most of the memory of
         // a connection.
         if !ending.wait_for(|context| stream.poll_arrives(context)).await {
+            // As far as it is possible at once: a peer that reads nothing is not waited for.
+            poll_fn(|context| Poll::Ready(Pin::new(&mut stream).poll_shutdown(context).is_ready()))
+                .await;
             return;
         }
         let stream = TokioIo::new(stream);
@@ -186,12 +189,13 @@ impl Ending<'_> {
         }
     }
 
-    /// Waits for the first bytes. Whether there is something to serve, if only an end.
+    /// Waits for the first bytes. Whether there is something to serve, if only HTTP/2's GOAWAY.
     async fn wait_for(&mut self, mut arrives: impl FnMut(&mut Context<'_>) -> Poll<()>) -> bool {
         loop {
             match self.called_or(&mut arrives).await {
-                None | Some(Next::Closes) => return true,
+                None => return true,
                 Some(Next::GoesOn) => {}
+                Some(Next::Closes) => return self.http2,
                 Some(Next::Ends) => return false,
             }
         }

@@ -31,12 +31,19 @@ pub(super) struct Watched<'a> {
 }
 
 impl Sweep {
-    pub(super) fn watch(&self, activity: Arc<Activity>) -> Watched<'_> {
+    /// One that comes when others have been told of the stop already is told here.
+    pub(super) fn watch(&self, activity: Arc<Activity>, stop: &Stop) -> Watched<'_> {
         let mut connections = self.connections.lock();
         if connections.is_empty() {
             self.first.notify_one();
         }
-        Watched { sweep: self, key: connections.insert(activity) }
+        let key = connections.insert(activity.clone());
+        drop(connections);
+        // After it is among the others: a step of the stop is missed by neither.
+        if stop.is_leaving() {
+            activity.call();
+        }
+        Watched { sweep: self, key }
     }
 
     /// Looks, for as long as it is polled. Each step of the stop is told at once.

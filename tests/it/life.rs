@@ -1,12 +1,19 @@
 //! A process from start to end: what it logs, and that its end drops nobody.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::{Duration, Instant};
+
+use tokio::io::AsyncReadExt as _;
+use tokio::net::TcpStream;
 
 use crate::seam::{Behaviour, Seam};
 use crate::support::process::{Process, signal};
 use crate::support::{
-    KEY, LOBBY, PATH, PERSON, SERVER_ROOM, Site, admin, ended_in_order, grant_body, of_event, until,
+    KEY, LOBBY, PATH, PERSON, SERVER_ROOM, Site, admin, ended_in_order, grant_body, http1, http2,
+    of_event, until,
 };
 
 async fn ended(process: Process) -> Option<i32> {
@@ -120,6 +127,39 @@ async fn a_stop_under_load_drops_no_request() {
     }
     assert_eq!(seam.requests().len(), answered);
     assert_eq!(of_event(&site.records(), "grant.outcome").len(), answered);
+}
+
+/// One whose handshake ends when the others have been told of the stop already.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connection_that_comes_during_a_stop_is_told_as_well() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    for protocol in [&b"http/1.1"[..], b"h2"] {
+        let gateway = site.start(&seam, &[]).await;
+        let tcp = TcpStream::connect(gateway.address).await.unwrap();
+        let seen = tcp.into_std().unwrap();
+        let tcp = TcpStream::from_std(seen.try_clone().unwrap()).unwrap();
+        let protocols = [protocol];
+        let mut connecting = pin!(http1::over(&site, tcp, &protocols));
+        let once = poll_fn(|context| Poll::Ready(connecting.as_mut().poll(context).is_pending()));
+        assert!(once.await, "half a handshake");
+        until("the gateway has answered", || seen.peek(&mut [0]).is_ok()).await;
+        gateway.stop.drain();
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        let mut tls = connecting.await;
+        let soon = Duration::from_secs(10);
+        if protocol == b"h2" {
+            let (requests, connection) = http2::over(tls).await;
+            let ends = tokio::time::timeout(soon, connection).await;
+            ends.expect("the connection is told to end").unwrap();
+            assert!(requests.is_closed());
+        } else {
+            // It ends long before its idle time, which is a minute.
+            let ends = tokio::time::timeout(soon, tls.read_to_end(&mut Vec::new())).await;
+            assert_eq!(ends.expect("the connection is told to end").unwrap(), 0);
+        }
+        gateway.stop().await;
+    }
 }
 
 /// More lines than a pipe holds, which is 64 KiB.

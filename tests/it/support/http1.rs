@@ -23,10 +23,14 @@ pub async fn connect_with(
     address: SocketAddr,
     protocols: &[&[u8]],
 ) -> TlsStream<TcpStream> {
+    over(site, TcpStream::connect(address).await.unwrap(), protocols).await
+}
+
+/// The handshake, over a connection that is there.
+pub async fn over(site: &Site, tcp: TcpStream, protocols: &[&[u8]]) -> TlsStream<TcpStream> {
     let authority = site.read("certs/servers-ca.pem");
     let authority = PemFile { name: "servers-ca.pem", bytes: &authority };
     let tls = ClientTls::new(&Roots::Only(authority)).unwrap();
-    let tcp = TcpStream::connect(address).await.unwrap();
     let name = ServerName::try_from("localhost").unwrap();
     let mut config = tls.into_config();
     config.alpn_protocols = protocols.iter().map(|name| name.to_vec()).collect();

@@ -5,15 +5,24 @@ use http::Request;
 use http_body_util::Full;
 use hyper::client::conn::http2::{SendRequest, handshake};
 use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpStream;
+use tokio_rustls::client::TlsStream;
 
 use super::{PATH, Site, grant_body, http1};
 
 /// Opens a connection that lives as long as the process lets it.
 pub async fn connect(site: &Site, port: u16) -> SendRequest<Full<Bytes>> {
     let tls = http1::connect_with(site, ([127, 0, 0, 1], port).into(), &[b"h2"]).await;
-    let (requests, connection) = handshake(TokioExecutor::new(), TokioIo::new(tls)).await.unwrap();
+    let (requests, connection) = over(tls).await;
     tokio::spawn(connection);
     requests
+}
+
+/// What sends requests over this connection, and what moves it on until it ends.
+pub async fn over(
+    tls: TlsStream<TcpStream>,
+) -> (SendRequest<Full<Bytes>>, impl Future<Output = hyper::Result<()>>) {
+    handshake(TokioExecutor::new(), TokioIo::new(tls)).await.unwrap()
 }
 
 /// A grant with the site's token.
