@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
+use std::time::Instant;
 
 use super::*;
 use crate::audit::journal::store::{Batch, FileStore};
@@ -299,6 +300,25 @@ fn a_full_ring_refuses_and_goes_on_when_its_lines_are_settled() {
     log.store().settle().unwrap();
     log.write(5);
     assert_eq!(log.in_segments(), log.lines);
+}
+
+/// Else one sync would follow another for as long as there is load.
+#[test]
+fn lines_that_come_during_a_sync_have_their_own_time_to_wait() {
+    let mut log = Log::new(Some(RING));
+    let upkeep = |log: &mut Log| {
+        let due = log.store().due().unwrap();
+        std::thread::sleep(due.saturating_duration_since(Instant::now()));
+        log.store().upkeep().unwrap();
+    };
+    log.write(1);
+    upkeep(&mut log);
+    log.write(1);
+    let rested = (0..500).any(|_| {
+        upkeep(&mut log);
+        log.store().due().unwrap() > Instant::now() + Duration::from_millis(500)
+    });
+    assert!(rested);
 }
 
 #[test]

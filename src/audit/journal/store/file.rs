@@ -295,8 +295,10 @@ impl Store for FileStore {
         if let Some(ended) = syncer.ended() {
             self.synced(ended)?;
         }
+        // What came during that sync has its own time to wait.
+        let due = self.due().is_some_and(|due| due <= Instant::now());
         if let (Some((_, syncer)), Some(segment)) = (&mut self.wal, &mut self.segment)
-            && self.unsynced.since.is_some()
+            && due
             && syncer.due().is_none()
         {
             self.unsynced = Unsynced::default();
