@@ -16,6 +16,7 @@ mod server;
 
 use std::sync::Arc;
 
+use rustls::CipherSuite;
 use rustls::crypto::CryptoProvider;
 
 use crate::domain::Problem;
@@ -50,7 +51,24 @@ impl TlsError {
 }
 
 /// The one crypto provider.
+///
+/// Suites with AES-128 and SHA-256 first, the one that everybody has to know among them
+/// (RFC 8446, section 9.1): processors that hash SHA-256 in hardware do not so with SHA-384,
+/// of which a handshake takes a dozen hashes.
 fn provider() -> Arc<CryptoProvider> {
     static PROVIDER: std::sync::OnceLock<Arc<CryptoProvider>> = std::sync::OnceLock::new();
-    PROVIDER.get_or_init(|| Arc::new(rustls::crypto::aws_lc_rs::default_provider())).clone()
+    let made = || {
+        let mut provider = rustls::crypto::aws_lc_rs::default_provider();
+        // The order among equals stays.
+        provider.cipher_suites.sort_by_key(|suite| {
+            !matches!(
+                suite.suite(),
+                CipherSuite::TLS13_AES_128_GCM_SHA256
+                    | CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256
+                    | CipherSuite::TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256
+            )
+        });
+        Arc::new(provider)
+    };
+    PROVIDER.get_or_init(made).clone()
 }
