@@ -31,6 +31,9 @@ const BYTES_MAX: usize = 64 * 1024;
 /// And what has been here for longer than this, when the next record comes.
 pub(in crate::audit::journal) const AGE_MAX: Duration = Duration::from_millis(1);
 
+/// A round of the runtime in which there is nothing to do takes less than this.
+const QUIET_ROUND_MAX: Duration = Duration::from_micros(10);
+
 /// What waits to be handed over, and who waits for it.
 pub(in crate::audit) struct Outbox {
     queue: Arc<Queue>,
@@ -162,16 +165,19 @@ impl Outbox {
     }
 
     /// Waits behind all that can run now and what the sockets bring without waiting, until
-    /// that brings no further decision. Twice: what comes from a socket is read by one task
-    /// and judged by another, which has its turn a round later.
+    /// there is no more of it, or for [`AGE_MAX`]. Twice: what comes from a socket is read by
+    /// one task and judged by another, which has its turn a round later.
     async fn gather(&self) {
         let decisions = || self.filling.lock().group.waited();
-        let (mut known, mut quiet) = (decisions(), 0);
-        while known > 0 && quiet < 2 {
+        let (begun, mut known, mut quiet) = (Instant::now(), decisions(), 0);
+        let mut before = begun;
+        while known > 0 && quiet < 2 && before.duration_since(begun) < self.age_max {
             tokio::task::yield_now().await;
-            let found = decisions();
-            quiet = if found == known { quiet + 1 } else { 0 };
-            known = found;
+            let (now, found) = (Instant::now(), decisions());
+            // In a longer one something was done that may lead to a decision.
+            let short = now.duration_since(before) < QUIET_ROUND_MAX;
+            quiet = if found == known && short { quiet + 1 } else { 0 };
+            (known, before) = (found, now);
         }
     }
 
