@@ -5,7 +5,7 @@ use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-use rustix::fs::OFlags;
+use rustix::fs::{AtFlags, OFlags, StatxFlags, statx};
 
 use super::read::{nonblocking, not_regular};
 
@@ -81,6 +81,19 @@ pub fn open_to_overwrite(path: &Path) -> io::Result<File> {
     let file = options.read(true).write(true).custom_flags(flags).open(path)?;
     let kind = file.metadata()?.file_type();
     if kind.is_file() { Ok(file) } else { Err(not_regular(kind)) }
+}
+
+/// How many names an open file has, and its length in bytes.
+///
+/// Of the file's times nothing is asked: from Linux 6.13 on who asks for them makes the next
+/// write change them on the disk as well, so that each durable write would be two.
+///
+/// # Errors
+/// What the operating system says.
+pub fn names_and_length(file: &File) -> io::Result<(u64, u64)> {
+    let wanted = StatxFlags::NLINK | StatxFlags::SIZE;
+    let found = statx(file, c"", AtFlags::EMPTY_PATH, wanted)?;
+    Ok((u64::from(found.stx_nlink), found.stx_size))
 }
 
 /// Makes names in a directory durable.

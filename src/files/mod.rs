@@ -16,7 +16,9 @@ mod read;
 mod replace;
 mod report;
 
-pub use durable::{create_new, install, open_to_append, open_to_overwrite, sync_directory};
+pub use durable::{
+    create_new, install, names_and_length, open_to_append, open_to_overwrite, sync_directory,
+};
 pub use read::{open_file, read_plain, read_secret};
 pub use replace::{LINKS_MAX, Replaced, copy, lock, replace};
 pub use report::write_report;

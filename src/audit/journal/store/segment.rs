@@ -2,7 +2,7 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
+use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use rustix::fs::{FallocateFlags, fallocate};
 use rustix::io::Errno;
 
 use super::{Stage, StoreError};
-use crate::files::sync_directory;
+use crate::files::{names_and_length, sync_directory};
 
 #[derive(Debug)]
 pub(super) struct Segment {
@@ -129,14 +129,13 @@ impl Segment {
     /// An fsync of a file that nobody can find, or that somebody else has cut, is worth
     /// nothing.
     fn check(&self) -> io::Result<()> {
-        let metadata = self.file.metadata()?;
-        if metadata.nlink() == 0 {
+        let (names, length) = names_and_length(&self.file)?;
+        if names == 0 {
             return Err(io::Error::other("the segment was removed while it was in use"));
         }
-        if metadata.len() != self.length {
+        if length != self.length {
             let text = format!(
-                "the segment has {} bytes and {} were written: something else changed it",
-                metadata.len(),
+                "the segment has {length} bytes and {} were written: something else changed it",
                 self.length
             );
             return Err(io::Error::other(text));

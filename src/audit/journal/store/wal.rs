@@ -10,14 +10,14 @@
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io::{self, IoSlice, Write as _};
-use std::os::unix::fs::{FileExt as _, MetadataExt as _};
+use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
 use rustix::io::{Errno, ReadWriteFlags, pwritev2};
 
 use super::Batch;
 use crate::audit::log::wal::{Check, HEADER, Header, Held, SLOT, WAL, frame_bytes};
-use crate::files::{install, open_to_overwrite};
+use crate::files::{install, names_and_length, open_to_overwrite};
 
 /// The ring, open for writing.
 #[derive(Debug)]
@@ -212,12 +212,12 @@ impl Wal {
     /// A frame in a file that nobody can find, or that somebody else has cut, is worth
     /// nothing.
     fn check_file(&self) -> io::Result<()> {
-        let metadata = self.file.metadata()?;
-        if metadata.nlink() == 0 {
+        let (names, length) = names_and_length(&self.file)?;
+        if names == 0 {
             return Err(io::Error::other("the file was removed while it was in use"));
         }
-        if metadata.len() != self.bytes {
-            let text = format!("the file has {} bytes of {}", metadata.len(), self.bytes);
+        if length != self.bytes {
+            let text = format!("the file has {length} bytes of {}", self.bytes);
             return Err(io::Error::other(text));
         }
         Ok(())
