@@ -134,17 +134,22 @@ impl Store for Watched {
 
     fn commit(&mut self, batch: &Batch<'_>) -> Result<(), StoreError> {
         self.dies("before a commit", &[]);
-        let (before, settled) = (self.files(), self.newest_length());
+        let mut before = self.files();
         self.inner.commit(batch)?;
-        // It had to make room.
+        let after = self.files();
+        // It had to make room: before it wrote to the ring, the segment was brought up and
+        // synced.
         if self.inner.due().is_none() {
-            self.synced = settled;
+            self.synced = self.newest_length();
+            let newest = |(name, _): &&(String, Vec<u8>)| Some(name) == self.newest.as_ref();
+            let segment = after.iter().find(newest).cloned();
+            before.retain(|file| !newest(&file));
+            before.extend(segment);
         }
         // Pages of the frame reach the disk in any order.
         let ring = |files: &[(String, Vec<u8>)]| {
             files.iter().position(|(name, _)| name == WAL).map(|at| (at, files[at].1.clone()))
         };
-        let after = self.files();
         if let (Some((at, old)), Some((_, new))) = (ring(&before), ring(&after)) {
             let changed: Vec<usize> = (0..old.len())
                 .step_by(SLOT)
@@ -154,7 +159,6 @@ impl Store for Watched {
             let is_mark = |page: &usize| new[*page..].starts_with(b"ggwal") && new[*page + 24] == 0;
             let (marks, changed): (Vec<usize>, Vec<usize>) =
                 changed.into_iter().partition(|page| is_mark(page));
-            let mut before = before;
             for page in marks {
                 let mut torn = before.clone();
                 torn[at].1[page..page + 100].copy_from_slice(&new[page..page + 100]);

@@ -29,6 +29,11 @@ const CHECKPOINT_BYTES_MAX: u64 = 6 * 1024;
 /// record fits, only to begin again with the next.
 const ROOM_AFTER_OUTAGE: u64 = 64 * 1024;
 
+/// What is durable is brought to where readers look after this, or when it is so many bytes:
+/// not with every commit, as each time costs about as much as a commit of a few records.
+const SETTLE_AFTER: Duration = Duration::from_millis(5);
+const SETTLE_BYTES: usize = 64 * 1024;
+
 /// How long a segment that could not be closed goes on before the next try.
 const ROTATE_AGAIN_AFTER: Duration = Duration::from_secs(10);
 
@@ -51,6 +56,8 @@ pub(in crate::audit) struct Writer<S> {
     broken: Option<String>,
     /// Records that no checkpoint covers, and since when there is one.
     uncovered: (u64, Option<Instant>),
+    /// Bytes that readers may not find yet, and when they are to find them.
+    unsettled: (usize, Option<Instant>),
     /// The next batch begins with a checkpoint whether or not one is due.
     checkpoint_first: bool,
     /// The segment is new, and has no record yet.
@@ -80,6 +87,7 @@ impl<S: Store> Writer<S> {
             outage: None,
             broken: None,
             uncovered: (uncovered, Some(Instant::now())),
+            unsettled: (0, None),
             checkpoint_first: false,
             rotated: false,
             segment_since: Instant::now(),
@@ -109,7 +117,8 @@ impl<S: Store> Writer<S> {
             let retained = !self.retained.is_empty() || self.outage.is_some();
             // What is due while nothing can be written waits for the next try.
             let due = || {
-                if retained { None } else { self.due().into_iter().chain(self.store.due()).min() }
+                let others = self.store.due().into_iter().chain(self.unsettled.1);
+                if retained { None } else { self.due().into_iter().chain(others).min() }
             };
             let Some(groups) = self.queue.take(retained, due) else { break };
             let closing = self.queue.is_closing();
@@ -129,6 +138,9 @@ impl<S: Store> Writer<S> {
         self.checkpoint_first = self.uncovered.0 > 0;
         if self.checkpoint_first && self.queue.health() == JournalHealth::Healthy {
             self.commit(Vec::new());
+        }
+        if self.broken.is_none() {
+            self.settle();
         }
         if self.broken.is_none() {
             let (first_seq, root) = (self.next_seq(), self.tree.root());
@@ -242,9 +254,12 @@ impl<S: Store> Writer<S> {
             self.tree.push(Hash::of_leaf(line));
             start = *end;
         }
-        self.settle();
+        self.unsettled.0 += self.buffer.len();
+        self.unsettled.1.get_or_insert_with(|| Instant::now() + SETTLE_AFTER);
         let mut records = ends.len() as u64;
         if let Some(published) = head.published {
+            // Who is told of it looks for what it covers.
+            self.settle();
             records -= 1;
             self.uncovered = (0, None);
             self.checkpoint_first = false;
@@ -262,6 +277,7 @@ impl<S: Store> Writer<S> {
 
     /// Brings what is durable to where readers look, who are told up to where it is.
     fn settle(&mut self) {
+        self.unsettled = (0, None);
         match self.store.settle() {
             Ok(()) => self.queue.set_durable(self.tree.size()),
             Err(error) => self.fail(Vec::new(), &error),
@@ -269,6 +285,11 @@ impl<S: Store> Writer<S> {
     }
 
     fn upkeep(&mut self) {
+        let (bytes, due) = self.unsettled;
+        let due = due.is_some_and(|due| bytes >= SETTLE_BYTES || due <= Instant::now());
+        if self.broken.is_none() && due {
+            self.settle();
+        }
         if self.broken.is_none() && self.store.due().is_some_and(|due| due <= Instant::now()) {
             let done = self.store.upkeep();
             self.failed_if(done);

@@ -39,6 +39,8 @@ pub struct FileStore {
     wal: Option<(Wal, Syncer)>,
     /// Lines that are durable in the write-ahead log and not in the segment.
     unsettled: Vec<u8>,
+    /// The segment did not take them.
+    lags: bool,
     /// The last record that is durable.
     last: u64,
     unsynced: Unsynced,
@@ -81,6 +83,7 @@ impl FileStore {
             wal_bytes: None,
             wal: None,
             unsettled: Vec::new(),
+            lags: false,
             last: 0,
             unsynced: Unsynced::default(),
             _lock: lock,
@@ -132,12 +135,14 @@ impl FileStore {
         Ok(())
     }
 
-    /// Writes a frame. Where there is no room for it, the segment is synced first.
+    /// Writes a frame. Where there is no room for it, what the others hold is brought to the
+    /// segment first, and that is synced.
     fn write_ahead(&mut self, batch: &Batch<'_>) -> Result<(), StoreError> {
         // What is durable here is for a segment that others can find, as it was left.
         self.segment(Stage::Commit)?.check_untouched()?;
         let lacks = |wal: &Wal| !wal.has_room(batch.lines.len());
         if self.wal.as_ref().is_some_and(|(wal, _)| lacks(wal)) {
+            self.settle()?;
             self.sync()?;
         }
         let Some((wal, _)) = &mut self.wal else { return Ok(()) };
@@ -244,8 +249,11 @@ impl Store for FileStore {
 
     fn reserve(&mut self, bytes: u64) -> Result<(), StoreError> {
         self.segment(Stage::Reserve)?;
-        self.settle()?;
-        self.segment(Stage::Reserve)?.reserve_more(bytes)
+        if self.lags {
+            self.settle()?;
+        }
+        let unsettled = self.unsettled.len() as u64;
+        self.segment(Stage::Reserve)?.reserve_more(unsettled.saturating_add(bytes))
     }
 
     fn commit(&mut self, batch: &Batch<'_>) -> Result<(), StoreError> {
@@ -271,7 +279,8 @@ impl Store for FileStore {
         let lines = std::mem::take(&mut self.unsettled);
         let appended = self.append(&lines);
         self.unsettled = lines;
-        if appended.is_ok() {
+        self.lags = appended.is_err();
+        if !self.lags {
             self.unsettled.clear();
         }
         appended

@@ -76,7 +76,7 @@ pub trait Store: Send + 'static {
 
     /// Takes room for as many bytes as are given, behind what was committed: records that
     /// need no more do not fail for want of it. Where the place cannot promise room, this
-    /// does nothing. What could not be settled is tried again.
+    /// does nothing. What could not be settled before is tried again.
     ///
     /// # Errors
     /// [`StoreError`]: there is no room, or what was committed cannot be settled.
