@@ -25,6 +25,10 @@ const COMMAND_LOOK_EVERY: Duration = Duration::from_millis(20);
 /// A delivery that takes longer hangs: a file on a machine that is gone, for one.
 const DELIVERY_TIME_MAX: Duration = Duration::from_secs(15);
 
+/// Those that come sooner after a delivery than this are delivered together: under load there
+/// is one for every few thousand records, and each delivery syncs files.
+const PAUSE: Duration = Duration::from_millis(250);
+
 /// So many checkpoints wait for their delivery; those beyond are in the log only.
 const WAITING_MAX: usize = 10_000;
 
@@ -121,8 +125,14 @@ fn run(
     state: &Mutex<State>,
     failed: &OnFailure,
 ) {
+    let mut not_before = Instant::now();
     while let Ok(first) = receiver.recv() {
-        let all: Vec<Published> = std::iter::once(first).chain(receiver.try_iter()).collect();
+        let mut all = vec![first];
+        // To the end of the pause, or of the log.
+        let left = || not_before.saturating_duration_since(Instant::now());
+        while let Ok(next) = receiver.recv_timeout(left()) {
+            all.push(next);
+        }
         lock(state).delivering = Some(Instant::now());
         let failure = deliver(settings, &all).err();
         if let Some(error) = &failure {
@@ -131,6 +141,7 @@ fn run(
         }
         let mut state = lock(state);
         (state.failure, state.delivering) = (failure, None);
+        not_before = Instant::now() + PAUSE;
     }
 }
 
