@@ -37,7 +37,7 @@ impl Attempt {
     }
 }
 
-/// What a decision rests on.
+/// What a decision rests on. Boxed, as it goes from hand to hand.
 #[derive(Debug)]
 pub(super) struct Grounds {
     pub(super) attempt: Attempt,
@@ -59,9 +59,9 @@ impl Decision {
     /// The one place where a permit is made.
     pub(super) fn new(grounds: Grounds) -> Self {
         if grounds.reason == Reason::AllowedByRule {
-            Self::Permit(Permit(grounds))
+            Self::Permit(Permit(Box::new(grounds)))
         } else {
-            Self::Denial(Denial(grounds))
+            Self::Denial(Denial(Box::new(grounds)))
         }
     }
 }
@@ -77,12 +77,12 @@ impl Decision {
 /// ```
 #[derive(Debug)]
 #[must_use]
-pub struct Permit(Grounds);
+pub struct Permit(Box<Grounds>);
 
 /// Policy's refusal of one attempt.
 #[derive(Debug)]
 #[must_use]
-pub struct Denial(Grounds);
+pub struct Denial(Box<Grounds>);
 
 macro_rules! accessors {
     ($name:ident) => {

@@ -1,5 +1,7 @@
 //! `POST /acs/entrances/grant_access`: gives one person access to one entrance.
 
+use std::fmt::{Display, Write as _};
+
 use serde::Deserialize;
 
 use super::strict::{Field, Kind, Params, RequestError, Values};
@@ -38,12 +40,14 @@ pub(super) fn parse(params: Params<'_>) -> Result<GrantRequest, RequestError> {
 
 /// Writes the body that goes to the upstream.
 pub(super) fn encode(grant: &GrantRequest) -> Vec<u8> {
-    let (field, id) = match &grant.grantee {
-        Grantee::AcsUser(id) => (ACS_USER, id.to_string()),
-        Grantee::UserIdentity(id) => (USER_IDENTITY, id.to_string()),
+    let (field, id): (_, &dyn Display) = match &grant.grantee {
+        Grantee::AcsUser(id) => (ACS_USER, id),
+        Grantee::UserIdentity(id) => (USER_IDENTITY, id),
     };
+    let mut body = String::with_capacity(128);
     // UUIDs and field names hold nothing that JSON would have to escape.
-    format!(r#"{{"{ENTRANCE}":"{}","{field}":"{id}"}}"#, grant.entrance).into_bytes()
+    let _ = write!(body, r#"{{"{ENTRANCE}":"{}","{field}":"{id}"}}"#, grant.entrance);
+    body.into_bytes()
 }
 
 /// Whether an upstream body confirms a grant: a JSON object with `"ok":true`, once.

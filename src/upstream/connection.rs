@@ -32,8 +32,8 @@ use crate::domain::innermost;
 /// The head of an answer may have so many bytes.
 const HEAD_BYTES_MAX: usize = 64 * 1024;
 
-/// What is sent.
-pub(super) type Outgoing = Request<Full<Bytes>>;
+/// What is sent. Boxed, as it goes from hand to hand.
+pub(super) type Outgoing = Box<Request<Full<Bytes>>>;
 
 type Http = http1::Connection<TokioIo<TlsStream<TcpStream>>, Full<Bytes>>;
 
@@ -66,7 +66,7 @@ pub(super) struct Connection {
 /// Why there is no answer.
 pub(super) enum NoAnswer {
     /// Not a byte of the request was sent: this is it.
-    Unsent(Box<Outgoing>),
+    Unsent(Outgoing),
     /// It broke before the head of an answer.
     Broken(String),
 }
@@ -129,7 +129,7 @@ impl Connector {
 impl Connection {
     /// Sends a request and waits for the head of its answer.
     pub(super) async fn send(&mut self, request: Outgoing) -> Result<Head, NoAnswer> {
-        let mut answer = pin!(self.sender.try_send_request(request));
+        let mut answer = pin!(self.sender.try_send_request(*request));
         let answer = poll_fn(|context| {
             Self::go_on(&mut self.http, &mut self.ended, context);
             answer.as_mut().poll(context)
@@ -185,11 +185,17 @@ impl Connection {
     }
 
     /// Whether another request may be sent: nothing came that nobody asked for, and the
-    /// upstream has not closed it.
+    /// upstream has not closed it. Not before the answer to the last one is dropped: what was
+    /// read into would be in use, and new memory be taken.
     pub(super) fn is_usable(&mut self) -> bool {
         let mut nobody = Context::from_waker(Waker::noop());
         Self::go_on(&mut self.http, &mut self.ended, &mut nobody);
         !self.ended && self.sender.is_ready()
+    }
+
+    /// Whether it is known that there will be no other request on it.
+    pub(super) fn has_ended(&self) -> bool {
+        self.ended
     }
 
     /// How long it has been idle, from the moment it was last put by.

@@ -44,7 +44,7 @@ impl Connections {
 
     /// Keeps a connection for the next request, if there can be one on it.
     pub(super) fn keep(&self, upstream: &Upstream, mut connection: Box<Connection>) {
-        if !connection.is_usable() {
+        if connection.has_ended() {
             return;
         }
         connection.put_by(Instant::now());

@@ -4,7 +4,7 @@
 use std::pin::Pin;
 
 use bytes::{Bytes, BytesMut};
-use http::header::RETRY_AFTER;
+use http::header::{CONTENT_LENGTH, RETRY_AFTER};
 use http::{HeaderMap, HeaderValue, StatusCode};
 use http_body_util::Full;
 use tokio::time::{Instant, timeout_at};
@@ -141,7 +141,7 @@ impl Upstream {
             Ok(Ok(head)) => head,
             Ok(Err(NoAnswer::Unsent(outgoing))) => {
                 let cause = "the connection was closed before anything was sent".into();
-                return Err((Failure::Unreachable(cause), Some(*outgoing)));
+                return Err((Failure::Unreachable(cause), Some(outgoing)));
             }
             Ok(Err(NoAnswer::Broken(cause))) => return Err((Failure::Broken(cause), None)),
             Err(_) => return Err((Failure::TimedOut, None)),
@@ -201,8 +201,9 @@ impl Upstream {
 }
 
 /// A request to a constant path.
-pub(super) fn outgoing(operation: Operation, headers: HeaderMap, body: Bytes) -> Outgoing {
-    let mut outgoing = Outgoing::new(Full::new(body));
+pub(super) fn outgoing(operation: Operation, mut headers: HeaderMap, body: Bytes) -> Outgoing {
+    headers.insert(CONTENT_LENGTH, body.len().into());
+    let mut outgoing = Outgoing::new(http::Request::new(Full::new(body)));
     *outgoing.method_mut() = http::Method::POST;
     *outgoing.uri_mut() = http::Uri::from_static(operation.path());
     *outgoing.headers_mut() = headers;

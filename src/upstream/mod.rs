@@ -17,7 +17,7 @@ mod list;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HOST, USER_AGENT};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HOST, USER_AGENT};
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use rustls::pki_types::ServerName;
 
@@ -123,6 +123,8 @@ impl Upstream {
         headers.insert(AUTHORIZATION, bearer);
         headers.insert(CONTENT_TYPE, seam::JSON);
         headers.insert(ACCEPT, seam::JSON);
+        // Its place: each request has its own.
+        headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         if let Some(id) = workspace_id {
             let value = HeaderValue::from_str(id).ok().filter(|_| visible(id) && !id.is_empty());
             headers.insert(WORKSPACE, value.ok_or(UpstreamError::WorkspaceInvalid)?);
