@@ -4,7 +4,7 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -35,6 +35,8 @@ pub(super) struct Activity {
     state: Mutex<State>,
     /// Somebody thinks that the connection should look at the time.
     called: AtomicBool,
+    /// Of the listener.
+    stop: Stop,
 }
 
 struct State {
@@ -50,13 +52,14 @@ struct State {
 }
 
 impl Activity {
-    pub(super) fn new(http2: bool, patience: Patience) -> Self {
+    pub(super) fn new(http2: bool, patience: Patience, stop: Stop) -> Self {
         let since = Instant::now();
         // An HTTP/2 client speaks first, and at once.
         let head_since = http2.then_some(since);
         let state = State { in_flight: 0, since, head_since, ends: None, task: None };
         let oldest = since + patience.age;
-        Self { http2, patience, oldest, state: Mutex::new(state), called: AtomicBool::new(false) }
+        let (state, called) = (Mutex::new(state), AtomicBool::new(false));
+        Self { http2, patience, oldest, state, called, stop }
     }
 
     /// Whom to wake when the connection should look at the time.
@@ -126,6 +129,11 @@ impl Activity {
         }
     }
 
+    /// Whether answers say that the connection will be closed. HTTP/2 has GOAWAY instead.
+    fn closes(&self) -> bool {
+        !self.http2 && self.stop.is_leaving()
+    }
+
     fn begin(self: &Arc<Self>) -> InFlight {
         let mut state = self.lock();
         state.in_flight += 1;
@@ -171,20 +179,18 @@ impl Drop for InFlight {
 pub(super) struct Watched<S> {
     inner: S,
     activity: Arc<Activity>,
-    /// Answers say `connection: close` once this one leaves.
-    closes: Option<Stop>,
 }
 
 impl<S> Watched<S> {
-    pub(super) fn new(inner: S, activity: Arc<Activity>, closes: Option<Stop>) -> Self {
-        Self { inner, activity, closes }
+    pub(super) fn new(inner: S, activity: Arc<Activity>) -> Self {
+        Self { inner, activity }
     }
 }
 
 impl<S: HttpService> tower::Service<Request<Incoming>> for Watched<S> {
     type Response = Response<Full<Bytes>>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+    type Future = WatchedAnswer<S::Future>;
 
     fn poll_ready(&mut self, context: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
         self.inner.poll_ready(context)
@@ -192,15 +198,27 @@ impl<S: HttpService> tower::Service<Request<Incoming>> for Watched<S> {
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
         let in_flight = self.activity.begin();
-        let answer = self.inner.call(request);
-        let closes = self.closes.clone();
-        Box::pin(async move {
-            let mut answer = answer.await?;
-            if closes.is_some_and(|stop| stop.is_leaving()) {
-                answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            drop(in_flight);
-            Ok(answer)
-        })
+        WatchedAnswer { answer: self.inner.call(request), in_flight }
+    }
+}
+
+/// The answer to a request that is in flight until then.
+pub(super) struct WatchedAnswer<F> {
+    answer: F,
+    in_flight: InFlight,
+}
+
+impl<F> Future for WatchedAnswer<F>
+where
+    F: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Unpin,
+{
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut answer = ready!(Pin::new(&mut self.answer).poll(context));
+        if let (Ok(answer), true) = (&mut answer, self.in_flight.0.closes()) {
+            answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Poll::Ready(answer)
     }
 }

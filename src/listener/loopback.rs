@@ -63,8 +63,9 @@ mod tests {
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(tcp.local_addr().unwrap()).await.unwrap();
         let (stream, address) = tcp.accept().await.unwrap();
-        let service = tower::service_fn(|_: Request<Incoming>| async {
-            Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"well"))))
+        let service = tower::service_fn(|_: Request<Incoming>| {
+            let body = Full::new(Bytes::from_static(b"well"));
+            std::future::ready(Ok::<_, Infallible>(Response::new(body)))
         });
         let sweeping = loopback.clone();
         tokio::spawn(async move { sweeping.run(&Stop::default()).await });

@@ -103,7 +103,7 @@ pub trait HttpService:
         Request<Incoming>,
         Response = Response<Full<Bytes>>,
         Error = Infallible,
-        Future: Send + 'static,
+        Future: Send + Unpin + 'static,
     > + Clone
     + Send
     + 'static
@@ -115,7 +115,7 @@ impl<S> HttpService for S where
             Request<Incoming>,
             Response = Response<Full<Bytes>>,
             Error = Infallible,
-            Future: Send + 'static,
+            Future: Send + Unpin + 'static,
         > + Clone
         + Send
         + 'static

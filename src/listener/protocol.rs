@@ -61,6 +61,9 @@ impl Http {
         http1
             // The library's clock would run during the pause between two requests as well.
             .header_read_timeout(None)
+            // A request is answered even to who has said that there is no other; and nothing is
+            // read, and no memory taken for it, before that.
+            .half_close(true)
             .max_buf_size(usize::try_from(limits.header_bytes_max).unwrap_or(16 * 1024));
         let mut http2 = http2::Builder::new(TokioExecutor::new());
         http2
@@ -89,11 +92,9 @@ impl Http {
         stop: Stop,
         service: S,
     ) {
-        let activity = Arc::new(Activity::new(http2, self.patience()));
+        let activity = Arc::new(Activity::new(http2, self.patience(), stop.clone()));
         let _watched = sweep.watch(activity.clone(), &stop);
-        // HTTP/2 has GOAWAY instead.
-        let closes = (!http2).then(|| stop.clone());
-        let watched = Watched::new(service, activity.clone(), closes);
+        let watched = Watched::new(service, activity.clone());
         let service = TowerToHyperService::new(watched);
         let mut stream = Observed::new(stream, http2, activity.clone());
         let mut ending =

@@ -9,6 +9,7 @@ mod journal;
 mod observe;
 mod otlp;
 mod prepared;
+mod running;
 pub mod service_manager;
 mod stack;
 mod workers;

@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context as TaskContext, Poll};
+use std::task::{Context as TaskContext, Poll, ready};
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
@@ -11,9 +11,10 @@ use http::{HeaderValue, Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio_util::task::TaskTracker;
-use tower::{Service, ServiceBuilder, ServiceExt as _};
+use tower::{Service, ServiceBuilder};
 use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
 
+use super::running::{Panicked, Running};
 use crate::domain::{Reason, RequestId};
 use crate::gateway::{Answer, Context, Gateway, Presented, Refusal, Worker};
 use crate::listener::{HttpService, Peer};
@@ -48,55 +49,61 @@ pub(super) fn service(
         .layer(SetSensitiveRequestHeadersLayer::new([AUTHORIZATION]))
         // Gives every request its id and every answer its header, and lets a request
         // run on when its connection is gone.
-        .service(Detached { inner: pipeline, shared: shared.clone() })
+        .service(ToTheEnd { pipeline, shared: shared.clone() })
 }
 
-/// A request with its id.
-type Arrived = (RequestId, Request<Incoming>);
-
-/// Runs each request on a task of its own: a caller that hangs up cuts nothing, and a
-/// panic is an answer like any other.
+/// Answers every request, even if its caller has hung up by then or the gateway panics.
 #[derive(Clone)]
-struct Detached<S> {
-    inner: S,
+struct ToTheEnd {
+    pipeline: Pipeline,
     shared: Arc<Shared>,
 }
 
-impl<S> Service<Request<Incoming>> for Detached<S>
-where
-    S: Service<Arrived, Response = Answer, Error = Infallible> + Clone + Send + 'static,
-    S::Future: Send,
-{
+impl Service<Request<Incoming>> for ToTheEnd {
     type Response = Response<Full<Bytes>>;
     type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Response, Infallible>> + Send>>;
+    type Future = Answering;
 
     fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<(), Infallible>> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<Incoming>) -> Self::Future {
+    fn call(&mut self, request: Request<Incoming>) -> Answering {
         let request_id = RequestId::generate();
-        let shared = self.shared.clone();
-        let running = shared.running.spawn(self.inner.clone().oneshot((request_id, request)));
-        Box::pin(async move {
-            let answer = match running.await {
-                Ok(Ok(answer)) => answer,
-                Err(panic) => {
-                    tracing::error!(%request_id, error = %panic, "a request ended in a panic");
-                    shared.refuse(Reason::InternalError)
-                }
-            };
-            let mut response = answer.into_response(request_id);
-            if let Ok(value) = HeaderValue::from_str(&request_id.to_string()) {
-                response.headers_mut().insert(REQUEST_ID_HEADER, value);
-            }
-            Ok(response)
-        })
+        let work = self.pipeline.answer(request_id, request);
+        let running = Running::new(work, &self.shared.running);
+        Answering { running, request_id, shared: self.shared.clone() }
     }
 }
 
-/// The innermost service: the gateway itself, for one peer.
+/// An answer on its way.
+struct Answering {
+    running: Running<Answer>,
+    request_id: RequestId,
+    shared: Arc<Shared>,
+}
+
+impl Future for Answering {
+    type Output = Result<Response<Full<Bytes>>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Self::Output> {
+        let request_id = self.request_id;
+        let answer = match ready!(Pin::new(&mut self.running).poll(context)) {
+            Ok(answer) => answer,
+            Err(Panicked(error)) => {
+                tracing::error!(%request_id, error, "a request ended in a panic");
+                self.shared.refuse(Reason::InternalError)
+            }
+        };
+        let mut response = answer.into_response(request_id);
+        if let Ok(value) = HeaderValue::from_maybe_shared(Bytes::from(request_id.to_string())) {
+            response.headers_mut().insert(REQUEST_ID_HEADER, value);
+        }
+        Poll::Ready(Ok(response))
+    }
+}
+
+/// The gateway itself, for one peer.
 #[derive(Clone)]
 struct Pipeline {
     gateway: Arc<Gateway>,
@@ -105,19 +112,15 @@ struct Pipeline {
     certificate: Option<Arc<Presented>>,
 }
 
-impl Service<Arrived> for Pipeline {
-    type Response = Answer;
-    type Error = Infallible;
-    type Future = Pin<Box<dyn Future<Output = Result<Answer, Infallible>> + Send>>;
-
-    fn poll_ready(&mut self, _: &mut TaskContext<'_>) -> Poll<Result<(), Infallible>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, (request_id, request): Arrived) -> Self::Future {
+impl Pipeline {
+    fn answer(
+        &self,
+        request_id: RequestId,
+        request: Request<Incoming>,
+    ) -> Pin<Box<dyn Future<Output = Answer> + Send>> {
         let (gateway, worker) = (self.gateway.clone(), self.worker.clone());
         let context =
             Context { request_id, peer: self.address, certificate: self.certificate.clone() };
-        Box::pin(async move { Ok(gateway.handle(&worker, context, request).await) })
+        Box::pin(async move { gateway.handle(&worker, context, request).await })
     }
 }
