@@ -165,18 +165,16 @@ impl Outbox {
     }
 
     /// Waits behind all that can run now and what the sockets bring without waiting, until
-    /// there is no more of it, or for [`AGE_MAX`]. Twice: what comes from a socket is read by
-    /// one task and judged by another, which has its turn a round later.
+    /// there is no more of it, or for [`AGE_MAX`].
     async fn gather(&self) {
         let decisions = || self.filling.lock().group.waited();
-        let (begun, mut known, mut quiet) = (Instant::now(), decisions(), 0);
+        let (begun, mut known, mut quiet) = (Instant::now(), decisions(), false);
         let mut before = begun;
-        while known > 0 && quiet < 2 && before.duration_since(begun) < self.age_max {
+        while known > 0 && !quiet && before.duration_since(begun) < self.age_max {
             tokio::task::yield_now().await;
             let (now, found) = (Instant::now(), decisions());
             // In a longer one something was done that may lead to a decision.
-            let short = now.duration_since(before) < QUIET_ROUND_MAX;
-            quiet = if found == known && short { quiet + 1 } else { 0 };
+            quiet = found == known && now.duration_since(before) < QUIET_ROUND_MAX;
             (known, before) = (found, now);
         }
     }

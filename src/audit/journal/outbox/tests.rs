@@ -76,7 +76,7 @@ async fn what_is_recorded_together_shares_a_commit_and_a_wake_up() {
         let context = &mut Context::from_waker(&waker);
         assert!(delivering.as_mut().poll(context).is_pending());
     };
-    // It lets others go first, at least twice, who bring nothing.
+    // It lets others go first, who bring nothing.
     let (mut polls, mut seen) = (0, usize::MAX);
     while woken.0.load(Ordering::SeqCst) != seen {
         seen = woken.0.load(Ordering::SeqCst);
