@@ -55,10 +55,11 @@ struct Unsynced {
     since: Option<Instant>,
 }
 
-/// The segment is synced after this, or after so many bytes: what a copy of the directory
-/// without the write-ahead log lacks at most.
+/// The segment is synced after this: what a copy of the directory without the write-ahead log
+/// lacks at most. Or after so many bytes: commits share the disk with the sync, and wait for
+/// as long as it keeps that busy.
 const SYNC_AFTER: Duration = Duration::from_secs(1);
-const SYNC_BYTES: u64 = 16 << 20;
+const SYNC_BYTES: u64 = 1 << 20;
 
 impl FileStore {
     /// Opens the directory, makes it when it does not exist (mode 0700), and locks it.
