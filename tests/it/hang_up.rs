@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use tokio::io::AsyncWriteExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::seam::{Behaviour, Seam};
 use crate::support::http1::{connect, exchange};
-use crate::support::{LOBBY, PATH, Site, grant_body, of_event, until};
+use crate::support::{LOBBY, PATH, Site, grant_body, http2, of_event, until};
 
 fn request(site: &Site, length: usize, body: &str) -> String {
     format!(
@@ -31,6 +31,40 @@ async fn a_recorded_grant_runs_to_its_end_when_the_caller_hangs_up() {
     gateway.stop().await;
     let records = site.records();
     assert_eq!(of_event(&records, "grant.outcome")[0]["outcome"], "granted");
+}
+
+/// On HTTP/2 one request is given up and the connection stays (RFC 9113, section 5.4.2).
+#[tokio::test]
+async fn a_recorded_grant_runs_to_its_end_when_its_stream_is_reset() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::Slow(Duration::from_millis(400))).await;
+    let gateway = site.start(&seam, &[]).await;
+    let port = gateway.address.port();
+    let mut requests = http2::connect(&site, port).await;
+    let asked = tokio::spawn(requests.send_request(http2::post(&site, port, LOBBY)));
+    until("the grant is forwarded", || seam.requests().len() == 1).await;
+    asked.abort();
+    assert!(asked.await.unwrap_err().is_cancelled());
+    let outcomes = || of_event(&site.records(), "grant.outcome").len();
+    until("its outcome is recorded", || outcomes() == 1).await;
+    assert!(!requests.is_closed());
+    gateway.stop().await;
+    assert_eq!(of_event(&site.records(), "grant.outcome")[0]["outcome"], "granted");
+}
+
+#[tokio::test]
+async fn a_caller_that_will_say_no_more_gets_its_answer() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::Slow(Duration::from_millis(200))).await;
+    let gateway = site.start(&seam, &[]).await;
+    let body = grant_body(LOBBY);
+    let mut stream = connect(&site, gateway.address).await;
+    stream.write_all(request(&site, body.len(), &body).as_bytes()).await.unwrap();
+    stream.shutdown().await.unwrap();
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
+    gateway.stop().await;
 }
 
 #[tokio::test]

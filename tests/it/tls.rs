@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use grantgate::tls::{PemFile, certificates, private_key};
 use rustls::pki_types::ServerName;
-use rustls::{ClientConfig, ProtocolVersion, RootCertStore, SupportedProtocolVersion};
+use rustls::{CipherSuite, ClientConfig, ProtocolVersion, RootCertStore, SupportedProtocolVersion};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
@@ -64,14 +64,20 @@ async fn both_versions_and_both_protocols_are_spoken_and_the_key_exchange_is_hyb
     let site = Site::new();
     let seam = Seam::start(&site, Behaviour::confirm()).await;
     let gateway = site.start(&seam, &[]).await;
-    for (version, number) in
-        [(&TLS12, ProtocolVersion::TLSv1_2), (&TLS13, ProtocolVersion::TLSv1_3)]
+    let (suite_12, suite_13) = (
+        CipherSuite::TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256,
+        CipherSuite::TLS13_AES_128_GCM_SHA256,
+    );
+    for (version, number, suite) in
+        [(&TLS12, ProtocolVersion::TLSv1_2, suite_12), (&TLS13, ProtocolVersion::TLSv1_3, suite_13)]
     {
         for (offered, chosen) in [(&["h2", "http/1.1"][..], "h2"), (&["http/1.1"], "http/1.1")] {
             let config = client_config(&site, &[version], offered, None);
             let stream = connect(&gateway, config).await.unwrap();
             let connection = stream.get_ref().1;
             assert_eq!(connection.protocol_version(), Some(number));
+            // The client begins with AES-256.
+            assert_eq!(connection.negotiated_cipher_suite().map(|s| s.suite()), Some(suite));
             assert_eq!(connection.alpn_protocol(), Some(chosen.as_bytes()));
             if number == ProtocolVersion::TLSv1_3 {
                 let group = connection.negotiated_key_exchange_group().unwrap().name();
