@@ -2,10 +2,11 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write as _};
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
 use rustix::fs::{AtFlags, OFlags, StatxFlags, statx};
+use rustix::io::Errno;
 
 use super::read::{nonblocking, not_regular};
 
@@ -92,8 +93,12 @@ pub fn open_to_overwrite(path: &Path) -> io::Result<File> {
 /// What the operating system says.
 pub fn names_and_length(file: &File) -> io::Result<(u64, u64)> {
     let wanted = StatxFlags::NLINK | StatxFlags::SIZE;
-    let found = statx(file, c"", AtFlags::EMPTY_PATH, wanted)?;
-    Ok((u64::from(found.stx_nlink), found.stx_size))
+    match statx(file, c"", AtFlags::EMPTY_PATH, wanted) {
+        Ok(found) => Ok((u64::from(found.stx_nlink), found.stx_size)),
+        // An older kernel, or a sandbox that does not know the call.
+        Err(Errno::NOSYS) => file.metadata().map(|found| (found.nlink(), found.len())),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// Makes names in a directory durable.

@@ -115,12 +115,7 @@ impl<S: Store> Writer<S> {
         let mut last_try = false;
         loop {
             let retained = !self.retained.is_empty() || self.outage.is_some();
-            // What is due while nothing can be written waits for the next try.
-            let due = || {
-                let others = self.store.due().into_iter().chain(self.unsettled.1);
-                if retained { None } else { self.due().into_iter().chain(others).min() }
-            };
-            let Some(groups) = self.queue.take(retained, due) else { break };
+            let Some(groups) = self.queue.take(retained, || self.next_due()) else { break };
             let closing = self.queue.is_closing();
             if closing && groups.is_empty() && std::mem::replace(&mut last_try, true) {
                 tracing::error!(lost = self.retained.len(), "outcomes could not be recorded");
@@ -147,6 +142,18 @@ impl<S: Store> Writer<S> {
             let closed = self.store.close(&Batch { first_seq, count: 0, lines: &[], root });
             self.failed_if(closed);
         }
+    }
+
+    /// When the writer has something to do, whether or not there are records.
+    fn next_due(&self) -> Option<Instant> {
+        // What is due while nothing can be written waits for the next try.
+        if self.broken.is_some() || self.outage.is_some() {
+            return None;
+        }
+        // What could not be written yet has its own time, and what else is to be written goes
+        // with it.
+        let own = self.due().filter(|_| self.retained.is_empty());
+        own.into_iter().chain(self.store.due()).chain(self.unsettled.1).min()
     }
 
     /// When a checkpoint or a count of strangers is to be written.
