@@ -93,7 +93,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Observed<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Observed<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Observed<S> {
     fn poll_write(
         mut self: Pin<&mut Self>,
         context: &mut Context<'_>,
@@ -118,10 +118,24 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Observed<S> {
         Pin::new(&mut self.inner).poll_flush(context)
     }
 
+    /// Takes off what has come and will not be read: at the end the kernel would reset the
+    /// connection for it, and a reset may overtake the answer (RFC 9112, section 9.6).
     fn poll_shutdown(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.inner).poll_shutdown(context)
+        ready!(Pin::new(&mut self.inner).poll_shutdown(context))?;
+        let mut unread = [0; 1024];
+        for _ in 0..UNREAD_PARTS_MAX {
+            let mut buffer = ReadBuf::new(&mut unread);
+            match Pin::new(&mut self.inner).poll_read(context, &mut buffer) {
+                Poll::Ready(Ok(())) if !buffer.filled().is_empty() => {}
+                Poll::Ready(_) | Poll::Pending => break,
+            }
+        }
+        Poll::Ready(Ok(()))
     }
 }
+
+/// So many KiB that nobody reads are taken off a connection that ends.
+const UNREAD_PARTS_MAX: usize = 64;
 
 /// "PRI * HTTP/2.0" and so on, whose text the HTTP library checks.
 const PREFACE_BYTES: usize = 24;

@@ -67,6 +67,28 @@ async fn a_caller_that_will_say_no_more_gets_its_answer() {
     gateway.stop().await;
 }
 
+/// The second one comes while the first is answered, and is not read any more.
+#[tokio::test]
+async fn the_last_answer_is_whole_though_another_request_has_come() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::Slow(Duration::from_millis(300))).await;
+    let gateway = site.start(&seam, &[]).await;
+    let body = grant_body(LOBBY);
+    let next = request(&site, body.len(), &body);
+    let last = next.replace("content-type", "connection: close\r\ncontent-type");
+    let mut stream = connect(&site, gateway.address).await;
+    stream.write_all(last.as_bytes()).await.unwrap();
+    until("the first is forwarded", || seam.requests().len() == 1).await;
+    stream.write_all(next.as_bytes()).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(600)).await;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer).await.unwrap();
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.ends_with("}"), "{answer}");
+    assert!(stream.get_ref().0.take_error().unwrap().is_none(), "it was not reset");
+    assert_eq!(seam.requests().len(), 1);
+    gateway.stop().await;
+}
+
 #[tokio::test]
 async fn a_body_that_does_not_come_is_refused() {
     let site = Site::new();

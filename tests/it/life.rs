@@ -139,6 +139,8 @@ async fn a_connection_that_comes_during_a_stop_is_told_as_well() {
         let tcp = TcpStream::connect(gateway.address).await.unwrap();
         let seen = tcp.into_std().unwrap();
         let tcp = TcpStream::from_std(seen.try_clone().unwrap()).unwrap();
+        // So that the first look sends something.
+        tcp.writable().await.unwrap();
         let protocols = [protocol];
         let mut connecting = pin!(http1::over(&site, tcp, &protocols));
         let once = poll_fn(|context| Poll::Ready(connecting.as_mut().poll(context).is_pending()));
