@@ -2,19 +2,78 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Instant;
 
+use crate::audit::journal::error::OpenError;
 use crate::audit::journal::queue::NoObserver;
+use crate::audit::journal::recovery::Recovered;
 use crate::audit::journal::settings::JournalSettings;
-use crate::audit::journal::store::FileStore;
+use crate::audit::journal::store::{Batch, FileStore, Store, StoreError};
 use crate::audit::journal::{Journal, Started};
 use crate::audit::proof::{VerifyReport, verify};
 use crate::audit::record::entry::{DecisionEntry, OutcomeEntry};
-use crate::audit::tree::note::SigningKey;
+use crate::audit::tree::note::{SigningKey, VerifierKey};
 use crate::audit::{Checkpoint, Evidence, LogReader, Recorded};
 use crate::domain::{
     EntranceId, Grantee, Operation, Outcome, Reason, RequestId, Revision, RuleRef, SystemClock,
     UserIdentityId,
 };
+
+/// What a store is asked to do.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::audit) enum Call {
+    Reserve(u64),
+    Commit,
+    Settle,
+}
+
+/// A store with something before each call, which may refuse it.
+pub(in crate::audit) struct Before<S, F>(pub(in crate::audit) S, pub(in crate::audit) F);
+
+impl<S, F> Store for Before<S, F>
+where
+    S: Store,
+    F: FnMut(&mut S, Call) -> Result<(), StoreError> + Send + 'static,
+{
+    fn recover(&mut self, key: Option<&VerifierKey>) -> Result<Recovered, OpenError> {
+        self.0.recover(key)
+    }
+
+    fn begin(&mut self, first_seq: u64, room: u64) -> Result<(), StoreError> {
+        self.0.begin(first_seq, room)
+    }
+
+    fn length(&self) -> u64 {
+        self.0.length()
+    }
+
+    fn reserve(&mut self, bytes: u64) -> Result<(), StoreError> {
+        (self.1)(&mut self.0, Call::Reserve(bytes))?;
+        self.0.reserve(bytes)
+    }
+
+    fn commit(&mut self, batch: &Batch<'_>) -> Result<(), StoreError> {
+        (self.1)(&mut self.0, Call::Commit)?;
+        self.0.commit(batch)
+    }
+
+    fn settle(&mut self) -> Result<(), StoreError> {
+        (self.1)(&mut self.0, Call::Settle)?;
+        self.0.settle()
+    }
+
+    fn due(&self) -> Option<Instant> {
+        self.0.due()
+    }
+
+    fn upkeep(&mut self) -> Result<(), StoreError> {
+        self.0.upkeep()
+    }
+
+    fn close(&mut self, end: &Batch<'_>) -> Result<(), StoreError> {
+        self.0.close(end)
+    }
+}
 
 #[derive(Debug)]
 pub(in crate::audit) struct Asked {

@@ -1,6 +1,5 @@
 //! Typed identifiers. Each has one representation, made by one parser.
 
-use std::cell::RefCell;
 use std::fmt;
 use std::sync::Arc;
 
@@ -115,33 +114,11 @@ impl RequestId {
         let now = std::time::SystemTime::now();
         let since_epoch = now.duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
         let millis = u64::try_from(since_epoch.as_millis()).unwrap_or_default();
-        let random = RANDOM.with_borrow_mut(Random::take);
+        let mut random = [0_u8; 10];
+        // A generator in this process: no system call for each request. Should it fail,
+        // ids of one millisecond are alike; nothing is decided by them.
+        let _ = aws_lc_rs::rand::fill(&mut random);
         Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
-    }
-}
-
-thread_local! {
-    static RANDOM: RefCell<Random> = const { RefCell::new(Random { bytes: [0; 640], used: 640 }) };
-}
-
-/// Random bytes in store: the generator takes hardly longer for many than for a few.
-struct Random {
-    bytes: [u8; 640],
-    used: usize,
-}
-
-impl Random {
-    /// Bytes that nobody else gets.
-    fn take(&mut self) -> [u8; 10] {
-        if self.used + 10 > self.bytes.len() {
-            // A generator in this process, without a system call. Should it fail, ids of one
-            // millisecond are alike; nothing is decided by them.
-            let _ = aws_lc_rs::rand::fill(&mut self.bytes);
-            self.used = 0;
-        }
-        let rest = self.bytes.get(self.used..).unwrap_or_default();
-        self.used += 10;
-        rest.first_chunk().copied().unwrap_or_default()
     }
 }
 

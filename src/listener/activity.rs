@@ -129,6 +129,15 @@ impl Activity {
         }
     }
 
+    pub(super) fn is_http2(&self) -> bool {
+        self.http2
+    }
+
+    /// How its listener ends.
+    pub(super) fn stop(&self) -> &Stop {
+        &self.stop
+    }
+
     /// Whether answers say that the connection will be closed. HTTP/2 has GOAWAY instead.
     fn closes(&self) -> bool {
         !self.http2 && self.stop.is_leaving()

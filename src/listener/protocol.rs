@@ -92,13 +92,12 @@ impl Http {
         stop: Stop,
         service: S,
     ) {
-        let activity = Arc::new(Activity::new(http2, self.patience(), stop.clone()));
-        let _watched = sweep.watch(activity.clone(), &stop);
+        let activity = Arc::new(Activity::new(http2, self.patience(), stop));
+        let _watched = sweep.watch(activity.clone());
         let watched = Watched::new(service, activity.clone());
         let service = TowerToHyperService::new(watched);
         let mut stream = Observed::new(stream, http2, activity.clone());
-        let mut ending =
-            Ending { activity: &activity, stop, http2, peer: address, phase: Phase::Open };
+        let mut ending = Ending { activity: &activity, peer: address, phase: Phase::Open };
         // Until something comes there is nothing to keep for it: that is most of the memory of
         // a connection.
         if !ending.wait_for(|context| stream.poll_arrives(context)).await {
@@ -130,8 +129,6 @@ impl Http {
 /// How a connection comes to its end.
 struct Ending<'a> {
     activity: &'a Activity,
-    stop: Stop,
-    http2: bool,
     peer: SocketAddr,
     phase: Phase,
 }
@@ -196,7 +193,7 @@ impl Ending<'_> {
             match self.called_or(&mut arrives).await {
                 None => return true,
                 Some(Next::GoesOn) => {}
-                Some(Next::Closes) => return self.http2,
+                Some(Next::Closes) => return self.activity.is_http2(),
                 Some(Next::Ends) => return false,
             }
         }
@@ -227,20 +224,21 @@ impl Ending<'_> {
 
     /// Looks at the time and at the listener.
     fn look(&mut self) -> Next {
-        if self.stop.is_ended() {
+        let (stop, http2) = (self.activity.stop(), self.activity.is_http2());
+        if stop.is_ended() {
             return Next::Ends;
         }
         let due = self.activity.is_due(Instant::now());
         match self.phase {
-            Phase::Open if self.http2 && self.stop.is_leaving() => self.close(),
-            Phase::Open if !self.http2 && self.stop.is_draining() => {
+            Phase::Open if http2 && stop.is_leaving() => self.close(),
+            Phase::Open if !http2 && stop.is_draining() => {
                 self.wait(Phase::LastCall, LAST_CALL);
                 Next::GoesOn
             }
             Phase::Open if due && self.activity.is_head_late() => {
                 tracing::debug!(peer = %self.peer, "a head did not arrive in time");
                 // Half a request is left on HTTP/1.1: nothing can be said on that connection.
-                if self.http2 { self.close() } else { Next::Ends }
+                if http2 { self.close() } else { Next::Ends }
             }
             Phase::Open | Phase::LastCall if due => self.close(),
             // What is in flight has limits of its own; a stop has its drain time-out.

@@ -32,7 +32,7 @@ pub(super) struct Watched<'a> {
 
 impl Sweep {
     /// One that comes when others have been told of the stop already is told here.
-    pub(super) fn watch(&self, activity: Arc<Activity>, stop: &Stop) -> Watched<'_> {
+    pub(super) fn watch(&self, activity: Arc<Activity>) -> Watched<'_> {
         let mut connections = self.connections.lock();
         if connections.is_empty() {
             self.first.notify_one();
@@ -40,7 +40,7 @@ impl Sweep {
         let key = connections.insert(activity.clone());
         drop(connections);
         // After it is among the others: a step of the stop is missed by neither.
-        if stop.is_leaving() {
+        if activity.stop().is_leaving() {
             activity.call();
         }
         Watched { sweep: self, key }

@@ -2,55 +2,13 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
 
 use super::crashes::{RING, in_segments};
 use super::*;
 use crate::audit::NoObserver;
-use crate::audit::journal::store::{Batch, FileStore, Stage, StoreError};
-use crate::audit::testing::asked;
-use crate::audit::tree::note::VerifierKey;
+use crate::audit::journal::store::{FileStore, Stage, StoreError};
+use crate::audit::testing::{Before, Call, asked};
 use crate::domain::SystemClock;
-
-/// Lines find no place in the segment while it is told so.
-struct Lagging(FileStore, Arc<AtomicBool>, bool);
-
-impl Store for Lagging {
-    fn recover(&mut self, key: Option<&VerifierKey>) -> Result<Recovered, OpenError> {
-        self.0.recover(key)
-    }
-    fn begin(&mut self, first_seq: u64, room: u64) -> Result<(), StoreError> {
-        self.0.begin(first_seq, room)
-    }
-    fn length(&self) -> u64 {
-        self.0.length()
-    }
-    fn reserve(&mut self, bytes: u64) -> Result<(), StoreError> {
-        if self.2 {
-            self.settle()?;
-        }
-        self.0.reserve(bytes)
-    }
-    fn commit(&mut self, batch: &Batch<'_>) -> Result<(), StoreError> {
-        self.0.commit(batch)
-    }
-    fn settle(&mut self) -> Result<(), StoreError> {
-        self.2 = self.1.load(Ordering::SeqCst);
-        if self.2 {
-            return Err(StoreError::passing(Stage::Append, std::io::Error::from_raw_os_error(28)));
-        }
-        self.0.settle()
-    }
-    fn due(&self) -> Option<Instant> {
-        self.0.due()
-    }
-    fn upkeep(&mut self) -> Result<(), StoreError> {
-        self.0.upkeep()
-    }
-    fn close(&mut self, end: &Batch<'_>) -> Result<(), StoreError> {
-        self.0.close(end)
-    }
-}
 
 #[tokio::test]
 async fn those_who_follow_are_told_of_nothing_that_is_not_in_a_segment() {
@@ -58,8 +16,22 @@ async fn those_who_follow_are_told_of_nothing_that_is_not_in_a_segment() {
     let fails = Arc::new(AtomicBool::new(false));
     let store = FileStore::open(directory.path()).unwrap().with_wal(Some(RING));
     let revision = Revision::from_sha256(&[0]);
+    // Lines find no place in the segment while it is told so; what did not is tried again with
+    // the next commit.
+    let (told, mut lags) = (fails.clone(), false);
+    let lagging = Before(store, move |store: &mut FileStore, call| {
+        let tries = matches!(call, Call::Settle) || (matches!(call, Call::Reserve(_)) && lags);
+        if !tries {
+            return Ok(());
+        }
+        lags = told.load(Ordering::SeqCst);
+        if lags {
+            return Err(StoreError::passing(Stage::Append, std::io::Error::from_raw_os_error(28)));
+        }
+        store.settle()
+    });
     let opened = Journal::open(
-        Lagging(store, fails.clone(), false),
+        lagging,
         JournalSettings::default(),
         &revision,
         Arc::new(SystemClock),

@@ -31,13 +31,6 @@ const BYTES_MAX: usize = 64 * 1024;
 /// And what has been here for longer than this, when the next record comes.
 pub(in crate::audit::journal) const AGE_MAX: Duration = Duration::from_millis(1);
 
-/// A round of the runtime in which there is nothing to do takes less than this.
-const QUIET_ROUND_MAX: Duration = Duration::from_micros(10);
-
-/// So many longer ones without a decision are the end all the same: there are machines on which
-/// none is short.
-const VAIN_ROUNDS_MAX: u32 = 8;
-
 /// What waits to be handed over, and who waits for it.
 pub(in crate::audit) struct Outbox {
     queue: Arc<Queue>,
@@ -169,22 +162,13 @@ impl Outbox {
     }
 
     /// Waits behind all that can run now and what the sockets bring without waiting, until
-    /// there is no more of it, or for [`AGE_MAX`].
+    /// that brings no further decision.
     async fn gather(&self) {
         let decisions = || self.filling.lock().group.waited();
-        let (begun, mut known, mut vain) = (Instant::now(), decisions(), 0);
-        let mut before = begun;
-        while known > 0 && vain < VAIN_ROUNDS_MAX && before.duration_since(begun) < self.age_max {
+        let (mut before, mut known) = (0, decisions());
+        while known > before {
             tokio::task::yield_now().await;
-            let (now, found) = (Instant::now(), decisions());
-            // In a longer one something was done that may lead to a decision.
-            let short = now.duration_since(before) < QUIET_ROUND_MAX;
-            vain = match (found == known, short) {
-                (false, _) => 0,
-                (true, false) => vain + 1,
-                (true, true) => VAIN_ROUNDS_MAX,
-            };
-            (known, before) = (found, now);
+            (before, known) = (known, decisions());
         }
     }
 

@@ -1,9 +1,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::audit::journal::store::StoreError;
-use crate::audit::testing::{Asked, asked, outcome};
-use crate::audit::tree::note::VerifierKey;
+use crate::audit::testing::{Asked, Before, Call, asked, outcome};
 use crate::audit::{FileStore, MemoryStore, NoObserver, Stage};
 use crate::domain::{Operation, Outcome, Reason, RequestId, RuleRef, SystemClock};
 
@@ -253,45 +251,17 @@ async fn a_full_disk_refuses_decisions_and_takes_the_outcomes_that_it_has_room_f
     }
 }
 
-/// Remembers how much room was asked for.
-struct Roomy(MemoryStore, Arc<std::sync::Mutex<Vec<u64>>>);
-
-impl Store for Roomy {
-    fn recover(&mut self, key: Option<&VerifierKey>) -> Result<Recovered, OpenError> {
-        self.0.recover(key)
-    }
-    fn begin(&mut self, first_seq: u64, room: u64) -> Result<(), StoreError> {
-        self.0.begin(first_seq, room)
-    }
-    fn length(&self) -> u64 {
-        self.0.length()
-    }
-    fn reserve(&mut self, bytes: u64) -> Result<(), StoreError> {
-        self.1.lock().unwrap().push(bytes);
-        self.0.reserve(bytes)
-    }
-    fn commit(&mut self, batch: &Batch<'_>) -> Result<(), StoreError> {
-        self.0.commit(batch)
-    }
-    fn settle(&mut self) -> Result<(), StoreError> {
-        self.0.settle()
-    }
-    fn due(&self) -> Option<std::time::Instant> {
-        self.0.due()
-    }
-    fn upkeep(&mut self) -> Result<(), StoreError> {
-        self.0.upkeep()
-    }
-    fn close(&mut self, end: &Batch<'_>) -> Result<(), StoreError> {
-        self.0.close(end)
-    }
-}
-
 #[tokio::test]
 async fn room_is_taken_for_the_outcome_of_every_permit_and_for_the_longest() {
-    let (store, asked_for) = (MemoryStore::default(), Arc::default());
-    let Started { journal, closer, .. } =
-        open_with(Roomy(store.clone(), Arc::clone(&asked_for)), 10, 60_000);
+    let (store, asked_for) = (MemoryStore::default(), Arc::<std::sync::Mutex<Vec<u64>>>::default());
+    let rooms = asked_for.clone();
+    let roomy = Before(store.clone(), move |_: &mut MemoryStore, call| {
+        if let Call::Reserve(bytes) = call {
+            rooms.lock().unwrap().push(bytes);
+        }
+        Ok(())
+    });
+    let Started { journal, closer, .. } = open_with(roomy, 10, 60_000);
     let mut permits = Vec::new();
     for _ in 0..3 {
         permits.push(journal.record(asked(true)).await.unwrap());
