@@ -1,11 +1,9 @@
 //! What the contract of [`Store`] says, sentence by sentence, held against every store.
 
+mod on_disk;
 mod places;
 
-use std::os::unix::fs::MetadataExt as _;
-
 use super::*;
-use crate::audit::log::segment::segment_name;
 use crate::audit::record::encode::{CheckpointEntry, Draft};
 use crate::audit::testing::asked;
 use crate::audit::tree::checkpoint::Checkpoint;
@@ -357,22 +355,4 @@ every_store_holds! {
     length_is_the_bytes_in_the_segment,
     records_that_need_no_more_than_was_reserved_do_not_fail,
     reserve_that_fails_breaks_nothing,
-}
-
-/// What only a disk can show: the blocks are taken, where the file system can promise them.
-#[test]
-fn room_that_was_asked_for_is_taken() {
-    let place = Files::new();
-    let mut store = place.open();
-    store.recover(None).unwrap();
-    store.begin(1, 300_000).unwrap();
-    let path = place.directory.path().join(segment_name(1));
-    let blocks = || std::fs::metadata(&path).unwrap().blocks() * 512;
-    let begun = blocks();
-    if begun == 0 {
-        return;
-    }
-    assert!(begun >= 300_000, "{begun}");
-    store.reserve(3_000_000).unwrap();
-    assert!(blocks() >= 3_000_000, "{}", blocks());
 }

@@ -177,8 +177,6 @@ impl Place for Files {
                 std::os::fd::OwnedFd::from(writer).into()
             }
         };
-        let mut file = file;
-        let _ = file.seek(SeekFrom::Start(store.length()));
         self.real = Some(store.swap_file(file));
     }
 
