@@ -1,7 +1,8 @@
 //! Writing the ring of frames in the file `wal`; its form is in `audit/log/wal.rs`.
 //!
 //! Overwriting what is on the disk already changes no length and takes no block, so that
-//! making it durable costs one write of the device and no more.
+//! making it durable costs one write of the device and no more. Where the file system takes it
+//! the write goes past the page cache, which would only be handed on to the disk at once.
 //!
 //! A frame is overwritten only once a later frame says, durably, that its records are in
 //! synced segments: whatever a crash leaves, the frames back from the last whole one to the
@@ -13,6 +14,7 @@ use std::io::{self, IoSlice, Write as _};
 use std::os::unix::fs::FileExt as _;
 use std::path::Path;
 
+use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 use rustix::io::{Errno, ReadWriteFlags, pwritev2};
 
 use super::Batch;
@@ -34,10 +36,41 @@ pub(super) struct Wal {
     /// All records up to this one are in synced segments; and what the last frame says of it.
     synced: u64,
     recorded: u64,
+    /// Whether writes go past the page cache: `O_DIRECT`.
+    direct: bool,
     /// Whether the kernel and the file system take writes that are durable when they return.
     durable_writes: bool,
     broken: bool,
-    frame: Vec<u8>,
+    frame: Frame,
+}
+
+/// Bytes that begin at a multiple of [`SLOT`] in memory, as a direct write wants them.
+#[derive(Debug, Default)]
+struct Frame {
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+impl Frame {
+    /// These lines behind room for a header, filled up to whole slots.
+    fn fill(&mut self, lines: &[u8]) {
+        let length = frame_bytes(lines.len());
+        self.bytes.clear();
+        // It does not move any more after this.
+        self.bytes.reserve(SLOT + length);
+        self.start = self.bytes.as_ptr().align_offset(SLOT).min(SLOT);
+        self.bytes.resize(self.start + HEADER, 0);
+        self.bytes.extend_from_slice(lines);
+        self.bytes.resize(self.start + length, 0);
+    }
+
+    fn bytes(&self) -> &[u8] {
+        self.bytes.get(self.start..).unwrap_or_default()
+    }
+
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        self.bytes.get_mut(self.start..).unwrap_or_default()
+    }
 }
 
 impl Wal {
@@ -69,10 +102,13 @@ impl Wal {
             needed: VecDeque::new(),
             synced,
             recorded: synced,
+            direct: false,
             durable_writes: true,
             broken: false,
-            frame: Vec::new(),
+            frame: Frame::default(),
         };
+        // Where it is refused there is the page cache.
+        wal.direct = wal.set_direct(true).is_ok();
         if let Some(held) = held.filter(|_| fits) {
             (wal.number, wal.check) = held.last;
             wal.head = held.end;
@@ -170,15 +206,11 @@ impl Wal {
             root: batch.root,
             before: self.check,
         };
-        self.frame.clear();
-        self.frame.resize(HEADER, 0);
-        self.frame.extend_from_slice(batch.lines);
-        // Whole pages: the kernel need not read what is there.
-        self.frame.resize(frame_bytes(batch.lines.len()), 0);
-        let check = header.seal(&mut self.frame);
+        self.frame.fill(batch.lines);
+        let check = header.seal(self.frame.bytes_mut());
         self.write_durably(at).inspect_err(|_| self.broken = true)?;
         (self.number, self.check) = (header.number, check);
-        self.head = at + self.frame.len() as u64;
+        self.head = at + self.frame.bytes().len() as u64;
         self.recorded = header.synced;
         let last = batch.first_seq + u64::from(batch.count) - 1;
         self.needed.push_back((last, at));
@@ -192,21 +224,33 @@ impl Wal {
 
     /// If the process dies in here the frame is torn or whole, and nobody was told of it.
     fn write_durably(&mut self, at: u64) -> io::Result<()> {
-        let slices = [IoSlice::new(&self.frame)];
         while self.durable_writes {
-            match pwritev2(&self.file, &slices, at, ReadWriteFlags::DSYNC) {
-                Ok(written) if written == self.frame.len() => return self.check_file(),
+            let frame = self.frame.bytes();
+            match pwritev2(&self.file, &[IoSlice::new(frame)], at, ReadWriteFlags::DSYNC) {
+                Ok(written) if written == frame.len() => return self.check_file(),
                 Ok(_) => {
                     return Err(io::Error::new(io::ErrorKind::WriteZero, "a part was written"));
                 }
                 Err(Errno::INTR) => {}
+                // A disk may want larger slots for it, and a file system may take the one or
+                // the other.
+                Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) if self.direct => {
+                    self.set_direct(false)?;
+                    self.direct = false;
+                }
                 Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => self.durable_writes = false,
                 Err(error) => return Err(error.into()),
             }
         }
-        self.file.write_all_at(&self.frame, at)?;
+        self.file.write_all_at(self.frame.bytes(), at)?;
         self.file.sync_data()?;
         self.check_file()
+    }
+
+    fn set_direct(&self, direct: bool) -> Result<(), Errno> {
+        let mut flags = fcntl_getfl(&self.file)?;
+        flags.set(OFlags::DIRECT, direct);
+        fcntl_setfl(&self.file, flags)
     }
 
     /// A frame in a file that nobody can find, or that somebody else has cut, is worth
@@ -254,3 +298,6 @@ fn fill(file: &mut File, bytes: u64) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
