@@ -5,8 +5,10 @@
 //! all of them, and they share a commit. Those who wait are told the same way back: the
 //! writer wakes one task of the worker's, which wakes them.
 //!
-//! A record never waits here for long: whatever the worker is busy with, it is handed over
-//! with the next record after [`AGE_MAX`], and the task has its turn among the others.
+//! While the worker has something else to do, a record waits for others: a worker that is busy
+//! would not answer sooner, and a commit costs it less the more share it. But never for long:
+//! whatever the worker is busy with, after [`AGE_MAX`] the task hands over when it has its turn
+//! among the others, or the next record does.
 
 use std::collections::VecDeque;
 use std::pin::{Pin, pin};
@@ -23,13 +25,16 @@ use crate::audit::journal::queue::Queue;
 use crate::audit::record::encode::{Permitted, Unnumbered};
 
 /// So many records are handed over at once, whatever else there is to do.
-const RECORDS_MAX: usize = 256;
+const RECORDS_MAX: usize = 512;
 
 /// So are so many bytes.
-const BYTES_MAX: usize = 64 * 1024;
+const BYTES_MAX: usize = 128 * 1024;
 
-/// And what has been here for longer than this, when the next record comes.
-pub(in crate::audit::journal) const AGE_MAX: Duration = Duration::from_millis(1);
+/// And what has been here for longer than this.
+pub(in crate::audit::journal) const AGE_MAX: Duration = Duration::from_millis(4);
+
+/// A look at all that can run now takes less than this when nothing can.
+const IDLE_ROUND_MAX: Duration = Duration::from_micros(30);
 
 /// What waits to be handed over, and who waits for it.
 pub(in crate::audit) struct Outbox {
@@ -162,13 +167,16 @@ impl Outbox {
     }
 
     /// Waits behind all that can run now and what the sockets bring without waiting, until
-    /// that brings no further decision.
+    /// that is nothing.
     async fn gather(&self) {
         let decisions = || self.filling.lock().group.waited();
-        let (mut before, mut known) = (0, decisions());
-        while known > before {
+        let began = Instant::now();
+        let (mut known, mut now, mut idle) = (decisions(), began, false);
+        while known > 0 && !idle && now.duration_since(began) < self.age_max {
             tokio::task::yield_now().await;
-            (before, known) = (known, decisions());
+            let (before, round) = (known, now);
+            (known, now) = (decisions(), Instant::now());
+            idle = known <= before && now.duration_since(round) < IDLE_ROUND_MAX;
         }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Wake;
+use std::thread::ThreadId;
 
 use super::*;
 use crate::audit::journal::{Journal, JournalHealth, JournalSettings, Started};
@@ -36,13 +37,16 @@ async fn until(what: &str, done: impl Fn() -> bool) {
     panic!("never happened: {what}");
 }
 
-/// Counts how often it is woken.
-#[derive(Default)]
-struct Counting(AtomicUsize);
+/// Counts how often another thread wakes it.
+struct Counting {
+    here: ThreadId,
+    woken: AtomicUsize,
+}
 
 impl Wake for Counting {
     fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::SeqCst);
+        let elsewhere = std::thread::current().id() != self.here;
+        self.woken.fetch_add(usize::from(elsewhere), Ordering::SeqCst);
     }
 }
 
@@ -65,25 +69,79 @@ async fn what_is_recorded_together_shares_a_commit_and_a_wake_up() {
     all.iter_mut().for_each(|one| begin(one.as_mut()));
     assert_eq!(decisions(&store), 0, "nothing is handed over yet");
 
-    let woken = Arc::new(Counting::default());
+    let here = std::thread::current().id();
+    let woken = Arc::new(Counting { here, woken: AtomicUsize::new(0) });
     let waker = Waker::from(woken.clone());
     let mut delivering = pin!(worker.deliver());
     let mut poll = || {
         let context = &mut Context::from_waker(&waker);
         assert!(delivering.as_mut().poll(context).is_pending());
     };
-    // It lets others go first, who bring nothing.
     poll();
-    until("it goes on", || woken.0.load(Ordering::SeqCst) == 1).await;
-    poll();
-    until("all of them are told", || woken.0.load(Ordering::SeqCst) > 1).await;
+    assert_eq!(store.commits(), before, "it lets others go first");
+    // Who bring nothing.
+    let end = Instant::now() + Duration::from_secs(5);
+    while woken.woken.load(Ordering::SeqCst) == 0 {
+        assert!(Instant::now() < end, "all of them are told");
+        poll();
+    }
     tokio::time::sleep(Duration::from_millis(50)).await;
-    assert_eq!(woken.0.load(Ordering::SeqCst), 2, "once for a hundred");
+    assert_eq!(woken.woken.load(Ordering::SeqCst), 1, "once for a hundred");
     poll();
     assert_eq!(store.commits() - before, 1);
     for (one, number) in all.into_iter().zip(2..) {
         assert_eq!(one.await.unwrap().seq(), number, "in their order");
     }
+    closer.close();
+}
+
+/// Keeps the worker busy for so many rounds, each longer than one in which nothing can run.
+/// True if what it waits for came before their end.
+async fn busy(rounds: usize, until: impl Fn() -> bool) -> bool {
+    for _ in 0..rounds {
+        if until() {
+            return true;
+        }
+        std::thread::sleep(20 * IDLE_ROUND_MAX);
+        tokio::task::yield_now().await;
+    }
+    false
+}
+
+#[tokio::test]
+async fn what_comes_while_the_worker_is_busy_shares_a_commit() {
+    let store = MemoryStore::default();
+    let Started { journal, closer, .. } = opened(&store, waiting(60_000));
+    let worker = journal.with_outbox(Duration::from_secs(60));
+    let delivering = deliver(&worker);
+    tokio::task::yield_now().await;
+    let before = store.commits();
+    let later = async {
+        busy(5, || false).await;
+        worker.record(asked(false)).await
+    };
+    let (first, second) = tokio::join!(worker.record(asked(false)), later);
+    assert_eq!((first.unwrap().seq(), second.unwrap().seq()), (2, 3));
+    assert_eq!(store.commits() - before, 1);
+    delivering.abort();
+    closer.close();
+}
+
+#[tokio::test]
+async fn a_worker_that_stays_busy_hands_over_all_the_same() {
+    let store = MemoryStore::default();
+    let Started { journal, closer, .. } = opened(&store, waiting(60_000));
+    let worker = journal.with_outbox(AGE_MAX);
+    let delivering = deliver(&worker);
+    let told = std::cell::Cell::new(false);
+    let record = async {
+        let recorded = worker.record(asked(false)).await;
+        told.set(true);
+        recorded
+    };
+    let (recorded, while_busy) = tokio::join!(record, busy(5_000, || told.get()));
+    assert!(recorded.is_ok() && while_busy);
+    delivering.abort();
     closer.close();
 }
 
