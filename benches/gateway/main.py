@@ -84,7 +84,7 @@ def rounds(site, options, cases, started):
     results, raw = [], []
     for number in range(options.rounds):
         found = {}
-        raw.append(load.syncs(site.work, min(options.seconds, 2)))
+        raw.append(load.syncs(site, min(options.seconds, 2)))
         for case in cases:
             order = started[case.cores]
             # Whoever goes first changes, so that none always runs on a warmer machine.
