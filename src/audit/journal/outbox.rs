@@ -159,11 +159,15 @@ impl Outbox {
         let mut timer = pin!(sleep_until(Instant::now()));
         loop {
             std::future::poll_fn(|context| self.poll_work(context, timer.as_mut())).await;
-            let told = std::mem::take(&mut *self.told.lock());
-            told.into_iter().for_each(Waker::wake);
+            self.wake_told();
             self.gather().await;
             self.flush();
         }
+    }
+
+    fn wake_told(&self) {
+        let told = std::mem::take(&mut *self.told.lock());
+        told.into_iter().for_each(Waker::wake);
     }
 
     /// Waits behind all that can run now and what the sockets bring without waiting, until
@@ -174,6 +178,7 @@ impl Outbox {
         let (mut known, mut now, mut idle) = (decisions(), began, false);
         while known > 0 && !idle && now.duration_since(began) < self.age_max {
             tokio::task::yield_now().await;
+            self.wake_told();
             let (before, round) = (known, now);
             (known, now) = (decisions(), Instant::now());
             idle = known <= before && now.duration_since(round) < IDLE_ROUND_MAX;

@@ -128,6 +128,31 @@ async fn what_comes_while_the_worker_is_busy_shares_a_commit() {
 }
 
 #[tokio::test]
+async fn who_is_told_while_others_gather_goes_on_at_once() {
+    let store = MemoryStore::default();
+    let Started { journal, closer, .. } = opened(&store, waiting(60_000));
+    let worker = journal.with_outbox(Duration::from_secs(60));
+    let delivering = deliver(&worker);
+    let record = || {
+        let worker = worker.clone();
+        tokio::spawn(async move { worker.record(asked(false)).await })
+    };
+    let gathered = || worker.outbox.as_ref().unwrap().filling.lock().group.waited();
+    let gate = store.hold();
+    let first = record();
+    tokio::task::yield_now().await;
+    until("it is handed over", || gathered() == 0).await;
+    let second = record();
+    busy(3, || false).await;
+    drop(gate);
+    assert!(busy(5_000, || first.is_finished()).await, "while the worker is busy");
+    assert_eq!(gathered(), 1, "the other one still gathers");
+    assert!(first.await.unwrap().is_ok() && second.await.unwrap().is_ok());
+    delivering.abort();
+    closer.close();
+}
+
+#[tokio::test]
 async fn a_worker_that_stays_busy_hands_over_all_the_same() {
     let store = MemoryStore::default();
     let Started { journal, closer, .. } = opened(&store, waiting(60_000));
