@@ -102,7 +102,10 @@ async fn busy(rounds: usize, until: impl Fn() -> bool) -> bool {
         if until() {
             return true;
         }
-        std::thread::sleep(20 * IDLE_ROUND_MAX);
+        let since = Instant::now();
+        while since.elapsed() < 20 * IDLE_ROUND_MAX {
+            std::hint::spin_loop();
+        }
         tokio::task::yield_now().await;
     }
     false
