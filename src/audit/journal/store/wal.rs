@@ -108,7 +108,7 @@ impl Wal {
             frame: Frame::default(),
         };
         // Where it is refused there is the page cache.
-        wal.direct = wal.set_direct(true).is_ok();
+        let _ = wal.set_direct(true);
         if let Some(held) = held.filter(|_| fits) {
             (wal.number, wal.check) = held.last;
             wal.head = held.end;
@@ -236,7 +236,6 @@ impl Wal {
                 // the other.
                 Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) if self.direct => {
                     self.set_direct(false)?;
-                    self.direct = false;
                 }
                 Err(Errno::OPNOTSUPP | Errno::NOSYS | Errno::INVAL) => self.durable_writes = false,
                 Err(error) => return Err(error.into()),
@@ -247,10 +246,12 @@ impl Wal {
         self.check_file()
     }
 
-    fn set_direct(&self, direct: bool) -> Result<(), Errno> {
+    fn set_direct(&mut self, direct: bool) -> Result<(), Errno> {
         let mut flags = fcntl_getfl(&self.file)?;
         flags.set(OFlags::DIRECT, direct);
-        fcntl_setfl(&self.file, flags)
+        fcntl_setfl(&self.file, flags)?;
+        self.direct = direct;
+        Ok(())
     }
 
     /// A frame in a file that nobody can find, or that somebody else has cut, is worth
