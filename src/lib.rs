@@ -22,6 +22,7 @@ pub mod domain;
 pub mod files;
 pub mod gateway;
 pub mod listener;
+pub mod orders;
 pub mod pki;
 pub mod policy;
 pub mod sandbox;

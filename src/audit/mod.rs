@@ -44,8 +44,8 @@ pub use log::directory::LogReader;
 pub use log::error::{InputError, ReadError};
 pub use record::columns::for_people;
 pub use record::entry::{
-    CandidateEntry, CertificateEntry, DecisionEntry, Evidence, OutcomeEntry, ReloadEntry,
-    StrangerEntry,
+    CandidateEntry, CertificateEntry, DecisionEntry, Evidence, OrderChange, OrderEntry,
+    OutcomeEntry, ReloadEntry, StrangerEntry,
 };
 pub use record::event::Event;
 pub use record::parse::Record;

@@ -2,6 +2,7 @@
 //!
 //! Results go to standard output, everything else to standard error (see [`output`]).
 
+mod admin;
 mod audit;
 mod caller;
 mod check;
@@ -9,6 +10,7 @@ mod completions;
 mod demo;
 mod entrances;
 mod init;
+mod orders;
 mod output;
 mod policy;
 mod problems;
@@ -64,6 +66,16 @@ enum Command {
     /// Look at the policy
     #[command(subcommand)]
     Policy(policy::Command),
+    /// Stop grants at once: all of them, or those of one caller, zone or entrance
+    Freeze(orders::FreezeArguments),
+    /// Take a freeze back
+    Unfreeze(orders::UnfreezeArguments),
+    /// Allow a caller one entrance for some hours, beside the rules
+    Allow(orders::AllowArguments),
+    /// Take such an exception back before its time
+    Withdraw(orders::WithdrawArguments),
+    /// List freezes and exceptions
+    Orders(orders::ListArguments),
     /// Look up and fetch the names of entrances
     #[command(subcommand)]
     Entrances(entrances::Command),
@@ -125,6 +137,11 @@ pub fn run() -> ExitCode {
         Command::Init(arguments) => init::run(&arguments),
         Command::Caller(command) => caller::run(&command),
         Command::Policy(command) => policy::run(&command),
+        Command::Freeze(arguments) => orders::freeze(&arguments),
+        Command::Unfreeze(arguments) => orders::unfreeze(&arguments),
+        Command::Allow(arguments) => orders::allow(&arguments),
+        Command::Withdraw(arguments) => orders::withdraw(&arguments),
+        Command::Orders(arguments) => orders::list(&arguments),
         Command::Entrances(command) => entrances::run(&command),
         Command::Audit(command) => audit::run(&command),
         Command::Sandbox(arguments) => sandbox::run(&arguments),

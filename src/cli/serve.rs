@@ -149,6 +149,7 @@ fn start_failed(format: LogFormat, error: &StartError) -> Exit {
         ) => Exit::Damaged,
         StartError::Audit(..)
         | StartError::Bind(..)
+        | StartError::Orders(_)
         | StartError::Workers(_)
         | StartError::Metrics(_) => exit,
     }

@@ -37,6 +37,8 @@ pub struct Settings {
     pub policy_entrances_file: PathBuf,
     /// `callers.file`
     pub callers_file: PathBuf,
+    /// `[orders]`
+    pub orders: OrdersSettings,
     /// `[audit]`
     pub audit: AuditSettings,
     /// `[limits]`, of connections
@@ -170,6 +172,15 @@ pub enum SecretSource {
     Value(Secret),
     /// The first line of a file.
     File(PathBuf),
+}
+
+/// `[orders]`: freezes and exceptions.
+#[derive(Debug, Clone)]
+pub struct OrdersSettings {
+    /// The file that commands write; it need not exist.
+    pub file: PathBuf,
+    /// The longest that an exception may last.
+    pub exception_max: jiff::SignedDuration,
 }
 
 /// `[audit]`: the audit log.

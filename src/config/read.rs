@@ -3,11 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use super::{NamedFile, RequestLimits, Setting, Settings};
+use jiff::SignedDuration;
+
+use super::{NamedFile, OrdersSettings, RequestLimits, Setting, Settings};
 use crate::domain::Problem;
 use crate::listener::ListenerLimits;
 use crate::telemetry::LogFormat;
-use crate::toml_source::{Place, TomlSource};
+use crate::toml_source::{Place, Section, TomlSource};
 use conflicts::NamedAddress;
 pub use environment::{Environment, environment_of};
 use values::Use;
@@ -117,6 +119,7 @@ impl<'a> Reader<'a> {
         let callers = root.section("callers");
         let callers_file = self.path(&callers, "file", Some("callers.toml"), Use::Alone);
         callers.finish();
+        let orders = self.orders(root.section("orders"));
         let audit = self.audit(root.section("audit"), answer_deadline);
         self.refuse_shared_files();
         let reload = root.section("reload");
@@ -138,6 +141,7 @@ impl<'a> Reader<'a> {
             policy_candidate_rules_file: candidate,
             policy_entrances_file: entrances?,
             callers_file: callers_file?,
+            orders: orders?,
             audit: audit?,
             limits,
             reload_poll: reload_poll?,
@@ -147,6 +151,16 @@ impl<'a> Reader<'a> {
             files: std::mem::take(&mut self.files).into_iter().map(|(file, _)| file).collect(),
             warnings: Vec::new(),
         })
+    }
+}
+
+impl<'a> Reader<'a> {
+    fn orders(&mut self, section: Section<'a>) -> Option<OrdersSettings> {
+        let file = self.path(&section, "file", Some("orders.json"), Use::Alone);
+        let hours = self.number(&section, "exception_hours_max", 1..=744, 24);
+        section.finish();
+        let exception_max = SignedDuration::from_hours(i64::try_from(hours?).ok()?);
+        Some(OrdersSettings { file: file?, exception_max })
     }
 }
 

@@ -10,6 +10,7 @@ mod grant;
 mod host;
 mod ids;
 mod operation;
+mod order;
 mod outcome;
 mod problem;
 mod reason;
@@ -20,7 +21,9 @@ mod trace;
 mod version;
 
 pub use cause::innermost;
-pub use clock::{Clock, FixedClock, SystemClock, rfc3339, rfc3339_micros, write_rfc3339_micros};
+pub use clock::{
+    Clock, FixedClock, SystemClock, duration, rfc3339, rfc3339_micros, write_rfc3339_micros,
+};
 pub(crate) use closed_set::closed_set;
 pub use grant::{GrantRequest, Grantee, GranteeKind};
 pub use host::{Host, HostError};
@@ -29,6 +32,7 @@ pub use ids::{
     RequestId, Revision, SpaceId, UserIdentityId, parse_uuid,
 };
 pub use operation::{Act, Effect, Operation};
+pub use order::{Order, OrderKind, Scope, Signature};
 pub use outcome::Outcome;
 pub use problem::Problem;
 pub use reason::Reason;

@@ -22,6 +22,15 @@ impl Act {
         }
     }
 
+    /// Whether it gives somebody access: such acts a freeze stops.
+    #[must_use]
+    pub const fn gives_access(self) -> bool {
+        match self {
+            Self::Grant => true,
+            Self::Read => false,
+        }
+    }
+
     /// The act of this name.
     #[must_use]
     pub fn parse(text: &str) -> Option<Self> {

@@ -21,6 +21,10 @@ pub enum Reason {
     CallerOutsidePolicy = "caller-outside-policy",
     /// No rule for this act can ever match this entrance.
     EntranceOutsidePolicy = "entrance-outside-policy",
+    /// No rule allows it and none denies it, and an exception does allow it.
+    AllowedByException = "allowed-by-exception",
+    /// Grants like this are frozen.
+    Frozen = "frozen",
     /// Policy evaluation failed.
     PolicyError = "policy-error",
     /// Policy evaluation panicked.
@@ -144,6 +148,32 @@ pub enum Reason {
     /// An answer that is not Seam's: a redirect, HTML, a 2xx without `"ok":true`, too large.
     UpstreamAnswerInvalid = "upstream-answer-invalid",
 }
+}
+
+impl Reason {
+    /// Whether it is one for which a request is forwarded.
+    #[must_use]
+    pub const fn permits(self) -> bool {
+        matches!(self, Self::AllowedByRule | Self::AllowedByException)
+    }
+
+    /// Whether an order decided, and no rule.
+    #[must_use]
+    pub const fn is_by_order(self) -> bool {
+        matches!(self, Self::AllowedByException | Self::Frozen)
+    }
+
+    /// Whether the policy had nothing for or against the request.
+    #[must_use]
+    pub const fn is_silence(self) -> bool {
+        matches!(
+            self,
+            Self::NoRuleMatches
+                | Self::ConditionNotMet
+                | Self::CallerOutsidePolicy
+                | Self::EntranceOutsidePolicy
+        )
+    }
 }
 
 #[cfg(test)]

@@ -20,7 +20,7 @@ use crate::audit::{Evidence, Journal, Recorded};
 use crate::authn::{self, Principal};
 use crate::config::{RecordedReads, RequestLimits};
 use crate::domain::{self, CallerId, Clock, Grantee, Host, Operation, Reason, RequestId};
-use crate::policy::{Asking, Attempt, ByEffect, Decision, Memo, Moment, Permit, Question};
+use crate::policy::{Asking, Attempt, ByEffect, Decision, Memo, Moment, Orders, Permit, Question};
 use crate::seam;
 use crate::snapshot::{Snapshot, Trial};
 use crate::telemetry::{Metrics, Traces};
@@ -57,6 +57,8 @@ pub struct Gateway {
     pub recorded_reads: RecordedReads,
     /// The metrics.
     pub metrics: Arc<Metrics>,
+    /// Freezes and exceptions, over the policy of any snapshot.
+    pub orders: Arc<ArcSwap<Orders>>,
     /// How much work is taken on.
     pub admission: Admission,
     /// Limits of requests.
@@ -211,9 +213,11 @@ impl Gateway {
         account: &mut Account,
     ) -> Decision {
         let opinion = attempt.trial.clone();
-        let decision = account.decide(|| snapshot.policy.decide_with(attempt, &worker.memo));
+        let (policy, orders) = (&snapshot.policy, self.orders.load());
+        let decision = account.decide(|| policy.decide_under(attempt, &worker.memo, &orders));
         self.metrics.decision_duration.observe(account.decided.as_secs_f64());
-        if let Some(opinion) = opinion {
+        // Of what an order decided, a policy on trial says nothing.
+        if let Some(opinion) = opinion.filter(|_| !decision.reason().is_by_order()) {
             let agreement = opinion.agreement(matches!(decision, Decision::Permit(_)));
             self.metrics.candidate_decisions.with_label_values(&[agreement]).inc();
         }
@@ -248,6 +252,7 @@ impl Gateway {
         account: &mut Account,
     ) -> Result<Answer, Refusal> {
         let judged = Judged::of(permit.attempt());
+        let permitted_by = permit.reason();
         let (upstream, connections) = (&snapshot.upstream, &worker.connections);
         let budget = || deadline.saturating_duration_since(Instant::now());
         let (decision_seq, mut forwarded) = match (self.recorded_reads, permit.by_effect()) {
@@ -264,6 +269,9 @@ impl Gateway {
                 (Some(seq), account.forward(upstream.host(), send).await)
             }
         };
+        if forwarded.reason == Reason::AllowedByRule {
+            forwarded.reason = permitted_by;
+        }
         let confirmation = forwarded.confirmation.take();
         let shown = confirmation.map(|found| judged.filter(snapshot, found)).transpose();
         let shown = shown.unwrap_or_else(|reason| {

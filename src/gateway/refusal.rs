@@ -62,6 +62,8 @@ impl Refusal {
 }
 
 const NOT_ALLOWED: &str = "this caller may not grant access to this entrance";
+const FROZEN: &str =
+    "grants are stopped for now by order of the operator; nothing was sent to Seam";
 const UNAUTHORIZED: &str = "the credentials are missing, unknown or no longer valid";
 const UNDECIDED: &str = "the request could not be decided; nothing was sent to Seam";
 const UNKNOWN: &str = "the outcome is unknown: Seam may or may not have made the grant";
@@ -100,6 +102,7 @@ fn wire(reason: Reason) -> (StatusCode, &'static str, &'static str) {
         | R::ConditionNotMet
         | R::CallerOutsidePolicy
         | R::EntranceOutsidePolicy => (S::FORBIDDEN, "forbidden", NOT_ALLOWED),
+        R::Frozen => (S::FORBIDDEN, "forbidden", FROZEN),
         R::PolicyError | R::PolicyPanic => {
             (S::SERVICE_UNAVAILABLE, "service_unavailable", UNDECIDED)
         }
@@ -221,7 +224,11 @@ fn wire(reason: Reason) -> (StatusCode, &'static str, &'static str) {
         R::UpstreamTimeout => (S::GATEWAY_TIMEOUT, "upstream_timeout", UNKNOWN),
         R::UpstreamBroken | R::UpstreamAnswerInvalid => (S::BAD_GATEWAY, "upstream_error", UNKNOWN),
         // These have an answer of their own and come here only by a fault of ours.
-        R::UpstreamRejected | R::AllowedByRule | R::GatewayRestarted | R::InternalError => (
+        R::UpstreamRejected
+        | R::AllowedByRule
+        | R::AllowedByException
+        | R::GatewayRestarted
+        | R::InternalError => (
             S::INTERNAL_SERVER_ERROR,
             "internal_server_error",
             "an internal error of the gateway; the outcome is unknown",

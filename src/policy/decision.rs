@@ -58,10 +58,19 @@ pub enum Decision {
 impl Decision {
     /// The one place where a permit is made.
     pub(super) fn new(grounds: Grounds) -> Self {
-        if grounds.reason == Reason::AllowedByRule {
+        if grounds.reason.permits() {
             Self::Permit(Permit(Box::new(grounds)))
         } else {
             Self::Denial(Denial(Box::new(grounds)))
+        }
+    }
+
+    /// Why it was decided so.
+    #[must_use]
+    pub fn reason(&self) -> Reason {
+        match self {
+            Self::Permit(permit) => permit.reason(),
+            Self::Denial(denial) => denial.reason(),
         }
     }
 }

@@ -17,6 +17,7 @@ mod lint;
 mod memo;
 mod model;
 mod names;
+mod orders;
 pub mod review;
 mod rules;
 mod select;
@@ -40,6 +41,7 @@ use index::{Indexes, Request};
 use memo::Identity;
 pub use memo::Memo;
 use names::Ids;
+pub use orders::Orders;
 use rules::{Rule, RuleNo, Rules};
 pub use select::{Asking, Judge};
 use select::{Members, Selection};
@@ -100,7 +102,7 @@ impl std::fmt::Debug for Policy {
 /// What a policy says of a question that is no request: nothing comes of it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Evaluation {
-    /// Why; [`Reason::AllowedByRule`] is the only one that allows.
+    /// Why.
     pub reason: Reason,
     /// The rules that decided, the first of the file.
     pub rules: Arc<[RuleRef]>,
@@ -128,7 +130,7 @@ impl Evaluation {
     /// Whether the request would be forwarded.
     #[must_use]
     pub fn is_allowed(&self) -> bool {
-        self.reason == Reason::AllowedByRule
+        self.reason.permits()
     }
 }
 
@@ -183,23 +185,36 @@ impl Policy {
     /// part of it that is permitted: its request is narrowed, as far as that can be said.
     #[must_use]
     pub fn decide(&self, attempt: Attempt) -> Decision {
-        self.decide_by(attempt, None)
+        self.decide_by(attempt, None, None)
     }
 
     /// The same; of questions that were put before, casbin's answer is taken from `memo`.
     #[must_use]
     pub fn decide_with(&self, attempt: Attempt, memo: &Memo) -> Decision {
-        self.decide_by(attempt, Some(memo))
+        self.decide_by(attempt, Some(memo), None)
     }
 
-    fn decide_by(&self, mut attempt: Attempt, memo: Option<&Memo>) -> Decision {
+    fn decide_by(
+        &self,
+        mut attempt: Attempt,
+        memo: Option<&Memo>,
+        orders: Option<&Orders>,
+    ) -> Decision {
         let asking = Asking {
             caller: attempt.principal.caller(),
             act: attempt.request.operation().act(),
             moment: attempt.moment(),
         };
-        let selection = self.select(asking, attempt.request.objects(), memo);
+        let objects = attempt.request.objects();
+        let selection = match orders.and_then(|orders| orders.frozen(self, asking, objects)) {
+            Some(frozen) => Selection::whole(frozen),
+            None => self.select(asking, objects, memo),
+        };
         let Selection { evaluation, narrowed } = selection;
+        let evaluation = match orders {
+            Some(orders) => orders.excepted(asking, objects, evaluation),
+            None => evaluation,
+        };
         if let Some(narrowed) = narrowed {
             attempt.request = attempt.request.narrowed(narrowed);
         }
@@ -298,6 +313,12 @@ impl Policy {
     #[must_use]
     pub fn revision(&self) -> &Revision {
         &self.revision
+    }
+
+    /// The rules file, as it is shown.
+    #[must_use]
+    pub fn file(&self) -> &str {
+        &self.file
     }
 
     /// Every rule: its line in the file, and the rule.

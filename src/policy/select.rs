@@ -28,7 +28,7 @@ pub(super) struct Selection {
 }
 
 impl Selection {
-    fn whole(evaluation: Evaluation) -> Self {
+    pub(super) fn whole(evaluation: Evaluation) -> Self {
         Self { evaluation, narrowed: None }
     }
 

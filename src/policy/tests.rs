@@ -1,5 +1,6 @@
 mod deciding;
 mod loading;
+mod ordered;
 mod remembering;
 mod reviewing;
 mod selecting;
@@ -52,7 +53,11 @@ fn decide(
     caller: &str,
     entrance: &str,
 ) -> (Reason, Vec<String>) {
-    let attempt = Attempt {
+    found(policy.decide(attempt(callers, caller, entrance)))
+}
+
+fn attempt(callers: &Callers, caller: &str, entrance: &str) -> Attempt {
+    Attempt {
         request_id: RequestId::generate(),
         peer: ([127, 0, 0, 1], 1).into(),
         principal: principal(callers, caller),
@@ -63,15 +68,18 @@ fn decide(
         body_sha256: [0; 32],
         at: jiff::Timestamp::UNIX_EPOCH,
         trial: None,
-    };
+    }
+}
+
+fn found(decision: Decision) -> (Reason, Vec<String>) {
     let rules = |rules: &[RuleRef]| rules.iter().map(RuleRef::to_string).collect();
-    match policy.decide(attempt) {
+    match decision {
         Decision::Permit(permit) => {
-            assert_eq!(permit.reason(), Reason::AllowedByRule);
+            assert!(permit.reason().permits());
             (permit.reason(), rules(permit.rules()))
         }
         Decision::Denial(denial) => {
-            assert_ne!(denial.reason(), Reason::AllowedByRule);
+            assert!(!denial.reason().permits());
             (denial.reason(), rules(denial.rules()))
         }
     }

@@ -7,19 +7,22 @@ use jiff::Timestamp;
 
 use crate::audit::JournalHealth;
 use crate::audit::upkeep::Anchors;
-use crate::domain::{COMMIT, Problem, VERSION};
+use crate::domain::{COMMIT, Order, Problem, VERSION};
 use crate::gateway::Gateway;
 use crate::listener::Stop;
+use crate::orders::Keeper;
 use crate::shipping::ShippingState;
 use crate::snapshot::{Reloader, Trial};
 use crate::tls::{self, Severity};
 use crate::view::health::{
     self as view, CertificateFinding, Checkpoint, Expiry, PolicyInForce, ReloadFailure, Status,
 };
+use crate::view::orders::{self, ShownOrder};
 
 /// The parts whose state is shown.
 pub(super) struct Health {
     pub(super) gateway: Arc<Gateway>,
+    pub(super) keeper: Arc<Keeper>,
     pub(super) reloader: Arc<Reloader>,
     pub(super) stop: Stop,
     pub(super) started: Timestamp,
@@ -45,12 +48,13 @@ enum State {
 }
 
 impl Health {
-    fn checks(&self) -> [Check; 9] {
+    fn checks(&self) -> [Check; 10] {
         let (policy, trial, reload) = (self.policy(), self.trial(), self.reload());
         [
             policy,
             trial,
             reload,
+            self.orders(),
             self.audit(),
             self.anchors(),
             self.export(),
@@ -81,7 +85,7 @@ impl Health {
     /// Everything, for programs.
     pub(super) fn status(&self) -> Status {
         let snapshot = self.gateway.snapshot.load();
-        let reload = self.reloader.status();
+        let (reload, orders) = (self.reloader.status(), self.keeper.status());
         let texts = |problems: &[Problem]| problems.iter().map(ToString::to_string).collect();
         let expiry =
             |(role, time): &(&'static str, Timestamp)| Expiry { role, expires: time.to_string() };
@@ -112,6 +116,8 @@ impl Health {
                 time: failure.time.to_string(),
                 problems: failure.problems,
             }),
+            orders: self.orders_in_force(),
+            orders_failure: orders.unread.or(orders.unrecorded),
             upstream_suspended: snapshot.upstream.is_suspended(),
             audit: self.gateway.journal.health().to_string(),
             checkpoint: self.anchors.newest().map(|newest| Checkpoint {
@@ -123,6 +129,15 @@ impl Health {
             certificates: snapshot.certificates.expiries.iter().map(expiry).collect(),
             certificate_findings: findings.into_iter().map(finding).collect(),
         }
+    }
+
+    fn orders_in_force(&self) -> Vec<view::OrderInForce> {
+        let in_force = self.gateway.orders.load();
+        let shown = |order: &Order| view::OrderInForce {
+            order: ShownOrder::of(order),
+            recorded: self.keeper.has_recorded(order.number),
+        };
+        in_force.holding(self.gateway.clock.now()).map(shown).collect()
     }
 
     fn policy(&self) -> Check {
@@ -165,6 +180,19 @@ impl Health {
             }
         };
         Check { name: "reload", state, text }
+    }
+
+    /// A freeze keeps no gateway from being ready: those who ask are refused, and are told why.
+    fn orders(&self) -> Check {
+        let (status, now) = (self.keeper.status(), self.gateway.clock.now());
+        let in_force = self.gateway.orders.load();
+        let held: Vec<String> = in_force.holding(now).map(orders::in_words).collect();
+        let wrong = [status.unread, status.unrecorded].into_iter().flatten();
+        let text: Vec<String> = wrong.chain(held).collect();
+        match text.is_empty() {
+            true => Check { name: "orders", state: State::Ok, text: "none".into() },
+            false => Check { name: "orders", state: State::Warning, text: text.join("; ") },
+        }
     }
 
     fn audit(&self) -> Check {

@@ -25,12 +25,14 @@ use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::upkeep::Anchors;
-use crate::audit::{FileStore, Journal, OpenError, RecoveryReport, Started};
-use crate::domain::SystemClock;
+use crate::audit::{FileStore, Journal, JournalSettings, OpenError, RecoveryReport, Started};
+use crate::config::Settings;
+use crate::domain::{Problem, SystemClock};
 use crate::gateway::{Admission, CertificateLog, Gateway};
 use crate::listener::{Listener, Peer, Stop};
+use crate::orders::{Keeper, OrdersFile};
 use crate::shipping::Shipper;
-use crate::snapshot::{FirstLoad, ReloadHandle, ReloadRequests, Reloader};
+use crate::snapshot::{FirstLoad, ReloadHandle, ReloadRequests, Reloader, Snapshot};
 use crate::telemetry::{ClosedSets, Metrics};
 use admin::Admin;
 use health::Health;
@@ -68,6 +70,9 @@ pub enum StartError {
     /// An address cannot be bound.
     #[error("`{0}` = \"{1}\" cannot be bound: {2}")]
     Bind(&'static str, SocketAddr, #[source] std::io::Error),
+    /// What is left of orders before is not what it should be.
+    #[error("{0}")]
+    Orders(Problem),
     /// There can be no more threads.
     #[error("the workers cannot be started: {0}")]
     Workers(#[source] std::io::Error),
@@ -85,6 +90,7 @@ pub struct Server {
     workers: Workers,
     closer: crate::audit::JournalCloser,
     recovery: RecoveryReport,
+    keeper: Arc<Keeper>,
     reloader: Arc<Reloader>,
     reloading: (ReloadHandle, ReloadRequests),
     anchors: Arc<Anchors>,
@@ -103,7 +109,7 @@ impl Server {
     ) -> Result<Self, StartError> {
         let Prepared { settings, loaded, fixed } = prepared;
         let FirstLoad { snapshot, origin, trial, .. } = loaded;
-        let Fixed { journal, sink, traces } = fixed;
+        let Fixed { orders, journal, sink, traces } = fixed;
         let metrics = Arc::new(Metrics::new(&CLOSED_SETS)?);
         let settings = Arc::new(settings);
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
@@ -116,19 +122,13 @@ impl Server {
         );
         let admin = Admin::bind(&settings.admin, &snapshot).await?;
 
-        let directory = settings.audit.directory.clone();
         let observer = AuditObserver::start(&settings.audit, metrics.clone());
-        let observer = observer.map_err(|e| StartError::Audit(directory.clone(), e.into()))?;
+        let observer = observer.map_err(|e| no_log(&settings, e.into()))?;
         let observer = Arc::new(observer);
-        let wal_bytes = settings.audit.wal_bytes;
-        let opened = FileStore::open(&directory).and_then(|store| {
-            let store = store.with_wal(wal_bytes);
-            let revision = snapshot.load().policy.revision().clone();
-            Journal::open(store, journal, &revision, Arc::new(SystemClock), observer.clone())
-        });
-        let Started { journal, closer, recovery } =
-            opened.map_err(|error| StartError::Audit(directory, error))?;
+        let opened = open_log(&settings, journal, &snapshot.load(), observer.clone());
+        let Started { journal, closer, recovery } = opened?;
         observer.opened();
+        let keeper = keeper(&settings, orders, &journal, &metrics)?;
         let shipper = sink
             .map(|sink| Shipper::new(sink, &settings.audit.directory, &journal, &metrics.export));
 
@@ -137,6 +137,7 @@ impl Server {
             journal: journal.clone(),
             recorded_reads: settings.audit.reads,
             metrics: metrics.clone(),
+            orders: keeper.in_force(),
             admission: Admission::new(&settings.limits),
             limits: settings.limits.clone(),
             hostnames: settings.listener.hostnames.clone(),
@@ -148,7 +149,8 @@ impl Server {
         let workers = Workers::start(settings.listener.workers, &journal);
         let workers = workers.map_err(StartError::Workers)?;
         let clock = Arc::new(SystemClock);
-        let reloader = Reloader::new(settings, snapshot, origin, journal, metrics, clock);
+        let current = (snapshot, keeper.in_force());
+        let reloader = Reloader::new(settings, current, origin, journal, metrics, clock);
         if let Some(trial) = trial {
             reloader.load_trial(trial);
         }
@@ -163,6 +165,7 @@ impl Server {
             workers,
             closer,
             recovery,
+            keeper,
             reloader,
             reloading,
             anchors,
@@ -218,6 +221,7 @@ impl Server {
             export,
             started: gateway.clock.now(),
             gateway,
+            keeper: self.keeper.clone(),
             reloader: reloader.clone(),
             stop: stop.clone(),
             anchors: anchors.clone(),
@@ -225,6 +229,7 @@ impl Server {
         let admin = tokio::spawn(admin.serve(Arc::new(health)));
         let (handle, requests) = reloading;
         let reloading = tokio::spawn(reloader.run(requests));
+        let keeping = tokio::spawn(self.keeper.run());
         let services = workers.each().map(|(handle, worker)| {
             let shared = shared.clone();
             (handle, move |peer: &Peer| stack::service(&shared, &worker, peer))
@@ -239,8 +244,10 @@ impl Server {
                 tracing::warn!(left, "requests were cut off; the next start closes them as unknown");
             }
         }
-        reloading.abort();
-        let _ = reloading.await;
+        for task in [reloading, keeping] {
+            task.abort();
+            let _ = task.await;
+        }
         drop(handle);
         admin.abort();
         let _ = admin.await;
@@ -260,6 +267,42 @@ impl Server {
             }
         }
     }
+}
+
+fn no_log(settings: &Settings, error: OpenError) -> StartError {
+    StartError::Audit(settings.audit.directory.clone(), error)
+}
+
+fn open_log(
+    settings: &Settings,
+    journal: JournalSettings,
+    snapshot: &Snapshot,
+    observer: Arc<AuditObserver>,
+) -> Result<Started, StartError> {
+    let store = FileStore::open(&settings.audit.directory);
+    let opened = store.and_then(|store| {
+        let store = store.with_wal(settings.audit.wal_bytes);
+        let revision = snapshot.policy.revision();
+        Journal::open(store, journal, revision, Arc::new(SystemClock), observer)
+    });
+    opened.map_err(|error| no_log(settings, error))
+}
+
+fn keeper(
+    settings: &Settings,
+    orders: OrdersFile,
+    journal: &Journal,
+    metrics: &Metrics,
+) -> Result<Arc<Keeper>, StartError> {
+    let keeper = Keeper::new(
+        (settings.orders.file.clone(), settings.orders.exception_max),
+        orders,
+        settings.audit.directory.clone(),
+        journal.clone(),
+        metrics.orders.clone(),
+        Arc::new(SystemClock),
+    );
+    keeper.map(Arc::new).map_err(StartError::Orders)
 }
 
 /// Where callers connect: a socket that is listening already, or one that is bound now.

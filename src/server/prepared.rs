@@ -10,6 +10,8 @@ use super::otlp::traces_from;
 use crate::audit::JournalSettings;
 use crate::config::{Environment, Settings};
 use crate::domain::Problem;
+use crate::orders::{self, OrdersFile};
+use crate::policy::Orders;
 use crate::shipping::{self, OtlpSink};
 use crate::snapshot::{self, Files, FirstLoad, TrialToLoad, Unloaded};
 use crate::telemetry::Traces;
@@ -24,6 +26,7 @@ pub struct Prepared {
 
 /// What is read at the start, and by no reload.
 pub(super) struct Fixed {
+    pub(super) orders: OrdersFile,
     pub(super) journal: JournalSettings,
     pub(super) sink: Option<OtlpSink>,
     pub(super) traces: Traces,
@@ -52,6 +55,13 @@ impl Prepared {
     pub fn load(settings: Settings, environment: &Environment) -> Result<Self, Box<Found>> {
         let loaded = snapshot::load(&settings, Arc::new(Files));
         let fixed = Fixed::load(&settings, environment);
+        let fixed = match (&loaded, fixed) {
+            (Ok(loaded), Ok(fixed)) => {
+                let orders = Orders::new(fixed.orders.orders().iter().cloned());
+                snapshot::fits(&loaded.snapshot.policy, &orders).map(|()| fixed)
+            }
+            (_, fixed) => fixed,
+        };
         match (loaded, fixed) {
             (Ok(loaded), Ok(fixed)) => Ok(Self { settings, loaded, fixed }),
             (loaded, fixed) => {
@@ -94,10 +104,14 @@ impl Fixed {
         let sink = shipping::sink(&settings.audit);
         let traces = traces_from(environment)
             .map_err(|error| vec![Problem::of_file("traces", error.to_string())]);
-        match (journal, sink, traces) {
-            (Ok(journal), Ok(sink), Ok(traces)) => Ok(Self { journal, sink, traces }),
-            (journal, sink, traces) => {
-                let problems = [journal.err(), sink.err(), traces.err()];
+        let orders = orders::load(&settings.orders.file, settings.orders.exception_max);
+        let orders = orders.map_err(|problem| vec![problem]);
+        match (journal, sink, traces, orders) {
+            (Ok(journal), Ok(sink), Ok(traces), Ok(orders)) => {
+                Ok(Self { orders, journal, sink, traces })
+            }
+            (journal, sink, traces, orders) => {
+                let problems = [journal.err(), sink.err(), traces.err(), orders.err()];
                 Err(problems.into_iter().flatten().flatten().collect())
             }
         }

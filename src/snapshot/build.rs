@@ -7,6 +7,7 @@ use super::parts::{callers, certificates, names, policy, trial, upstream};
 use super::{Snapshot, Unloaded};
 use crate::config::Settings;
 use crate::domain::Problem;
+use crate::policy::Orders;
 
 /// A snapshot, and what else was found while building it.
 pub(super) struct Built {
@@ -23,6 +24,8 @@ pub(super) struct Building<'b> {
     digests: Digests,
     /// What is in force, and the digests of its files; none at the start.
     before: Option<(&'b Snapshot, &'b Digests)>,
+    /// What is in force beside the policy, which must fit it.
+    pub(super) orders: &'b Orders,
     problems: Vec<Problem>,
     pub(super) warnings: Vec<Problem>,
 }
@@ -46,14 +49,15 @@ impl<'b> Building<'b> {
 }
 
 /// Builds every part. `before` is what is in force: of it is carried over what was made from
-/// the same files.
+/// the same files. The policy must know what `orders` are about.
 pub(super) fn build(
     settings: &Settings,
     (inputs, digests): (Inputs, Digests),
     before: Option<(&Snapshot, &Digests)>,
+    orders: &Orders,
 ) -> Result<Built, Unloaded> {
     let (problems, warnings) = (Vec::new(), Vec::new());
-    let mut on = Building { settings, inputs, digests, before, problems, warnings };
+    let mut on = Building { settings, inputs, digests, before, orders, problems, warnings };
     let certificates = certificates::build(&mut on);
     let callers = callers::build(&mut on);
     let (trial, trial_to_load) = trial::build(&mut on, callers.as_ref());

@@ -21,12 +21,13 @@ use crate::authn::Callers;
 use crate::catalogue::Catalogue;
 use crate::config::Settings;
 use crate::domain::{EntranceId, Problem};
-use crate::policy::Policy;
+use crate::policy::{Orders, Policy};
 use crate::upstream::Upstream;
 use build::{Built, build};
 use inputs::{Digests, Inputs};
 pub use part::PART_NAMES;
 pub use parts::certificates::Certificates;
+pub use parts::policy::fits;
 use parts::trial::TrialSlot;
 pub use parts::trial::{Trial, TrialToLoad};
 pub use parts::upstream::load_upstream;
@@ -102,7 +103,8 @@ pub struct Unloaded {
 /// [`Unloaded`]: every problem of every file.
 pub fn load(settings: &Settings, source: Arc<dyn Source>) -> Result<FirstLoad, Unloaded> {
     let read = Inputs::read(settings, &*source);
-    let Built { snapshot, digests, mut warnings, trial } = build(settings, read, None)?;
+    let orders = Orders::default();
+    let Built { snapshot, digests, mut warnings, trial } = build(settings, read, None, &orders)?;
     warnings.extend(doubts::doubts(settings, &snapshot.callers));
     Ok(FirstLoad { snapshot, origin: Origin { source, digests }, warnings, trial })
 }

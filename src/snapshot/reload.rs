@@ -18,6 +18,7 @@ use super::{Origin, Snapshot, TrialToLoad};
 use crate::audit::{AuditError, Journal, ReloadEntry};
 use crate::config::Settings;
 use crate::domain::{Clock, Problem};
+use crate::policy::Orders;
 use crate::telemetry::Metrics;
 
 /// At most this many problems go into a record, each cut to this many bytes.
@@ -73,6 +74,7 @@ pub struct Reloader {
     settings: Arc<Settings>,
     source: Arc<dyn Source>,
     current: Arc<ArcSwap<Snapshot>>,
+    orders: Arc<ArcSwap<Orders>>,
     journal: Journal,
     metrics: Arc<Metrics>,
     clock: Arc<dyn Clock>,
@@ -103,10 +105,10 @@ struct State {
 }
 
 impl Reloader {
-    /// For the snapshot `current`, which was made from these files.
+    /// For the snapshot `current`, which was made from these files, and orders beside it.
     pub fn new(
         settings: Arc<Settings>,
-        current: Arc<ArcSwap<Snapshot>>,
+        (current, orders): (Arc<ArcSwap<Snapshot>>, Arc<ArcSwap<Orders>>),
         origin: Origin,
         journal: Journal,
         metrics: Arc<Metrics>,
@@ -116,8 +118,17 @@ impl Reloader {
         let status = ReloadStatus { loaded: clock.now(), failure: None };
         let state = Mutex::new(State { in_force: digests, tried: None, unrecorded: false, status });
         let loading_trial = tokio::sync::Mutex::default();
-        let reloader =
-            Self { settings, source, current, journal, metrics, clock, state, loading_trial };
+        let reloader = Self {
+            settings,
+            source,
+            current,
+            orders,
+            journal,
+            metrics,
+            clock,
+            state,
+            loading_trial,
+        };
         reloader.show(&PART_NAMES);
         Arc::new(reloader)
     }
@@ -215,7 +226,8 @@ impl Reloader {
         self.state().tried = Some(now);
         let parts = now.changed_from(&in_force);
         let before = self.current.load_full();
-        let built = build(&self.settings, (inputs, now), Some((&before, &in_force)));
+        let orders = self.orders.load();
+        let built = build(&self.settings, (inputs, now), Some((&before, &in_force)), &orders);
         Some((parts, built.map_err(|unloaded| unloaded.problems)))
     }
 

@@ -55,7 +55,7 @@ fn again(set: &Set, before: &Snapshot, digests: &Digests) -> (Vec<&'static str>,
     let settings = settings();
     let (inputs, now) = Inputs::read(&settings, set);
     let parts = now.changed_from(digests);
-    let built = build(&settings, (inputs, now), Some((before, digests)));
+    let built = build(&settings, (inputs, now), Some((before, digests)), &Orders::default());
     (parts, built.map_err(|unloaded| unloaded.problems).unwrap())
 }
 
@@ -89,7 +89,7 @@ fn a_snapshot_can_come_from_files_that_have_no_path() {
 fn parts_are_carried_over_where_their_files_are_the_same() {
     let set = set();
     let (inputs, digests) = Inputs::read(&settings(), &set);
-    let built = build(&settings(), (inputs, digests), None);
+    let built = build(&settings(), (inputs, digests), None, &Orders::default());
     let old = built.map_err(|unloaded| unloaded.problems).unwrap().snapshot;
     let same = |new: &Snapshot| {
         let trials = (old.trial.as_ref().unwrap(), new.trial.as_ref().unwrap());
@@ -134,7 +134,7 @@ fn names_with_a_mistake_keep_those_from_before_and_only_warn() {
     );
     set.0.lock().insert("entrances.csv", text);
     let (inputs, digests) = Inputs::read(&settings(), &set);
-    let built = build(&settings(), (inputs, digests), None);
+    let built = build(&settings(), (inputs, digests), None, &Orders::default());
     let old = built.map_err(|unloaded| unloaded.problems).unwrap().snapshot;
     set.0.lock().insert("entrances.csv", "nonsense\n".to_owned());
     let (parts, built) = again(&set, &old, &digests);

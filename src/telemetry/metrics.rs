@@ -10,7 +10,7 @@ use super::export::ExportMetrics;
 use super::logging::lost_lines;
 use super::recent::{Answered, Recent};
 use super::registrar::Registrar;
-use crate::domain::{COMMIT, CallerId, Outcome, Reason, VERSION};
+use crate::domain::{COMMIT, CallerId, OrderKind, Outcome, Reason, VERSION};
 
 /// Buckets from 50 microseconds to 10 seconds, in seconds.
 const SECONDS: &[f64] = &[
@@ -77,6 +77,8 @@ pub struct Metrics {
     pub audit: AuditMetrics,
     /// That of sending it to a collector.
     pub export: ExportMetrics,
+    /// The orders' part.
+    pub orders: OrderMetrics,
 }
 
 struct RequestMetrics {
@@ -94,6 +96,15 @@ struct PolicyMetrics {
     rules: IntGauge,
     candidate_info: IntGaugeVec,
     candidate_invalid: IntGauge,
+}
+
+/// What is shown of orders.
+#[derive(Clone)]
+pub struct OrderMetrics {
+    /// Orders in force, by kind: `freeze`, `drill`, `exception`.
+    pub in_force: IntGaugeVec,
+    /// 1 while the file of orders is not what is in force.
+    pub failing: IntGauge,
 }
 
 /// What the listener counts.
@@ -150,6 +161,18 @@ impl ListenerMetrics {
     /// Never for these constant names.
     pub fn unregistered() -> Result<Self> {
         Self::new(&Registrar::default())
+    }
+}
+
+impl OrderMetrics {
+    fn new(made: &Registrar) -> Result<Self> {
+        let in_force = made.gauges("orders_in_force", "Orders in force.", &["kind"])?;
+        for kind in OrderKind::WORDS {
+            in_force.with_label_values(&[kind]).set(0);
+        }
+        let failing =
+            made.gauge("orders_failing", "1 while the file of orders is not what is in force.")?;
+        Ok(Self { in_force, failing })
     }
 }
 
@@ -294,6 +317,7 @@ impl Metrics {
             listener: ListenerMetrics::new(&made)?,
             audit: AuditMetrics::new(&made, sets)?,
             export: ExportMetrics::new(&made, sets.export_failures)?,
+            orders: OrderMetrics::new(&made)?,
             registry: made.into_registry(),
             process,
         })

@@ -12,6 +12,6 @@ mod traces;
 
 pub use export::ExportMetrics;
 pub use logging::{LogFormat, RequestLine, flush_log, log_request, start_logging};
-pub use metrics::{AuditMetrics, ClosedSets, ListenerMetrics, Metrics};
+pub use metrics::{AuditMetrics, ClosedSets, ListenerMetrics, Metrics, OrderMetrics};
 pub(crate) use traces::RequestTrace;
 pub use traces::Traces;

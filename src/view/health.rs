@@ -2,6 +2,8 @@
 
 use serde::Serialize;
 
+use super::orders::ShownOrder;
+
 /// Its state as a whole.
 #[derive(Debug, Serialize)]
 pub struct Status {
@@ -21,6 +23,10 @@ pub struct Status {
     pub candidate: Option<Trial>,
     /// Why the files are not what is in force.
     pub reload_failure: Option<ReloadFailure>,
+    /// Freezes and exceptions in force.
+    pub orders: Vec<OrderInForce>,
+    /// Why the file of orders is not what is in force.
+    pub orders_failure: Option<String>,
     /// Whether nothing is sent because Seam failed again and again.
     pub upstream_suspended: bool,
     /// The audit log's state in words.
@@ -65,6 +71,16 @@ pub struct ReloadFailure {
     pub time: String,
     /// Why.
     pub problems: Vec<String>,
+}
+
+/// An order in force.
+#[derive(Debug, Serialize)]
+pub struct OrderInForce {
+    /// The order.
+    #[serde(flatten)]
+    pub order: ShownOrder,
+    /// Whether the audit log has it.
+    pub recorded: bool,
 }
 
 /// A checkpoint of the audit log.

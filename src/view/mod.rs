@@ -6,4 +6,5 @@
 
 pub mod audit;
 pub mod health;
+pub mod orders;
 pub mod policy;

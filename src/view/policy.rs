@@ -4,8 +4,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use serde::Serialize;
 
+use super::orders::ShownOrder;
 use crate::catalogue::Catalogue;
-use crate::domain::{Act, CallerId, EntranceId, GranteeKind};
+use crate::domain::{Act, CallerId, EntranceId, GranteeKind, Order};
 use crate::policy::review::{self, Access, Allowed, Example, Explanation, Replay, Span, Turn};
 use crate::policy::{Policy, Question, RuleRef};
 
@@ -46,6 +47,7 @@ pub struct Who<'a> {
     entrance_name: Option<&'a str>,
     revision: &'a str,
     callers: Vec<WhoCaller<'a>>,
+    orders: Vec<ShownOrder>,
 }
 
 #[derive(Debug, Serialize)]
@@ -63,6 +65,7 @@ pub struct Doors<'a> {
     caller: &'a str,
     revision: &'a str,
     groups: Vec<DoorGroup<'a>>,
+    orders: Vec<ShownOrder>,
 }
 
 #[derive(Debug, Serialize)]
@@ -86,6 +89,8 @@ pub struct Explained<'a> {
     grantee: Option<&'static str>,
     time: String,
     revision: &'a str,
+    order: Option<ShownOrder>,
+    policy_reason: &'static str,
     rules: Vec<ExplainedRule<'a>>,
     nearest: Vec<NearestRule<'a>>,
 }
@@ -183,7 +188,7 @@ pub fn who<'a>(
     names: &'a Catalogue,
     act: Act,
     entrance: EntranceId,
-    found: &'a [Allowed],
+    (found, orders): (&'a [Allowed], &[&Order]),
     span: Span,
 ) -> Who<'a> {
     let callers = found.iter().map(|one| WhoCaller {
@@ -198,6 +203,7 @@ pub fn who<'a>(
         entrance_name: names.name_of(entrance),
         revision: policy.revision().as_str(),
         callers: callers.collect(),
+        orders: orders.iter().map(|order| ShownOrder::of(order)).collect(),
     }
 }
 
@@ -208,7 +214,7 @@ pub fn doors<'a>(
     names: &Catalogue,
     act: Act,
     caller: &'a CallerId,
-    found: &'a [review::Doors],
+    (found, orders): (&'a [review::Doors], &[&Order]),
     span: Span,
 ) -> Doors<'a> {
     let groups = found.iter().map(|group| DoorGroup {
@@ -223,6 +229,7 @@ pub fn doors<'a>(
         caller: caller.as_str(),
         revision: policy.revision().as_str(),
         groups: groups.collect(),
+        orders: orders.iter().map(|order| ShownOrder::of(order)).collect(),
     }
 }
 
@@ -256,6 +263,8 @@ pub fn explained<'a>(
         grantee: moment.grantee.map(GranteeKind::as_str),
         time: moment.at.to_string(),
         revision: policy.revision().as_str(),
+        order: found.order.as_ref().map(ShownOrder::of),
+        policy_reason: found.by_policy.as_str(),
         rules: rules.collect(),
         nearest: nearest.collect(),
     }

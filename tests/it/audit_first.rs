@@ -44,6 +44,7 @@ fn gateway(
         journal,
         recorded_reads: settings.audit.reads,
         metrics: Arc::new(Metrics::new(&grantgate::server::CLOSED_SETS).unwrap()),
+        orders: Arc::default(),
         admission: Admission::new(&settings.limits),
         limits: RequestLimits { answer_deadline, ..settings.limits },
         hostnames: Vec::new(),

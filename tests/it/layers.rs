@@ -23,6 +23,7 @@ const LAYERS: &[(&str, u8, &[&str])] = &[
     ("policy", 3, &[]),
     ("listener", 2, &[]),
     ("upstream", 4, &[]),
+    ("orders", 4, &[]),
     ("view", 4, &[]),
     ("config", 5, &[]),
     ("snapshot", 6, &[]),
@@ -43,6 +44,20 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     ("listener", &["audit", "authn", "catalogue", "seam", "toml_source", "pki", "tls"]),
     ("upstream", &["authn", "catalogue", "telemetry", "listener", "toml_source", "pki"]),
     ("view", &["authn", "files", "toml_source", "tls", "pki", "seam", "telemetry", "listener"]),
+    (
+        "orders",
+        &[
+            "authn",
+            "catalogue",
+            "seam",
+            "tls",
+            "pki",
+            "listener",
+            "toml_source",
+            "upstream",
+            "view",
+        ],
+    ),
     ("config", &["audit", "authn", "catalogue", "policy", "seam", "tls", "pki"]),
     (
         "shipping",
@@ -89,8 +104,8 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("rustix", &["audit", "cli", "files", "server"]),
     ("webpki", &["authn"]),
     ("tracing_subscriber", &["telemetry"]),
-    ("serde_json", &["seam", "audit", "upstream", "server", "sandbox", "cli"]),
-    ("arc_swap", &["gateway", "snapshot", "server"]),
+    ("serde_json", &["seam", "audit", "orders", "upstream", "server", "sandbox", "cli"]),
+    ("arc_swap", &["gateway", "orders", "snapshot", "server"]),
 ];
 
 fn sources(directory: &Path, found: &mut Vec<PathBuf>) {

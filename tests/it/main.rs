@@ -34,6 +34,7 @@ mod killed;
 mod layers;
 mod life;
 mod limits;
+mod orders;
 mod policy_files;
 mod reads;
 mod recovery;

@@ -31,7 +31,7 @@ use crate::audit::journal::writer::{Writer, checkpoint};
 use crate::audit::record::encode::{
     DecisionRecord, Draft, OutcomeRecord, Permitted, RecoveryEntry, Unnumbered, not_sent,
 };
-use crate::audit::record::entry::{Evidence, OutcomeEntry, ReloadEntry, StrangerEntry};
+use crate::audit::record::entry::{Evidence, OrderEntry, OutcomeEntry, ReloadEntry, StrangerEntry};
 use crate::audit::tree::note::SigningKey;
 use crate::audit::tree::{Frontier, Hash};
 use crate::domain::{Clock, Revision};
@@ -130,6 +130,16 @@ impl Journal {
     /// [`AuditError`]. The record may still become durable.
     pub async fn record_reload(&self, entry: &ReloadEntry<'_>) -> Result<(), AuditError> {
         let draft = Draft::reload(entry, self.queue.clock.now());
+        let waiting = self.submit(&draft, None)?;
+        self.durable(waiting).await.map(drop)
+    }
+
+    /// Records what became of an order, and waits until the record is durable.
+    ///
+    /// # Errors
+    /// [`AuditError`]. The record may still become durable.
+    pub async fn record_order(&self, entry: &OrderEntry<'_>) -> Result<(), AuditError> {
+        let draft = Draft::order(entry, self.queue.clock.now());
         let waiting = self.submit(&draft, None)?;
         self.durable(waiting).await.map(drop)
     }

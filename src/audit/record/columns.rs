@@ -33,6 +33,7 @@ fn columns(record: &Value, name_of: NameOf<'_>) -> String {
         Some(Event::Stranger) => shown.stranger(),
         Some(Event::Suppressed) => shown.suppressed(),
         Some(Event::Reload) => shown.reload(),
+        Some(Event::Order) => shown.order(),
         Some(Event::Start) => shown.start(),
         Some(Event::Recovery) => shown.recovery(),
         Some(Event::Checkpoint) => shown.checkpoint(),
@@ -97,6 +98,16 @@ impl Shown<'_> {
     fn stranger(&self) -> String {
         let (reason, peer) = (self.text("reason"), self.text("peer"));
         format!("refused   stranger  {reason}  from {peer}{}", certificate(self.0))
+    }
+
+    fn order(&self) -> String {
+        let (order, change, kind) = (self.text("order"), self.text("change"), self.text("kind"));
+        let about = [("caller", "caller"), ("zone", "zone"), ("entrance", "entrance_id")];
+        let about: String = about.map(|(word, key)| self.with(word, key)).concat();
+        let about = if about.is_empty() { "  everything".to_owned() } else { about };
+        let (until, by, why) =
+            (self.with("until", "until"), self.with("by", "by"), self.with("because", "why"));
+        format!("{kind} {change}  order {order}{about}{until}{by}{why}")
     }
 
     fn suppressed(&self) -> String {

@@ -16,16 +16,20 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use crate::audit::record::entry::{DecisionEntry, OutcomeEntry, ReloadEntry, StrangerEntry};
+use crate::audit::record::entry::{
+    DecisionEntry, OrderEntry, OutcomeEntry, ReloadEntry, StrangerEntry,
+};
 use crate::audit::record::event::Event;
 use crate::audit::record::limits::LINE_BYTES_MAX;
 use crate::audit::record::pseudonym::PseudonymKey;
 use crate::audit::tree::{Frontier, Hash};
-use crate::domain::{Effect, Operation, Outcome, Reason, RequestId, VERSION, rfc3339_micros};
+use crate::domain::{
+    CallerId, Effect, Operation, Outcome, Reason, RequestId, VERSION, rfc3339_micros,
+};
 
 use lines::{
-    Certificate, CheckpointLine, Head, OutageLine, OutcomeLine, RecoveryLine, ReloadLine,
-    StartLine, StrangerLine, SuppressedLine,
+    Certificate, CheckpointLine, Head, OrderLine, OutageLine, OutcomeLine, RecoveryLine,
+    ReloadLine, StartLine, StrangerLine, SuppressedLine,
 };
 
 /// The version of the format that is written. What came before it has no `v` and counts
@@ -222,6 +226,23 @@ impl Draft {
             revision_before: entry.revision_before,
             revision: entry.revision,
             problems: entry.problems,
+        })
+    }
+
+    pub(in crate::audit) fn order(entry: &OrderEntry<'_>, time: Timestamp) -> Self {
+        let (order, signature) = (entry.order, entry.signature());
+        Self::new(Event::Order, time, |head| OrderLine {
+            head,
+            order: order.number,
+            change: entry.change.as_str(),
+            kind: order.kind.as_str(),
+            caller: order.kind.caller().map(CallerId::as_str),
+            zone: order.kind.zone(),
+            entrance_id: order.kind.entrance().map(|id| id.to_string()),
+            by: signature.map(|signature| signature.by.as_str()),
+            why: signature.map(|signature| signature.why.as_str()),
+            at: signature.map(|signature| rfc3339_micros(signature.at)),
+            until: order.until.map(rfc3339_micros),
         })
     }
 

@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 
 use jiff::Timestamp;
 
-use crate::domain::{EntranceId, Grantee, Operation, Outcome, Reason, RequestId, RuleRef};
+use crate::domain::{
+    EntranceId, Grantee, Operation, Order, Outcome, Reason, RequestId, RuleRef, Signature,
+};
 
 /// What can be recorded as a decision.
 pub trait Evidence {
@@ -91,6 +93,50 @@ pub struct ReloadEntry<'a> {
     pub revision: &'a str,
     /// Why it failed; empty when it did not.
     pub problems: &'a [String],
+}
+
+/// What an `order.change` record says.
+#[derive(Debug, Clone, Copy)]
+pub struct OrderEntry<'a> {
+    /// The order.
+    pub order: &'a Order,
+    /// What became of it.
+    pub change: OrderChange<'a>,
+}
+
+/// What became of an order.
+#[derive(Debug, Clone, Copy)]
+pub enum OrderChange<'a> {
+    /// Somebody gave it.
+    Given,
+    /// Somebody took it back.
+    Lifted(&'a Signature),
+    /// Its time ran out.
+    Expired,
+}
+
+impl OrderChange<'_> {
+    /// The word in records.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Given => "given",
+            Self::Lifted(_) => "lifted",
+            Self::Expired => "expired",
+        }
+    }
+}
+
+impl<'a> OrderEntry<'a> {
+    /// Who did it, where somebody did.
+    #[must_use]
+    pub const fn signature(&self) -> Option<&'a Signature> {
+        match self.change {
+            OrderChange::Given => Some(&self.order.given),
+            OrderChange::Lifted(lifted) => Some(lifted),
+            OrderChange::Expired => None,
+        }
+    }
 }
 
 /// The fields of an `authn.failure` record: somebody whom the gateway does not know.

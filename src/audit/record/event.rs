@@ -15,6 +15,8 @@ closed_set! {
         Suppressed = "authn.suppressed",
         /// Files were read again.
         Reload = "config.reload",
+        /// Somebody in charge gave an order or took one back, or its time ran out.
+        Order = "order.change",
         /// A process began.
         Start = "log.start",
         /// What its start repaired.

@@ -6,7 +6,7 @@ use anstyle::Style;
 use clap::Args;
 use jiff::Timestamp;
 
-use super::sources::{Files, Ready};
+use super::sources::{Files, OrdersArgument, Ready};
 use crate::audit::LogReader;
 use crate::audit::search::decision_about;
 use crate::cli::problems::style;
@@ -15,6 +15,7 @@ use crate::domain::{Act, CallerId, EntranceId, GranteeKind, Operation, Reason, r
 use crate::policy::review::{ExplainedRule, Explanation, Step, explain};
 use crate::policy::{Moment, Question};
 use crate::view;
+use crate::view::orders::in_words;
 
 #[derive(Args)]
 #[command(after_help = "Example: grantgate policy explain visitor-desk \
@@ -46,10 +47,12 @@ pub(in crate::cli) struct Arguments {
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
     #[command(flatten)]
+    orders: OrdersArgument,
+    #[command(flatten)]
     files: Files,
 }
 
-pub(super) fn caller_id(text: &str) -> Result<CallerId, String> {
+pub(in crate::cli) fn caller_id(text: &str) -> Result<CallerId, String> {
     CallerId::parse(text).map_err(|error| error.to_string())
 }
 
@@ -71,7 +74,11 @@ pub(super) fn run(arguments: &Arguments, now: Timestamp) -> Exit {
         Err(error) => return fail(error),
     };
     let question = asked.question();
-    let explanation = explain(&ready.policy, question);
+    let orders = match arguments.orders.load(question.moment.at) {
+        Ok(orders) => orders,
+        Err(exit) => return exit,
+    };
+    let explanation = explain(&ready.policy, question, &orders);
     match arguments.format {
         Format::Json => {
             let names = ready.names();
@@ -144,6 +151,8 @@ fn was_judged(reason: &str) -> bool {
     use Reason as R;
     let of_policy = [
         R::AllowedByRule,
+        R::AllowedByException,
+        R::Frozen,
         R::DeniedByRule,
         R::NoRuleMatches,
         R::ConditionNotMet,
@@ -171,6 +180,10 @@ fn human(ready: &Ready, question: Question<'_>, found: &Explanation) {
     }
     say(format_args!("  time      {}", moment.at));
     say(format_args!("  revision  {}", ready.policy.revision()));
+    if let Some(order) = &found.order {
+        say(format_args!("\n{}", in_words(order)));
+        say(format_args!("without the order: {}", found.by_policy.as_str()));
+    }
     for (index, rule) in found.deciding.iter().enumerate() {
         if index == 0 {
             say("\nbecause of");
@@ -184,6 +197,7 @@ fn human(ready: &Ready, question: Question<'_>, found: &Explanation) {
         say(format_args!("  {}  {}", miss.rule, miss.text));
         say(format_args!("    {}", miss.missing));
     }
+    let (reason, allowed) = (found.by_policy, found.by_policy.permits());
     if reason == Reason::DeniedByRule && found.misses.is_empty() {
         say("\nwithout the deny no rule would allow it either");
     } else if !allowed && found.misses.is_empty() {

@@ -14,6 +14,8 @@ use clap::Subcommand;
 use jiff::Timestamp;
 
 use super::Exit;
+pub(super) use explain::caller_id;
+pub(super) use sources::{Files, Ready};
 
 #[derive(Subcommand)]
 pub(super) enum Command {

@@ -11,8 +11,9 @@ use crate::cli::entrances;
 use crate::cli::problems::report_in;
 use crate::cli::{Exit, note};
 use crate::domain::{EntranceId, Problem, rfc3339};
+use crate::orders;
 use crate::policy::review::Span;
-use crate::policy::{Loaded, Policy, PolicySource, SourceFile};
+use crate::policy::{Loaded, Orders, Policy, PolicySource, SourceFile};
 
 /// Entrances that the catalogue does not have are named up to this number.
 const UNKNOWN_NAMED_MAX: usize = 100;
@@ -22,19 +23,37 @@ const DAMAGE_SHOWN_MAX: usize = 3;
 
 /// The files of a policy.
 #[derive(Args, Clone)]
-pub(super) struct Files {
+pub(in crate::cli) struct Files {
     /// The casbin model
     #[arg(long, value_name = "FILE", default_value = "policies/model.conf")]
-    pub(super) model: PathBuf,
+    pub(in crate::cli) model: PathBuf,
     /// The rules
     #[arg(long, value_name = "FILE", default_value = "policies/policy.csv")]
-    pub(super) rules: PathBuf,
+    pub(in crate::cli) rules: PathBuf,
     /// The callers file
     #[arg(long, value_name = "FILE", default_value = "callers.toml")]
-    pub(super) callers: PathBuf,
+    pub(in crate::cli) callers: PathBuf,
     /// The names of entrances; need not exist
     #[arg(long, value_name = "FILE", default_value = "policies/entrances.csv")]
-    pub(super) entrances: PathBuf,
+    pub(in crate::cli) entrances: PathBuf,
+}
+
+/// Freezes and exceptions, which go before the rules.
+#[derive(Args)]
+pub(super) struct OrdersArgument {
+    /// The file of orders; need not exist
+    #[arg(long, value_name = "FILE", default_value = "orders.json")]
+    orders: PathBuf,
+}
+
+impl OrdersArgument {
+    /// Those that were in force at a time, or a report of what is wrong with the file.
+    pub(super) fn load(&self, at: Timestamp) -> Result<Orders, Exit> {
+        // However long an exception may last here: that is not asked.
+        let read = orders::load(&self.orders, SignedDuration::MAX);
+        let read = read.map_err(|problem| reported(&[problem], None))?;
+        Ok(Orders::of_time(read.orders(), at))
+    }
 }
 
 /// Over which time hours are looked at.
@@ -57,7 +76,7 @@ impl SpanArguments {
 }
 
 /// The texts of a policy, read and not yet understood.
-pub(super) struct Sources {
+pub(in crate::cli) struct Sources {
     pub(super) policy: PolicySource,
     pub(super) callers: SourceFile,
     catalogue: Catalogue,
@@ -67,9 +86,9 @@ pub(super) struct Sources {
 }
 
 /// A policy that is valid, with what it was made of.
-pub(super) struct Ready {
-    pub(super) policy: Policy,
-    pub(super) callers: Callers,
+pub(in crate::cli) struct Ready {
+    pub(in crate::cli) policy: Policy,
+    pub(in crate::cli) callers: Callers,
     pub(super) warnings: Vec<Problem>,
     pub(super) sources: Sources,
 }
@@ -80,7 +99,7 @@ impl Files {
         self.read().map_err(|problem| reported(&[problem], None))?.load(now)
     }
 
-    pub(super) fn read(&self) -> Result<Sources, Problem> {
+    pub(in crate::cli) fn read(&self) -> Result<Sources, Problem> {
         Ok(self.sources(file(&self.model)?, file(&self.rules)?, file(&self.callers)?))
     }
 
@@ -165,7 +184,7 @@ impl Sources {
     }
 
     /// Loads the policy; reports nothing.
-    pub(super) fn try_load(self, now: Timestamp) -> Result<Ready, Vec<Problem>> {
+    pub(in crate::cli) fn try_load(self, now: Timestamp) -> Result<Ready, Vec<Problem>> {
         self.parse(now).map(|parsed| self.ready(parsed))
     }
 
@@ -239,7 +258,7 @@ fn at_revision(revision: &str, path: &Path) -> Result<SourceFile, Problem> {
 /// Entrances as people know them.
 impl Ready {
     /// The entrance of this id or name.
-    pub(super) fn entrance(&self, text: &str) -> Result<EntranceId, String> {
+    pub(in crate::cli) fn entrance(&self, text: &str) -> Result<EntranceId, String> {
         self.sources.catalogue.find(text).map_err(|error| error.to_string())
     }
 

@@ -5,12 +5,13 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::explain::{act, caller_id};
-use super::sources::{Files, Ready, SpanArguments};
+use super::sources::{Files, OrdersArgument, Ready, SpanArguments};
 use crate::cli::{Exit, Format, fail, note, say, say_json};
-use crate::domain::{Act, CallerId, EntranceId, GranteeKind};
-use crate::policy::RuleRef;
+use crate::domain::{Act, CallerId, EntranceId, GranteeKind, Order, OrderKind};
 use crate::policy::review::{Access, Allowed, Doors, Span, doors as find_doors, who as find_who};
+use crate::policy::{Orders, RuleRef};
 use crate::view;
+use crate::view::orders::in_words;
 use crate::view::policy::{hours, hours_a_week};
 
 /// Entrances of one group that are listed for people.
@@ -30,6 +31,8 @@ pub(in crate::cli) struct WhoArguments {
     format: Format,
     #[command(flatten)]
     span: SpanArguments,
+    #[command(flatten)]
+    orders: OrdersArgument,
     #[command(flatten)]
     files: Files,
 }
@@ -53,6 +56,8 @@ pub(in crate::cli) struct DoorsArguments {
     #[command(flatten)]
     span: SpanArguments,
     #[command(flatten)]
+    orders: OrdersArgument,
+    #[command(flatten)]
     files: Files,
 }
 
@@ -67,15 +72,23 @@ pub(super) fn who(arguments: &WhoArguments, now: Timestamp) -> Exit {
     };
     let span = arguments.span.span(now);
     let act = arguments.act;
+    let orders = match arguments.orders.load(now) {
+        Ok(orders) => orders,
+        Err(exit) => return exit,
+    };
+    let orders = about(&ready, &orders, act, (None, Some(entrance)), now);
     let found = find_who(&ready.policy, act, entrance, span);
     match arguments.format {
         Format::Json => {
             let (policy, names) = (&ready.policy, ready.names());
-            say_json(&view::policy::who(policy, names, act, entrance, &found, span));
+            say_json(&view::policy::who(policy, names, act, entrance, (&found, &orders), span));
         }
-        Format::Human => who_human(&ready, act, entrance, &found, span),
+        Format::Human => {
+            who_human(&ready, act, entrance, &found, span);
+            say_orders(&orders);
+        }
     }
-    if found.is_empty() { Exit::Different } else { Exit::Done }
+    if found.is_empty() && !orders.iter().any(is_exception) { Exit::Different } else { Exit::Done }
 }
 
 fn who_human(ready: &Ready, act: Act, entrance: EntranceId, found: &[Allowed], span: Span) {
@@ -108,15 +121,23 @@ pub(super) fn doors(arguments: &DoorsArguments, now: Timestamp) -> Exit {
         ));
     }
     let span = arguments.span.span(now);
+    let orders = match arguments.orders.load(now) {
+        Ok(orders) => orders,
+        Err(exit) => return exit,
+    };
+    let orders = about(&ready, &orders, arguments.act, (Some(caller), None), now);
     let found = find_doors(&ready.policy, arguments.act, caller, span);
     match arguments.format {
         Format::Json => {
             let (policy, names, act) = (&ready.policy, ready.names(), arguments.act);
-            say_json(&view::policy::doors(policy, names, act, caller, &found, span));
+            say_json(&view::policy::doors(policy, names, act, caller, (&found, &orders), span));
         }
-        Format::Human => doors_human(&ready, arguments, &found, span),
+        Format::Human => {
+            doors_human(&ready, arguments, &found, span);
+            say_orders(&orders);
+        }
     }
-    if found.is_empty() { Exit::Different } else { Exit::Done }
+    if found.is_empty() && !orders.iter().any(is_exception) { Exit::Different } else { Exit::Done }
 }
 
 fn doors_human(ready: &Ready, arguments: &DoorsArguments, found: &[Doors], span: Span) {
@@ -142,6 +163,33 @@ fn doors_human(ready: &Ready, arguments: &DoorsArguments, found: &[Doors], span:
     }
     let entrances: usize = found.iter().map(|group| group.entrances.len()).sum();
     note(format_args!("{entrances} entrance(s) by name"));
+}
+
+/// The orders that change what the rules say here.
+fn about<'o>(
+    ready: &Ready,
+    orders: &'o Orders,
+    act: Act,
+    of: (Option<&CallerId>, Option<EntranceId>),
+    now: Timestamp,
+) -> Vec<&'o Order> {
+    if !act.gives_access() {
+        return Vec::new();
+    }
+    ready.policy.orders_about(orders, of, now)
+}
+
+fn is_exception(order: &&Order) -> bool {
+    matches!(order.kind, OrderKind::Exception(..))
+}
+
+fn say_orders(orders: &[&Order]) {
+    for (index, order) in orders.iter().enumerate() {
+        if index == 0 {
+            say("but for now");
+        }
+        say(format_args!("  {}", in_words(order)));
+    }
 }
 
 fn refs(rules: &[RuleRef]) -> String {

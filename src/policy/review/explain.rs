@@ -5,12 +5,12 @@ use std::collections::{HashMap, VecDeque};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::domain::Reason;
+use crate::domain::{Order, Reason};
 use crate::policy::condition::Moment;
 use crate::policy::index::{Index, Request};
 use crate::policy::names::Name;
 use crate::policy::rules::{Link, Rule, RuleNo};
-use crate::policy::{Evaluation, Policy, Question, RuleRef};
+use crate::policy::{Evaluation, Orders, Policy, Question, RuleRef};
 
 /// Near misses of one kind that are listed.
 const MISSES_MAX: usize = 5;
@@ -21,8 +21,12 @@ const AHEAD: SignedDuration = SignedDuration::from_hours(366 * 24);
 /// Why one request is decided as it is.
 #[derive(Debug)]
 pub struct Explanation {
-    /// What the policy says.
+    /// What is said: by the policy, or by an order that goes before it.
     pub evaluation: Evaluation,
+    /// The order that decides, where one does.
+    pub order: Option<Order>,
+    /// Why the policy would say what it says.
+    pub by_policy: Reason,
     /// The rules that decided, with the chains to them.
     pub deciding: Vec<ExplainedRule>,
     /// On a denial: what is missing, nearest first.
@@ -62,10 +66,11 @@ pub struct Miss {
     pub missing: String,
 }
 
-/// Explains what `policy` says of this question.
+/// Explains what is said of this question while these orders are in force.
 #[must_use]
-pub fn explain(policy: &Policy, question: Question<'_>) -> Explanation {
+pub fn explain(policy: &Policy, question: Question<'_>, orders: &Orders) -> Explanation {
     let evaluation = policy.evaluate(question);
+    let order = orders.deciding(policy, question);
     let Question { caller, act, entrance, moment } = question;
     let request = policy.request(caller, act, entrance);
     let explaining = Explaining { policy, request, moment };
@@ -78,7 +83,12 @@ pub fn explain(policy: &Policy, question: Question<'_>) -> Explanation {
     } else {
         explaining.unmatched()
     };
-    Explanation { evaluation, deciding, misses }
+    let by_policy = evaluation.reason;
+    let evaluation = match order {
+        Some(order) => Orders::evaluation(order),
+        None => evaluation,
+    };
+    Explanation { evaluation, order: order.cloned(), by_policy, deciding, misses }
 }
 
 struct Explaining<'a> {

@@ -123,7 +123,7 @@ proptest! {
             for door in ENTRANCES.iter().chain([&ELSEWHERE]) {
                 let entrance = EntranceId::parse(door).unwrap();
                 let question = Question { caller: &id, act, entrance, moment };
-                let found = explain(&policy, question);
+                let found = explain(&policy, question, &Orders::default());
                 prop_assert_eq!(&found.evaluation, &policy.evaluate(question));
                 let rules: Vec<_> = found.deciding.iter().map(|rule| rule.rule.clone()).collect();
                 prop_assert_eq!(&rules[..], &found.evaluation.rules[..]);
@@ -191,7 +191,7 @@ fn a_denial_names_what_was_nearest_to_an_allow() {
     let misses = |entrance: &str| -> Vec<String> {
         let entrance = EntranceId::parse(entrance).unwrap();
         let question = Question { caller: &caller, act: Act::Grant, entrance, moment };
-        let found = explain(&policy, question);
+        let found = explain(&policy, question, &Orders::default());
         found.misses.iter().map(|miss| format!("{}: {}", miss.rule, miss.missing)).collect()
     };
     assert_eq!(

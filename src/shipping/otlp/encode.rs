@@ -62,6 +62,7 @@ fn needs_attention(record: &Record<'_>) -> bool {
             | Event::Outcome
             | Event::Suppressed
             | Event::Reload
+            | Event::Order
             | Event::Start
             | Event::Recovery
             | Event::Checkpoint

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use crate::authn::Callers;
 use crate::config::Settings;
 use crate::domain::Problem;
-use crate::policy::{Loaded, Policy, PolicySource, SourceFile};
+use crate::policy::{Loaded, Orders, Policy, PolicySource, SourceFile};
 use crate::snapshot::Snapshot;
 use crate::snapshot::build::Building;
 use crate::snapshot::part::Part;
@@ -68,7 +68,28 @@ fn load(on: &mut Building<'_>, callers: &Callers) -> Result<Loaded, Vec<Problem>
         return Policy::load(&source, callers, Timestamp::now());
     }
     let policy = Policy::load_quietly(&source, callers)?;
+    fits(&policy, on.orders)?;
     Ok(Loaded { policy, warnings: Vec::new() })
+}
+
+/// Whether the policy knows every zone that is frozen at the moment: who renames or removes one
+/// must not lift the freeze, nor widen it to everything.
+///
+/// # Errors
+/// Each order that nobody could tell the meaning of.
+pub fn fits(policy: &Policy, orders: &Orders) -> Result<(), Vec<Problem>> {
+    let unclear = policy.unclear(orders, Timestamp::now()).into_iter();
+    let problems: Vec<Problem> = unclear
+        .map(|order| {
+            let (number, zone) = (order.number, order.kind.zone().unwrap_or_default());
+            let text = format!(
+                "`{zone}` is frozen by order {number}, and the rules do not name it any more; \
+                 `grantgate unfreeze {number}` lifts the order"
+            );
+            Problem::of_file(policy.file(), text)
+        })
+        .collect();
+    if problems.is_empty() { Ok(()) } else { Err(problems) }
 }
 
 /// A policy's texts, as they were read.

@@ -77,6 +77,29 @@ pub(super) struct ReloadLine<'a> {
 }
 
 #[derive(Serialize)]
+pub(super) struct OrderLine<'a> {
+    #[serde(flatten)]
+    pub(super) head: Head,
+    pub(super) order: u32,
+    pub(super) change: &'static str,
+    pub(super) kind: &'static str,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) caller: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) zone: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) entrance_id: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) by: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) why: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) at: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) until: Option<String>,
+}
+
+#[derive(Serialize)]
 pub(super) struct StartLine<'a> {
     #[serde(flatten)]
     pub(super) head: Head,

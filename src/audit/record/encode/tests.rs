@@ -1,7 +1,9 @@
 use super::*;
-use crate::audit::record::entry::{CandidateEntry, CertificateEntry};
+use crate::audit::record::entry::{CandidateEntry, CertificateEntry, OrderChange};
 use crate::audit::tree::Hash;
-use crate::domain::{EntranceId, Grantee, RuleRef, UserIdentityId};
+use crate::domain::{
+    EntranceId, Grantee, Order, OrderKind, RuleRef, Scope, Signature, UserIdentityId,
+};
 
 /// One of each kind, frozen: what a published version wrote is written still.
 const GOLDEN: &str = include_str!("../../../../tests/golden/audit/records-v1.jsonl");
@@ -106,6 +108,20 @@ fn every_kind() -> Vec<Draft> {
     let empty = CertificateEntry { fault: None, names: &[], serial: None, issuer: None };
     let reasons = BTreeMap::from([("token-expired", 2), ("token-unknown", 40)]);
     let problems = ["policy.csv:3: no".to_owned()];
+    let order = |number, kind, until| Order {
+        number,
+        kind,
+        given: Signature { at: time(), by: "ada".into(), why: "token stolen".into() },
+        until,
+        lifted: None,
+    };
+    let everything = order(1, OrderKind::Freeze(Scope::Everything), None);
+    let zone = order(2, OrderKind::Drill(Scope::Zone("zone:lobby".into())), None);
+    let desk = CallerId::parse("desk").unwrap();
+    let lobby = EntranceId::parse("d23d7180-c1ee-4bbe-8630-05df5031ce35").unwrap();
+    let exception = order(3, OrderKind::Exception(desk, lobby), Some(time()));
+    let lifted = Signature { at: time(), by: "grace".into(), why: "replaced".into() };
+    let given = |order| OrderEntry { order, change: OrderChange::Given };
     vec![
         Draft::decision(&decision(true), None),
         Draft::decision(&decision(false), Some(&key)),
@@ -131,6 +147,10 @@ fn every_kind() -> Vec<Draft> {
         Draft::outcome(&OutcomeEntry { entrances: Some(3), ..answered(Outcome::Answered) }, time()),
         Draft::outcome(&answered(Outcome::Unanswered), time()),
         Draft::recovered("r", Some("acs/entrances/list"), 1, time()),
+        Draft::order(&given(&everything), time()),
+        Draft::order(&given(&exception), time()),
+        Draft::order(&OrderEntry { change: OrderChange::Lifted(&lifted), ..given(&zone) }, time()),
+        Draft::order(&OrderEntry { change: OrderChange::Expired, ..given(&exception) }, time()),
     ]
 }
 

@@ -1,0 +1,70 @@
+//! `grantgate orders`: which there are.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use jiff::Timestamp;
+use serde_json::json;
+
+use crate::cli::{Exit, Format, default_config, note, report, say, say_json, settings};
+use crate::config::Settings;
+use crate::domain::Order;
+use crate::orders::{OrdersFile, load};
+use crate::view::orders::{ListedOrder, in_words};
+
+#[derive(Args)]
+#[command(after_help = "Example: grantgate orders --all --format json\n\n\
+    Exit codes: 0 listed, 3 invalid configuration or file of orders.")]
+pub(in crate::cli) struct ListArguments {
+    /// Also those that hold no more
+    #[arg(long)]
+    all: bool,
+    /// How to print the list
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+    /// The gateway's configuration file
+    #[arg(long, value_name = "FILE", default_value_os_t = default_config())]
+    config: PathBuf,
+}
+
+pub(in crate::cli) fn list(arguments: &ListArguments) -> Exit {
+    let read = settings(&arguments.config).and_then(|settings| read(&settings));
+    let file = match read {
+        Ok(file) => file,
+        Err(exit) => return exit,
+    };
+    let now = Timestamp::now();
+    let wanted = file.orders().iter().filter(|order| arguments.all || order.holds(now));
+    let orders: Vec<&Order> = wanted.collect();
+    match arguments.format {
+        Format::Json => {
+            let shown: Vec<_> = orders.iter().map(|order| ListedOrder::of(order, now)).collect();
+            say_json(&json!({ "orders": shown }));
+        }
+        Format::Human => {
+            for order in &orders {
+                say(format_args!("{}{}", in_words(order), ended(order, now)));
+            }
+            if orders.is_empty() {
+                note("nothing is frozen, and there is no exception");
+            }
+        }
+    }
+    Exit::Done
+}
+
+fn ended(order: &Order, now: Timestamp) -> String {
+    match &order.lifted {
+        Some(lifted) => format!(" [lifted by {} at {}: {}]", lifted.by, lifted.at, lifted.why),
+        None if order.is_over(now) => " [over]".to_owned(),
+        None => String::new(),
+    }
+}
+
+/// The file of orders, or what is wrong with it.
+pub(super) fn read(settings: &Settings) -> Result<OrdersFile, Exit> {
+    load(&settings.orders.file, settings.orders.exception_max).map_err(|problem| {
+        report("error", &[problem]);
+        Exit::Invalid
+    })
+}

@@ -1,0 +1,105 @@
+//! What an order is about, looked up in the files that the configuration names. In an
+//! emergency a file with a mistake must not keep anybody from a freeze.
+
+use jiff::Timestamp;
+
+use crate::cli::note;
+use crate::cli::policy::{Files, Ready};
+use crate::config::Settings;
+use crate::domain::{Act, CallerId, EntranceId, GranteeKind, Reason};
+use crate::policy::{Moment, Question};
+
+/// Names that are shown where one is not known.
+const SHOWN_MAX: usize = 10;
+
+/// The policy and its names; or what is wrong with the first of their files.
+pub(super) struct LookedUp(Result<Ready, String>);
+
+impl LookedUp {
+    pub(super) fn of(settings: &Settings) -> Self {
+        let files = Files {
+            model: settings.policy_model_file.clone(),
+            rules: settings.policy_rules_file.clone(),
+            callers: settings.callers_file.clone(),
+            entrances: settings.policy_entrances_file.clone(),
+        };
+        let read = files.read().map_err(|problem| problem.to_string());
+        Self(read.and_then(|sources| {
+            sources
+                .try_load(Timestamp::now())
+                .map_err(|problems| problems.first().map_or_else(String::new, ToString::to_string))
+        }))
+    }
+
+    /// None, with a warning, where the files cannot be read.
+    fn ready(&self, name: &str) -> Option<&Ready> {
+        match &self.0 {
+            Ok(ready) => Some(ready),
+            Err(why) => {
+                note(format_args!(
+                    "WARNING: `{name}` could not be looked up and is taken as it is: {why}"
+                ));
+                None
+            }
+        }
+    }
+
+    /// A caller that is in the callers file.
+    pub(super) fn caller(&self, caller: &CallerId) -> Result<(), String> {
+        let Some(ready) = self.ready(caller.as_str()) else { return Ok(()) };
+        if ready.callers.contains(caller) {
+            return Ok(());
+        }
+        let known: Vec<&str> = ready.callers.ids().map(CallerId::as_str).collect();
+        Err(format!("`{caller}` is not in the callers file; there: {}", some(&known)))
+    }
+
+    /// A zone that the rules name, with or without its prefix.
+    pub(super) fn zone(&self, zone: &str) -> Result<String, String> {
+        let zone = match zone.starts_with("zone:") {
+            true => zone.to_owned(),
+            false => format!("zone:{zone}"),
+        };
+        let Some(ready) = self.ready(&zone) else { return Ok(zone) };
+        if ready.policy.knows_zone(&zone) {
+            return Ok(zone);
+        }
+        Err(format!("the rules name no `{zone}`; they name {}", some(&ready.policy.zones())))
+    }
+
+    /// An entrance by its id, or by its name in the catalogue.
+    pub(super) fn entrance(&self, text: &str) -> Result<EntranceId, String> {
+        if let Ok(id) = EntranceId::parse(text) {
+            return Ok(id);
+        }
+        match self.ready(text) {
+            Some(ready) => ready.entrance(text),
+            None => Err(format!("`{text}` is no id of an entrance, and no name can be looked up")),
+        }
+    }
+
+    /// An exception may be of no use.
+    pub(super) fn warn_of_rules(&self, caller: &CallerId, entrance: EntranceId) {
+        let Ok(ready) = &self.0 else { return };
+        let moment = Moment { at: Timestamp::now(), grantee: Some(GranteeKind::UserIdentity) };
+        let question = Question { caller, act: Act::Grant, entrance, moment };
+        let found = ready.policy.evaluate(question);
+        let rule = found.rules.first().map_or_else(String::new, ToString::to_string);
+        if found.reason == Reason::DeniedByRule {
+            note(format_args!(
+                "WARNING: {rule} denies it now, and a deny goes before an exception"
+            ));
+        } else if found.is_allowed() {
+            note(format_args!("{rule} allows it now, without exception"));
+        }
+    }
+}
+
+fn some(names: &[&str]) -> String {
+    let shown: Vec<&str> = names.iter().take(SHOWN_MAX).copied().collect();
+    match names.len() {
+        0 => "none".to_owned(),
+        count if count > SHOWN_MAX => format!("{} and more", shown.join(", ")),
+        _ => shown.join(", "),
+    }
+}

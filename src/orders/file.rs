@@ -1,0 +1,248 @@
+//! The file of orders: JSON that commands write, read whole or not at all.
+
+use std::path::Path;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::{Deserialize, Serialize};
+
+use crate::domain::{
+    CallerId, EntranceId, Order, OrderKind, Problem, Scope, Signature, rfc3339, rfc3339_micros,
+};
+use crate::files::read_plain;
+
+/// The version of the file that is written and read.
+const VERSION: u32 = 1;
+
+/// Orders in one file, those in force and those of before.
+const ORDERS_MAX: usize = 1_000;
+
+/// The longest name of who gave an order, in characters.
+pub const BY_CHARS_MAX: usize = 64;
+
+/// The longest reason, in bytes.
+pub const WHY_BYTES_MAX: usize = 500;
+
+/// What the file holds.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrdersFile {
+    /// The number of the next order.
+    pub(super) next: u32,
+    /// By number.
+    pub(super) orders: Vec<Order>,
+}
+
+impl Default for OrdersFile {
+    fn default() -> Self {
+        Self { next: 1, orders: Vec::new() }
+    }
+}
+
+/// Reads the file; one that is not there holds no order.
+///
+/// # Errors
+/// What is wrong with it, and where.
+pub fn load(path: &Path, exception_max: SignedDuration) -> Result<OrdersFile, Problem> {
+    let name = path.display().to_string();
+    if !path.exists() {
+        let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
+        return match parent.is_none_or(Path::is_dir) && !path.is_symlink() {
+            true => Ok(OrdersFile::default()),
+            false => Err(Problem::of_file(
+                name,
+                "there is no such directory: orders could not be given; make it, or name another \
+                 file in `orders.file`",
+            )),
+        };
+    }
+    OrdersFile::parse(&name, &read_plain(path)?, exception_max)
+}
+
+impl OrdersFile {
+    /// Every order, also those that hold no more.
+    #[must_use]
+    pub fn orders(&self) -> &[Order] {
+        &self.orders
+    }
+
+    /// Reads a file's bytes.
+    ///
+    /// # Errors
+    /// The first mistake, and where it is.
+    pub fn parse(file: &str, bytes: &[u8], exception_max: SignedDuration) -> Result<Self, Problem> {
+        let text = Problem::or_text(file, bytes)?;
+        let document: Document = serde_json::from_str(text).map_err(|error| {
+            let (line, column) = (error.line(), error.column());
+            // It ends with its place, which stands before it here.
+            let said = error.to_string();
+            let what = said.split(" at line ").next().unwrap_or_default();
+            Problem {
+                file: file.to_owned(),
+                line: u32::try_from(line).ok(),
+                column: u32::try_from(column).ok(),
+                text: format!("is no file of orders: {what}; `grantgate freeze` writes it"),
+            }
+        })?;
+        let refuse = |text: String| Problem::of_file(file, text);
+        if document.version != VERSION {
+            let text = format!("has version {}; this program knows {VERSION}", document.version);
+            return Err(refuse(text));
+        }
+        if document.orders.len() > ORDERS_MAX {
+            return Err(refuse(format!("has more than {ORDERS_MAX} orders")));
+        }
+        let mut orders: Vec<Order> = Vec::new();
+        for entry in document.orders {
+            let number = entry.number;
+            let last = orders.last().map_or(0, |order| order.number);
+            let order = entry.order(exception_max).and_then(|order| {
+                match (last + 1..document.next).contains(&number) {
+                    true => Ok(order),
+                    false => Err("numbers must grow, and be less than `next`".into()),
+                }
+            });
+            orders.push(order.map_err(|text| refuse(format!("order {number}: {text}")))?);
+        }
+        Ok(Self { next: document.next, orders })
+    }
+
+    /// The file's text.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let orders = self.orders.iter().map(Entry::of).collect();
+        let document = Document { version: VERSION, next: self.next, orders };
+        // Strings, numbers and lists always encode.
+        serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    version: u32,
+    next: u32,
+    orders: Vec<Entry>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Entry {
+    number: u32,
+    kind: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    caller: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    zone: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    entrance_id: Option<String>,
+    given: Signed,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    until: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lifted: Option<Signed>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Signed {
+    at: String,
+    by: String,
+    why: String,
+}
+
+impl Entry {
+    fn of(order: &Order) -> Self {
+        Self {
+            number: order.number,
+            kind: order.kind.as_str().to_owned(),
+            caller: order.kind.caller().map(ToString::to_string),
+            zone: order.kind.zone().map(str::to_owned),
+            entrance_id: order.kind.entrance().map(|id| id.to_string()),
+            given: Signed::of(&order.given),
+            until: order.until.map(rfc3339_micros),
+            lifted: order.lifted.as_ref().map(Signed::of),
+        }
+    }
+
+    fn order(self, exception_max: SignedDuration) -> Result<Order, String> {
+        let caller =
+            self.caller.map(|id| CallerId::parse(&id).map_err(|e| format!("`caller` {e}")));
+        let entrance = self.entrance_id.map(|id| EntranceId::parse(&id));
+        let entrance = entrance.map(|id| id.map_err(|error| format!("`entrance_id` {error}")));
+        let scope = |caller, zone: Option<String>, entrance| match (caller, zone, entrance) {
+            (None, None, None) => Ok(Scope::Everything),
+            (Some(caller), None, None) => Ok(Scope::Caller(caller)),
+            (None, Some(zone), None) if zone.starts_with("zone:") => Ok(Scope::Zone(zone)),
+            (None, Some(_), None) => Err("`zone` must begin with `zone:`".to_owned()),
+            (None, None, Some(entrance)) => Ok(Scope::Entrance(entrance)),
+            _ => Err("is about one caller, one zone, one entrance, or everything".to_owned()),
+        };
+        let (caller, zone, entrance) = (caller.transpose()?, self.zone, entrance.transpose()?);
+        let kind = match self.kind.as_str() {
+            "freeze" => OrderKind::Freeze(scope(caller, zone, entrance)?),
+            "drill" => OrderKind::Drill(scope(caller, zone, entrance)?),
+            "exception" => match (caller, zone, entrance) {
+                (Some(caller), None, Some(entrance)) => OrderKind::Exception(caller, entrance),
+                _ => return Err("an exception is about one caller and one entrance".into()),
+            },
+            other => return Err(format!("there is no order of kind `{other}`")),
+        };
+        let (given, lifted) = (self.given.signature("given")?, self.lifted);
+        let lifted = lifted.map(|lifted| lifted.signature("lifted")).transpose()?;
+        let until = self.until.map(|text| rfc3339(&text).map_err(|e| format!("`until` {e}")));
+        let until = until.transpose()?;
+        check_time(&kind, given.at, until, exception_max)?;
+        Ok(Order { number: self.number, kind, given, until, lifted })
+    }
+}
+
+/// An exception ends, and soon enough.
+pub(super) fn check_time(
+    kind: &OrderKind,
+    given: Timestamp,
+    until: Option<Timestamp>,
+    exception_max: SignedDuration,
+) -> Result<(), String> {
+    if until.is_some_and(|until| until <= given) {
+        return Err("ends before it begins".into());
+    }
+    match (kind, until) {
+        (OrderKind::Exception(..), None) => Err("an exception must have an end".into()),
+        (OrderKind::Exception(..), Some(until)) if until.duration_since(given) > exception_max => {
+            let hours = exception_max.as_hours();
+            Err(format!("an exception may last {hours} h at most (`orders.exception_hours_max`)"))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// What a person typed, to be shown in logs and tables.
+pub(super) fn check_signature(signature: &Signature) -> Result<(), String> {
+    let has_control = |text: &str| text.chars().any(char::is_control);
+    if signature.by.is_empty()
+        || signature.by.chars().count() > BY_CHARS_MAX
+        || has_control(&signature.by)
+    {
+        return Err(format!("`by` must be a name of 1 to {BY_CHARS_MAX} characters"));
+    }
+    if signature.why.trim().is_empty() {
+        return Err("a reason is needed: the audit log keeps it".into());
+    }
+    if signature.why.len() > WHY_BYTES_MAX || has_control(&signature.why) {
+        return Err(format!("the reason must be one line of at most {WHY_BYTES_MAX} bytes"));
+    }
+    Ok(())
+}
+
+impl Signed {
+    fn of(signature: &Signature) -> Self {
+        let Signature { at, by, why } = signature;
+        Self { at: rfc3339_micros(*at), by: by.clone(), why: why.clone() }
+    }
+
+    fn signature(self, what: &str) -> Result<Signature, String> {
+        let at = rfc3339(&self.at).map_err(|error| format!("`{what}.at` {error}"))?;
+        let signature = Signature { at, by: self.by, why: self.why };
+        check_signature(&signature).map_err(|error| format!("`{what}`: {error}"))?;
+        Ok(signature)
+    }
+}

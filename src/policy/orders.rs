@@ -1,0 +1,222 @@
+//! Orders over the policy: a freeze goes before every rule, an exception only where no rule
+//! says anything.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+
+use super::{Asking, Evaluation, Memo, Policy, Question};
+use crate::domain::{CallerId, EntranceId, Objects, Order, OrderKind, Reason, Scope};
+
+/// The orders in force, and those whose time will run out.
+#[derive(Debug, Default)]
+pub struct Orders {
+    all: Vec<Order>,
+    /// Places in the list.
+    freezes: Vec<usize>,
+    exceptions: HashMap<(CallerId, EntranceId), Vec<usize>>,
+}
+
+impl Orders {
+    /// These. Those that were lifted count for nothing.
+    #[must_use]
+    pub fn new(orders: impl IntoIterator<Item = Order>) -> Self {
+        let all: Vec<Order> = orders.into_iter().filter(|order| order.lifted.is_none()).collect();
+        let mut made = Self::default();
+        for (place, order) in all.iter().enumerate() {
+            match &order.kind {
+                OrderKind::Freeze(_) => made.freezes.push(place),
+                OrderKind::Drill(_) => {}
+                OrderKind::Exception(caller, entrance) => {
+                    made.exceptions.entry((caller.clone(), *entrance)).or_default().push(place);
+                }
+            }
+        }
+        Self { all, ..made }
+    }
+
+    /// Those that were in force at a time, as if it were now.
+    #[must_use]
+    pub fn of_time<'o>(orders: impl IntoIterator<Item = &'o Order>, at: Timestamp) -> Self {
+        let held = orders.into_iter().filter(|order| order.held(at));
+        Self::new(held.map(|order| Order { lifted: None, ..order.clone() }))
+    }
+
+    /// All of them, in the order in which they were given.
+    #[must_use]
+    pub fn all(&self) -> &[Order] {
+        &self.all
+    }
+
+    /// Those that hold at this time.
+    pub fn holding(&self, at: Timestamp) -> impl Iterator<Item = &Order> {
+        self.all.iter().filter(move |order| order.holds(at))
+    }
+
+    /// Whether none of them decides anything.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.freezes.is_empty() && self.exceptions.is_empty()
+    }
+
+    fn at<'o>(&'o self, places: &'o [usize], at: Timestamp) -> impl Iterator<Item = &'o Order> {
+        let orders = places.iter().filter_map(|place| self.all.get(*place));
+        orders.filter(move |order| order.holds(at))
+    }
+
+    /// The first freeze that stops this.
+    fn freeze(&self, policy: &Policy, asking: Asking<'_>, objects: Objects<'_>) -> Option<&Order> {
+        if self.freezes.is_empty() || !asking.act.gives_access() {
+            return None;
+        }
+        let covers = |scope: &Scope| match objects {
+            Objects::One(entrance) => policy.covers(scope, asking.caller, entrance),
+            Objects::Some(entrances) => {
+                entrances.iter().any(|entrance| policy.covers(scope, asking.caller, *entrance))
+            }
+            // It is not known which ones these are.
+            Objects::All => match scope {
+                Scope::Caller(caller) => caller == asking.caller,
+                Scope::Everything | Scope::Zone(_) | Scope::Entrance(_) => true,
+            },
+        };
+        self.at(&self.freezes, asking.moment.at).find(|order| match &order.kind {
+            OrderKind::Freeze(scope) => covers(scope),
+            OrderKind::Drill(_) | OrderKind::Exception(..) => false,
+        })
+    }
+
+    /// An exception for this.
+    fn exception(&self, asking: Asking<'_>, entrance: EntranceId) -> Option<&Order> {
+        if self.exceptions.is_empty() || !asking.act.gives_access() {
+            return None;
+        }
+        let places = self.exceptions.get(&(asking.caller.clone(), entrance))?;
+        self.at(places, asking.moment.at).next()
+    }
+
+    /// What is said where this order decides.
+    pub(super) fn evaluation(order: &Order) -> Evaluation {
+        let reason = match order.kind {
+            OrderKind::Freeze(_) | OrderKind::Drill(_) => Reason::Frozen,
+            OrderKind::Exception(..) => Reason::AllowedByException,
+        };
+        Evaluation { reason, rules: [order.reference()].into() }
+    }
+
+    /// The order by which a question is answered, where that is not the policy.
+    #[must_use]
+    pub fn deciding(&self, policy: &Policy, question: Question<'_>) -> Option<&Order> {
+        let Question { caller, act, entrance, moment } = question;
+        let (asking, objects) = (Asking { caller, act, moment }, Objects::One(entrance));
+        self.freeze(policy, asking, objects).or_else(|| {
+            let exception = self.exception(asking, entrance)?;
+            policy.evaluate(question).reason.is_silence().then_some(exception)
+        })
+    }
+
+    /// What holds instead of what the policy says, or before it says anything.
+    pub(super) fn frozen(
+        &self,
+        policy: &Policy,
+        asking: Asking<'_>,
+        objects: Objects<'_>,
+    ) -> Option<Evaluation> {
+        self.freeze(policy, asking, objects).map(Self::evaluation)
+    }
+
+    /// What the policy says; or the exception, where it says nothing.
+    pub(super) fn excepted(
+        &self,
+        asking: Asking<'_>,
+        objects: Objects<'_>,
+        said: Evaluation,
+    ) -> Evaluation {
+        let Objects::One(entrance) = objects else { return said };
+        match self.exception(asking, entrance).filter(|_| said.reason.is_silence()) {
+            Some(order) => {
+                Evaluation { reason: Reason::AllowedByException, rules: [order.reference()].into() }
+            }
+            None => said,
+        }
+    }
+}
+
+impl Policy {
+    /// Whether a grant of this caller's for this entrance is within the scope.
+    fn covers(&self, scope: &Scope, caller: &CallerId, entrance: EntranceId) -> bool {
+        match scope {
+            Scope::Everything => true,
+            Scope::Caller(only) => only == caller,
+            Scope::Entrance(only) => *only == entrance,
+            Scope::Zone(zone) => self.is_in(entrance, zone),
+        }
+    }
+
+    /// A zone that the policy does not know could have any entrance in it, and is taken to.
+    fn is_in(&self, entrance: EntranceId, zone: &str) -> bool {
+        let Some(zone) = self.rules.names.find(zone) else { return true };
+        let entrance = self.ids.entrance(entrance);
+        entrance.is_some_and(|entrance| self.graph.contains(entrance, zone))
+    }
+
+    /// Whether some rule or link names this zone, `zone:server-room`.
+    #[must_use]
+    pub fn knows_zone(&self, zone: &str) -> bool {
+        zone.starts_with("zone:") && self.rules.names.find(zone).is_some()
+    }
+
+    /// Every zone that it names, sorted.
+    #[must_use]
+    pub fn zones(&self) -> Vec<&str> {
+        let names = self.rules.names.all().map(|(_, text)| text);
+        let mut zones: Vec<&str> = names.filter(|text| text.starts_with("zone:")).collect();
+        zones.sort_unstable();
+        zones
+    }
+
+    /// The orders whose zone the policy does not know: nobody can tell what they are about.
+    #[must_use]
+    pub fn unclear<'o>(&self, orders: &'o Orders, at: Timestamp) -> Vec<&'o Order> {
+        let is_unknown = |order: &&Order| order.kind.zone().is_some_and(|z| !self.knows_zone(z));
+        orders.holding(at).filter(is_unknown).collect()
+    }
+
+    /// The orders in force that are about this caller or this entrance, where they name any.
+    #[must_use]
+    pub fn orders_about<'o>(
+        &self,
+        orders: &'o Orders,
+        (caller, entrance): (Option<&CallerId>, Option<EntranceId>),
+        at: Timestamp,
+    ) -> Vec<&'o Order> {
+        let is_about = |order: &&Order| match &order.kind {
+            OrderKind::Freeze(Scope::Caller(only)) => caller.is_none_or(|caller| caller == only),
+            OrderKind::Freeze(scope) => match (caller, entrance) {
+                (_, None) => true,
+                (Some(caller), Some(entrance)) => self.covers(scope, caller, entrance),
+                (None, Some(entrance)) => match scope {
+                    Scope::Entrance(only) => *only == entrance,
+                    Scope::Zone(zone) => self.is_in(entrance, zone),
+                    Scope::Everything | Scope::Caller(_) => true,
+                },
+            },
+            OrderKind::Drill(_) => false,
+            OrderKind::Exception(who, door) => {
+                caller.is_none_or(|caller| caller == who) && entrance.is_none_or(|e| e == *door)
+            }
+        };
+        orders.holding(at).filter(is_about).collect()
+    }
+
+    /// Decides one attempt while these orders are in force; else as [`Policy::decide_with`].
+    #[must_use]
+    pub fn decide_under(
+        &self,
+        attempt: super::Attempt,
+        memo: &Memo,
+        orders: &Orders,
+    ) -> super::Decision {
+        self.decide_by(attempt, Some(memo), (!orders.is_empty()).then_some(orders))
+    }
+}

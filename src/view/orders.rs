@@ -1,0 +1,91 @@
+//! Orders: freezes and exceptions.
+
+use serde::Serialize;
+
+use crate::domain::{Order, OrderKind, Scope, Signature};
+
+/// An order.
+#[derive(Debug, Serialize)]
+pub struct ShownOrder {
+    order: u32,
+    kind: &'static str,
+    caller: Option<String>,
+    zone: Option<String>,
+    entrance_id: Option<String>,
+    by: String,
+    why: String,
+    at: String,
+    until: Option<String>,
+}
+
+/// An order of a list that has those of before, too.
+#[derive(Debug, Serialize)]
+pub struct ListedOrder {
+    #[serde(flatten)]
+    order: ShownOrder,
+    in_force: bool,
+    lifted: Option<Lifted>,
+}
+
+#[derive(Debug, Serialize)]
+struct Lifted {
+    by: String,
+    why: String,
+    at: String,
+}
+
+impl ShownOrder {
+    /// As it is shown.
+    #[must_use]
+    pub fn of(order: &Order) -> Self {
+        let (kind, given) = (&order.kind, &order.given);
+        Self {
+            order: order.number,
+            kind: kind.as_str(),
+            caller: kind.caller().map(ToString::to_string),
+            zone: kind.zone().map(str::to_owned),
+            entrance_id: kind.entrance().map(|id| id.to_string()),
+            by: given.by.clone(),
+            why: given.why.clone(),
+            at: given.at.to_string(),
+            until: order.until.map(|until| until.to_string()),
+        }
+    }
+}
+
+impl ListedOrder {
+    /// As it is at a time.
+    #[must_use]
+    pub fn of(order: &Order, at: jiff::Timestamp) -> Self {
+        let lifted = order.lifted.as_ref().map(|Signature { at, by, why }| Lifted {
+            by: by.clone(),
+            why: why.clone(),
+            at: at.to_string(),
+        });
+        Self { order: ShownOrder::of(order), in_force: order.holds(at), lifted }
+    }
+}
+
+/// An order in one line, for people.
+#[must_use]
+pub fn in_words(order: &Order) -> String {
+    let Order { number, kind, given, until, .. } = order;
+    let what = match kind {
+        OrderKind::Freeze(scope) => frozen(scope),
+        OrderKind::Drill(_) => "a drill of a freeze, which stops nobody".to_owned(),
+        OrderKind::Exception(caller, entrance) => {
+            format!("{caller} may grant {entrance} where no rule denies it")
+        }
+    };
+    let until = until.map_or_else(String::new, |until| format!(" until {until}"));
+    format!("order {number}: {what}{until}, by {} at {}: {}", given.by, given.at, given.why)
+}
+
+fn frozen(scope: &Scope) -> String {
+    match scope {
+        Scope::Everything => "every grant is frozen".to_owned(),
+        Scope::Caller(caller) => format!("every grant by {caller} is frozen"),
+        Scope::Zone(zone) => format!("every grant for {zone} is frozen"),
+        Scope::Entrance(entrance) => format!("every grant for entrance {entrance} is frozen"),
+    }
+}
