@@ -25,6 +25,7 @@ pub mod listener;
 pub mod orders;
 pub mod pki;
 pub mod policy;
+pub mod resolver;
 pub mod sandbox;
 pub mod seam;
 pub mod server;

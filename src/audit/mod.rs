@@ -45,7 +45,7 @@ pub use log::error::{InputError, ReadError};
 pub use record::columns::for_people;
 pub use record::entry::{
     CandidateEntry, CertificateEntry, DecisionEntry, Evidence, OrderChange, OrderEntry,
-    OutcomeEntry, ReloadEntry, StrangerEntry,
+    OutcomeEntry, ReloadEntry, ResolvedEntry, StrangerEntry,
 };
 pub use record::event::Event;
 pub use record::parse::Record;

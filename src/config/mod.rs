@@ -154,6 +154,8 @@ pub struct UpstreamSettings {
     pub connect_timeout: Duration,
     /// When to stop asking for a while.
     pub breaker: BreakerSettings,
+    /// How long after an unknown outcome Seam is asked about it; none: never.
+    pub resolve_delay: Option<Duration>,
 }
 
 /// Where the workspace key comes from.

@@ -33,7 +33,7 @@ pub use ids::{
 };
 pub use operation::{Act, Effect, Operation};
 pub use order::{Order, OrderKind, Scope, Signature};
-pub use outcome::Outcome;
+pub use outcome::{Outcome, Resolution};
 pub use problem::Problem;
 pub use reason::Reason;
 pub use request::{ListEntrances, Objects, Request};

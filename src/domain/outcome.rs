@@ -1,6 +1,18 @@
 //! What became of a permitted request.
 
-use super::Effect;
+use super::{Effect, closed_set};
+
+closed_set! {
+    /// What was found out, later, of a grant whose outcome was unknown.
+    pub enum Resolution {
+        /// The person can open the entrance.
+        Granted = "granted",
+        /// The person cannot.
+        Absent = "absent",
+        /// Nobody can tell: Seam gave no answer to it, or the record hides who it is about.
+        CannotTell = "cannot-tell",
+    }
+}
 
 /// What became of a request after policy permitted it. Where there is any doubt whether Seam
 /// changed something the outcome is `Unknown`, and nothing is repeated.

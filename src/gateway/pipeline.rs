@@ -19,8 +19,11 @@ use super::{Admission, Answer, CertificateLog, Presented, Refusal, body, route};
 use crate::audit::{Evidence, Journal, Recorded};
 use crate::authn::{self, Principal};
 use crate::config::{RecordedReads, RequestLimits};
-use crate::domain::{self, CallerId, Clock, Grantee, Host, Operation, Reason, RequestId};
+use crate::domain::{
+    self, CallerId, Clock, EntranceId, Grantee, Host, Operation, Outcome, Reason, RequestId,
+};
 use crate::policy::{Asking, Attempt, ByEffect, Decision, Memo, Moment, Orders, Permit, Question};
+use crate::resolver::{Resolver, UnknownGrant};
 use crate::seam;
 use crate::snapshot::{Snapshot, Trial};
 use crate::telemetry::{Metrics, Traces};
@@ -59,6 +62,8 @@ pub struct Gateway {
     pub metrics: Arc<Metrics>,
     /// Freezes and exceptions, over the policy of any snapshot.
     pub orders: Arc<ArcSwap<Orders>>,
+    /// Finds out later what became of grants of which nobody knows.
+    pub resolver: Resolver,
     /// How much work is taken on.
     pub admission: Admission,
     /// Limits of requests.
@@ -300,6 +305,11 @@ impl Gateway {
             };
             let (request_id, operation) = (judged.request_id, judged.operation);
             worker.journal.complete(&outcome_of(request_id, operation, seq, forwarded, entrances));
+            if let (Outcome::Unknown, Some(entrance)) = (forwarded.outcome, judged.entrance) {
+                let (grantee, at) = (judged.grantee, judged.moment.at);
+                let unknown = UnknownGrant { request_id, decision_seq: seq, entrance, grantee, at };
+                self.resolver.add(unknown);
+            }
         }
         self.metrics.completed(forwarded.outcome);
         if forwarded.reason == Reason::UpstreamKeyRefused {
@@ -352,6 +362,8 @@ struct Judged {
     request_id: RequestId,
     operation: Operation,
     caller: CallerId,
+    entrance: Option<EntranceId>,
+    grantee: Option<Grantee>,
     moment: Moment,
 }
 
@@ -361,6 +373,8 @@ impl Judged {
             request_id: attempt.request_id,
             operation: attempt.request.operation(),
             caller: attempt.principal.caller().clone(),
+            entrance: attempt.request.entrance(),
+            grantee: attempt.request.grantee(),
             moment: attempt.moment(),
         }
     }

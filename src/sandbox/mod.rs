@@ -70,6 +70,9 @@ impl Sandbox {
         let path = request.uri().path();
         let result = match (request.method(), Operation::of_path(path)) {
             (&Method::GET, None) if path == "/_sandbox/grants" => Ok(self.show_grants()),
+            (&Method::POST, None) if path == seam::ACCESSIBLE_ENTRANCES_PATH => {
+                self.accessible(request).await
+            }
             (_, None) => Err((StatusCode::NOT_FOUND, SeamError::new("not_found", "no such route"))),
             (&Method::POST, Some(operation)) => self.operate(operation, request).await,
             // Seam takes the operations that read as GET too; the gateway does not send any.
@@ -118,6 +121,20 @@ impl Sandbox {
             domain::Request::ListEntrances(list) => Self::list(&list),
             domain::Request::GetEntrance(id) => Self::get(id),
         }
+    }
+
+    /// What a person can open: what was granted here.
+    async fn accessible(&self, request: Request<Incoming>) -> Result<Bytes, Refused> {
+        let body = self.body(request).await?;
+        let asked = serde_json::from_slice::<serde_json::Value>(&body).unwrap_or_default();
+        let is = |field, id: String| asked.get(field).is_some_and(|asked| *asked == id);
+        let is_of = |grant: &&GrantRequest| match grant.grantee {
+            Grantee::AcsUser(id) => is("acs_user_id", id.to_string()),
+            Grantee::UserIdentity(id) => is("user_identity_id", id.to_string()),
+        };
+        let grants = self.grants();
+        let ids = grants.iter().filter(is_of).map(|grant| grant.entrance);
+        Ok(listing::some(Fixtures::entrances(), &ids.collect::<Vec<_>>()).into())
     }
 
     fn list(asked: &ListEntrances) -> Result<Bytes, Refused> {

@@ -5,6 +5,7 @@
 //! value, so no byte of a caller's can travel on. Seam takes every operation as `POST` with a
 //! JSON body, so that is the one form that is sent, whatever form the caller used.
 
+mod accessible_entrances;
 mod entrance;
 mod error;
 mod get_entrance;
@@ -13,6 +14,7 @@ mod list_entrances;
 mod strict;
 
 use crate::domain::{EntranceId, Operation, Reason, Request};
+pub use accessible_entrances::{ACCESSIBLE_ENTRANCES_PATH, ask_accessible, is_accessible};
 pub use entrance::Entrance;
 pub use error::{SeamError, error_body, read_error};
 pub use grant_access::success_body;

@@ -25,12 +25,15 @@ use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::upkeep::Anchors;
-use crate::audit::{FileStore, Journal, JournalSettings, OpenError, RecoveryReport, Started};
+use crate::audit::{
+    FileStore, Journal, JournalSettings, LogReader, OpenError, RecoveryReport, Started,
+};
 use crate::config::Settings;
 use crate::domain::{Problem, SystemClock};
 use crate::gateway::{Admission, CertificateLog, Gateway};
 use crate::listener::{Listener, Peer, Stop};
 use crate::orders::{Keeper, OrdersFile};
+use crate::resolver::{self, Resolver, Resolving};
 use crate::shipping::Shipper;
 use crate::snapshot::{FirstLoad, ReloadHandle, ReloadRequests, Reloader, Snapshot};
 use crate::telemetry::{ClosedSets, Metrics};
@@ -91,6 +94,7 @@ pub struct Server {
     closer: crate::audit::JournalCloser,
     recovery: RecoveryReport,
     keeper: Arc<Keeper>,
+    resolving: Option<(Resolving, LogReader)>,
     reloader: Arc<Reloader>,
     reloading: (ReloadHandle, ReloadRequests),
     anchors: Arc<Anchors>,
@@ -129,6 +133,7 @@ impl Server {
         let Started { journal, closer, recovery } = opened?;
         observer.opened();
         let keeper = keeper(&settings, orders, &journal, &metrics)?;
+        let (resolver, resolving) = resolver(&settings, &snapshot, &journal, &metrics);
         let shipper = sink
             .map(|sink| Shipper::new(sink, &settings.audit.directory, &journal, &metrics.export));
 
@@ -138,6 +143,7 @@ impl Server {
             recorded_reads: settings.audit.reads,
             metrics: metrics.clone(),
             orders: keeper.in_force(),
+            resolver,
             admission: Admission::new(&settings.limits),
             limits: settings.limits.clone(),
             hostnames: settings.listener.hostnames.clone(),
@@ -166,6 +172,7 @@ impl Server {
             closer,
             recovery,
             keeper,
+            resolving,
             reloader,
             reloading,
             anchors,
@@ -230,6 +237,7 @@ impl Server {
         let (handle, requests) = reloading;
         let reloading = tokio::spawn(reloader.run(requests));
         let keeping = tokio::spawn(self.keeper.run());
+        let resolving = self.resolving.map(|(resolving, log)| tokio::spawn(resolving.run(log)));
         let services = workers.each().map(|(handle, worker)| {
             let shared = shared.clone();
             (handle, move |peer: &Peer| stack::service(&shared, &worker, peer))
@@ -244,7 +252,7 @@ impl Server {
                 tracing::warn!(left, "requests were cut off; the next start closes them as unknown");
             }
         }
-        for task in [reloading, keeping] {
+        for task in [reloading, keeping].into_iter().chain(resolving) {
             task.abort();
             let _ = task.await;
         }
@@ -286,6 +294,20 @@ fn open_log(
         Journal::open(store, journal, revision, Arc::new(SystemClock), observer)
     });
     opened.map_err(|error| no_log(settings, error))
+}
+
+fn resolver(
+    settings: &Settings,
+    snapshot: &Arc<ArcSwap<Snapshot>>,
+    journal: &Journal,
+    metrics: &Metrics,
+) -> (Resolver, Option<(Resolving, LogReader)>) {
+    let Some(delay) = settings.upstream.resolve_delay else { return (Resolver::off(), None) };
+    let (snapshot, metrics) = (snapshot.clone(), metrics.resolver.clone());
+    let clock = Arc::new(SystemClock);
+    let (resolver, resolving) =
+        resolver::resolver(delay, snapshot, journal.clone(), clock, metrics);
+    (resolver, Some((resolving, LogReader::new(&settings.audit.directory))))
 }
 
 fn keeper(

@@ -10,7 +10,7 @@ use super::export::ExportMetrics;
 use super::logging::lost_lines;
 use super::recent::{Answered, Recent};
 use super::registrar::Registrar;
-use crate::domain::{COMMIT, CallerId, OrderKind, Outcome, Reason, VERSION};
+use crate::domain::{COMMIT, CallerId, OrderKind, Outcome, Reason, Resolution, VERSION};
 
 /// Buckets from 50 microseconds to 10 seconds, in seconds.
 const SECONDS: &[f64] = &[
@@ -77,6 +77,8 @@ pub struct Metrics {
     pub audit: AuditMetrics,
     /// That of sending it to a collector.
     pub export: ExportMetrics,
+    /// That of resolving unknown outcomes.
+    pub resolver: ResolverMetrics,
     /// The orders' part.
     pub orders: OrderMetrics,
 }
@@ -96,6 +98,15 @@ struct PolicyMetrics {
     rules: IntGauge,
     candidate_info: IntGaugeVec,
     candidate_invalid: IntGauge,
+}
+
+/// What is counted of unknown outcomes.
+#[derive(Clone)]
+pub struct ResolverMetrics {
+    /// Unknown outcomes about which Seam is being asked.
+    pub unresolved: IntGauge,
+    /// Those that were resolved, by what was found out.
+    pub resolved: IntCounterVec,
 }
 
 /// What is shown of orders.
@@ -161,6 +172,22 @@ impl ListenerMetrics {
     /// Never for these constant names.
     pub fn unregistered() -> Result<Self> {
         Self::new(&Registrar::default())
+    }
+}
+
+impl ResolverMetrics {
+    fn new(made: &Registrar) -> Result<Self> {
+        Ok(Self {
+            unresolved: made.gauge(
+                "unresolved_outcomes",
+                "Unknown outcomes about which Seam is being asked.",
+            )?,
+            resolved: made.counters(
+                "resolved_outcomes_total",
+                "Unknown outcomes about which Seam was asked, by what was found out.",
+                &[("resolution", Resolution::CODES)],
+            )?,
+        })
     }
 }
 
@@ -317,6 +344,7 @@ impl Metrics {
             listener: ListenerMetrics::new(&made)?,
             audit: AuditMetrics::new(&made, sets)?,
             export: ExportMetrics::new(&made, sets.export_failures)?,
+            resolver: ResolverMetrics::new(&made)?,
             orders: OrderMetrics::new(&made)?,
             registry: made.into_registry(),
             process,

@@ -12,6 +12,8 @@ mod traces;
 
 pub use export::ExportMetrics;
 pub use logging::{LogFormat, RequestLine, flush_log, log_request, start_logging};
-pub use metrics::{AuditMetrics, ClosedSets, ListenerMetrics, Metrics, OrderMetrics};
+pub use metrics::{
+    AuditMetrics, ClosedSets, ListenerMetrics, Metrics, OrderMetrics, ResolverMetrics,
+};
 pub(crate) use traces::RequestTrace;
 pub use traces::Traces;

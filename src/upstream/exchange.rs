@@ -11,7 +11,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::connection::{Connection, NoAnswer, NoConnection, Outgoing, Unread};
 use super::{Connections, Forwarded, Upstream, classify};
-use crate::domain::{Effect, Operation, Outcome, Reason, Request, RequestId, Secret};
+use crate::domain::{Effect, Outcome, Reason, Request, RequestId, Secret};
 use crate::policy::Attempt;
 use crate::seam::{self, SeamError};
 
@@ -60,7 +60,7 @@ impl Upstream {
     ) -> Forwarded {
         let (request, request_id) = (&attempt.request, attempt.request_id);
         let (operation, effect) = (request.operation(), request.operation().effect());
-        let outgoing = outgoing(operation, headers, seam::encode(request).into());
+        let outgoing = outgoing(operation.path(), headers, seam::encode(request).into());
         let bytes_max = seam::answer_bytes_max(request);
         match self.ask(connections, outgoing, effect, bytes_max, until).await {
             Err(failure) => {
@@ -201,11 +201,11 @@ impl Upstream {
 }
 
 /// A request to a constant path.
-pub(super) fn outgoing(operation: Operation, mut headers: HeaderMap, body: Bytes) -> Outgoing {
+pub(super) fn outgoing(path: &'static str, mut headers: HeaderMap, body: Bytes) -> Outgoing {
     headers.insert(CONTENT_LENGTH, body.len().into());
     let mut outgoing = Outgoing::new(http::Request::new(Full::new(body)));
     *outgoing.method_mut() = http::Method::POST;
-    *outgoing.uri_mut() = http::Uri::from_static(operation.path());
+    *outgoing.uri_mut() = http::Uri::from_static(path);
     *outgoing.headers_mut() = headers;
     outgoing
 }

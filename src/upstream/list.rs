@@ -130,7 +130,7 @@ impl Upstream {
             ..ListEntrances::default()
         };
         let body = Bytes::from(seam::encode_list(&asked));
-        let outgoing = outgoing(Operation::ListEntrances, self.headers.clone(), body);
+        let outgoing = outgoing(Operation::ListEntrances.path(), self.headers.clone(), body);
         let until = Instant::now() + self.deadline;
         let connections = Connections::default();
         let answer = self.ask(&connections, outgoing, Effect::Reads, PAGE_BYTES_MAX, until).await;

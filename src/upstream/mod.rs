@@ -7,6 +7,7 @@
 //! used. [`Upstream::send_read`] takes a permit that can only read, where reads need no record,
 //! and [`Upstream::list_entrances`] reads the names of entrances for the command line.
 
+mod accessible;
 mod breaker;
 mod classify;
 mod connection;
@@ -26,6 +27,7 @@ use crate::domain::{Effect, Outcome, Reason, Secret, TraceContext};
 use crate::policy::{Permit, ReadPermit};
 use crate::seam::{self, Confirmation, SeamError};
 use crate::tls::ClientTls;
+pub use accessible::NoAnswer;
 use breaker::Breaker;
 pub use breaker::BreakerSettings;
 use connection::Connector;

@@ -12,6 +12,7 @@ use grantgate::config::{self, RequestLimits};
 use grantgate::domain::{RequestId, SystemClock};
 use grantgate::gateway::{Admission, CertificateLog, Context, Gateway, Worker};
 use grantgate::policy::Memo;
+use grantgate::resolver::Resolver;
 use grantgate::snapshot::{self, Files};
 use grantgate::telemetry::{Metrics, Traces};
 use grantgate::upstream::Connections;
@@ -45,6 +46,7 @@ fn gateway(
         recorded_reads: settings.audit.reads,
         metrics: Arc::new(Metrics::new(&grantgate::server::CLOSED_SETS).unwrap()),
         orders: Arc::default(),
+        resolver: Resolver::off(),
         admission: Admission::new(&settings.limits),
         limits: RequestLimits { answer_deadline, ..settings.limits },
         hostnames: Vec::new(),

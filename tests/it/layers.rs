@@ -28,10 +28,11 @@ const LAYERS: &[(&str, u8, &[&str])] = &[
     ("config", 5, &[]),
     ("snapshot", 6, &[]),
     ("shipping", 6, &[]),
-    ("gateway", 7, &[]),
-    ("server", 8, &[]),
-    ("sandbox", 8, &[]),
-    ("cli", 9, &[]),
+    ("resolver", 7, &[]),
+    ("gateway", 8, &[]),
+    ("server", 9, &[]),
+    ("sandbox", 9, &[]),
+    ("cli", 10, &[]),
 ];
 
 /// Modules that must not import these although their layer would allow it.
@@ -62,6 +63,10 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
     (
         "shipping",
         &["authn", "catalogue", "policy", "listener", "seam", "upstream", "toml_source", "pki"],
+    ),
+    (
+        "resolver",
+        &["authn", "catalogue", "files", "policy", "listener", "seam", "toml_source", "pki", "tls"],
     ),
     // A name decides nothing.
     ("gateway", &["catalogue"]),
@@ -105,7 +110,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("webpki", &["authn"]),
     ("tracing_subscriber", &["telemetry"]),
     ("serde_json", &["seam", "audit", "orders", "upstream", "server", "sandbox", "cli"]),
-    ("arc_swap", &["gateway", "orders", "snapshot", "server"]),
+    ("arc_swap", &["gateway", "orders", "resolver", "snapshot", "server"]),
 ];
 
 fn sources(directory: &Path, found: &mut Vec<PathBuf>) {

@@ -41,6 +41,7 @@ mod recovery;
 mod refusals;
 mod refused_certificates;
 mod reload;
+mod resolved;
 mod review;
 mod seam;
 mod search;

@@ -31,7 +31,9 @@ use crate::audit::journal::writer::{Writer, checkpoint};
 use crate::audit::record::encode::{
     DecisionRecord, Draft, OutcomeRecord, Permitted, RecoveryEntry, Unnumbered, not_sent,
 };
-use crate::audit::record::entry::{Evidence, OrderEntry, OutcomeEntry, ReloadEntry, StrangerEntry};
+use crate::audit::record::entry::{
+    Evidence, OrderEntry, OutcomeEntry, ReloadEntry, ResolvedEntry, StrangerEntry,
+};
 use crate::audit::tree::note::SigningKey;
 use crate::audit::tree::{Frontier, Hash};
 use crate::domain::{Clock, Revision};
@@ -203,6 +205,14 @@ impl Journal {
                 %error,
                 "an outcome could not be recorded; the next start closes its decision as unknown"
             );
+        }
+    }
+
+    /// Records what was found out of an unknown outcome, without waiting: should it be lost, it
+    /// is found out again.
+    pub fn note_resolved(&self, entry: &ResolvedEntry) {
+        if let Err(error) = self.note(&Draft::resolved(entry, self.queue.clock.now())) {
+            tracing::error!(request_id = %entry.request_id, %error, "a resolution was not recorded");
         }
     }
 

@@ -30,6 +30,7 @@ fn columns(record: &Value, name_of: NameOf<'_>) -> String {
     let rest = match Event::of(&event) {
         Some(Event::Decision) => shown.decision(name_of),
         Some(Event::Outcome) => shown.outcome(),
+        Some(Event::Resolved) => shown.resolved(),
         Some(Event::Stranger) => shown.stranger(),
         Some(Event::Suppressed) => shown.suppressed(),
         Some(Event::Reload) => shown.reload(),
@@ -93,6 +94,12 @@ impl Shown<'_> {
         let (reason, status) = (self.text("reason"), self.with("status", "status"));
         let entrances = self.with("entrances", "entrances");
         format!("{outcome:<8}  of {of}  {reason}{status}{entrances}")
+    }
+
+    fn resolved(&self) -> String {
+        let (resolution, of) = (self.text("resolution"), self.text("decision_seq"));
+        let (reason, status) = (self.with("", "reason"), self.with("status", "status"));
+        format!("resolved  of {of}  {resolution}{reason}{status}")
     }
 
     fn stranger(&self) -> String {

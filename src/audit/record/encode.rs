@@ -17,7 +17,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::audit::record::entry::{
-    DecisionEntry, OrderEntry, OutcomeEntry, ReloadEntry, StrangerEntry,
+    DecisionEntry, OrderEntry, OutcomeEntry, ReloadEntry, ResolvedEntry, StrangerEntry,
 };
 use crate::audit::record::event::Event;
 use crate::audit::record::limits::LINE_BYTES_MAX;
@@ -29,7 +29,7 @@ use crate::domain::{
 
 use lines::{
     Certificate, CheckpointLine, Head, OrderLine, OutageLine, OutcomeLine, RecoveryLine,
-    ReloadLine, StartLine, StrangerLine, SuppressedLine,
+    ReloadLine, ResolvedLine, StartLine, StrangerLine, SuppressedLine,
 };
 
 /// The version of the format that is written. What came before it has no `v` and counts
@@ -165,6 +165,18 @@ impl Draft {
             recovered: true,
         });
         draft.closing(decision_seq)
+    }
+
+    pub(in crate::audit) fn resolved(entry: &ResolvedEntry, time: Timestamp) -> Self {
+        Self::new(Event::Resolved, time, |head| ResolvedLine {
+            head,
+            request_id: entry.request_id.to_string(),
+            decision_seq: entry.decision_seq,
+            resolution: entry.resolution.as_str(),
+            asked: entry.asked,
+            reason: entry.reason.map(Reason::as_str),
+            status: entry.status,
+        })
     }
 
     pub(in crate::audit) fn stranger(entry: &StrangerEntry<'_>, time: Timestamp) -> Self {

@@ -5,7 +5,8 @@ use std::net::SocketAddr;
 use jiff::Timestamp;
 
 use crate::domain::{
-    EntranceId, Grantee, Operation, Order, Outcome, Reason, RequestId, RuleRef, Signature,
+    EntranceId, Grantee, Operation, Order, Outcome, Reason, RequestId, Resolution, RuleRef,
+    Signature,
 };
 
 /// What can be recorded as a decision.
@@ -79,6 +80,24 @@ pub struct OutcomeEntry {
     pub seam_request_id: Option<String>,
     /// From the forward to the answer, in milliseconds.
     pub upstream_ms: Option<u64>,
+}
+
+/// The fields of an `outcome.resolved` record: what Seam said later of a grant whose outcome was
+/// unknown.
+#[derive(Debug)]
+pub struct ResolvedEntry {
+    /// The request.
+    pub request_id: RequestId,
+    /// The decision's sequence number.
+    pub decision_seq: u64,
+    /// What was found out.
+    pub resolution: Resolution,
+    /// How often Seam was asked.
+    pub asked: u32,
+    /// Why nobody can tell, where Seam was asked.
+    pub reason: Option<Reason>,
+    /// Seam's last status, where nobody can tell.
+    pub status: Option<u16>,
 }
 
 /// What a `config.reload` record says: a reload that took effect, or one that failed

@@ -9,6 +9,8 @@ closed_set! {
         Decision = "grant.decision",
         /// What became of an allowed one.
         Outcome = "grant.outcome",
+        /// What was found out later of an unknown outcome.
+        Resolved = "outcome.resolved",
         /// Nobody was authenticated.
         Stranger = "authn.failure",
         /// Such requests that got no record of their own.

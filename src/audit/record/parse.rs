@@ -69,6 +69,7 @@ struct Seldom {
     root: Option<String>,
     hashes: Option<Vec<String>>,
     checkpoint: Option<String>,
+    resolution: Option<String>,
 }
 
 /// What a whole line is.
@@ -216,6 +217,12 @@ impl<'a> Record<'a> {
     /// What became of a grant.
     pub(in crate::audit) fn outcome(&self) -> Option<&str> {
         text(&self.outcome)
+    }
+
+    /// What was found out of an unknown outcome, and of which decision.
+    #[must_use]
+    pub fn resolution(&self) -> Option<(u64, String)> {
+        self.decision_seq.filter(|_| self.is(Event::Resolved)).zip(self.seldom()?.resolution)
     }
 
     /// Seam's id of the request.

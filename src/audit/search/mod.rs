@@ -5,9 +5,11 @@ pub(in crate::audit) mod query;
 pub(in crate::audit) mod show;
 pub(in crate::audit) mod stats;
 pub(in crate::audit) mod tail;
+pub(in crate::audit) mod unresolved;
 
 pub use decisions::{AuditedDecision, DecisionsSummary, decision_about, decisions};
 pub use query::{Filter, Found, Hit, Indexes, Making, QuerySummary, Take, query};
 pub use show::{ShowFormat, ShowSummary, show};
 pub use stats::{By, Counts, Every, Series, Stats, StatsRequest, stats};
 pub use tail::{Tail, TailFilter, Tailed};
+pub use unresolved::{UnknownGrant, unresolved};

@@ -1,5 +1,6 @@
 //! `grantgate audit query`: the decisions that are searched for, with what became of them.
 
+use std::collections::BTreeMap;
 use std::io::{self, BufWriter, IsTerminal as _, Write};
 use std::path::PathBuf;
 use std::time::Instant;
@@ -15,7 +16,7 @@ use super::search::{
 use super::table::Table;
 use super::when::time;
 use crate::audit::search::{self, Filter, Found, Hit, Indexes, QuerySummary, Take};
-use crate::audit::{Event, LogReader, PseudonymKey, ReadError};
+use crate::audit::{Event, LogReader, PseudonymKey, ReadError, Record};
 use crate::catalogue::Catalogue;
 use crate::cli::{Exit, fail, note};
 use crate::domain::{Act, Outcome, Reason, UserIdentityId};
@@ -154,6 +155,30 @@ fn filter(arguments: &Arguments, catalogue: &Catalogue) -> Result<Filter, Exit> 
     })
 }
 
+/// What was found out of unknown outcomes, by the number of the decision: the lines of the log.
+type Resolutions = BTreeMap<u64, Vec<u8>>;
+
+/// Those of the outcomes that are searched for; they come long after their decisions.
+fn resolutions(log: &LogReader, filter: &Filter) -> Result<Resolutions, ReadError> {
+    let mut found = Resolutions::new();
+    if filter.outcome == Some(Outcome::Unknown) {
+        let events = vec![Event::Resolved];
+        let wanted = Filter { events, since: filter.since, ..Filter::default() };
+        search::query(log, &wanted, Take::All, Indexes::Kept(&|_, _| {}), &mut |hit| {
+            let resolution = Record::parse(hit.line()).and_then(|record| record.resolution());
+            found.extend(resolution.map(|(decision, _)| (decision, hit.line().to_vec())));
+            Ok(())
+        })?;
+    }
+    Ok(found)
+}
+
+/// The words of one.
+fn resolution(resolutions: &Resolutions, seq: u64) -> Option<String> {
+    let record = Record::parse(resolutions.get(&seq)?)?;
+    record.resolution().map(|(_, resolution)| resolution)
+}
+
 fn print(
     arguments: &Arguments,
     filter: &Filter,
@@ -170,20 +195,28 @@ fn print(
     let terminal = stdout.is_terminal();
     let mut out = BufWriter::new(stdout);
     let log = LogReader::new(&arguments.directory);
+    let known = resolutions(&log, filter)?;
     let search = |each: &mut dyn FnMut(Hit) -> io::Result<()>| {
         search::query(&log, filter, take, Indexes::Kept(&indexing), each)
     };
     match arguments.format {
         RowFormat::Human => {
             let mut table = Table::new(out, &HUMAN);
-            let summary = search(&mut |hit| table.row(human(&hit.fields(), catalogue)))?;
+            let summary = search(&mut |hit| {
+                let found = hit.fields();
+                let resolution = resolution(&known, found.seq);
+                table.row(human(&found, resolution.as_deref(), catalogue))
+            })?;
             table.finish().map_err(ReadError::Output)?;
             Ok(summary)
         }
         RowFormat::Json => {
             let summary = search(&mut |hit| {
                 stored(&mut out, hit.line(), terminal)?;
-                hit.outcome_line().map_or(Ok(()), |line| stored(&mut out, line, terminal))
+                let outcome = hit.outcome_line();
+                outcome.map_or(Ok(()), |line| stored(&mut out, line, terminal))?;
+                let later = known.get(&hit.seq());
+                later.map_or(Ok(()), |line| stored(&mut out, line, terminal))
             })?;
             out.flush().map_err(ReadError::Output)?;
             Ok(summary)
@@ -193,7 +226,10 @@ fn print(
             let output = |error| ReadError::Output(io_error(error));
             writer.write_record(CSV).map_err(output)?;
             let summary = search(&mut |hit| {
-                writer.write_record(csv_row(&hit.fields(), catalogue)).map_err(io_error)
+                let found = hit.fields();
+                let resolution = resolution(&known, found.seq).unwrap_or_default();
+                let row = csv_row(&found, &resolution, catalogue);
+                writer.write_record(row).map_err(io_error)
             })?;
             writer.flush().map_err(ReadError::Output)?;
             Ok(summary)
@@ -222,13 +258,17 @@ pub(super) fn stored(out: &mut impl Write, line: &[u8], terminal: bool) -> io::R
 const HUMAN: [&str; 8] =
     ["TIME", "CALLER", "ENTRANCE", "GRANTEE", "DECISION", "REASON", "OUTCOME", "REQUEST"];
 
-fn human(found: &Found, catalogue: &Catalogue) -> Vec<String> {
+fn human(found: &Found, resolution: Option<&str>, catalogue: &Catalogue) -> Vec<String> {
     let shown = |text: &str| if text.is_empty() { "-".to_owned() } else { printable(text) };
     // Of a decision this is said by the column's name.
     let decision = if found.decision.is_empty() { &found.event } else { &found.decision };
     let outcome = match found.outcome_reason.as_str() {
         reason if reason.is_empty() || reason == found.reason => shown(&found.outcome),
         reason => format!("{} ({})", shown(&found.outcome), printable(reason)),
+    };
+    let outcome = match resolution {
+        Some(resolution) => format!("{outcome}, then {}", printable(resolution)),
+        None => outcome,
     };
     // Nobody is to get access where entrances are read.
     let grantee = if found.grantee.is_empty() { &found.operation } else { &found.grantee };
@@ -244,7 +284,7 @@ fn human(found: &Found, catalogue: &Catalogue) -> Vec<String> {
     ]
 }
 
-const CSV: [&str; 14] = [
+const CSV: [&str; 15] = [
     "seq",
     "time",
     "event",
@@ -259,9 +299,10 @@ const CSV: [&str; 14] = [
     "outcome_reason",
     "seam_request_id",
     "operation",
+    "resolution",
 ];
 
-fn csv_row(found: &Found, catalogue: &Catalogue) -> [String; 14] {
+fn csv_row(found: &Found, resolution: &str, catalogue: &Catalogue) -> [String; 15] {
     [
         found.seq.to_string().as_str(),
         &found.time,
@@ -277,6 +318,7 @@ fn csv_row(found: &Found, catalogue: &Catalogue) -> [String; 14] {
         &found.outcome_reason,
         &found.seam_request_id,
         &found.operation,
+        resolution,
     ]
     .map(csv_cell)
 }
@@ -322,10 +364,13 @@ mod tests {
             outcome_reason: "upstream-timeout".into(),
             ..Found::default()
         };
-        let row = human(&found, &Catalogue::default()).join("|");
-        assert_eq!(row, "t\\u{1b}|-|-|-|allow|allowed-by-rule|unknown (upstream-timeout)|-");
+        let row = human(&found, Some("granted"), &Catalogue::default()).join("|");
+        assert_eq!(
+            row,
+            "t\\u{1b}|-|-|-|allow|allowed-by-rule|unknown (upstream-timeout), then granted|-"
+        );
         found.decision.clear();
-        assert_eq!(human(&found, &Catalogue::default())[4], "grant.decision");
+        assert_eq!(human(&found, None, &Catalogue::default())[4], "grant.decision");
         let mut out = Vec::new();
         stored(&mut out, "{\"a\":\"\u{9b}\"}".as_bytes(), true).unwrap();
         stored(&mut out, "{\"a\":\"\u{9b}\"}".as_bytes(), false).unwrap();

@@ -31,6 +31,7 @@ impl<'a> Reader<'a> {
         let connect = self.millis(&section, "connect_timeout_ms", 50..=30_000, 3_000);
         let failures = self.number(&section, "breaker_failures", 0..=10_000, 5);
         let pause = self.millis(&section, "breaker_pause_ms", 100..=600_000, 5_000);
+        let resolve = self.millis(&section, "resolve_delay_ms", 0..=600_000, 10_000);
         if let (Some(deadline), Some(connect)) = (deadline, connect) {
             let text = format!("is never reached: `upstream.deadline_ms` is {}", ms(deadline));
             self.warn(&section, "connect_timeout_ms", connect > deadline, &text);
@@ -48,6 +49,7 @@ impl<'a> Reader<'a> {
             deadline: deadline?,
             connect_timeout: connect?,
             breaker: BreakerSettings { failures: u32::try_from(failures?).ok()?, pause: pause? },
+            resolve_delay: Some(resolve?).filter(|delay| !delay.is_zero()),
         })
     }
 

@@ -63,6 +63,7 @@ fn needs_attention(record: &Record<'_>) -> bool {
             | Event::Suppressed
             | Event::Reload
             | Event::Order
+            | Event::Resolved
             | Event::Start
             | Event::Recovery
             | Event::Checkpoint

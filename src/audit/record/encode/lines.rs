@@ -34,6 +34,20 @@ pub(super) struct OutcomeLine<'a> {
 }
 
 #[derive(Serialize)]
+pub(super) struct ResolvedLine {
+    #[serde(flatten)]
+    pub(super) head: Head,
+    pub(super) request_id: String,
+    pub(super) decision_seq: u64,
+    pub(super) resolution: &'static str,
+    pub(super) asked: u32,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reason: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) status: Option<u16>,
+}
+
+#[derive(Serialize)]
 pub(super) struct StrangerLine<'a> {
     #[serde(flatten)]
     pub(super) head: Head,

@@ -1,8 +1,8 @@
 use super::*;
-use crate::audit::record::entry::{CandidateEntry, CertificateEntry, OrderChange};
+use crate::audit::record::entry::{CandidateEntry, CertificateEntry, OrderChange, ResolvedEntry};
 use crate::audit::tree::Hash;
 use crate::domain::{
-    EntranceId, Grantee, Order, OrderKind, RuleRef, Scope, Signature, UserIdentityId,
+    EntranceId, Grantee, Order, OrderKind, Resolution, RuleRef, Scope, Signature, UserIdentityId,
 };
 
 /// One of each kind, frozen: what a published version wrote is written still.
@@ -121,6 +121,14 @@ fn every_kind() -> Vec<Draft> {
     let lobby = EntranceId::parse("d23d7180-c1ee-4bbe-8630-05df5031ce35").unwrap();
     let exception = order(3, OrderKind::Exception(desk, lobby), Some(time()));
     let lifted = Signature { at: time(), by: "grace".into(), why: "replaced".into() };
+    let resolved = |resolution, status: Option<u16>| ResolvedEntry {
+        request_id,
+        decision_seq: 1,
+        resolution,
+        asked: 5,
+        reason: status.map(|_| Reason::UpstreamKeyRefused),
+        status,
+    };
     let given = |order| OrderEntry { order, change: OrderChange::Given };
     vec![
         Draft::decision(&decision(true), None),
@@ -151,6 +159,8 @@ fn every_kind() -> Vec<Draft> {
         Draft::order(&given(&exception), time()),
         Draft::order(&OrderEntry { change: OrderChange::Lifted(&lifted), ..given(&zone) }, time()),
         Draft::order(&OrderEntry { change: OrderChange::Expired, ..given(&exception) }, time()),
+        Draft::resolved(&resolved(Resolution::Granted, None), time()),
+        Draft::resolved(&resolved(Resolution::CannotTell, Some(403)), time()),
     ]
 }
 

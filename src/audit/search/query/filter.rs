@@ -55,9 +55,9 @@ impl Filter {
         let events = &self.events;
         let had_by = |of: &[Event]| events.is_empty() || of.iter().any(|e| events.contains(e));
         let given = [
-            (self.caller.is_some(), "caller", &[Event::Decision][..]),
+            (self.caller.is_some(), "caller", &[Event::Decision, Event::Order][..]),
             (self.act.is_some(), "act", &[Event::Decision]),
-            (self.entrance.is_some(), "entrance", &[Event::Decision]),
+            (self.entrance.is_some(), "entrance", &[Event::Decision, Event::Order]),
             (!self.grantees.is_empty(), "grantee", &[Event::Decision]),
             (self.allowed.is_some(), "decision", &[Event::Decision]),
             (self.outcome.is_some(), "outcome", &[Event::Decision, Event::Outcome]),
@@ -65,7 +65,7 @@ impl Filter {
             (
                 self.request_id.is_some(),
                 "request id",
-                &[Event::Decision, Event::Outcome, Event::Stranger],
+                &[Event::Decision, Event::Outcome, Event::Resolved, Event::Stranger],
             ),
             (
                 self.reason.is_some(),
@@ -89,7 +89,8 @@ impl Filter {
             return false;
         }
         let widened = matches!(event, Event::Stranger | Event::Suppressed)
-            && (self.reason.is_some() || self.request_id.is_some());
+            && (self.reason.is_some() || self.request_id.is_some())
+            || event == Event::Resolved && self.request_id.is_some();
         if self.events.is_empty() { widened } else { self.events.contains(&event) }
     }
 
@@ -118,11 +119,12 @@ impl Filter {
     }
 
     fn only_decision(&self) -> bool {
-        self.caller.is_some()
-            || self.act.is_some()
-            || self.entrance.is_some()
-            || !self.grantees.is_empty()
-            || self.allowed.is_some()
+        self.caller.is_some() || self.entrance.is_some() || self.narrows_grants()
+    }
+
+    /// Whether anything is searched for that an order does not have either.
+    fn narrows_grants(&self) -> bool {
+        self.act.is_some() || !self.grantees.is_empty() || self.allowed.is_some()
     }
 
     pub(super) fn decision_keys(&self) -> Keys {
@@ -159,7 +161,7 @@ impl Filter {
     /// Of records that are rows of their own.
     pub(super) fn single_keys(&self) -> Keys {
         let events: &[Event] = match self.events.as_slice() {
-            [] => &[Event::Stranger, Event::Suppressed],
+            [] => &[Event::Resolved, Event::Stranger, Event::Suppressed],
             events => events,
         };
         let singles = events.iter().filter(|event| **event != Event::Decision);
@@ -194,9 +196,12 @@ impl Filter {
             && (!self.only_outcome() || outcome.is_some_and(|outcome| self.fits_outcome(outcome)))
             && self.in_time(decision)
             && self.act.is_none_or(|act| decision.operation().map(Operation::act) == Some(act))
-            && self.entrance.is_none_or(|entrance| {
-                decision.entrance_id() == Some(entrance.to_string().as_str())
-            })
+            && self.is_about(decision)
+    }
+
+    fn is_about(&self, record: &Record<'_>) -> bool {
+        let entrance = self.entrance.map(|entrance| entrance.to_string());
+        is(record.entrance_id(), entrance.as_deref())
     }
 
     fn fits_outcome(&self, record: &Record<'_>) -> bool {
@@ -215,7 +220,11 @@ impl Filter {
         let reason = self.reason.map(Reason::as_str);
         let counted =
             || reason.is_some_and(|r| record.reasons.as_ref().is_some_and(|m| m.contains_key(r)));
-        !self.only_decision()
+        let of_order = record.is(Event::Order)
+            && is(record.caller(), self.caller.as_ref().map(CallerId::as_str))
+            && self.is_about(record)
+            && !self.narrows_grants();
+        (!self.only_decision() || of_order)
             && record.known_event().is_some_and(|event| self.wants_single(event))
             && is(record.request_id(), self.request_id.as_deref())
             && (is(record.reason(), reason) || counted())

@@ -89,7 +89,9 @@ impl Hit {
         self.outcome.as_deref()
     }
 
-    fn seq(&self) -> u64 {
+    /// Its sequence number.
+    #[must_use]
+    pub fn seq(&self) -> u64 {
         glance::seq(&self.line)
             .or_else(|| Record::parse(&self.line).map(|record| record.seq))
             .unwrap_or_default()
@@ -116,7 +118,10 @@ impl Hit {
             grantee: owned(line.grantee()),
             decision: owned(line.decision()),
             reason: line.reason().map_or_else(|| counted.join(" "), str::to_owned),
-            outcome: owned(closed.and_then(Record::outcome)),
+            outcome: match line.resolution() {
+                Some((_, resolution)) => resolution,
+                None => owned(closed.and_then(Record::outcome)),
+            },
             outcome_reason: owned(outcome.as_ref().and_then(Record::reason)),
             seam_request_id: owned(closed.and_then(Record::seam_request_id)),
         }
