@@ -133,12 +133,8 @@ impl Orders {
         said: Evaluation,
     ) -> Evaluation {
         let Objects::One(entrance) = objects else { return said };
-        match self.exception(asking, entrance).filter(|_| said.reason.is_silence()) {
-            Some(order) => {
-                Evaluation { reason: Reason::AllowedByException, rules: [order.reference()].into() }
-            }
-            None => said,
-        }
+        let order = self.exception(asking, entrance).filter(|_| said.reason.is_silence());
+        order.map_or(said, Self::evaluation)
     }
 }
 
