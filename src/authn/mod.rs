@@ -38,7 +38,12 @@ pub fn authenticate(
 ) -> Result<Principal, Reason> {
     let presented = Presented::read(headers, certificate)?;
     let schemes: [&dyn Scheme; 2] = [&Tokens(callers), &Certificates(callers)];
-    agree(schemes.into_iter().map(|scheme| scheme.find(&presented, now)))
+    let principal = agree(schemes.into_iter().map(|scheme| scheme.find(&presented, now)))?;
+    // Whatever scheme has proven it.
+    match callers.suspension(principal.caller()) {
+        Some(_) => Err(Reason::CallerSuspended),
+        None => Ok(principal),
+    }
 }
 
 #[cfg(test)]

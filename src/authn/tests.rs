@@ -3,6 +3,8 @@ use http::HeaderValue;
 use http::header::AUTHORIZATION;
 use rustls_pki_types::CertificateDer;
 
+use crate::domain::CallerId;
+
 const TOKEN: &str = "seam_gg_one";
 
 /// Name, Authorization headers, certificate names, expected reason.
@@ -153,6 +155,58 @@ fn every_doubt_about_a_credential_refuses() {
     for (name, authorization, names, reason) in table {
         assert_eq!(ask(authorization, *names), Err(*reason), "{name}");
     }
+}
+
+#[test]
+fn a_suspended_caller_is_refused_by_whatever_it_presents() {
+    let suspended = "suspended = { since = 2026-01-01T00:00:00Z, reason = \"lost\" }\n";
+    let (one, other) = (TokenDigest::of(TOKEN), TokenDigest::of("seam_gg_rota"));
+    let text = format!(
+        "[[caller]]\nid = \"desk\"\ncertificates = [\"dns:desk.internal\"]\n{suspended}\
+         [[caller.tokens]]\nname = \"a\"\nsha256 = \"{one}\"\n\
+         [[caller]]\nid = \"rota\"\n[[caller.tokens]]\nname = \"a\"\nsha256 = \"{other}\"\n"
+    );
+    let ask = |text: &str, token: Option<&str>, names: Option<&[&str]>| {
+        let callers = Callers::parse("callers.toml", text.as_bytes()).unwrap();
+        let mut headers = HeaderMap::new();
+        if let Some(token) = token {
+            headers.insert(AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
+        }
+        let certificate = names.map(certificate);
+        authenticate(&headers, certificate.as_ref(), &callers, now()).map(|p| p.caller().clone())
+    };
+    let known: &[&str] = &["dns:desk.internal"];
+    let id = |text: &str| CallerId::parse(text).unwrap();
+    for (token, names) in [(Some(TOKEN), None), (None, Some(known)), (Some(TOKEN), Some(known))] {
+        assert_eq!(ask(&text, token, names), Err(Reason::CallerSuspended), "{token:?} {names:?}");
+        assert_eq!(ask(&text.replace(suspended, ""), token, names), Ok(id("desk")));
+    }
+    assert_eq!(ask(&text, Some("seam_gg_rota"), None), Ok(id("rota")), "nobody else is");
+    let both = ask(&text, Some("seam_gg_rota"), Some(known));
+    assert_eq!(both, Err(Reason::CredentialsConflict), "and it lends its name to nobody");
+    assert_eq!(ask(&text, Some("seam_gg_x"), Some(known)), Err(Reason::TokenUnknown));
+}
+
+#[test]
+fn a_suspension_that_is_not_understood_is_refused() {
+    let long = format!("{{ since = 2026-01-01T00:00:00Z, reason = \"{}\" }}", "x".repeat(201));
+    for (written, part) in [
+        ("true", "`caller.suspended` must be a table"),
+        ("{ }", "`caller.suspended.since` is missing"),
+        ("{ since = 2026-01-01T00:00:00Z }", "`caller.suspended.reason` is missing"),
+        ("{ since = 2026-01-01, reason = \"x\" }", "must be a date and time with offset"),
+        ("{ since = 2026-01-01T00:00:00Z, reason = \" \" }", "the reason is empty"),
+        ("{ since = 2026-01-01T00:00:00Z, reason = \"a\\nb\" }", "must be one line"),
+        (long.as_str(), "at most 200 characters"),
+        ("{ since = 2026-01-01T00:00:00Z, reason = \"x\", until = 1 }", "unknown key"),
+    ] {
+        let text = format!("[[caller]]\nid = \"a\"\nsuspended = {written}\n");
+        let problems = Callers::parse("c", text.as_bytes()).unwrap_err();
+        assert!(problems.iter().any(|p| p.text.contains(part)), "{written}: {problems:?}");
+        assert!(problems.iter().all(|p| p.line == Some(3)), "{written}: {problems:?}");
+    }
+    let as_section = "[[caller]]\nid = \"a\"\n[caller.suspended]\nsince = 2026-01-01T00:00:00Z\nreason = \"x\"\n";
+    assert_eq!(Callers::parse("c", as_section.as_bytes()).unwrap().suspended(), 1);
 }
 
 #[test]

@@ -11,7 +11,7 @@ use clap::Args;
 
 use super::{Exit, environment, fail, init, report, runtime, say, serve, stop_at_signals};
 use crate::authn::CallerToken;
-use crate::authn::callers::add_token;
+use crate::authn::callers::{NewToken, add_token};
 use crate::config::{self, Environment};
 use crate::domain::{CallerId, Secret};
 use crate::files::replace;
@@ -132,7 +132,8 @@ fn give_token(directory: &Path) -> Result<CallerToken, Failure> {
     let text = std::fs::read_to_string(&file)?;
     let token = CallerToken::generate()?;
     let caller = CallerId::parse(CALLER)?;
-    let text = add_token("callers.toml", &text, &caller, None, "demo", token.digest(), None)?;
+    let new = NewToken { name: "demo", sha256: token.digest(), expires: None };
+    let text = add_token("callers.toml", &text, &caller, None, new)?;
     replace(&file, text.as_bytes(), 0o600)?;
     Ok(token)
 }

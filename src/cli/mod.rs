@@ -8,6 +8,7 @@ mod caller;
 mod check;
 mod completions;
 mod demo;
+mod duration;
 mod entrances;
 mod init;
 mod orders;
@@ -60,7 +61,7 @@ enum Command {
     Check(check::Arguments),
     /// Write a commented configuration, a sample policy and a callers file
     Init(init::Arguments),
-    /// Make, list and revoke callers and their tokens
+    /// Make, list, suspend and revoke callers and their tokens
     #[command(subcommand)]
     Caller(caller::Command),
     /// Look at the policy

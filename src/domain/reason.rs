@@ -69,6 +69,8 @@ pub enum Reason {
     CertificateRefused = "certificate-refused",
     /// The token and the certificate name different callers.
     CredentialsConflict = "credentials-conflict",
+    /// The credential is good, and its caller is suspended.
+    CallerSuspended = "caller-suspended",
 
     // The body.
     /// Content-Type is not `application/json`.

@@ -146,7 +146,8 @@ fn wire(reason: Reason) -> (StatusCode, &'static str, &'static str) {
         | R::CertificateMalformed
         | R::CertificateWithdrawn
         | R::CertificateRefused
-        | R::CredentialsConflict => (S::UNAUTHORIZED, "unauthorized", UNAUTHORIZED),
+        | R::CredentialsConflict
+        | R::CallerSuspended => (S::UNAUTHORIZED, "unauthorized", UNAUTHORIZED),
 
         R::ContentTypeInvalid => (
             S::BAD_REQUEST,

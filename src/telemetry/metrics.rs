@@ -69,6 +69,8 @@ pub struct Metrics {
     pub last_reload: IntGaugeVec,
     /// 1 while the files are not what is in force.
     pub reload_failing: IntGauge,
+    /// Callers that are suspended.
+    pub callers_suspended: IntGauge,
     /// When certificates expire, by role, in seconds since 1970.
     pub certificate_expiry: IntGaugeVec,
     /// The listener's part.
@@ -336,6 +338,7 @@ impl Metrics {
             )?,
             reload_failing: made
                 .gauge("reload_failing", "Whether the files are not what is in force: 1 or 0.")?,
+            callers_suspended: made.gauge("callers_suspended", "Callers that are suspended.")?,
             certificate_expiry: made.gauges(
                 "certificate_expiry_timestamp_seconds",
                 "When certificates expire.",

@@ -150,6 +150,13 @@ impl<'a> Section<'a> {
         Section { source: self.source, path, table, span, taken: RefCell::default() }
     }
 
+    /// The table `key`; none where it is left out, or is reported as no table.
+    #[must_use]
+    pub fn optional_section(&self, key: &str) -> Option<Section<'a>> {
+        self.take(key)?;
+        Some(self.section(key)).filter(|section| section.table.is_some())
+    }
+
     /// The tables of the array `key`: `[[key]]` or `key = [{ … }]`.
     #[must_use]
     pub fn sections(&self, key: &str) -> Vec<Section<'a>> {

@@ -53,6 +53,7 @@ pub struct Who<'a> {
 #[derive(Debug, Serialize)]
 struct WhoCaller<'a> {
     caller: &'a str,
+    suspended: bool,
     access: Times<'a>,
     allowed_by: Vec<String>,
     denied_at_times_by: Vec<String>,
@@ -63,6 +64,7 @@ struct WhoCaller<'a> {
 pub struct Doors<'a> {
     act: &'static str,
     caller: &'a str,
+    suspended: bool,
     revision: &'a str,
     groups: Vec<DoorGroup<'a>>,
     orders: Vec<ShownOrder>,
@@ -83,6 +85,7 @@ pub struct Explained<'a> {
     decision: &'static str,
     reason: &'static str,
     caller: &'a str,
+    suspended: bool,
     act: &'static str,
     entrance_id: String,
     entrance_name: Option<&'a str>,
@@ -181,7 +184,7 @@ struct TurnedDecision<'a> {
     rules_now: Vec<String>,
 }
 
-/// Who may do this to this entrance.
+/// Who may do this to this entrance, and who of them is suspended.
 #[must_use]
 pub fn who<'a>(
     policy: &'a Policy,
@@ -190,9 +193,11 @@ pub fn who<'a>(
     entrance: EntranceId,
     (found, orders): (&'a [Allowed], &[&Order]),
     span: Span,
+    suspended: impl Fn(&CallerId) -> bool,
 ) -> Who<'a> {
     let callers = found.iter().map(|one| WhoCaller {
         caller: one.caller.as_str(),
+        suspended: suspended(&one.caller),
         access: times(&one.access, &one.conditions, span),
         allowed_by: refs(&one.allowed_by),
         denied_at_times_by: refs(&one.denied_by),
@@ -216,6 +221,7 @@ pub fn doors<'a>(
     caller: &'a CallerId,
     (found, orders): (&'a [review::Doors], &[&Order]),
     span: Span,
+    suspended: bool,
 ) -> Doors<'a> {
     let groups = found.iter().map(|group| DoorGroup {
         zones: &group.zones,
@@ -227,6 +233,7 @@ pub fn doors<'a>(
     Doors {
         act: act.as_str(),
         caller: caller.as_str(),
+        suspended,
         revision: policy.revision().as_str(),
         groups: groups.collect(),
         orders: orders.iter().map(|order| ShownOrder::of(order)).collect(),
@@ -240,6 +247,7 @@ pub fn explained<'a>(
     names: &'a Catalogue,
     question: Question<'a>,
     found: &'a Explanation,
+    suspended: bool,
 ) -> Explained<'a> {
     let Question { caller, act, entrance, moment } = question;
     let rules = found.deciding.iter().map(|rule| ExplainedRule {
@@ -257,6 +265,7 @@ pub fn explained<'a>(
         decision: if found.evaluation.is_allowed() { "allow" } else { "deny" },
         reason: found.evaluation.reason.as_str(),
         caller: caller.as_str(),
+        suspended,
         act: act.as_str(),
         entrance_id: entrance.to_string(),
         entrance_name: names.name_of(entrance),

@@ -103,7 +103,8 @@ fn case(reason: Reason) -> Case {
         R::TokenExpired
         | R::CertificateUnknown
         | R::CertificateMalformed
-        | R::CredentialsConflict => Elsewhere("authn::tests"),
+        | R::CredentialsConflict
+        | R::CallerSuspended => Elsewhere("authn::tests"),
         R::CertificateWithdrawn => Elsewhere("reload"),
         R::CertificateRefused => Elsewhere("refused_certificates"),
         R::ContentTypeInvalid => Send(Sent {

@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Caller, Token};
+use super::{Caller, Suspension, Token};
 use crate::authn::TokenDigest;
 use crate::authn::certificate::is_spiffe_id;
 use crate::domain::{CallerId, Host, Problem};
@@ -62,8 +62,42 @@ fn caller(section: Section<'_>, seen: &mut Seen) -> Option<Caller> {
     let certificates =
         names.into_iter().filter_map(|(place, name)| certificate(&place, name, &owner, seen));
     let certificates = certificates.collect();
+    let suspended = section.optional_section("suspended").map(suspension);
     section.finish();
-    Some(Caller { id: id?, description: description.to_owned(), tokens, certificates })
+    let suspended = match suspended {
+        None => None,
+        Some(read) => Some(read?),
+    };
+    Some(Caller { id: id?, description: description.to_owned(), tokens, certificates, suspended })
+}
+
+fn suspension(section: Section<'_>) -> Option<Suspension> {
+    let since = section.required("since").and_then(|place| place.timestamp());
+    let reason = section.required("reason").and_then(|place| {
+        let reason = reason_of_suspension(place.string()?);
+        reason.map_err(|text| place.refuse(format!("the reason {text}"))).ok()
+    });
+    section.finish();
+    Some(Suspension { since: since?, reason: reason? })
+}
+
+/// The most characters that a reason may have.
+const REASON_CHARS_MAX: usize = 200;
+
+/// Why a caller is suspended, as it can be shown on one line.
+///
+/// # Errors
+/// What is wrong with the text.
+pub fn reason_of_suspension(text: &str) -> Result<String, String> {
+    if text.trim().is_empty() {
+        return Err("is empty; say why, for whoever is to resume the caller".into());
+    }
+    if text.chars().count() > REASON_CHARS_MAX || text.contains(char::is_control) {
+        return Err(format!(
+            "must be one line of at most {REASON_CHARS_MAX} characters, without control characters"
+        ));
+    }
+    Ok(text.to_owned())
 }
 
 fn token(

@@ -14,7 +14,10 @@ use jiff::Timestamp;
 
 use super::TokenDigest;
 use crate::domain::{CallerId, Problem};
-pub use edit::{EditError, add_token, revoke};
+pub use edit::{
+    EditError, NewToken, Removed, Rotation, add_token, resume, revoke, rotate, suspend,
+};
+pub use file::reason_of_suspension;
 
 /// All configured callers. Immutable once read.
 #[derive(Debug)]
@@ -23,6 +26,7 @@ pub struct Callers {
     ids: HashSet<CallerId>,
     tokens: HashMap<TokenDigest, Credential>,
     certificates: HashMap<String, Credential>,
+    suspended: HashMap<CallerId, Suspension>,
     digest: [u8; 32],
 }
 
@@ -37,6 +41,17 @@ pub struct Caller {
     pub tokens: Vec<Token>,
     /// Its certificate names: `spiffe://…` or `dns:…`.
     pub certificates: Vec<String>,
+    /// That it is refused for now, whatever it presents.
+    pub suspended: Option<Suspension>,
+}
+
+/// Why a caller is refused for now, and since when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Suspension {
+    /// When it was suspended.
+    pub since: Timestamp,
+    /// Why, for people.
+    pub reason: String,
 }
 
 /// One token of a caller, as stored.
@@ -69,11 +84,15 @@ impl Callers {
             ids: callers.iter().map(|caller| caller.id.clone()).collect(),
             tokens: HashMap::new(),
             certificates: HashMap::new(),
+            suspended: HashMap::new(),
             digest: [0; 32],
             callers: Vec::new(),
         };
         registry.digest.copy_from_slice(digest::digest(&digest::SHA256, bytes).as_ref());
         for caller in &callers {
+            if let Some(suspension) = &caller.suspended {
+                registry.suspended.insert(caller.id.clone(), suspension.clone());
+            }
             for token in &caller.tokens {
                 let credential = Credential {
                     caller: caller.id.clone(),
@@ -99,6 +118,18 @@ impl Callers {
     #[must_use]
     pub fn contains(&self, id: &CallerId) -> bool {
         self.ids.contains(id)
+    }
+
+    /// That a caller is refused for now, whatever it presents.
+    #[must_use]
+    pub fn suspension(&self, id: &CallerId) -> Option<&Suspension> {
+        self.suspended.get(id)
+    }
+
+    /// How many callers are suspended.
+    #[must_use]
+    pub fn suspended(&self) -> usize {
+        self.suspended.len()
     }
 
     /// All callers, in the file's order.

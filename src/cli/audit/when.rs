@@ -1,9 +1,10 @@
 //! Times as people type them: RFC 3339, a date, or how long ago.
 
+use jiff::Timestamp;
 use jiff::civil::Date;
 use jiff::tz::TimeZone;
-use jiff::{SignedDuration, Timestamp};
 
+use crate::cli::duration::duration;
 use crate::domain::rfc3339;
 
 /// Reads a time. A date is its first moment in UTC; `2h` is two hours ago.
@@ -25,22 +26,6 @@ fn time_at(text: &str, now: Timestamp) -> Result<Timestamp, String> {
          a number and `s`, `m`, `h`, `d` or `w` (`2h`)"
             .to_owned()
     })
-}
-
-fn duration(text: &str) -> Option<SignedDuration> {
-    let (number, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
-    let seconds = match unit {
-        "s" => 1,
-        "m" => 60,
-        "h" => 3_600,
-        "d" => 86_400,
-        "w" => 604_800,
-        _ => return None,
-    };
-    if !number.bytes().all(|b| b.is_ascii_digit()) {
-        return None;
-    }
-    Some(SignedDuration::from_secs(number.parse::<i64>().ok()?.checked_mul(seconds)?))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use jiff::Timestamp;
 
 use super::{FileArgument, read};
 use crate::authn::Callers;
-use crate::authn::callers::Caller;
+use crate::authn::callers::{Caller, Suspension};
 use crate::cli::{Exit, Format, say};
 
 #[derive(Args)]
@@ -34,6 +34,9 @@ fn human(callers: &Callers) {
     let now = Timestamp::now();
     for caller in callers.all() {
         say(format_args!("{}  {}", caller.id, caller.description));
+        if let Some(Suspension { since, reason }) = &caller.suspended {
+            say(format_args!("  SUSPENDED    since {since}: {reason}"));
+        }
         for token in &caller.tokens {
             let expires = match token.expires {
                 None => "does not expire".to_owned(),
@@ -65,6 +68,10 @@ fn json(callers: &Callers) -> serde_json::Value {
             "description": caller.description,
             "tokens": tokens,
             "certificates": caller.certificates,
+            "suspended": caller.suspended.as_ref().map(|suspended| serde_json::json!({
+                "since": suspended.since.to_string(),
+                "reason": suspended.reason,
+            })),
         })
     };
     callers.all().iter().map(one).collect()

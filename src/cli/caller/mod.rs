@@ -1,16 +1,21 @@
-//! `grantgate caller`: make, list and revoke callers and their tokens.
+//! `grantgate caller`: make, list, suspend and revoke callers and their tokens.
 
+mod expiring;
 mod list;
 mod new;
 mod revoke;
+mod rotate;
+mod suspend;
 
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use jiff::Timestamp;
 
+use super::output::{goes_nowhere, try_say};
 use super::{Exit, fail, note, report};
-use crate::authn::Callers;
-use crate::authn::callers::EditError;
+use crate::authn::callers::{EditError, Suspension};
+use crate::authn::{CallerToken, Callers};
 use crate::domain::{CallerId, Problem};
 use crate::files::{lock, replace};
 
@@ -20,8 +25,16 @@ pub(super) enum Command {
     New(new::Arguments),
     /// List callers and the names of their tokens and certificates
     List(list::Arguments),
-    /// Remove one token of a caller, or the caller with all of them
+    /// Make a token that takes the place of old ones, which are accepted a while longer
+    Rotate(rotate::Arguments),
+    /// Refuse every request of a caller, until it is resumed
+    Suspend(suspend::SuspendArguments),
+    /// Accept the credentials of a suspended caller again
+    Resume(suspend::ResumeArguments),
+    /// Remove one token of a caller, all of them, or the caller with every credential
     Revoke(revoke::Arguments),
+    /// List tokens that expire soon, or have expired
+    Expiring(expiring::Arguments),
 }
 
 #[derive(Args)]
@@ -39,7 +52,11 @@ pub(super) fn run(command: &Command) -> Exit {
     match command {
         Command::New(arguments) => new::run(arguments),
         Command::List(arguments) => list::run(arguments),
+        Command::Rotate(arguments) => rotate::run(arguments),
+        Command::Suspend(arguments) => suspend::suspend(arguments),
+        Command::Resume(arguments) => suspend::resume(arguments),
         Command::Revoke(arguments) => revoke::run(arguments),
+        Command::Expiring(arguments) => expiring::run(arguments),
     }
 }
 
@@ -53,12 +70,57 @@ fn read(file: &Path) -> Result<Callers, Exit> {
     })
 }
 
-/// Reads the file, edits its text and replaces it. Answers with the file that has the new
-/// text: where links lead.
+/// The name of a token that was given none: today's date.
+fn today() -> String {
+    Timestamp::now().to_string().chars().take(10).collect()
+}
+
+/// A new token, unless it could be shown to nobody.
+fn generate() -> Result<CallerToken, Exit> {
+    if goes_nowhere() {
+        return Err(fail(
+            "standard output is closed or /dev/null, where the token would be lost; nothing was done",
+        ));
+    }
+    CallerToken::generate().map_err(fail)
+}
+
+/// Shows a token that is in the file, this once.
+fn hand_over(token: &CallerToken, caller: &CallerId, name: &str, file: &Path) -> Result<(), Exit> {
+    try_say(token.expose()).map_err(|error| {
+        fail(format_args!(
+            "the token cannot be written to standard output: {error}; nobody has it, and it is \
+             accepted: run `grantgate caller revoke {caller} --token {name} --callers {}`",
+            file.display()
+        ))
+    })
+}
+
+/// Says that a caller is suspended: whoever deals with its credentials may not expect that.
+fn note_suspension(callers: &Callers, caller: &CallerId) {
+    if let Some(Suspension { since, reason }) = callers.suspension(caller) {
+        note(format_args!(
+            "note: caller `{caller}` is suspended since {since} ({reason}): it is refused until \
+             `grantgate caller resume {caller}`"
+        ));
+    }
+}
+
+/// The same as [`edit_some`], of a change that always changes something.
 fn edit(
     path: &Path,
     change: impl FnOnce(&str, &str) -> Result<String, EditError>,
 ) -> Result<PathBuf, Exit> {
+    let edited = edit_some(path, |file, text| change(file, text).map(Some))?;
+    Ok(edited.unwrap_or_else(|| path.to_owned()))
+}
+
+/// Reads the file, edits its text and replaces it. Answers with the file that has the new
+/// text, where links lead; none where there was nothing to change.
+fn edit_some(
+    path: &Path,
+    change: impl FnOnce(&str, &str) -> Result<Option<String>, EditError>,
+) -> Result<Option<PathBuf>, Exit> {
     let name = path.display().to_string();
     let locked = lock(path).map_err(|error| fail(format_args!("`{name}`: {error}")));
     let _locked = locked?;
@@ -73,7 +135,8 @@ fn edit(
         Exit::Invalid
     })?;
     match change(&name, text) {
-        Ok(text) => match replace(path, text.as_bytes(), 0o600) {
+        Ok(None) => Ok(None),
+        Ok(Some(text)) => match replace(path, text.as_bytes(), 0o600) {
             Ok(replaced) => {
                 if replaced.other_names > 0 {
                     note(format_args!(
@@ -82,7 +145,7 @@ fn edit(
                         replaced.other_names
                     ));
                 }
-                Ok(replaced.file)
+                Ok(Some(replaced.file))
             }
             Err(error) => Err(fail(format_args!("`{name}` cannot be written: {error}"))),
         },

@@ -3,11 +3,10 @@
 use clap::Args;
 use jiff::Timestamp;
 
-use super::{FileArgument, caller_id, edit};
-use crate::authn::callers::add_token;
-use crate::authn::{CallerToken, Callers};
-use crate::cli::output::{goes_nowhere, try_say};
-use crate::cli::{Exit, fail, note};
+use super::{FileArgument, caller_id, edit, generate, hand_over, note_suspension, read, today};
+use crate::authn::Callers;
+use crate::authn::callers::{NewToken, add_token};
+use crate::cli::{Exit, note};
 use crate::domain::{CallerId, rfc3339};
 
 /// An id that is less like the new one than this (0 to 1) is no slip of it.
@@ -34,25 +33,18 @@ pub(in crate::cli) struct Arguments {
 }
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
-    if goes_nowhere() {
-        return fail(
-            "standard output is closed or /dev/null, where the token would be lost; nothing was done",
-        );
-    }
-    let token = match CallerToken::generate() {
+    let token = match generate() {
         Ok(token) => token,
-        Err(error) => return fail(error),
+        Err(exit) => return exit,
     };
-    let name = match &arguments.name {
-        Some(name) => name.to_string(),
-        None => Timestamp::now().to_string().chars().take(10).collect(),
-    };
+    let name = arguments.name.as_ref().map_or_else(today, CallerId::to_string);
     let (caller, file) = (&arguments.caller, &arguments.file.file);
     let mut others = Vec::new();
     let edited = edit(file, |file, text| {
         others = ids(file, text);
         let description = arguments.description.as_deref();
-        add_token(file, text, caller, description, &name, token.digest(), arguments.expires)
+        let (sha256, expires) = (token.digest(), arguments.expires);
+        add_token(file, text, caller, description, NewToken { name: &name, sha256, expires })
     });
     if let Err(exit) = edited {
         return exit;
@@ -64,12 +56,11 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
             "`{caller}` is a NEW caller, with token `{name}`; it is shown only now:"
         ));
     }
-    if let Err(error) = try_say(token.expose()) {
-        return fail(format_args!(
-            "the token cannot be written to standard output: {error}; nobody has it, and it is \
-             accepted: run `grantgate caller revoke {caller} --token {name} --callers {}`",
-            file.display()
-        ));
+    if let Err(exit) = hand_over(&token, caller, &name, file) {
+        return exit;
+    }
+    if let Ok(callers) = read(file) {
+        note_suspension(&callers, caller);
     }
     // Last, where it is seen.
     if let Some(like) = nearest(caller, &others) {

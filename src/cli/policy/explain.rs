@@ -82,10 +82,13 @@ pub(super) fn run(arguments: &Arguments, now: Timestamp) -> Exit {
     match arguments.format {
         Format::Json => {
             let names = ready.names();
-            say_json(&view::policy::explained(&ready.policy, names, question, &explanation));
+            let suspended = ready.is_suspended(question.caller);
+            let (policy, explanation) = (&ready.policy, &explanation);
+            say_json(&view::policy::explained(policy, names, question, explanation, suspended));
         }
         Format::Human => human(&ready, question, &explanation),
     }
+    ready.note_suspension(question.caller);
     if explanation.evaluation.is_allowed() { Exit::Done } else { Exit::Different }
 }
 

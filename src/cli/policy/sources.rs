@@ -6,11 +6,12 @@ use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::authn::Callers;
+use crate::authn::callers::Suspension;
 use crate::catalogue::Catalogue;
 use crate::cli::entrances;
 use crate::cli::problems::report_in;
 use crate::cli::{Exit, note};
-use crate::domain::{EntranceId, Problem, rfc3339};
+use crate::domain::{CallerId, EntranceId, Problem, rfc3339};
 use crate::orders;
 use crate::policy::review::Span;
 use crate::policy::{Loaded, Orders, Policy, PolicySource, SourceFile};
@@ -91,6 +92,23 @@ pub(in crate::cli) struct Ready {
     pub(in crate::cli) callers: Callers,
     pub(super) warnings: Vec<Problem>,
     pub(super) sources: Sources,
+}
+
+impl Ready {
+    /// Whether a caller is refused for now, whatever policy says.
+    pub(super) fn is_suspended(&self, caller: &CallerId) -> bool {
+        self.callers.suspension(caller).is_some()
+    }
+
+    /// Tells those who read what policy says of a caller that is suspended.
+    pub(super) fn note_suspension(&self, caller: &CallerId) {
+        if let Some(Suspension { since, reason }) = self.callers.suspension(caller) {
+            note(format_args!(
+                "caller `{caller}` is SUSPENDED since {since} ({reason}): every request of it is \
+                 refused, whatever policy says"
+            ));
+        }
+    }
 }
 
 impl Files {

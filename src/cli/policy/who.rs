@@ -81,13 +81,16 @@ pub(super) fn who(arguments: &WhoArguments, now: Timestamp) -> Exit {
     match arguments.format {
         Format::Json => {
             let (policy, names) = (&ready.policy, ready.names());
-            say_json(&view::policy::who(policy, names, act, entrance, (&found, &orders), span));
+            let suspended = |caller: &CallerId| ready.is_suspended(caller);
+            let found = (&found[..], &orders[..]);
+            say_json(&view::policy::who(policy, names, act, entrance, found, span, suspended));
         }
         Format::Human => {
             who_human(&ready, act, entrance, &found, span);
             say_orders(&orders);
         }
     }
+    found.iter().for_each(|one| ready.note_suspension(&one.caller));
     if found.is_empty() && !orders.iter().any(is_exception) { Exit::Different } else { Exit::Done }
 }
 
@@ -130,13 +133,16 @@ pub(super) fn doors(arguments: &DoorsArguments, now: Timestamp) -> Exit {
     match arguments.format {
         Format::Json => {
             let (policy, names, act) = (&ready.policy, ready.names(), arguments.act);
-            say_json(&view::policy::doors(policy, names, act, caller, (&found, &orders), span));
+            let suspended = ready.is_suspended(caller);
+            let found = (&found[..], &orders[..]);
+            say_json(&view::policy::doors(policy, names, act, caller, found, span, suspended));
         }
         Format::Human => {
             doors_human(&ready, arguments, &found, span);
             say_orders(&orders);
         }
     }
+    ready.note_suspension(caller);
     if found.is_empty() && !orders.iter().any(is_exception) { Exit::Different } else { Exit::Done }
 }
 

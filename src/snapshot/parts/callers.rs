@@ -11,8 +11,15 @@ use crate::snapshot::source::{Wanted, not_read};
 
 const FILE: &str = "callers.toml";
 
-pub(in crate::snapshot) const PART: Part =
-    Part { name: "callers", decides: true, files, show: |_, _| {} };
+pub(in crate::snapshot) const PART: Part = Part {
+    name: "callers",
+    decides: true,
+    files,
+    show: |snapshot, metrics| {
+        let suspended = snapshot.callers.suspended();
+        metrics.callers_suspended.set(i64::try_from(suspended).unwrap_or(i64::MAX));
+    },
+};
 
 fn files(settings: &Settings) -> Vec<Wanted<'_>> {
     vec![Wanted::plain(FILE, &settings.callers_file)]
