@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use rustls_pki_types::CertificateDer;
 use webpki::EndEntityCert;
 
+use super::Callers;
 use super::scheme::{Finding, Presented, Scheme};
-use super::{Callers, Principal};
 use crate::domain::Reason;
 
 /// The names in a verified client certificate, read once per connection.
@@ -77,9 +77,7 @@ impl Scheme for Certificates<'_> {
         };
         match found {
             None => Finding::Nobody(Reason::CertificateUnknown),
-            Some(known) => {
-                Finding::Proven(Principal::new(known.caller.clone(), known.credential.clone()))
-            }
+            Some(known) => Finding::Proven(known.principal()),
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
+
 use crate::domain::CallerId;
 
 /// Who is calling, proven by a credential. Only [`crate::authn`] makes one.
@@ -9,11 +11,13 @@ use crate::domain::CallerId;
 pub struct Principal {
     caller: CallerId,
     credential: Arc<str>,
+    expires: Option<Timestamp>,
 }
 
 impl Principal {
-    pub(super) fn new(caller: CallerId, credential: Arc<str>) -> Self {
-        Self { caller, credential }
+    /// `expires` is what the callers file says of the credential.
+    pub(super) fn new(caller: CallerId, credential: Arc<str>, expires: Option<Timestamp>) -> Self {
+        Self { caller, credential, expires }
     }
 
     /// The configured service.
@@ -27,5 +31,17 @@ impl Principal {
     #[must_use]
     pub fn credential(&self) -> &str {
         &self.credential
+    }
+
+    /// Until when the credential is accepted, where the callers file says so.
+    #[must_use]
+    pub fn expires(&self) -> Option<Timestamp> {
+        self.expires
+    }
+
+    /// Whether the credential is a certificate, which has its end in itself.
+    #[must_use]
+    pub fn has_certificate(&self) -> bool {
+        self.credential.starts_with("certificate:")
     }
 }

@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn however_many_schemes_there_are_they_must_agree() {
         let by = |caller: &str, credential: &str| {
-            Proven(Principal::new(CallerId::parse(caller).unwrap(), credential.into()))
+            Proven(Principal::new(CallerId::parse(caller).unwrap(), credential.into(), None))
         };
         let nobody = || Nobody(Reason::CertificateUnknown);
         let of = |findings: Vec<Finding>| agree(findings).map(|p| p.credential().to_owned());

@@ -11,8 +11,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jiff::Timestamp;
 
+use super::Callers;
 use super::scheme::{Finding, Presented, Scheme};
-use super::{Callers, Principal};
 use crate::domain::{Reason, Secret};
 
 /// What caller tokens start with. Seam's SDKs refuse, before any request, a key that
@@ -98,9 +98,7 @@ impl Scheme for Tokens<'_> {
             Some(known) if known.expires.is_some_and(|expires| expires <= now) => {
                 Finding::Invalid(Reason::TokenExpired)
             }
-            Some(known) => {
-                Finding::Proven(Principal::new(known.caller.clone(), known.credential.clone()))
-            }
+            Some(known) => Finding::Proven(known.principal()),
         }
     }
 }

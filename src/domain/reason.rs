@@ -30,6 +30,10 @@ pub enum Reason {
     /// Policy evaluation panicked.
     PolicyPanic = "policy-panic",
 
+    // The gateway's own route.
+    /// A caller was told who it is taken for.
+    CallerIdentified = "caller-identified",
+
     // The route.
     /// No such path.
     RouteUnknown = "route-unknown",

@@ -8,7 +8,7 @@ use http::Method;
 use super::{Answer, Context};
 use crate::audit::Recorded;
 use crate::domain::{CallerId, EntranceId, Operation, Outcome, Reason, TraceContext};
-use crate::telemetry::{RequestLine, RequestTrace, log_request};
+use crate::telemetry::{Metrics, RequestLine, RequestTrace, log_request};
 use crate::upstream::Forwarded;
 
 /// What is counted and logged of a request, filled in on its way.
@@ -81,9 +81,23 @@ impl Account {
         forwarded
     }
 
+    /// Counts, logs and traces an answer.
+    pub(super) fn close(
+        self,
+        metrics: &Metrics,
+        context: &Context,
+        answer: &Answer,
+        took: Duration,
+    ) {
+        let caller = self.caller.as_ref();
+        metrics.answered(caller, self.permitted, answer.reason(), took.as_secs_f64());
+        self.log(context, answer, took);
+        self.end_trace(context, answer);
+    }
+
     /// One line per request of a caller. Strangers, who cost nothing, must not fill the
     /// log: they are counted, and shown when debugging.
-    pub(super) fn log(&self, context: &Context, answer: &Answer, took: Duration) {
+    fn log(&self, context: &Context, answer: &Answer, took: Duration) {
         let line = RequestLine {
             request_id: context.request_id,
             trace_id: self.trace.id(),
@@ -105,7 +119,7 @@ impl Account {
     }
 
     /// Attributes as in OpenTelemetry's semantic conventions for HTTP servers.
-    pub(super) fn end_trace(self, context: &Context, answer: &Answer) {
+    fn end_trace(self, context: &Context, answer: &Answer) {
         let (trace, status) = (self.trace, answer.status());
         trace.end(status.is_server_error(), || {
             let caller = self.caller.as_ref().map(|id| id.as_str().to_owned());

@@ -8,20 +8,27 @@ use http_body_util::Full;
 use super::admission::Seat;
 use super::{Refusal, route};
 use crate::domain::{Operation, Reason, RequestId};
-use crate::seam::{self, SeamError, Shown};
+use crate::seam::{self, Identity, SeamError, Shown};
 use crate::upstream::Forwarded;
 
 /// An answer, not yet on the wire.
 #[derive(Debug)]
 pub struct Answer {
     status: StatusCode,
-    content: Result<Shown, SeamError>,
+    content: Content,
     reason: Reason,
     retry_after_s: Option<u32>,
-    /// What was asked for, where that is known.
-    operation: Option<Operation>,
+    /// The methods that the path may be asked with.
+    methods: &'static str,
     /// Given back when the answer has been sent.
     seat: Option<Seat>,
+}
+
+#[derive(Debug)]
+enum Content {
+    Shown(Shown),
+    Identity(Identity),
+    Error(SeamError),
 }
 
 /// A body that takes up its request's seat until it has been sent, or its connection is gone.
@@ -38,10 +45,10 @@ impl AsRef<[u8]> for Seated {
 
 impl From<Refusal> for Answer {
     fn from(refusal: Refusal) -> Self {
-        let (reason, retry_after_s, operation) =
-            (refusal.reason, refusal.retry_after_s, refusal.operation);
+        let (reason, retry_after_s) = (refusal.reason, refusal.retry_after_s);
+        let methods = refusal.operation.map_or("POST", route::methods);
         let (status, error) = refusal.wire();
-        Self { status, content: Err(error), reason, retry_after_s, operation, seat: None }
+        Self { status, content: Content::Error(error), reason, retry_after_s, methods, seat: None }
     }
 }
 
@@ -54,22 +61,42 @@ impl Answer {
         shown: Option<Shown>,
     ) -> Self {
         let Forwarded { reason, retry_after_s, .. } = forwarded;
-        let operation = Some(operation);
+        let methods = route::methods(operation);
         match (shown, forwarded.status, forwarded.error) {
             (Some(shown), ..) => Self {
                 status: StatusCode::OK,
-                content: Ok(shown),
+                content: Content::Shown(shown),
                 reason,
                 retry_after_s: None,
-                operation,
+                methods,
                 seat: None,
             },
             // Seam's own error: its status and its known fields.
             (None, Some(status), Some(error)) => {
-                Self { status, content: Err(error), reason, retry_after_s, operation, seat: None }
+                let content = Content::Error(error);
+                Self { status, content, reason, retry_after_s, methods, seat: None }
             }
-            (None, ..) => Self { retry_after_s, ..Refusal::from(reason).of(operation).into() },
+            (None, ..) => {
+                Self { retry_after_s, ..Refusal::from(reason).of(Some(operation)).into() }
+            }
         }
+    }
+
+    /// The answer to a caller that asked who it is taken for.
+    pub(super) fn identity(identity: Identity) -> Self {
+        Self {
+            status: StatusCode::OK,
+            content: Content::Identity(identity),
+            reason: Reason::CallerIdentified,
+            retry_after_s: None,
+            methods: route::OWN_METHODS,
+            seat: None,
+        }
+    }
+
+    /// A refusal on the gateway's own route.
+    pub(super) fn refused_own(refusal: Refusal) -> Self {
+        Self { methods: route::OWN_METHODS, ..refusal.into() }
     }
 
     /// The same answer, with the seat of its request.
@@ -93,9 +120,12 @@ impl Answer {
     #[must_use]
     pub fn into_response(self, request_id: RequestId) -> Response<Full<Bytes>> {
         let body = match self.content {
-            Ok(Shown::Granted) => Bytes::from_static(seam::success_body()),
-            Ok(Shown::Read { body, .. }) => Bytes::from_owner(Seated { body, _seat: self.seat }),
-            Err(error) => seam::error_body(&error, request_id).into(),
+            Content::Shown(Shown::Granted) => Bytes::from_static(seam::success_body()),
+            Content::Shown(Shown::Read { body, .. }) => {
+                Bytes::from_owner(Seated { body, _seat: self.seat })
+            }
+            Content::Identity(identity) => seam::identity_body(&identity, request_id).into(),
+            Content::Error(error) => seam::error_body(&error, request_id).into(),
         };
         let mut response = Response::new(Full::new(body));
         *response.status_mut() = self.status;
@@ -105,8 +135,7 @@ impl Answer {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
         }
         if self.status == StatusCode::METHOD_NOT_ALLOWED {
-            let methods = self.operation.map_or("POST", route::methods);
-            headers.insert(ALLOW, HeaderValue::from_static(methods));
+            headers.insert(ALLOW, HeaderValue::from_static(self.methods));
         }
         if let Some(seconds) = self.retry_after_s {
             headers.insert(RETRY_AFTER, seconds.into());

@@ -14,6 +14,7 @@ mod presented;
 mod refusal;
 mod route;
 mod strangers;
+mod whoami;
 
 pub use admission::Admission;
 pub use answer::Answer;

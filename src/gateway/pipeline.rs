@@ -86,15 +86,15 @@ impl Gateway {
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
+        if request.uri().path() == route::WHOAMI {
+            // Boxed: seldom.
+            return Box::pin(self.whoami(context, request)).await;
+        }
         let started = Instant::now();
         let mut account = Account { method: request.method().clone(), ..Account::default() };
         let judged = self.judge(worker, &context, request, &mut account).await;
         let answer = judged.unwrap_or_else(|refusal| refusal.of(account.operation).into());
-        let took = started.elapsed();
-        let caller = account.caller.as_ref();
-        self.metrics.answered(caller, account.permitted, answer.reason(), took.as_secs_f64());
-        account.log(&context, &answer, took);
-        account.end_trace(&context, &answer);
+        account.close(&self.metrics, &context, &answer, started.elapsed());
         answer
     }
 
@@ -117,9 +117,7 @@ impl Gateway {
         let (operation, principal, seat) = match self.admit(context, &head, &early, account) {
             Ok(admitted) => admitted,
             Err(refusal) => {
-                if let Some(_discarding) = self.admission.discard() {
-                    body::discard(body, limits.body_bytes_max).await;
-                }
+                self.discard(body).await;
                 return Err(refusal);
             }
         };
@@ -164,6 +162,17 @@ impl Gateway {
                 // What it holds of Seam's answer takes memory until the caller has it.
                 Ok(answer.holding(seat))
             }
+        }
+    }
+
+    /// Takes the body of a refused request off its connection, as far as there is room for it.
+    pub(super) async fn discard<B>(&self, body: B)
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        if let Some(_discarding) = self.admission.discard() {
+            body::discard(body, self.limits.body_bytes_max).await;
         }
     }
 
@@ -231,7 +240,7 @@ impl Gateway {
 
     /// Who is calling, as this snapshot knows callers and certificates. Who is nobody goes on
     /// the record, as far as room is kept for such.
-    fn authenticate(
+    pub(super) fn authenticate(
         &self,
         context: &Context,
         headers: &HeaderMap,

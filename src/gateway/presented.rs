@@ -4,12 +4,13 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
 use rustls_pki_types::CertificateDer;
 
 use super::strangers::Unproven;
 use crate::authn::PeerCertificate;
 use crate::domain::Reason;
-use crate::tls::{ClientCertificates, Shown};
+use crate::tls::{ClientCertificates, Shown, expiry_of};
 
 /// A certificate may expire while its connection is open: it is verified again after
 /// this time.
@@ -54,6 +55,11 @@ impl Presented {
             *accepted = Some((clients.generation(), Instant::now()));
         }
         Ok(&self.names)
+    }
+
+    /// When it expires.
+    pub(super) fn expires(&self) -> Option<Timestamp> {
+        expiry_of(self.chain.first()?)
     }
 
     /// Whose it is, for a log.

@@ -46,6 +46,18 @@ impl Refusal {
         self
     }
 
+    /// The same on the gateway's own route, in words that are true of it.
+    pub(super) fn on_own_route(mut self) -> Self {
+        let (_, kind, _) = wire(self.reason);
+        if self.reason == Reason::MethodNotAllowed {
+            self.detail = Some(Box::new(SeamError::new(kind, "only GET is accepted")));
+        } else if [Reason::QueryNotAllowed, Reason::BodyNotAllowed].contains(&self.reason) {
+            let text = "neither a query nor a body is accepted";
+            self.detail = Some(Box::new(SeamError::invalid_input(None, text)));
+        }
+        self
+    }
+
     /// The status and the error to send.
     #[must_use]
     pub fn wire(self) -> (StatusCode, SeamError) {
@@ -228,6 +240,7 @@ fn wire(reason: Reason) -> (StatusCode, &'static str, &'static str) {
         R::UpstreamRejected
         | R::AllowedByRule
         | R::AllowedByException
+        | R::CallerIdentified
         | R::GatewayRestarted
         | R::InternalError => (
             S::INTERNAL_SERVER_ERROR,

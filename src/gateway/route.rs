@@ -25,13 +25,7 @@ pub(super) fn check(
     hostnames: &[Host],
     headers_max: usize,
 ) -> Result<Operation, Reason> {
-    if head.headers.len() > headers_max {
-        return Err(Reason::TooManyHeaders);
-    }
-    if !framing_is_plain(head) {
-        return Err(Reason::FramingInvalid);
-    }
-    let host = host(head).ok_or(Reason::HostInvalid)?;
+    let host = plain(head, headers_max)?;
     let operation = Operation::of_path(head.uri.path()).ok_or(Reason::RouteUnknown)?;
     let reads = operation.effect() == Effect::Reads;
     if head.method != Method::POST && !(reads && head.method == Method::GET) {
@@ -40,10 +34,50 @@ pub(super) fn check(
     if head.method == Method::POST && head.uri.query().is_some() {
         return Err(Reason::QueryNotAllowed);
     }
-    if !hostnames.is_empty() && !hostnames.iter().any(|known| known.is(host)) {
-        return Err(Reason::HostNotServed);
-    }
+    is_served(host, hostnames)?;
     Ok(operation)
+}
+
+/// The gateway's own route, on which a caller learns who it is taken for. No path of Seam's
+/// begins with this product's name.
+pub(super) const WHOAMI: &str = "/grantgate/whoami";
+
+/// The methods of the gateway's own route.
+pub(super) const OWN_METHODS: &str = "GET";
+
+/// Checks a request for the gateway's own route, as strictly as one for Seam's.
+///
+/// # Errors
+/// The reason to refuse.
+pub(super) fn check_own(
+    head: &request::Parts,
+    hostnames: &[Host],
+    headers_max: usize,
+) -> Result<(), Reason> {
+    let host = plain(head, headers_max)?;
+    if head.method != Method::GET {
+        return Err(Reason::MethodNotAllowed);
+    }
+    if head.uri.query().is_some() {
+        return Err(Reason::QueryNotAllowed);
+    }
+    is_served(host, hostnames)
+}
+
+/// The host of a head that can be read in one way only.
+fn plain(head: &request::Parts, headers_max: usize) -> Result<&str, Reason> {
+    if head.headers.len() > headers_max {
+        return Err(Reason::TooManyHeaders);
+    }
+    if !framing_is_plain(head) {
+        return Err(Reason::FramingInvalid);
+    }
+    host(head).ok_or(Reason::HostInvalid)
+}
+
+fn is_served(host: &str, hostnames: &[Host]) -> Result<(), Reason> {
+    let served = hostnames.is_empty() || hostnames.iter().any(|known| known.is(host));
+    if served { Ok(()) } else { Err(Reason::HostNotServed) }
 }
 
 /// Codings that another server on the way might read differently are refused, and

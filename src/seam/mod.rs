@@ -10,6 +10,7 @@ mod entrance;
 mod error;
 mod get_entrance;
 mod grant_access;
+mod identity;
 mod list_entrances;
 mod strict;
 
@@ -18,6 +19,7 @@ pub use accessible_entrances::{ACCESSIBLE_ENTRANCES_PATH, ask_accessible, is_acc
 pub use entrance::Entrance;
 pub use error::{SeamError, error_body, read_error};
 pub use grant_access::success_body;
+pub use identity::{Identity, identity_body};
 pub use list_entrances::{EntrancePage, NextPage, PageError, encode as encode_list, parse_page};
 pub use strict::{Params, RequestError};
 

@@ -69,6 +69,8 @@ pub struct Metrics {
     pub last_reload: IntGaugeVec,
     /// 1 while the files are not what is in force.
     pub reload_failing: IntGauge,
+    /// Callers that were told who they are taken for.
+    pub whoami: IntCounter,
     /// Callers that are suspended.
     pub callers_suspended: IntGauge,
     /// When certificates expire, by role, in seconds since 1970.
@@ -339,6 +341,8 @@ impl Metrics {
             reload_failing: made
                 .gauge("reload_failing", "Whether the files are not what is in force: 1 or 0.")?,
             callers_suspended: made.gauge("callers_suspended", "Callers that are suspended.")?,
+            whoami: made
+                .counter("whoami_total", "Callers that were told who they are taken for.")?,
             certificate_expiry: made.gauges(
                 "certificate_expiry_timestamp_seconds",
                 "When certificates expire.",

@@ -151,6 +151,12 @@ pub struct Shown {
     pub issuer: String,
 }
 
+/// When a certificate expires; none where it cannot be read.
+#[must_use]
+pub fn expiry_of(der: &CertificateDer<'_>) -> Option<Timestamp> {
+    Facts::read(der)?.not_after
+}
+
 impl Shown {
     /// None where it is not a certificate.
     #[must_use]

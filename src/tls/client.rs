@@ -1,7 +1,11 @@
 //! The side that connects to the upstream.
 
+use std::sync::Arc;
+
+use rustls::sign::SingleCertAndKey;
 use rustls::{ClientConfig, DEFAULT_VERSIONS, RootCertStore};
 
+use super::identity::Identity;
 use super::pem::{PemFile, certificates};
 use super::server::roots_of;
 use super::{TlsError, provider};
@@ -40,6 +44,14 @@ impl ClientTls {
             .with_no_client_auth();
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         Ok(Self(config))
+    }
+
+    /// The same, with a certificate for whoever asks for one.
+    #[must_use]
+    pub fn presenting(mut self, identity: &Identity) -> Self {
+        let certified = SingleCertAndKey::from(identity.certified.clone());
+        self.0.client_auth_cert_resolver = Arc::new(certified);
+        self
     }
 
     /// The settings, for the HTTP client.

@@ -20,7 +20,7 @@ use rustls::CipherSuite;
 use rustls::crypto::CryptoProvider;
 
 use crate::domain::Problem;
-pub use certificate::Shown;
+pub use certificate::{Shown, expiry_of};
 pub use client::{ClientTls, Roots};
 pub use identity::Identity;
 pub use inspect::{Finding, Inspection, Severity, Side, inspect_server};

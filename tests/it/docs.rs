@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use grantgate::audit::Event;
+use grantgate::authn::CallerToken;
 use grantgate::config::{self, Setting};
 use grantgate::domain::{Outcome, Reason, Revision};
 use grantgate::policy::Opinion;
@@ -296,6 +297,27 @@ fn every_setting_is_documented_with_its_default() {
 fn blocks<'a>(page: &'a str, language: &str) -> Vec<&'a str> {
     let begin = format!("\n```{language}\n");
     page.split(&begin).skip(1).map(|rest| rest.split("\n```").next().unwrap()).collect()
+}
+
+#[test]
+fn the_pattern_for_secret_scanners_finds_every_token_and_no_key_of_seams() {
+    let page = page("docs/configuration.md");
+    let [pattern] = blocks(&page, "regex")[..] else { panic!("one pattern") };
+    let pattern = regex::Regex::new(pattern).unwrap();
+    for _ in 0..1_000 {
+        let token = CallerToken::generate().unwrap();
+        let text = format!("key: \"{}\",", token.expose());
+        let found = pattern.find(&text).map(|found| found.as_str());
+        assert_eq!(found, Some(token.expose()));
+        // No other text of the same length ends so.
+        let last = text.len() - 3;
+        let other = format!("{}{}", &text[..last], '-');
+        assert!(!pattern.is_match(&other), "{other}");
+    }
+    let rest = "A".repeat(43);
+    for other in ["seam_", "seam_at", "seam_cst_", "seam_pk", "SEAM_GG_", "seam_gg-"] {
+        assert!(!pattern.is_match(&format!("{other}{rest}")), "{other}");
+    }
 }
 
 #[test]

@@ -82,7 +82,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("foldhash", &["policy"]),
     ("csv", &["catalogue", "cli"]),
     ("strsim", &["catalogue", "cli"]),
-    ("reqwest", &["upstream", "config", "server", "shipping"]),
+    ("reqwest", &["upstream", "config", "server", "shipping", "cli"]),
     ("opentelemetry", &["telemetry", "server"]),
     ("opentelemetry_sdk", &["telemetry", "server", "shipping"]),
     ("opentelemetry_http", &["server"]),

@@ -33,7 +33,7 @@ fn edit_policy(site: &Site, from: &str, to: &str) {
 }
 
 /// Waits until `condition` holds, for at most ten seconds.
-async fn until<F: AsyncFnMut() -> bool>(what: &str, mut condition: F) {
+pub async fn until<F: AsyncFnMut() -> bool>(what: &str, mut condition: F) {
     for _ in 0..200 {
         if condition().await {
             return;
@@ -44,7 +44,7 @@ async fn until<F: AsyncFnMut() -> bool>(what: &str, mut condition: F) {
 }
 
 /// A grant over a connection that is open already: the status line.
-async fn grant<S>(stream: &mut S, token: Option<&str>) -> String
+pub async fn grant<S>(stream: &mut S, token: Option<&str>) -> String
 where
     S: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin,
 {

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 use jiff::Timestamp;
 
-use super::TokenDigest;
+use super::{Principal, TokenDigest};
 use crate::domain::{CallerId, Problem};
 pub use edit::{
     EditError, NewToken, Removed, Rotation, add_token, resume, revoke, rotate, suspend,
@@ -71,6 +71,12 @@ pub(super) struct Credential {
     pub(super) caller: CallerId,
     pub(super) credential: Arc<str>,
     pub(super) expires: Option<Timestamp>,
+}
+
+impl Credential {
+    pub(super) fn principal(&self) -> Principal {
+        Principal::new(self.caller.clone(), self.credential.clone(), self.expires)
+    }
 }
 
 impl Callers {

@@ -6,6 +6,7 @@ mod new;
 mod revoke;
 mod rotate;
 mod suspend;
+mod whoami;
 
 use std::path::{Path, PathBuf};
 
@@ -35,6 +36,8 @@ pub(super) enum Command {
     Revoke(revoke::Arguments),
     /// List tokens that expire soon, or have expired
     Expiring(expiring::Arguments),
+    /// Ask a gateway who it takes a service for
+    Whoami(whoami::Arguments),
 }
 
 #[derive(Args)]
@@ -57,6 +60,7 @@ pub(super) fn run(command: &Command) -> Exit {
         Command::Resume(arguments) => suspend::resume(arguments),
         Command::Revoke(arguments) => revoke::run(arguments),
         Command::Expiring(arguments) => expiring::run(arguments),
+        Command::Whoami(arguments) => whoami::run(arguments),
     }
 }
 

@@ -1,0 +1,72 @@
+//! The gateway's own route: a service learns who it is taken for, without a grant.
+//!
+//! It is authenticated and limited like a request that reads. It asks no policy, reaches no
+//! upstream, and leaves a log line and a count; a failure to authenticate is recorded as any.
+
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::Request;
+use http_body::Body;
+
+use super::account::Account;
+use super::{Answer, Context, Gateway, Refusal, route};
+use crate::domain::{Effect, Reason};
+use crate::seam::Identity;
+
+impl Gateway {
+    /// Answers who sent a request.
+    pub(super) async fn whoami<B>(&self, context: Context, request: Request<B>) -> Answer
+    where
+        B: Body<Data = Bytes>,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let started = Instant::now();
+        let mut account = Account { method: request.method().clone(), ..Account::default() };
+        let (head, body) = request.into_parts();
+        match self.identify(&context, &head, body.is_end_stream(), &mut account) {
+            Ok(identity) => {
+                self.metrics.whoami.inc();
+                tracing::info!(
+                    request_id = %context.request_id,
+                    peer = %context.peer,
+                    caller = identity.caller.as_str(),
+                    credential = identity.credential,
+                    "whoami"
+                );
+                Answer::identity(identity)
+            }
+            Err(refusal) => {
+                self.discard(body).await;
+                let answer = Answer::refused_own(refusal.on_own_route());
+                account.close(&self.metrics, &context, &answer, started.elapsed());
+                answer
+            }
+        }
+    }
+
+    fn identify(
+        &self,
+        context: &Context,
+        head: &http::request::Parts,
+        is_without_body: bool,
+        account: &mut Account,
+    ) -> Result<Identity, Refusal> {
+        route::check_own(head, &self.hostnames, self.limits.headers_max)?;
+        let principal = self.authenticate(context, &head.headers, &self.snapshot.load())?;
+        account.caller = Some(principal.caller().clone());
+        let _seat = self.admission.admit(principal.caller(), Effect::Reads)?;
+        if !is_without_body {
+            return Err(Reason::BodyNotAllowed.into());
+        }
+        let of_certificate = || {
+            let certificate = context.certificate.as_ref().filter(|_| principal.has_certificate());
+            certificate.and_then(|certificate| certificate.expires())
+        };
+        Ok(Identity {
+            caller: principal.caller().clone(),
+            credential: principal.credential().to_owned(),
+            expires: principal.expires().or_else(of_certificate),
+        })
+    }
+}
