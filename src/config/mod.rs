@@ -12,7 +12,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::domain::{Host, Problem, Secret};
+use crate::domain::{Host, Networks, Problem, Secret};
 use crate::listener::ListenerLimits;
 use crate::telemetry::LogFormat;
 use crate::upstream::BreakerSettings;
@@ -104,6 +104,21 @@ pub struct ListenerSettings {
     pub hostnames: Vec<Host>,
     /// Threads that serve connections.
     pub workers: usize,
+    /// Proxies whose connections begin with the header of the PROXY protocol.
+    pub proxy_protocol_from: Networks,
+    /// Proxies that are believed about where requests come from.
+    pub forwarded_from: Networks,
+    /// In which header these say so.
+    pub forwarded_header: ForwardedHeader,
+}
+
+/// A header in which proxies say where a request comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ForwardedHeader {
+    /// `X-Forwarded-For`, which has no standard.
+    XForwardedFor,
+    /// `Forwarded` (RFC 7239).
+    Forwarded,
 }
 
 /// `[admin]`: where metrics and health are served.

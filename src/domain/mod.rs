@@ -9,6 +9,7 @@ mod closed_set;
 mod grant;
 mod host;
 mod ids;
+mod networks;
 mod operation;
 mod order;
 mod outcome;
@@ -31,6 +32,7 @@ pub use ids::{
     AcsSystemId, AcsUserId, CallerId, ConnectedAccountId, EntranceId, IdError, LocationId,
     RequestId, Revision, SpaceId, UserIdentityId, parse_uuid,
 };
+pub use networks::Networks;
 pub use operation::{Act, Effect, Operation};
 pub use order::{Order, OrderKind, Scope, Signature};
 pub use outcome::{Outcome, Resolution};

@@ -13,6 +13,7 @@ mod pipeline;
 mod presented;
 mod refusal;
 mod route;
+mod source;
 mod strangers;
 mod whoami;
 
@@ -21,4 +22,5 @@ pub use answer::Answer;
 pub use pipeline::{Context, Gateway, Worker};
 pub use presented::Presented;
 pub use refusal::Refusal;
+pub use source::{Malformed, Sources};
 pub use strangers::CertificateLog;

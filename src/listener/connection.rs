@@ -4,13 +4,26 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsAcceptor;
 
+use super::announced::{self, Fault};
 use super::protocol::Http;
+use super::slots::Slot;
 use super::sweep::Sweep;
 use super::{AroundHandshake, HttpService, ListenerLimits, Peer, Stop, TlsSource};
 use crate::telemetry::ListenerMetrics;
+
+/// A connection that is to be served.
+pub(super) struct Accepted {
+    pub(super) stream: TcpStream,
+    /// The other end.
+    pub(super) address: SocketAddr,
+    /// That is a proxy, which says first for whom it connects.
+    pub(super) announced: bool,
+    /// Held until the connection ends.
+    pub(super) slot: Slot,
+}
 
 /// What all connections of a listener share.
 pub(super) struct Serving {
@@ -36,16 +49,31 @@ impl Serving {
     pub(super) async fn connection<S: HttpService>(
         &self,
         sweep: &Sweep,
-        stream: TcpStream,
-        address: SocketAddr,
+        accepted: Accepted,
         stop: Stop,
         service_for: impl Fn(&Peer) -> S,
     ) {
+        let Accepted { mut stream, mut address, announced, mut slot } = accepted;
+        let deadline = Instant::now() + self.handshake_timeout;
+        if announced {
+            // Boxed: most connections are from no proxy.
+            let source = tokio::select! {
+                biased;
+                () = stop.ended() => return,
+                source = Box::pin(self.announced(&mut stream, address, deadline)) => source,
+            };
+            let Some(source) = source else { return };
+            address = source;
+            if let Err(limit) = slot.count_for(address.ip()) {
+                self.metrics.refused.with_label_values(&[limit]).inc();
+                return;
+            }
+        }
         // Answers are small and complete: waiting to fill a segment only delays them.
         let _ = stream.set_nodelay(true);
         let handshake = TlsAcceptor::from((self.tls)()).accept(stream);
         let handshake = (self.around)(address, Box::pin(handshake));
-        let handshake = timeout(self.handshake_timeout, handshake);
+        let handshake = timeout_at(deadline, handshake);
         let tls = tokio::select! {
             biased;
             () = stop.ended() => return,
@@ -63,6 +91,25 @@ impl Serving {
         self.metrics.connections.inc();
         self.http.serve(sweep, tls, http2, address, stop, service).await;
         self.metrics.connections.dec();
+        drop(slot);
+    }
+
+    /// Where a connection comes from, as its proxy says; none where it says nothing that counts.
+    async fn announced(
+        &self,
+        stream: &mut TcpStream,
+        proxy: SocketAddr,
+        deadline: Instant,
+    ) -> Option<SocketAddr> {
+        let read = timeout_at(deadline, announced::read(stream)).await;
+        match read.unwrap_or(Err(Fault::Incomplete)) {
+            Ok(source) => Some(source.unwrap_or(proxy)),
+            Err(fault) => {
+                self.metrics.proxy_headers_refused.with_label_values(&[fault.as_str()]).inc();
+                tracing::debug!(%proxy, fault = fault.as_str(), "no PROXY header");
+                None
+            }
+        }
     }
 
     fn handshake_failed(&self, peer: SocketAddr, reason: &str, error: &dyn std::fmt::Display) {

@@ -5,6 +5,7 @@
 //! is cut off. Running out of file descriptors pauses the accept loop and does not end it.
 
 mod activity;
+mod announced;
 mod connection;
 mod head;
 mod loopback;
@@ -32,8 +33,9 @@ use tokio::runtime::Handle;
 use tokio_rustls::server::TlsStream;
 use tokio_util::task::TaskTracker;
 
+use crate::domain::Networks;
 use crate::telemetry::ListenerMetrics;
-use connection::Serving;
+use connection::{Accepted, Serving};
 pub use loopback::Loopback;
 use slots::Slots;
 pub use stop::Stop;
@@ -129,6 +131,7 @@ pub struct Listener {
     limits: ListenerLimits,
     metrics: ListenerMetrics,
     around: AroundHandshake,
+    announcing: Networks,
 }
 
 impl Listener {
@@ -140,7 +143,14 @@ impl Listener {
         limits: ListenerLimits,
         metrics: ListenerMetrics,
     ) -> Self {
-        Self { tcp, tls, limits, metrics, around: Arc::new(|_, handshake| handshake) }
+        let around: AroundHandshake = Arc::new(|_, handshake| handshake);
+        Self { tcp, tls, limits, metrics, around, announcing: Networks::default() }
+    }
+
+    /// Expects connections from these networks to begin with the header of the PROXY protocol.
+    #[must_use]
+    pub fn announced_from(self, announcing: Networks) -> Self {
+        Self { announcing, ..self }
     }
 
     /// Runs every handshake in `around`.
@@ -218,7 +228,8 @@ impl Listener {
             };
             // One form of an IPv4 address, also on a socket of both families.
             let address = SocketAddr::new(address.ip().to_canonical(), address.port());
-            let slot = match slots.take(address.ip()) {
+            let announced = self.announcing.contains(address.ip());
+            let slot = match slots.take((!announced).then_some(address.ip())) {
                 Ok(slot) => slot,
                 Err(limit) => {
                     self.metrics.refused.with_label_values(&[limit]).inc();
@@ -230,9 +241,10 @@ impl Listener {
             let (serving, ending) = (serving.clone(), ending.clone());
             let serve = async move {
                 if let Some(stream) = stream.here() {
-                    serving.connection(&sweep, stream, address, ending, service_for).await;
+                    let accepted = Accepted { stream, address, announced, slot };
+                    serving.connection(&sweep, accepted, ending, service_for).await;
                 }
-                drop((slot, share));
+                drop(share);
             };
             open.spawn_on(serve, &handle);
         }

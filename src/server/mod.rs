@@ -30,7 +30,7 @@ use crate::audit::{
 };
 use crate::config::Settings;
 use crate::domain::{Problem, SystemClock};
-use crate::gateway::{Admission, CertificateLog, Gateway};
+use crate::gateway::{Admission, CertificateLog, Gateway, Sources};
 use crate::listener::{Listener, Peer, Stop};
 use crate::orders::{Keeper, OrdersFile};
 use crate::resolver::{self, Resolver, Resolving};
@@ -124,6 +124,9 @@ impl Server {
             settings.connection_limits.clone(),
             metrics.listener.clone(),
         );
+        let listener = listener.announced_from(settings.listener.proxy_protocol_from.clone());
+        let sources =
+            Sources::new(&settings.listener.forwarded_from, settings.listener.forwarded_header);
         let admin = Admin::bind(&settings.admin, &snapshot).await?;
 
         let observer = AuditObserver::start(&settings.audit, metrics.clone());
@@ -161,7 +164,8 @@ impl Server {
             reloader.load_trial(trial);
         }
         let reloading = Reloader::handle();
-        let shared = Arc::new(Shared { gateway: gateway.clone(), running: TaskTracker::new() });
+        let (running, gateway_of) = (TaskTracker::new(), gateway.clone());
+        let shared = Arc::new(Shared { gateway: gateway_of, running, sources });
         let anchors = observer.anchors();
         Ok(Self {
             gateway,

@@ -1,13 +1,14 @@
 //! The tower stack of one connection, outermost first.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context as TaskContext, Poll, ready};
 
 use bytes::Bytes;
 use http::header::AUTHORIZATION;
-use http::{HeaderValue, Request, Response};
+use http::{HeaderMap, HeaderValue, Request, Response};
 use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio_util::task::TaskTracker;
@@ -16,7 +17,7 @@ use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
 
 use super::running::{Panicked, Running};
 use crate::domain::{Reason, RequestId};
-use crate::gateway::{Answer, Context, Gateway, Presented, Refusal, Worker};
+use crate::gateway::{Answer, Context, Gateway, Malformed, Presented, Refusal, Sources, Worker};
 use crate::listener::{HttpService, Peer};
 use crate::seam::REQUEST_ID_HEADER;
 
@@ -25,9 +26,21 @@ pub(super) struct Shared {
     pub(super) gateway: Arc<Gateway>,
     /// Requests that are running, with or without a caller waiting.
     pub(super) running: TaskTracker,
+    /// Proxies that say where requests come from.
+    pub(super) sources: Option<Sources>,
 }
 
 impl Shared {
+    /// Where a request of a proxy's comes from. What is not understood is counted, and leaves
+    /// the proxy's own address: that is at least true.
+    fn source(&self, proxy: SocketAddr, headers: &HeaderMap) -> SocketAddr {
+        let Some(sources) = &self.sources else { return proxy };
+        sources.of(proxy, headers).unwrap_or_else(|Malformed| {
+            self.gateway.metrics.forwarded_malformed.inc();
+            proxy
+        })
+    }
+
     /// Refuses a request that the gateway did not get to answer.
     fn refuse(&self, reason: Reason) -> Answer {
         self.gateway.metrics.answered(None, false, reason, 0.0);
@@ -43,7 +56,10 @@ pub(super) fn service(
 ) -> impl HttpService + use<> {
     let certificate = Presented::new(&peer.certificates).map(Arc::new);
     let (gateway, worker, address) = (shared.gateway.clone(), worker.clone(), peer.address);
-    let pipeline = Pipeline { gateway, worker, address, certificate };
+    // Decided once: requests of others take no look at their headers.
+    let is_proxy = shared.sources.as_ref().is_some_and(|s| s.believes(address.ip()));
+    let behind_proxy = is_proxy.then(|| shared.clone());
+    let pipeline = Pipeline { gateway, worker, address, certificate, behind_proxy };
     ServiceBuilder::new()
         // Debug output of a request must not show the token.
         .layer(SetSensitiveRequestHeadersLayer::new([AUTHORIZATION]))
@@ -108,8 +124,10 @@ impl Future for Answering {
 struct Pipeline {
     gateway: Arc<Gateway>,
     worker: Arc<Worker>,
-    address: std::net::SocketAddr,
+    address: SocketAddr,
     certificate: Option<Arc<Presented>>,
+    /// Says where a request comes from, on a connection of a proxy's.
+    behind_proxy: Option<Arc<Shared>>,
 }
 
 impl Pipeline {
@@ -119,8 +137,11 @@ impl Pipeline {
         request: Request<Incoming>,
     ) -> Pin<Box<dyn Future<Output = Answer> + Send>> {
         let (gateway, worker) = (self.gateway.clone(), self.worker.clone());
-        let context =
-            Context { request_id, peer: self.address, certificate: self.certificate.clone() };
+        let peer = match &self.behind_proxy {
+            None => self.address,
+            Some(shared) => shared.source(self.address, request.headers()),
+        };
+        let context = Context { request_id, peer, certificate: self.certificate.clone() };
         Box::pin(async move { gateway.handle(&worker, context, request).await })
     }
 }

@@ -69,6 +69,8 @@ pub struct Metrics {
     pub last_reload: IntGaugeVec,
     /// 1 while the files are not what is in force.
     pub reload_failing: IntGauge,
+    /// Requests of proxies whose header could not be understood.
+    pub forwarded_malformed: IntCounter,
     /// Callers that were told who they are taken for.
     pub whoami: IntCounter,
     /// Callers that are suspended.
@@ -132,6 +134,9 @@ pub struct ListenerMetrics {
     pub handshake_failures: IntCounterVec,
     /// Connections refused before the handshake, by reason: `limit`, `address-limit`.
     pub refused: IntCounterVec,
+    /// Connections without the PROXY header that was expected, by reason: `missing`,
+    /// `malformed`, `incomplete`.
+    pub proxy_headers_refused: IntCounterVec,
 }
 
 /// What the audit log counts.
@@ -166,6 +171,11 @@ impl ListenerMetrics {
                 "refused_connections_total",
                 "Connections refused before the TLS handshake.",
                 &[("reason", &["limit", "address-limit"])],
+            )?,
+            proxy_headers_refused: made.counters(
+                "proxy_headers_refused_total",
+                "Connections closed for want of a PROXY protocol header.",
+                &[("reason", &["missing", "malformed", "incomplete"])],
             )?,
         })
     }
@@ -341,6 +351,10 @@ impl Metrics {
             reload_failing: made
                 .gauge("reload_failing", "Whether the files are not what is in force: 1 or 0.")?,
             callers_suspended: made.gauge("callers_suspended", "Callers that are suspended.")?,
+            forwarded_malformed: made.counter(
+                "forwarded_malformed_total",
+                "Requests whose forwarded header could not be understood.",
+            )?,
             whoami: made
                 .counter("whoami_total", "Callers that were told who they are taken for.")?,
             certificate_expiry: made.gauges(

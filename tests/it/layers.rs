@@ -95,6 +95,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("rustls", &["tls", "listener", "snapshot", "upstream"]),
     ("x509_parser", &["tls"]),
     ("inotify", &["snapshot"]),
+    ("ipnet", &["domain"]),
     ("futures_core", &["snapshot"]),
     ("governor", &["gateway"]),
     ("listenfd", &["server"]),

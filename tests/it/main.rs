@@ -47,6 +47,7 @@ mod review;
 mod seam;
 mod search;
 mod settings;
+mod sources;
 mod start;
 mod takeover;
 mod tls;

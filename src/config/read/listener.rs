@@ -4,8 +4,10 @@ use super::Reader;
 use super::conflicts::NamedAddress;
 use super::urls::ascii_form;
 use super::values::Use;
-use crate::config::{AdminSettings, ClientSettings, ListenerSettings, RemoteAdminSettings};
-use crate::domain::{Host, HostError};
+use crate::config::{
+    AdminSettings, ClientSettings, ForwardedHeader, ListenerSettings, RemoteAdminSettings,
+};
+use crate::domain::{Host, HostError, Networks};
 use crate::toml_source::Section;
 
 /// As many as are set, or as the cores that this process may use.
@@ -15,6 +17,11 @@ fn workers_of(number: usize) -> usize {
     }
     std::thread::available_parallelism().map_or(1, usize::from)
 }
+
+const FORWARDED_HEADERS: &[(&str, ForwardedHeader)] = &[
+    ("x-forwarded-for", ForwardedHeader::XForwardedFor),
+    ("forwarded", ForwardedHeader::Forwarded),
+];
 
 impl<'a> Reader<'a> {
     pub(super) fn listener(&mut self, section: Section<'a>) -> Option<ListenerSettings> {
@@ -33,6 +40,12 @@ impl<'a> Reader<'a> {
         }
         let hostnames = self.hostnames(&section);
         let workers = self.number(&section, "workers", 0..=256, 0);
+        let proxy_protocol_from = self.networks(&section, "proxy_protocol_from");
+        let forwarded_from = self.networks(&section, "forwarded_from");
+        let forwarded_header = self.choice(&section, "forwarded_header", FORWARDED_HEADERS);
+        let unused = forwarded_from.as_ref().is_some_and(Networks::is_empty);
+        let text = "does nothing: `listener.forwarded_from` is empty";
+        self.warn(&section, "forwarded_header", unused, text);
         section.finish();
         let clients = match (ca_file, required) {
             (Some(ca_file), Some(required)) => Some(ClientSettings { ca_file, crl_file, required }),
@@ -45,7 +58,24 @@ impl<'a> Reader<'a> {
             clients,
             hostnames: hostnames?,
             workers: workers.and_then(|number| usize::try_from(number).ok()).map(workers_of)?,
+            proxy_protocol_from: proxy_protocol_from?,
+            forwarded_from: forwarded_from?,
+            forwarded_header: forwarded_header?,
         })
+    }
+
+    /// Proxies that are believed.
+    fn networks(&mut self, section: &Section<'a>, key: &str) -> Option<Networks> {
+        let written = self.list(section, key)?;
+        let mut networks = Networks::default();
+        for (place, text) in &written {
+            if let Err(error) = networks.add(text) {
+                place.refuse(format!("`{text}` {error}"));
+            }
+        }
+        let text = "believes every client about where it comes from: list the proxies only";
+        self.warn(section, key, networks.has_everyone(), text);
+        Some(networks)
     }
 
     /// Only what the `Host` of a request can equal.

@@ -3,6 +3,7 @@ use crate::config::SecretSource;
 use crate::domain::Host;
 
 mod matching;
+mod proxies;
 
 const MINIMAL: &str = r#"
 [listener]

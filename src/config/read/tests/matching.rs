@@ -3,7 +3,10 @@
 use super::*;
 
 /// The minimal configuration with these lines in these sections, and these variables.
-fn with(sections: &[(&str, &str)], variables: &[(&str, &str)]) -> Result<Settings, Vec<Problem>> {
+pub(super) fn with(
+    sections: &[(&str, &str)],
+    variables: &[(&str, &str)],
+) -> Result<Settings, Vec<Problem>> {
     let mut text = MINIMAL.to_owned();
     for (section, lines) in sections {
         let head = format!("[{section}]\n");
@@ -21,14 +24,14 @@ fn said(found: &[Problem]) -> Vec<String> {
 }
 
 /// The only problem, with its place.
-fn refused(sections: &[(&str, &str)], variables: &[(&str, &str)]) -> String {
+pub(super) fn refused(sections: &[(&str, &str)], variables: &[(&str, &str)]) -> String {
     let found = said(&with(sections, variables).expect_err(&format!("{sections:?} {variables:?}")));
     let [problem] = found.as_slice() else { panic!("{sections:?} {variables:?}: {found:#?}") };
     problem.clone()
 }
 
 /// The only warning.
-fn warned(sections: &[(&str, &str)], variables: &[(&str, &str)]) -> String {
+pub(super) fn warned(sections: &[(&str, &str)], variables: &[(&str, &str)]) -> String {
     let found = said(&with(sections, variables).unwrap().warnings);
     let [warning] = found.as_slice() else { panic!("{sections:?} {variables:?}: {found:#?}") };
     warning.clone()
