@@ -21,6 +21,7 @@ pub mod config;
 pub mod domain;
 pub mod files;
 pub mod gateway;
+pub mod issuers;
 pub mod listener;
 pub mod orders;
 pub mod pki;

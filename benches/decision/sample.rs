@@ -3,7 +3,7 @@
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
-use grantgate::authn::{Callers, Principal, authenticate};
+use grantgate::authn::{Callers, Issuers, Principal, authenticate};
 use grantgate::domain::{AcsUserId, EntranceId, GrantRequest, Grantee, Reason, Request, RequestId};
 use grantgate::policy::{Attempt, Decision, Memo, Policy};
 use http::HeaderMap;
@@ -135,5 +135,6 @@ pub(crate) fn attempt(principal: &Principal, entrance: EntranceId) -> Attempt {
 pub(crate) fn principal(callers: &Callers, id: &str) -> Principal {
     let mut headers = HeaderMap::new();
     headers.insert(AUTHORIZATION, format!("Bearer {id}").parse().unwrap());
-    authenticate(&headers, None, callers, jiff::Timestamp::now()).unwrap()
+    authenticate(&headers, None, callers, &Issuers::new(Vec::new(), None), jiff::Timestamp::now())
+        .unwrap()
 }

@@ -4,6 +4,7 @@
 //! here only its names are read. A certificate with a SPIFFE id must have exactly
 //! one URI (X.509-SVID, section 2); its DNS names are then ignored.
 
+use aws_lc_rs::digest;
 use jiff::Timestamp;
 use rustls_pki_types::CertificateDer;
 use webpki::EndEntityCert;
@@ -12,9 +13,12 @@ use super::Callers;
 use super::scheme::{Finding, Presented, Scheme};
 use crate::domain::Reason;
 
-/// The names in a verified client certificate, read once per connection.
+/// What is known of a verified client certificate, read once per connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PeerCertificate(Names);
+pub struct PeerCertificate {
+    names: Names,
+    sha256: [u8; 32],
+}
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum Names {
@@ -29,16 +33,29 @@ impl PeerCertificate {
     /// verified.
     #[must_use]
     pub fn read(der: &CertificateDer<'_>) -> Self {
-        let Ok(certificate) = EndEntityCert::try_from(der) else { return Self(Names::Malformed) };
+        let mut sha256 = [0; 32];
+        sha256.copy_from_slice(digest::digest(&digest::SHA256, der).as_ref());
+        Self { names: Names::read(der), sha256 }
+    }
+
+    /// The digest by which a token can be bound to it (RFC 8705, section 3.1).
+    pub(super) fn sha256(&self) -> &[u8; 32] {
+        &self.sha256
+    }
+}
+
+impl Names {
+    fn read(der: &CertificateDer<'_>) -> Self {
+        let Ok(certificate) = EndEntityCert::try_from(der) else { return Self::Malformed };
         let uris: Vec<&str> = certificate.valid_uri_names().collect();
-        Self(match uris.as_slice() {
+        match uris.as_slice() {
             [] => {
                 let names = certificate.valid_dns_names().filter(|name| !name.contains('*'));
-                Names::Dns(names.map(|name| format!("dns:{}", name.to_ascii_lowercase())).collect())
+                Self::Dns(names.map(|name| format!("dns:{}", name.to_ascii_lowercase())).collect())
             }
-            [uri] if is_spiffe_id(uri) => Names::Spiffe((*uri).to_owned()),
-            _ => Names::Malformed,
-        })
+            [uri] if is_spiffe_id(uri) => Self::Spiffe((*uri).to_owned()),
+            _ => Self::Malformed,
+        }
     }
 }
 
@@ -62,8 +79,8 @@ pub(super) struct Certificates<'a>(pub(super) &'a Callers);
 
 impl Scheme for Certificates<'_> {
     fn find(&self, presented: &Presented<'_>, _: Timestamp) -> Finding {
-        let Some(PeerCertificate(names)) = presented.certificate else { return Finding::Absent };
-        let found = match names {
+        let Some(certificate) = presented.certificate else { return Finding::Absent };
+        let found = match &certificate.names {
             Names::Malformed => return Finding::Invalid(Reason::CertificateMalformed),
             Names::Spiffe(id) => self.0.by_certificate(id),
             Names::Dns(names) => {

@@ -1,4 +1,4 @@
-//! Who is calling: tokens, client certificates, the file of callers.
+//! Who is calling: tokens, JSON Web Tokens, client certificates, the file of callers.
 //!
 //! Each scheme looks at what a request presents, and one rule holds for what they find,
 //! however many they are: a bad token never falls through to a certificate that
@@ -6,10 +6,11 @@
 //! only be made here.
 //!
 //! Nothing here looks at a path or a body, and no answer depends on more than the
-//! credentials and the callers registry.
+//! credentials, the callers registry and the keys of issuers.
 
 pub mod callers;
 mod certificate;
+pub mod jwt;
 mod principal;
 mod scheme;
 mod token;
@@ -21,12 +22,15 @@ use crate::domain::Reason;
 pub use callers::Callers;
 use certificate::Certificates;
 pub use certificate::PeerCertificate;
+pub use jwt::Issuers;
+use jwt::Jwts;
 pub use principal::Principal;
 use scheme::{Presented, Scheme, agree};
 use token::Tokens;
 pub use token::{CallerToken, TOKEN_PREFIX, TokenDigest};
 
-/// Finds out who is calling: by token first, then by client certificate.
+/// Finds out who is calling: by token first, of the gateway's own or an issuer's, then by client
+/// certificate.
 ///
 /// # Errors
 /// The [`Reason`] to record. All of them are answered alike.
@@ -34,10 +38,12 @@ pub fn authenticate(
     headers: &HeaderMap,
     certificate: Option<&PeerCertificate>,
     callers: &Callers,
+    issuers: &Issuers,
     now: Timestamp,
 ) -> Result<Principal, Reason> {
     let presented = Presented::read(headers, certificate)?;
-    let schemes: [&dyn Scheme; 2] = [&Tokens(callers), &Certificates(callers)];
+    let jwts = Jwts { issuers, callers };
+    let schemes: [&dyn Scheme; 3] = [&Tokens(callers), &jwts, &Certificates(callers)];
     let principal = agree(schemes.into_iter().map(|scheme| scheme.find(&presented, now)))?;
     // Whatever scheme has proven it.
     match callers.suspension(principal.caller()) {

@@ -15,7 +15,7 @@ pub struct Principal {
 }
 
 impl Principal {
-    /// `expires` is what the callers file says of the credential.
+    /// `expires` is what the callers file, or the credential itself, says of its end.
     pub(super) fn new(caller: CallerId, credential: Arc<str>, expires: Option<Timestamp>) -> Self {
         Self { caller, credential, expires }
     }
@@ -26,14 +26,15 @@ impl Principal {
         &self.caller
     }
 
-    /// Which of its credentials it used: `token:<name>` or `certificate:<name>`.
+    /// Which of its credentials it used: `token:<name>`, `jwt:<name>` or
+    /// `certificate:<name>`.
     /// Never the credential itself.
     #[must_use]
     pub fn credential(&self) -> &str {
         &self.credential
     }
 
-    /// Until when the credential is accepted, where the callers file says so.
+    /// Until when the credential is accepted, where it or the callers file says so.
     #[must_use]
     pub fn expires(&self) -> Option<Timestamp> {
         self.expires

@@ -4,7 +4,7 @@ use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use jiff::Timestamp;
 
-use super::{PeerCertificate, Principal};
+use super::{PeerCertificate, Principal, jwt};
 use crate::domain::Reason;
 
 /// What a request brought to prove who sent it.
@@ -34,8 +34,11 @@ pub(super) enum Finding {
     Invalid(Reason),
 }
 
-/// The largest bearer token that is looked at, in bytes.
+/// The largest bearer token that is looked at, in bytes, unless it has the form of a JWT.
 const TOKEN_BYTES_MAX: usize = 256;
+
+/// What keys of Seam's and tokens of the gateway's own begin with.
+const OWN: &str = "seam_";
 
 impl<'a> Presented<'a> {
     /// Looks for one `Authorization` header with a bearer token. Anything else in that header,
@@ -54,6 +57,16 @@ impl<'a> Presented<'a> {
             (Some(_), Some(_)) => return Err(Reason::CredentialMalformed),
         };
         Ok(Self { bearer, certificate })
+    }
+
+    /// The bearer token, if it has the form of a JWT.
+    pub(super) fn jwt(&self) -> Option<&'a str> {
+        self.bearer.filter(|token| is_jwt(token))
+    }
+
+    /// The bearer token, if it has another form.
+    pub(super) fn token(&self) -> Option<&'a str> {
+        self.bearer.filter(|token| !is_jwt(token))
     }
 }
 
@@ -78,6 +91,11 @@ pub(super) fn agree(findings: impl IntoIterator<Item = Finding>) -> Result<Princ
     proven.ok_or(nobody.unwrap_or(Reason::CredentialMissing))
 }
 
+/// Whether a bearer token belongs to the issuers' scheme.
+fn is_jwt(token: &str) -> bool {
+    !token.starts_with(OWN) && jwt::has_form(token)
+}
+
 /// The token of `credentials = auth-scheme 1*SP token68`, whose scheme is `Bearer` in upper
 /// or lower case (RFC 9110, sections 11.1 and 11.4). Blanks around a field value are not
 /// part of it (section 5.5): the parser has removed them.
@@ -90,8 +108,9 @@ fn bearer(credentials: &str) -> Option<&str> {
 /// The `b64token` of RFC 6750, section 2.1, bounded in length.
 fn is_b64token(token: &str) -> bool {
     let body = token.trim_end_matches('=');
+    let longest = if is_jwt(token) { jwt::JWT_BYTES_MAX } else { TOKEN_BYTES_MAX };
     !body.is_empty()
-        && token.len() <= TOKEN_BYTES_MAX
+        && token.len() <= longest
         && body.bytes().all(|b| {
             b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/')
         })

@@ -57,7 +57,8 @@ fn ask(authorization: &[&[u8]], names: Option<&[&str]>) -> Result<(String, Strin
         headers.append(AUTHORIZATION, HeaderValue::from_bytes(value).unwrap());
     }
     let certificate = names.map(certificate);
-    authenticate(&headers, certificate.as_ref(), &callers(), now())
+    let issuers = Issuers::new(Vec::new(), None);
+    authenticate(&headers, certificate.as_ref(), &callers(), &issuers, now())
         .map(|p| (p.caller().to_string(), p.credential().to_owned()))
 }
 
@@ -173,7 +174,9 @@ fn a_suspended_caller_is_refused_by_whatever_it_presents() {
             headers.insert(AUTHORIZATION, format!("Bearer {token}").parse().unwrap());
         }
         let certificate = names.map(certificate);
-        authenticate(&headers, certificate.as_ref(), &callers, now()).map(|p| p.caller().clone())
+        let issuers = Issuers::new(Vec::new(), None);
+        authenticate(&headers, certificate.as_ref(), &callers, &issuers, now())
+            .map(|p| p.caller().clone())
     };
     let known: &[&str] = &["dns:desk.internal"];
     let id = |text: &str| CallerId::parse(text).unwrap();

@@ -90,9 +90,9 @@ impl CallerToken {
 pub(super) struct Tokens<'a>(pub(super) &'a Callers);
 
 impl Scheme for Tokens<'_> {
-    /// Takes every bearer token: there is no other scheme for them.
+    /// Takes every bearer token that has not the form of a JWT.
     fn find(&self, presented: &Presented<'_>, now: Timestamp) -> Finding {
-        let Some(token) = presented.bearer else { return Finding::Absent };
+        let Some(token) = presented.token() else { return Finding::Absent };
         match self.0.by_token(TokenDigest::of(token)) {
             None => Finding::Invalid(Reason::TokenUnknown),
             Some(known) if known.expires.is_some_and(|expires| expires <= now) => {

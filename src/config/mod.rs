@@ -12,7 +12,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::domain::{Host, Networks, Problem, Secret};
+use crate::domain::{Host, JwsAlgorithm, Networks, Problem, Secret};
 use crate::listener::ListenerLimits;
 use crate::telemetry::LogFormat;
 use crate::upstream::BreakerSettings;
@@ -37,6 +37,8 @@ pub struct Settings {
     pub policy_entrances_file: PathBuf,
     /// `callers.file`
     pub callers_file: PathBuf,
+    /// `[[issuer]]`: whose JSON Web Tokens are accepted.
+    pub issuers: Vec<IssuerSettings>,
     /// `[orders]`
     pub orders: OrdersSettings,
     /// `[audit]`
@@ -68,6 +70,8 @@ pub struct Setting {
     pub default: Option<String>,
     /// Whether there is no default and it must be set.
     pub required: bool,
+    /// Whether it is of a table that there may be several of: no variable takes its place.
+    pub repeated: bool,
 }
 
 impl Setting {
@@ -198,6 +202,57 @@ pub struct OrdersSettings {
     pub file: PathBuf,
     /// The longest that an exception may last.
     pub exception_max: jiff::SignedDuration,
+}
+
+/// One `[[issuer]]`.
+#[derive(Debug, Clone)]
+pub struct IssuerSettings {
+    /// What callers, metrics and the log call it.
+    pub name: String,
+    /// The exact `iss` of its tokens.
+    pub issuer: String,
+    /// Where its keys come from.
+    pub keys: KeySource,
+    /// One of these must be in a token's `aud`.
+    pub audiences: Vec<String>,
+    /// How its tokens may be signed.
+    pub algorithms: Vec<JwsAlgorithm>,
+    /// How far its clock may be away.
+    pub leeway: Duration,
+    /// How far away a token's end may be.
+    pub lifetime_max: Option<Duration>,
+}
+
+/// Where the keys of an issuer come from.
+#[derive(Debug, Clone)]
+pub enum KeySource {
+    /// A JWK Set in a file, which is reloaded; its name among the files of all parts, and its
+    /// path.
+    File(String, PathBuf),
+    /// They are fetched.
+    Fetched(FetchSettings),
+}
+
+/// Fetching the keys of an issuer.
+#[derive(Debug, Clone)]
+pub struct FetchSettings {
+    /// What is asked for.
+    pub from: FetchFrom,
+    /// Trust only these authorities.
+    pub ca_file: Option<PathBuf>,
+    /// How often keys are fetched, at least.
+    pub refresh: Duration,
+    /// How long keys serve after they were fetched, when the issuer is down.
+    pub stale_max: Duration,
+}
+
+/// What is asked for.
+#[derive(Debug, Clone)]
+pub enum FetchFrom {
+    /// The issuer's metadata, which say where its keys are.
+    Discovery(reqwest::Url),
+    /// The JWK Set.
+    Jwks(reqwest::Url),
 }
 
 /// `[audit]`: the audit log.

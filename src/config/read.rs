@@ -18,6 +18,7 @@ mod audit;
 mod conflicts;
 mod environment;
 mod export;
+mod issuers;
 mod limits;
 mod listener;
 mod upstream;
@@ -52,6 +53,8 @@ pub fn all_settings() -> Vec<Setting> {
     let environment = Environment::new();
     let mut reader = Reader::new(&source, Path::new(""), &environment);
     reader.settings();
+    // Of which there is none in the empty text.
+    reader.issuer(&source.root().section("issuer").repeated());
     reader.known
 }
 
@@ -119,6 +122,7 @@ impl<'a> Reader<'a> {
         let callers = root.section("callers");
         let callers_file = self.path(&callers, "file", Some("callers.toml"), Use::Alone);
         callers.finish();
+        let issuers = self.issuers(root.sections("issuer"));
         let orders = self.orders(root.section("orders"));
         let audit = self.audit(root.section("audit"), answer_deadline);
         self.refuse_shared_files();
@@ -141,6 +145,7 @@ impl<'a> Reader<'a> {
             policy_candidate_rules_file: candidate,
             policy_entrances_file: entrances?,
             callers_file: callers_file?,
+            issuers: issuers?,
             orders: orders?,
             audit: audit?,
             limits,

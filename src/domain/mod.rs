@@ -3,6 +3,8 @@
 //! Nothing here knows HTTP, casbin, files or sockets. Every other module may
 //! import this one; it imports none of them.
 
+mod algorithm;
+mod backoff;
 mod cause;
 mod clock;
 mod closed_set;
@@ -21,6 +23,8 @@ mod secret;
 mod trace;
 mod version;
 
+pub use algorithm::JwsAlgorithm;
+pub use backoff::Backoff;
 pub use cause::innermost;
 pub use clock::{
     Clock, FixedClock, SystemClock, duration, rfc3339, rfc3339_micros, write_rfc3339_micros,

@@ -63,6 +63,30 @@ pub enum Reason {
     TokenUnknown = "token-unknown",
     /// The token's time is over.
     TokenExpired = "token-expired",
+    /// A JSON Web Token that cannot be read in one way, or whose header has what is refused.
+    JwtMalformed = "jwt-malformed",
+    /// No configured issuer has the token's `iss`.
+    JwtIssuerUnknown = "jwt-issuer-unknown",
+    /// There are no keys of the token's issuer that are young enough.
+    JwtIssuerUnavailable = "jwt-issuer-unavailable",
+    /// An algorithm that the issuer may not use, or that does not fit the key.
+    JwtAlgorithm = "jwt-algorithm",
+    /// The issuer has no key of this name.
+    JwtKeyUnknown = "jwt-key-unknown",
+    /// The signature is not one of the key's.
+    JwtSignature = "jwt-signature",
+    /// A claim that must be there is missing or malformed, or the token lives for too long.
+    JwtClaims = "jwt-claims",
+    /// The token's time is over.
+    JwtExpired = "jwt-expired",
+    /// The token's time has not begun.
+    JwtNotYet = "jwt-not-yet",
+    /// The token is for somebody else.
+    JwtAudience = "jwt-audience",
+    /// The token is bound to another client certificate, or to what cannot be checked.
+    JwtBinding = "jwt-binding",
+    /// The token is good, and no caller has its subject or claims.
+    JwtUnmapped = "jwt-unmapped",
     /// No caller has this client certificate's name.
     CertificateUnknown = "certificate-unknown",
     /// The client certificate's names break the SPIFFE rules or are ambiguous.
@@ -71,7 +95,8 @@ pub enum Reason {
     CertificateWithdrawn = "certificate-withdrawn",
     /// The client certificate was refused in the TLS handshake: there was no request.
     CertificateRefused = "certificate-refused",
-    /// The token and the certificate name different callers.
+    /// What was presented names different callers: a token and a certificate, or the rules that
+    /// one JSON Web Token meets.
     CredentialsConflict = "credentials-conflict",
     /// The credential is good, and its caller is suspended.
     CallerSuspended = "caller-suspended",

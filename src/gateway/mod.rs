@@ -9,6 +9,7 @@ mod admission;
 mod answer;
 mod body;
 mod evidence;
+mod identify;
 mod pipeline;
 mod presented;
 mod refusal;

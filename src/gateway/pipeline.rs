@@ -7,17 +7,16 @@ use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{HeaderMap, Request, request};
+use http::{Request, request};
 use http_body::Body;
 
 use super::account::Account;
 use super::admission::Seat;
 use super::body::Received;
 use super::evidence::{Refused, outcome_of, sha256};
-use super::strangers::Unproven;
 use super::{Admission, Answer, CertificateLog, Presented, Refusal, body, route};
 use crate::audit::{Evidence, Journal, Recorded};
-use crate::authn::{self, Principal};
+use crate::authn::Principal;
 use crate::config::{RecordedReads, RequestLimits};
 use crate::domain::{
     self, CallerId, Clock, EntranceId, Grantee, Host, Operation, Outcome, Reason, RequestId,
@@ -114,7 +113,8 @@ impl Gateway {
         let (head, body) = request.into_parts();
         let limits = &self.limits;
         let early = self.snapshot.load_full();
-        let (operation, principal, seat) = match self.admit(context, &head, &early, account) {
+        let admitted = self.admit(context, &head, &early, account).await;
+        let (operation, principal, seat) = match admitted {
             Ok(admitted) => admitted,
             Err(refusal) => {
                 self.discard(body).await;
@@ -130,7 +130,9 @@ impl Gateway {
         let snapshot = self.snapshot.load_full();
         let principal = match Arc::ptr_eq(&early, &snapshot) {
             true => principal,
-            false => self.authenticate(context, &head.headers, &snapshot)?,
+            false => self
+                .authenticate(context, &head.headers, &snapshot)
+                .map_err(|unproven| self.refuse_stranger(context, unproven))?,
         };
         account.caller = Some(principal.caller().clone());
         let (request, body_sha256) = match parse(operation, received) {
@@ -178,7 +180,7 @@ impl Gateway {
 
     /// Route, credential, and a seat among the requests in flight: what is refused here is
     /// refused before its body is looked at.
-    fn admit(
+    async fn admit(
         &self,
         context: &Context,
         head: &request::Parts,
@@ -188,7 +190,7 @@ impl Gateway {
         let arrived = SystemTime::now();
         account.operation = Operation::of_path(head.uri.path());
         let operation = route::check(head, &self.hostnames, self.limits.headers_max)?;
-        let principal = self.authenticate(context, &head.headers, snapshot)?;
+        let principal = self.identify(context, &head.headers, snapshot).await?;
         account.caller = Some(principal.caller().clone());
         // Not of strangers: neither their traces nor their word for one.
         account.trace = self.traces.request(route::trace_of(head), arrived);
@@ -236,24 +238,6 @@ impl Gateway {
             self.metrics.candidate_decisions.with_label_values(&[agreement]).inc();
         }
         decision
-    }
-
-    /// Who is calling, as this snapshot knows callers and certificates. Who is nobody goes on
-    /// the record, as far as room is kept for such.
-    pub(super) fn authenticate(
-        &self,
-        context: &Context,
-        headers: &HeaderMap,
-        snapshot: &Snapshot,
-    ) -> Result<Principal, Reason> {
-        let clients = snapshot.certificates.clients.as_ref();
-        let known = || -> Result<Principal, Unproven> {
-            let certificate = context.certificate.as_ref();
-            let certificate = certificate.map(|c| c.verified(clients)).transpose()?;
-            let now = self.clock.now();
-            Ok(authn::authenticate(headers, certificate, &snapshot.callers, now)?)
-        };
-        known().map_err(|unproven| self.refuse_stranger(context, unproven))
     }
 
     /// Records a permit, sends it, and records what became of it.

@@ -154,6 +154,18 @@ fn wire(reason: Reason) -> (StatusCode, &'static str, &'static str) {
         | R::CredentialMalformed
         | R::TokenUnknown
         | R::TokenExpired
+        | R::JwtMalformed
+        | R::JwtIssuerUnknown
+        | R::JwtIssuerUnavailable
+        | R::JwtAlgorithm
+        | R::JwtKeyUnknown
+        | R::JwtSignature
+        | R::JwtClaims
+        | R::JwtExpired
+        | R::JwtNotYet
+        | R::JwtAudience
+        | R::JwtBinding
+        | R::JwtUnmapped
         | R::CertificateUnknown
         | R::CertificateMalformed
         | R::CertificateWithdrawn

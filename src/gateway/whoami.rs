@@ -24,7 +24,8 @@ impl Gateway {
         let started = Instant::now();
         let mut account = Account { method: request.method().clone(), ..Account::default() };
         let (head, body) = request.into_parts();
-        match self.identify(&context, &head, body.is_end_stream(), &mut account) {
+        let asked = self.own(&context, &head, body.is_end_stream(), &mut account).await;
+        match asked {
             Ok(identity) => {
                 self.metrics.whoami.inc();
                 tracing::info!(
@@ -45,7 +46,7 @@ impl Gateway {
         }
     }
 
-    fn identify(
+    async fn own(
         &self,
         context: &Context,
         head: &http::request::Parts,
@@ -53,7 +54,8 @@ impl Gateway {
         account: &mut Account,
     ) -> Result<Identity, Refusal> {
         route::check_own(head, &self.hostnames, self.limits.headers_max)?;
-        let principal = self.authenticate(context, &head.headers, &self.snapshot.load())?;
+        let snapshot = self.snapshot.load_full();
+        let principal = self.identify(context, &head.headers, &snapshot).await?;
         account.caller = Some(principal.caller().clone());
         let _seat = self.admission.admit(principal.caller(), Effect::Reads)?;
         if !is_without_body {

@@ -6,7 +6,7 @@ mod reviewing;
 mod selecting;
 
 use super::*;
-use crate::authn::{Principal, TokenDigest, authenticate};
+use crate::authn::{Issuers, Principal, TokenDigest, authenticate};
 use crate::domain::{AcsUserId, GrantRequest, Grantee, RequestId};
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
@@ -34,7 +34,8 @@ fn callers(ids: &[&str]) -> Callers {
 fn principal(callers: &Callers, id: &str) -> Principal {
     let mut headers = HeaderMap::new();
     headers.insert(AUTHORIZATION, format!("Bearer {id}").parse().unwrap());
-    authenticate(&headers, None, callers, jiff::Timestamp::now()).unwrap()
+    authenticate(&headers, None, callers, &Issuers::new(Vec::new(), None), jiff::Timestamp::now())
+        .unwrap()
 }
 
 fn source(model: &str, rules: &str) -> PolicySource {

@@ -172,6 +172,7 @@ fn metrics(health: &Health) -> Response<Full<Bytes>> {
     if let Some(export) = &health.export {
         export.refresh();
     }
+    health.show_issuers();
     match gateway.metrics.render() {
         Ok((body, media_type)) => {
             let mut response = Response::new(Full::new(body.into()));

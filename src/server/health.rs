@@ -48,7 +48,7 @@ enum State {
 }
 
 impl Health {
-    fn checks(&self) -> [Check; 10] {
+    fn checks(&self) -> [Check; 11] {
         let (policy, trial, reload) = (self.policy(), self.trial(), self.reload());
         [
             policy,
@@ -60,6 +60,7 @@ impl Health {
             self.export(),
             self.certificates(),
             self.upstream(),
+            self.issuers(),
             self.draining(),
         ]
     }
@@ -252,6 +253,33 @@ impl Health {
             (State::Ok, "grants are sent")
         };
         Check { name: "upstream", state, text: text.into() }
+    }
+
+    /// Their callers are refused; others are not.
+    fn issuers(&self) -> Check {
+        let snapshot = self.gateway.snapshot.load();
+        let all = snapshot.issuers.all();
+        let without = all.iter().filter(|issuer| issuer.usable().is_none());
+        let without: Vec<&str> = without.map(|issuer| &*issuer.rules.name).collect();
+        let (state, text) = match (all.len(), without.as_slice()) {
+            (0, _) => (State::Ok, "none".to_owned()),
+            (count, []) => (State::Ok, format!("{count} with keys")),
+            (_, names) => {
+                let names = names.join(", ");
+                (State::Warning, format!("without keys that are young enough: {names}"))
+            }
+        };
+        Check { name: "issuers", state, text }
+    }
+
+    /// Puts into metrics what is true at this moment.
+    pub(super) fn show_issuers(&self) {
+        let (metrics, snapshot) = (&self.gateway.metrics.issuers, self.gateway.snapshot.load());
+        for issuer in snapshot.issuers.all() {
+            metrics.usable_now(&issuer.rules.name, issuer.usable().is_some());
+        }
+        let counts = snapshot.issuers.cached();
+        metrics.cache(counts.tokens, counts.hits, counts.misses);
     }
 
     fn draining(&self) -> Check {

@@ -21,6 +21,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
@@ -56,6 +57,7 @@ pub const CLOSED_SETS: ClosedSets = ClosedSets {
     agreements: &crate::policy::Opinion::AGREEMENTS,
     parts: &crate::snapshot::PART_NAMES,
     export_failures: crate::shipping::FAILURES,
+    fetch_results: crate::issuers::FetchResult::CODES,
 };
 
 /// For requests in flight when the end is wanted at once.
@@ -99,6 +101,8 @@ pub struct Server {
     reloading: (ReloadHandle, ReloadRequests),
     anchors: Arc<Anchors>,
     shipper: Option<Shipper>,
+    /// Fetches the keys of issuers.
+    fetching: JoinSet<()>,
 }
 
 impl Server {
@@ -113,7 +117,7 @@ impl Server {
     ) -> Result<Self, StartError> {
         let Prepared { settings, loaded, fixed } = prepared;
         let FirstLoad { snapshot, origin, trial, .. } = loaded;
-        let Fixed { orders, journal, sink, traces } = fixed;
+        let Fixed { orders, journal, sink, traces, fetchers } = fixed;
         let metrics = Arc::new(Metrics::new(&CLOSED_SETS)?);
         let settings = Arc::new(settings);
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
@@ -154,6 +158,7 @@ impl Server {
             traces,
             certificate_log: CertificateLog::default(),
         });
+        let fetching = fetchers.start(&snapshot.load().issuers, &metrics.issuers, &gateway.clock);
         let listener = listener.around_handshakes(handshakes::of_callers(&gateway));
         let workers = Workers::start(settings.listener.workers, &journal);
         let workers = workers.map_err(StartError::Workers)?;
@@ -181,6 +186,7 @@ impl Server {
             reloading,
             anchors,
             shipper,
+            fetching,
         })
     }
 
@@ -260,7 +266,7 @@ impl Server {
             task.abort();
             let _ = task.await;
         }
-        drop(handle);
+        drop((handle, self.fetching));
         admin.abort();
         let _ = admin.await;
         drop(shared);

@@ -10,6 +10,7 @@ use super::otlp::traces_from;
 use crate::audit::JournalSettings;
 use crate::config::{Environment, Settings};
 use crate::domain::Problem;
+use crate::issuers::Fetchers;
 use crate::orders::{self, OrdersFile};
 use crate::policy::Orders;
 use crate::shipping::{self, OtlpSink};
@@ -30,6 +31,7 @@ pub(super) struct Fixed {
     pub(super) journal: JournalSettings,
     pub(super) sink: Option<OtlpSink>,
     pub(super) traces: Traces,
+    pub(super) fetchers: Fetchers,
 }
 
 /// What was found while loading.
@@ -104,14 +106,16 @@ impl Fixed {
         let sink = shipping::sink(&settings.audit);
         let traces = traces_from(environment)
             .map_err(|error| vec![Problem::of_file("traces", error.to_string())]);
+        let fetchers = Fetchers::new(settings);
         let orders = orders::load(&settings.orders.file, settings.orders.exception_max);
         let orders = orders.map_err(|problem| vec![problem]);
-        match (journal, sink, traces, orders) {
-            (Ok(journal), Ok(sink), Ok(traces), Ok(orders)) => {
-                Ok(Self { orders, journal, sink, traces })
+        match (journal, sink, traces, fetchers, orders) {
+            (Ok(journal), Ok(sink), Ok(traces), Ok(fetchers), Ok(orders)) => {
+                Ok(Self { orders, journal, sink, traces, fetchers })
             }
-            (journal, sink, traces, orders) => {
-                let problems = [journal.err(), sink.err(), traces.err(), orders.err()];
+            (journal, sink, traces, fetchers, orders) => {
+                let problems =
+                    [journal.err(), sink.err(), traces.err(), fetchers.err(), orders.err()];
                 Err(problems.into_iter().flatten().flatten().collect())
             }
         }

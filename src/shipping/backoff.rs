@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::state::{Failure, Kind};
+use crate::domain;
 
 const FIRST: Duration = Duration::from_millis(500);
 const LONGEST: Duration = Duration::from_secs(30);
@@ -17,26 +18,20 @@ const ASKED_FOR_MAX: Duration = Duration::from_secs(300);
 
 /// Failures in a row.
 #[derive(Default)]
-pub(super) struct Backoff {
-    failures: u32,
-}
+pub(super) struct Backoff(domain::Backoff);
 
 impl Backoff {
-    /// Of the last half of the wait a part is left to chance, so that gateways whose
-    /// sink failed do not come back all at once.
     pub(super) fn wait(&mut self, failure: &Failure) -> Duration {
         let (first, longest) = match failure.kind {
             Kind::Stopped => (STOPPED_FIRST, STOPPED_LONGEST),
             Kind::Again(_) | Kind::Read => (FIRST, LONGEST),
         };
-        let longest = longest.min(first * 2_u32.saturating_pow(self.failures.min(16)));
-        self.failures = self.failures.saturating_add(1);
-        let own = longest.mul_f64(0.5 + chance() / 2.0);
+        let own = self.0.wait(first, longest, chance());
         own.max(failure.after.unwrap_or_default().min(ASKED_FOR_MAX))
     }
 
     pub(super) fn reset(&mut self) {
-        self.failures = 0;
+        self.0.reset();
     }
 }
 
@@ -63,7 +58,6 @@ mod tests {
             let wait = backoff.wait(&failure(Kind::Again(Cause::Connection), None)).as_millis();
             assert!((expected / 2..=expected).contains(&wait), "{wait} of {expected}");
         }
-        backoff.failures = u32::MAX;
         assert!(backoff.wait(&failure(Kind::Again(Cause::Timeout), None)) <= LONGEST);
         backoff.reset();
         assert!(backoff.wait(&failure(Kind::Again(Cause::Unavailable), None)) <= FIRST);
@@ -78,7 +72,9 @@ mod tests {
         assert_eq!(asked(&mut backoff, 7).as_secs(), 7);
         assert_eq!(asked(&mut backoff, 4_000_000_000), ASKED_FOR_MAX);
         assert!(asked(&mut Backoff::default(), 0) >= FIRST / 2, "never at once");
-        backoff.failures = u32::MAX;
+        for _ in 0..20 {
+            backoff.wait(&failure(Kind::Stopped, None));
+        }
         assert!(backoff.wait(&failure(Kind::Stopped, None)) >= STOPPED_LONGEST / 2);
     }
 }

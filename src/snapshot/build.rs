@@ -3,7 +3,7 @@
 use super::inputs::{Digests, Inputs};
 use super::part::Part;
 use super::parts::trial::TrialToLoad;
-use super::parts::{callers, certificates, names, policy, trial, upstream};
+use super::parts::{callers, certificates, issuers, names, policy, trial, upstream};
 use super::{Snapshot, Unloaded};
 use crate::config::Settings;
 use crate::domain::Problem;
@@ -59,17 +59,19 @@ pub(super) fn build(
     let (problems, warnings) = (Vec::new(), Vec::new());
     let mut on = Building { settings, inputs, digests, before, orders, problems, warnings };
     let certificates = certificates::build(&mut on);
+    let issuers = issuers::build(&mut on);
     let callers = callers::build(&mut on);
     let (trial, trial_to_load) = trial::build(&mut on, callers.as_ref());
     let names = names::build(&mut on);
     let policy = policy::build(&mut on, callers.as_deref());
     let upstream = upstream::build(&mut on, callers.as_deref());
     let Building { problems, warnings, .. } = on;
-    match (certificates, callers, policy, upstream) {
-        (Some(certificates), Some(callers), Some(policy), Some(upstream))
+    match (certificates, callers, issuers, policy, upstream) {
+        (Some(certificates), Some(callers), Some(issuers), Some(policy), Some(upstream))
             if problems.is_empty() =>
         {
-            let snapshot = Snapshot { callers, policy, trial, names, upstream, certificates };
+            let snapshot =
+                Snapshot { callers, issuers, policy, trial, names, upstream, certificates };
             Ok(Built { snapshot, digests, warnings, trial: trial_to_load })
         }
         (certificates, ..) => Err(Unloaded { problems, certificates }),

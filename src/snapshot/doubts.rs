@@ -89,10 +89,13 @@ fn anchor_command(audit: &AuditSettings) -> Option<Problem> {
 
 /// Callers that have certificates and nothing else, where certificates are not asked for.
 fn unreachable(file: &Path, callers: &Callers) -> Vec<Problem> {
-    let only = callers.all().iter().filter(|c| c.tokens.is_empty() && !c.certificates.is_empty());
+    let only = callers
+        .all()
+        .iter()
+        .filter(|c| c.tokens.is_empty() && c.jwts.is_empty() && !c.certificates.is_empty());
     let problem = |id: &dyn std::fmt::Display| {
         let text = format!(
-            "caller `{id}` has certificates and no token, and without `listener.client_ca_file` \
+            "caller `{id}` has certificates and nothing else, and without `listener.client_ca_file` \
              no certificate is asked for: it cannot be authenticated"
         );
         Problem::of_file(file.display().to_string(), text)

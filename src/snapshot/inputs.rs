@@ -9,7 +9,7 @@ use super::source::{File, Source};
 use crate::config::Settings;
 
 /// What a snapshot is built from: the files of all parts, by name.
-pub(super) struct Inputs(BTreeMap<&'static str, File>);
+pub(super) struct Inputs(BTreeMap<String, File>);
 
 /// SHA-256 of each part's files. Kept in memory only: some are of secrets.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -67,13 +67,9 @@ impl Inputs {
     }
 }
 
-fn read(
-    part: &Part,
-    settings: &Settings,
-    source: &dyn Source,
-) -> Vec<(&'static str, Option<File>)> {
+fn read(part: &Part, settings: &Settings, source: &dyn Source) -> Vec<(String, Option<File>)> {
     let wanted = (part.files)(settings).into_iter();
-    wanted.map(|wanted| (wanted.name, source.read(&wanted))).collect()
+    wanted.map(|wanted| (wanted.name.to_owned(), source.read(&wanted))).collect()
 }
 
 /// Each file goes in with its length, and a missing one as its problem, so that no two

@@ -17,7 +17,7 @@ mod watch_points;
 
 use std::sync::Arc;
 
-use crate::authn::Callers;
+use crate::authn::{Callers, Issuers};
 use crate::catalogue::Catalogue;
 use crate::config::Settings;
 use crate::domain::{EntranceId, Problem};
@@ -39,6 +39,8 @@ pub use source::{Bytes, File, Files, Source, Wanted};
 pub struct Snapshot {
     /// Who may call.
     pub callers: Arc<Callers>,
+    /// Whose JSON Web Tokens prove it.
+    pub issuers: Arc<Issuers>,
     /// What they may do.
     pub policy: Arc<Policy>,
     trial: Option<TrialSlot>,

@@ -1,7 +1,7 @@
 //! What a part of a snapshot is, and which there are.
 
 use super::Snapshot;
-use super::parts::{callers, certificates, names, policy, trial, upstream};
+use super::parts::{callers, certificates, issuers, names, policy, trial, upstream};
 use super::source::Wanted;
 use crate::config::Settings;
 use crate::telemetry::Metrics;
@@ -20,13 +20,20 @@ pub(super) struct Part {
 }
 
 /// The parts of a snapshot: what is read, watched, compared, shown and documented.
-pub(super) const PARTS: [Part; 6] =
-    [certificates::PART, callers::PART, policy::PART, trial::PART, names::PART, upstream::PART];
+pub(super) const PARTS: [Part; 7] = [
+    certificates::PART,
+    callers::PART,
+    policy::PART,
+    trial::PART,
+    names::PART,
+    upstream::PART,
+    issuers::PART,
+];
 
 /// Their names.
 pub const PART_NAMES: [&str; PARTS.len()] = {
-    let [a, b, c, d, e, f] = PARTS;
-    [a.name, b.name, c.name, d.name, e.name, f.name]
+    let [a, b, c, d, e, f, g] = PARTS;
+    [a.name, b.name, c.name, d.name, e.name, f.name, g.name]
 };
 
 #[cfg(test)]

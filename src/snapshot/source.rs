@@ -14,7 +14,7 @@ pub type Bytes = Result<Zeroizing<Vec<u8>>, Problem>;
 #[derive(Debug, Clone, Copy)]
 pub struct Wanted<'s> {
     /// Its name among the files of all parts. A source that has no paths knows it by this.
-    pub name: &'static str,
+    pub name: &'s str,
     /// Where the settings say that it is.
     pub path: &'s Path,
     /// Whether it holds a secret: then not everybody may be able to read it.
@@ -68,17 +68,17 @@ pub(super) fn not_read(name: &str) -> Problem {
 
 impl<'s> Wanted<'s> {
     /// A file that everybody may read.
-    pub(super) fn plain(name: &'static str, path: &'s Path) -> Self {
+    pub(super) fn plain(name: &'s str, path: &'s Path) -> Self {
         Self { name, path, is_secret: false, is_optional: false }
     }
 
     /// A file that holds a secret.
-    pub(super) fn secret(name: &'static str, path: &'s Path) -> Self {
+    pub(super) fn secret(name: &'s str, path: &'s Path) -> Self {
         Self { is_secret: true, ..Self::plain(name, path) }
     }
 
     /// A file that there need not be.
-    pub(super) fn optional(name: &'static str, path: &'s Path) -> Self {
+    pub(super) fn optional(name: &'s str, path: &'s Path) -> Self {
         Self { is_optional: true, ..Self::plain(name, path) }
     }
 }

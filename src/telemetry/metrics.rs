@@ -7,6 +7,7 @@ use prometheus::{
 };
 
 use super::export::ExportMetrics;
+use super::issuers::IssuerMetrics;
 use super::logging::lost_lines;
 use super::recent::{Answered, Recent};
 use super::registrar::Registrar;
@@ -36,6 +37,8 @@ pub struct ClosedSets {
     pub parts: &'static [&'static str],
     /// Kinds of failures of sending audit records to a collector.
     pub export_failures: &'static [&'static str],
+    /// What comes of fetching an issuer's keys.
+    pub fetch_results: &'static [&'static str],
 }
 
 const DECISIONS: &[&str] = &[decision(true), decision(false)];
@@ -87,6 +90,8 @@ pub struct Metrics {
     pub resolver: ResolverMetrics,
     /// The orders' part.
     pub orders: OrderMetrics,
+    /// That of token issuers.
+    pub issuers: IssuerMetrics,
 }
 
 struct RequestMetrics {
@@ -367,6 +372,7 @@ impl Metrics {
             export: ExportMetrics::new(&made, sets.export_failures)?,
             resolver: ResolverMetrics::new(&made)?,
             orders: OrderMetrics::new(&made)?,
+            issuers: IssuerMetrics::new(&made, sets.fetch_results)?,
             registry: made.into_registry(),
             process,
         })

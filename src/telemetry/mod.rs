@@ -4,6 +4,7 @@
 //! grantee, token or path is in any of the three.
 
 mod export;
+mod issuers;
 mod logging;
 mod metrics;
 mod recent;
@@ -11,6 +12,7 @@ mod registrar;
 mod traces;
 
 pub use export::ExportMetrics;
+pub use issuers::IssuerMetrics;
 pub use logging::{LogFormat, RequestLine, flush_log, log_request, start_logging};
 pub use metrics::{
     AuditMetrics, ClosedSets, ListenerMetrics, Metrics, OrderMetrics, ResolverMetrics,

@@ -53,6 +53,7 @@ impl TomlSource {
             table: Some(self.document.as_table()),
             span: None,
             taken: RefCell::default(),
+            repeated: false,
         }
     }
 
@@ -90,9 +91,28 @@ pub struct Section<'a> {
     table: Option<&'a dyn TableLike>,
     span: Option<Range<usize>>,
     taken: RefCell<Vec<String>>,
+    repeated: bool,
 }
 
 impl<'a> Section<'a> {
+    /// The same as one of several tables of its name.
+    #[must_use]
+    pub fn repeated(self) -> Self {
+        Self { repeated: true, ..self }
+    }
+
+    /// Whether there may be several tables of its name: the environment, which could not say
+    /// which is meant, does not set their values.
+    #[must_use]
+    pub fn is_repeated(&self) -> bool {
+        self.repeated
+    }
+
+    /// What the environment says in place of the value at `path`.
+    fn overridden(&self, path: &str) -> Option<&'a (String, Value)> {
+        self.source.overrides.get(path).filter(|_| !self.repeated)
+    }
+
     /// The full name of `key`: `section.key`.
     #[must_use]
     pub fn path_of(&self, key: &str) -> String {
@@ -112,7 +132,7 @@ impl<'a> Section<'a> {
     pub fn value(&self, key: &str) -> Option<Place<'a>> {
         let item = self.take(key);
         let path = self.path_of(key);
-        if let Some((variable, value)) = self.source.overrides.get(&path) {
+        if let Some((variable, value)) = self.overridden(&path) {
             return Some(Place::from_environment(self.source, path, variable, value));
         }
         let item = item?;
@@ -125,11 +145,26 @@ impl<'a> Section<'a> {
         }
     }
 
+    /// Whether the text has `key`.
+    #[must_use]
+    pub fn has(&self, key: &str) -> bool {
+        self.table.is_some_and(|table| table.contains_key(key))
+    }
+
+    /// Every value, where the keys are not known from the start. A key that has no value is
+    /// reported.
+    #[must_use]
+    pub fn entries(&self) -> Vec<(String, Place<'a>)> {
+        let Some(table) = self.table else { return Vec::new() };
+        let keys = table.iter().map(|(key, _)| key.to_owned());
+        keys.filter_map(|key| Some((key.clone(), self.value(&key)?))).collect()
+    }
+
     /// The value of `key`, reported when missing.
     #[must_use]
     pub fn required(&self, key: &str) -> Option<Place<'a>> {
         let missing = !self.table.is_some_and(|t| t.contains_key(key))
-            && !self.source.overrides.contains_key(&self.path_of(key));
+            && self.overridden(&self.path_of(key)).is_none();
         if missing {
             let path = self.path_of(key);
             self.source.refuse(self.span.clone(), format!("`{path}` is missing"));
@@ -147,7 +182,8 @@ impl<'a> Section<'a> {
             self.source.refuse(item.span(), format!("`{path}` must be a table: [{path}]"));
         }
         let span = item.and_then(Item::span);
-        Section { source: self.source, path, table, span, taken: RefCell::default() }
+        let (taken, repeated) = (RefCell::default(), self.repeated);
+        Section { source: self.source, path, table, span, taken, repeated }
     }
 
     /// The table `key`; none where it is left out, or is reported as no table.
@@ -168,6 +204,7 @@ impl<'a> Section<'a> {
             table: Some(table),
             span,
             taken: RefCell::default(),
+            repeated: true,
         };
         if let Some(tables) = item.as_array_of_tables() {
             return tables.iter().map(|t| section(t, t.span())).collect();

@@ -65,6 +65,12 @@ impl<'a> Place<'a> {
         value
     }
 
+    /// Whether it is a string, where it may be something else.
+    #[must_use]
+    pub fn is_string(&self) -> bool {
+        self.value.is_str()
+    }
+
     /// A string.
     #[must_use]
     pub fn string(&self) -> Option<&'a str> {

@@ -28,6 +28,7 @@ const LAYERS: &[(&str, u8, &[&str])] = &[
     ("config", 5, &[]),
     ("snapshot", 6, &[]),
     ("shipping", 6, &[]),
+    ("issuers", 6, &[]),
     ("resolver", 7, &[]),
     ("gateway", 8, &[]),
     ("server", 9, &[]),
@@ -68,6 +69,10 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
         "resolver",
         &["authn", "catalogue", "files", "policy", "listener", "seam", "toml_source", "pki", "tls"],
     ),
+    (
+        "issuers",
+        &["audit", "catalogue", "policy", "listener", "seam", "upstream", "toml_source", "pki"],
+    ),
     // A name decides nothing.
     ("gateway", &["catalogue"]),
     ("sandbox", &["audit", "authn", "policy", "gateway", "upstream", "snapshot", "config"]),
@@ -82,7 +87,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("foldhash", &["policy"]),
     ("csv", &["catalogue", "cli"]),
     ("strsim", &["catalogue", "cli"]),
-    ("reqwest", &["upstream", "config", "server", "shipping", "cli"]),
+    ("reqwest", &["upstream", "config", "server", "shipping", "issuers", "cli"]),
     ("opentelemetry", &["telemetry", "server"]),
     ("opentelemetry_sdk", &["telemetry", "server", "shipping"]),
     ("opentelemetry_http", &["server"]),
@@ -110,8 +115,8 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("rustix", &["audit", "cli", "files", "server"]),
     ("webpki", &["authn"]),
     ("tracing_subscriber", &["telemetry"]),
-    ("serde_json", &["seam", "audit", "orders", "upstream", "server", "sandbox", "cli"]),
-    ("arc_swap", &["gateway", "orders", "resolver", "snapshot", "server"]),
+    ("serde_json", &["seam", "authn", "audit", "orders", "upstream", "server", "sandbox", "cli"]),
+    ("arc_swap", &["authn", "gateway", "orders", "resolver", "snapshot", "server"]),
 ];
 
 fn sources(directory: &Path, found: &mut Vec<PathBuf>) {

@@ -31,6 +31,7 @@ mod files;
 mod frames;
 mod hang_up;
 mod heads;
+mod issuers;
 mod killed;
 mod layers;
 mod life;

@@ -106,6 +106,19 @@ fn case(reason: Reason) -> Case {
         | R::CertificateMalformed
         | R::CredentialsConflict
         | R::CallerSuspended => Elsewhere("authn::tests"),
+        // Where no issuer is configured.
+        R::JwtIssuerUnknown => token("Bearer a.b.c"),
+        R::JwtMalformed
+        | R::JwtIssuerUnavailable
+        | R::JwtAlgorithm
+        | R::JwtKeyUnknown
+        | R::JwtSignature
+        | R::JwtClaims
+        | R::JwtExpired
+        | R::JwtNotYet
+        | R::JwtAudience
+        | R::JwtBinding
+        | R::JwtUnmapped => Elsewhere("issuers"),
         R::CertificateWithdrawn => Elsewhere("reload"),
         R::CertificateRefused => Elsewhere("refused_certificates"),
         R::ContentTypeInvalid => Send(Sent {

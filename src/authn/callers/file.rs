@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use super::jwt::{self, Jwt};
 use super::{Caller, Suspension, Token};
 use crate::authn::TokenDigest;
 use crate::authn::certificate::is_spiffe_id;
@@ -14,6 +15,7 @@ struct Seen {
     ids: HashMap<CallerId, ()>,
     tokens: HashMap<TokenDigest, CallerId>,
     certificates: HashMap<String, CallerId>,
+    jwts: jwt::Seen,
 }
 
 pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Vec<Caller>, Vec<Problem>> {
@@ -63,12 +65,17 @@ fn caller(section: Section<'_>, seen: &mut Seen) -> Option<Caller> {
         names.into_iter().filter_map(|(place, name)| certificate(&place, name, &owner, seen));
     let certificates = certificates.collect();
     let suspended = section.optional_section("suspended").map(suspension);
+    let mut jwts: Vec<Jwt> = Vec::new();
+    for table in section.sections("jwt") {
+        jwts.extend(jwt::read(table, &owner, &jwts, &mut seen.jwts));
+    }
     section.finish();
     let suspended = match suspended {
         None => None,
         Some(read) => Some(read?),
     };
-    Some(Caller { id: id?, description: description.to_owned(), tokens, certificates, suspended })
+    let (id, description) = (id?, description.to_owned());
+    Some(Caller { id, description, tokens, certificates, jwts, suspended })
 }
 
 fn suspension(section: Section<'_>) -> Option<Suspension> {

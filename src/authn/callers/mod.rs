@@ -5,6 +5,7 @@
 
 mod edit;
 mod file;
+mod jwt;
 
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
@@ -12,12 +13,15 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 use jiff::Timestamp;
 
+use super::jwt::Claims;
 use super::{Principal, TokenDigest};
-use crate::domain::{CallerId, Problem};
+use crate::domain::{CallerId, Problem, Reason};
 pub use edit::{
     EditError, NewToken, Removed, Rotation, add_token, resume, revoke, rotate, suspend,
 };
 pub use file::reason_of_suspension;
+use jwt::ByIssuer;
+pub use jwt::{Jwt, Match};
 
 /// All configured callers. Immutable once read.
 #[derive(Debug)]
@@ -27,6 +31,8 @@ pub struct Callers {
     tokens: HashMap<TokenDigest, Credential>,
     certificates: HashMap<String, Credential>,
     suspended: HashMap<CallerId, Suspension>,
+    /// By the name of the issuer.
+    jwts: HashMap<String, ByIssuer>,
     digest: [u8; 32],
 }
 
@@ -41,6 +47,8 @@ pub struct Caller {
     pub tokens: Vec<Token>,
     /// Its certificate names: `spiffe://…` or `dns:…`.
     pub certificates: Vec<String>,
+    /// Which tokens of issuers are its own.
+    pub jwts: Vec<Jwt>,
     /// That it is refused for now, whatever it presents.
     pub suspended: Option<Suspension>,
 }
@@ -91,6 +99,7 @@ impl Callers {
             tokens: HashMap::new(),
             certificates: HashMap::new(),
             suspended: HashMap::new(),
+            jwts: HashMap::new(),
             digest: [0; 32],
             callers: Vec::new(),
         };
@@ -114,6 +123,17 @@ impl Callers {
                     expires: None,
                 };
                 registry.certificates.insert(name.clone(), credential);
+            }
+        }
+        for caller in &callers {
+            for jwt in &caller.jwts {
+                let credential = Credential {
+                    caller: caller.id.clone(),
+                    credential: format!("jwt:{}", jwt.name).into(),
+                    expires: None,
+                };
+                let by_issuer = registry.jwts.entry(jwt.issuer.clone()).or_default();
+                by_issuer.add(&jwt.matches, credential);
             }
         }
         registry.callers = callers;
@@ -163,6 +183,19 @@ impl Callers {
 
     pub(super) fn by_token(&self, digest: TokenDigest) -> Option<&Credential> {
         self.tokens.get(&digest)
+    }
+
+    /// Callers that name an issuer which is not one of these, each with its place.
+    #[must_use]
+    pub fn with_other_issuers(&self, names: &[&str]) -> Vec<Problem> {
+        let all = self.callers.iter().flat_map(|caller| &caller.jwts);
+        let unknown = all.filter(|jwt| !names.contains(&jwt.issuer.as_str()));
+        unknown.map(|jwt| jwt.no_such_issuer(names)).collect()
+    }
+
+    /// The one caller that a token of this issuer is of.
+    pub(super) fn by_jwt(&self, issuer: &str, claims: &Claims) -> Result<&Credential, Reason> {
+        self.jwts.get(issuer).ok_or(Reason::JwtUnmapped)?.find(claims)
     }
 
     pub(super) fn by_certificate(&self, name: &str) -> Option<&Credential> {

@@ -1,11 +1,13 @@
 //! `grantgate caller list`: who may call, and by which credentials.
 
+use std::collections::BTreeMap;
+
 use clap::Args;
 use jiff::Timestamp;
 
 use super::{FileArgument, read};
 use crate::authn::Callers;
-use crate::authn::callers::{Caller, Suspension};
+use crate::authn::callers::{Caller, Match, Suspension};
 use crate::cli::{Exit, Format, say};
 
 #[derive(Args)]
@@ -48,6 +50,21 @@ fn human(callers: &Callers) {
         for name in &caller.certificates {
             say(format_args!("  certificate  {name}"));
         }
+        for jwt in &caller.jwts {
+            let (issuer, which) = (&jwt.issuer, which(&jwt.matches));
+            say(format_args!("  jwt          {}  of {issuer}, {which}", jwt.name));
+        }
+    }
+}
+
+/// Which tokens of an issuer.
+fn which(matches: &Match) -> String {
+    match matches {
+        Match::Subject(subject) => format!("subject {subject}"),
+        Match::Claims(rules) => {
+            let rules: Vec<String> = rules.iter().map(ToString::to_string).collect();
+            rules.join(" and ")
+        }
     }
 }
 
@@ -63,11 +80,31 @@ fn json(callers: &Callers) -> serde_json::Value {
                 })
             })
             .collect();
+        let jwts: Vec<_> = caller
+            .jwts
+            .iter()
+            .map(|jwt| {
+                let (subject, claims) = match &jwt.matches {
+                    Match::Subject(subject) => (Some(subject), None),
+                    Match::Claims(rules) => {
+                        let rules = rules.iter().map(|rule| (rule.claim(), rule.text().to_owned()));
+                        (None, Some(rules.collect::<BTreeMap<_, _>>()))
+                    }
+                };
+                serde_json::json!({
+                    "name": jwt.name,
+                    "issuer": jwt.issuer,
+                    "subject": subject,
+                    "claims": claims,
+                })
+            })
+            .collect();
         serde_json::json!({
             "id": caller.id.as_str(),
             "description": caller.description,
             "tokens": tokens,
             "certificates": caller.certificates,
+            "jwts": jwts,
             "suspended": caller.suspended.as_ref().map(|suspended| serde_json::json!({
                 "since": suspended.since.to_string(),
                 "reason": suspended.reason,

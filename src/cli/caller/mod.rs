@@ -24,7 +24,7 @@ use crate::files::{lock, replace};
 pub(super) enum Command {
     /// Make a token, and the caller when it is new; the token is printed once
     New(new::Arguments),
-    /// List callers and the names of their tokens and certificates
+    /// List callers and the names of their tokens, certificates and JWT rules
     List(list::Arguments),
     /// Make a token that takes the place of old ones, which are accepted a while longer
     Rotate(rotate::Arguments),

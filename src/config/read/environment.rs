@@ -83,9 +83,10 @@ pub(super) fn report_unread(
     overrides: &[(String, String)],
     known: &[Setting],
 ) -> Vec<Problem> {
+    let known: Vec<&Setting> = known.iter().filter(|setting| !setting.repeated).collect();
     for (path, variable) in overrides {
         if !known.iter().any(|setting| setting.path == *path) {
-            let meant = meant(variable, known);
+            let meant = meant(variable, &known);
             let hint = meant.map_or_else(String::new, |name| format!("; write {name}"));
             source.report(of_variable(variable, format!("there is no setting `{path}`{hint}")));
         }
@@ -93,7 +94,7 @@ pub(super) fn report_unread(
     let mut warnings = Vec::new();
     for variable in environment.keys().filter(|name| !name.starts_with(PREFIX)) {
         let is_ours = variable.to_ascii_uppercase().starts_with(PREFIX);
-        match meant(variable, known) {
+        match meant(variable, &known) {
             Some(name) if is_ours => {
                 source.report(of_variable(variable, format!("is not read; write {name}")));
             }
@@ -111,8 +112,8 @@ pub(super) fn report_unread(
 }
 
 /// The variable whose name is the same but for case and underscores.
-fn meant(variable: &str, known: &[Setting]) -> Option<String> {
+fn meant(variable: &str, known: &[&Setting]) -> Option<String> {
     let letters = |name: &str| name.to_ascii_uppercase().replace('_', "");
     let wanted = letters(variable);
-    known.iter().map(Setting::variable).find(|name| letters(name) == wanted)
+    known.iter().map(|setting| setting.variable()).find(|name| letters(name) == wanted)
 }

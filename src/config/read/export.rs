@@ -1,7 +1,7 @@
 //! `[audit.export]`.
 
 use super::Reader;
-use super::urls::exact_url;
+use super::urls::{exact_url, is_loopback};
 use super::values::Use;
 use crate::config::ExportSettings;
 use crate::toml_source::{Place, Section};
@@ -63,10 +63,4 @@ fn collector_url(place: &Place<'_>) -> Option<reqwest::Url> {
         return refuse("`audit.export.url` must end with the path for logs, mostly /v1/logs");
     }
     Some(url)
-}
-
-fn is_loopback(url: &reqwest::Url) -> bool {
-    let host = url.host_str().unwrap_or_default();
-    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
-    address.map_or(host == "localhost", |address| address.is_loopback())
 }

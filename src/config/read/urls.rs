@@ -42,6 +42,13 @@ pub(super) fn exact_url(place: &Place<'_>, such_as: &str) -> Option<Url> {
     Some(url)
 }
 
+/// Whether it is on this machine: what is sent there in plain text stays there.
+pub(super) fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    address.map_or(host == "localhost", |address| address.is_loopback())
+}
+
 /// Scheme and host in either case, the default port or none, `/` or no path; all else as it
 /// stands.
 fn is_as_written(text: &str, url: &Url) -> bool {

@@ -34,7 +34,8 @@ impl<'a> Reader<'a> {
         default: Option<String>,
         required: bool,
     ) -> Option<Place<'a>> {
-        self.known.push(Setting { path: section.path_of(key), default, required });
+        let (path, repeated) = (section.path_of(key), section.is_repeated());
+        self.known.push(Setting { path, default, required, repeated });
         if required { section.required(key) } else { section.value(key) }
     }
 

@@ -3,6 +3,7 @@
 
 pub(super) mod callers;
 pub(super) mod certificates;
+pub(super) mod issuers;
 pub(super) mod names;
 pub(super) mod policy;
 pub(super) mod trial;

@@ -1,0 +1,196 @@
+//! JSON that can be read in one way only, bounded in depth and count.
+//!
+//! Readers differ over an object that has a member twice (RFC 8259, section 4): one judges
+//! the first, another the last. So it is refused, at any depth.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+
+/// A value.
+#[derive(Debug, Clone, PartialEq)]
+pub(in crate::authn) enum Json {
+    Null,
+    Bool(bool),
+    Number(f64),
+    Text(String),
+    List(Vec<Json>),
+    Object(Object),
+}
+
+/// Members by name, each once.
+pub(in crate::authn) type Object = BTreeMap<String, Json>;
+
+/// How much there may be.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Bounds {
+    /// Objects and lists in each other.
+    pub(super) depth: usize,
+    /// Values in all.
+    pub(super) values: usize,
+}
+
+/// Reads one object and nothing beside it.
+///
+/// # Errors
+/// What is wrong, with its line and column.
+pub(super) fn object(bytes: &[u8], bounds: Bounds) -> Result<Object, serde_json::Error> {
+    let mut reader = serde_json::Deserializer::from_slice(bytes);
+    let mut left = bounds.values;
+    let found = Value { depth: bounds.depth, left: &mut left }.deserialize(&mut reader)?;
+    reader.end()?;
+    match found {
+        Json::Object(object) => Ok(object),
+        Json::Null | Json::Bool(_) | Json::Number(_) | Json::Text(_) | Json::List(_) => {
+            Err(serde_json::Error::custom("not an object"))
+        }
+    }
+}
+
+impl Json {
+    pub(in crate::authn) fn text(&self) -> Option<&str> {
+        match self {
+            Self::Text(text) => Some(text),
+            Self::Null | Self::Bool(_) | Self::Number(_) | Self::List(_) | Self::Object(_) => None,
+        }
+    }
+
+    pub(super) fn list(&self) -> Option<&[Self]> {
+        match self {
+            Self::List(list) => Some(list),
+            Self::Null | Self::Bool(_) | Self::Number(_) | Self::Text(_) | Self::Object(_) => None,
+        }
+    }
+
+    pub(super) fn object(&self) -> Option<&Object> {
+        match self {
+            Self::Object(object) => Some(object),
+            Self::Null | Self::Bool(_) | Self::Number(_) | Self::Text(_) | Self::List(_) => None,
+        }
+    }
+
+    /// A number that a moment can be.
+    pub(super) fn number(&self) -> Option<f64> {
+        match self {
+            Self::Number(number) => Some(*number).filter(|number| number.is_finite()),
+            Self::Null | Self::Bool(_) | Self::Text(_) | Self::List(_) | Self::Object(_) => None,
+        }
+    }
+}
+
+/// Reads a value, as deep and as many as are left.
+struct Value<'l> {
+    depth: usize,
+    left: &'l mut usize,
+}
+
+impl Value<'_> {
+    fn deeper<E: serde::de::Error>(&mut self) -> Result<Value<'_>, E> {
+        let depth = self.depth.checked_sub(1).ok_or_else(|| E::custom("too deeply nested"))?;
+        Ok(Value { depth, left: self.left })
+    }
+}
+
+impl<'de> DeserializeSeed<'de> for Value<'_> {
+    type Value = Json;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Json, D::Error> {
+        *self.left = self.left.checked_sub(1).ok_or_else(|| D::Error::custom("too many values"))?;
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Value<'_> {
+    type Value = Json;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a value")
+    }
+
+    fn visit_unit<E>(self) -> Result<Json, E> {
+        Ok(Json::Null)
+    }
+
+    fn visit_bool<E>(self, value: bool) -> Result<Json, E> {
+        Ok(Json::Bool(value))
+    }
+
+    // Of a number only a moment is read; those are exact up to 2^53.
+    #[expect(clippy::cast_precision_loss, reason = "moments are smaller")]
+    fn visit_i64<E>(self, number: i64) -> Result<Json, E> {
+        Ok(Json::Number(number as f64))
+    }
+
+    #[expect(clippy::cast_precision_loss, reason = "moments are smaller")]
+    fn visit_u64<E>(self, number: u64) -> Result<Json, E> {
+        Ok(Json::Number(number as f64))
+    }
+
+    fn visit_f64<E>(self, number: f64) -> Result<Json, E> {
+        Ok(Json::Number(number))
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<Json, E> {
+        Ok(Json::Text(text.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(mut self, mut seq: A) -> Result<Json, A::Error> {
+        let mut list = Vec::new();
+        while let Some(item) = seq.next_element_seed(self.deeper()?)? {
+            list.push(item);
+        }
+        Ok(Json::List(list))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(mut self, mut map: A) -> Result<Json, A::Error> {
+        let mut object = Object::new();
+        while let Some(name) = map.next_key::<String>()? {
+            let value = map.next_value_seed(self.deeper()?)?;
+            if object.insert(name, value).is_some() {
+                return Err(A::Error::custom("a member occurs twice"));
+            }
+        }
+        Ok(Json::Object(object))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Object, String> {
+        let bounds = Bounds { depth: 3, values: 8 };
+        object(text.as_bytes(), bounds).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_could_be_read_in_two_ways_is_refused() {
+        let found = read(r#"{"a":[1,"x",{"b":null}],"c":2.5}"#).unwrap();
+        assert_eq!(found["c"].number(), Some(2.5));
+        assert_eq!(found["a"].list().unwrap()[1].text(), Some("x"));
+        for (text, expected) in [
+            (r#"{"a":1,"a":1}"#, "a member occurs twice"),
+            (r#"{"a":1,"\u0061":1}"#, "a member occurs twice"),
+            (r#"{"x":{"a":1,"b":2,"a":3}}"#, "a member occurs twice"),
+            (r#"{"a":1} {"#, "trailing characters"),
+            (r#"[1]"#, "not an object"),
+            (r#""a""#, "not an object"),
+            ("{\"a\":\"\u{0}\"}", "control character"),
+            (r#"{"a":{"b":{"c":{"d":1}}}}"#, "too deeply nested"),
+            (r#"{"a":[[[1]]]}"#, "too deeply nested"),
+            (r#"{"a":[1,2,3,4,5,6,7]}"#, "too many values"),
+            (r#"{"a":1e999}"#, "number out of range"),
+            (r#"{"a":NaN}"#, "expected"),
+            ("\u{feff}{}", "expected value"),
+            ("", "EOF"),
+        ] {
+            let found = read(text).unwrap_err();
+            assert!(found.contains(expected), "{text}: {found}");
+        }
+        let not_utf8 = object(b"{\"a\":\"\xff\"}", Bounds { depth: 3, values: 8 });
+        assert!(not_utf8.is_err());
+        let deep = [vec![b'['; 100_000], vec![b']'; 100_000]].concat();
+        assert!(object(&deep, Bounds { depth: 8, values: 512 }).is_err());
+    }
+}
