@@ -139,7 +139,7 @@ fn a_caller_whose_only_credential_is_never_asked_for_is_a_warning() {
     std::fs::write(&callers, with_one).unwrap();
     let found = warnings(&site, &[]);
     let found: Vec<&String> = found.iter().filter(|line| line.contains("`mesh`")).collect();
-    let said = "caller `mesh` has certificates and no token";
+    let said = "caller `mesh` has certificates and nothing else";
     assert!(found.iter().any(|line| line.contains(said)), "{found:?}");
 }
 

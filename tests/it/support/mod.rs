@@ -5,6 +5,8 @@ pub mod collector;
 pub mod frames;
 pub mod http1;
 pub mod http2;
+pub mod issuer;
+pub mod minter;
 pub mod process;
 
 use std::net::SocketAddr;

@@ -158,7 +158,7 @@ fn a_token_has_one_form() {
         (format!("{header}.{body}.{loose}"), Reason::JwtMalformed),
         (format!("{token}=="), Reason::JwtMalformed),
         (format!("{header}.{body}.{signature}."), Reason::CredentialMalformed),
-        (format!("{header}.{body}"), Reason::CredentialMalformed),
+        (format!("{header}.{body}"), Reason::TokenUnknown),
         ("a.b".to_owned(), Reason::TokenUnknown),
         (format!("{header}..{signature}"), Reason::JwtMalformed),
         (format!(".{body}.{signature}"), Reason::JwtMalformed),
