@@ -118,10 +118,12 @@ fn claims() -> Value {
 /// The usual claims with a change.
 fn with(name: &str, value: Value) -> Value {
     let mut claims = claims();
-    match value {
-        Value::Null => claims.as_object_mut().unwrap().remove(name),
-        value => claims.as_object_mut().unwrap().insert(name.into(), value),
-    };
+    let members = claims.as_object_mut().unwrap();
+    if value.is_null() {
+        members.remove(name);
+    } else {
+        members.insert(name.into(), value);
+    }
     claims
 }
 

@@ -10,10 +10,12 @@ fn parse(keys: Value) -> KeySet {
 /// A key with a change; null takes the member out.
 fn changed(signer: &Signer, name: &str, value: Value) -> Value {
     let mut jwk = signer.jwk();
-    match value {
-        Value::Null => jwk.as_object_mut().unwrap().remove(name),
-        value => jwk.as_object_mut().unwrap().insert(name.into(), value),
-    };
+    let members = jwk.as_object_mut().unwrap();
+    if value.is_null() {
+        members.remove(name);
+    } else {
+        members.insert(name.into(), value);
+    }
     jwk
 }
 
