@@ -26,8 +26,7 @@ impl Principal {
         &self.caller
     }
 
-    /// Which of its credentials it used: `token:<name>`, `jwt:<name>` or
-    /// `certificate:<name>`.
+    /// Which of its credentials it used: `token:<name>`, `jwt:<name>` or `certificate:<name>`.
     /// Never the credential itself.
     #[must_use]
     pub fn credential(&self) -> &str {

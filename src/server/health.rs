@@ -7,6 +7,7 @@ use jiff::Timestamp;
 
 use crate::audit::JournalHealth;
 use crate::audit::upkeep::Anchors;
+use crate::authn::jwt::{self, IssuerKeys};
 use crate::domain::{COMMIT, Order, Problem, VERSION};
 use crate::gateway::Gateway;
 use crate::listener::Stop;
@@ -126,6 +127,7 @@ impl Health {
                 root: newest.root,
                 text: newest.text,
             }),
+            issuers: snapshot.issuers.all().iter().map(issuer).collect(),
             export: self.export.as_ref().map(|export| export.status()),
             certificates: snapshot.certificates.expiries.iter().map(expiry).collect(),
             certificate_findings: findings.into_iter().map(finding).collect(),
@@ -287,4 +289,17 @@ impl Health {
             if self.stop.is_leaving() { (State::Failed, "yes") } else { (State::Ok, "no") };
         Check { name: "draining", state, text: text.into() }
     }
+}
+
+/// What is shown of an issuer of tokens.
+fn issuer(issuer: &jwt::Issuer) -> view::Issuer {
+    let (keys, fetched) = match &issuer.keys {
+        IssuerKeys::File(keys) => (keys.len(), None),
+        IssuerKeys::Fetched(fetched) => match fetched.last() {
+            Some(held) => (held.keys.len(), Some(held.fetched.to_string())),
+            None => (0, None),
+        },
+    };
+    let usable = issuer.usable().is_some();
+    view::Issuer { name: issuer.rules.name.to_string(), usable, keys, fetched }
 }

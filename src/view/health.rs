@@ -33,12 +33,27 @@ pub struct Status {
     pub audit: String,
     /// The newest checkpoint.
     pub checkpoint: Option<Checkpoint>,
+    /// Whose JSON Web Tokens are accepted.
+    pub issuers: Vec<Issuer>,
     /// Where records are shipped to.
     pub export: Option<Shipping>,
     /// When certificates expire.
     pub certificates: Vec<Expiry>,
     /// What is wrong with certificates.
     pub certificate_findings: Vec<CertificateFinding>,
+}
+
+/// An issuer of tokens.
+#[derive(Debug, Serialize)]
+pub struct Issuer {
+    /// Its name in the settings.
+    pub name: String,
+    /// Whether its tokens can be verified.
+    pub usable: bool,
+    /// How many keys it has, as far as is known.
+    pub keys: usize,
+    /// When they were fetched last; none where that never was, or they are in a file.
+    pub fetched: Option<String>,
 }
 
 /// The policy in force.

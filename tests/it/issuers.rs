@@ -359,6 +359,10 @@ async fn an_issuer_that_hangs_stops_nothing() {
     assert_eq!(status(&site, &gateway, &site.token).await, 200);
     assert!(began.elapsed() < Duration::from_millis(900), "{:?}", began.elapsed());
     until_said(&gateway, "/readyz?verbose", "[!] issuers: without keys").await;
+    let status_of = gateway.admin("/status").await.1;
+    let status_of: Value = serde_json::from_str(&status_of).unwrap();
+    let shown = json!([{"name": "main", "usable": false, "keys": 0, "fetched": null}]);
+    assert_eq!(status_of["issuers"], shown);
     assert_eq!(gateway.admin("/readyz").await.0, 200);
     assert_eq!(metric(&gateway, "grantgate_issuer_usable{issuer=\"main\"}").await, 0.0);
     let began = Instant::now();

@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::{Notify, watch};
 
-use super::jwk::KeySet;
+use super::key_set::KeySet;
 
 /// Between two fetches that tokens ask for.
 pub const ASK_AGAIN: Duration = Duration::from_secs(30);

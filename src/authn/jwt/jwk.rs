@@ -1,7 +1,4 @@
-//! The public keys of an issuer: a JWK Set (RFC 7517, section 5) of which only keys that can
-//! verify a signature are kept, each parsed once.
-
-use std::sync::Arc;
+//! One key of a JWK Set (RFC 7517), parsed once and for the algorithms that it may be used for.
 
 use aws_lc_rs::digest;
 use aws_lc_rs::signature::{
@@ -12,14 +9,8 @@ use aws_lc_rs::signature::{
 };
 
 use super::base64url;
-use super::json::{self, Bounds, Json, Object};
+use super::json::{Json, Object};
 use crate::domain::JwsAlgorithm;
-
-/// The largest JWK Set that is read, in bytes.
-pub const JWKS_BYTES_MAX: usize = 256 * 1024;
-
-/// The most keys in one.
-const KEYS_MAX: usize = 64;
 
 /// The longest `kid`, in bytes.
 pub(super) const KID_BYTES_MAX: usize = 256;
@@ -32,13 +23,50 @@ const PRIVATE: &[&str] = &["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
 
 /// A key that verifies.
 pub(super) struct Key {
-    kid: Option<String>,
+    pub(super) kid: Option<String>,
     /// The SHA-256 of all that decides: name, algorithms and key.
-    identity: [u8; 32],
+    pub(super) identity: [u8; 32],
     verifiers: Vec<(JwsAlgorithm, ParsedPublicKey)>,
 }
 
 impl Key {
+    /// Reads a JWK; `allowed` are the algorithms that its issuer may use.
+    pub(super) fn read(jwk: &Json, allowed: &[JwsAlgorithm]) -> Result<Self, Unfit> {
+        let jwk = jwk.object().ok_or((true, "is not an object"))?;
+        let kid = text(jwk, "kid")?.map(str::to_owned);
+        if kid.as_ref().is_some_and(|kid| kid.is_empty() || kid.len() > KID_BYTES_MAX) {
+            return Err((true, "has a `kid` that is empty or too long"));
+        }
+        if PRIVATE.iter().any(|member| jwk.contains_key(*member)) {
+            return Err((true, "is a private or shared key; whoever read it can make tokens"));
+        }
+        if !is_to_verify(jwk)? {
+            return Err((false, "is not for signatures"));
+        }
+        let (possible, public) = public_key(jwk)?;
+        let named = text(jwk, "alg")?.map(|name| JwsAlgorithm::parse(name).ok_or(OTHER_KIND));
+        let named = named.transpose()?;
+        if named.is_some_and(|named| !possible.contains(&named)) {
+            return Err((true, "has an `alg` that does not fit its kind"));
+        }
+        let fit = possible.iter().filter(|algorithm| {
+            allowed.contains(algorithm) && named.is_none_or(|named| named == **algorithm)
+        });
+        let verifiers: Vec<_> = fit
+            .map(|algorithm| Ok((*algorithm, public.parse(*algorithm)?)))
+            .collect::<Result<_, Unfit>>()?;
+        if verifiers.is_empty() {
+            return Err((false, "is for an algorithm that the issuer may not use"));
+        }
+        let identity = identity(kid.as_deref(), &verifiers, &public);
+        Ok(Self { kid, identity, verifiers })
+    }
+
+    /// Whether one of the algorithms is the other's too.
+    pub(super) fn shares_algorithm(&self, other: &Self) -> bool {
+        self.verifiers.iter().any(|(algorithm, _)| other.is_for(*algorithm))
+    }
+
     /// Whether it may be used for this algorithm.
     pub(super) fn is_for(&self, algorithm: JwsAlgorithm) -> bool {
         self.verifiers.iter().any(|(known, _)| *known == algorithm)
@@ -56,147 +84,10 @@ impl Key {
     }
 }
 
-/// A key that was not kept.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct LeftOut {
-    /// Which of the set, counted from 1.
-    pub number: usize,
-    /// Why.
-    pub why: &'static str,
-    /// Whether it is a mistake. Keys for another purpose are none: sets have them (RFC 7517,
-    /// section 5).
-    pub is_mistake: bool,
-}
-
-/// The keys of an issuer that can verify. Immutable.
-pub struct KeySet {
-    keys: Vec<Arc<Key>>,
-    left_out: Vec<LeftOut>,
-}
-
-impl KeySet {
-    /// Reads a JWK Set; `allowed` are the algorithms that the issuer may use. A key that is the
-    /// same as in the set `before` is carried over, so that what it has verified stays so.
-    ///
-    /// # Errors
-    /// What is wrong with the document as a whole.
-    pub fn parse(
-        bytes: &[u8],
-        allowed: &[JwsAlgorithm],
-        before: Option<&Self>,
-    ) -> Result<Self, String> {
-        if bytes.len() > JWKS_BYTES_MAX {
-            return Err(format!("the JWK Set is larger than {JWKS_BYTES_MAX} bytes"));
-        }
-        let bounds = Bounds { depth: 6, values: 16 * 1024 };
-        let document = json::object(bytes, bounds)
-            .map_err(|error| format!("the JWK Set is not JSON that can be used: {error}"))?;
-        let keys = document.get("keys").and_then(Json::list);
-        let keys = keys.ok_or("the JWK Set has no list `keys` (RFC 7517, section 5)")?;
-        if keys.len() > KEYS_MAX {
-            return Err(format!("the JWK Set has {} keys; at most {KEYS_MAX}", keys.len()));
-        }
-        let mut set = Self { keys: Vec::new(), left_out: Vec::new() };
-        for (number, jwk) in (1..).zip(keys) {
-            match key(jwk, allowed).and_then(|key| set.without_double(key)) {
-                Ok(key) => set.keys.push(carried_over(key, before)),
-                Err((is_mistake, why)) => set.left_out.push(LeftOut { number, why, is_mistake }),
-            }
-        }
-        Ok(set)
-    }
-
-    /// How many keys can verify.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.keys.len()
-    }
-
-    /// Whether none can.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
-    }
-
-    /// The keys that were not kept.
-    #[must_use]
-    pub fn left_out(&self) -> &[LeftOut] {
-        &self.left_out
-    }
-
-    /// Whether it has the same keys.
-    #[must_use]
-    pub fn is_same(&self, other: &Self) -> bool {
-        let identities = |set: &Self| set.keys.iter().map(|key| key.identity).collect::<Vec<_>>();
-        identities(self) == identities(other)
-    }
-
-    /// Whether it has this key.
-    pub(super) fn has(&self, key: &Arc<Key>) -> bool {
-        self.keys.iter().any(|known| Arc::ptr_eq(known, key))
-    }
-
-    /// The keys of this name. Without a name the only key there is: its set is the issuer's,
-    /// and with more than one the sender would choose.
-    pub(super) fn find(&self, kid: Option<&str>) -> impl Iterator<Item = &Arc<Key>> {
-        let only = self.keys.len() == 1;
-        self.keys.iter().filter(move |key| match kid {
-            Some(kid) => key.kid.as_deref() == Some(kid),
-            None => only,
-        })
-    }
-
-    /// Two keys of one name and algorithm: which of them is meant?
-    fn without_double(&self, key: Key) -> Result<Key, Unfit> {
-        let same = self.keys.iter().filter(|other| other.kid == key.kid && key.kid.is_some());
-        let mut algorithms = key.verifiers.iter().map(|(algorithm, _)| *algorithm);
-        let double = same.into_iter().any(|other| algorithms.any(|one| other.is_for(one)));
-        if double { Err((true, "has the `kid` of another key")) } else { Ok(key) }
-    }
-}
-
-/// The same key of the set before, if it has it.
-fn carried_over(key: Key, before: Option<&KeySet>) -> Arc<Key> {
-    let mut known = before.into_iter().flat_map(|before| &before.keys);
-    let same = known.find(|known| known.identity == key.identity);
-    same.map_or_else(|| Arc::new(key), Arc::clone)
-}
-
 /// Whether it is a mistake that a key does not fit, and why it does not.
-type Unfit = (bool, &'static str);
+pub(super) type Unfit = (bool, &'static str);
 
 const OTHER_KIND: Unfit = (false, "is of a kind that is not used here");
-
-fn key(jwk: &Json, allowed: &[JwsAlgorithm]) -> Result<Key, Unfit> {
-    let jwk = jwk.object().ok_or((true, "is not an object"))?;
-    let kid = text(jwk, "kid")?.map(str::to_owned);
-    if kid.as_ref().is_some_and(|kid| kid.is_empty() || kid.len() > KID_BYTES_MAX) {
-        return Err((true, "has a `kid` that is empty or too long"));
-    }
-    if PRIVATE.iter().any(|member| jwk.contains_key(*member)) {
-        return Err((true, "is a private or shared key; whoever read it can make tokens"));
-    }
-    if !is_to_verify(jwk)? {
-        return Err((false, "is not for signatures"));
-    }
-    let (possible, public) = public_key(jwk)?;
-    let named = text(jwk, "alg")?.map(|name| JwsAlgorithm::parse(name).ok_or(OTHER_KIND));
-    let named = named.transpose()?;
-    if named.is_some_and(|named| !possible.contains(&named)) {
-        return Err((true, "has an `alg` that does not fit its kind"));
-    }
-    let fit = possible.iter().filter(|algorithm| {
-        allowed.contains(algorithm) && named.is_none_or(|named| named == **algorithm)
-    });
-    let verifiers: Vec<_> = fit
-        .map(|algorithm| Ok((*algorithm, public.parse(*algorithm)?)))
-        .collect::<Result<_, Unfit>>()?;
-    if verifiers.is_empty() {
-        return Err((false, "is for an algorithm that the issuer may not use"));
-    }
-    let identity = identity(kid.as_deref(), &verifiers, &public);
-    Ok(Key { kid, identity, verifiers })
-}
 
 /// RFC 7517, sections 4.2 and 4.3.
 fn is_to_verify(jwk: &Object) -> Result<bool, Unfit> {
@@ -267,16 +158,18 @@ fn rsa(jwk: &Object) -> Result<Public, Unfit> {
 
 impl Public {
     fn parse(&self, algorithm: JwsAlgorithm) -> Result<ParsedPublicKey, Unfit> {
+        use JwsAlgorithm as A;
         let parsed = match (self, algorithm) {
             (Self::Rsa { n, e }, algorithm) => {
                 let parameters = rsa_parameters(algorithm).ok_or(OTHER_KIND)?;
                 RsaPublicKeyComponents { n, e }.to_parsed_public_key(parameters)
             }
-            (Self::Bytes(point), JwsAlgorithm::Es384) => {
-                ParsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, point)
+            (Self::Bytes(point), A::Es256) => ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point),
+            (Self::Bytes(point), A::Es384) => ParsedPublicKey::new(&ECDSA_P384_SHA384_FIXED, point),
+            (Self::Bytes(key), A::EdDsa) => ParsedPublicKey::new(&ED25519, key),
+            (Self::Bytes(_), A::Rs256 | A::Rs384 | A::Rs512 | A::Ps256 | A::Ps384 | A::Ps512) => {
+                return Err(OTHER_KIND);
             }
-            (Self::Bytes(key), JwsAlgorithm::EdDsa) => ParsedPublicKey::new(&ED25519, key),
-            (Self::Bytes(point), _) => ParsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point),
         };
         // Among others a point that is not on the curve (RFC 8725, section 3.4).
         parsed.map_err(|_| (true, "is no valid key of its kind"))

@@ -12,6 +12,7 @@ mod discovery;
 mod held;
 mod json;
 mod jwk;
+mod key_set;
 mod verify;
 
 use std::collections::HashMap;
@@ -29,7 +30,7 @@ pub(super) use compact::has_form;
 pub use discovery::jwks_uri;
 pub use held::{ASK_AGAIN, FetchedKeys, Held};
 pub(in crate::authn) use json::Object as Claims;
-pub use jwk::{JWKS_BYTES_MAX, KeySet, LeftOut};
+pub use key_set::{JWKS_BYTES_MAX, KeySet, LeftOut};
 pub(super) use verify::Jwts;
 
 /// The largest token that is looked at, in bytes.

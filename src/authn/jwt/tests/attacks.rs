@@ -138,6 +138,12 @@ fn a_signature_is_whole_and_of_the_key() {
     let other = signer.token(&with("sub", json!("rota-app")));
     let (other, _) = other.rsplit_once('.').unwrap();
     assert_eq!(site.ask(&format!("{other}.{signature}")), Err(Reason::JwtSignature));
+    // No character of it can be another.
+    for place in (0..token.len()).filter(|place| token.as_bytes()[*place] != b'.') {
+        let other = if token.as_bytes()[place] == b'A' { "B" } else { "A" };
+        let changed = format!("{}{other}{}", &token[..place], &token[place + 1..]);
+        assert!(site.ask(&changed).is_err(), "{place}: {changed}");
+    }
     assert_eq!(site.ask(&token).as_deref(), Ok(DESK), "and the token itself is good");
 }
 
