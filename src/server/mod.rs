@@ -7,6 +7,7 @@ mod handshakes;
 mod health;
 mod journal;
 mod observe;
+mod opened;
 mod otlp;
 mod prepared;
 mod running;
@@ -26,17 +27,14 @@ use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 
 use crate::audit::upkeep::Anchors;
-use crate::audit::{
-    FileStore, Journal, JournalSettings, LogReader, OpenError, RecoveryReport, Started,
-};
-use crate::config::Settings;
+use crate::audit::{LogReader, OpenError, RecoveryReport, Started};
 use crate::domain::{Problem, SystemClock};
 use crate::gateway::{Admission, CertificateLog, Gateway, Sources};
 use crate::listener::{Listener, Peer, Stop};
-use crate::orders::{Keeper, OrdersFile};
-use crate::resolver::{self, Resolver, Resolving};
+use crate::orders::Keeper;
+use crate::resolver::Resolving;
 use crate::shipping::Shipper;
-use crate::snapshot::{FirstLoad, ReloadHandle, ReloadRequests, Reloader, Snapshot};
+use crate::snapshot::{FirstLoad, ReloadHandle, ReloadRequests, Reloader};
 use crate::telemetry::{ClosedSets, Metrics};
 use admin::Admin;
 use health::Health;
@@ -121,26 +119,20 @@ impl Server {
         let metrics = Arc::new(Metrics::new(&CLOSED_SETS)?);
         let settings = Arc::new(settings);
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
-        let current = snapshot.clone();
-        let listener = Listener::new(
-            tcp_of(inherited, settings.listener.address).await?,
-            Arc::new(move || current.load().certificates.tls.clone()),
-            settings.connection_limits.clone(),
-            metrics.listener.clone(),
-        );
-        let listener = listener.announced_from(settings.listener.proxy_protocol_from.clone());
+        let tcp = tcp_of(inherited, settings.listener.address).await?;
+        let listener = opened::listener(tcp, &settings, &snapshot, &metrics);
         let sources =
             Sources::new(&settings.listener.forwarded_from, settings.listener.forwarded_header);
         let admin = Admin::bind(&settings.admin, &snapshot).await?;
 
         let observer = AuditObserver::start(&settings.audit, metrics.clone());
-        let observer = observer.map_err(|e| no_log(&settings, e.into()))?;
+        let observer = observer.map_err(|e| opened::no_log(&settings, e.into()))?;
         let observer = Arc::new(observer);
-        let opened = open_log(&settings, journal, &snapshot.load(), observer.clone());
+        let opened = opened::log(&settings, journal, &snapshot.load(), observer.clone());
         let Started { journal, closer, recovery } = opened?;
         observer.opened();
-        let keeper = keeper(&settings, orders, &journal, &metrics)?;
-        let (resolver, resolving) = resolver(&settings, &snapshot, &journal, &metrics);
+        let keeper = opened::keeper(&settings, orders, &journal, &metrics)?;
+        let (resolver, resolving) = opened::resolver(&settings, &snapshot, &journal, &metrics);
         let shipper = sink
             .map(|sink| Shipper::new(sink, &settings.audit.directory, &journal, &metrics.export));
 
@@ -285,56 +277,6 @@ impl Server {
             }
         }
     }
-}
-
-fn no_log(settings: &Settings, error: OpenError) -> StartError {
-    StartError::Audit(settings.audit.directory.clone(), error)
-}
-
-fn open_log(
-    settings: &Settings,
-    journal: JournalSettings,
-    snapshot: &Snapshot,
-    observer: Arc<AuditObserver>,
-) -> Result<Started, StartError> {
-    let store = FileStore::open(&settings.audit.directory);
-    let opened = store.and_then(|store| {
-        let store = store.with_wal(settings.audit.wal_bytes);
-        let revision = snapshot.policy.revision();
-        Journal::open(store, journal, revision, Arc::new(SystemClock), observer)
-    });
-    opened.map_err(|error| no_log(settings, error))
-}
-
-fn resolver(
-    settings: &Settings,
-    snapshot: &Arc<ArcSwap<Snapshot>>,
-    journal: &Journal,
-    metrics: &Metrics,
-) -> (Resolver, Option<(Resolving, LogReader)>) {
-    let Some(delay) = settings.upstream.resolve_delay else { return (Resolver::off(), None) };
-    let (snapshot, metrics) = (snapshot.clone(), metrics.resolver.clone());
-    let clock = Arc::new(SystemClock);
-    let (resolver, resolving) =
-        resolver::resolver(delay, snapshot, journal.clone(), clock, metrics);
-    (resolver, Some((resolving, LogReader::new(&settings.audit.directory))))
-}
-
-fn keeper(
-    settings: &Settings,
-    orders: OrdersFile,
-    journal: &Journal,
-    metrics: &Metrics,
-) -> Result<Arc<Keeper>, StartError> {
-    let keeper = Keeper::new(
-        (settings.orders.file.clone(), settings.orders.exception_max),
-        orders,
-        settings.audit.directory.clone(),
-        journal.clone(),
-        metrics.orders.clone(),
-        Arc::new(SystemClock),
-    );
-    keeper.map(Arc::new).map_err(StartError::Orders)
 }
 
 /// Where callers connect: a socket that is listening already, or one that is bound now.

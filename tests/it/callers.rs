@@ -189,7 +189,9 @@ async fn whoami_sends_nothing_that_is_not_a_callers_token() {
     let file = |token_file: &'static str| [&here[..], &["--token-file", token_file]].concat();
     std::fs::write(site.path("open"), &token).unwrap();
     let (with_key, with_token) = ([("SEAM_API_KEY", key)], [("SEAM_API_KEY", token.as_str())]);
-    let rows: [(&[&str], &[(&str, &str)], Option<&str>, i32, &str); 12] = [
+    /// Arguments, environment, standard input, exit code, and what is said.
+    type Row<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], Option<&'a str>, i32, &'a str);
+    let rows: [Row<'_>; 12] = [
         (&here, &with_key, None, 3, "SEAM_API_KEY does not hold a caller's token"),
         (&file("-"), &[], Some(key), 3, "standard input does not hold"),
         (&file("-"), &[], Some(""), 3, "standard input does not hold"),

@@ -1,0 +1,80 @@
+//! What a gateway works with, opened or set up one by one.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use tokio::net::TcpListener;
+
+use super::StartError;
+use super::observe::AuditObserver;
+use crate::audit::{FileStore, Journal, JournalSettings, LogReader, OpenError, Started};
+use crate::config::Settings;
+use crate::domain::SystemClock;
+use crate::listener::Listener;
+use crate::orders::{Keeper, OrdersFile};
+use crate::resolver::{self, Resolver, Resolving};
+use crate::snapshot::Snapshot;
+use crate::telemetry::Metrics;
+
+/// Where callers connect, with the certificates of whatever snapshot is in force.
+pub(super) fn listener(
+    tcp: TcpListener,
+    settings: &Settings,
+    snapshot: &Arc<ArcSwap<Snapshot>>,
+    metrics: &Metrics,
+) -> Listener {
+    let (current, limits) = (snapshot.clone(), settings.connection_limits.clone());
+    let tls = Arc::new(move || current.load().certificates.tls.clone());
+    Listener::new(tcp, tls, limits, metrics.listener.clone())
+        .announced_from(settings.listener.proxy_protocol_from.clone())
+}
+
+pub(super) fn no_log(settings: &Settings, error: OpenError) -> StartError {
+    StartError::Audit(settings.audit.directory.clone(), error)
+}
+
+pub(super) fn log(
+    settings: &Settings,
+    journal: JournalSettings,
+    snapshot: &Snapshot,
+    observer: Arc<AuditObserver>,
+) -> Result<Started, StartError> {
+    let store = FileStore::open(&settings.audit.directory);
+    let opened = store.and_then(|store| {
+        let store = store.with_wal(settings.audit.wal_bytes);
+        let revision = snapshot.policy.revision();
+        Journal::open(store, journal, revision, Arc::new(SystemClock), observer)
+    });
+    opened.map_err(|error| no_log(settings, error))
+}
+
+pub(super) fn resolver(
+    settings: &Settings,
+    snapshot: &Arc<ArcSwap<Snapshot>>,
+    journal: &Journal,
+    metrics: &Metrics,
+) -> (Resolver, Option<(Resolving, LogReader)>) {
+    let Some(delay) = settings.upstream.resolve_delay else { return (Resolver::off(), None) };
+    let (snapshot, metrics) = (snapshot.clone(), metrics.resolver.clone());
+    let clock = Arc::new(SystemClock);
+    let (resolver, resolving) =
+        resolver::resolver(delay, snapshot, journal.clone(), clock, metrics);
+    (resolver, Some((resolving, LogReader::new(&settings.audit.directory))))
+}
+
+pub(super) fn keeper(
+    settings: &Settings,
+    orders: OrdersFile,
+    journal: &Journal,
+    metrics: &Metrics,
+) -> Result<Arc<Keeper>, StartError> {
+    let keeper = Keeper::new(
+        (settings.orders.file.clone(), settings.orders.exception_max),
+        orders,
+        settings.audit.directory.clone(),
+        journal.clone(),
+        metrics.orders.clone(),
+        Arc::new(SystemClock),
+    );
+    keeper.map(Arc::new).map_err(StartError::Orders)
+}
