@@ -12,7 +12,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::domain::{Host, JwsAlgorithm, Networks, Problem, Secret};
+use crate::domain::{Budget, Host, JwsAlgorithm, Networks, Problem, Secret};
 use crate::listener::ListenerLimits;
 use crate::telemetry::LogFormat;
 use crate::upstream::BreakerSettings;
@@ -339,4 +339,6 @@ pub struct RequestLimits {
     pub caller_requests_per_second: NonZeroU32,
     /// Requests of one caller at once after a pause.
     pub caller_requests_burst: NonZeroU32,
+    /// What a caller may grant on one day that has no budget of its own.
+    pub caller_budget: Budget,
 }

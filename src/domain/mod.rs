@@ -5,6 +5,7 @@
 
 mod algorithm;
 mod backoff;
+mod budget;
 mod cause;
 mod clock;
 mod closed_set;
@@ -25,6 +26,7 @@ mod version;
 
 pub use algorithm::JwsAlgorithm;
 pub use backoff::Backoff;
+pub use budget::Budget;
 pub use cause::innermost;
 pub use clock::{
     Clock, FixedClock, SystemClock, duration, rfc3339, rfc3339_micros, write_rfc3339_micros,

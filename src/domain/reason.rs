@@ -25,6 +25,8 @@ pub enum Reason {
     AllowedByException = "allowed-by-exception",
     /// Grants like this are frozen.
     Frozen = "frozen",
+    /// The caller's budget of the day is used up.
+    BudgetExhausted = "budget-exhausted",
     /// Policy evaluation failed.
     PolicyError = "policy-error",
     /// Policy evaluation panicked.

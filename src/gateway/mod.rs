@@ -8,8 +8,10 @@ mod account;
 mod admission;
 mod answer;
 mod body;
+mod budget;
 mod evidence;
 mod identify;
+mod judged;
 mod pipeline;
 mod presented;
 mod refusal;
@@ -20,6 +22,7 @@ mod whoami;
 
 pub use admission::Admission;
 pub use answer::Answer;
+pub use budget::{Budgets, midnight};
 pub use pipeline::{Context, Gateway, Worker};
 pub use presented::Presented;
 pub use refusal::Refusal;

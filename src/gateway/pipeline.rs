@@ -14,14 +14,13 @@ use super::account::Account;
 use super::admission::Seat;
 use super::body::Received;
 use super::evidence::{Refused, outcome_of, sha256};
-use super::{Admission, Answer, CertificateLog, Presented, Refusal, body, route};
+use super::judged::Judged;
+use super::{Admission, Answer, Budgets, CertificateLog, Presented, Refusal, body, route};
 use crate::audit::{Evidence, Journal, Recorded};
 use crate::authn::Principal;
 use crate::config::{RecordedReads, RequestLimits};
-use crate::domain::{
-    self, CallerId, Clock, EntranceId, Grantee, Host, Operation, Outcome, Reason, RequestId,
-};
-use crate::policy::{Asking, Attempt, ByEffect, Decision, Memo, Moment, Orders, Permit, Question};
+use crate::domain::{self, Clock, Grantee, Host, Operation, Outcome, Reason, RequestId};
+use crate::policy::{Attempt, ByEffect, Decision, Memo, Moment, Orders, Permit, Question};
 use crate::resolver::{Resolver, UnknownGrant};
 use crate::seam;
 use crate::snapshot::{Snapshot, Trial};
@@ -63,6 +62,8 @@ pub struct Gateway {
     pub orders: Arc<ArcSwap<Orders>>,
     /// Finds out later what became of grants of which nobody knows.
     pub resolver: Resolver,
+    /// What callers have granted today.
+    pub budgets: Budgets,
     /// How much work is taken on.
     pub admission: Admission,
     /// Limits of requests.
@@ -150,7 +151,8 @@ impl Gateway {
             request.entrance().and_then(|entrance| snapshot.name_of(entrance)).map(str::to_owned);
 
         let attempt = self.attempt(context, &snapshot, principal, request, body_sha256);
-        match self.decide(worker, &snapshot, attempt, account) {
+        let decision = self.decide(worker, &snapshot, attempt, account);
+        match self.within_budget(&snapshot.callers, decision) {
             Decision::Denial(denial) => {
                 // Durable before it is answered.
                 let recorded = account.record(pin!(record(worker, denial))).await?;
@@ -261,12 +263,16 @@ impl Gateway {
             (RecordedReads::All | RecordedReads::Denied, permit) => {
                 // Durable before a byte is sent. If the process dies after this line,
                 // the next start closes the decision: of a grant as unknown.
-                let recorded = account.record(pin!(record(worker, permit.into_permit()))).await?;
+                let recorded = account.record(pin!(record(worker, permit.into_permit()))).await;
+                let recorded = recorded.inspect_err(|_| judged.give_back(&self.budgets))?;
                 let seq = recorded.seq();
                 let send = |trace| upstream.send(connections, recorded, budget(), trace);
                 (Some(seq), account.forward(upstream.host(), send).await)
             }
         };
+        if forwarded.outcome == Outcome::NotSent {
+            judged.give_back(&self.budgets);
+        }
         if forwarded.reason == Reason::AllowedByRule {
             forwarded.reason = permitted_by;
         }
@@ -348,43 +354,4 @@ fn parse(
     let received = received?;
     let request = seam::parse(operation, received.params()?)?;
     Ok((request, sha256(received.bytes())))
-}
-
-/// What is left of an attempt when its permit has been sent.
-struct Judged {
-    request_id: RequestId,
-    operation: Operation,
-    caller: CallerId,
-    entrance: Option<EntranceId>,
-    grantee: Option<Grantee>,
-    moment: Moment,
-}
-
-impl Judged {
-    fn of(attempt: &Attempt) -> Self {
-        Self {
-            request_id: attempt.request_id,
-            operation: attempt.request.operation(),
-            caller: attempt.principal.caller().clone(),
-            entrance: attempt.request.entrance(),
-            grantee: attempt.request.grantee(),
-            moment: attempt.moment(),
-        }
-    }
-
-    /// What of a confirmation this caller may see: each entrance is judged, by the policy and
-    /// at the time by which the request was.
-    fn filter(
-        &self,
-        snapshot: &Snapshot,
-        found: seam::Confirmation,
-    ) -> Result<Option<seam::Shown>, Reason> {
-        let (caller, act, moment) = (&self.caller, self.operation.act(), self.moment);
-        let mut judge = snapshot.policy.judge_many(Asking { caller, act, moment });
-        found.filtered(|entrance| {
-            let reason = judge.about(entrance).reason;
-            let failed = [Reason::PolicyError, Reason::PolicyPanic].contains(&reason);
-            if failed { Err(reason) } else { Ok(reason == Reason::AllowedByRule) }
-        })
-    }
 }

@@ -216,6 +216,11 @@ fn wire(reason: Reason) -> (StatusCode, &'static str, &'static str) {
             "service_unavailable",
             "too many requests in flight; nothing was sent to Seam",
         ),
+        R::BudgetExhausted => (
+            S::TOO_MANY_REQUESTS,
+            "rate_limit_exceeded",
+            "this caller has used up what it may grant on one day (UTC); nothing was sent to Seam",
+        ),
         R::RateLimited | R::CallerBusy => (
             S::TOO_MANY_REQUESTS,
             "rate_limit_exceeded",

@@ -146,6 +146,12 @@ pub enum ByEffect {
 }
 
 impl Permit {
+    /// A refusal of what it permits, for a reason that is not the policy's.
+    pub fn refuse(self, reason: Reason) -> Denial {
+        let Self(grounds) = self;
+        Denial(Box::new(Grounds { reason, rules: Arc::default(), ..*grounds }))
+    }
+
     /// The same permit, by what it permits.
     #[must_use]
     pub fn by_effect(self) -> ByEffect {

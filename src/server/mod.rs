@@ -76,6 +76,9 @@ pub enum StartError {
     /// What is left of orders before is not what it should be.
     #[error("{0}")]
     Orders(Problem),
+    /// It is not known what callers have granted today.
+    #[error("today's grants cannot be read from the audit log, for the callers' budgets: {0}")]
+    Budgets(String),
     /// There can be no more threads.
     #[error("the workers cannot be started: {0}")]
     Workers(#[source] std::io::Error),
@@ -143,6 +146,7 @@ impl Server {
             metrics: metrics.clone(),
             orders: keeper.in_force(),
             resolver,
+            budgets: opened::budgets(&settings, &snapshot.load_full()).await?,
             admission: Admission::new(&settings.limits),
             limits: settings.limits.clone(),
             hostnames: settings.listener.hostnames.clone(),

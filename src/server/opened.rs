@@ -1,15 +1,18 @@
 //! What a gateway works with, opened or set up one by one.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 
 use super::StartError;
 use super::observe::AuditObserver;
-use crate::audit::{FileStore, Journal, JournalSettings, LogReader, OpenError, Started};
+use crate::audit::search::granted;
+use crate::audit::{FileStore, Journal, JournalSettings, LogReader, OpenError, ReadError, Started};
 use crate::config::Settings;
-use crate::domain::SystemClock;
+use crate::domain::{Clock as _, SystemClock};
+use crate::gateway::{Budgets, midnight};
 use crate::listener::Listener;
 use crate::orders::{Keeper, OrdersFile};
 use crate::resolver::{self, Resolver, Resolving};
@@ -27,6 +30,32 @@ pub(super) fn listener(
     let tls = Arc::new(move || current.load().certificates.tls.clone());
     Listener::new(tcp, tls, limits, metrics.listener.clone())
         .announced_from(settings.listener.proxy_protocol_from.clone())
+}
+
+/// What callers have granted today, out of the log, where any caller's day is limited.
+pub(super) async fn budgets(
+    settings: &Settings,
+    snapshot: &Snapshot,
+) -> Result<Budgets, StartError> {
+    let budgets = Budgets::new(settings.limits.caller_budget);
+    let callers = snapshot.callers.clone();
+    if callers.ids().all(|id| budgets.of(&callers, id).is_unlimited()) {
+        return Ok(budgets);
+    }
+    let (log, now) = (LogReader::new(&settings.audit.directory), SystemClock.now());
+    let read = tokio::task::spawn_blocking(move || {
+        let began = Instant::now();
+        granted(&log, midnight(now), |grant| {
+            if !budgets.of(&callers, &grant.caller).is_unlimited() {
+                budgets.recall(&grant.caller, grant.entrance, grant.at);
+            }
+        })?;
+        let took = began.elapsed();
+        tracing::info!(?took, "today's grants were read from the audit log, for budgets");
+        Ok(budgets)
+    });
+    let ended = read.await.map_err(|error| StartError::Budgets(error.to_string()))?;
+    ended.map_err(|error: ReadError| StartError::Budgets(error.to_string()))
 }
 
 pub(super) fn no_log(settings: &Settings, error: OpenError) -> StartError {

@@ -10,7 +10,7 @@ use grantgate::audit::{
 };
 use grantgate::config::{self, RequestLimits};
 use grantgate::domain::{RequestId, SystemClock};
-use grantgate::gateway::{Admission, CertificateLog, Context, Gateway, Worker};
+use grantgate::gateway::{Admission, Budgets, CertificateLog, Context, Gateway, Worker};
 use grantgate::policy::Memo;
 use grantgate::resolver::Resolver;
 use grantgate::snapshot::{self, Files};
@@ -47,6 +47,7 @@ fn gateway(
         metrics: Arc::new(Metrics::new(&grantgate::server::CLOSED_SETS).unwrap()),
         orders: Arc::default(),
         resolver: Resolver::off(),
+        budgets: Budgets::default(),
         admission: Admission::new(&settings.limits),
         limits: RequestLimits { answer_deadline, ..settings.limits },
         hostnames: Vec::new(),

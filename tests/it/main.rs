@@ -16,6 +16,7 @@ mod support;
 mod acts;
 mod admin;
 mod audit_first;
+mod budgets;
 mod callers;
 mod canary;
 mod candidate;

@@ -60,6 +60,7 @@ fn case(reason: Reason) -> Case {
             Elsewhere("policy::tests")
         }
         R::AllowedByException | R::Frozen => Elsewhere("orders"),
+        R::BudgetExhausted => Elsewhere("budgets"),
         R::PolicyError | R::PolicyPanic => Elsewhere("policy::engine::tests"),
         R::RouteUnknown => Send(Sent { path: "/acs/entrances/unlock", ..sent(404, "not_found") }),
         R::MethodNotAllowed => Send(Sent { method: "GET", ..sent(405, "method_not_allowed") }),

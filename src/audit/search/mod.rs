@@ -1,6 +1,7 @@
 //! Reading a log for people and programs: all of it, its end, or what is searched for.
 
 pub(in crate::audit) mod decisions;
+pub(in crate::audit) mod granted;
 pub(in crate::audit) mod query;
 pub(in crate::audit) mod show;
 pub(in crate::audit) mod stats;
@@ -8,6 +9,7 @@ pub(in crate::audit) mod tail;
 pub(in crate::audit) mod unresolved;
 
 pub use decisions::{AuditedDecision, DecisionsSummary, decision_about, decisions};
+pub use granted::{AllowedGrant, granted};
 pub use query::{Filter, Found, Hit, Indexes, Making, QuerySummary, Take, query};
 pub use show::{ShowFormat, ShowSummary, show};
 pub use stats::{By, Counts, Every, Series, Stats, StatsRequest, stats};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use memchr::memmem;
 
 use crate::audit::log::directory::LogReader;
@@ -14,10 +14,6 @@ use crate::audit::record::parse::Record;
 use crate::domain::{
     AcsUserId, EntranceId, Grantee, GranteeKind, Operation, Outcome, RequestId, UserIdentityId,
 };
-
-/// The files of a segment that was closed so long before a time have nothing of that time: its
-/// compressing, and a clock that was set, change it a little.
-const SLACK: SignedDuration = SignedDuration::from_hours(1);
 
 /// A grant whose outcome is unknown.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -41,7 +37,7 @@ pub struct UnknownGrant {
 /// [`ReadError`].
 pub fn unresolved(log: &LogReader, since: Timestamp) -> Result<Vec<UnknownGrant>, ReadError> {
     let segments: Vec<Segment> =
-        log.list()?.into_iter().filter(|segment| may_have(segment, since)).collect();
+        log.list()?.into_iter().filter(|segment| segment.may_have_since(since)).collect();
     let open = still_unknown(log, segments.clone())?;
     let Some(first) = open.first() else { return Ok(Vec::new()) };
     let from = |segment: &Segment| segment.next_seq.is_none_or(|next| next > *first);
@@ -58,14 +54,6 @@ pub fn unresolved(log: &LogReader, since: Timestamp) -> Result<Vec<UnknownGrant>
         found.extend(grant.filter(|grant| grant.at >= since));
     }
     Ok(found)
-}
-
-/// Whether a segment may have records since a time. One that cannot be looked at may.
-fn may_have(segment: &Segment, since: Timestamp) -> bool {
-    let modified = std::fs::metadata(&segment.path).and_then(|metadata| metadata.modified());
-    let modified = modified.ok().and_then(|time| Timestamp::try_from(time).ok());
-    let earliest = since.checked_sub(SLACK).unwrap_or(Timestamp::MIN);
-    !segment.is_closed() || modified.is_none_or(|time| time >= earliest)
 }
 
 /// The numbers of decisions whose outcome is unknown and not resolved.

@@ -6,7 +6,7 @@ use super::jwt::{self, Jwt};
 use super::{Caller, Suspension, Token};
 use crate::authn::TokenDigest;
 use crate::authn::certificate::is_spiffe_id;
-use crate::domain::{CallerId, Host, Problem};
+use crate::domain::{Budget, CallerId, Host, Problem};
 use crate::toml_source::{Place, Section, TomlSource};
 
 /// What was seen already, to refuse a second one.
@@ -65,6 +65,8 @@ fn caller(section: Section<'_>, seen: &mut Seen) -> Option<Caller> {
         names.into_iter().filter_map(|(place, name)| certificate(&place, name, &owner, seen));
     let certificates = certificates.collect();
     let suspended = section.optional_section("suspended").map(suspension);
+    let grants = section.value("grants_per_day").map(|place| budget(&place));
+    let doors = section.value("doors_per_day").map(|place| budget(&place));
     let mut jwts: Vec<Jwt> = Vec::new();
     for table in section.sections("jwt") {
         jwts.extend(jwt::read(table, &owner, &jwts, &mut seen.jwts));
@@ -74,8 +76,15 @@ fn caller(section: Section<'_>, seen: &mut Seen) -> Option<Caller> {
         None => None,
         Some(read) => Some(read?),
     };
+    // A limit that cannot be read is no lack of one.
+    let read = |budget: Option<Option<u32>>| budget.map_or(Some(None), |read| read.map(Some));
+    let budget = Budget { grants: read(grants)?, doors: read(doors)? };
     let (id, description) = (id?, description.to_owned());
-    Some(Caller { id, description, tokens, certificates, jwts, suspended })
+    Some(Caller { id, description, tokens, certificates, jwts, budget, suspended })
+}
+
+fn budget(place: &Place<'_>) -> Option<u32> {
+    place.integer(1..=Budget::MAX).and_then(|number| u32::try_from(number).ok())
 }
 
 fn suspension(section: Section<'_>) -> Option<Suspension> {

@@ -15,7 +15,7 @@ use jiff::Timestamp;
 
 use super::jwt::Claims;
 use super::{Principal, TokenDigest};
-use crate::domain::{CallerId, Problem, Reason};
+use crate::domain::{Budget, CallerId, Problem, Reason};
 pub use edit::{
     EditError, NewToken, Removed, Rotation, add_token, resume, revoke, rotate, suspend,
 };
@@ -31,6 +31,7 @@ pub struct Callers {
     tokens: HashMap<TokenDigest, Credential>,
     certificates: HashMap<String, Credential>,
     suspended: HashMap<CallerId, Suspension>,
+    budgets: HashMap<CallerId, Budget>,
     /// By the name of the issuer.
     jwts: HashMap<String, ByIssuer>,
     digest: [u8; 32],
@@ -49,6 +50,8 @@ pub struct Caller {
     pub certificates: Vec<String>,
     /// Which tokens of issuers are its own.
     pub jwts: Vec<Jwt>,
+    /// What it may grant on one day, where that is limited for it.
+    pub budget: Budget,
     /// That it is refused for now, whatever it presents.
     pub suspended: Option<Suspension>,
 }
@@ -99,6 +102,7 @@ impl Callers {
             tokens: HashMap::new(),
             certificates: HashMap::new(),
             suspended: HashMap::new(),
+            budgets: HashMap::new(),
             jwts: HashMap::new(),
             digest: [0; 32],
             callers: Vec::new(),
@@ -107,6 +111,9 @@ impl Callers {
         for caller in &callers {
             if let Some(suspension) = &caller.suspended {
                 registry.suspended.insert(caller.id.clone(), suspension.clone());
+            }
+            if !caller.budget.is_unlimited() {
+                registry.budgets.insert(caller.id.clone(), caller.budget);
             }
             for token in &caller.tokens {
                 let credential = Credential {
@@ -150,6 +157,12 @@ impl Callers {
     #[must_use]
     pub fn suspension(&self, id: &CallerId) -> Option<&Suspension> {
         self.suspended.get(id)
+    }
+
+    /// What a caller may grant on one day, where the file says so.
+    #[must_use]
+    pub fn budget(&self, id: &CallerId) -> Budget {
+        self.budgets.get(id).copied().unwrap_or_default()
     }
 
     /// How many callers are suspended.

@@ -9,6 +9,7 @@ use super::{FileArgument, read};
 use crate::authn::Callers;
 use crate::authn::callers::{Caller, Match, Suspension};
 use crate::cli::{Exit, Format, say};
+use crate::domain::Budget;
 
 #[derive(Args)]
 #[command(after_help = "Example: grantgate caller list --format json")]
@@ -38,6 +39,12 @@ fn human(callers: &Callers) {
         say(format_args!("{}  {}", caller.id, caller.description));
         if let Some(Suspension { since, reason }) = &caller.suspended {
             say(format_args!("  SUSPENDED    since {since}: {reason}"));
+        }
+        let Budget { grants, doors } = caller.budget;
+        for (number, what) in [(grants, "grants"), (doors, "different doors")] {
+            if let Some(number) = number {
+                say(format_args!("  a day        at most {number} {what}"));
+            }
         }
         for token in &caller.tokens {
             let expires = match token.expires {
@@ -105,6 +112,8 @@ fn json(callers: &Callers) -> serde_json::Value {
             "tokens": tokens,
             "certificates": caller.certificates,
             "jwts": jwts,
+            "grants_per_day": caller.budget.grants,
+            "doors_per_day": caller.budget.doors,
             "suspended": caller.suspended.as_ref().map(|suspended| serde_json::json!({
                 "since": suspended.since.to_string(),
                 "reason": suspended.reason,

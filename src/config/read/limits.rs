@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::{AllLimits, Reader};
 use crate::config::RequestLimits;
+use crate::domain::Budget;
 use crate::listener::ListenerLimits;
 use crate::toml_source::Section;
 
@@ -52,6 +53,9 @@ impl<'a> Reader<'a> {
         let own = self.number(section, "caller_requests_in_flight_max", 1..=100_000, 256);
         let rate = self.number(section, "caller_requests_per_second", 1..=1_000_000, 100);
         let burst = self.number(section, "caller_requests_burst", 1..=1_000_000, 200);
+        let grants = self.optional_number(section, "caller_grants_per_day", 1..=Budget::MAX);
+        let doors = self.optional_number(section, "caller_doors_per_day", 1..=Budget::MAX);
+        let most = |number: Option<u64>| number.and_then(|number| u32::try_from(number).ok());
         let count = |number: u64| NonZeroU32::new(u32::try_from(number).ok()?);
         Some(RequestLimits {
             body_bytes_max: usize::try_from(body?).ok()?,
@@ -62,6 +66,7 @@ impl<'a> Reader<'a> {
             caller_requests_in_flight_max: usize::try_from(own?).ok()?,
             caller_requests_per_second: count(rate?)?,
             caller_requests_burst: count(burst?)?,
+            caller_budget: Budget { grants: most(grants?), doors: most(doors?) },
         })
     }
 

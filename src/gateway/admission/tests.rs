@@ -14,6 +14,7 @@ fn admission(all: usize, own: usize, burst: u32) -> Admission {
         answer_deadline: Duration::ZERO,
         caller_requests_in_flight_max: own,
         caller_requests_per_second: NonZeroU32::MIN,
+        caller_budget: crate::domain::Budget::default(),
         caller_requests_burst: NonZeroU32::new(burst).unwrap(),
     })
 }

@@ -1,0 +1,199 @@
+//! Daily budgets: how many grants a caller may make on one day (UTC), and for how many
+//! different entrances.
+//!
+//! A grant is spent when it is permitted, before its record, so that two at once cannot both
+//! be the last one. It is given back when not a byte of it was sent.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use parking_lot::Mutex;
+
+use super::Gateway;
+use crate::authn::Callers;
+use crate::domain::{Budget, CallerId, EntranceId, Reason};
+use crate::policy::Decision;
+
+/// What was spent today, by each caller that has a budget.
+#[derive(Debug, Default)]
+pub struct Budgets {
+    /// Of callers that have none of their own.
+    default: Budget,
+    today: Mutex<Today>,
+}
+
+#[derive(Debug, Default)]
+struct Today {
+    /// Days since 1970.
+    day: i64,
+    spent: HashMap<CallerId, Spent>,
+}
+
+#[derive(Debug, Default)]
+struct Spent {
+    grants: u32,
+    /// How many grants for each.
+    doors: HashMap<EntranceId, u32>,
+}
+
+/// The day of a time, in UTC, counted from 1970.
+fn day_of(at: Timestamp) -> i64 {
+    at.as_second().div_euclid(86_400)
+}
+
+/// When the day of a time began.
+#[must_use]
+pub fn midnight(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(day_of(at) * 86_400).unwrap_or(Timestamp::MIN)
+}
+
+impl Budgets {
+    /// Nothing is spent yet.
+    #[must_use]
+    pub fn new(default: Budget) -> Self {
+        Self { default, ..Self::default() }
+    }
+
+    /// The budget of a caller.
+    #[must_use]
+    pub fn of(&self, callers: &Callers, caller: &CallerId) -> Budget {
+        callers.budget(caller).or(self.default)
+    }
+
+    /// Spends a grant that was made before this process began.
+    pub fn recall(&self, caller: &CallerId, entrance: EntranceId, at: Timestamp) {
+        self.spend(Budget::default(), caller, entrance, at);
+    }
+
+    /// Spends one grant; false where that is more than the budget.
+    fn spend(
+        &self,
+        budget: Budget,
+        caller: &CallerId,
+        entrance: EntranceId,
+        at: Timestamp,
+    ) -> bool {
+        let (mut today, day) = (self.today.lock(), day_of(at));
+        // A clock that was set back gives nobody a second budget.
+        if day > today.day {
+            *today = Today { day, spent: HashMap::new() };
+        }
+        if !today.spent.contains_key(caller) {
+            today.spent.insert(caller.clone(), Spent::default());
+        }
+        let Some(spent) = today.spent.get_mut(caller) else { return false };
+        let is_new = !spent.doors.contains_key(&entrance);
+        let doors = spent.doors.len() + usize::from(is_new);
+        let fits = |max: Option<u32>, count: usize| {
+            max.is_none_or(|max| usize::try_from(max).is_ok_and(|max| count <= max))
+        };
+        let grants = usize::try_from(spent.grants).unwrap_or(usize::MAX).saturating_add(1);
+        if !fits(budget.grants, grants) || !fits(budget.doors, doors) {
+            return false;
+        }
+        spent.grants = spent.grants.saturating_add(1);
+        *spent.doors.entry(entrance).or_default() += 1;
+        true
+    }
+
+    /// Gives a grant back that was spent at this time: nothing of it was sent.
+    pub(super) fn give_back(&self, caller: &CallerId, entrance: Option<EntranceId>, at: Timestamp) {
+        let Some(entrance) = entrance else { return };
+        let mut today = self.today.lock();
+        if day_of(at) != today.day {
+            return;
+        }
+        let Some(spent) = today.spent.get_mut(caller) else { return };
+        spent.grants = spent.grants.saturating_sub(1);
+        if let Some(count) = spent.doors.get_mut(&entrance) {
+            *count -= 1;
+            if *count == 0 {
+                spent.doors.remove(&entrance);
+            }
+        }
+    }
+}
+
+impl Gateway {
+    /// The decision; or a denial, where a permit is more than the caller's budget of the day.
+    pub(super) fn within_budget(&self, callers: &Callers, decision: Decision) -> Decision {
+        let Decision::Permit(permit) = decision else { return decision };
+        let attempt = permit.attempt();
+        let (caller, act) = (attempt.principal.caller(), attempt.request.operation().act());
+        let budget = self.budgets.of(callers, caller);
+        let entrance = attempt.request.entrance().filter(|_| act.gives_access());
+        let fits = entrance.is_none_or(|entrance| {
+            budget.is_unlimited() || self.budgets.spend(budget, caller, entrance, attempt.at)
+        });
+        match fits {
+            true => Decision::Permit(permit),
+            false => Decision::Denial(permit.refuse(Reason::BudgetExhausted)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+
+    fn caller(id: &str) -> CallerId {
+        CallerId::parse(id).unwrap()
+    }
+
+    fn door(n: u8) -> EntranceId {
+        EntranceId::parse(&format!("d23d7180-c1ee-4bbe-8630-05df5031ce{n:02x}")).unwrap()
+    }
+
+    const BUDGET: Budget = Budget { grants: Some(3), doors: Some(2) };
+
+    #[test]
+    fn grants_and_doors_of_one_day_are_counted_for_each_caller() {
+        let budgets = Budgets::new(Budget::default());
+        let (desk, rota) = (caller("desk"), caller("rota"));
+        let noon = at("2026-11-28T12:00:00Z");
+        let spend = |who: &CallerId, n: u8, at| budgets.spend(BUDGET, who, door(n), at);
+        assert!(spend(&desk, 1, noon) && spend(&desk, 2, noon));
+        assert!(!spend(&desk, 3, noon), "a third door");
+        assert!(spend(&desk, 1, noon), "a door that it had");
+        assert!(!spend(&desk, 1, noon), "a fourth grant");
+        assert!(spend(&rota, 3, noon), "another caller");
+        let last = at("2026-11-28T23:59:59.999Z");
+        assert!(!spend(&desk, 1, last));
+        let next = at("2026-11-29T00:00:00Z");
+        assert!(spend(&desk, 3, next), "another day");
+        assert!(spend(&desk, 3, last), "a clock that was set back counts for the later day");
+        assert!(spend(&desk, 3, next) && !spend(&desk, 3, next));
+    }
+
+    #[test]
+    fn what_was_not_sent_is_given_back_on_its_own_day() {
+        let budgets = Budgets::new(Budget::default());
+        let (desk, noon) = (caller("desk"), at("2026-11-28T12:00:00Z"));
+        assert!(budgets.spend(BUDGET, &desk, door(1), noon));
+        assert!(budgets.spend(BUDGET, &desk, door(2), noon));
+        budgets.give_back(&desk, Some(door(2)), noon);
+        assert!(budgets.spend(BUDGET, &desk, door(3), noon), "the door is given back, too");
+        let next = at("2026-11-29T00:00:00Z");
+        for _ in 0..3 {
+            assert!(budgets.spend(BUDGET, &desk, door(1), next));
+        }
+        budgets.give_back(&desk, Some(door(3)), noon);
+        assert!(!budgets.spend(BUDGET, &desk, door(1), next), "yesterday's is not today's");
+        budgets.give_back(&caller("nobody"), Some(door(1)), next);
+    }
+
+    #[test]
+    fn what_was_recalled_counts_beyond_any_budget() {
+        let budgets = Budgets::new(Budget::default());
+        let (desk, noon) = (caller("desk"), at("2026-11-28T12:00:00Z"));
+        for n in 0..9 {
+            budgets.recall(&desk, door(n), noon);
+        }
+        assert!(!budgets.spend(BUDGET, &desk, door(1), noon));
+        assert_eq!(midnight(noon), at("2026-11-28T00:00:00Z"));
+    }
+}
