@@ -3,7 +3,7 @@
 //! Wall time decides expiry and stamps records. It never decides an order (the
 //! audit log's sequence number does) nor a time-out (`std::time::Instant` does).
 
-use jiff::{SignedDuration, Span, SpanRelativeTo, Timestamp};
+use jiff::Timestamp;
 
 /// Where the time comes from; tests pass their own.
 pub trait Clock: Send + Sync + 'static {
@@ -79,18 +79,6 @@ fn date_of(days: i64) -> (i64, i64, i64) {
     let month = if march < 10 { march + 3 } else { march - 9 };
     let year = 400 * era + year_of_era + i64::from(month <= 2);
     (year, month, day)
-}
-
-/// Reads a length of time such as `2h`, `90m` or `7d`, which is more than nothing. A day has 24
-/// hours; months and years, which have no length of their own, are refused.
-///
-/// # Errors
-/// What is wrong, to follow the name of what was read.
-pub fn duration(text: &str) -> Result<SignedDuration, &'static str> {
-    let form = "must be a length of time, such as `2h`, `90m` or `7d`";
-    let span: Span = text.parse().map_err(|_| form)?;
-    let length = span.to_duration(SpanRelativeTo::days_are_24_hours()).map_err(|_| form)?;
-    if length.is_positive() { Ok(length) } else { Err("must be longer than nothing") }
 }
 
 /// Reads a date and time with offset as RFC 3339 (5.6) has it, and nothing else: no zone in

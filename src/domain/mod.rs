@@ -28,9 +28,7 @@ pub use algorithm::JwsAlgorithm;
 pub use backoff::Backoff;
 pub use budget::Budget;
 pub use cause::innermost;
-pub use clock::{
-    Clock, FixedClock, SystemClock, duration, rfc3339, rfc3339_micros, write_rfc3339_micros,
-};
+pub use clock::{Clock, FixedClock, SystemClock, rfc3339, rfc3339_micros, write_rfc3339_micros};
 pub(crate) use closed_set::closed_set;
 pub use grant::{GrantRequest, Grantee, GranteeKind};
 pub use host::{Host, HostError};

@@ -77,8 +77,8 @@ pub fn in_words(order: &Order) -> String {
             format!("{caller} may grant {entrance} where no rule denies it")
         }
     };
-    let until = until.map_or_else(String::new, |until| format!(" until {until}"));
-    format!("order {number}: {what}{until}, by {} at {}: {}", given.by, given.at, given.why)
+    let until = until.map_or_else(String::new, |until| format!(" until {until:.0}"));
+    format!("order {number}: {what}{until}, by {} at {:.0}: {}", given.by, given.at, given.why)
 }
 
 fn frozen(scope: &Scope) -> String {

@@ -145,7 +145,7 @@ async fn names_are_looked_up_and_a_policy_must_know_what_is_frozen() {
         (["--zone", "lobbies"], "the rules name no `zone:lobbies`; they name zone:lobby, "),
         (["--entrance", "nowhere"], "nowhere"),
         (["--for", "0h"], "must be longer than nothing"),
-        (["--for", "1 month"], "must be a length of time, such as `2h`"),
+        (["--for", "1 month"], "must be a number and `s`, `m`, `h`, `d` or `w`"),
         (["--reason", "two\nlines"], "the reason must be one line"),
     ] {
         let (exit, said) = freeze(&more);

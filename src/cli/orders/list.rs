@@ -55,7 +55,7 @@ pub(in crate::cli) fn list(arguments: &ListArguments) -> Exit {
 
 fn ended(order: &Order, now: Timestamp) -> String {
     match &order.lifted {
-        Some(lifted) => format!(" [lifted by {} at {}: {}]", lifted.by, lifted.at, lifted.why),
+        Some(lifted) => format!(" [lifted by {} at {:.0}: {}]", lifted.by, lifted.at, lifted.why),
         None if order.is_over(now) => " [over]".to_owned(),
         None => String::new(),
     }

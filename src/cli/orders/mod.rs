@@ -11,9 +11,9 @@ use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 
 use super::policy::caller_id;
-use super::{Exit, default_config, fail, note, say, settings};
+use super::{Exit, default_config, duration, fail, note, say, settings};
 use crate::config::Settings;
-use crate::domain::{CallerId, Order, OrderKind, Scope, Signature, duration};
+use crate::domain::{CallerId, Order, OrderKind, Scope, Signature};
 use crate::orders::{EditError, edit};
 use crate::view::orders::in_words;
 pub(super) use list::{ListArguments, list};
@@ -37,7 +37,7 @@ pub(super) struct FreezeArguments {
     #[arg(long, value_name = "ENTRANCE", group = "scope")]
     entrance: Option<String>,
     /// End by itself after this time, such as `2h` [default: only when it is lifted]
-    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    #[arg(long = "for", value_name = "TIME", value_parser = length)]
     length: Option<SignedDuration>,
     /// Prove that a freeze would be taken up, and stop nobody
     #[arg(long, conflicts_with = "length")]
@@ -71,7 +71,7 @@ pub(super) struct AllowArguments {
     /// The entrance: its id, or its name in the catalogue
     entrance: String,
     /// For how long, such as `2h`; `orders.exception_hours_max` is the most
-    #[arg(long = "for", value_name = "TIME", value_parser = duration)]
+    #[arg(long = "for", value_name = "TIME", value_parser = length)]
     length: SignedDuration,
     #[command(flatten)]
     common: Common,
@@ -101,13 +101,30 @@ struct Common {
     config: PathBuf,
 }
 
+/// How long an order holds.
+fn length(text: &str) -> Result<SignedDuration, String> {
+    let length = duration::argument(text)?;
+    if length.is_positive() { Ok(length) } else { Err("must be longer than nothing".into()) }
+}
+
+/// The name of a user, as this machine's own list has it (passwd(5)).
+fn user(id: u32) -> String {
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name_of = |line: &str| {
+        let mut fields = line.split(':');
+        let (name, number) = (fields.next()?, fields.nth(1)?);
+        (number.parse() == Ok(id)).then(|| name.to_owned())
+    };
+    users.lines().find_map(name_of).unwrap_or_else(|| format!("user {id}"))
+}
+
 impl Common {
     fn signature(&self) -> Signature {
         // Who became root by sudo is still somebody.
         let names = ["SUDO_USER", "LOGNAME", "USER"].into_iter();
         let mut names = names.filter_map(|name| std::env::var(name).ok().filter(|n| !n.is_empty()));
         let by = self.by.clone().or_else(|| names.next());
-        let by = by.unwrap_or_else(|| format!("user {}", rustix::process::getuid().as_raw()));
+        let by = by.unwrap_or_else(|| user(rustix::process::getuid().as_raw()));
         Signature { at: Timestamp::now(), by, why: self.reason.trim().to_owned() }
     }
 }
