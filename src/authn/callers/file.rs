@@ -11,17 +11,21 @@ use crate::toml_source::{Place, Section, TomlSource};
 
 /// What was seen already, to refuse a second one.
 #[derive(Default)]
-struct Seen {
+struct Seen<'n> {
     ids: HashMap<CallerId, ()>,
     tokens: HashMap<TokenDigest, CallerId>,
     certificates: HashMap<String, CallerId>,
-    jwts: jwt::Seen,
+    jwts: jwt::Seen<'n>,
 }
 
-pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Vec<Caller>, Vec<Problem>> {
+pub(super) fn read(
+    file: &str,
+    bytes: &[u8],
+    issuers: Option<&[&str]>,
+) -> Result<Vec<Caller>, Vec<Problem>> {
     let text = Problem::or_text(file, bytes).map_err(|problem| vec![problem])?;
     let source = TomlSource::parse(file, text.to_owned()).map_err(|problem| vec![problem])?;
-    let mut seen = Seen::default();
+    let mut seen = Seen { jwts: jwt::Seen::knowing(issuers), ..Seen::default() };
     let root = source.root();
     let sections = root.sections("caller");
     let callers: Vec<Caller> =
@@ -34,7 +38,7 @@ pub(super) fn read(file: &str, bytes: &[u8]) -> Result<Vec<Caller>, Vec<Problem>
 /// The label of requests without a caller.
 const STRANGERS: &str = "other";
 
-fn caller(section: Section<'_>, seen: &mut Seen) -> Option<Caller> {
+fn caller(section: Section<'_>, seen: &mut Seen<'_>) -> Option<Caller> {
     let id = section.required("id").and_then(|place| {
         let id = CallerId::parse(place.string()?);
         match id {
@@ -120,7 +124,7 @@ fn token(
     section: Section<'_>,
     owner: &CallerId,
     others: &[Token],
-    seen: &mut Seen,
+    seen: &mut Seen<'_>,
 ) -> Option<Token> {
     let name = section.required("name").and_then(|place| {
         let name = place.string()?;
@@ -155,7 +159,7 @@ fn certificate(
     place: &Place<'_>,
     name: String,
     owner: &CallerId,
-    seen: &mut Seen,
+    seen: &mut Seen<'_>,
 ) -> Option<String> {
     if let Some(host) = name.strip_prefix("dns:") {
         if let Err(text) = dns_name(host) {

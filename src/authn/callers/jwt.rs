@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::Credential;
 use crate::authn::jwt::{ClaimRule, Claims};
-use crate::domain::{CallerId, Problem, Reason};
+use crate::domain::{CallerId, Reason};
 use crate::toml_source::{Place, Section};
 
 /// Rules by claims of one issuer: each token that is verified anew is compared with them all.
@@ -22,8 +22,6 @@ pub struct Jwt {
     pub issuer: String,
     /// Which of the issuer's tokens.
     pub matches: Match,
-    /// Where the issuer is named.
-    place: Problem,
 }
 
 /// Which tokens they are.
@@ -33,17 +31,6 @@ pub enum Match {
     Subject(String),
     /// Those for which all of these hold, in an order of their own.
     Claims(Vec<ClaimRule>),
-}
-
-impl Jwt {
-    pub(super) fn no_such_issuer(&self, names: &[&str]) -> Problem {
-        let known = match names {
-            [] => "the configuration has none".to_owned(),
-            names => format!("the configuration has `{}`", names.join("`, `")),
-        };
-        let text = format!("there is no [[issuer]] `{}`; {known}", self.issuer);
-        Problem { text, ..self.place.clone() }
-    }
 }
 
 /// The callers that tokens of one issuer can be of.
@@ -78,20 +65,28 @@ impl ByIssuer {
     }
 }
 
-/// What was seen already.
+/// What was seen already, and what may be named.
 #[derive(Default)]
-pub(super) struct Seen {
+pub(super) struct Seen<'n> {
+    /// The issuers of the settings, where these are known.
+    issuers: Option<&'n [&'n str]>,
     /// By issuer, and which of its tokens.
     taken: HashMap<(String, Match), CallerId>,
     /// How many rules by claims an issuer has.
     rules: HashMap<String, usize>,
 }
 
+impl<'n> Seen<'n> {
+    pub(super) fn knowing(issuers: Option<&'n [&'n str]>) -> Self {
+        Self { issuers, ..Self::default() }
+    }
+}
+
 pub(super) fn read(
     section: Section<'_>,
     owner: &CallerId,
     others: &[Jwt],
-    seen: &mut Seen,
+    seen: &mut Seen<'_>,
 ) -> Option<Jwt> {
     let name = section.required("name").and_then(|place| {
         let name = place.string()?;
@@ -104,20 +99,29 @@ pub(super) fn read(
     });
     let issuer = section.required("issuer").and_then(|place| {
         let issuer = place.string()?.to_owned();
-        let at = place.problem("");
-        Some((place, issuer, at))
+        if let Some(known) = seen.issuers.filter(|known| !known.contains(&issuer.as_str())) {
+            place.refuse(format!("there is no [[issuer]] `{issuer}`; {}", listed(known)));
+        }
+        Some((place, issuer))
     });
     let matches = matches(&section);
-    if let (Some((place, issuer, _)), Some(matches)) = (&issuer, &matches) {
+    if let (Some((place, issuer)), Some(matches)) = (&issuer, &matches) {
         note(place, issuer, matches, owner, seen);
     }
     section.finish();
-    let (_, issuer, place) = issuer?;
-    Some(Jwt { name: name?, issuer, matches: matches?, place })
+    let (_, issuer) = issuer?;
+    Some(Jwt { name: name?, issuer, matches: matches? })
+}
+
+fn listed(issuers: &[&str]) -> String {
+    match issuers {
+        [] => "the configuration has none".to_owned(),
+        names => format!("the configuration has `{}`", names.join("`, `")),
+    }
 }
 
 /// One token is one caller's.
-fn note(place: &Place<'_>, issuer: &str, matches: &Match, owner: &CallerId, seen: &mut Seen) {
+fn note(place: &Place<'_>, issuer: &str, matches: &Match, owner: &CallerId, seen: &mut Seen<'_>) {
     if let Some(first) = seen.taken.insert((issuer.to_owned(), matches.clone()), owner.clone()) {
         let what = match matches {
             Match::Subject(subject) => format!("the subject `{subject}`"),

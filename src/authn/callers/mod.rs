@@ -96,7 +96,18 @@ impl Callers {
     /// # Errors
     /// Every mistake in the file, in the file's order.
     pub fn parse(file: &str, bytes: &[u8]) -> Result<Self, Vec<Problem>> {
-        let callers = file::read(file, bytes)?;
+        file::read(file, bytes, None).map(|callers| Self::of(callers, bytes))
+    }
+
+    /// The same where it is known which issuers of tokens there are.
+    ///
+    /// # Errors
+    /// Those of [`Callers::parse`], and each issuer that is not among these.
+    pub fn parse_with(issuers: &[&str], file: &str, bytes: &[u8]) -> Result<Self, Vec<Problem>> {
+        file::read(file, bytes, Some(issuers)).map(|callers| Self::of(callers, bytes))
+    }
+
+    fn of(callers: Vec<Caller>, bytes: &[u8]) -> Self {
         let mut registry = Self {
             ids: callers.iter().map(|caller| caller.id.clone()).collect(),
             tokens: HashMap::new(),
@@ -144,7 +155,7 @@ impl Callers {
             }
         }
         registry.callers = callers;
-        Ok(registry)
+        registry
     }
 
     /// Whether a caller of this id is configured.
@@ -196,14 +207,6 @@ impl Callers {
 
     pub(super) fn by_token(&self, digest: TokenDigest) -> Option<&Credential> {
         self.tokens.get(&digest)
-    }
-
-    /// Callers that name an issuer which is not one of these, each with its place.
-    #[must_use]
-    pub fn with_other_issuers(&self, names: &[&str]) -> Vec<Problem> {
-        let all = self.callers.iter().flat_map(|caller| &caller.jwts);
-        let unknown = all.filter(|jwt| !names.contains(&jwt.issuer.as_str()));
-        unknown.map(|jwt| jwt.no_such_issuer(names)).collect()
     }
 
     /// The one caller that a token of this issuer is of.

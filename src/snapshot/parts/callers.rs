@@ -36,8 +36,6 @@ pub(in crate::snapshot) fn build(on: &mut Building<'_>) -> Option<Arc<Callers>> 
 fn parse(on: &Building<'_>) -> Result<Callers, Vec<Problem>> {
     let file = on.inputs.file(FILE).ok_or_else(|| vec![not_read(FILE)])?;
     let bytes = file.bytes.as_ref().map_err(|problem| vec![problem.clone()])?;
-    let callers = Callers::parse(&file.shown, bytes)?;
     let issuers: Vec<&str> = on.settings.issuers.iter().map(|one| one.name.as_str()).collect();
-    let problems = callers.with_other_issuers(&issuers);
-    if problems.is_empty() { Ok(callers) } else { Err(problems) }
+    Callers::parse_with(&issuers, &file.shown, bytes)
 }

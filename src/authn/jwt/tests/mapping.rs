@@ -132,11 +132,15 @@ fn a_rule_that_cannot_be_meant_is_refused_with_its_place() {
     let same = "[[caller]]\nid = \"a\"\njwt = [{ name = \"n\", issuer = \"i\", claims = { a = \"1\", b = \"2\" } }]\n\
                 [[caller]]\nid = \"b\"\njwt = [{ name = \"n\", issuer = \"i\", claims = { b = \"2\", \"/a\" = \"1\" } }]\n";
     assert!(Callers::parse("c", same.as_bytes()).unwrap_err()[0].text.contains("the same claims"));
-    let callers = Callers::parse("c", rule(&format!("{one}subject = \"s\"")).as_bytes()).unwrap();
-    assert_eq!(callers.with_other_issuers(&["i"]), []);
-    let unknown = callers.with_other_issuers(&["j"]);
-    let expected = "c:5:10: there is no [[issuer]] `i`; the configuration has `j`";
-    assert_eq!(unknown[0].to_string(), expected);
+    let text = rule(&format!("{one}subject = \"s\""));
+    assert!(Callers::parse_with(&["h", "i"], "c", text.as_bytes()).is_ok());
+    for (known, expected) in [
+        (&["j"][..], "c:5:10: there is no [[issuer]] `i`; the configuration has `j`"),
+        (&[], "c:5:10: there is no [[issuer]] `i`; the configuration has none"),
+    ] {
+        let problems = Callers::parse_with(known, "c", text.as_bytes()).unwrap_err();
+        assert_eq!(problems.iter().map(ToString::to_string).collect::<Vec<_>>(), [expected]);
+    }
     let shown = ClaimRule::parse("/a~1b/c~0d", "x").unwrap();
     assert_eq!(shown.to_string(), "/a~1b/c~0d = x");
 }
