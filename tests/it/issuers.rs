@@ -332,7 +332,8 @@ async fn an_issuer_that_fails_takes_no_key_away() {
         let began = Instant::now();
         assert_eq!(status(&site, &gateway, &token).await, 200, "{shown}");
         assert_eq!(status(&site, &gateway, &fresh).await, 200, "{shown}");
-        assert!(began.elapsed() < Duration::from_millis(900), "{shown}: nobody waits");
+        // Each would wait for a second.
+        assert!(began.elapsed() < Duration::from_millis(1_900), "{shown}: nobody waits");
         assert_eq!(status(&site, &gateway, &attacker.token(&claims())).await, 401);
     }
     assert!(!issuer.server.requests().iter().any(|request| request.contains("/other")));
@@ -356,8 +357,10 @@ async fn an_issuer_that_hangs_stops_nothing() {
     until("the issuer was asked", || issuer.asked() == 1).await;
     // It starts, is ready for others, and says what is missing.
     let began = Instant::now();
-    assert_eq!(status(&site, &gateway, &site.token).await, 200);
-    assert!(began.elapsed() < Duration::from_millis(900), "{:?}", began.elapsed());
+    for _ in 0..3 {
+        assert_eq!(status(&site, &gateway, &site.token).await, 200);
+    }
+    assert!(began.elapsed() < Duration::from_millis(2_900), "{:?}", began.elapsed());
     until_said(&gateway, "/readyz?verbose", "[!] issuers: without keys").await;
     let status_of = gateway.admin("/status").await.1;
     let status_of: Value = serde_json::from_str(&status_of).unwrap();
