@@ -6,15 +6,17 @@ use prometheus::{
     TextEncoder,
 };
 
+use super::audit::AuditMetrics;
 use super::export::ExportMetrics;
 use super::issuers::IssuerMetrics;
 use super::logging::lost_lines;
+use super::orders::{OrderMetrics, ResolverMetrics};
 use super::recent::{Answered, Recent};
 use super::registrar::Registrar;
-use crate::domain::{COMMIT, CallerId, OrderKind, Outcome, Reason, Resolution, VERSION};
+use crate::domain::{COMMIT, CallerId, Outcome, Reason, VERSION};
 
 /// Buckets from 50 microseconds to 10 seconds, in seconds.
-const SECONDS: &[f64] = &[
+pub(super) const SECONDS: &[f64] = &[
     5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0,
     10.0,
 ];
@@ -111,24 +113,6 @@ struct PolicyMetrics {
     candidate_invalid: IntGauge,
 }
 
-/// What is counted of unknown outcomes.
-#[derive(Clone)]
-pub struct ResolverMetrics {
-    /// Unknown outcomes about which Seam is being asked.
-    pub unresolved: IntGauge,
-    /// Those that were resolved, by what was found out.
-    pub resolved: IntCounterVec,
-}
-
-/// What is shown of orders.
-#[derive(Clone)]
-pub struct OrderMetrics {
-    /// Orders in force, by kind: `freeze`, `drill`, `exception`.
-    pub in_force: IntGaugeVec,
-    /// 1 while the file of orders is not what is in force.
-    pub failing: IntGauge,
-}
-
 /// What the listener counts.
 #[derive(Clone)]
 pub struct ListenerMetrics {
@@ -142,25 +126,6 @@ pub struct ListenerMetrics {
     /// Connections without the PROXY header that was expected, by reason: `missing`,
     /// `malformed`, `incomplete`.
     pub proxy_headers_refused: IntCounterVec,
-}
-
-/// What the audit log counts.
-#[derive(Clone)]
-pub struct AuditMetrics {
-    /// Durable records, by event.
-    pub records: IntCounterVec,
-    /// Time of one commit, until its records are durable, in seconds.
-    pub commit_duration: Histogram,
-    /// Records in one commit.
-    pub batch_records: Histogram,
-    /// Records waiting for a commit.
-    pub queue_records: IntGauge,
-    /// Failures, by stage: `reserve`, `append`, `sync`, `truncate`.
-    pub failures: IntCounterVec,
-    /// Failures that no grant depends on, by task: `rotate`, `anchor`, `compress`, `prune`.
-    pub upkeep_failures: IntCounterVec,
-    /// Records that the newest checkpoint covers.
-    pub checkpoint_records: IntGauge,
 }
 
 impl ListenerMetrics {
@@ -191,69 +156,6 @@ impl ListenerMetrics {
     /// Never for these constant names.
     pub fn unregistered() -> Result<Self> {
         Self::new(&Registrar::default())
-    }
-}
-
-impl ResolverMetrics {
-    fn new(made: &Registrar) -> Result<Self> {
-        Ok(Self {
-            unresolved: made.gauge(
-                "unresolved_outcomes",
-                "Unknown outcomes about which Seam is being asked.",
-            )?,
-            resolved: made.counters(
-                "resolved_outcomes_total",
-                "Unknown outcomes about which Seam was asked, by what was found out.",
-                &[("resolution", Resolution::CODES)],
-            )?,
-        })
-    }
-}
-
-impl OrderMetrics {
-    fn new(made: &Registrar) -> Result<Self> {
-        let in_force = made.gauges("orders_in_force", "Orders in force.", &["kind"])?;
-        for kind in OrderKind::WORDS {
-            in_force.with_label_values(&[kind]).set(0);
-        }
-        let failing =
-            made.gauge("orders_failing", "1 while the file of orders is not what is in force.")?;
-        Ok(Self { in_force, failing })
-    }
-}
-
-impl AuditMetrics {
-    fn new(made: &Registrar, sets: &ClosedSets) -> Result<Self> {
-        Ok(Self {
-            records: made.counters(
-                "audit_records_total",
-                "Durable audit records.",
-                &[("event", sets.events)],
-            )?,
-            commit_duration: made.histogram(
-                "audit_commit_duration_seconds",
-                "Time of one commit, until its records are durable.",
-                SECONDS,
-            )?,
-            batch_records: made.histogram(
-                "audit_batch_records",
-                "Records in one commit.",
-                &[1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0],
-            )?,
-            queue_records: made.gauge("audit_queue_records", "Records waiting for a commit.")?,
-            failures: made.counters(
-                "audit_failures_total",
-                "Failures of the audit log.",
-                &[("stage", sets.stages)],
-            )?,
-            upkeep_failures: made.counters(
-                "audit_upkeep_failures_total",
-                "Failures around the audit log that no grant depends on.",
-                &[("task", sets.tasks)],
-            )?,
-            checkpoint_records: made
-                .gauge("audit_checkpoint_records", "Records that the newest checkpoint covers.")?,
-        })
     }
 }
 

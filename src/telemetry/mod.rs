@@ -3,19 +3,21 @@
 //! Label values come from closed sets: configured callers and enums, never entrances. No
 //! grantee, token or path is in any of the three.
 
+mod audit;
 mod export;
 mod issuers;
 mod logging;
 mod metrics;
+mod orders;
 mod recent;
 mod registrar;
 mod traces;
 
+pub use audit::AuditMetrics;
 pub use export::ExportMetrics;
 pub use issuers::IssuerMetrics;
 pub use logging::{LogFormat, RequestLine, flush_log, log_request, start_logging};
-pub use metrics::{
-    AuditMetrics, ClosedSets, ListenerMetrics, Metrics, OrderMetrics, ResolverMetrics,
-};
+pub use metrics::{ClosedSets, ListenerMetrics, Metrics};
+pub use orders::{OrderMetrics, ResolverMetrics};
 pub(crate) use traces::RequestTrace;
 pub use traces::Traces;

@@ -5,6 +5,7 @@
 //! again. Its fields are the keys of the JSON, which are stable.
 
 pub mod audit;
+pub mod changes;
 pub mod health;
 pub mod orders;
 pub mod policy;

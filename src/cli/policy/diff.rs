@@ -89,7 +89,7 @@ pub(super) fn run(arguments: &Arguments, now: Timestamp) -> Exit {
     match arguments.format {
         DiffFormat::Human => human(&new, &found),
         DiffFormat::Json => {
-            say_json(&view::policy::diff(&old.policy, &new.policy, new.names(), &found));
+            say_json(&view::changes::diff(&old.policy, &new.policy, new.names(), &found));
         }
         DiffFormat::Markdown => say(markdown(&new, &found)),
     }

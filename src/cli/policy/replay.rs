@@ -69,7 +69,7 @@ pub(super) fn run(arguments: &Arguments, now: Timestamp) -> Exit {
     }
     match arguments.format {
         Format::Human => human(&ready, &replay),
-        Format::Json => say_json(&view::policy::replayed(
+        Format::Json => say_json(&view::changes::replayed(
             &ready.policy,
             ready.names(),
             &replay,
