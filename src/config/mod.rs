@@ -341,4 +341,7 @@ pub struct RequestLimits {
     pub caller_requests_burst: NonZeroU32,
     /// What a caller may grant on one day that has no budget of its own.
     pub caller_budget: Budget,
+    /// Failures to authenticate of one network a minute, and at once; 0 is no limit. Further
+    /// ones are refused with 429.
+    pub authentication_failures_per_minute: u32,
 }

@@ -36,7 +36,7 @@ pub use ids::{
     AcsSystemId, AcsUserId, CallerId, ConnectedAccountId, EntranceId, IdError, LocationId,
     RequestId, Revision, SpaceId, UserIdentityId, parse_uuid,
 };
-pub use networks::Networks;
+pub use networks::{Networks, network_of};
 pub use operation::{Act, Effect, Operation};
 pub use order::{Order, OrderKind, Scope, Signature};
 pub use outcome::{Outcome, Resolution};

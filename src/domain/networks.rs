@@ -1,8 +1,18 @@
 //! Networks that a setting lists, and whether an address is in one of them.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv6Addr};
 
 use ipnet::IpNet;
+
+/// What one customer of a provider has: an IPv4 address, or a network of 64 bits (RFC 6177,
+/// section 2), in which a host may use as many addresses as it likes.
+#[must_use]
+pub fn network_of(address: IpAddr) -> IpAddr {
+    match address.to_canonical() {
+        v4 @ IpAddr::V4(_) => v4,
+        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
+    }
+}
 
 /// Networks in CIDR form (RFC 4632, section 3.1; RFC 4291, section 2.3). The empty list has no
 /// address in it.
@@ -62,6 +72,15 @@ impl Networks {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_customer_is_an_address_or_a_network_of_64_bits() {
+        let of = |text: &str| network_of(text.parse().unwrap()).to_string();
+        assert_eq!(of("192.0.2.7"), "192.0.2.7");
+        assert_eq!(of("::ffff:192.0.2.7"), "192.0.2.7");
+        assert_eq!(of("2001:db8::ffff:0:9"), "2001:db8::");
+        assert_ne!(of("2001:db8:0:1::1"), of("2001:db8::1"));
+    }
 
     #[test]
     fn a_network_is_understood_or_refused_with_what_to_write() {

@@ -102,6 +102,8 @@ pub enum Reason {
     CredentialsConflict = "credentials-conflict",
     /// The credential is good, and its caller is suspended.
     CallerSuspended = "caller-suspended",
+    /// No valid credential, and its network has failed too often.
+    AuthenticationThrottled = "authentication-throttled",
 
     // The body.
     /// Content-Type is not `application/json`.

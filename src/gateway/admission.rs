@@ -4,6 +4,7 @@
 //! up what belongs to those who are.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -15,6 +16,7 @@ use parking_lot::Mutex;
 use tokio::sync::{Semaphore, SemaphorePermit};
 
 use super::Refusal;
+use super::failures::Failures;
 use crate::config::RequestLimits;
 use crate::domain::{CallerId, Effect, Reason};
 
@@ -34,6 +36,7 @@ pub struct Admission {
     places: Arc<Places>,
     reads: Arc<Places>,
     discards: Semaphore,
+    failures: Failures,
     in_flight_max: usize,
     quota: Quota,
     known: Mutex<Known>,
@@ -122,6 +125,7 @@ impl Admission {
             places: Places::new(limits.requests_in_flight_max),
             reads: Places::new(share(limits.requests_in_flight_max)),
             discards: Semaphore::new(DISCARDS_MAX),
+            failures: Failures::new(limits.authentication_failures_per_minute),
             in_flight_max: limits.caller_requests_in_flight_max,
             quota,
             known: Mutex::new(Known { forget_at: KNOWN_MIN, ..Known::default() }),
@@ -175,6 +179,12 @@ impl Admission {
         Ok(Seat { _of_all: of_all, of_reads, caller })
     }
 
+    /// Counts a failure to authenticate. Where its network has used up its budget: when to
+    /// come back, in seconds.
+    pub(super) fn count_failure(&self, from: IpAddr) -> Option<u32> {
+        self.failures.count(from)
+    }
+
     /// A place to take the body of a refused request off its connection; without one
     /// the body is left there.
     pub(super) fn discard(&self) -> Option<SemaphorePermit<'_>> {
@@ -191,7 +201,7 @@ impl Drop for Seat {
 }
 
 /// Rounded up: `Retry-After` has whole seconds (RFC 9110, section 10.2.3).
-fn whole_seconds(time: Duration) -> u32 {
+pub(super) fn whole_seconds(time: Duration) -> u32 {
     u32::try_from(time.as_secs()).unwrap_or(u32::MAX).saturating_add(1).min(3600)
 }
 

@@ -141,7 +141,12 @@ impl Answer {
             headers.insert(RETRY_AFTER, seconds.into());
         }
         // The rest of an unread body would be taken for the next request's head.
-        let close = [Reason::BodyTooLarge, Reason::BodyTimeout, Reason::FramingInvalid];
+        let close = [
+            Reason::BodyTooLarge,
+            Reason::BodyTimeout,
+            Reason::FramingInvalid,
+            Reason::AuthenticationThrottled,
+        ];
         if close.contains(&self.reason) {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }

@@ -5,9 +5,8 @@ use std::time::Duration;
 use http::HeaderMap;
 
 use super::strangers::Unproven;
-use super::{Context, Gateway};
+use super::{Context, Gateway, Refusal};
 use crate::authn::{self, Principal};
-use crate::domain::Reason;
 use crate::snapshot::Snapshot;
 
 /// How long a request waits for keys of an issuer that are on their way, where it cannot be
@@ -21,7 +20,7 @@ impl Gateway {
         context: &Context,
         headers: &HeaderMap,
         snapshot: &Snapshot,
-    ) -> Result<Principal, Reason> {
+    ) -> Result<Principal, Refusal> {
         let mut known = self.authenticate(context, headers, snapshot);
         if known.as_ref().is_err_and(|unproven| snapshot.issuers.may_help(unproven.reason)) {
             // Boxed: seldom. Whoever's key is here does not come here.

@@ -10,6 +10,7 @@ mod answer;
 mod body;
 mod budget;
 mod evidence;
+mod failures;
 mod identify;
 mod judged;
 mod pipeline;

@@ -118,7 +118,7 @@ impl Gateway {
         let (operation, principal, seat) = match admitted {
             Ok(admitted) => admitted,
             Err(refusal) => {
-                self.discard(body).await;
+                self.discard(body, refusal.reason).await;
                 return Err(refusal);
             }
         };
@@ -170,12 +170,15 @@ impl Gateway {
     }
 
     /// Takes the body of a refused request off its connection, as far as there is room for it.
-    pub(super) async fn discard<B>(&self, body: B)
+    /// For a network that has used up its budget of failures nothing is read: its connection
+    /// ends.
+    pub(super) async fn discard<B>(&self, body: B, refused: Reason)
     where
         B: Body<Data = Bytes>,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        if let Some(_discarding) = self.admission.discard() {
+        let read = refused != Reason::AuthenticationThrottled;
+        if let Some(_discarding) = self.admission.discard().filter(|_| read) {
             body::discard(body, self.limits.body_bytes_max).await;
         }
     }

@@ -226,6 +226,11 @@ fn wire(reason: Reason) -> (StatusCode, &'static str, &'static str) {
             "rate_limit_exceeded",
             "this caller sends too many requests; nothing was sent to Seam",
         ),
+        R::AuthenticationThrottled => (
+            S::TOO_MANY_REQUESTS,
+            "rate_limit_exceeded",
+            "too many requests without valid credentials came from this network",
+        ),
         R::AuditUnavailable => (
             S::SERVICE_UNAVAILABLE,
             "service_unavailable",

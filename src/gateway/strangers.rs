@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
-use super::{Context, Gateway, Presented};
+use super::{Context, Gateway, Presented, Refusal};
 use crate::audit::{CertificateEntry, StrangerEntry};
 use crate::domain::{Reason, RequestId};
 use crate::tls::{CertificateFault, RefusedCertificate, Shown};
@@ -74,8 +74,13 @@ impl CertificateLog {
 }
 
 impl Gateway {
-    /// Notes a request that nobody was authenticated for, and gives the reason.
-    pub(super) fn refuse_stranger(&self, context: &Context, unproven: Unproven) -> Reason {
+    /// Notes a request that nobody was authenticated for, and refuses it. What is over the
+    /// budget of its network is counted only: it leaves room on the record for others.
+    pub(super) fn refuse_stranger(&self, context: &Context, unproven: Unproven) -> Refusal {
+        if let Some(seconds) = self.admission.count_failure(context.peer.ip()) {
+            self.journal.count_stranger(Reason::AuthenticationThrottled);
+            return Refusal::retry_after(Reason::AuthenticationThrottled, seconds);
+        }
         let of_certificate = matches!(
             unproven.reason,
             Reason::CertificateUnknown
@@ -92,12 +97,16 @@ impl Gateway {
         };
         self.certificate_log.write("listener", &entry);
         self.journal.note_stranger(&entry);
-        unproven.reason
+        unproven.reason.into()
     }
 
     /// A client whose certificate was refused in the handshake: there is no
     /// request, and the attempt gets an id of its own.
     pub fn note_refused_handshake(&self, peer: SocketAddr, refused: &RefusedCertificate) {
+        if self.admission.count_failure(peer.ip()).is_some() {
+            self.journal.count_stranger(Reason::AuthenticationThrottled);
+            return;
+        }
         let entry = handshake(peer, refused);
         self.certificate_log.write("listener", &entry);
         self.journal.note_stranger(&entry);

@@ -38,7 +38,7 @@ impl Gateway {
                 Answer::identity(identity)
             }
             Err(refusal) => {
-                self.discard(body).await;
+                self.discard(body, refusal.reason).await;
                 let answer = Answer::refused_own(refusal.on_own_route());
                 account.close(&self.metrics, &context, &answer, started.elapsed());
                 answer

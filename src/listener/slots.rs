@@ -1,8 +1,10 @@
 //! How many connections there may be: in all, and from one address.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::domain::network_of;
 
 /// Counts open connections.
 pub(super) struct Slots {
@@ -32,7 +34,7 @@ impl Slots {
     /// Takes a slot, of this address where it is known already, or says which limit is reached.
     pub(super) fn take(self: &Arc<Self>, address: Option<IpAddr>) -> Result<Slot, &'static str> {
         let mut open = self.lock();
-        let address = address.map(network);
+        let address = address.map(network_of);
         if let Some(address) = address {
             self.check(&open, address)?;
         }
@@ -60,21 +62,12 @@ impl Slot {
     /// Counts among those of an address that was not known before, or says that its limit is
     /// reached.
     pub(super) fn count_for(&mut self, address: IpAddr) -> Result<(), &'static str> {
-        let address = network(address);
+        let address = network_of(address);
         let mut open = self.slots.lock();
         self.slots.check(&open, address)?;
         *open.by_address.entry(address).or_default() += 1;
         self.address = Some(address);
         Ok(())
-    }
-}
-
-/// What one customer of a provider has: an IPv4 address, or a network of 64 bits (RFC
-/// 6177, section 2), in which a host may use as many addresses as it likes.
-fn network(address: IpAddr) -> IpAddr {
-    match address {
-        IpAddr::V4(_) => address,
-        IpAddr::V6(v6) => Ipv6Addr::from_bits(v6.to_bits() & !u128::from(u64::MAX)).into(),
     }
 }
 
@@ -104,10 +97,6 @@ mod tests {
         let second = slots.take(Some(a)).ok();
         assert!(first.is_some() && second.is_some());
         assert_eq!(slots.take(Some(a)).err(), Some("address-limit"));
-        let one: [IpAddr; 2] = ["2001:db8::1", "2001:db8:0:1::1"].map(|ip| ip.parse().unwrap());
-        let same: IpAddr = "2001:db8::ffff:0:9".parse().unwrap();
-        assert_eq!(network(same), network(one[0]));
-        assert_ne!(network(one[0]), network(one[1]));
         let third = slots.take(Some(b)).ok();
         assert_eq!(slots.take(Some(b)).err(), Some("limit"));
         drop((first, second, third));

@@ -28,6 +28,7 @@ mod docs;
 mod entrances;
 mod export;
 mod export_trust;
+mod failures;
 mod files;
 mod frames;
 mod hang_up;

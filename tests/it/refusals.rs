@@ -120,6 +120,9 @@ fn case(reason: Reason) -> Case {
         | R::JwtAudience
         | R::JwtBinding
         | R::JwtUnmapped => Elsewhere("issuers"),
+        R::AuthenticationThrottled => {
+            Elsewhere("failures::an_attacker_is_throttled_and_a_caller_behind_its_address_is_not")
+        }
         R::CertificateWithdrawn => Elsewhere("reload"),
         R::CertificateRefused => Elsewhere("refused_certificates"),
         R::ContentTypeInvalid => Send(Sent {

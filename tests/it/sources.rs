@@ -16,7 +16,7 @@ use crate::support::http1::{self, exchange};
 use crate::support::{Gateway, LOBBY, Site, grant_body, of_event, process};
 use crate::tls::{client_config, connect_to};
 
-const ANNOUNCED: (&str, &str) =
+pub const ANNOUNCED: (&str, &str) =
     ("GRANTGATE__LISTENER__PROXY_PROTOCOL_FROM", "127.0.0.0/8, fd00::/8");
 const FORWARDED: (&str, &str) = ("GRANTGATE__LISTENER__FORWARDED_FROM", "127.0.0.0/8, 10.0.0.0/8");
 
@@ -31,12 +31,12 @@ fn binary_of_client() -> Vec<u8> {
     binary(0x21, 0x11, &[192, 0, 2, 7, 10, 0, 0, 1, 0x12, 0x34, 0x01, 0xbb])
 }
 
-fn line_of(source: &str) -> Vec<u8> {
+pub fn line_of(source: &str) -> Vec<u8> {
     format!("PROXY TCP4 {source} 10.0.0.1 56324 443\r\n").into_bytes()
 }
 
 /// Connects as a proxy does: with this at the start.
-async fn announced(gateway: &Gateway, header: &[u8]) -> TcpStream {
+pub async fn announced(gateway: &Gateway, header: &[u8]) -> TcpStream {
     let mut tcp = TcpStream::connect(gateway.address).await.unwrap();
     tcp.write_all(header).await.unwrap();
     tcp
@@ -50,7 +50,7 @@ fn peers(site: &Site) -> Vec<String> {
 }
 
 /// The value of a series.
-async fn series(gateway: &Gateway, name: &str) -> u64 {
+pub async fn series(gateway: &Gateway, name: &str) -> u64 {
     let (_, metrics) = gateway.admin("/metrics").await;
     let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.map_or(0, |value| value.parse().unwrap())
@@ -149,7 +149,7 @@ async fn a_peer_that_is_not_listed_is_not_believed() {
 }
 
 /// A grant with more header lines.
-fn request(token: &str, more: &str) -> String {
+pub fn request(token: &str, more: &str) -> String {
     let body = grant_body(LOBBY);
     format!(
         "POST /acs/entrances/grant_access HTTP/1.1\r\nhost: localhost\r\n{more}\

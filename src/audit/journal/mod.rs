@@ -36,7 +36,7 @@ use crate::audit::record::entry::{
 };
 use crate::audit::tree::note::SigningKey;
 use crate::audit::tree::{Frontier, Hash};
-use crate::domain::{Clock, Revision};
+use crate::domain::{Clock, Reason, Revision};
 
 /// The one way to record. Cheap to clone.
 #[derive(Clone)]
@@ -249,9 +249,16 @@ impl Journal {
             Place::Counted { first: true } => self.queue.nudge(),
             Place::Recorded => {
                 if self.note(&Draft::stranger(entry, now)).is_err() {
-                    self.queue.strangers.count(reason, now);
+                    let _ = self.queue.strangers.count(reason, now);
                 }
             }
+        }
+    }
+
+    /// Counts somebody who was not believed and is not worth a record of his own.
+    pub fn count_stranger(&self, reason: Reason) {
+        if self.queue.strangers.count(reason.as_str(), self.queue.clock.now()) {
+            self.queue.nudge();
         }
     }
 

@@ -56,9 +56,10 @@ impl Strangers {
         Place::Counted { first: state.count(reason, time) }
     }
 
-    /// Counts one that got no record after all.
-    pub(in crate::audit) fn count(&self, reason: &'static str, time: Timestamp) {
-        self.lock().count(reason, time);
+    /// Counts one that gets no record. Whether it is the first of those that the next record
+    /// will count.
+    pub(in crate::audit) fn count(&self, reason: &'static str, time: Timestamp) -> bool {
+        self.lock().count(reason, time)
     }
 
     /// When the count is to be recorded.

@@ -56,6 +56,8 @@ impl<'a> Reader<'a> {
         let grants = self.optional_number(section, "caller_grants_per_day", 1..=Budget::MAX);
         let doors = self.optional_number(section, "caller_doors_per_day", 1..=Budget::MAX);
         let most = |number: Option<u64>| number.and_then(|number| u32::try_from(number).ok());
+        let failures =
+            self.number(section, "authentication_failures_per_minute", 0..=1_000_000, 30);
         let count = |number: u64| NonZeroU32::new(u32::try_from(number).ok()?);
         Some(RequestLimits {
             body_bytes_max: usize::try_from(body?).ok()?,
@@ -67,6 +69,7 @@ impl<'a> Reader<'a> {
             caller_requests_per_second: count(rate?)?,
             caller_requests_burst: count(burst?)?,
             caller_budget: Budget { grants: most(grants?), doors: most(doors?) },
+            authentication_failures_per_minute: u32::try_from(failures?).ok()?,
         })
     }
 

@@ -16,6 +16,7 @@ fn admission(all: usize, own: usize, burst: u32) -> Admission {
         caller_requests_per_second: NonZeroU32::MIN,
         caller_budget: crate::domain::Budget::default(),
         caller_requests_burst: NonZeroU32::new(burst).unwrap(),
+        authentication_failures_per_minute: 0,
     })
 }
 

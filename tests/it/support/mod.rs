@@ -111,6 +111,7 @@ impl Site {
             // Tests are faster than callers.
             ("GRANTGATE__LIMITS__CALLER_REQUESTS_PER_SECOND", "1000000".to_owned()),
             ("GRANTGATE__LIMITS__CALLER_REQUESTS_BURST", "1000000".to_owned()),
+            ("GRANTGATE__LIMITS__AUTHENTICATION_FAILURES_PER_MINUTE", "0".to_owned()),
         ];
         let more = more.iter().map(|(name, value)| (*name, (*value).to_owned()));
         fixed.into_iter().chain(more).map(|(name, value)| (name.to_owned(), value)).collect()
