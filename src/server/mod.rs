@@ -24,12 +24,11 @@ use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio::time::sleep;
-use tokio_util::task::TaskTracker;
 
 use crate::audit::upkeep::Anchors;
 use crate::audit::{LogReader, OpenError, RecoveryReport, Started};
 use crate::domain::{Problem, SystemClock};
-use crate::gateway::{Admission, CertificateLog, Gateway, Sources};
+use crate::gateway::{Admission, CertificateLog, Gateway};
 use crate::listener::{Listener, Peer, Stop};
 use crate::orders::Keeper;
 use crate::resolver::Resolving;
@@ -124,8 +123,6 @@ impl Server {
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
         let tcp = tcp_of(inherited, settings.listener.address).await?;
         let listener = opened::listener(tcp, &settings, &snapshot, &metrics);
-        let sources =
-            Sources::new(&settings.listener.forwarded_from, settings.listener.forwarded_header);
         let admin = Admin::bind(&settings.admin, &snapshot).await?;
 
         let observer = AuditObserver::start(&settings.audit, metrics.clone());
@@ -158,6 +155,7 @@ impl Server {
         let listener = listener.around_handshakes(handshakes::of_callers(&gateway));
         let workers = Workers::start(settings.listener.workers, &journal);
         let workers = workers.map_err(StartError::Workers)?;
+        let shared = Arc::new(Shared::new(&gateway, &settings.listener));
         let clock = Arc::new(SystemClock);
         let current = (snapshot, keeper.in_force());
         let reloader = Reloader::new(settings, current, origin, journal, metrics, clock);
@@ -165,8 +163,6 @@ impl Server {
             reloader.load_trial(trial);
         }
         let reloading = Reloader::handle();
-        let (running, gateway_of) = (TaskTracker::new(), gateway.clone());
-        let shared = Arc::new(Shared { gateway: gateway_of, running, sources });
         let anchors = observer.anchors();
         Ok(Self {
             gateway,

@@ -16,6 +16,7 @@ use tower::{Service, ServiceBuilder};
 use tower_http::sensitive_headers::SetSensitiveRequestHeadersLayer;
 
 use super::running::{Panicked, Running};
+use crate::config::ListenerSettings;
 use crate::domain::{Reason, RequestId};
 use crate::gateway::{Answer, Context, Gateway, Malformed, Presented, Refusal, Sources, Worker};
 use crate::listener::{HttpService, Peer};
@@ -31,6 +32,11 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    pub(super) fn new(gateway: &Arc<Gateway>, settings: &ListenerSettings) -> Self {
+        let sources = Sources::new(&settings.forwarded_from, settings.forwarded_header);
+        Self { gateway: gateway.clone(), running: TaskTracker::new(), sources }
+    }
+
     /// Where a request of a proxy's comes from. What is not understood is counted, and leaves
     /// the proxy's own address: that is at least true.
     fn source(&self, proxy: SocketAddr, headers: &HeaderMap) -> SocketAddr {

@@ -16,6 +16,9 @@ use crate::tls::{client_config, connect};
 /// Exit code, standard output and standard error.
 type Ran = (i32, String, String);
 
+/// Arguments, environment, standard input, exit code, and a part of what is said.
+type Refused<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], Option<&'a str>, i32, &'a str);
+
 /// Runs `grantgate caller` with the site's callers file.
 fn caller(site: &Site, arguments: &[&str]) -> Ran {
     let mut command = Command::new(env!("CARGO_BIN_EXE_grantgate"));
@@ -189,9 +192,7 @@ async fn whoami_sends_nothing_that_is_not_a_callers_token() {
     let file = |token_file: &'static str| [&here[..], &["--token-file", token_file]].concat();
     std::fs::write(site.path("open"), &token).unwrap();
     let (with_key, with_token) = ([("SEAM_API_KEY", key)], [("SEAM_API_KEY", token.as_str())]);
-    /// Arguments, environment, standard input, exit code, and what is said.
-    type Row<'a> = (&'a [&'a str], &'a [(&'a str, &'a str)], Option<&'a str>, i32, &'a str);
-    let rows: [Row<'_>; 12] = [
+    let rows: [Refused<'_>; 12] = [
         (&here, &with_key, None, 3, "SEAM_API_KEY does not hold a caller's token"),
         (&file("-"), &[], Some(key), 3, "standard input does not hold"),
         (&file("-"), &[], Some(""), 3, "standard input does not hold"),
