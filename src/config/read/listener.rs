@@ -44,7 +44,7 @@ impl<'a> Reader<'a> {
         let forwarded_from = self.networks(&section, "forwarded_from");
         let forwarded_header = self.choice(&section, "forwarded_header", FORWARDED_HEADERS);
         let unused = forwarded_from.as_ref().is_some_and(Networks::is_empty)
-            && forwarded_header != FORWARDED_HEADERS.first().map(|(_, default)| *default);
+            && forwarded_header == Some(ForwardedHeader::Forwarded);
         let text = "does nothing: `listener.forwarded_from` is empty";
         self.warn(&section, "forwarded_header", unused, text);
         section.finish();
