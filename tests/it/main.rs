@@ -58,5 +58,6 @@ mod tls_files;
 mod traces;
 mod upstream;
 mod verify;
+mod whoami;
 mod workspace_key;
 mod write_ahead;

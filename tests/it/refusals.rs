@@ -53,7 +53,7 @@ fn case(reason: Reason) -> Case {
     use Reason as R;
     match reason {
         R::AllowedByRule => Elsewhere("upstream::a_confirmed_grant_is_the_only_success"),
-        R::CallerIdentified => Elsewhere("callers::a_service_learns_who_it_is_taken_for"),
+        R::CallerIdentified => Elsewhere("whoami::a_service_learns_who_it_is_taken_for"),
         R::DeniedByRule => Send(Sent { body: grant_body(SERVER_ROOM), ..sent(403, "forbidden") }),
         R::NoRuleMatches => Send(Sent { body: grant_body(PERSON), ..sent(403, "forbidden") }),
         R::ConditionNotMet | R::CallerOutsidePolicy | R::EntranceOutsidePolicy => {
