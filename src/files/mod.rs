@@ -20,5 +20,5 @@ pub use durable::{
     create_new, install, names_and_length, open_to_append, open_to_overwrite, sync_directory,
 };
 pub use read::{open_file, read_plain, read_secret};
-pub use replace::{LINKS_MAX, Replaced, copy, lock, replace};
+pub use replace::{LINKS_MAX, Replaced, copy, lock, lock_within, replace};
 pub use report::write_report;

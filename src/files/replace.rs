@@ -4,7 +4,7 @@ use std::fs::{File, Metadata, Permissions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, fchown};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::fs::{FlockOperation, flock};
 use rustix::io::Errno;
@@ -15,9 +15,9 @@ use super::read::{not_regular, open_file};
 /// Links that are followed, as many as Linux follows (path_resolution(7)).
 pub const LINKS_MAX: usize = 40;
 
-/// How often, and how long each time, a lock is waited for.
-const LOCK_TRIES: u32 = 200;
-const LOCK_WAIT: Duration = Duration::from_millis(50);
+/// How long a lock is waited for, and between two looks.
+const LOCK_WAIT: Duration = Duration::from_secs(10);
+const LOCK_LOOK: Duration = Duration::from_millis(50);
 
 /// What was replaced.
 #[derive(Debug)]
@@ -67,16 +67,31 @@ pub fn copy(from: &Path, to: &Path) -> io::Result<()> {
 /// # Errors
 /// [`io::ErrorKind::WouldBlock`] after that; of the operating system.
 pub fn lock(path: &Path) -> io::Result<Option<File>> {
+    lock_within(path, LOCK_WAIT)
+}
+
+/// The same; waits for no longer than this.
+///
+/// # Errors
+/// [`io::ErrorKind::WouldBlock`] after that; of the operating system.
+pub fn lock_within(path: &Path, wait: Duration) -> io::Result<Option<File>> {
     let directory = File::open(parent(&destination(path)?))?;
-    for _ in 0..LOCK_TRIES {
+    let since = Instant::now();
+    loop {
         match flock(&directory, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => return Ok(Some(directory)),
-            Err(Errno::WOULDBLOCK) => std::thread::park_timeout(LOCK_WAIT),
+            Err(Errno::WOULDBLOCK) if since.elapsed() < wait => {
+                std::thread::park_timeout(LOCK_LOOK);
+            }
+            Err(Errno::WOULDBLOCK) => break,
             // A file system that has no locks of directories, as some over a network.
             Err(_) => return Ok(None),
         }
     }
-    let text = "another command has been editing files of its directory for ten seconds; try again";
+    let text = format!(
+        "another command has been editing files of its directory for {} seconds; try again",
+        wait.as_secs()
+    );
     Err(io::Error::new(io::ErrorKind::WouldBlock, text))
 }
 

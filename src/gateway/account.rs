@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use http::Method;
 
+use super::budget::Expense;
 use super::{Answer, Context};
 use crate::audit::Recorded;
 use crate::domain::{CallerId, EntranceId, Operation, Outcome, Reason, TraceContext};
@@ -21,6 +22,8 @@ pub(super) struct Account {
     pub(super) entrance_name: Option<String>,
     pub(super) permitted: bool,
     pub(super) outcome: Option<Outcome>,
+    /// What it costs of the caller's budget of the day.
+    pub(super) expense: Option<Expense>,
     pub(super) trace: RequestTrace,
     /// Times of the stages that were reached.
     pub(super) decided: Duration,

@@ -5,6 +5,7 @@
 //! be the last one. It is given back when not a byte of it was sent.
 
 use std::collections::HashMap;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -26,6 +27,8 @@ pub struct Budgets {
 struct Today {
     /// Days since 1970.
     day: i64,
+    /// Since when these are counted, by a clock that nobody sets.
+    since: Option<Instant>,
     spent: HashMap<CallerId, Spent>,
 }
 
@@ -36,15 +39,27 @@ struct Spent {
     doors: HashMap<EntranceId, u32>,
 }
 
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// A grant that was spent, to be given back where nothing of it was sent.
+#[derive(Debug)]
+pub(super) struct Expense {
+    caller: CallerId,
+    entrance: EntranceId,
+    at: Timestamp,
+}
+
 /// The day of a time, in UTC, counted from 1970.
 fn day_of(at: Timestamp) -> i64 {
     at.as_second().div_euclid(86_400)
 }
 
-/// When the day of a time began.
+/// When the day of a time begins and ends.
 #[must_use]
-pub fn midnight(at: Timestamp) -> Timestamp {
-    Timestamp::from_second(day_of(at) * 86_400).unwrap_or(Timestamp::MIN)
+pub fn day(at: Timestamp) -> (Timestamp, Timestamp) {
+    let midnight = |day: i64, or| Timestamp::from_second(day * 86_400).unwrap_or(or);
+    let day = day_of(at);
+    (midnight(day, Timestamp::MIN), midnight(day + 1, Timestamp::MAX))
 }
 
 impl Budgets {
@@ -74,9 +89,11 @@ impl Budgets {
         at: Timestamp,
     ) -> bool {
         let (mut today, day) = (self.today.lock(), day_of(at));
-        // A clock that was set back gives nobody a second budget.
-        if day > today.day {
-            *today = Today { day, spent: HashMap::new() };
+        // A clock that was set back gives nobody a second budget; one that was ahead for a moment
+        // does not take those of the days to come.
+        let is_old = today.since.is_none_or(|since| since.elapsed() >= DAY);
+        if day > today.day || day != today.day && is_old {
+            *today = Today { day, since: Some(Instant::now()), spent: HashMap::new() };
         }
         if !today.spent.contains_key(caller) {
             today.spent.insert(caller.clone(), Spent::default());
@@ -96,14 +113,14 @@ impl Budgets {
         true
     }
 
-    /// Gives a grant back that was spent at this time: nothing of it was sent.
-    pub(super) fn give_back(&self, caller: &CallerId, entrance: Option<EntranceId>, at: Timestamp) {
-        let Some(entrance) = entrance else { return };
+    /// Gives a grant back: nothing of it was sent.
+    pub(super) fn give_back(&self, expense: Option<Expense>) {
+        let Some(Expense { caller, entrance, at }) = expense else { return };
         let mut today = self.today.lock();
         if day_of(at) != today.day {
             return;
         }
-        let Some(spent) = today.spent.get_mut(caller) else { return };
+        let Some(spent) = today.spent.get_mut(&caller) else { return };
         spent.grants = spent.grants.saturating_sub(1);
         if let Some(count) = spent.doors.get_mut(&entrance) {
             *count -= 1;
@@ -115,19 +132,26 @@ impl Budgets {
 }
 
 impl Gateway {
-    /// The decision; or a denial, where a permit is more than the caller's budget of the day.
-    pub(super) fn within_budget(&self, callers: &Callers, decision: Decision) -> Decision {
-        let Decision::Permit(permit) = decision else { return decision };
+    /// The decision, with what a permit costs of the caller's budget of the day; or a denial,
+    /// where that is more than is left.
+    pub(super) fn within_budget(
+        &self,
+        callers: &Callers,
+        decision: Decision,
+    ) -> (Decision, Option<Expense>) {
+        let Decision::Permit(permit) = decision else { return (decision, None) };
         let attempt = permit.attempt();
         let (caller, act) = (attempt.principal.caller(), attempt.request.operation().act());
         let budget = self.budgets.of(callers, caller);
-        let entrance = attempt.request.entrance().filter(|_| act.gives_access());
-        let fits = entrance.is_none_or(|entrance| {
-            budget.is_unlimited() || self.budgets.spend(budget, caller, entrance, attempt.at)
-        });
-        match fits {
-            true => Decision::Permit(permit),
-            false => Decision::Denial(permit.refuse(Reason::BudgetExhausted)),
+        let limited = attempt.request.entrance().filter(|_| act.gives_access());
+        let Some(entrance) = limited.filter(|_| !budget.is_unlimited()) else {
+            return (Decision::Permit(permit), None);
+        };
+        if self.budgets.spend(budget, caller, entrance, attempt.at) {
+            let expense = Expense { caller: caller.clone(), entrance, at: attempt.at };
+            (Decision::Permit(permit), Some(expense))
+        } else {
+            (Decision::Denial(permit.refuse(Reason::BudgetExhausted)), None)
         }
     }
 }
@@ -175,15 +199,15 @@ mod tests {
         let (desk, noon) = (caller("desk"), at("2026-11-28T12:00:00Z"));
         assert!(budgets.spend(BUDGET, &desk, door(1), noon));
         assert!(budgets.spend(BUDGET, &desk, door(2), noon));
-        budgets.give_back(&desk, Some(door(2)), noon);
+        budgets.give_back(Some(Expense { caller: desk.clone(), entrance: door(2), at: noon }));
         assert!(budgets.spend(BUDGET, &desk, door(3), noon), "the door is given back, too");
         let next = at("2026-11-29T00:00:00Z");
         for _ in 0..3 {
             assert!(budgets.spend(BUDGET, &desk, door(1), next));
         }
-        budgets.give_back(&desk, Some(door(3)), noon);
+        budgets.give_back(Some(Expense { caller: desk.clone(), entrance: door(3), at: noon }));
         assert!(!budgets.spend(BUDGET, &desk, door(1), next), "yesterday's is not today's");
-        budgets.give_back(&caller("nobody"), Some(door(1)), next);
+        budgets.give_back(Some(Expense { caller: caller("nobody"), entrance: door(1), at: next }));
     }
 
     #[test]
@@ -194,6 +218,6 @@ mod tests {
             budgets.recall(&desk, door(n), noon);
         }
         assert!(!budgets.spend(BUDGET, &desk, door(1), noon));
-        assert_eq!(midnight(noon), at("2026-11-28T00:00:00Z"));
+        assert_eq!(day(noon), (at("2026-11-28T00:00:00Z"), at("2026-11-29T00:00:00Z")));
     }
 }

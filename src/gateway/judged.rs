@@ -1,8 +1,9 @@
 //! What is left of an attempt when its permit has been sent.
 
-use super::Budgets;
+use jiff::Timestamp;
+
 use crate::domain::{CallerId, EntranceId, Grantee, Operation, Reason, RequestId};
-use crate::policy::{Asking, Attempt, Moment};
+use crate::policy::{Asking, Moment, Orders, Permit, Question};
 use crate::seam;
 use crate::snapshot::Snapshot;
 
@@ -14,10 +15,13 @@ pub(super) struct Judged {
     pub(super) entrance: Option<EntranceId>,
     pub(super) grantee: Option<Grantee>,
     pub(super) moment: Moment,
+    /// Why it was permitted.
+    pub(super) permitted_by: Reason,
 }
 
 impl Judged {
-    pub(super) fn of(attempt: &Attempt) -> Self {
+    pub(super) fn of(permit: &Permit) -> Self {
+        let attempt = permit.attempt();
         Self {
             request_id: attempt.request_id,
             operation: attempt.request.operation(),
@@ -25,12 +29,21 @@ impl Judged {
             entrance: attempt.request.entrance(),
             grantee: attempt.request.grantee(),
             moment: attempt.moment(),
+            permitted_by: permit.reason(),
         }
     }
 
-    /// Not a byte of it was sent.
-    pub(super) fn give_back(&self, budgets: &Budgets) {
-        budgets.give_back(&self.caller, self.entrance, self.moment.at);
+    /// Why it must not be sent any more, where an order stops it by now.
+    pub(super) fn stopped(
+        &self,
+        snapshot: &Snapshot,
+        orders: &Orders,
+        now: Timestamp,
+    ) -> Option<Reason> {
+        let (caller, act, entrance) = (&self.caller, self.operation.act(), self.entrance?);
+        let moment = Moment { at: now, ..self.moment };
+        let question = Question { caller, act, entrance, moment };
+        snapshot.policy.stopped_since(orders, question, self.permitted_by)
     }
 
     /// What of a confirmation this caller may see: each entrance is judged, by the policy and

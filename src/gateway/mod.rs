@@ -23,7 +23,7 @@ mod whoami;
 
 pub use admission::Admission;
 pub use answer::Answer;
-pub use budget::{Budgets, midnight};
+pub use budget::{Budgets, day};
 pub use pipeline::{Context, Gateway, Worker};
 pub use presented::Presented;
 pub use refusal::Refusal;

@@ -152,7 +152,8 @@ impl Gateway {
 
         let attempt = self.attempt(context, &snapshot, principal, request, body_sha256);
         let decision = self.decide(worker, &snapshot, attempt, account);
-        match self.within_budget(&snapshot.callers, decision) {
+        let (decision, expense) = self.within_budget(&snapshot.callers, decision);
+        match decision {
             Decision::Denial(denial) => {
                 // Durable before it is answered.
                 let recorded = account.record(pin!(record(worker, denial))).await?;
@@ -161,6 +162,7 @@ impl Gateway {
             Decision::Permit(permit) => {
                 account.permitted = true;
                 // Boxed: most of what a request takes of memory is for this.
+                account.expense = expense;
                 let forwarding = self.forward(worker, &snapshot, permit, deadline, account);
                 let answer = Box::pin(forwarding).await?;
                 // What it holds of Seam's answer takes memory until the caller has it.
@@ -254,8 +256,7 @@ impl Gateway {
         deadline: Instant,
         account: &mut Account,
     ) -> Result<Answer, Refusal> {
-        let judged = Judged::of(permit.attempt());
-        let permitted_by = permit.reason();
+        let judged = Judged::of(&permit);
         let (upstream, connections) = (&snapshot.upstream, &worker.connections);
         let budget = || deadline.saturating_duration_since(Instant::now());
         let (decision_seq, mut forwarded) = match (self.recorded_reads, permit.by_effect()) {
@@ -267,17 +268,19 @@ impl Gateway {
                 // Durable before a byte is sent. If the process dies after this line,
                 // the next start closes the decision: of a grant as unknown.
                 let recorded = account.record(pin!(record(worker, permit.into_permit()))).await;
-                let recorded = recorded.inspect_err(|_| judged.give_back(&self.budgets))?;
+                let recorded =
+                    recorded.inspect_err(|_| self.budgets.give_back(account.expense.take()))?;
                 let seq = recorded.seq();
-                let send = |trace| upstream.send(connections, recorded, budget(), trace);
+                let stopped = || judged.stopped(snapshot, &self.orders.load(), self.clock.now());
+                let send = |trace| upstream.send(connections, recorded, budget(), trace, &stopped);
                 (Some(seq), account.forward(upstream.host(), send).await)
             }
         };
         if forwarded.outcome == Outcome::NotSent {
-            judged.give_back(&self.budgets);
+            self.budgets.give_back(account.expense.take());
         }
         if forwarded.reason == Reason::AllowedByRule {
-            forwarded.reason = permitted_by;
+            forwarded.reason = judged.permitted_by;
         }
         let confirmation = forwarded.confirmation.take();
         let shown = confirmation.map(|found| judged.filter(snapshot, found)).transpose();

@@ -1,21 +1,29 @@
 //! Giving and lifting orders, by one command at a time.
 
 use std::io;
-use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
 use super::OrdersFile;
 use super::file::{check_signature, check_time, load};
-use crate::domain::{Order, OrderKind, Problem, Signature};
-use crate::files::{lock, replace};
+use super::told::Told;
+use crate::domain::{Order, OrderKind, Problem, RequestId, Signature};
+use crate::files::{lock_within, replace};
 
 /// Orders that hold no more are kept for this long, and until there are so many.
 const KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
 const KEPT_MAX: usize = 500;
 
-/// Orders in force at a time.
-const HOLDING_MAX: usize = 400;
+/// Exceptions in force at a time. There may be any number of freezes.
+const EXCEPTIONS_MAX: usize = 400;
+
+/// How long the lock is waited for: a freeze waits for nobody.
+const LOCK_WAIT: Duration = Duration::from_secs(1);
+
+/// How often an edit is made again because somebody else was faster.
+const TRIES: usize = 20;
 
 /// Why an order was not given or lifted.
 #[derive(Debug, thiserror::Error)]
@@ -31,22 +39,62 @@ pub enum EditError {
     Refused(String),
 }
 
-/// Reads the file, changes it and puts it back, whole; nobody else edits it meanwhile.
+/// Where the orders are, and how they are read.
+#[derive(Debug, Clone)]
+pub struct Place {
+    /// The file.
+    pub file: PathBuf,
+    /// The directory of the audit log, which has a copy of what was recorded.
+    pub log: PathBuf,
+    /// The longest exception.
+    pub exception_max: SignedDuration,
+}
+
+/// Reads the file, changes it and puts it back, whole. Where it is gone, its copy beside the
+/// audit log is what is changed: no order is lost with the file.
+///
+/// Nobody else edits it meanwhile; but whoever only holds the lock keeps nobody from a freeze.
 ///
 /// # Errors
 /// [`EditError`]; nothing is changed then.
 pub fn edit<T>(
-    path: &Path,
-    exception_max: SignedDuration,
-    change: impl FnOnce(&mut OrdersFile) -> Result<T, EditError>,
+    place: &Place,
+    mut change: impl FnMut(&mut OrdersFile) -> Result<T, EditError>,
 ) -> Result<T, EditError> {
+    let path = place.file.as_path();
     let unwritten = |error| EditError::Write(path.display().to_string(), error);
-    let _lock = lock(path).map_err(unwritten)?;
-    let mut file = load(path, exception_max).map_err(EditError::Invalid)?;
-    let changed = change(&mut file)?;
-    // Everybody may read it: it must be readable to the gateway's own user, and has no secret.
-    replace(path, file.text().as_bytes(), 0o644).map_err(unwritten)?;
-    Ok(changed)
+    let _lock = match lock_within(path, LOCK_WAIT) {
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => None,
+        locked => locked.map_err(unwritten)?,
+    };
+    for _ in 0..TRIES {
+        let before = place.read().map_err(EditError::Invalid)?;
+        let mut file = before.clone();
+        let changed = change(&mut file)?;
+        if file.id.is_empty() {
+            file.id = RequestId::generate().to_string();
+        }
+        // Somebody who did not wait for the lock may have been faster.
+        if place.read().map_err(EditError::Invalid)? == before {
+            // Everybody may read it: it must be readable to the gateway's own user, and has no
+            // secret.
+            replace(path, file.text().as_bytes(), 0o644).map_err(unwritten)?;
+            return Ok(changed);
+        }
+    }
+    Err(EditError::Refused("other commands change the orders again and again; try again".into()))
+}
+
+impl Place {
+    /// The orders as they are written: of the file, or of its copy where it is gone.
+    ///
+    /// # Errors
+    /// What is wrong with them.
+    pub fn read(&self) -> Result<OrdersFile, Problem> {
+        let file = load(&self.file)?;
+        let copy = Told::load(&self.log)?.into_file();
+        Ok(if file.next == 1 && copy.next > 1 { copy } else { file })
+    }
 }
 
 impl OrdersFile {
@@ -63,10 +111,21 @@ impl OrdersFile {
     ) -> Result<u32, EditError> {
         let now = given.at;
         check_signature(&given).map_err(EditError::Refused)?;
-        check_time(&kind, now, until, exception_max).map_err(EditError::Refused)?;
-        if self.orders.iter().filter(|order| order.holds(now)).count() >= HOLDING_MAX {
-            let text = format!("{HOLDING_MAX} orders are in force, the most that there can be");
-            return Err(EditError::Refused(text));
+        check_time(&kind, now, until).map_err(EditError::Refused)?;
+        if let (OrderKind::Exception(..), Some(until)) = (&kind, until) {
+            let is_exception = |o: &&Order| matches!(o.kind, OrderKind::Exception(..));
+            let held = self.orders.iter().filter(|order| order.holds(now)).filter(is_exception);
+            if until.duration_since(now) > exception_max {
+                let hours = exception_max.as_hours();
+                let text = format!(
+                    "an exception may last {hours} h at most (`orders.exception_hours_max`)"
+                );
+                return Err(EditError::Refused(text));
+            }
+            if held.count() >= EXCEPTIONS_MAX {
+                let text = format!("there can be no more than {EXCEPTIONS_MAX} exceptions");
+                return Err(EditError::Refused(text));
+            }
         }
         self.forget(now);
         let number = self.next;

@@ -13,8 +13,8 @@ use crate::files::read_plain;
 /// The version of the file that is written and read.
 const VERSION: u32 = 1;
 
-/// Orders in one file, those in force and those of before.
-const ORDERS_MAX: usize = 1_000;
+/// More orders than any file has.
+const ORDERS_MAX: usize = 10_000;
 
 /// The longest name of who gave an order, in characters.
 pub const BY_CHARS_MAX: usize = 64;
@@ -25,6 +25,8 @@ pub const WHY_BYTES_MAX: usize = 500;
 /// What the file holds.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrdersFile {
+    /// What tells it from every other such file, from its first order on.
+    pub(super) id: String,
     /// The number of the next order.
     pub(super) next: u32,
     /// By number.
@@ -33,7 +35,7 @@ pub struct OrdersFile {
 
 impl Default for OrdersFile {
     fn default() -> Self {
-        Self { next: 1, orders: Vec::new() }
+        Self { id: String::new(), next: 1, orders: Vec::new() }
     }
 }
 
@@ -41,7 +43,7 @@ impl Default for OrdersFile {
 ///
 /// # Errors
 /// What is wrong with it, and where.
-pub fn load(path: &Path, exception_max: SignedDuration) -> Result<OrdersFile, Problem> {
+pub fn load(path: &Path) -> Result<OrdersFile, Problem> {
     let name = path.display().to_string();
     if !path.exists() {
         let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty());
@@ -54,7 +56,7 @@ pub fn load(path: &Path, exception_max: SignedDuration) -> Result<OrdersFile, Pr
             )),
         };
     }
-    OrdersFile::parse(&name, &read_plain(path)?, exception_max)
+    OrdersFile::parse(&name, &read_plain(path)?)
 }
 
 impl OrdersFile {
@@ -68,18 +70,22 @@ impl OrdersFile {
     ///
     /// # Errors
     /// The first mistake, and where it is.
-    pub fn parse(file: &str, bytes: &[u8], exception_max: SignedDuration) -> Result<Self, Problem> {
+    pub fn parse(file: &str, bytes: &[u8]) -> Result<Self, Problem> {
         let text = Problem::or_text(file, bytes)?;
         let document: Document = serde_json::from_str(text).map_err(|error| {
             let (line, column) = (error.line(), error.column());
             // It ends with its place, which stands before it here.
             let said = error.to_string();
             let what = said.split(" at line ").next().unwrap_or_default();
+            let text = format!(
+                "is no file of orders: {what}; bring it back from `orders-recorded.json` in the \
+                 audit directory or from a backup; to stop every grant now, stop the gateway"
+            );
             Problem {
                 file: file.to_owned(),
                 line: u32::try_from(line).ok(),
                 column: u32::try_from(column).ok(),
-                text: format!("is no file of orders: {what}; `grantgate freeze` writes it"),
+                text,
             }
         })?;
         let refuse = |text: String| Problem::of_file(file, text);
@@ -94,22 +100,70 @@ impl OrdersFile {
         for entry in document.orders {
             let number = entry.number;
             let last = orders.last().map_or(0, |order| order.number);
-            let order = entry.order(exception_max).and_then(|order| {
-                match (last + 1..document.next).contains(&number) {
+            let order =
+                entry.order().and_then(|order| match (last + 1..document.next).contains(&number) {
                     true => Ok(order),
                     false => Err("numbers must grow, and be less than `next`".into()),
-                }
-            });
+                });
             orders.push(order.map_err(|text| refuse(format!("order {number}: {text}")))?);
         }
-        Ok(Self { next: document.next, orders })
+        Ok(Self { id: document.id, next: document.next, orders })
+    }
+
+    /// Its orders, of which no exception lasts longer than the settings say now.
+    pub fn within(&self, exception_max: SignedDuration) -> impl Iterator<Item = Order> {
+        self.orders.iter().cloned().map(move |order| match order.kind {
+            OrderKind::Freeze(_) | OrderKind::Drill(_) => order,
+            OrderKind::Exception(..) => {
+                let last = order.given.at.checked_add(exception_max).unwrap_or(Timestamp::MAX);
+                let until = order.until.map_or(last, |until| until.min(last));
+                Order { until: Some(until), ..order }
+            }
+        })
+    }
+
+    /// Whether this is what became of `before` by orders that were given and lifted. Anything else
+    /// would take an order away, or change one, without a record of it.
+    pub(super) fn follows(&self, before: &Self, now: Timestamp) -> Result<(), String> {
+        if before.next == 1 {
+            return Ok(());
+        }
+        if self.id != before.id {
+            return Err(
+                "is not the file whose orders are recorded: it was removed, or another one \
+                        took its place"
+                    .into(),
+            );
+        }
+        if self.next < before.next {
+            return Err("is older than what is recorded: it has fewer orders".into());
+        }
+        for old in &before.orders {
+            let number = old.number;
+            match self.orders.iter().find(|order| order.number == number) {
+                None if old.holds(now) => return Err(format!("has order {number} no more")),
+                None => {}
+                Some(new) => {
+                    let lifted = old.lifted.clone().or_else(|| new.lifted.clone());
+                    if *new != (Order { lifted, ..old.clone() }) {
+                        return Err(format!("has another order {number} than the one recorded"));
+                    }
+                }
+            }
+        }
+        let is_known = |order: &&Order| before.orders.iter().any(|o| o.number == order.number);
+        let mut strange = self.orders.iter().filter(|order| order.number < before.next);
+        match strange.find(|order| !is_known(order)) {
+            Some(order) => Err(format!("has an order {} that was never given", order.number)),
+            None => Ok(()),
+        }
     }
 
     /// The file's text.
     #[must_use]
     pub fn text(&self) -> String {
         let orders = self.orders.iter().map(Entry::of).collect();
-        let document = Document { version: VERSION, next: self.next, orders };
+        let document = Document { version: VERSION, id: self.id.clone(), next: self.next, orders };
         // Strings, numbers and lists always encode.
         serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
     }
@@ -119,6 +173,7 @@ impl OrdersFile {
 #[serde(deny_unknown_fields)]
 struct Document {
     version: u32,
+    id: String,
     next: u32,
     orders: Vec<Entry>,
 }
@@ -163,7 +218,7 @@ impl Entry {
         }
     }
 
-    fn order(self, exception_max: SignedDuration) -> Result<Order, String> {
+    fn order(self) -> Result<Order, String> {
         let caller =
             self.caller.map(|id| CallerId::parse(&id).map_err(|e| format!("`caller` {e}")));
         let entrance = self.entrance_id.map(|id| EntranceId::parse(&id));
@@ -190,27 +245,22 @@ impl Entry {
         let lifted = lifted.map(|lifted| lifted.signature("lifted")).transpose()?;
         let until = self.until.map(|text| rfc3339(&text).map_err(|e| format!("`until` {e}")));
         let until = until.transpose()?;
-        check_time(&kind, given.at, until, exception_max)?;
+        check_time(&kind, given.at, until)?;
         Ok(Order { number: self.number, kind, given, until, lifted })
     }
 }
 
-/// An exception ends, and soon enough.
+/// An order ends after it begins, and an exception does end.
 pub(super) fn check_time(
     kind: &OrderKind,
     given: Timestamp,
     until: Option<Timestamp>,
-    exception_max: SignedDuration,
 ) -> Result<(), String> {
     if until.is_some_and(|until| until <= given) {
         return Err("ends before it begins".into());
     }
     match (kind, until) {
         (OrderKind::Exception(..), None) => Err("an exception must have an end".into()),
-        (OrderKind::Exception(..), Some(until)) if until.duration_since(given) > exception_max => {
-            let hours = exception_max.as_hours();
-            Err(format!("an exception may last {hours} h at most (`orders.exception_hours_max`)"))
-        }
         _ => Ok(()),
     }
 }

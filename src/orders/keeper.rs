@@ -1,16 +1,18 @@
 //! Keeps the orders of the file in force in a running gateway, and in the audit log.
+//!
+//! One task looks at the file and puts in force at once what makes grants fewer; it waits for
+//! nothing but the reading. Another records, and puts in force what makes them more.
 
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::time::sleep;
 
 use super::told::{self, Told};
-use super::{OrdersFile, load};
+use super::{OrdersFile, Place, load};
 use crate::audit::Journal;
 use crate::domain::{Clock, Order, OrderKind, Problem};
 use crate::policy::Orders;
@@ -19,12 +21,12 @@ use crate::telemetry::OrderMetrics;
 /// How often the file is looked at. A freeze is in force well within a second.
 const EVERY: Duration = Duration::from_millis(200);
 
+/// A file that was not looked at for so long is not what is in force.
+const LOOK_MAX: Duration = Duration::from_secs(3);
+
 /// What the keeper works with.
 pub struct Keeper {
-    path: PathBuf,
-    exception_max: SignedDuration,
-    /// Of the audit log: where it is kept what was recorded.
-    directory: PathBuf,
+    place: Place,
     in_force: Arc<ArcSwap<Orders>>,
     journal: Journal,
     clock: Arc<dyn Clock>,
@@ -33,9 +35,13 @@ pub struct Keeper {
 }
 
 struct Known {
-    file: OrdersFile,
     told: Told,
+    /// Freezes of a file that does not follow from what is recorded: they count all the same.
+    strange: Vec<Order>,
     status: OrdersStatus,
+    looked: Instant,
+    /// What is on the disk of what is recorded.
+    saved: Option<Told>,
 }
 
 /// What is wrong with the orders.
@@ -49,38 +55,35 @@ pub struct OrdersStatus {
 
 impl Keeper {
     /// For the orders of a file that was read before. Freezes are in force from now on;
-    /// exceptions only where the log has them.
+    /// exceptions, and that a freeze was lifted, only where the log has them.
     ///
     /// # Errors
-    /// What is wrong with what an earlier process left.
+    /// When the file does not follow from what is recorded, or that cannot be read.
     pub fn new(
-        (path, exception_max): (PathBuf, SignedDuration),
+        place: Place,
         file: OrdersFile,
-        directory: PathBuf,
         journal: Journal,
         metrics: OrderMetrics,
         clock: Arc<dyn Clock>,
     ) -> Result<Self, Problem> {
-        let told = Told::load(&directory)?;
-        if told.knows(file.next) {
+        let mut told = Told::load(&place.log)?;
+        let saved = Some(told.clone());
+        file.follows(told.file(), clock.now()).map_err(|why| {
             let text = format!(
-                "has fewer orders than the audit log: it was removed, or an older one took its \
-                 place, and what it froze would be open; bring it back, or remove `{}` to begin \
-                 without orders",
-                told::place(&directory).display()
+                "{why}; bring it back. The file as it was is in `{}`, and the next `grantgate \
+                 freeze` or `unfreeze` writes it again where the file is gone; to begin without \
+                 orders, remove both",
+                told::place(&place.log).display()
             );
-            return Err(Problem::of_file(path.display().to_string(), text));
-        }
-        let known = |order: &&Order| match order.kind {
-            OrderKind::Freeze(_) => true,
-            OrderKind::Drill(_) | OrderKind::Exception(..) => told.knows(order.number),
-        };
-        let orders = Orders::new(file.orders().iter().filter(known).cloned());
-        let in_force = Arc::new(ArcSwap::from_pointee(orders));
-        let known = Mutex::new(Known { file, told, status: OrdersStatus::default() });
-        let keeper =
-            Self { path, exception_max, directory, in_force, journal, clock, metrics, known };
-        keeper.show(keeper.clock.now());
+            Problem::of_file(place.file.display().to_string(), text)
+        })?;
+        told.take(file);
+        let (strange, status) = (Vec::new(), OrdersStatus::default());
+        let known = Known { told, strange, status, looked: Instant::now(), saved };
+        let in_force = Arc::new(ArcSwap::from_pointee(Orders::default()));
+        let keeper = Self { place, in_force, journal, clock, metrics, known: Mutex::new(known) };
+        keeper.put_in_force(&keeper.known.lock());
+        keeper.show();
         Ok(keeper)
     }
 
@@ -93,7 +96,14 @@ impl Keeper {
     /// What is wrong.
     #[must_use]
     pub fn status(&self) -> OrdersStatus {
-        self.known.lock().status.clone()
+        let known = self.known.lock();
+        let looked = known.looked.elapsed();
+        let late = (looked > LOOK_MAX).then(|| {
+            let seconds = looked.as_secs();
+            format!("{}: reading it takes {seconds} s", self.place.file.display())
+        });
+        let OrdersStatus { unread, unrecorded } = known.status.clone();
+        OrdersStatus { unread: unread.or(late), unrecorded }
     }
 
     /// Whether the audit log has it that this order was given.
@@ -102,101 +112,115 @@ impl Keeper {
         self.known.lock().told.knows(number)
     }
 
-    /// Looks at the file again and again.
+    /// Looks at the file and records what is new, again and again.
     pub async fn run(self: Arc<Self>) {
-        loop {
-            self.look().await;
-            sleep(EVERY).await;
-        }
+        let looking = async {
+            loop {
+                self.look().await;
+                sleep(EVERY).await;
+            }
+        };
+        let recording = async {
+            loop {
+                self.record().await;
+                sleep(EVERY).await;
+            }
+        };
+        tokio::join!(looking, recording);
     }
 
-    pub(super) async fn look(self: &Arc<Self>) {
-        let keeper = self.clone();
-        let read = move || load(&keeper.path, keeper.exception_max);
-        let Ok(read) = tokio::task::spawn_blocking(read).await else { return };
-        let now = self.clock.now();
-        let file = self.take(read);
-        let told = self.known.lock().told.clone();
-        if told.missing(&file, now).is_empty() {
-            self.put_in_force(&file);
-        } else {
-            self.tighten(&file, now);
-            self.show(now);
-            self.record(&file, told, now).await;
+    /// Reads the file, and puts in force what makes grants fewer.
+    pub(super) async fn look(&self) {
+        let file = self.place.file.clone();
+        let Ok(read) = tokio::task::spawn_blocking(move || load(&file)).await else { return };
+        {
+            let mut known = self.known.lock();
+            known.looked = Instant::now();
+            self.take(&mut known, read);
+            self.put_in_force(&known);
         }
-        self.show(now);
+        self.show();
     }
 
-    /// The file to go by: as it is now, or as it was before it had a mistake or was gone.
-    fn take(&self, read: Result<OrdersFile, Problem>) -> OrdersFile {
-        let mut known = self.known.lock();
-        let unread = match read {
-            Ok(file) if file.next < known.file.next => Some(format!(
-                "{}: has fewer orders than before: it was removed, or an older one took its place",
-                self.path.display()
-            )),
+    /// Goes by the file as it is now, or as it was before it had a mistake or was another one.
+    fn take(&self, known: &mut Known, read: Result<OrdersFile, Problem>) {
+        let followed = read.map_err(|problem| (problem.to_string(), None)).and_then(|file| {
+            match file.follows(known.told.file(), self.clock.now()) {
+                Ok(()) => Ok(file),
+                Err(why) => Err((format!("{}: {why}", self.place.file.display()), Some(file))),
+            }
+        });
+        let unread = match followed {
             Ok(file) => {
-                known.file = file;
+                known.strange.clear();
+                if file != *known.told.file() {
+                    known.told.take(file);
+                }
                 None
             }
-            Err(problem) => Some(problem.to_string()),
+            Err((why, file)) => {
+                let orders = file.iter().flat_map(OrdersFile::orders);
+                let is_new = |order: &&Order| {
+                    let known = known.told.file().orders().iter();
+                    is_freeze(order) && !known.clone().any(|old| old == *order)
+                };
+                known.strange = orders.filter(is_new).cloned().collect();
+                Some(why)
+            }
         };
         if known.status.unread != unread {
             match &unread {
                 Some(text) => tracing::error!("the orders of before stay in force: {text}"),
-                None => tracing::info!("the file of orders can be read again"),
+                None => tracing::info!("the file of orders is what is in force again"),
             }
             known.status.unread = unread;
         }
-        known.file.clone()
     }
 
-    /// What makes grants fewer, of before and of now.
-    fn tighten(&self, file: &OrdersFile, now: Timestamp) {
-        let before = self.in_force.load();
-        let was = |order: &Order| before.all().iter().any(|old| old.number == order.number);
-        let is_freeze = |order: &&Order| matches!(order.kind, OrderKind::Freeze(_));
-        let mut orders: Vec<Order> =
-            file.orders().iter().filter(|order| is_freeze(order) || was(order)).cloned().collect();
-        let is_still = |old: &&Order| old.holds(now) && is_freeze(old);
-        for old in before.all().iter().filter(is_still) {
-            // Lifted, and that is not recorded yet.
-            match orders.iter_mut().find(|order| order.number == old.number) {
-                Some(order) => order.lifted = None,
-                None => orders.push(old.clone()),
+    /// What the log has, and beyond that what makes grants fewer.
+    fn put_in_force(&self, known: &Known) {
+        let told = &known.told;
+        let counts = |order: Order| {
+            let (given, ended) = (told.knows(order.number), told.has_ended(order.number));
+            match order.kind {
+                // Until it is recorded that it was lifted.
+                OrderKind::Freeze(_) if given && !ended => Some(Order { lifted: None, ..order }),
+                OrderKind::Freeze(_) => Some(order),
+                OrderKind::Drill(_) | OrderKind::Exception(..) => {
+                    (given && !ended).then_some(order)
+                }
             }
+        };
+        let orders = told.file().within(self.place.exception_max).filter_map(counts);
+        let orders = Orders::new(orders.chain(known.strange.iter().cloned()));
+        if self.in_force.load().all() != orders.all() {
+            self.in_force.store(Arc::new(orders));
         }
-        self.in_force.store(Arc::new(Orders::new(orders)));
     }
 
     /// Records what is new, and puts in force what is recorded.
-    async fn record(&self, file: &OrdersFile, mut told: Told, now: Timestamp) {
+    pub(super) async fn record(&self) {
+        let (told, now) = (self.known.lock().told.clone(), self.clock.now());
         let mut failure = None;
-        for entry in told.clone().missing(file, now) {
+        for entry in told.missing(now) {
+            let (number, kind) = (entry.order.number, entry.order.kind.as_str());
             match self.journal.record_order(&entry).await {
                 Ok(()) => {
-                    let order = entry.order;
-                    let (number, kind) = (order.number, order.kind.as_str());
                     let (change, by) = (entry.change.as_str(), entry.signature().map(|s| &s.by));
                     tracing::warn!(number, kind, change, by, "an order was recorded");
-                    told.note(&entry);
+                    let mut known = self.known.lock();
+                    known.told.note(&entry);
+                    self.put_in_force(&known);
                 }
                 Err(error) => {
-                    failure = Some(format!("order {}: {error}", entry.order.number));
+                    failure = Some(format!("order {number}: {error}"));
                     break;
                 }
             }
         }
-        told.forget(file);
-        if let Err(error) = told.save(&self.directory) {
-            // They are in the log; the next process records them once more.
-            tracing::error!(%error, "it was not kept which orders are recorded");
-        }
-        if failure.is_none() {
-            self.put_in_force(file);
-        }
+        let unsaved = self.save().await;
+        let failure = failure.or(unsaved);
         let mut known = self.known.lock();
-        known.told = told;
         if known.status.unrecorded != failure {
             if let Some(text) = &failure {
                 tracing::error!("not recorded, so what it would allow is not in force: {text}");
@@ -205,15 +229,26 @@ impl Keeper {
         }
     }
 
-    fn put_in_force(&self, file: &OrdersFile) {
-        let orders = Orders::new(file.orders().iter().cloned());
-        if self.in_force.load().all() != orders.all() {
-            self.in_force.store(Arc::new(orders));
+    /// Keeps for the next process what was taken and what is recorded; or why that failed.
+    async fn save(&self) -> Option<String> {
+        let told = {
+            let known = self.known.lock();
+            (known.saved.as_ref() != Some(&known.told)).then(|| known.told.clone())
+        }?;
+        let (directory, saving) = (self.place.log.clone(), told.clone());
+        let saved = tokio::task::spawn_blocking(move || saving.save(&directory)).await;
+        match saved {
+            Ok(Ok(())) => {
+                self.known.lock().saved = Some(told);
+                None
+            }
+            Ok(Err(error)) => Some(format!("{}: {error}", told::place(&self.place.log).display())),
+            Err(error) => Some(error.to_string()),
         }
     }
 
-    fn show(&self, now: Timestamp) {
-        let in_force = self.in_force.load();
+    fn show(&self) {
+        let (in_force, now): (_, Timestamp) = (self.in_force.load(), self.clock.now());
         for kind in OrderKind::WORDS {
             let of_kind = in_force.holding(now).filter(|order| order.kind.as_str() == kind);
             let count = i64::try_from(of_kind.count()).unwrap_or(i64::MAX);
@@ -223,4 +258,8 @@ impl Keeper {
         let failing = status.unread.is_some() || status.unrecorded.is_some();
         self.metrics.failing.set(i64::from(failing));
     }
+}
+
+fn is_freeze(order: &Order) -> bool {
+    matches!(order.kind, OrderKind::Freeze(_))
 }

@@ -10,7 +10,7 @@ mod file;
 mod keeper;
 mod told;
 
-pub use edit::{EditError, edit};
+pub use edit::{EditError, Place, edit};
 pub use file::{BY_CHARS_MAX, OrdersFile, WHY_BYTES_MAX, load};
 pub use keeper::{Keeper, OrdersStatus};
 

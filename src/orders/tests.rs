@@ -42,11 +42,11 @@ fn what_is_written_is_read_again() {
     }
     file.lift(3, signature(after(now, 1))).unwrap();
     let text = file.text();
-    assert_eq!(OrdersFile::parse("o", text.as_bytes(), DAY).unwrap(), file);
+    assert_eq!(OrdersFile::parse("o", text.as_bytes()).unwrap(), file);
     assert_eq!(file.orders().iter().map(|order| order.number).collect::<Vec<_>>(), [1, 2, 3, 4, 5]);
     for end in 0..text.trim_end().len() {
         let cut = text.get(..end).unwrap();
-        assert!(OrdersFile::parse("o", cut.as_bytes(), DAY).is_err(), "half a file: {cut}");
+        assert!(OrdersFile::parse("o", cut.as_bytes()).is_err(), "half a file: {cut}");
     }
 }
 
@@ -54,12 +54,12 @@ fn what_is_written_is_read_again() {
 fn a_file_with_a_mistake_is_refused_with_its_place() {
     let entry = |more: &str| {
         format!(
-            "{{\"version\":1,\"next\":9,\"orders\":[\n{{\"number\":1,{more},\
+            "{{\"version\":1,\"id\":\"a\",\"next\":9,\"orders\":[\n{{\"number\":1,{more},\
              \"given\":{{\"at\":\"2026-11-28T10:00:00Z\",\"by\":\"ada\",\"why\":\"x\"}}}}]}}"
         )
     };
     let freeze = entry("\"kind\":\"freeze\"");
-    OrdersFile::parse("o", freeze.as_bytes(), DAY).unwrap();
+    OrdersFile::parse("o", freeze.as_bytes()).unwrap();
     let day = "\"until\":\"2026-11-29T10:00:00Z\"";
     let of_two = format!("\"caller\":\"desk\",\"entrance_id\":\"{LOBBY}\"");
     for (text, said) in [
@@ -82,20 +82,12 @@ fn a_file_with_a_mistake_is_refused_with_its_place() {
         (entry("\"kind\":\"freeze\",\"entrance_id\":\"lobby\""), "`entrance_id` is not a uuid"),
         (entry("\"kind\":\"exception\",\"caller\":\"desk\""), "one caller and one entrance"),
         (entry(&format!("\"kind\":\"exception\",{of_two}")), "an exception must have an end"),
-        (
-            entry(&format!("\"kind\":\"exception\",{of_two},{day}")).replace("29T10", "29T11"),
-            "may last 24 h at most",
-        ),
     ] {
-        let problem = OrdersFile::parse("o", text.as_bytes(), DAY).unwrap_err().to_string();
+        let problem = OrdersFile::parse("o", text.as_bytes()).unwrap_err().to_string();
         assert!(problem.contains(said), "{problem}\n{text}");
     }
-    OrdersFile::parse(
-        "o",
-        entry(&format!("\"kind\":\"exception\",{of_two},{day}")).as_bytes(),
-        DAY,
-    )
-    .unwrap();
+    OrdersFile::parse("o", entry(&format!("\"kind\":\"exception\",{of_two},{day}")).as_bytes())
+        .unwrap();
 }
 
 #[test]
@@ -150,22 +142,27 @@ impl Kept {
     }
 
     fn start_at(&self, now: Timestamp) -> Result<Arc<Keeper>, String> {
-        let file = load(&self.path(), DAY).map_err(|problem| problem.to_string())?;
+        let file = load(&self.path()).map_err(|problem| problem.to_string())?;
         let metrics = Metrics::new(&ClosedSets::default()).unwrap().orders;
         let (directory, clock) = (self.directory.path().to_owned(), Arc::new(FixedClock(now)));
-        let keeper =
-            Keeper::new((self.path(), DAY), file, directory, self.journal.clone(), metrics, clock);
+        let place = Place { file: self.path(), log: directory, exception_max: DAY };
+        let keeper = Keeper::new(place, file, self.journal.clone(), metrics, clock);
         keeper.map(Arc::new).map_err(|problem| problem.to_string())
     }
 
+    fn place(&self) -> Place {
+        let log = self.directory.path().to_owned();
+        Place { file: self.path(), log, exception_max: DAY }
+    }
+
     fn give(&self, kind: OrderKind, until: Option<Timestamp>) -> u32 {
-        let given = signature(Timestamp::now());
-        edit(&self.path(), DAY, |file| file.give(kind, until, given, DAY)).unwrap()
+        let given = || signature(Timestamp::now());
+        edit(&self.place(), |file| file.give(kind.clone(), until, given(), DAY)).unwrap()
     }
 
     fn lift(&self, number: u32) {
-        let lifted = signature(Timestamp::now());
-        edit(&self.path(), DAY, |file| file.lift(number, lifted)).unwrap();
+        let lifted = || signature(Timestamp::now());
+        edit(&self.place(), |file| file.lift(number, lifted())).unwrap();
     }
 
     fn recorded(&self) -> Vec<String> {
@@ -182,6 +179,11 @@ fn numbers(keeper: &Keeper) -> Vec<u32> {
     keeper.in_force().load().all().iter().map(|order: &Order| order.number).collect()
 }
 
+async fn once(keeper: &Keeper) {
+    keeper.look().await;
+    keeper.record().await;
+}
+
 fn runtime() -> tokio::runtime::Runtime {
     tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap()
 }
@@ -193,20 +195,20 @@ fn what_makes_grants_more_waits_for_its_record_and_what_makes_them_fewer_does_no
     let keeper = kept.start().unwrap();
     let soon = || Timestamp::now().checked_add(SignedDuration::from_hours(1)).ok();
     kept.give(OrderKind::Freeze(Scope::Everything), None);
-    runtime.block_on(keeper.look());
+    runtime.block_on(once(&keeper));
     assert_eq!((numbers(&keeper), kept.recorded()), (vec![1], vec!["1 given".to_owned()]));
 
     let held = kept.store.hold();
     kept.lift(1);
     kept.give(OrderKind::Freeze(Scope::Zone("zone:lobby".into())), None);
     kept.give(exception(), soon());
-    runtime.block_on(keeper.look());
+    runtime.block_on(once(&keeper));
     assert_eq!(numbers(&keeper), [1, 2], "the new freeze, and still the old one");
     assert!(keeper.status().unrecorded.unwrap().starts_with("order 1: "));
     drop(held);
     // What the journal was told before is still written; the orders are told once more.
     for _ in 0..100 {
-        runtime.block_on(keeper.look());
+        runtime.block_on(once(&keeper));
         if keeper.status().unrecorded.is_none() {
             break;
         }
@@ -226,7 +228,7 @@ fn a_log_that_fails_keeps_a_freeze_and_no_exception() {
     kept.store.fail(Stage::Sync, u32::MAX);
     kept.give(OrderKind::Freeze(Scope::Everything), None);
     kept.give(exception(), Some(after(Timestamp::now(), 1)));
-    runtime.block_on(keeper.look());
+    runtime.block_on(once(&keeper));
     assert_eq!(numbers(&keeper), [1]);
     // Another process finds the same.
     let keeper = kept.start().unwrap();
@@ -244,16 +246,16 @@ fn each_change_is_recorded_once_over_all_processes() {
     kept.lift(1);
     for _ in 0..3 {
         let keeper = kept.start().unwrap();
-        runtime.block_on(keeper.look());
-        runtime.block_on(keeper.look());
+        runtime.block_on(once(&keeper));
+        runtime.block_on(once(&keeper));
         assert_eq!(numbers(&keeper), [2]);
     }
     assert_eq!(kept.recorded(), ["1 given", "1 lifted", "2 given"]);
     // Its time is over.
     let keeper = kept.start_at(until).unwrap();
-    runtime.block_on(keeper.look());
+    runtime.block_on(once(&keeper));
     assert_eq!(kept.recorded().last().unwrap(), "2 expired");
-    runtime.block_on(kept.start_at(until).unwrap().look());
+    runtime.block_on(once(&kept.start_at(until).unwrap()));
     assert_eq!(kept.recorded().len(), 4);
 }
 
@@ -263,10 +265,9 @@ fn a_file_that_is_gone_or_broken_lifts_nothing() {
     let runtime = runtime();
     kept.give(OrderKind::Freeze(Scope::Everything), None);
     let keeper = kept.start().unwrap();
-    runtime.block_on(keeper.look());
-    let text = std::fs::read(kept.path()).unwrap();
+    runtime.block_on(once(&keeper));
     let unread = |keeper: &Arc<Keeper>| {
-        runtime.block_on(keeper.look());
+        runtime.block_on(once(keeper));
         assert_eq!(numbers(keeper), [1]);
         keeper.status().unread.unwrap()
     };
@@ -274,11 +275,103 @@ fn a_file_that_is_gone_or_broken_lifts_nothing() {
     assert!(unread(&keeper).contains("is no file of orders"));
     assert!(kept.start().is_err(), "and no gateway starts");
     std::fs::remove_file(kept.path()).unwrap();
-    assert!(unread(&keeper).contains("has fewer orders than before"));
+    assert!(unread(&keeper).contains("is not the file whose orders are recorded"));
     let refused = kept.start().err().unwrap();
-    assert!(refused.contains("has fewer orders than the audit log"), "{refused}");
-    std::fs::write(kept.path(), text).unwrap();
-    runtime.block_on(keeper.look());
-    assert_eq!(keeper.status(), OrdersStatus::default());
-    assert_eq!(numbers(&kept.start().unwrap()), [1]);
+    assert!(refused.contains("is not the file whose orders are recorded"), "{refused}");
+    // The next command writes it again, with all that was in it.
+    let soon = after(Timestamp::now(), 1);
+    assert_eq!(kept.give(exception(), Some(soon)), 2);
+    runtime.block_on(once(&keeper));
+    assert_eq!((numbers(&keeper), keeper.status()), (vec![1, 2], OrdersStatus::default()));
+    assert_eq!(numbers(&kept.start().unwrap()), [1, 2]);
+}
+
+/// Another file, an older one, or one that somebody changed takes nothing away and adds no
+/// exception; what it freezes is frozen.
+#[test]
+fn a_file_that_does_not_follow_from_what_is_recorded_only_freezes() {
+    let kept = Kept::new();
+    let runtime = runtime();
+    let freeze = |zone: &str| OrderKind::Freeze(Scope::Zone(zone.to_owned()));
+    let soon = after(Timestamp::now(), 1);
+    kept.give(freeze("zone:lobby"), None);
+    kept.give(exception(), Some(soon));
+    let keeper = kept.start().unwrap();
+    runtime.block_on(once(&keeper));
+    let before = std::fs::read_to_string(kept.path()).unwrap();
+    kept.lift(2);
+    runtime.block_on(once(&keeper));
+    let now = std::fs::read_to_string(kept.path()).unwrap();
+    assert_eq!(numbers(&keeper), [1]);
+    let id = now.split("\"id\": \"").nth(1).unwrap().split('"').next().unwrap().to_owned();
+    let mut other = OrdersFile::default();
+    other.give(freeze("zone:other"), None, signature(Timestamp::now()), DAY).unwrap();
+    other.give(exception(), Some(soon), signature(Timestamp::now()), DAY).unwrap();
+    for (text, why, frozen) in [
+        (before, "has another order 2 than the one recorded", vec![1]),
+        (now.replace("\"kind\": \"freeze\"", "\"kind\": \"drill\""), "another order 1", vec![1]),
+        (now.replace("zone:lobby", "zone:lab"), "another order 1", vec![1, 1]),
+        (now.replace("token stolen", "nothing"), "another order 1", vec![1, 1]),
+        (now.replace("\"next\": 3", "\"next\": 9").replace(&id, "x"), "not the file", vec![1]),
+        (other.text(), "not the file", vec![1, 1]),
+    ] {
+        std::fs::write(kept.path(), &text).unwrap();
+        runtime.block_on(once(&keeper));
+        let said = keeper.status().unread.unwrap();
+        assert!(said.contains(why), "{said}\n{text}");
+        assert_eq!(numbers(&keeper), frozen, "{text}");
+        assert!(kept.start().err().unwrap().contains(why), "{text}");
+    }
+    std::fs::write(kept.path(), &now).unwrap();
+    runtime.block_on(once(&keeper));
+    assert_eq!((numbers(&keeper), keeper.status()), (vec![1], OrdersStatus::default()));
+    assert_eq!(kept.recorded(), ["1 given", "2 given", "2 lifted"]);
+}
+
+/// As the running gateway does it, so does the next one.
+#[test]
+fn a_lift_while_no_gateway_runs_waits_for_its_record() {
+    let kept = Kept::new();
+    let runtime = runtime();
+    kept.give(OrderKind::Freeze(Scope::Everything), None);
+    runtime.block_on(once(&kept.start().unwrap()));
+    kept.lift(1);
+    let keeper = kept.start().unwrap();
+    assert_eq!(numbers(&keeper), [1], "until it is recorded");
+    runtime.block_on(once(&keeper));
+    assert_eq!(numbers(&keeper), Vec::<u32>::new());
+    assert_eq!(kept.recorded(), ["1 given", "1 lifted"]);
+}
+
+#[test]
+fn an_exception_that_has_ended_stays_so_whatever_the_clock_says() {
+    let kept = Kept::new();
+    let runtime = runtime();
+    let (now, until) = (Timestamp::now(), after(Timestamp::now(), 1));
+    kept.give(exception(), Some(until));
+    runtime.block_on(once(&kept.start_at(now).unwrap()));
+    runtime.block_on(once(&kept.start_at(until).unwrap()));
+    let keeper = kept.start_at(now).unwrap();
+    runtime.block_on(once(&keeper));
+    assert_eq!(numbers(&keeper), Vec::<u32>::new());
+    assert_eq!(kept.recorded(), ["1 given", "1 expired"]);
+}
+
+/// Whoever may read the directory can hold its lock.
+#[test]
+fn a_lock_that_is_held_keeps_nobody_from_a_freeze() {
+    let kept = Kept::new();
+    let _held = crate::files::lock(&kept.path()).unwrap().unwrap();
+    assert_eq!(kept.give(OrderKind::Freeze(Scope::Everything), None), 1);
+}
+
+#[test]
+fn an_exception_lasts_no_longer_than_the_settings_say_now() {
+    let now: Timestamp = "2026-11-28T10:00:00Z".parse().unwrap();
+    let mut file = OrdersFile::default();
+    file.give(exception(), Some(after(now, 20)), signature(now), DAY).unwrap();
+    let mut orders = file.within(SignedDuration::from_hours(8));
+    assert_eq!(orders.next().unwrap().until, Some(after(now, 8)));
+    let refused = file.clone().give(exception(), Some(after(now, 25)), signature(now), DAY);
+    assert!(refused.unwrap_err().to_string().contains("24 h at most"));
 }

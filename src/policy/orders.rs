@@ -205,6 +205,28 @@ impl Policy {
         orders.holding(at).filter(is_about).collect()
     }
 
+    /// Why a grant that was permitted must not be sent any more, by the orders of now: it was
+    /// frozen since, or its exception is over.
+    #[must_use]
+    pub fn stopped_since(
+        &self,
+        orders: &Orders,
+        question: Question<'_>,
+        permitted_by: Reason,
+    ) -> Option<Reason> {
+        let Question { caller, act, entrance, moment } = question;
+        let asking = Asking { caller, act, moment };
+        let by_exception = permitted_by == Reason::AllowedByException;
+        if orders.is_empty() && !by_exception {
+            return None;
+        }
+        if orders.freeze(self, asking, Objects::One(entrance)).is_some() {
+            return Some(Reason::Frozen);
+        }
+        let is_over = by_exception && orders.exception(asking, entrance).is_none();
+        is_over.then_some(Reason::NoRuleMatches)
+    }
+
     /// Decides one attempt while these orders are in force; else as [`Policy::decide_with`].
     #[must_use]
     pub fn decide_under(

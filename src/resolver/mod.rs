@@ -73,6 +73,8 @@ struct Waiting {
     since: Instant,
     /// How often Seam was asked.
     asked: u32,
+    /// How often it said one after the other that the person cannot open the entrance.
+    absent: u32,
     /// Why it gave no answer the last time.
     last: Option<NoAnswer>,
     due: Instant,
@@ -148,7 +150,7 @@ impl Resolving {
         }
         let since = Instant::now();
         let due = since + self.schedule.delay();
-        self.waiting.push(Waiting { unknown, since, asked: 0, last: None, due });
+        self.waiting.push(Waiting { unknown, since, asked: 0, absent: 0, last: None, due });
         self.show();
     }
 
@@ -164,14 +166,16 @@ impl Resolving {
         let age = self.clock.now().duration_since(at);
         let said = match answer {
             Ok(true) => Some(Said { resolution: Resolution::Granted, reason: None, status: None }),
-            Ok(false) if self.schedule.is_final(age) => {
+            // Twice: one look, and a clock that was set, say little.
+            Ok(false) if waiting.absent > 0 && self.schedule.is_final(age) => {
                 Some(Said { resolution: Resolution::Absent, reason: None, status: None })
             }
             Ok(false) => {
-                waiting.last = None;
+                (waiting.absent, waiting.last) = (waiting.absent + 1, None);
                 None
             }
             Err(no_answer) => {
+                waiting.absent = 0;
                 waiting.last = Some(no_answer);
                 None
             }

@@ -12,9 +12,9 @@ use crate::audit::search::granted;
 use crate::audit::{FileStore, Journal, JournalSettings, LogReader, OpenError, ReadError, Started};
 use crate::config::Settings;
 use crate::domain::{Clock as _, SystemClock};
-use crate::gateway::{Budgets, midnight};
+use crate::gateway::{Budgets, day};
 use crate::listener::Listener;
-use crate::orders::{Keeper, OrdersFile};
+use crate::orders::{Keeper, OrdersFile, Place};
 use crate::resolver::{self, Resolver, Resolving};
 use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
@@ -45,7 +45,8 @@ pub(super) async fn budgets(
     let (log, now) = (LogReader::new(&settings.audit.directory), SystemClock.now());
     let read = tokio::task::spawn_blocking(move || {
         let began = Instant::now();
-        granted(&log, midnight(now), |grant| {
+        let (since, until) = day(now);
+        granted(&log, (since, until), |grant| {
             if !budgets.of(&callers, &grant.caller).is_unlimited() {
                 budgets.recall(&grant.caller, grant.entrance, grant.at);
             }
@@ -98,9 +99,12 @@ pub(super) fn keeper(
     metrics: &Metrics,
 ) -> Result<Arc<Keeper>, StartError> {
     let keeper = Keeper::new(
-        (settings.orders.file.clone(), settings.orders.exception_max),
+        Place {
+            file: settings.orders.file.clone(),
+            log: settings.audit.directory.clone(),
+            exception_max: settings.orders.exception_max,
+        },
         orders,
-        settings.audit.directory.clone(),
         journal.clone(),
         metrics.orders.clone(),
         Arc::new(SystemClock),

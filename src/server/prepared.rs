@@ -107,7 +107,7 @@ impl Fixed {
         let traces = traces_from(environment)
             .map_err(|error| vec![Problem::of_file("traces", error.to_string())]);
         let fetchers = Fetchers::new(settings);
-        let orders = orders::load(&settings.orders.file, settings.orders.exception_max);
+        let orders = orders::load(&settings.orders.file);
         let orders = orders.map_err(|problem| vec![problem]);
         match (journal, sink, traces, fetchers, orders) {
             (Ok(journal), Ok(sink), Ok(traces), Ok(fetchers), Ok(orders)) => {

@@ -6,7 +6,7 @@
 
 use std::time::Instant;
 
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use http::StatusCode;
 
 use super::connection::Unread;
@@ -40,10 +40,12 @@ impl Upstream {
         let body = Bytes::from(seam::ask_accessible(grantee));
         let outgoing = outgoing(ACCESSIBLE_ENTRANCES_PATH, self.headers.clone(), body);
         let until = tokio::time::Instant::now() + self.deadline;
-        let answer = self.ask(connections, outgoing, Effect::Reads, PAGE_BYTES_MAX, until).await;
+        let answer =
+            self.ask(connections, outgoing, Effect::Reads, PAGE_BYTES_MAX, until, &|| None).await;
         let Answer { status, headers, body } = answer.map_err(|failure| {
             none(match failure {
                 Failure::Unreachable(_) => Reason::UpstreamUnreachable,
+                Failure::Stopped(reason) => reason,
                 Failure::TimedOut => Reason::UpstreamTimeout,
                 Failure::Broken(_) => Reason::UpstreamBroken,
             })
@@ -64,19 +66,11 @@ impl Upstream {
             StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN => {
                 Err(NoAnswer { reason: Reason::UpstreamKeyRefused, ..said })
             }
-            // Who is not there can open nothing.
-            StatusCode::NOT_FOUND if is_json && knows_nobody(&body) => Ok(false),
+            // Also that there is no such person: of another workspace, perhaps, whose key this is.
             _ if status.is_client_error() => {
                 Err(NoAnswer { reason: Reason::UpstreamRejected, ..said })
             }
             _ => Err(said),
         }
     }
-}
-
-/// Whether Seam itself says that there is no such person, and not something in front of it that
-/// there is no such page.
-fn knows_nobody(body: &BytesMut) -> bool {
-    let error = seam::read_error(body);
-    error.is_some_and(|e| ["acs_user_not_found", "user_identity_not_found"].contains(&&*e.kind))
 }

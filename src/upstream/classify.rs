@@ -54,6 +54,7 @@ pub(super) fn unread(effect: Effect, status: StatusCode, reason: Reason) -> Forw
 pub(super) fn failure(effect: Effect, failure: &Failure) -> Forwarded {
     match failure {
         Failure::Unreachable(_) => Forwarded::new(Outcome::NotSent, Reason::UpstreamUnreachable),
+        Failure::Stopped(reason) => Forwarded::new(Outcome::NotSent, *reason),
         Failure::TimedOut => Forwarded::new(Outcome::in_doubt(effect), Reason::UpstreamTimeout),
         Failure::Broken(_) => Forwarded::new(Outcome::in_doubt(effect), Reason::UpstreamBroken),
     }
@@ -61,7 +62,10 @@ pub(super) fn failure(effect: Effect, failure: &Failure) -> Forwarded {
 
 /// Whether the upstream does its work, whatever it thinks of this request.
 pub(super) fn works(forwarded: &Forwarded) -> bool {
-    matches!(forwarded.outcome, Outcome::Granted | Outcome::Answered | Outcome::Rejected)
+    let is_stopped = matches!(forwarded.reason, Reason::Frozen | Reason::NoRuleMatches);
+    let answered = [Outcome::Granted, Outcome::Answered, Outcome::Rejected];
+    // Of what was stopped when a connection was there, it is not the upstream's fault.
+    is_stopped || answered.contains(&forwarded.outcome)
 }
 
 /// An answer that cannot be passed on.

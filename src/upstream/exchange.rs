@@ -10,7 +10,7 @@ use http_body_util::Full;
 use tokio::time::{Instant, timeout_at};
 
 use super::connection::{Connection, NoAnswer, NoConnection, Outgoing, Unread};
-use super::{Connections, Forwarded, Upstream, classify};
+use super::{Connections, Forwarded, Stopped, Upstream, classify};
 use crate::domain::{Effect, Outcome, Reason, Request, RequestId, Secret};
 use crate::policy::Attempt;
 use crate::seam::{self, SeamError};
@@ -30,11 +30,16 @@ pub(super) struct Answer {
 pub(super) enum Failure {
     /// There was no connection: nothing was sent.
     Unreachable(String),
+    /// It was stopped before a byte was sent.
+    Stopped(Reason),
     /// There was none in time.
     TimedOut,
     /// What the network or the HTTP library says.
     Broken(String),
 }
+
+/// The most bytes of an answer, and until when it must be there.
+type Bounds = (usize, Instant);
 
 /// A try that failed, with the request where not a byte of it was sent and there is time for
 /// another try.
@@ -45,6 +50,7 @@ impl Failure {
         match self {
             Self::Unreachable(cause) | Self::Broken(cause) => cause,
             Self::TimedOut => "it took too long".into(),
+            Self::Stopped(reason) => reason.as_str().into(),
         }
     }
 }
@@ -57,12 +63,14 @@ impl Upstream {
         attempt: &Attempt,
         headers: HeaderMap,
         until: Instant,
+        stopped: Stopped<'_>,
     ) -> Forwarded {
         let (request, request_id) = (&attempt.request, attempt.request_id);
         let (operation, effect) = (request.operation(), request.operation().effect());
         let outgoing = outgoing(operation.path(), headers, seam::encode(request).into());
         let bytes_max = seam::answer_bytes_max(request);
-        match self.ask(connections, outgoing, effect, bytes_max, until).await {
+        match self.ask(connections, outgoing, effect, bytes_max, until, stopped).await {
+            Err(failure @ Failure::Stopped(_)) => classify::failure(effect, &failure),
             Err(failure) => {
                 let forwarded = classify::failure(effect, &failure);
                 self.warn(request_id, forwarded.reason, failure.cause());
@@ -82,13 +90,14 @@ impl Upstream {
         effect: Effect,
         bytes_max: usize,
         until: Instant,
+        stopped: Stopped<'_>,
     ) -> Result<Answer, Failure> {
         let again = (effect == Effect::Reads).then(|| outgoing.clone());
         let failed = match connections.idle(self) {
             Some(connection) => {
-                self.try_on(connection, connections, outgoing, bytes_max, until).await
+                self.try_on(connection, connections, outgoing, (bytes_max, until), stopped).await
             }
-            None => self.try_anew(connections, outgoing, bytes_max, until).await,
+            None => self.try_anew(connections, outgoing, (bytes_max, until), stopped).await,
         };
         let (failure, unsent) = match failed {
             Ok(answer) => return Ok(answer),
@@ -97,7 +106,7 @@ impl Upstream {
         // Of what comes back here not a byte was sent, so once more is still at most once.
         match unsent.or(again.filter(|_| !matches!(failure, Failure::TimedOut))) {
             Some(outgoing) => self
-                .try_anew(connections, outgoing, bytes_max, until)
+                .try_anew(connections, outgoing, (bytes_max, until), stopped)
                 .await
                 .map_err(|(failure, _)| failure),
             None => Err(failure),
@@ -109,13 +118,13 @@ impl Upstream {
         &'a self,
         connections: &'a Connections,
         outgoing: Outgoing,
-        bytes_max: usize,
-        until: Instant,
+        within: Bounds,
+        stopped: Stopped<'a>,
     ) -> Pin<Box<dyn Future<Output = Result<Answer, Failed>> + Send + 'a>> {
         Box::pin(async move {
-            match self.connector.connect(until).await {
+            match self.connector.connect(within.1).await {
                 Ok(connection) => {
-                    self.try_on(connection, connections, outgoing, bytes_max, until).await
+                    self.try_on(connection, connections, outgoing, within, stopped).await
                 }
                 Err(NoConnection::Failed(cause)) => {
                     Err((Failure::Unreachable(cause), Some(outgoing)))
@@ -134,9 +143,13 @@ impl Upstream {
         mut connection: Box<Connection>,
         connections: &Connections,
         outgoing: Outgoing,
-        bytes_max: usize,
-        until: Instant,
+        (bytes_max, until): Bounds,
+        stopped: Stopped<'_>,
     ) -> Result<Answer, Failed> {
+        if let Some(reason) = stopped() {
+            connections.keep(self, connection);
+            return Err((Failure::Stopped(reason), None));
+        }
         let mut head = match timeout_at(until, connection.send(outgoing)).await {
             Ok(Ok(head)) => head,
             Ok(Err(NoAnswer::Unsent(outgoing))) => {

@@ -133,7 +133,8 @@ impl Upstream {
         let outgoing = outgoing(Operation::ListEntrances.path(), self.headers.clone(), body);
         let until = Instant::now() + self.deadline;
         let connections = Connections::default();
-        let answer = self.ask(&connections, outgoing, Effect::Reads, PAGE_BYTES_MAX, until).await;
+        let answer =
+            self.ask(&connections, outgoing, Effect::Reads, PAGE_BYTES_MAX, until, &|| None).await;
         let answer = answer.map_err(|failure| self.no_answer(failure))?;
         let status = answer.status;
         if status == StatusCode::UNAUTHORIZED || status == StatusCode::FORBIDDEN {
@@ -177,6 +178,10 @@ impl Upstream {
                 ListError::Timeout { host, deadline_ms: self.deadline.as_millis() }
             }
             Failure::Broken(cause) => ListError::Broken { host, cause: self.without_key(cause) },
+            // Nobody stops a list.
+            Failure::Stopped(reason) => {
+                ListError::Unreachable { host, cause: Some(reason.as_str().to_owned()) }
+            }
             Failure::Unreachable(cause) => {
                 ListError::Unreachable { host, cause: self.without_key(cause) }
             }

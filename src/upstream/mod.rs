@@ -43,6 +43,10 @@ const AGENT: &str = concat!("grantgate/", env!("CARGO_PKG_VERSION"));
 /// revocation.
 pub const PERMIT_AGE_MAX: Duration = Duration::from_secs(5);
 
+/// Looked at last before a request is sent: why it must not be, where it was stopped since it was
+/// permitted.
+pub type Stopped<'s> = &'s (dyn Fn() -> Option<Reason> + Sync);
+
 /// What came of one permitted request.
 #[derive(Debug)]
 pub struct Forwarded {
@@ -144,14 +148,15 @@ impl Upstream {
 
     /// Sends one permitted request and reads what became of it: at most once where it changes
     /// something. Never fails: a failure is an outcome. Takes no longer than `budget` or the configured
-    /// deadline, whichever is less. With `trace`, Seam is told which trace it belongs to.
+    /// deadline, whichever is less. With `trace`, Seam is told which trace it belongs to. `stopped`
+    /// is asked when everything is ready, before the first byte.
     ///
     /// A recorded permit is what it takes:
     /// ```no_run
     /// # use grantgate::{audit::Recorded, policy::Permit, upstream::{Connections, Forwarded, Upstream}};
     /// # use std::time::Duration;
     /// async fn send(upstream: &Upstream, on: &Connections, permit: Recorded<Permit>) -> Forwarded {
-    ///     upstream.send(on, permit, Duration::from_secs(9), None).await
+    ///     upstream.send(on, permit, Duration::from_secs(9), None, &|| None).await
     /// }
     /// ```
     /// A permit without a record does not compile:
@@ -159,7 +164,7 @@ impl Upstream {
     /// # use grantgate::{audit::Recorded, policy::Permit, upstream::{Connections, Forwarded, Upstream}};
     /// # use std::time::Duration;
     /// async fn send(upstream: &Upstream, on: &Connections, permit: Permit) -> Forwarded {
-    ///     upstream.send(on, permit, Duration::from_secs(9), None).await
+    ///     upstream.send(on, permit, Duration::from_secs(9), None, &|| None).await
     /// }
     /// ```
     /// Nor does a recorded denial:
@@ -167,7 +172,7 @@ impl Upstream {
     /// # use grantgate::{audit::Recorded, policy::Denial, upstream::{Connections, Forwarded, Upstream}};
     /// # use std::time::Duration;
     /// async fn send(upstream: &Upstream, on: &Connections, denial: Recorded<Denial>) -> Forwarded {
-    ///     upstream.send(on, denial, Duration::from_secs(9), None).await
+    ///     upstream.send(on, denial, Duration::from_secs(9), None, &|| None).await
     /// }
     /// ```
     /// Nor sending one permit twice:
@@ -175,8 +180,8 @@ impl Upstream {
     /// # use grantgate::{audit::Recorded, policy::Permit, upstream::{Connections, Forwarded, Upstream}};
     /// # use std::time::Duration;
     /// async fn send(upstream: &Upstream, on: &Connections, permit: Recorded<Permit>) -> Forwarded {
-    ///     upstream.send(on, permit, Duration::from_secs(9), None).await;
-    ///     upstream.send(on, permit, Duration::from_secs(9), None).await
+    ///     upstream.send(on, permit, Duration::from_secs(9), None, &|| None).await;
+    ///     upstream.send(on, permit, Duration::from_secs(9), None, &|| None).await
     /// }
     /// ```
     pub async fn send(
@@ -185,11 +190,12 @@ impl Upstream {
         permit: Recorded<Permit>,
         budget: Duration,
         trace: Option<TraceContext>,
+        stopped: Stopped<'_>,
     ) -> Forwarded {
         if permit.age() > PERMIT_AGE_MAX || budget.is_zero() {
             return Forwarded::not_sent(Reason::PermitExpired);
         }
-        self.forward(connections, permit.evidence(), budget, trace).await
+        self.forward(connections, permit.evidence(), budget, trace, stopped).await
     }
 
     /// Sends a permitted request that changes nothing, whether or not it was recorded.
@@ -217,7 +223,7 @@ impl Upstream {
         budget: Duration,
         trace: Option<TraceContext>,
     ) -> Forwarded {
-        self.forward(connections, permit.permit(), budget, trace).await
+        self.forward(connections, permit.permit(), budget, trace, &|| None).await
     }
 
     async fn forward(
@@ -226,6 +232,7 @@ impl Upstream {
         permit: &Permit,
         budget: Duration,
         trace: Option<TraceContext>,
+        stopped: Stopped<'_>,
     ) -> Forwarded {
         let request = &permit.attempt().request;
         let operation = request.operation();
@@ -250,7 +257,8 @@ impl Upstream {
         if let Some(value) = trace.and_then(|t| HeaderValue::from_str(&t.to_string()).ok()) {
             headers.insert(TRACEPARENT, value);
         }
-        let forwarded = self.exchange(connections, permit.attempt(), headers, until.into()).await;
+        let (attempt, until) = (permit.attempt(), until.into());
+        let forwarded = self.exchange(connections, attempt, headers, until, stopped).await;
         if let Some(pass) = pass {
             pass.tell(classify::works(&forwarded));
         }

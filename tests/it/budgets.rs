@@ -78,6 +78,31 @@ async fn what_was_not_sent_is_given_back() {
     assert_eq!(outcomes, ["not-sent", "not-sent", "not-sent", "unknown", "granted"]);
 }
 
+/// Reading costs nothing, and so gives nothing back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_only_reads_gives_nothing_back() {
+    let site = Site::new();
+    limit(&site, "grants_per_day = 1");
+    let rules = String::from_utf8(site.read("policies/policy.csv")).unwrap();
+    let reading = format!("{rules}p, role:front-desk, zone:lobby, read, allow\n");
+    std::fs::write(site.path("policies/policy.csv"), reading).unwrap();
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let gateway = site.start(&seam, &[("GRANTGATE__UPSTREAM__BREAKER_FAILURES", "0")]).await;
+    let client = site.client();
+    assert_eq!(post(&client, &gateway, &site.token, grant_body(LOBBY)).await.status(), 200);
+    seam.set(Behaviour::NoTls(crate::seam::NoTls::Close));
+    let url = gateway.url().replace("grant_access", "get");
+    for _ in 0..3 {
+        let request = client.post(&url).bearer_auth(&site.token);
+        let request = request.header("content-type", "application/json");
+        let answer = request.body(format!("{{\"acs_entrance_id\":\"{LOBBY}\"}}")).send().await;
+        assert_ne!(answer.unwrap().status(), 403);
+    }
+    seam.set(Behaviour::confirm());
+    assert_eq!(post(&client, &gateway, &site.token, grant_body(LOBBY)).await.status(), 429);
+    gateway.stop().await;
+}
+
 /// Of many at once no more get through than there is room for.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_at_once_are_not_more() {

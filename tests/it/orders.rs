@@ -244,6 +244,85 @@ async fn an_exception_allows_one_door_for_a_time_and_no_denied_one() {
     assert_eq!(replayed["not_replayable"]["allowed-by-exception"], 1, "{replayed}");
 }
 
+/// A grant that was permitted and waits for a connection is not sent once it is frozen.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_waits_for_a_connection_is_frozen_too() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let slow = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let slow_url = format!("https://localhost:{}", slow.local_addr().unwrap().port());
+    let (waiting, seam_url) = (std::sync::Arc::new(tokio::sync::Notify::new()), seam.url());
+    let (go, arrived) = (waiting.clone(), std::sync::Arc::new(tokio::sync::Notify::new()));
+    let told = arrived.clone();
+    tokio::spawn(async move {
+        let (mut caller, _) = slow.accept().await.unwrap();
+        told.notify_one();
+        go.notified().await;
+        let port = seam_url.rsplit(':').next().unwrap();
+        let mut seam = tokio::net::TcpStream::connect(format!("127.0.0.1:{port}")).await.unwrap();
+        let _ = tokio::io::copy_bidirectional(&mut caller, &mut seam).await;
+    });
+    let process = Process::serve_with(&site, &seam, &[("GRANTGATE__UPSTREAM__URL", &slow_url)]);
+    let (asking, url) = (site.client(), process.url());
+    let request = asking.post(url).bearer_auth(&site.token);
+    let request = request.header("content-type", "application/json").body(grant_body(LOBBY));
+    let asked = tokio::spawn(request.send());
+    tokio::time::timeout(Duration::from_secs(10), arrived.notified()).await.unwrap();
+    let (exit, said) = order(&site, Some(&process), &["freeze", "--reason", "now"]);
+    assert_eq!(exit, 0, "{said}");
+    waiting.notify_one();
+    let answer = asked.await.unwrap().unwrap();
+    assert_eq!(answer.status(), 403);
+    assert!(seam.requests().is_empty(), "{:?}", seam.requests());
+    until("that is in the log", || !of_event(&site.records(), "grant.outcome").is_empty()).await;
+    process.kill();
+    let records = site.records();
+    let outcomes = of_event(&records, "grant.outcome");
+    assert_eq!(
+        (&outcomes[0]["outcome"], &outcomes[0]["reason"]),
+        (&"not-sent".into(), &"frozen".into())
+    );
+}
+
+/// Without its file no order is lost, and a command does not say that what it ordered is in force
+/// where something else is.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_somebody_removed_is_written_again() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let process = Process::serve(&site, &seam);
+    let asking = Asking::new(&site);
+    let freeze = ["freeze", "--caller", "cleaning-rota", "--reason", "one"];
+    assert_eq!(order(&site, Some(&process), &freeze).0, 0);
+    std::fs::remove_file(site.path("orders.json")).unwrap();
+    assert_eq!(asking.grant(&process, LOBBY).await, 200);
+    let (exit, said) = order(&site, Some(&process), &["freeze", "--reason", "everything"]);
+    assert_eq!(exit, 0, "{said}");
+    assert!(said.contains("order 2: every grant is frozen"), "{said}");
+    assert_eq!(asking.grant(&process, LOBBY).await, 403);
+    let (_, said) = order(&site, Some(&process), &["orders"]);
+    assert!(said.contains("order 1: every grant by cleaning-rota is frozen"), "{said}");
+    // Another file in its place is told of, and what it freezes is frozen.
+    let file = String::from_utf8(site.read("orders.json")).unwrap();
+    let other = file.replace("cleaning-rota", "facilities");
+    std::fs::write(site.path("orders.json"), other).unwrap();
+    until_status(&process, |status| !status["orders_failure"].is_null()).await;
+    let (exit, said) = order(&site, Some(&process), &["unfreeze", "2", "--reason", "x"]);
+    assert_eq!(exit, 2, "{said}");
+    assert_eq!(asking.grant(&process, LOBBY).await, 403);
+    process.kill();
+}
+
+async fn until_status(process: &Process, is_so: impl Fn(&Value) -> bool) {
+    for _ in 0..500 {
+        if is_so(&status(process).await) {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("the status never said so");
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_drill_proves_the_switch_and_stops_nobody() {
     let site = Site::new();
@@ -253,6 +332,7 @@ async fn a_drill_proves_the_switch_and_stops_nobody() {
     assert_eq!(exit, 0, "{said}");
     assert!(said.contains("the drill passed: order 1 was taken up and recorded after "), "{said}");
     assert_eq!(Asking::new(&site).grant(&process, LOBBY).await, 200);
+    until("its end is in the log", || of_event(&site.records(), "order.change").len() == 2).await;
     process.kill();
     let records = site.records();
     let drills: Vec<&Value> =
@@ -295,5 +375,5 @@ async fn an_order_without_a_gateway_waits_for_one() {
     let output = tokio::task::spawn_blocking(move || refused.output()).await.unwrap().unwrap();
     assert!(!output.status.success());
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(said.contains("has fewer orders than the audit log"), "{said}");
+    assert!(said.contains("is not the file whose orders are recorded"), "{said}");
 }

@@ -81,13 +81,6 @@ async fn what_is_not_there_after_some_time_was_not_made() {
     let records = resolved(&site);
     assert_eq!(records[0]["resolution"], "absent");
     assert!(records[0]["asked"].as_u64().unwrap() >= 3, "not at the first look: {records:?}");
-    // A person that Seam does not know can open nothing.
-    seam.set(Behaviour::Close);
-    post(&client, &gateway, &site.token, grant_body(LOBBY)).await;
-    let nobody = r#"{"ok":false,"error":{"type":"user_identity_not_found","message":"x"}}"#;
-    seam.set(Behaviour::answer(404, "application/json", nobody));
-    until("Seam has said it", || resolved(&site).len() == 2).await;
-    assert_eq!(resolved(&site)[1]["resolution"], "absent");
     gateway.stop().await;
 }
 
@@ -95,9 +88,11 @@ async fn what_is_not_there_after_some_time_was_not_made() {
 /// nobody can tell.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn where_seam_does_not_say_it_nobody_can_tell() {
+    let nobody = r#"{"ok":false,"error":{"type":"user_identity_not_found","message":"x"}}"#;
     for (answer, reason, status) in [
         (Behaviour::answer(403, "application/json", "{}"), "upstream-key-refused", Some(403)),
         (Behaviour::answer(404, "text/html", "<html>"), "upstream-rejected", Some(404)),
+        (Behaviour::answer(404, "application/json", nobody), "upstream-rejected", Some(404)),
         (Behaviour::answer(200, "text/html", "{}"), "upstream-answer-invalid", Some(200)),
         (Behaviour::confirm(), "upstream-answer-invalid", Some(200)),
         (Behaviour::Close, "upstream-broken", None),

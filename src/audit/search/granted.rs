@@ -22,14 +22,14 @@ pub struct AllowedGrant {
     pub at: Timestamp,
 }
 
-/// Gives every grant that was allowed since a time to `each`, but those of which not a byte was
+/// Gives every grant that was allowed between two times to `each`, but those of which not a byte was
 /// sent. Memory grows with what is in flight at one time.
 ///
 /// # Errors
 /// [`ReadError`].
 pub fn granted(
     log: &LogReader,
-    since: Timestamp,
+    (since, until): (Timestamp, Timestamp),
     mut each: impl FnMut(AllowedGrant),
 ) -> Result<(), ReadError> {
     let segments: Vec<Segment> =
@@ -47,7 +47,7 @@ pub fn granted(
         };
         let Some(record) = line.record().filter(|_| is_worth_it) else { continue };
         if record.is(Event::Decision) && record.allows() {
-            let grant = record.time().filter(|at| *at >= since).and_then(|at| {
+            let grant = record.time().filter(|at| *at >= since && *at < until).and_then(|at| {
                 let caller = CallerId::parse(record.caller()?).ok()?;
                 let entrance = EntranceId::parse(record.entrance_id()?).ok()?;
                 Some(AllowedGrant { caller, entrance, at })
@@ -103,7 +103,8 @@ mod tests {
         std::fs::write(directory.path().join("00000000000000000001.jsonl"), text.concat()).unwrap();
         let mut found = 0;
         let since = "2026-11-28T00:00:00Z".parse().unwrap();
-        granted(&LogReader::new(directory.path()), since, |grant| {
+        let until = "2026-11-29T00:00:00Z".parse().unwrap();
+        granted(&LogReader::new(directory.path()), (since, until), |grant| {
             assert_eq!(grant.caller.as_str(), "desk");
             found += 1;
         })

@@ -8,6 +8,8 @@ use serde_json::Value;
 use crate::cli::admin::ask;
 use crate::cli::{Exit, note};
 use crate::config::Settings;
+use crate::domain::Order;
+use crate::view::orders::ShownOrder;
 
 /// Longer than a gateway that is well ever takes.
 const PATIENCE: Duration = Duration::from_secs(5);
@@ -22,10 +24,15 @@ pub(super) struct Confirmation {
     found: Result<Duration, String>,
 }
 
-/// Waits until the order is in force and recorded.
-pub(super) fn in_force(settings: &Settings, number: u32) -> Confirmation {
+/// Waits until this order, and no other of its number, is in force and recorded.
+pub(super) fn in_force(settings: &Settings, order: &Order) -> Confirmation {
+    let wanted = serde_json::to_value(ShownOrder::of(order)).unwrap_or_default();
+    let is_this = |shown: &&Value| {
+        let same = |key| shown.get(key) == wanted.get(key);
+        ["order", "kind", "caller", "zone", "entrance_id", "by", "why", "at"].into_iter().all(same)
+    };
     wait(settings, |status| {
-        let order = of_number(status, number).ok_or("it is not in force")?;
+        let order = orders(status)?.iter().find(is_this).ok_or("it is not in force")?;
         match order.get("recorded").and_then(Value::as_bool) {
             Some(true) => Ok(()),
             _ => Err("it is in force, and not recorded"),
@@ -35,15 +42,18 @@ pub(super) fn in_force(settings: &Settings, number: u32) -> Confirmation {
 
 /// Waits until the order is not in force any more.
 pub(super) fn lifted(settings: &Settings, number: u32) -> Confirmation {
-    wait(settings, |status| match of_number(status, number) {
+    let is_this = |shown: &&Value| shown.get("order") == Some(&number.into());
+    wait(settings, |status| match orders(status)?.iter().find(is_this) {
         Some(_) => Err("it is still in force"),
+        None if status.get("orders_failure") != Some(&Value::Null) => {
+            Err("it goes by another file")
+        }
         None => Ok(()),
     })
 }
 
-fn of_number(status: &Value, number: u32) -> Option<&Value> {
-    let orders = status.get("orders")?.as_array()?;
-    orders.iter().find(|order| order.get("order") == Some(&number.into()))
+fn orders(status: &Value) -> Result<&Vec<Value>, &'static str> {
+    status.get("orders").and_then(Value::as_array).ok_or("what answers there is no gateway")
 }
 
 fn wait(settings: &Settings, is_so: impl Fn(&Value) -> Result<(), &'static str>) -> Confirmation {

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::cli::{Exit, Format, default_config, note, report, say, say_json, settings};
 use crate::config::Settings;
 use crate::domain::Order;
-use crate::orders::{OrdersFile, load};
+use crate::orders::{OrdersFile, Place};
 use crate::view::orders::{ListedOrder, in_words};
 
 #[derive(Args)]
@@ -61,9 +61,18 @@ fn ended(order: &Order, now: Timestamp) -> String {
     }
 }
 
-/// The file of orders, or what is wrong with it.
+/// Where the orders are.
+pub(super) fn place(settings: &Settings) -> Place {
+    Place {
+        file: settings.orders.file.clone(),
+        log: settings.audit.directory.clone(),
+        exception_max: settings.orders.exception_max,
+    }
+}
+
+/// The orders, or what is wrong with their file.
 pub(super) fn read(settings: &Settings) -> Result<OrdersFile, Exit> {
-    load(&settings.orders.file, settings.orders.exception_max).map_err(|problem| {
+    place(settings).read().map_err(|problem| {
         report("error", &[problem]);
         Exit::Invalid
     })

@@ -125,7 +125,9 @@ impl Common {
         let mut names = names.filter_map(|name| std::env::var(name).ok().filter(|n| !n.is_empty()));
         let by = self.by.clone().or_else(|| names.next());
         let by = by.unwrap_or_else(|| user(rustix::process::getuid().as_raw()));
-        Signature { at: Timestamp::now(), by, why: self.reason.trim().to_owned() }
+        // As the file has it.
+        let now = Timestamp::from_microsecond(Timestamp::now().as_microsecond());
+        Signature { at: now.unwrap_or_default(), by, why: self.reason.trim().to_owned() }
     }
 }
 
@@ -153,7 +155,7 @@ pub(super) fn freeze(arguments: &FreezeArguments) -> Exit {
     match give(&settings, OrderKind::Freeze(scope), until, signature) {
         Ok(order) => {
             say(in_words(&order));
-            let exit = confirm::in_force(&settings, order.number).tell();
+            let exit = confirm::in_force(&settings, &order).tell();
             note(format_args!("`grantgate unfreeze {} --reason TEXT` lifts it", order.number));
             exit
         }
@@ -165,11 +167,11 @@ pub(super) fn freeze(arguments: &FreezeArguments) -> Exit {
 fn drill(settings: &Settings, scope: Scope, common: &Common) -> Exit {
     let signature = common.signature();
     let until = signature.at.checked_add(DRILL).ok();
-    let number = match give(settings, OrderKind::Drill(scope), until, signature) {
-        Ok(order) => order.number,
+    let order = match give(settings, OrderKind::Drill(scope), until, signature) {
+        Ok(order) => order,
         Err(exit) => return exit,
     };
-    let taken_up = confirm::in_force(settings, number);
+    let (number, taken_up) = (order.number, confirm::in_force(settings, &order));
     let lifted = lift(settings, number, common.signature());
     let gone = lifted.map(|_| confirm::lifted(settings, number));
     match (taken_up.seconds(), gone.map(|gone| gone.seconds())) {
@@ -206,7 +208,7 @@ pub(super) fn allow(arguments: &AllowArguments) -> Exit {
     match give(&settings, OrderKind::Exception(caller.clone(), entrance), until, signature) {
         Ok(order) => {
             say(in_words(&order));
-            confirm::in_force(&settings, order.number).tell()
+            confirm::in_force(&settings, &order).tell()
         }
         Err(exit) => exit,
     }
@@ -283,17 +285,17 @@ fn give(
     until: Option<Timestamp>,
     given: Signature,
 ) -> Result<Order, Exit> {
-    let (path, most) = (&settings.orders.file, settings.orders.exception_max);
-    let given = edit(path, most, |file| {
+    let most = settings.orders.exception_max;
+    let given = edit(&list::place(settings), |file| {
         let number = file.give(kind.clone(), until, given.clone(), most)?;
+        let (kind, given) = (kind.clone(), given.clone());
         Ok(Order { number, kind, given, until, lifted: None })
     });
     given.map_err(not_done)
 }
 
 fn lift(settings: &Settings, number: u32, signature: Signature) -> Result<Order, Exit> {
-    let (path, most) = (&settings.orders.file, settings.orders.exception_max);
-    edit(path, most, |file| file.lift(number, signature)).map_err(not_done)
+    edit(&list::place(settings), |file| file.lift(number, signature.clone())).map_err(not_done)
 }
 
 fn not_done(error: EditError) -> Exit {

@@ -50,8 +50,7 @@ pub(super) struct OrdersArgument {
 impl OrdersArgument {
     /// Those that were in force at a time, or a report of what is wrong with the file.
     pub(super) fn load(&self, at: Timestamp) -> Result<Orders, Exit> {
-        // However long an exception may last here: that is not asked.
-        let read = orders::load(&self.orders, SignedDuration::MAX);
+        let read = orders::load(&self.orders);
         let read = read.map_err(|problem| reported(&[problem], None))?;
         Ok(Orders::of_time(read.orders(), at))
     }
