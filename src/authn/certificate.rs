@@ -11,7 +11,7 @@ use webpki::EndEntityCert;
 
 use super::Callers;
 use super::scheme::{Finding, Presented, Scheme};
-use crate::domain::Reason;
+use crate::domain::{Reason, trust_domain_of};
 
 /// What is known of a verified client certificate, read once per connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,25 +53,10 @@ impl Names {
                 let names = certificate.valid_dns_names().filter(|name| !name.contains('*'));
                 Self::Dns(names.map(|name| format!("dns:{}", name.to_ascii_lowercase())).collect())
             }
-            [uri] if is_spiffe_id(uri) => Self::Spiffe((*uri).to_owned()),
+            [uri] if trust_domain_of(uri).is_some() => Self::Spiffe((*uri).to_owned()),
             _ => Self::Malformed,
         }
     }
-}
-
-/// A SPIFFE id with a path (SPIFFE-ID, section 2): `spiffe://trust-domain/path`.
-pub(super) fn is_spiffe_id(text: &str) -> bool {
-    let Some((domain, path)) = text.strip_prefix("spiffe://").and_then(|t| t.split_once('/'))
-    else {
-        return false;
-    };
-    let in_domain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b".-_".contains(&b);
-    let in_segment = |b: u8| b.is_ascii_alphanumeric() || b".-_".contains(&b);
-    let segment = |s: &str| !s.is_empty() && s != "." && s != ".." && s.bytes().all(in_segment);
-    text.len() <= 2048
-        && !domain.is_empty()
-        && domain.bytes().all(in_domain)
-        && path.split('/').all(segment)
 }
 
 /// Names of certificates that the callers file knows.

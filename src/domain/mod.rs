@@ -21,6 +21,7 @@ mod reason;
 mod request;
 mod rule_ref;
 mod secret;
+mod spiffe;
 mod trace;
 mod version;
 
@@ -45,5 +46,6 @@ pub use reason::Reason;
 pub use request::{ListEntrances, Objects, Request};
 pub use rule_ref::RuleRef;
 pub use secret::Secret;
+pub use spiffe::{TrustDomain, trust_domain_of};
 pub use trace::TraceContext;
 pub use version::{COMMIT, VERSION};

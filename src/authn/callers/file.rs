@@ -5,8 +5,7 @@ use std::collections::HashMap;
 use super::jwt::{self, Jwt};
 use super::{Caller, Suspension, Token};
 use crate::authn::TokenDigest;
-use crate::authn::certificate::is_spiffe_id;
-use crate::domain::{Budget, CallerId, Host, Problem};
+use crate::domain::{Budget, CallerId, Host, Problem, trust_domain_of};
 use crate::toml_source::{Place, Section, TomlSource};
 
 /// What was seen already, to refuse a second one.
@@ -166,7 +165,7 @@ fn certificate(
             place.refuse(format!("`{name}` {text}"));
             return None;
         }
-    } else if !is_spiffe_id(&name) {
+    } else if trust_domain_of(&name).is_none() {
         place.refuse(format!(
             "`{name}` is not a certificate name; write `spiffe://trust-domain/path` or `dns:` \
              and a lower-case host name without wildcard"
