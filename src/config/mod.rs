@@ -12,7 +12,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::domain::{Budget, Host, JwsAlgorithm, Networks, Problem, Secret};
+use crate::domain::{Budget, Host, JwsAlgorithm, Networks, Problem, Secret, TrustDomain};
 use crate::listener::ListenerLimits;
 use crate::telemetry::LogFormat;
 use crate::upstream::BreakerSettings;
@@ -150,12 +150,34 @@ pub struct RemoteAdminSettings {
 /// Client certificates.
 #[derive(Debug)]
 pub struct ClientSettings {
-    /// Authorities, PEM.
-    pub ca_file: PathBuf,
-    /// Revocation lists, PEM.
-    pub crl_file: Option<PathBuf>,
+    /// Authorities of every certificate that is of none of `domains`.
+    pub general: Option<AuthoritySettings>,
+    /// `[[trust_domain]]`: authorities that are believed about one trust domain each.
+    pub domains: Vec<TrustDomainSettings>,
     /// Whether a client must have one.
     pub required: bool,
+}
+
+/// Authorities of client certificates.
+#[derive(Debug)]
+pub struct AuthoritySettings {
+    /// Their certificates, PEM.
+    pub ca_file: PathBuf,
+    /// Their revocation lists, PEM.
+    pub crl_file: Option<PathBuf>,
+}
+
+/// One `[[trust_domain]]`.
+#[derive(Debug)]
+pub struct TrustDomainSettings {
+    /// Its name, as SPIFFE ids have it.
+    pub name: TrustDomain,
+    /// Its authorities.
+    pub authorities: AuthoritySettings,
+    /// What their certificates are called among the files of all parts.
+    pub ca_name: String,
+    /// And their lists.
+    pub crl_name: String,
 }
 
 /// `[upstream]`: Seam.

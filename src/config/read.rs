@@ -21,6 +21,7 @@ mod export;
 mod issuers;
 mod limits;
 mod listener;
+mod trust_domains;
 mod upstream;
 mod urls;
 mod values;
@@ -55,6 +56,7 @@ pub fn all_settings() -> Vec<Setting> {
     reader.settings();
     // Of which there is none in the empty text.
     reader.issuer(&source.root().section("issuer").repeated());
+    reader.trust_domain(&source.root().section("trust_domain").repeated());
     reader.known
 }
 
@@ -106,7 +108,8 @@ impl<'a> Reader<'a> {
 
     fn settings(&mut self) -> Option<Settings> {
         let root = self.source.root();
-        let listener = self.listener(root.section("listener"));
+        let domains = self.trust_domains(root.sections("trust_domain"));
+        let listener = self.listener(root.section("listener"), domains);
         let admin = self.admin(root.section("admin"));
         self.refuse_shared_addresses();
         let limits = self.limits(root.section("limits"));

@@ -13,8 +13,8 @@ use crate::gateway::Gateway;
 use crate::listener::Stop;
 use crate::orders::Keeper;
 use crate::shipping::ShippingState;
-use crate::snapshot::{Reloader, Trial};
-use crate::tls::{self, Severity};
+use crate::snapshot::{Certificates, Reloader, Trial};
+use crate::tls::{self, DomainExpiry, Severity};
 use crate::view::health::{
     self as view, CertificateFinding, Checkpoint, Expiry, PolicyInForce, ReloadFailure, Status,
 };
@@ -89,8 +89,6 @@ impl Health {
         let snapshot = self.gateway.snapshot.load();
         let (reload, orders) = (self.reloader.status(), self.keeper.status());
         let texts = |problems: &[Problem]| problems.iter().map(ToString::to_string).collect();
-        let expiry =
-            |(role, time): &(&'static str, Timestamp)| Expiry { role, expires: time.to_string() };
         let finding = |finding: tls::Finding| CertificateFinding {
             severity: finding.severity.as_str(),
             file: finding.problem.file,
@@ -129,7 +127,7 @@ impl Health {
             }),
             issuers: snapshot.issuers.all().iter().map(issuer).collect(),
             export: self.export.as_ref().map(|export| export.status()),
-            certificates: snapshot.certificates.expiries.iter().map(expiry).collect(),
+            certificates: expiries(&snapshot.certificates).collect(),
             certificate_findings: findings.into_iter().map(finding).collect(),
         }
     }
@@ -241,8 +239,8 @@ impl Health {
             Some(Severity::Warning) | None => State::Ok,
         };
         let wrong = wrong.iter().map(|finding| finding.problem.to_string());
-        let expiries = certificates.expiries.iter();
-        let expiries = expiries.map(|(role, time)| format!("{role} expires {time}"));
+        let expiries = expiries(certificates);
+        let expiries = expiries.map(|of| format!("{} expires {}", of.role, of.expires));
         let text: Vec<String> = wrong.chain(expiries).collect();
         Check { name: "certificates", state, text: text.join(", ") }
     }
@@ -292,6 +290,17 @@ impl Health {
 }
 
 /// What is shown of an issuer of tokens.
+/// When each kind of certificate or list expires.
+fn expiries(certificates: &Certificates) -> impl Iterator<Item = Expiry> {
+    let own = certificates.expiries.iter().map(|(role, until)| ((*role).to_owned(), *until));
+    let of_domain = |expiry: &DomainExpiry| {
+        let DomainExpiry { domain, kind, until } = expiry;
+        (format!("{kind} of trust domain {domain}"), *until)
+    };
+    let all = own.chain(certificates.domain_expiries.iter().map(of_domain));
+    all.map(|(role, until)| Expiry { role, expires: until.to_string() })
+}
+
 fn issuer(issuer: &jwt::Issuer) -> view::Issuer {
     let (keys, fetched) = match &issuer.keys {
         IssuerKeys::File(keys) => (keys.len(), None),

@@ -6,17 +6,15 @@ use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use crate::authn::Callers;
-use crate::config::{AuditSettings, NamedFile, Settings};
-use crate::domain::Problem;
+use crate::config::{AuditSettings, NamedFile, Settings, TrustDomainSettings};
+use crate::domain::{Problem, trust_domain_of};
 
 /// Everything of that kind.
 pub(super) fn doubts(settings: &Settings, callers: &Callers) -> Vec<Problem> {
     let mut found = same_files(&settings.files);
     found.extend(anchor_file(&settings.audit));
     found.extend(anchor_command(&settings.audit));
-    if settings.listener.clients.is_none() {
-        found.extend(unreachable(&settings.callers_file, callers));
-    }
+    found.extend(unreachable(settings, callers));
     found
 }
 
@@ -87,18 +85,32 @@ fn anchor_command(audit: &AuditSettings) -> Option<Problem> {
     Some(Problem::of_file("audit.anchor_command", format!("`{program}` {text}{hint}")))
 }
 
-/// Callers that have certificates and nothing else, where certificates are not asked for.
-fn unreachable(file: &Path, callers: &Callers) -> Vec<Problem> {
-    let only = callers
-        .all()
-        .iter()
-        .filter(|c| c.tokens.is_empty() && c.jwts.is_empty() && !c.certificates.is_empty());
+/// Callers that have certificates and nothing else, of which none can be accepted.
+fn unreachable(settings: &Settings, callers: &Callers) -> Vec<Problem> {
+    let clients = settings.listener.clients.as_ref();
+    let has_authorities = |name: &String| {
+        clients.is_some_and(|clients| {
+            let of =
+                |domain: &TrustDomainSettings| trust_domain_of(name) == Some(domain.name.as_str());
+            clients.general.is_some() || clients.domains.iter().any(of)
+        })
+    };
+    let why = match clients {
+        None => "no certificate is asked for",
+        Some(_) => "no authority is trusted to sign them",
+    };
+    let only = callers.all().iter().filter(|c| {
+        c.tokens.is_empty()
+            && c.jwts.is_empty()
+            && !c.certificates.is_empty()
+            && !c.certificates.iter().any(has_authorities)
+    });
     let problem = |id: &dyn std::fmt::Display| {
         let text = format!(
             "caller `{id}` has certificates and nothing else, and without `listener.client_ca_file` \
-             no certificate is asked for: it cannot be authenticated"
+             {why}: it cannot be authenticated"
         );
-        Problem::of_file(file.display().to_string(), text)
+        Problem::of_file(settings.callers_file.display().to_string(), text)
     };
     only.map(|caller| problem(&caller.id)).collect()
 }

@@ -62,12 +62,14 @@ mod tests {
                     [admin.remote]\naddress = \"0.0.0.0:9465\"\ncertificate_file = \"ac\"\n\
                     private_key_file = \"ak\"\nclient_ca_file = \"aa\"\n\
                     [[issuer]]\nname = \"one\"\nissuer = \"1\"\naudience = \"x\"\njwks_file = \"j1\"\n\
-                    [[issuer]]\nname = \"two\"\nissuer = \"2\"\naudience = \"x\"\njwks_file = \"j2\"\n";
+                    [[issuer]]\nname = \"two\"\nissuer = \"2\"\naudience = \"x\"\njwks_file = \"j2\"\n\
+                    [[trust_domain]]\nname = \"d\"\nca_file = \"d1\"\ncrl_file = \"d2\"\n\
+                    [[trust_domain]]\nname = \"ca-d\"\nca_file = \"d3\"\ncrl_file = \"d4\"\n";
         let settings = load(Path::new("g.toml"), text, &Environment::new()).unwrap();
         let wanted: Vec<_> = PARTS.iter().flat_map(|part| (part.files)(&settings)).collect();
         let names: BTreeSet<_> = wanted.iter().map(|wanted| wanted.name).collect();
         let paths: BTreeSet<_> = wanted.iter().map(|wanted| wanted.path).collect();
         assert_eq!((names.len(), paths.len()), (wanted.len(), wanted.len()));
-        assert_eq!(wanted.len(), 16, "every setting of a file that is reloaded");
+        assert_eq!(wanted.len(), 20, "every setting of a file that is reloaded");
     }
 }

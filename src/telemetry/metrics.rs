@@ -82,6 +82,8 @@ pub struct Metrics {
     pub callers_suspended: IntGauge,
     /// When certificates expire, by role, in seconds since 1970.
     pub certificate_expiry: IntGaugeVec,
+    /// When authorities and revocation lists of trust domains expire.
+    pub domain_expiry: IntGaugeVec,
     /// The listener's part.
     pub listener: ListenerMetrics,
     /// The audit log's part.
@@ -205,6 +207,14 @@ impl PolicyMetrics {
     }
 }
 
+fn domain_expiry(made: &Registrar) -> Result<IntGaugeVec> {
+    made.gauges(
+        "trust_domain_expiry_timestamp_seconds",
+        "When the authorities and revocation lists of trust domains expire.",
+        &["trust_domain", "kind"],
+    )
+}
+
 impl Metrics {
     /// Makes the registry and every metric in it.
     ///
@@ -269,6 +279,7 @@ impl Metrics {
                 "When certificates expire.",
                 &["role"],
             )?,
+            domain_expiry: domain_expiry(&made)?,
             listener: ListenerMetrics::new(&made)?,
             audit: AuditMetrics::new(&made, sets)?,
             export: ExportMetrics::new(&made, sets.export_failures)?,

@@ -2,7 +2,8 @@
 //!
 //! TLS 1.2 and 1.3 with rustls on aws-lc; the hybrid key exchange X25519MLKEM768 is
 //! preferred. The crypto provider is always passed explicitly. Certificates and names are
-//! checked by rustls-webpki alone: what is read of them besides is told to people.
+//! checked by rustls-webpki alone: what is read of them besides is told to people, or refuses
+//! more.
 
 mod certificate;
 mod client;
@@ -13,6 +14,8 @@ mod key;
 mod pem;
 mod refused;
 mod server;
+mod svid;
+mod trust;
 
 use std::sync::Arc;
 
@@ -23,10 +26,10 @@ use crate::domain::Problem;
 pub use certificate::{Shown, expiry_of};
 pub use client::{ClientTls, Roots};
 pub use identity::Identity;
-pub use inspect::{Finding, Inspection, Severity, Side, inspect_server};
+pub use inspect::{DomainExpiry, Finding, Inspection, Severity, Side, inspect_server};
 pub use pem::{PemFile, Placed, PlacedCertificate, certificates, private_key};
 pub use refused::{CertificateFault, RefusedCertificate, noting_refusals};
-pub use server::{ClientCertificates, ClientFiles, server_config};
+pub use server::{ClientCertificates, ClientFiles, DomainFiles, server_config};
 
 /// Why TLS material cannot be used.
 #[derive(Debug, thiserror::Error)]

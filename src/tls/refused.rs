@@ -1,18 +1,21 @@
 //! Finds out which client certificate a handshake was refused for, and why.
 //!
-//! The verifier here decides nothing: each answer is that of rustls-webpki. A handshake
-//! that fails leaves only an error, without the certificate, so this one notes what it was
+//! The verifier here decides nothing: each answer is that of [`Trust`]. A handshake that
+//! fails leaves only an error, without the certificate, so this one notes what it was
 //! shown for the task that runs the handshake.
 
 use std::cell::Cell;
 use std::sync::Arc;
 
 use rustls::client::danger::HandshakeSignatureValid;
+use rustls::crypto::{verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::{CertificateDer, UnixTime};
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, Error, SignatureScheme};
 
 use super::certificate::{Facts, Shown};
+use super::provider;
+use super::trust::Trust;
 use crate::domain::closed_set;
 
 closed_set! {
@@ -24,6 +27,12 @@ closed_set! {
         NotYetValid = "not-yet-valid",
         /// No trusted authority has signed it or one above it.
         UnknownIssuer = "unknown-issuer",
+        /// Authorities that are trusted have signed it, and not those of the trust domain that
+        /// it names.
+        WrongTrustDomain = "wrong-trust-domain",
+        /// It is an authority's, or has not one SPIFFE id, and must be somebody's in a trust
+        /// domain.
+        NotAnSvid = "not-an-svid",
         /// Its authority has revoked it, or one above it.
         Revoked = "revoked",
         /// Its issuer has no revocation list, and lists are in use.
@@ -121,19 +130,15 @@ fn note(fault: CertificateFault, certificate: &CertificateDer<'_>) {
 
 /// Passes everything on, and notes refusals.
 #[derive(Debug)]
-pub(super) struct Noting(pub(super) Arc<dyn ClientCertVerifier>);
+pub(super) struct Noting(pub(super) Arc<Trust>);
 
 impl ClientCertVerifier for Noting {
-    fn offer_client_auth(&self) -> bool {
-        self.0.offer_client_auth()
-    }
-
     fn client_auth_mandatory(&self) -> bool {
-        self.0.client_auth_mandatory()
+        self.0.is_required()
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.0.root_hint_subjects()
+        self.0.hints()
     }
 
     fn verify_client_cert(
@@ -142,8 +147,10 @@ impl ClientCertVerifier for Noting {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<ClientCertVerified, Error> {
-        let verified = self.0.verify_client_cert(certificate, intermediates, now);
-        verified.inspect_err(|error| note(error.into(), certificate))
+        self.0.verify(certificate, intermediates, now).map_err(|refusal| {
+            note(refusal.fault, certificate);
+            refusal.error
+        })
     }
 
     fn verify_tls12_signature(
@@ -152,7 +159,8 @@ impl ClientCertVerifier for Noting {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let verified = self.0.verify_tls12_signature(message, certificate, signature);
+        let known = &provider().signature_verification_algorithms;
+        let verified = verify_tls12_signature(message, certificate, signature, known);
         verified.inspect_err(|_| note(CertificateFault::KeyNotProven, certificate))
     }
 
@@ -162,15 +170,12 @@ impl ClientCertVerifier for Noting {
         certificate: &CertificateDer<'_>,
         signature: &DigitallySignedStruct,
     ) -> Result<HandshakeSignatureValid, Error> {
-        let verified = self.0.verify_tls13_signature(message, certificate, signature);
+        let known = &provider().signature_verification_algorithms;
+        let verified = verify_tls13_signature(message, certificate, signature, known);
         verified.inspect_err(|_| note(CertificateFault::KeyNotProven, certificate))
     }
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.supported_verify_schemes()
-    }
-
-    fn requires_raw_public_keys(&self) -> bool {
-        self.0.requires_raw_public_keys()
+        provider().signature_verification_algorithms.supported_schemes()
     }
 }

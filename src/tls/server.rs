@@ -1,5 +1,6 @@
 //! The side that callers connect to.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -14,8 +15,9 @@ use super::inspect::clients::{PlacedList, inspect_clients, newest_first};
 use super::inspect::{Inspection, Side};
 use super::pem::{PemFile, PlacedCertificate, certificates, ordinal, revocation_lists};
 use super::refused::{CertificateFault, Noting};
-use super::{TlsError, provider};
-use crate::domain::Problem;
+use super::trust::{Authorities, Trust};
+use super::{TlsError, provider, svid};
+use crate::domain::{Problem, TrustDomain};
 
 static GENERATIONS: AtomicU64 = AtomicU64::new(0);
 
@@ -28,9 +30,17 @@ pub struct ClientFiles<'a> {
     pub lists: Option<PemFile<'a>>,
 }
 
+/// The files of one trust domain.
+pub struct DomainFiles<'a> {
+    /// Its name.
+    pub name: TrustDomain,
+    /// Its authorities, which are believed about nothing else.
+    pub files: ClientFiles<'a>,
+}
+
 /// How client certificates are verified.
 pub struct ClientCertificates {
-    verifier: Arc<dyn ClientCertVerifier>,
+    trust: Arc<Trust>,
     generation: u64,
     authorities: Vec<PlacedCertificate>,
     inspection: Inspection,
@@ -45,31 +55,45 @@ impl ClientCertificates {
     /// # Errors
     /// What is wrong with a file, or what rustls refuses.
     pub fn new(files: ClientFiles<'_>, side: Side, required: bool) -> Result<Self, Vec<Problem>> {
-        let lists = files.lists.map(revocation_lists).transpose();
-        let (authorities, mut lists) = match (certificates(files.authorities), lists) {
-            (Ok(authorities), Ok(lists)) => (authorities, lists),
-            (authorities, lists) => {
-                return Err(authorities.err().into_iter().chain(lists.err()).collect());
+        Self::with_domains(Some(files), &[], side, required)
+    }
+
+    /// The same, where authorities of their own are believed about each of some trust domains,
+    /// and the `general` ones about everything else.
+    ///
+    /// # Errors
+    /// As [`Self::new`], and an authority that is in two of the files.
+    pub fn with_domains(
+        general: Option<ClientFiles<'_>>,
+        domains: &[DomainFiles<'_>],
+        side: Side,
+        required: bool,
+    ) -> Result<Self, Vec<Problem>> {
+        let general = general.map(|files| read(None, files, side, required));
+        let domains =
+            domains.iter().map(|domain| read(Some(&domain.name), domain.files, side, required));
+        let (mut sets, mut problems) = (Vec::new(), Vec::new());
+        for made in general.into_iter().chain(domains) {
+            match made {
+                Ok(set) => sets.push(set),
+                Err(found) => problems.extend(found),
             }
-        };
-        let one = |problem| vec![problem];
-        let roots = Arc::new(roots_of(files.authorities, &authorities).map_err(one)?);
-        newest_first(lists.as_deref_mut().unwrap_or_default());
-        let placed = files.lists.zip(lists.as_deref());
-        let inspection = inspect_clients(files.authorities, &authorities, placed, side, required);
-        let verifier = match placed {
-            None => verifier(&roots, &[], required).map_err(|error| {
-                files
-                    .authorities
-                    .problem(format!("client certificates cannot be verified: {error}"))
-            }),
-            Some((file, lists)) => verifier(&roots, lists, required)
-                .map_err(|error| unusable_list(file, lists, &roots, &error)),
-        };
-        let verifier = verifier.map_err(one)?;
-        let verifier = Arc::new(Noting(verifier));
+        }
+        problems.extend(shared_authorities(&sets));
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        let inspection =
+            Inspection::of_sets(sets.iter_mut().map(|set| std::mem::take(&mut set.inspection)));
+        let certificates = |set: &Set<'_>| set.certificates.clone();
+        let authorities = sets.iter().flat_map(certificates).collect();
+        let sets = sets.into_iter().map(|set| {
+            let certificates = set.certificates.into_iter().map(|placed| placed.item).collect();
+            Authorities::new(set.domain.cloned(), set.verifier, certificates)
+        });
+        let trust = Arc::new(Trust::new(sets.collect(), required));
         let generation = GENERATIONS.fetch_add(1, Ordering::Relaxed);
-        Ok(Self { verifier, generation, authorities, inspection })
+        Ok(Self { trust, generation, authorities, inspection })
     }
 
     /// Differs for every value that was ever made.
@@ -96,9 +120,107 @@ impl ClientCertificates {
     /// Why it would not.
     pub fn verify(&self, chain: &[CertificateDer<'_>]) -> Result<(), CertificateFault> {
         let (leaf, intermediates) = chain.split_first().ok_or(CertificateFault::Malformed)?;
-        let verified = self.verifier.verify_client_cert(leaf, intermediates, UnixTime::now());
-        verified.map(drop).map_err(|error| CertificateFault::from(&error))
+        let verified = self.trust.verify(leaf, intermediates, UnixTime::now());
+        verified.map(drop).map_err(|refusal| refusal.fault)
     }
+}
+
+/// Authorities as they were read.
+struct Set<'a> {
+    domain: Option<&'a TrustDomain>,
+    file: PemFile<'a>,
+    verifier: Arc<dyn ClientCertVerifier>,
+    certificates: Vec<PlacedCertificate>,
+    inspection: Inspection,
+}
+
+fn read<'a>(
+    domain: Option<&'a TrustDomain>,
+    files: ClientFiles<'a>,
+    side: Side,
+    required: bool,
+) -> Result<Set<'a>, Vec<Problem>> {
+    let lists = files.lists.map(revocation_lists).transpose();
+    let (certificates, mut lists) = match (certificates(files.authorities), lists) {
+        (Ok(certificates), Ok(lists)) => (certificates, lists),
+        (certificates, lists) => {
+            return Err(certificates.err().into_iter().chain(lists.err()).collect());
+        }
+    };
+    let file = files.authorities;
+    let one = |problem| vec![problem];
+    let roots = Arc::new(roots_of(file, &certificates).map_err(one)?);
+    newest_first(lists.as_deref_mut().unwrap_or_default());
+    let placed = files.lists.zip(lists.as_deref());
+    let mut inspection = inspect_clients(file, &certificates, placed, side, required);
+    if let Some(domain) = domain {
+        let problems = no_authorities(domain, file, &certificates);
+        if !problems.is_empty() {
+            return Err(problems);
+        }
+        inspection.is_of_domain(domain, file, &certificates);
+    }
+    let verifier = match placed {
+        None => verifier(&roots, &[], required).map_err(|error| {
+            file.problem(format!("client certificates cannot be verified: {error}"))
+        }),
+        Some((file, lists)) => verifier(&roots, lists, required)
+            .map_err(|error| unusable_list(file, lists, &roots, &error)),
+    };
+    let verifier = verifier.map_err(one)?;
+    Ok(Set { domain, file, verifier, certificates, inspection })
+}
+
+/// Certificates in the file of a trust domain that are not an authority's.
+fn no_authorities(
+    domain: &TrustDomain,
+    file: PemFile<'_>,
+    certificates: &[PlacedCertificate],
+) -> Vec<Problem> {
+    let wrong =
+        certificates.iter().zip(1..).filter(|(placed, _)| !svid::is_authority(&placed.item));
+    let problem = |(placed, number): (&PlacedCertificate, usize)| {
+        let text = format!(
+            "the {} certificate is not an authority's, and so cannot be one of trust domain \
+             `{domain}`: it lacks `CA:TRUE`, or has a key usage without `keyCertSign` (X509-SVID, \
+             sections 4.1 and 4.3)",
+            ordinal(number)
+        );
+        file.problem_at(placed.line, text)
+    };
+    wrong.map(problem).collect()
+}
+
+/// Authorities that are believed about two things, so that one could speak for the other. The
+/// specification discourages it (Trust Domain and Bundle, "Reusing Cryptographic Keys Across
+/// Trust Domains"); here it would undo what the tables are for.
+fn shared_authorities(sets: &[Set<'_>]) -> Vec<Problem> {
+    let mut known: HashMap<Vec<u8>, (usize, String)> = HashMap::new();
+    let mut found = Vec::new();
+    for (number, set) in sets.iter().enumerate() {
+        let of = match set.domain {
+            Some(domain) => format!("trust domain `{domain}`"),
+            None => "`listener.client_ca_file`".to_owned(),
+        };
+        for placed in &set.certificates {
+            let Some(key) = svid::key_of(&placed.item) else { continue };
+            match known.get(&key) {
+                Some((first, place)) if *first != number => {
+                    let text = format!(
+                        "this authority of {of} is one of {place} too: it could sign for both; give \
+                         each authorities, with keys, of its own"
+                    );
+                    found.push(set.file.problem_at(placed.line, text));
+                }
+                Some(_) => {}
+                None => {
+                    let place = format!("{of} ({}:{})", set.file.name, placed.line);
+                    known.insert(key, (number, place));
+                }
+            }
+        }
+    }
+    found
 }
 
 /// Trust in every certificate of a file.
@@ -167,7 +289,7 @@ pub fn server_config(
         .map_err(|error| TlsError::Refused(error.to_string()))?;
     let builder = match clients {
         None => builder.with_no_client_auth(),
-        Some(clients) => builder.with_client_cert_verifier(clients.verifier.clone()),
+        Some(clients) => builder.with_client_cert_verifier(Arc::new(Noting(clients.trust.clone()))),
     };
     let certified = SingleCertAndKey::from(identity.certified.clone());
     let mut config = builder.with_cert_resolver(Arc::new(certified));

@@ -139,7 +139,7 @@ pub struct ShippingFailure {
 #[derive(Debug, Serialize)]
 pub struct Expiry {
     /// What it is for.
-    pub role: &'static str,
+    pub role: String,
     /// When.
     pub expires: String,
 }

@@ -15,7 +15,8 @@ use serde_json::Value;
 
 use crate::review::{edited, policy};
 use crate::seam::{Behaviour, Seam};
-use crate::support::issuer::Issuer;
+use crate::support::authority::Authority;
+use crate::support::issuer::{Issuer, append};
 use crate::support::{LOBBY, SERVER_ROOM, Site, grant_body, post};
 
 fn page(name: &str) -> String {
@@ -57,6 +58,14 @@ async fn every_metric_is_documented_with_its_type_and_labels() {
     std::fs::write(site.path("policies/c.csv"), site.read("policies/policy.csv")).unwrap();
     // Nobody is there: a fetch that failed is counted too.
     Issuer::configure(&site, "jwks_url = \"http://127.0.0.1:1/jwks.json\"");
+    append(
+        &site,
+        "grantgate.toml",
+        "\n[[trust_domain]]\nname = \"example.org\"\nca_file = \"certs/domain.pem\"\n\
+         crl_file = \"certs/domain.crl\"\n",
+    );
+    let domain = Authority::new_in(&site, "certs/domain.pem");
+    std::fs::write(site.path("certs/domain.crl"), domain.revocation_list(&[], 2100)).unwrap();
     let candidate = [("GRANTGATE__POLICY__CANDIDATE_RULES_FILE", "policies/c.csv")];
     let gateway = site.start(&seam, &candidate).await;
     for _ in 0..200 {

@@ -113,7 +113,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
     ("rustix", &["audit", "cli", "files", "server"]),
-    ("webpki", &["authn"]),
+    ("webpki", &["authn", "tls"]),
     ("tracing_subscriber", &["telemetry"]),
     ("serde_json", &["seam", "authn", "audit", "orders", "upstream", "server", "sandbox", "cli"]),
     ("arc_swap", &["authn", "gateway", "orders", "resolver", "snapshot", "server"]),

@@ -56,6 +56,7 @@ mod takeover;
 mod tls;
 mod tls_files;
 mod traces;
+mod trust_domains;
 mod upstream;
 mod verify;
 mod whoami;

@@ -15,7 +15,7 @@ use crate::support::{Gateway, LOBBY, PATH, Site, grant_body, grantgate, http1, o
 use crate::tls::{client_config, connect};
 
 /// As editors and deployments do it: a new file takes the old one's name.
-fn replace(path: &Path, text: impl AsRef<[u8]>) {
+pub fn replace(path: &Path, text: impl AsRef<[u8]>) {
     let beside = path.with_extension("new");
     std::fs::write(&beside, text).unwrap();
     let mode = std::fs::metadata(path).unwrap().permissions();

@@ -5,7 +5,8 @@ use super::conflicts::NamedAddress;
 use super::urls::ascii_form;
 use super::values::Use;
 use crate::config::{
-    AdminSettings, ClientSettings, ForwardedHeader, ListenerSettings, RemoteAdminSettings,
+    AdminSettings, AuthoritySettings, ClientSettings, ForwardedHeader, ListenerSettings,
+    RemoteAdminSettings, TrustDomainSettings,
 };
 use crate::domain::{Host, HostError, Networks};
 use crate::toml_source::Section;
@@ -24,20 +25,15 @@ const FORWARDED_HEADERS: &[(&str, ForwardedHeader)] = &[
 ];
 
 impl<'a> Reader<'a> {
-    pub(super) fn listener(&mut self, section: Section<'a>) -> Option<ListenerSettings> {
+    pub(super) fn listener(
+        &mut self,
+        section: Section<'a>,
+        domains: Option<Vec<TrustDomainSettings>>,
+    ) -> Option<ListenerSettings> {
         let address = self.address(&section, "address", "0.0.0.0:8443");
         let certificate_file = self.path(&section, "certificate_file", None, Use::Pem);
         let private_key_file = self.path(&section, "private_key_file", None, Use::Pem);
-        let ca_file = self.optional_path(&section, "client_ca_file", Use::Pem);
-        let crl_file = self.optional_path(&section, "client_crl_file", Use::Pem);
-        let choices = [("optional", false), ("required", true)];
-        let required = self.choice(&section, "client_certificates", &choices);
-        if let (None, Some(place)) = (&ca_file, section.value("client_crl_file")) {
-            place.refuse("`listener.client_crl_file` needs `listener.client_ca_file`");
-        }
-        if let (None, Some(true)) = (&ca_file, required) {
-            section.refuse("required client certificates need `listener.client_ca_file`");
-        }
+        let clients = self.clients(&section, domains);
         let hostnames = self.hostnames(&section);
         let workers = self.number(&section, "workers", 0..=256, 0);
         let proxy_protocol_from = self.networks(&section, "proxy_protocol_from");
@@ -48,21 +44,44 @@ impl<'a> Reader<'a> {
         let text = "does nothing: `listener.forwarded_from` is empty";
         self.warn(&section, "forwarded_header", unused, text);
         section.finish();
-        let clients = match (ca_file, required) {
-            (Some(ca_file), Some(required)) => Some(ClientSettings { ca_file, crl_file, required }),
-            _ => None,
-        };
         Some(ListenerSettings {
             address: address?,
             certificate_file: certificate_file?,
             private_key_file: private_key_file?,
-            clients,
+            clients: clients?,
             hostnames: hostnames?,
             workers: workers.and_then(|number| usize::try_from(number).ok()).map(workers_of)?,
             proxy_protocol_from: proxy_protocol_from?,
             forwarded_from: forwarded_from?,
             forwarded_header: forwarded_header?,
         })
+    }
+
+    /// Turned on by any authorities.
+    fn clients(
+        &mut self,
+        section: &Section<'a>,
+        domains: Option<Vec<TrustDomainSettings>>,
+    ) -> Option<Option<ClientSettings>> {
+        let ca_file = self.optional_path(section, "client_ca_file", Use::Pem);
+        let crl_file = self.optional_path(section, "client_crl_file", Use::Pem);
+        let choices = [("optional", false), ("required", true)];
+        let required = self.choice(section, "client_certificates", &choices);
+        if let (None, Some(place)) = (&ca_file, section.value("client_crl_file")) {
+            place.refuse("`listener.client_crl_file` needs `listener.client_ca_file`");
+        }
+        let (domains, required) = (domains?, required?);
+        if ca_file.is_none() && domains.is_empty() {
+            if required {
+                section.refuse(
+                    "required client certificates need `listener.client_ca_file` or a \
+                     `[[trust_domain]]`",
+                );
+            }
+            return Some(None);
+        }
+        let general = ca_file.map(|ca_file| AuthoritySettings { ca_file, crl_file });
+        Some(Some(ClientSettings { general, domains, required }))
     }
 
     /// Proxies that are believed.

@@ -175,3 +175,39 @@ fn a_secret_in_place_of_a_path_or_in_a_url_is_not_repeated() {
         assert!(!found.contains("SECRET"), "{found}");
     }
 }
+
+#[test]
+fn a_trust_domain_has_one_table_and_turns_certificates_on() {
+    let table = |name: &str| format!("[[trust_domain]]\nname = \"{name}\"\nca_file = \"ca\"\n");
+    let required =
+        MINIMAL.replace("[listener]\n", "[listener]\nclient_certificates = \"required\"\n");
+    assert_ne!(required, MINIMAL);
+    let settings =
+        load(Path::new("g.toml"), &format!("{required}{}", table("a")), &environment(&[]));
+    let clients = settings.unwrap().listener.clients.unwrap();
+    assert!(clients.required && clients.general.is_none());
+    assert_eq!(clients.domains[0].name.as_str(), "a");
+    for (text, said) in [
+        (required, "need `listener.client_ca_file` or a `[[trust_domain]]`"),
+        (format!("{MINIMAL}{0}{0}", table("a")), "a second trust domain `a`"),
+        (
+            format!("{MINIMAL}{}", table("spiffe://a")),
+            "`spiffe://a` is not the name of a trust domain",
+        ),
+        (format!("{MINIMAL}{}", table("A")), "`A` is not the name of a trust domain"),
+        (
+            format!("{MINIMAL}[[trust_domain]]\nca_file = \"ca\"\n"),
+            "`trust_domain.name` is missing",
+        ),
+        (format!("{MINIMAL}[[trust_domain]]\nname = \"a\"\n"), "`trust_domain.ca_file` is missing"),
+        (format!("{MINIMAL}{}key = 1\n", table("a")), "trust_domain.key"),
+        (
+            (0..33).fold(MINIMAL.to_owned(), |text, n| format!("{text}{}", table(&n.to_string()))),
+            "more than 32 trust domains",
+        ),
+    ] {
+        let found = problems(&text, &[]);
+        assert!(found.len() == 1 && found[0].contains(said), "{said}: {found:?}");
+        assert!(found[0].starts_with("/etc/gg/grantgate.toml:"), "{found:?}");
+    }
+}

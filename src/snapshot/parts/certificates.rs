@@ -5,15 +5,15 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use rustls::ServerConfig;
 
-use crate::config::Settings;
+use crate::config::{AuthoritySettings, ClientSettings, Settings, TrustDomainSettings};
 use crate::domain::Problem;
 use crate::snapshot::build::{Building, keep};
 use crate::snapshot::inputs::Inputs;
 use crate::snapshot::part::Part;
 use crate::snapshot::source::{Wanted, not_read};
 use crate::tls::{
-    ClientCertificates, ClientFiles, Finding, Identity, Inspection, PemFile, Side, inspect_server,
-    server_config,
+    ClientCertificates, ClientFiles, DomainExpiry, DomainFiles, Finding, Identity, Inspection,
+    PemFile, Side, inspect_server, server_config,
 };
 
 const CERTIFICATE: &str = "certificate.pem";
@@ -32,6 +32,10 @@ pub(in crate::snapshot) const PART: Part = Part {
         for (role, time) in &snapshot.certificates.expiries {
             metrics.certificate_expiry.with_label_values(&[role]).set(time.as_second());
         }
+        for DomainExpiry { domain, kind, until } in &snapshot.certificates.domain_expiries {
+            let shown = metrics.domain_expiry.with_label_values(&[domain.as_str(), kind]);
+            shown.set(until.as_second());
+        }
     },
 };
 
@@ -42,8 +46,13 @@ fn files(settings: &Settings) -> Vec<Wanted<'_>> {
         Wanted::secret(PRIVATE_KEY, &listener.private_key_file),
     ];
     if let Some(clients) = &listener.clients {
-        wanted.push(Wanted::plain(CLIENT_CA, &clients.ca_file));
-        wanted.extend(clients.crl_file.as_ref().map(|path| Wanted::plain(CLIENT_CRL, path)));
+        let general = clients.general.iter().map(|general| (general, CLIENT_CA, CLIENT_CRL));
+        let domains = clients.domains.iter();
+        let domains = domains.map(|of| (&of.authorities, &*of.ca_name, &*of.crl_name));
+        for (of, ca_name, crl_name) in general.chain(domains) {
+            wanted.push(Wanted::plain(ca_name, &of.ca_file));
+            wanted.extend(of.crl_file.as_ref().map(|path| Wanted::plain(crl_name, path)));
+        }
     }
     if let Some(remote) = &settings.admin.remote {
         wanted.extend([
@@ -65,6 +74,8 @@ pub struct Certificates {
     pub clients: Option<ClientCertificates>,
     /// When each kind of certificate or list expires.
     pub expiries: Vec<(&'static str, Timestamp)>,
+    /// The same of each trust domain.
+    pub domain_expiries: Vec<DomainExpiry>,
     inspection: Inspection,
 }
 
@@ -102,10 +113,7 @@ pub(in crate::snapshot) fn build(on: &mut Building<'_>) -> Option<Arc<Certificat
 fn certificates(settings: &Settings, inputs: &Inputs) -> Result<Certificates, Vec<Problem>> {
     let listener = &settings.listener;
     let mut problems = Vec::new();
-    let clients = listener.clients.as_ref().map(|setting| {
-        let lists = setting.crl_file.as_ref().map(|_| read(inputs, CLIENT_CRL));
-        clients(read(inputs, CLIENT_CA), lists, Side::Callers, setting.required)
-    });
+    let clients = listener.clients.as_ref().map(|clients| callers(clients, inputs));
     let clients = keep(&mut problems, clients.transpose());
     let server =
         keep(&mut problems, identity(read(inputs, CERTIFICATE), read(inputs, PRIVATE_KEY)));
@@ -128,8 +136,8 @@ fn certificates(settings: &Settings, inputs: &Inputs) -> Result<Certificates, Ve
         parts.push(clients.inspection().clone());
     }
     let inspection = Inspection::of(parts);
-    let expiries = inspection.expiries();
-    Ok(Certificates { tls, admin_tls, clients, expiries, inspection })
+    let (expiries, domain_expiries) = (inspection.expiries(), inspection.domain_expiries());
+    Ok(Certificates { tls, admin_tls, clients, expiries, domain_expiries, inspection })
 }
 
 fn read<'i>(inputs: &'i Inputs, name: &str) -> Result<PemFile<'i>, Problem> {
@@ -151,17 +159,40 @@ fn identity<'i>(chain: Input<'i>, key: Input<'i>) -> Result<(PemFile<'i>, Identi
     }
 }
 
-fn clients(
-    authorities: Input<'_>,
-    lists: Option<Input<'_>>,
-    side: Side,
-    required: bool,
-) -> Result<ClientCertificates, Vec<Problem>> {
+fn authorities<'i>(
+    authorities: Input<'i>,
+    lists: Option<Input<'i>>,
+) -> Result<ClientFiles<'i>, Vec<Problem>> {
     match (authorities, lists.transpose()) {
-        (Ok(authorities), Ok(lists)) => {
-            ClientCertificates::new(ClientFiles { authorities, lists }, side, required)
-        }
+        (Ok(authorities), Ok(lists)) => Ok(ClientFiles { authorities, lists }),
         (authorities, lists) => Err(authorities.err().into_iter().chain(lists.err()).collect()),
+    }
+}
+
+/// How callers are verified.
+fn callers(settings: &ClientSettings, inputs: &Inputs) -> Result<ClientCertificates, Vec<Problem>> {
+    let files = |of: &AuthoritySettings, ca_name, crl_name| {
+        let lists = of.crl_file.as_ref().map(|_| read(inputs, crl_name));
+        authorities(read(inputs, ca_name), lists)
+    };
+    let mut problems = Vec::new();
+    let general = settings.general.as_ref().map(|of| files(of, CLIENT_CA, CLIENT_CRL));
+    let general = keep(&mut problems, general.transpose());
+    let mut domains = Vec::new();
+    for TrustDomainSettings { name, authorities, ca_name, crl_name } in &settings.domains {
+        let files = keep(&mut problems, files(authorities, ca_name, crl_name));
+        domains.extend(files.map(|files| DomainFiles { name: name.clone(), files }));
+    }
+    // The rest is looked at as well: every mistake is said at once.
+    let made = ClientCertificates::with_domains(
+        general.flatten(),
+        &domains,
+        Side::Callers,
+        settings.required,
+    );
+    match keep(&mut problems, made) {
+        Some(made) if problems.is_empty() => Ok(made),
+        _ => Err(problems),
     }
 }
 
@@ -177,7 +208,8 @@ fn admin(inputs: &Inputs) -> Result<Admin<'_>, Vec<Problem>> {
     let mut problems = Vec::new();
     let own = identity(read(inputs, ADMIN_CERTIFICATE), read(inputs, ADMIN_PRIVATE_KEY));
     let own = keep(&mut problems, own);
-    let clients = clients(read(inputs, ADMIN_CLIENT_CA), None, Side::Admin, true);
+    let files = authorities(read(inputs, ADMIN_CLIENT_CA), None);
+    let clients = files.and_then(|files| ClientCertificates::new(files, Side::Admin, true));
     let clients = keep(&mut problems, clients);
     match (own, clients) {
         (Some((chain, identity)), Some(clients)) => Ok(Admin { chain, identity, clients }),

@@ -59,7 +59,15 @@ pub(in crate::tls) fn inspect_clients(
         }
         if let Some(until) = facts.not_after {
             let (file, line, from) = (ca_file.name.to_owned(), placed.line, facts.not_before);
-            found.dated.push(Dated { what: What::Authority(side), file, line, shown, from, until });
+            found.dated.push(Dated {
+                what: What::Authority(side),
+                file,
+                line,
+                shown,
+                from,
+                until,
+                domain: None,
+            });
         }
     }
     if required && !covered.is_empty() {
@@ -103,6 +111,7 @@ fn inspect_lists<'a>(
                 shown: format!("the revocation list of {}", facts.issuer),
                 from: None,
                 until,
+                domain: None,
             });
         }
         current.push(Current { list, facts });

@@ -7,7 +7,9 @@ mod server;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::domain::Problem;
+use super::pem::{PemFile, PlacedCertificate, ordinal};
+use super::svid;
+use crate::domain::{Problem, TrustDomain};
 pub use server::inspect_server;
 
 /// Certificates that expire sooner are pointed out.
@@ -74,6 +76,8 @@ struct Dated {
     shown: String,
     from: Option<Timestamp>,
     until: Timestamp,
+    /// The one trust domain that it is for.
+    domain: Option<TrustDomain>,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -85,6 +89,17 @@ enum What {
     /// Whose signature clients need.
     Authority(Side),
     RevocationList,
+}
+
+/// When the authorities or revocation lists of a trust domain expire.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DomainExpiry {
+    /// Of which.
+    pub domain: TrustDomain,
+    /// `authority` or `revocation-list`.
+    pub kind: &'static str,
+    /// When the last of the authorities, or the first of the lists, expires.
+    pub until: Timestamp,
 }
 
 /// Until when each authority has a usable list; none for one without.
@@ -123,7 +138,10 @@ impl Inspection {
     /// is left. Of lists the first.
     #[must_use]
     pub fn expiries(&self) -> Vec<(&'static str, Timestamp)> {
-        let of = |what: What| self.dated.iter().filter(move |d| d.what == what).map(|d| d.until);
+        let of = |what: What| {
+            let own = self.dated.iter().filter(move |d| d.what == what && d.domain.is_none());
+            own.map(|d| d.until)
+        };
         let sides = [
             ("server", "client-ca", Side::Callers),
             ("admin-server", "admin-client-ca", Side::Admin),
@@ -137,6 +155,69 @@ impl Inspection {
             }
         }
         found.into_iter().filter_map(|(role, time)| Some((role, time?))).collect()
+    }
+
+    /// The same of each trust domain.
+    #[must_use]
+    pub fn domain_expiries(&self) -> Vec<DomainExpiry> {
+        let mut found: Vec<DomainExpiry> = Vec::new();
+        for dated in &self.dated {
+            let Some(domain) = &dated.domain else { continue };
+            let is_list = dated.what == What::RevocationList;
+            let kind = if is_list { "revocation-list" } else { "authority" };
+            match found.iter_mut().find(|known| known.domain == *domain && known.kind == kind) {
+                Some(known) if is_list => known.until = known.until.min(dated.until),
+                Some(known) => known.until = known.until.max(dated.until),
+                None => {
+                    found.push(DomainExpiry { domain: domain.clone(), kind, until: dated.until });
+                }
+            }
+        }
+        found
+    }
+
+    /// All authorities of one listener. Somebody can connect if those of one can.
+    pub(super) fn of_sets(sets: impl IntoIterator<Item = Self>) -> Self {
+        let mut all = Self::default();
+        let mut required: Option<Option<Required>> = None;
+        for set in sets {
+            all.fixed.extend(set.fixed);
+            all.dated.extend(set.dated);
+            required = Some(match (required, set.required) {
+                (None, own) => own,
+                (Some(Some(mut before)), Some(own)) => {
+                    before.authorities.extend(own.authorities);
+                    Some(before)
+                }
+                (Some(_), _) => None,
+            });
+        }
+        all.required = required.flatten();
+        all
+    }
+
+    /// These are the authorities of a trust domain.
+    pub(super) fn is_of_domain(
+        &mut self,
+        domain: &TrustDomain,
+        file: PemFile<'_>,
+        authorities: &[PlacedCertificate],
+    ) {
+        for dated in &mut self.dated {
+            dated.domain = Some(domain.clone());
+        }
+        for (placed, number) in authorities.iter().zip(1..) {
+            let other = svid::trust_domain_of_authority(&placed.item);
+            if let Some(other) = other.filter(|other| other != domain.as_str()) {
+                let text = format!(
+                    "the {} authority of trust domain `{domain}` says that it is of `{}` (X509-SVID, \
+                     section 3.2): is it the file of another domain?",
+                    ordinal(number),
+                    other.escape_debug()
+                );
+                self.fixed(Severity::Warning, file.problem_at(placed.line, text));
+            }
+        }
     }
 
     fn fixed(&mut self, severity: Severity, problem: Problem) {

@@ -40,7 +40,7 @@ pub fn inspect_server(
                 _ => (What::Above, format!("the {} certificate", ordinal(at + 1))),
             };
             let (file, line, from) = (file.name.to_owned(), placed.line, facts.not_before);
-            found.dated.push(Dated { what, file, line, shown, from, until });
+            found.dated.push(Dated { what, file, line, shown, from, until, domain: None });
         }
     }
     let mut warn = |line, text: String| {

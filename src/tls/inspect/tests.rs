@@ -6,7 +6,7 @@ use rcgen::{
 };
 
 use super::*;
-use crate::tls::{ClientCertificates, ClientFiles, Identity, PemFile, certificates};
+use crate::tls::{ClientCertificates, ClientFiles, DomainFiles, Identity, PemFile, certificates};
 
 /// No test here looks at the clock.
 fn now() -> Timestamp {
@@ -349,4 +349,45 @@ fn a_list_that_cannot_be_used_is_named() {
     let problems = ClientCertificates::new(files, Side::Callers, false).err().unwrap();
     let text = problems[0].to_string();
     assert!(text.starts_with(&format!("crl.pem:{line}: this revocation list")), "{text}");
+}
+
+#[test]
+fn where_one_of_several_bundles_can_be_used_somebody_can_connect() {
+    let [a, b] = ["a", "b"].map(|name| issue(name, -900..900, None, authority));
+    let (good, stale) = (list(&a, -1..1), list(&a, -9..-2));
+    let (other, worse) = (list(&b, -1..1), list(&b, -9..-3));
+    let domain = crate::domain::TrustDomain::parse("b.example").unwrap();
+    fn files<'a>(ca: &'a str, list: Option<&'a str>) -> ClientFiles<'a> {
+        let pem = |text: &'a str| PemFile { name: "file.pem", bytes: text.as_bytes() };
+        ClientFiles { authorities: pem(ca), lists: list.map(pem) }
+    }
+    let inspect = |of_a: Option<&str>, of_b: Option<&str>| {
+        let domains = [DomainFiles { name: domain.clone(), files: files(&b.pem, of_b) }];
+        let general = Some(files(&a.pem, of_a));
+        let made = ClientCertificates::with_domains(general, &domains, Side::Callers, true);
+        made.unwrap_or_else(|problems| panic!("{problems:?}")).inspection().clone()
+    };
+    for (of_a, of_b, outage) in [
+        (Some(&*stale), Some(&*worse), true),
+        (Some(&*stale), Some(&*other), false),
+        (Some(&*good), Some(&*worse), false),
+        (Some(&*stale), None, false),
+        (None, Some(&*worse), false),
+        (None, None, false),
+    ] {
+        let found = inspect(of_a, of_b).findings(now());
+        let has_outage = found.iter().any(|finding| finding.severity == Severity::Outage);
+        assert_eq!(has_outage, outage, "{of_a:?} {of_b:?}: {found:?}");
+    }
+    // What is of a domain is not shown as that of everybody.
+    let inspection = inspect(Some(&stale), Some(&worse));
+    let roles: Vec<_> = inspection.expiries().into_iter().map(|(role, _)| role).collect();
+    assert_eq!(roles, ["client-ca", "client-crl"]);
+    let of_domain = inspection.domain_expiries();
+    let mut of_domain: Vec<_> =
+        of_domain.iter().map(|of| (of.kind, of.until.to_string())).collect();
+    of_domain.sort();
+    let [(first, _), (second, until)] = of_domain.as_slice() else { panic!("{of_domain:?}") };
+    assert_eq!((*first, *second), ("authority", "revocation-list"));
+    assert_eq!(until, "2026-11-22T08:00:00Z", "of the domain's own list");
 }

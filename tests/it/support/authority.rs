@@ -54,6 +54,19 @@ impl Authority {
         Self(Issuer::new(params, key), pem)
     }
 
+    /// One that this one has signed, with a change.
+    pub fn intermediate(&self, change: impl FnOnce(&mut CertificateParams)) -> Self {
+        let key = KeyPair::generate().unwrap();
+        let mut params = CertificateParams::default();
+        params.is_ca = rcgen::IsCa::Ca(rcgen::BasicConstraints::Unconstrained);
+        params.key_usages =
+            vec![rcgen::KeyUsagePurpose::KeyCertSign, rcgen::KeyUsagePurpose::CrlSign];
+        params.distinguished_name.push(rcgen::DnType::CommonName, "intermediate");
+        change(&mut params);
+        let pem = params.signed_by(&key, &self.0).unwrap().pem();
+        Self(Issuer::new(params, key), pem)
+    }
+
     /// Its certificate.
     pub fn pem(&self) -> &str {
         &self.1
