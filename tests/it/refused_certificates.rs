@@ -24,10 +24,10 @@ type Pair = (Vec<u8>, Vec<u8>);
 
 /// Comes with whatever it has, also with a key that is not the certificate's.
 #[derive(Debug)]
-struct Anything(Arc<CertifiedKey>);
+pub struct Anything(Arc<CertifiedKey>);
 
 impl Anything {
-    fn new((pem, key): &Pair) -> Arc<Self> {
+    pub fn new((pem, key): &Pair) -> Arc<Self> {
         use rustls::pki_types::pem::PemObject as _;
         let chain = CertificateDer::pem_slice_iter(pem).map(Result::unwrap).collect();
         let key = PrivateKeyDer::from_pem_slice(key).unwrap();

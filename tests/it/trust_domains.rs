@@ -7,6 +7,7 @@ use rcgen::{
 };
 use serde_json::Value;
 
+use crate::refused_certificates::Anything;
 use crate::seam::{Behaviour, Seam};
 use crate::support::authority::Authority;
 use crate::support::issuer::append;
@@ -171,6 +172,27 @@ async fn who_has_signed_decides_for_whom_a_certificate_stands() {
         add("an authority's", &own, Box::new(is_ca), no_svid);
         expect(&site, cases).await;
     }
+}
+
+/// Why is for those who look after the gateway.
+#[tokio::test]
+async fn to_a_client_it_is_the_same_whoever_else_is_trusted() {
+    let site = site_with(&[OWN_TABLE, PARTNER_TABLE]);
+    let own = Authority::named(&site, "certs/own.pem", "own");
+    let partner = Authority::named(&site, "certs/partner.pem", "partner");
+    let stranger = Authority::named(&site, "certs/none.pem", "stranger");
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let gateway = site.start(&seam, &[]).await;
+    let host = own.issue_with(3, names(vec![dns("desk.internal")]));
+    for pair in [stranger.issue(1), partner.issue(2), host] {
+        let versions = [&rustls::version::TLS12];
+        let mut config = client_config(&site, &versions, &["http/1.1"], None);
+        // Also one whose issuer the gateway did not ask for.
+        config.client_auth_cert_resolver = Anything::new(&pair);
+        let error = connect(&gateway, config).await.unwrap_err().to_string();
+        assert_eq!(error, "received fatal alert: UnknownCA");
+    }
+    gateway.stop().await;
 }
 
 #[tokio::test]
