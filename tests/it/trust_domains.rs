@@ -438,6 +438,13 @@ fn an_authority_is_of_one_table_and_every_mistake_is_said() {
     assert!(text.contains(&part) && text.contains("certs/partner.pem: holds no "), "{text}");
     assert_eq!(lines(&text, "error: "), 2, "{text}");
 
+    // Without its file a domain is not left to the general authorities.
+    std::fs::write(site.path("certs/own.pem"), own.pem()).unwrap();
+    std::fs::remove_file(site.path("certs/partner.pem")).unwrap();
+    let (code, text) = check(&site, &[]);
+    assert!(code == Some(3) && text.contains("certs/partner.pem: "), "{text}");
+    assert_eq!(lines(&text, "error: "), 1, "{text}");
+
     // The file of another domain, by its own word.
     Authority::with(&site, "certs/own.pem", |p| {
         p.subject_alt_names = vec![uri("spiffe://partner.example")];
