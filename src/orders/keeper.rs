@@ -106,10 +106,12 @@ impl Keeper {
         OrdersStatus { unread: unread.or(late), unrecorded }
     }
 
-    /// Whether the audit log has it that this order was given.
+    /// Whether the audit log has it that this order was given, and no other of its number.
     #[must_use]
-    pub fn has_recorded(&self, number: u32) -> bool {
-        self.known.lock().told.knows(number)
+    pub fn has_recorded(&self, order: &Order) -> bool {
+        let known = self.known.lock();
+        let is_it = |known: &Order| known.number == order.number && known.given == order.given;
+        known.told.knows(order.number) && known.told.file().orders().iter().any(is_it)
     }
 
     /// Looks at the file and records what is new, again and again.

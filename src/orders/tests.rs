@@ -375,3 +375,12 @@ fn an_exception_lasts_no_longer_than_the_settings_say_now() {
     let refused = file.clone().give(exception(), Some(after(now, 25)), signature(now), DAY);
     assert!(refused.unwrap_err().to_string().contains("24 h at most"));
 }
+
+/// Whoever writes the file and may not look into the log's directory, where the copy is.
+#[test]
+fn what_cannot_be_read_of_the_copy_keeps_nobody_from_a_freeze() {
+    let kept = Kept::new();
+    std::fs::write(told::place(kept.directory.path()), "{").unwrap();
+    assert_eq!(kept.give(OrderKind::Freeze(Scope::Everything), None), 1);
+    assert!(kept.start().is_err());
+}

@@ -136,7 +136,7 @@ impl Health {
         let in_force = self.gateway.orders.load();
         let shown = |order: &Order| view::OrderInForce {
             order: ShownOrder::of(order),
-            recorded: self.keeper.has_recorded(order.number),
+            recorded: self.keeper.has_recorded(order),
         };
         in_force.holding(self.gateway.clock.now()).map(shown).collect()
     }
