@@ -14,7 +14,7 @@ use crate::support::{Gateway, LOBBY, Site, check, grant_body, of_event, post, un
 use crate::tls::client_config;
 
 /// A client with this certificate and key.
-fn client_with(site: &Site, chain: &[u8], key: &[u8]) -> reqwest::Client {
+pub fn client_with(site: &Site, chain: &[u8], key: &[u8]) -> reqwest::Client {
     let pair = Some((chain.to_vec(), key.to_vec()));
     let tls = client_config(site, rustls::DEFAULT_VERSIONS, &["http/1.1"], pair);
     site.client_builder().tls_backend_preconfigured(tls).build().unwrap()

@@ -47,6 +47,7 @@ mod refused_certificates;
 mod reload;
 mod resolved;
 mod review;
+mod schemes;
 mod seam;
 mod search;
 mod settings;
