@@ -208,7 +208,9 @@ pub(super) fn allow(arguments: &AllowArguments) -> Exit {
     match give(&settings, OrderKind::Exception(caller.clone(), entrance), until, signature) {
         Ok(order) => {
             say(in_words(&order));
-            confirm::in_force(&settings, &order).tell()
+            let exit = confirm::in_force(&settings, &order).tell();
+            note(format_args!("`grantgate withdraw {} --reason TEXT` takes it back", order.number));
+            exit
         }
         Err(exit) => exit,
     }
