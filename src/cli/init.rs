@@ -165,33 +165,38 @@ mod tests {
         text.lines().map(|text| line(text) + "\n").collect()
     }
 
+    const BUNDLE: &str = "ca_file = \"certs/example.org.pem\"";
+
     fn load(text: &str) -> config::Settings {
         config::load(Path::new("g.toml"), text, &config::Environment::new()).unwrap()
     }
 
     #[test]
     fn a_commented_line_is_the_default_and_an_example_is_valid() {
-        // The keys of a collector need one, and an issuer has what it cannot be without.
-        let needed = ["url", "name", "issuer", "jwks_url", "audience"];
-        let with_url =
-            needed.iter().fold(CONFIG.replace("# [[issuer]]", "[[issuer]]"), |text, key| {
-                text.replace(&format!("# example: {key} = "), &format!("{key} = "))
-            });
+        // Of each table of which there may be several there is one.
+        let tables = CONFIG.replace("# [[", "[[");
+        // The keys of a collector need one; an issuer and a trust domain have what they cannot be
+        // without.
+        let needed = ["url = ", "name = ", "issuer = ", "jwks_url = ", "audience = ", BUNDLE];
+        let with_url = needed
+            .iter()
+            .fold(tables.clone(), |text, key| text.replace(&format!("# example: {key}"), key));
         let (few, all) = (load(&with_url), load(&without("# ", &with_url)));
         assert_eq!(format!("{few:?}"), format!("{all:?}"));
 
-        let every = without("# example: ", CONFIG);
+        let every = without("# example: ", &tables);
         let every = every.replace("# pseudonymise = \"off\"", "pseudonymise = \"on\"");
         // Either this or an API key.
         let every = every.replace("\napi_key_file", "\n# api_key_file");
-        // One of three, in a table of its own.
-        let every = every.replace("# [[issuer]]", "[[issuer]]");
+        // One of three.
         let every = every.replace("\ndiscovery_url", "\n# discovery_url");
         let every = every.replace("\njwks_file", "\n# jwks_file");
         let settings = load(&every);
         assert!(settings.warnings.is_empty(), "{:?}", settings.warnings);
         assert!(settings.admin.remote.is_some() && settings.listener.clients.is_some());
         assert!(settings.policy_candidate_rules_file.is_some());
+        let domains = &settings.listener.clients.as_ref().unwrap().domains;
+        assert!(domains.iter().any(|domain| domain.authorities.crl_file.is_some()));
         assert!(settings.issuers.iter().any(|issuer| issuer.lifetime_max.is_some()));
         let audit = settings.audit;
         assert!(audit.retention_age_max.is_some() && audit.retention_bytes_max.is_some());
