@@ -41,8 +41,7 @@ impl Told {
     pub(super) fn load(directory: &Path) -> Result<Self, Problem> {
         let path = place(directory);
         let name = path.display().to_string();
-        let is_missing = |error: &io::Error| error.kind() == io::ErrorKind::NotFound;
-        if std::fs::symlink_metadata(&path).as_ref().is_err_and(is_missing) {
+        if matches!(path.try_exists(), Ok(false)) {
             return Ok(Self::default());
         }
         let bytes = read_plain(&path)?;

@@ -2,13 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use jiff::{SignedDuration, Timestamp};
-
 use crate::audit::record::limits::SEQ_MAX;
-
-/// A file that was written last so long before a time has no record of that time: the clock that
-/// dates records may have been set meanwhile.
-const SLACK: SignedDuration = SignedDuration::from_hours(1);
 
 /// A file of the log.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -55,14 +49,6 @@ impl Segment {
     /// Whether a record with this number has its place in it.
     pub(in crate::audit) fn is_home_of(&self, seq: u64) -> bool {
         seq >= self.first_seq && self.next_seq.is_none_or(|next| seq < next)
-    }
-
-    /// Whether it may have records since a time. One that cannot be looked at may.
-    pub(in crate::audit) fn may_have_since(&self, since: Timestamp) -> bool {
-        let modified = std::fs::metadata(&self.path).and_then(|metadata| metadata.modified());
-        let modified = modified.ok().and_then(|time| Timestamp::try_from(time).ok());
-        let earliest = since.checked_sub(SLACK).unwrap_or(Timestamp::MIN);
-        !self.is_closed() || modified.is_none_or(|time| time >= earliest)
     }
 
     /// How many bytes it takes on disk.

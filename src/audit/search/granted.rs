@@ -6,9 +6,9 @@ use jiff::Timestamp;
 
 use crate::audit::log::directory::LogReader;
 use crate::audit::log::error::ReadError;
-use crate::audit::log::segment::Segment;
 use crate::audit::record::event::Event;
 use crate::audit::record::glance::Glance;
+use crate::audit::search::recent::segments_since;
 use crate::domain::{CallerId, EntranceId, Operation, Outcome};
 
 /// A grant that was allowed.
@@ -32,8 +32,7 @@ pub fn granted(
     (since, until): (Timestamp, Timestamp),
     mut each: impl FnMut(AllowedGrant),
 ) -> Result<(), ReadError> {
-    let segments: Vec<Segment> =
-        log.list()?.into_iter().filter(|segment| segment.may_have_since(since)).collect();
+    let segments = segments_since(log, since)?;
     let (glance, mut open) = (Glance::new(), HashMap::new());
     let mut walk = log.walk(segments).over_gaps();
     while let Some(line) = walk.next()? {

@@ -3,6 +3,7 @@
 pub(in crate::audit) mod decisions;
 pub(in crate::audit) mod granted;
 pub(in crate::audit) mod query;
+mod recent;
 pub(in crate::audit) mod show;
 pub(in crate::audit) mod stats;
 pub(in crate::audit) mod tail;

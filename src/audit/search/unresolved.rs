@@ -11,6 +11,7 @@ use crate::audit::log::segment::Segment;
 use crate::audit::record::event::Event;
 use crate::audit::record::glance;
 use crate::audit::record::parse::Record;
+use crate::audit::search::recent::segments_since;
 use crate::domain::{
     AcsUserId, EntranceId, Grantee, GranteeKind, Operation, Outcome, RequestId, UserIdentityId,
 };
@@ -36,9 +37,7 @@ pub struct UnknownGrant {
 /// # Errors
 /// [`ReadError`].
 pub fn unresolved(log: &LogReader, since: Timestamp) -> Result<Vec<UnknownGrant>, ReadError> {
-    let segments: Vec<Segment> =
-        log.list()?.into_iter().filter(|segment| segment.may_have_since(since)).collect();
-    let open = still_unknown(log, segments.clone())?;
+    let open = still_unknown(log, segments_since(log, since)?)?;
     let Some(first) = open.first() else { return Ok(Vec::new()) };
     let from = |segment: &Segment| segment.next_seq.is_none_or(|next| next > *first);
     // The decision may stand in a segment before.
