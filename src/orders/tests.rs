@@ -384,3 +384,25 @@ fn what_cannot_be_read_of_the_copy_keeps_nobody_from_a_freeze() {
     assert_eq!(kept.give(OrderKind::Freeze(Scope::Everything), None), 1);
     assert!(kept.start().is_err());
 }
+
+#[test]
+fn a_setting_that_was_lowered_ends_what_is_in_force() {
+    let kept = Kept::new();
+    let runtime = runtime();
+    let now = Timestamp::now();
+    kept.give(exception(), Some(after(now, 20)));
+    let file = load(&kept.path()).unwrap();
+    let metrics = Metrics::new(&ClosedSets::default()).unwrap().orders;
+    let place = Place { exception_max: SignedDuration::from_hours(8), ..kept.place() };
+    let (journal, clock) = (kept.journal.clone(), Arc::new(FixedClock(now)));
+    let keeper = Keeper::new(place, file, journal, metrics, clock).unwrap();
+    runtime.block_on(once(&keeper));
+    let in_force = keeper.in_force().load_full();
+    assert_eq!(in_force.holding(after(now, 7)).count(), 1);
+    assert_eq!(in_force.holding(after(now, 9)).count(), 0);
+    // What is recorded is this order, and no other of its number.
+    let mut other = kept.place().read().unwrap().orders()[0].clone();
+    assert!(keeper.has_recorded(&other));
+    other.given.by = "grace".into();
+    assert!(!keeper.has_recorded(&other));
+}

@@ -84,6 +84,28 @@ async fn what_is_not_there_after_some_time_was_not_made() {
     gateway.stop().await;
 }
 
+/// However long ago the decision was: one look says little.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_grant_is_looked_for_twice() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::Close).await;
+    let process = Process::serve_with(&site, &seam, &soon("600000"));
+    let request = site.client().post(process.url()).bearer_auth(&site.token);
+    let request = request.header("content-type", "application/json").body(grant_body(LOBBY));
+    assert_eq!(request.send().await.unwrap().status(), 502);
+    let outcomes = || of_event(&site.records(), "grant.outcome").len();
+    until("its outcome is in the log", || outcomes() == 1).await;
+    process.kill();
+    // Longer than an absent one is looked for with the delay that follows.
+    tokio::time::sleep(std::time::Duration::from_secs(1)).await;
+    seam.set(Behaviour::in_turn(&[listing(&[PERSON])]));
+    let next = Process::serve_with(&site, &seam, &soon("20"));
+    until("Seam has said it", || !resolved(&site).is_empty()).await;
+    let records = resolved(&site);
+    assert_eq!((&records[0]["resolution"], &records[0]["asked"]), (&"absent".into(), &2.into()));
+    next.kill();
+}
+
 /// No answer is taken for one that says something, and after the last question it is said that
 /// nobody can tell.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
