@@ -287,6 +287,7 @@ impl Evidence for Allowed {
             credential: "token:2026-11-23",
             peer: ([127, 0, 0, 1], 40_000).into(),
             operation: Operation::GrantAccess,
+            workspace: None,
             entrance: Some(self.grant.entrance),
             grantee: Some(self.grant.grantee),
             // A denial: it needs no outcome, so that only decisions are timed.

@@ -137,7 +137,13 @@ fn round(policy: &Policy, case: &(&str, Case, &str), requests: &[Request]) -> Du
     let started = Instant::now();
     for (caller, entrance) in requests {
         let (caller, entrance) = (black_box(caller), black_box(*entrance));
-        let found = policy.evaluate(Question { caller, act: Act::Grant, entrance, moment });
+        let found = policy.evaluate(Question {
+            caller,
+            act: Act::Grant,
+            entrance,
+            workspace: None,
+            moment,
+        });
         assert_eq!(found.reason, expected, "{name} {caller} {entrance:?}");
     }
     started.elapsed() / u32::try_from(requests.len()).unwrap()

@@ -90,6 +90,7 @@ impl Evidence for Asked {
             credential: "token:a",
             peer: ([127, 0, 0, 1], 1).into(),
             operation: Operation::GrantAccess,
+            workspace: None,
             entrance: EntranceId::parse("d23d7180-c1ee-4bbe-8630-05df5031ce35").ok(),
             grantee: UserIdentityId::parse("c6247b75-f1cb-493a-9915-a85a0b9639ae")
                 .ok()

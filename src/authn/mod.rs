@@ -27,7 +27,7 @@ use jwt::Jwts;
 pub use principal::Principal;
 use scheme::{Presented, Scheme, agree};
 use token::Tokens;
-pub use token::{CallerToken, TOKEN_PREFIX, TokenDigest};
+pub use token::{CallerToken, TokenDigest, TokenForm};
 
 /// Finds out who is calling: by token first, of the gateway's own or an issuer's, then by client
 /// certificate.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::domain::CallerId;
+use crate::domain::{CallerId, WorkspaceName};
 
 /// Who is calling, proven by a credential. Only [`crate::authn`] makes one.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -12,12 +12,38 @@ pub struct Principal {
     caller: CallerId,
     credential: Arc<str>,
     expires: Option<Timestamp>,
+    names_workspace: bool,
+    workspace: Option<WorkspaceName>,
 }
 
 impl Principal {
     /// `expires` is what the callers file, or the credential itself, says of its end.
     pub(super) fn new(caller: CallerId, credential: Arc<str>, expires: Option<Timestamp>) -> Self {
-        Self { caller, credential, expires }
+        let (names_workspace, workspace) = (false, None);
+        Self { caller, credential, expires, names_workspace, workspace }
+    }
+
+    /// The same by a credential with which a request must name its workspace.
+    pub(super) fn with_named_workspace(self) -> Self {
+        Self { names_workspace: true, ..self }
+    }
+
+    /// Whether its requests must name their workspace.
+    #[must_use]
+    pub fn names_workspace(&self) -> bool {
+        self.names_workspace
+    }
+
+    /// The same in this workspace.
+    #[must_use]
+    pub fn within(self, workspace: Option<WorkspaceName>) -> Self {
+        Self { workspace, ..self }
+    }
+
+    /// In which workspace it asks, where workspaces have names.
+    #[must_use]
+    pub fn workspace(&self) -> Option<&WorkspaceName> {
+        self.workspace.as_ref()
     }
 
     /// The configured service.

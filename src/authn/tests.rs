@@ -214,10 +214,10 @@ fn a_suspension_that_is_not_understood_is_refused() {
 
 #[test]
 fn a_generated_token_has_the_shape_that_the_sdks_accept() {
-    let token = CallerToken::generate().unwrap();
-    let other = CallerToken::generate().unwrap();
+    let token = CallerToken::generate(TokenForm::ApiKey).unwrap();
+    let other = CallerToken::generate(TokenForm::ApiKey).unwrap();
     assert_ne!(token.expose(), other.expose());
-    assert_eq!(token.expose().len(), TOKEN_PREFIX.len() + 43);
+    assert_eq!(token.expose().len(), TokenForm::ApiKey.prefix().len() + 43);
     for refused in ["seam_at", "seam_cst", "seam_pk"] {
         assert!(!token.expose().starts_with(refused));
     }

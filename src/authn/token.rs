@@ -15,9 +15,39 @@ use super::Callers;
 use super::scheme::{Finding, Presented, Scheme};
 use crate::domain::{Reason, Secret};
 
-/// What caller tokens start with. Seam's SDKs refuse, before any request, a key that
-/// does not start with `seam_` or that looks like one of Seam's other token kinds.
-pub const TOKEN_PREFIX: &str = "seam_gg_";
+use crate::domain::closed_set;
+
+closed_set! {
+/// What a caller's token looks like: Seam's SDKs refuse, before any request, one of another form
+/// than they were told it has.
+pub enum TokenForm {
+    /// Where Seam's SDKs expect an API key: the most, and without a form in the callers file.
+    ApiKey = "api-key",
+    /// Where they expect a personal access token, with which they name a workspace.
+    PersonalAccessToken = "pat",
+}
+}
+
+impl TokenForm {
+    /// What its tokens begin with.
+    #[must_use]
+    pub const fn prefix(self) -> &'static str {
+        match self {
+            Self::ApiKey => "seam_gg_",
+            Self::PersonalAccessToken => "seam_at_gg_",
+        }
+    }
+
+    /// The form of this word.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|form| form.as_str() == text)
+    }
+}
+
+/// What Seam's personal access tokens begin with, and those of the gateway's own that take their
+/// place.
+const PERSONAL: &str = "seam_at";
 
 /// The SHA-256 of a token.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,14 +93,14 @@ impl fmt::Debug for TokenDigest {
 pub struct CallerToken(Secret);
 
 impl CallerToken {
-    /// Makes a token: [`TOKEN_PREFIX`] and 43 base64url characters (256 random bits).
+    /// Makes a token: the prefix of its form and 43 base64url characters (256 random bits).
     ///
     /// # Errors
     /// When the machine has no randomness.
-    pub fn generate() -> Result<Self, std::io::Error> {
+    pub fn generate(form: TokenForm) -> Result<Self, std::io::Error> {
         let mut bytes = [0_u8; 32];
         rand::fill(&mut bytes).map_err(|_| std::io::Error::other("no random numbers"))?;
-        Ok(Self(Secret::new(format!("{TOKEN_PREFIX}{}", URL_SAFE_NO_PAD.encode(bytes)))))
+        Ok(Self(Secret::new(format!("{}{}", form.prefix(), URL_SAFE_NO_PAD.encode(bytes)))))
     }
 
     /// The token, to hand to its caller.
@@ -97,6 +127,9 @@ impl Scheme for Tokens<'_> {
             None => Finding::Invalid(Reason::TokenUnknown),
             Some(known) if known.expires.is_some_and(|expires| expires <= now) => {
                 Finding::Invalid(Reason::TokenExpired)
+            }
+            Some(known) if token.starts_with(PERSONAL) => {
+                Finding::Proven(known.principal().with_named_workspace())
             }
             Some(known) => Finding::Proven(known.principal()),
         }

@@ -11,7 +11,7 @@ pub struct Changes<'a> {
     pub removed: Vec<&'a Entry>,
     /// In both, under another name: before and after.
     pub renamed: Vec<(&'a Entry, &'a Entry)>,
-    /// In both, under the same name, in another access system: before and after.
+    /// In both, under the same name, in another access system or workspace: before and after.
     pub moved: Vec<(&'a Entry, &'a Entry)>,
 }
 
@@ -33,7 +33,9 @@ impl Catalogue {
             match self.entry(after.id) {
                 None => changes.added.push(after),
                 Some(before) if before.name != after.name => changes.renamed.push((before, after)),
-                Some(before) if before.system != after.system => {
+                Some(before)
+                    if before.system != after.system || before.workspace != after.workspace =>
+                {
                     changes.moved.push((before, after));
                 }
                 Some(_) => {}

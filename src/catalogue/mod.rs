@@ -12,13 +12,13 @@ mod read;
 
 use std::collections::HashMap;
 
-use crate::domain::{AcsSystemId, EntranceId};
+use crate::domain::{AcsSystemId, EntranceId, WorkspaceName};
 pub use changes::Changes;
 pub use find::FindError;
 pub use name::NameError;
 
-/// The columns, in their order.
-const COLUMNS: [&str; 3] = ["entrance_id", "display_name", "acs_system_id"];
+/// The columns, in their order. The last is there only where workspaces have names.
+const COLUMNS: [&str; 4] = ["entrance_id", "display_name", "acs_system_id", "workspace"];
 
 /// One entrance.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -26,6 +26,7 @@ pub struct Entry {
     id: EntranceId,
     name: String,
     system: AcsSystemId,
+    workspace: Option<WorkspaceName>,
 }
 
 impl Entry {
@@ -36,14 +37,26 @@ impl Entry {
     /// is not fit to print.
     pub fn new(id: EntranceId, name: &str, system: AcsSystemId) -> Result<Self, NameError> {
         let name = name::check(name.trim())?.to_owned();
-        Ok(Self { id, name, system })
+        Ok(Self { id, name, system, workspace: None })
     }
 
     /// An entrance with a name as Seam has it, made fit where it is not: one odd name must
     /// not keep people from all the others.
     #[must_use]
     pub fn tidied(id: EntranceId, name: &str, system: AcsSystemId) -> Self {
-        Self { id, name: name::tidy(name), system }
+        Self { id, name: name::tidy(name), system, workspace: None }
+    }
+
+    /// The same in this workspace.
+    #[must_use]
+    pub fn within(self, workspace: Option<WorkspaceName>) -> Self {
+        Self { workspace, ..self }
+    }
+
+    /// The workspace that it is in, where that is known.
+    #[must_use]
+    pub fn workspace(&self) -> Option<&WorkspaceName> {
+        self.workspace.as_ref()
     }
 
     /// The entrance.
@@ -80,6 +93,12 @@ impl Catalogue {
         self.entry(id).map(Entry::name)
     }
 
+    /// The workspace of an entrance, where that is known.
+    #[must_use]
+    pub fn workspace_of(&self, id: EntranceId) -> Option<&WorkspaceName> {
+        self.entry(id).and_then(Entry::workspace)
+    }
+
     /// Whether the entrance is known.
     #[must_use]
     pub fn contains(&self, id: EntranceId) -> bool {
@@ -109,10 +128,14 @@ impl Catalogue {
     #[must_use]
     pub fn to_csv(&self) -> Vec<u8> {
         let mut writer = csv::WriterBuilder::new().from_writer(Vec::new());
-        // Memory takes everything, and every record has three fields.
-        let _ = writer.write_record(COLUMNS);
-        for Entry { id, name, system } in &self.entries {
-            let _ = writer.write_record([&id.to_string(), name, &system.to_string()]);
+        let has_workspaces = self.entries.iter().any(|entry| entry.workspace.is_some());
+        let columns = COLUMNS.len() - usize::from(!has_workspaces);
+        // Memory takes everything, and every record has as many fields.
+        let _ = writer.write_record(COLUMNS.into_iter().take(columns));
+        for Entry { id, name, system, workspace } in &self.entries {
+            let workspace = workspace.as_ref().map_or("", WorkspaceName::as_str);
+            let fields = [&id.to_string(), name, &system.to_string(), workspace];
+            let _ = writer.write_record(fields.into_iter().take(columns));
         }
         writer.into_inner().unwrap_or_default()
     }

@@ -9,7 +9,7 @@ use std::io::Cursor;
 
 use super::name::is_unfit;
 use super::{COLUMNS, Catalogue, Entry};
-use crate::domain::{AcsSystemId, EntranceId, Problem};
+use crate::domain::{AcsSystemId, EntranceId, Problem, WorkspaceName};
 
 const FILE_BYTES_MAX: usize = 256 * 1024 * 1024;
 /// More problems than this are not listed one by one.
@@ -26,6 +26,7 @@ impl Catalogue {
         let text = whole(file, bytes).map_err(|problem| vec![problem])?;
         let mut parser = Parser {
             file,
+            columns: COLUMNS.len(),
             records: Records::new(text),
             entries: Vec::new(),
             seen: HashMap::new(),
@@ -114,6 +115,8 @@ fn after_field<'a>(line: &'a str, text: &str) -> Option<&'a str> {
 
 struct Parser<'a> {
     file: &'a str,
+    /// How many each line has.
+    columns: usize,
     records: Records<'a>,
     entries: Vec<Entry>,
     /// The line on which each entrance stood first.
@@ -149,9 +152,15 @@ impl Parser<'_> {
     }
 
     fn header(&mut self, line: &str) {
-        let fields = line.split(',').map(|name| name.trim_matches('"'));
-        if !fields.eq(COLUMNS) {
-            self.refuse(1, None, format!("the first line must be `{}`", COLUMNS.join(",")));
+        let fields = || line.split(',').map(|name| name.trim_matches('"'));
+        let columns = [COLUMNS.len() - 1, COLUMNS.len()];
+        match columns.iter().find(|count| fields().eq(COLUMNS.into_iter().take(**count))) {
+            Some(count) => self.columns = *count,
+            None => {
+                let names = |count| COLUMNS.into_iter().take(count).collect::<Vec<_>>().join(",");
+                let [short, long] = columns.map(names);
+                self.refuse(1, None, format!("the first line must be `{short}` or `{long}`"));
+            }
         }
     }
 
@@ -177,13 +186,19 @@ impl Parser<'_> {
     }
 
     fn entry(&mut self, line: u32, fields: &[Field]) {
-        let [id, name, system] = fields else {
-            let text = format!(
-                "has {} field(s) instead of 3: `{}`; put a name with commas in quotes",
-                fields.len(),
-                COLUMNS.join(",")
-            );
-            return self.refuse(line, None, text);
+        let [id, name, system, rest @ ..] = fields else { return self.miscounted(line, fields) };
+        if fields.len() != self.columns {
+            return self.miscounted(line, fields);
+        }
+        let workspace = match rest.first().map(|field| (field, field.text.trim_matches(' '))) {
+            None | Some((_, "")) => None,
+            Some((field, text)) => match WorkspaceName::parse(text) {
+                Ok(name) => Some(name),
+                Err(error) => {
+                    let text = format!("`{}`: a workspace's name {error}", shown(text));
+                    return self.refuse(line, Some(field.column), text);
+                }
+            },
         };
         let id_value = self.id(line, id, EntranceId::parse, "an entrance id");
         let system_value = self.id(line, system, AcsSystemId::parse, "a system's id");
@@ -203,9 +218,19 @@ impl Parser<'_> {
         };
         self.seen.insert(id_value, line);
         match Entry::new(id_value, &name.text, system_value) {
-            Ok(entry) => self.entries.push(entry),
+            Ok(entry) => self.entries.push(entry.within(workspace)),
             Err(error) => self.refuse(line, Some(name.column), error.to_string()),
         }
+    }
+
+    fn miscounted(&mut self, line: u32, fields: &[Field]) {
+        let columns = COLUMNS.into_iter().take(self.columns).collect::<Vec<_>>().join(",");
+        let text = format!(
+            "has {} field(s) instead of {}: `{columns}`; put a name with commas in quotes",
+            fields.len(),
+            self.columns
+        );
+        self.refuse(line, None, text);
     }
 
     /// An id in its one printed form.
@@ -221,11 +246,15 @@ impl Parser<'_> {
             Ok(id) if id.to_string() == text => return Some(id),
             Ok(id) => format!("write {what} in lower case: `{id}`"),
             Err(error) => {
-                let shown: String = text.chars().take(SHOWN_CHARS_MAX).collect();
-                format!("`{shown}`: {what} {error}")
+                format!("`{}`: {what} {error}", shown(text))
             }
         };
         self.refuse(line, Some(field.column), problem);
         None
     }
+}
+
+/// So much of a wrong field as is shown.
+fn shown(text: &str) -> String {
+    text.chars().take(SHOWN_CHARS_MAX).collect()
 }

@@ -116,7 +116,8 @@ fn every_problem_is_reported_at_once_with_its_place() {
 
 #[test]
 fn a_file_that_is_no_catalogue_is_refused_as_a_whole() {
-    let header = "entrances.csv:1: the first line must be `entrance_id,display_name,acs_system_id`";
+    let header = "entrances.csv:1: the first line must be `entrance_id,display_name,acs_system_id` \
+                  or `entrance_id,display_name,acs_system_id,workspace`";
     for (name, bytes, expected) in [
         ("empty", &b""[..], header),
         ("blank line first", b"\nentrance_id,display_name,acs_system_id\n", header),

@@ -10,8 +10,8 @@ use std::time::Duration;
 use clap::Args;
 
 use super::{Exit, environment, fail, init, report, runtime, say, serve, stop_at_signals};
-use crate::authn::CallerToken;
 use crate::authn::callers::{NewToken, add_token};
+use crate::authn::{CallerToken, TokenForm};
 use crate::config::{self, Environment};
 use crate::domain::{CallerId, Secret};
 use crate::files::replace;
@@ -130,9 +130,10 @@ fn free(wanted: SocketAddr) -> SocketAddr {
 fn give_token(directory: &Path) -> Result<CallerToken, Failure> {
     let file = directory.join("callers.toml");
     let text = std::fs::read_to_string(&file)?;
-    let token = CallerToken::generate()?;
+    let token = CallerToken::generate(TokenForm::ApiKey)?;
     let caller = CallerId::parse(CALLER)?;
-    let new = NewToken { name: "demo", sha256: token.digest(), expires: None };
+    let new =
+        NewToken { name: "demo", sha256: token.digest(), expires: None, form: TokenForm::ApiKey };
     let text = add_token("callers.toml", &text, &caller, None, new)?;
     replace(&file, text.as_bytes(), 0o600)?;
     Ok(token)

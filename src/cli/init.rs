@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::{Exit, fail, note, say};
 use crate::audit::SigningKey;
-use crate::authn::CallerToken;
+use crate::authn::{CallerToken, TokenForm};
 use crate::files::create_new;
 use crate::pki::DevelopmentPki;
 
@@ -109,7 +109,8 @@ pub(super) fn files(dev_certs: bool) -> Result<Vec<NewFile>, Box<dyn std::error:
     if dev_certs {
         let pki = DevelopmentPki::generate(CALLER_SPIFFE_ID)?;
         // Not a caller's token: the sandbox's workspace key, which is as random.
-        let key = CallerToken::generate()?.expose().replace("seam_gg_", "seam_sandbox_");
+        let key =
+            CallerToken::generate(TokenForm::ApiKey)?.expose().replace("seam_gg_", "seam_sandbox_");
         files.extend([
             public("certs/servers-ca.pem", &pki.servers_ca),
             public("certs/callers-ca.pem", &pki.callers_ca),
@@ -173,8 +174,10 @@ mod tests {
 
     #[test]
     fn a_commented_line_is_the_default_and_an_example_is_valid() {
-        // Of each table of which there may be several there is one.
-        let tables = CONFIG.replace("# [[", "[[");
+        // Of each table of which there may be several there is one; that of a workspace takes the
+        // place of what `[upstream]` has.
+        let (before, _, after) = around_workspace();
+        let tables = format!("{before}{after}").replace("# [[", "[[");
         // The keys of a collector need one; an issuer and a trust domain have what they cannot be
         // without.
         let needed = ["url = ", "name = ", "issuer = ", "jwks_url = ", "audience = ", BUNDLE];
@@ -204,10 +207,34 @@ mod tests {
         assert!(audit.export.is_some_and(|export| export.headers_file.is_some()));
     }
 
+    /// The template's table of a workspace, and what stands around it.
+    fn around_workspace() -> (&'static str, &'static str, &'static str) {
+        let (before, rest) = CONFIG.split_once("# [[workspace]]\n").unwrap();
+        let at = rest.find("[policy]").unwrap();
+        (before, &rest[..at], &rest[at..])
+    }
+
+    #[test]
+    fn a_table_of_a_workspace_takes_the_place_of_the_only_one() {
+        let (before, table, after) = around_workspace();
+        let table = without("# example: ", table);
+        let table = table.replace("\npersonal_access_token_file", "\n# personal_access_token_file");
+        let of = |table: &str| {
+            let before = before.replace("\napi_key_file", "\n# api_key_file");
+            load(&format!("{before}[[workspace]]\n{table}{after}")).upstream.workspaces
+        };
+        let (few, all) =
+            (of(&table), of(&without("# ", &table.replace("# personal", "#personal"))));
+        assert_eq!(few.len(), 1);
+        assert!(few[0].is_default && few[0].ca_file.is_some() && few[0].name.is_some());
+        assert_eq!(format!("{few:?}"), format!("{all:?}"));
+    }
+
     #[test]
     fn the_development_configuration_points_at_the_sandbox() {
         let settings = load(&development(CONFIG));
-        assert_eq!(settings.upstream.url.as_str(), "https://localhost:8444/");
-        assert!(settings.upstream.ca_file.is_some() && settings.listener.clients.is_some());
+        let workspace = &settings.upstream.workspaces[0];
+        assert_eq!(workspace.url.as_str(), "https://localhost:8444/");
+        assert!(workspace.ca_file.is_some() && settings.listener.clients.is_some());
     }
 }

@@ -12,7 +12,9 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::domain::{Budget, Host, JwsAlgorithm, Networks, Problem, Secret, TrustDomain};
+use crate::domain::{
+    Budget, Host, JwsAlgorithm, Networks, Problem, Secret, TrustDomain, WorkspaceId, WorkspaceName,
+};
 use crate::listener::ListenerLimits;
 use crate::telemetry::LogFormat;
 use crate::upstream::BreakerSettings;
@@ -183,12 +185,8 @@ pub struct TrustDomainSettings {
 /// `[upstream]`: Seam.
 #[derive(Debug)]
 pub struct UpstreamSettings {
-    /// `https://host[:port]`, nothing else.
-    pub url: reqwest::Url,
-    /// How the gateway proves itself to Seam.
-    pub credential: CredentialSettings,
-    /// Trust only these authorities.
-    pub ca_file: Option<PathBuf>,
+    /// Every `[[workspace]]`; or the one, without a name, that `[upstream]` itself describes.
+    pub workspaces: Vec<WorkspaceSettings>,
     /// From the forward to the whole answer.
     pub deadline: Duration,
     /// To a connection with finished handshake.
@@ -199,13 +197,43 @@ pub struct UpstreamSettings {
     pub resolve_delay: Option<Duration>,
 }
 
+/// One workspace of Seam's.
+#[derive(Debug)]
+pub struct WorkspaceSettings {
+    /// What everything here calls it; none where it is the only one and has no table.
+    pub name: Option<WorkspaceName>,
+    /// What Seam calls it. Where it has a name, it has an id.
+    pub id: Option<WorkspaceId>,
+    /// Whether requests that name none go there.
+    pub is_default: bool,
+    /// `https://host[:port]`, nothing else.
+    pub url: reqwest::Url,
+    /// How the gateway proves itself to Seam.
+    pub credential: CredentialSettings,
+    /// Trust only these authorities.
+    pub ca_file: Option<PathBuf>,
+    /// What the key is called among the files of all parts.
+    pub key_name: String,
+    /// And the authorities.
+    pub ca_name: String,
+}
+
 /// Where the workspace key comes from.
 #[derive(Debug)]
 pub struct CredentialSettings {
+    /// What it is.
+    pub kind: CredentialKind,
     /// The key or token.
     pub source: SecretSource,
-    /// The workspace, which a personal access token needs.
-    pub workspace_id: Option<String>,
+}
+
+/// What proves the gateway to Seam.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CredentialKind {
+    /// Of one workspace.
+    ApiKey,
+    /// Of a person, who may have several workspaces: the id of one goes with it.
+    PersonalAccessToken,
 }
 
 /// A secret, or the file that holds it.

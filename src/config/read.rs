@@ -25,6 +25,7 @@ mod trust_domains;
 mod upstream;
 mod urls;
 mod values;
+mod workspaces;
 
 /// Reads the configuration `file`, whose text is `text`. Relative paths are relative
 /// to the file's directory.
@@ -57,6 +58,7 @@ pub fn all_settings() -> Vec<Setting> {
     // Of which there is none in the empty text.
     reader.issuer(&source.root().section("issuer").repeated());
     reader.trust_domain(&source.root().section("trust_domain").repeated());
+    reader.workspace(&source.root().section("workspace").repeated(), None);
     reader.known
 }
 
@@ -114,7 +116,8 @@ impl<'a> Reader<'a> {
         self.refuse_shared_addresses();
         let limits = self.limits(root.section("limits"));
         let answer_deadline = limits.as_ref().map(|limits: &AllLimits| limits.1.answer_deadline);
-        let upstream = self.upstream(root.section("upstream"), answer_deadline);
+        let workspaces = root.sections("workspace");
+        let upstream = self.upstream(root.section("upstream"), workspaces, answer_deadline);
         let policy = root.section("policy");
         let model = self.path(&policy, "model_file", Some("policies/model.conf"), Use::Alone);
         let rules = self.path(&policy, "rules_file", Some("policies/policy.csv"), Use::Alone);

@@ -24,6 +24,7 @@ mod secret;
 mod spiffe;
 mod trace;
 mod version;
+mod workspace;
 
 pub use algorithm::JwsAlgorithm;
 pub use backoff::Backoff;
@@ -49,3 +50,4 @@ pub use secret::Secret;
 pub use spiffe::{TrustDomain, trust_domain_of};
 pub use trace::TraceContext;
 pub use version::{COMMIT, VERSION};
+pub use workspace::{WorkspaceId, WorkspaceName};

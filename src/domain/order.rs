@@ -3,7 +3,7 @@
 
 use jiff::Timestamp;
 
-use super::{CallerId, EntranceId, RuleRef};
+use super::{CallerId, EntranceId, RuleRef, WorkspaceName};
 
 /// An order.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +42,8 @@ pub enum Scope {
     Zone(String),
     /// Those of one entrance.
     Entrance(EntranceId),
+    /// Those in one workspace.
+    Workspace(WorkspaceName),
 }
 
 /// Who did something, when and why.
@@ -124,6 +126,17 @@ impl OrderKind {
     pub fn zone(&self) -> Option<&str> {
         match self {
             Self::Freeze(Scope::Zone(zone)) | Self::Drill(Scope::Zone(zone)) => Some(zone),
+            Self::Freeze(_) | Self::Drill(_) | Self::Exception(..) => None,
+        }
+    }
+
+    /// The workspace that it is about, where it is about one.
+    #[must_use]
+    pub fn workspace(&self) -> Option<&WorkspaceName> {
+        match self {
+            Self::Freeze(Scope::Workspace(name)) | Self::Drill(Scope::Workspace(name)) => {
+                Some(name)
+            }
             Self::Freeze(_) | Self::Drill(_) | Self::Exception(..) => None,
         }
     }

@@ -105,6 +105,12 @@ pub enum Reason {
     /// No valid credential, and its network has failed too often.
     AuthenticationThrottled = "authentication-throttled",
 
+    // The workspace.
+    /// The credential is good, and it is not clear for which workspace the request is.
+    WorkspaceMissing = "workspace-missing",
+    /// The request names a workspace, or several, and it is none of the caller's.
+    WorkspaceUnknown = "workspace-unknown",
+
     // The body.
     /// Content-Type is not `application/json`.
     ContentTypeInvalid = "content-type-invalid",

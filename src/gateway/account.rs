@@ -8,7 +8,9 @@ use http::Method;
 use super::budget::Expense;
 use super::{Answer, Context};
 use crate::audit::Recorded;
-use crate::domain::{CallerId, EntranceId, Operation, Outcome, Reason, TraceContext};
+use crate::domain::{
+    CallerId, EntranceId, Operation, Outcome, Reason, TraceContext, WorkspaceName,
+};
 use crate::telemetry::{Metrics, RequestLine, RequestTrace, log_request};
 use crate::upstream::Forwarded;
 
@@ -18,6 +20,7 @@ pub(super) struct Account {
     pub(super) method: Method,
     pub(super) operation: Option<Operation>,
     pub(super) caller: Option<CallerId>,
+    pub(super) workspace: Option<WorkspaceName>,
     pub(super) entrance: Option<EntranceId>,
     pub(super) entrance_name: Option<String>,
     pub(super) permitted: bool,
@@ -107,6 +110,7 @@ impl Account {
             peer: context.peer,
             caller: self.caller.as_ref(),
             operation: self.operation,
+            workspace: self.workspace.as_ref(),
             entrance: self.entrance,
             entrance_name: self.entrance_name.as_deref(),
             permitted: self.permitted,
@@ -138,6 +142,8 @@ impl Account {
             let route = self.operation.map(Operation::path);
             attributes.extend(route.map(|path| ("http.route", path.into())));
             attributes.extend(caller.map(|id| ("grantgate.caller", id.into())));
+            let workspace = self.workspace.as_ref().map(|name| name.as_str().to_owned());
+            attributes.extend(workspace.map(|name| ("grantgate.workspace", name.into())));
             attributes.extend(entrance.map(|id| ("grantgate.entrance_id", id.into())));
             let outcome = self.outcome.map(Outcome::as_str);
             attributes.extend(outcome.map(|o| ("grantgate.outcome", o.into())));

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use crate::domain::{CallerId, EntranceId, Grantee, Operation, Reason, RequestId};
+use crate::domain::{CallerId, EntranceId, Grantee, Operation, Reason, RequestId, WorkspaceName};
 use crate::policy::{Asking, Moment, Orders, Permit, Question};
 use crate::seam;
 use crate::snapshot::Snapshot;
@@ -12,6 +12,7 @@ pub(super) struct Judged {
     pub(super) request_id: RequestId,
     pub(super) operation: Operation,
     pub(super) caller: CallerId,
+    pub(super) workspace: Option<WorkspaceName>,
     pub(super) entrance: Option<EntranceId>,
     pub(super) grantee: Option<Grantee>,
     pub(super) moment: Moment,
@@ -26,6 +27,7 @@ impl Judged {
             request_id: attempt.request_id,
             operation: attempt.request.operation(),
             caller: attempt.principal.caller().clone(),
+            workspace: attempt.principal.workspace().cloned(),
             entrance: attempt.request.entrance(),
             grantee: attempt.request.grantee(),
             moment: attempt.moment(),
@@ -42,7 +44,8 @@ impl Judged {
     ) -> Option<Reason> {
         let (caller, act, entrance) = (&self.caller, self.operation.act(), self.entrance?);
         let moment = Moment { at: now, ..self.moment };
-        let question = Question { caller, act, entrance, moment };
+        let workspace = self.workspace.as_ref();
+        let question = Question { caller, act, entrance, workspace, moment };
         snapshot.policy.stopped_since(orders, question, self.permitted_by)
     }
 
@@ -54,7 +57,8 @@ impl Judged {
         found: seam::Confirmation,
     ) -> Result<Option<seam::Shown>, Reason> {
         let (caller, act, moment) = (&self.caller, self.operation.act(), self.moment);
-        let mut judge = snapshot.policy.judge_many(Asking { caller, act, moment });
+        let asking = Asking { caller, act, workspace: self.workspace.as_ref(), moment };
+        let mut judge = snapshot.policy.judge_many(asking);
         found.filtered(|entrance| {
             let reason = judge.about(entrance).reason;
             let failed = [Reason::PolicyError, Reason::PolicyPanic].contains(&reason);

@@ -20,6 +20,7 @@ mod route;
 mod source;
 mod strangers;
 mod whoami;
+mod workspace;
 
 pub use admission::Admission;
 pub use answer::Answer;

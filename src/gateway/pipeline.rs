@@ -15,7 +15,9 @@ use super::admission::Seat;
 use super::body::Received;
 use super::evidence::{Refused, outcome_of, sha256};
 use super::judged::Judged;
-use super::{Admission, Answer, Budgets, CertificateLog, Presented, Refusal, body, route};
+use super::{
+    Admission, Answer, Budgets, CertificateLog, Presented, Refusal, body, route, workspace,
+};
 use crate::audit::{Evidence, Journal, Recorded};
 use crate::authn::Principal;
 use crate::config::{RecordedReads, RequestLimits};
@@ -25,7 +27,7 @@ use crate::resolver::{Resolver, UnknownGrant};
 use crate::seam;
 use crate::snapshot::{Snapshot, Trial};
 use crate::telemetry::{Metrics, Traces};
-use crate::upstream::{Connections, Forwarded};
+use crate::upstream::{Connections, Forwarded, Workspace};
 
 /// What is known of a request beside the request itself.
 #[derive(Debug, Clone)]
@@ -136,7 +138,12 @@ impl Gateway {
                 .map_err(|unproven| self.refuse_stranger(context, unproven))?,
         };
         account.caller = Some(principal.caller().clone());
-        let (request, body_sha256) = match parse(operation, received) {
+        let (principal, parsed) = match workspace::within(&snapshot, &head.headers, principal) {
+            Ok(principal) => (principal, parse(operation, received)),
+            Err((principal, reason)) => (principal, Err(reason.into())),
+        };
+        account.workspace = principal.workspace().cloned();
+        let (request, body_sha256) = match parsed {
             Ok(parsed) => parsed,
             Err(refusal) => {
                 let refused =
@@ -220,8 +227,8 @@ impl Gateway {
             (Some(Trial::Judged(policy)), Some(entrance)) => {
                 let grantee = request.grantee().as_ref().map(Grantee::kind);
                 let (caller, act) = (principal.caller(), request.operation().act());
-                let moment = Moment { at, grantee };
-                Some(policy.opinion(Question { caller, act, entrance, moment }))
+                let (moment, workspace) = (Moment { at, grantee }, principal.workspace());
+                Some(policy.opinion(Question { caller, act, entrance, workspace, moment }))
             }
             (Some(Trial::Judged(_) | Trial::Invalid(_)) | None, _) => None,
         };
@@ -257,7 +264,10 @@ impl Gateway {
         account: &mut Account,
     ) -> Result<Answer, Refusal> {
         let judged = Judged::of(&permit);
-        let (upstream, connections) = (&snapshot.upstream, &worker.connections);
+        let workspace = snapshot.workspaces.find(judged.workspace.as_ref());
+        // It was chosen among these.
+        let Workspace { upstream, .. } = workspace.ok_or(Reason::InternalError)?;
+        let connections = &worker.connections;
         let budget = || deadline.saturating_duration_since(Instant::now());
         let (decision_seq, mut forwarded) = match (self.recorded_reads, permit.by_effect()) {
             (RecordedReads::Denied, ByEffect::Reads(read)) => {
@@ -312,11 +322,14 @@ impl Gateway {
             worker.journal.complete(&outcome_of(request_id, operation, seq, forwarded, entrances));
             if let (Outcome::Unknown, Some(entrance)) = (forwarded.outcome, judged.entrance) {
                 let (grantee, at) = (judged.grantee, judged.moment.at);
-                let unknown = UnknownGrant { request_id, decision_seq: seq, entrance, grantee, at };
+                let workspace = judged.workspace.clone();
+                let decision_seq = seq;
+                let unknown =
+                    UnknownGrant { request_id, decision_seq, workspace, entrance, grantee, at };
                 self.resolver.add(unknown);
             }
         }
-        self.metrics.completed(forwarded.outcome);
+        self.metrics.completed(judged.workspace.as_ref(), forwarded.outcome);
         if forwarded.reason == Reason::UpstreamKeyRefused {
             self.metrics.upstream_key_refusals.inc();
         }

@@ -173,6 +173,17 @@ fn wire(reason: Reason) -> (StatusCode, &'static str, &'static str) {
         | R::CredentialsConflict
         | R::CallerSuspended => (S::UNAUTHORIZED, "unauthorized", UNAUTHORIZED),
 
+        R::WorkspaceMissing => (
+            S::BAD_REQUEST,
+            "invalid_input",
+            "name the workspace: send its id in the header seam-workspace",
+        ),
+        R::WorkspaceUnknown => (
+            S::NOT_FOUND,
+            "workspace_not_found",
+            "the header seam-workspace names no workspace of this caller's",
+        ),
+
         R::ContentTypeInvalid => (
             S::BAD_REQUEST,
             "invalid_content_type",

@@ -10,7 +10,7 @@ use http::Request;
 use http_body::Body;
 
 use super::account::Account;
-use super::{Answer, Context, Gateway, Refusal, route};
+use super::{Answer, Context, Gateway, Refusal, route, workspace};
 use crate::domain::{Effect, Reason};
 use crate::seam::Identity;
 
@@ -57,6 +57,8 @@ impl Gateway {
         let snapshot = self.snapshot.load_full();
         let principal = self.identify(context, &head.headers, &snapshot).await?;
         account.caller = Some(principal.caller().clone());
+        let within = workspace::within(&snapshot, &head.headers, principal);
+        let principal = within.map_err(|(_, reason)| reason)?;
         let _seat = self.admission.admit(principal.caller(), Effect::Reads)?;
         if !is_without_body {
             return Err(Reason::BodyNotAllowed.into());
@@ -68,6 +70,7 @@ impl Gateway {
         Ok(Identity {
             caller: principal.caller().clone(),
             credential: principal.credential().to_owned(),
+            workspace: principal.workspace().cloned(),
             expires: principal.expires().or_else(of_certificate),
         })
     }

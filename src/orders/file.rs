@@ -6,7 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    CallerId, EntranceId, Order, OrderKind, Problem, Scope, Signature, rfc3339, rfc3339_micros,
+    CallerId, EntranceId, Order, OrderKind, Problem, Scope, Signature, WorkspaceName, rfc3339,
+    rfc3339_micros,
 };
 use crate::files::read_plain;
 
@@ -188,6 +189,8 @@ struct Entry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     zone: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    workspace: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     entrance_id: Option<String>,
     given: Signed,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -211,6 +214,7 @@ impl Entry {
             kind: order.kind.as_str().to_owned(),
             caller: order.kind.caller().map(ToString::to_string),
             zone: order.kind.zone().map(str::to_owned),
+            workspace: order.kind.workspace().map(ToString::to_string),
             entrance_id: order.kind.entrance().map(|id| id.to_string()),
             given: Signed::of(&order.given),
             until: order.until.map(rfc3339_micros),
@@ -223,20 +227,16 @@ impl Entry {
             self.caller.map(|id| CallerId::parse(&id).map_err(|e| format!("`caller` {e}")));
         let entrance = self.entrance_id.map(|id| EntranceId::parse(&id));
         let entrance = entrance.map(|id| id.map_err(|error| format!("`entrance_id` {error}")));
-        let scope = |caller, zone: Option<String>, entrance| match (caller, zone, entrance) {
-            (None, None, None) => Ok(Scope::Everything),
-            (Some(caller), None, None) => Ok(Scope::Caller(caller)),
-            (None, Some(zone), None) if zone.starts_with("zone:") => Ok(Scope::Zone(zone)),
-            (None, Some(_), None) => Err("`zone` must begin with `zone:`".to_owned()),
-            (None, None, Some(entrance)) => Ok(Scope::Entrance(entrance)),
-            _ => Err("is about one caller, one zone, one entrance, or everything".to_owned()),
-        };
-        let (caller, zone, entrance) = (caller.transpose()?, self.zone, entrance.transpose()?);
+        let workspace = self.workspace.map(|name| WorkspaceName::parse(&name));
+        let workspace = workspace.map(|name| name.map_err(|error| format!("`workspace` {error}")));
+        let about = (caller.transpose()?, self.zone, workspace.transpose()?, entrance.transpose()?);
         let kind = match self.kind.as_str() {
-            "freeze" => OrderKind::Freeze(scope(caller, zone, entrance)?),
-            "drill" => OrderKind::Drill(scope(caller, zone, entrance)?),
-            "exception" => match (caller, zone, entrance) {
-                (Some(caller), None, Some(entrance)) => OrderKind::Exception(caller, entrance),
+            "freeze" => OrderKind::Freeze(scope(about)?),
+            "drill" => OrderKind::Drill(scope(about)?),
+            "exception" => match about {
+                (Some(caller), None, None, Some(entrance)) => {
+                    OrderKind::Exception(caller, entrance)
+                }
                 _ => return Err("an exception is about one caller and one entrance".into()),
             },
             other => return Err(format!("there is no order of kind `{other}`")),
@@ -247,6 +247,21 @@ impl Entry {
         let until = until.transpose()?;
         check_time(&kind, given.at, until)?;
         Ok(Order { number: self.number, kind, given, until, lifted })
+    }
+}
+
+/// The caller, zone, workspace and entrance that an order names.
+type About = (Option<CallerId>, Option<String>, Option<WorkspaceName>, Option<EntranceId>);
+
+fn scope(about: About) -> Result<Scope, String> {
+    match about {
+        (None, None, None, None) => Ok(Scope::Everything),
+        (Some(caller), None, None, None) => Ok(Scope::Caller(caller)),
+        (None, Some(zone), None, None) if zone.starts_with("zone:") => Ok(Scope::Zone(zone)),
+        (None, Some(_), None, None) => Err("`zone` must begin with `zone:`".to_owned()),
+        (None, None, Some(workspace), None) => Ok(Scope::Workspace(workspace)),
+        (None, None, None, Some(entrance)) => Ok(Scope::Entrance(entrance)),
+        _ => Err("is about one caller, zone, workspace or entrance, or everything".to_owned()),
     }
 }
 

@@ -76,7 +76,10 @@ fn a_file_with_a_mistake_is_refused_with_its_place() {
             "o:2:34: is no file of orders: duplicate",
         ),
         (entry("\"kind\":\"freeze\",\"door\":\"x\""), "unknown field `door`"),
-        (entry(&format!("\"kind\":\"freeze\",{of_two}")), "is about one caller, one zone"),
+        (
+            entry(&format!("\"kind\":\"freeze\",{of_two}")),
+            "is about one caller, zone, workspace or entrance",
+        ),
         (entry("\"kind\":\"freeze\",\"zone\":\"lobby\""), "`zone` must begin with `zone:`"),
         (entry("\"kind\":\"freeze\",\"until\":\"2026-11-28T10:00:00Z\""), "ends before it begins"),
         (entry("\"kind\":\"freeze\",\"entrance_id\":\"lobby\""), "`entrance_id` is not a uuid"),

@@ -15,7 +15,7 @@ use parking_lot::{Mutex, RwLock};
 
 use super::condition::Moment;
 use super::effector::Recorder;
-use super::graph::{Graph, Memberships};
+use super::graph::{Graph, Memberships, WITHIN};
 use super::index::Request;
 use super::model::Model;
 use super::rules::{Rule, RuleNo, Rules, WILDCARD};
@@ -115,7 +115,10 @@ impl Engine {
                 continue;
             }
             let object = (!self.rules.is_wild(rule)).then_some(rule.object);
-            let own = Request { subject: Some(rule.subject), object, act: rule.act };
+            // A workspace is asked about together with an entrance that has no rule of its own.
+            let is_workspace = self.rules.names.text(rule.object).starts_with("workspace:");
+            let (object, workspace) = if is_workspace { (None, object) } else { (object, None) };
+            let own = Request { subject: Some(rule.subject), object, workspace, act: rule.act };
             let grantees = match rule.act {
                 Act::Grant => GranteeKind::ALL.map(Some).to_vec(),
                 Act::Read => vec![None],
@@ -187,17 +190,22 @@ impl Pool {
         let _in_force = self.conditional.then(|| InForce::new(self.rules.clone(), moment));
         // An enforcer whose evaluation unwinds is dropped and another made when needed.
         let evaluate = AssertUnwindSafe(|| {
-            let [subject, object] = [request.subject, request.object].map(|name| {
+            let [subject, mut object] = [request.subject, request.object].map(|name| {
                 let mut text = String::new();
                 match name {
                     Some(name) => name.write(&mut text),
                     None => text.push_str(STRANGER),
                 }
-                Dynamic::from(text)
+                text
             });
+            if let Some(workspace) = request.workspace {
+                object.push(WITHIN);
+                workspace.write(&mut object);
+            }
             let mut idle = self.take()?;
             let allowed = self.give(&mut idle, numbers).and_then(|()| {
-                idle.enforcer.enforce(vec![subject, object, request.act.as_str().into()])
+                let act = request.act.as_str().into();
+                idle.enforcer.enforce(vec![Dynamic::from(subject), Dynamic::from(object), act])
             });
             self.put_back(idle);
             allowed
@@ -322,7 +330,8 @@ mod tests {
 
     const NOW: Moment =
         Moment { at: jiff::Timestamp::UNIX_EPOCH, grantee: Some(GranteeKind::AcsUser) };
-    const ASKED: Request = Request { subject: None, object: None, act: Act::Grant };
+    const ASKED: Request =
+        Request { subject: None, object: None, workspace: None, act: Act::Grant };
 
     fn engine(matcher: &str, when: Option<u32>) -> Engine {
         let text = include_str!("../../policies/model.conf").replace("g(r.sub, p.sub)", matcher);

@@ -153,6 +153,10 @@ impl<'a> Closing<'a> {
     }
 }
 
+/// Stands between an entrance and its workspace, where casbin is given both: an entrance is in
+/// what its workspace is in. No number has it.
+pub(super) const WITHIN: char = '@';
+
 /// What casbin's `g` and `g2` ask, in numbers of names. The graph is complete before casbin
 /// sees it.
 pub(super) struct Memberships {
@@ -163,11 +167,15 @@ pub(super) struct Memberships {
 impl RoleManager for Memberships {
     fn has_link(&self, name: &str, group: &str, _domain: Option<&str>) -> bool {
         // What no rule and no link names has no number, and is in no group but itself.
-        name == group
-            || match (Name::read(name), Name::read(group)) {
-                (Some(name), Some(group)) => self.graph.contains(name, group),
-                _ => false,
-            }
+        if name == group {
+            return true;
+        }
+        let Some(group) = Name::read(group) else { return false };
+        let is_in = |name| Name::read(name).is_some_and(|name| self.graph.contains(name, group));
+        match name.split_once(WITHIN) {
+            None => is_in(name),
+            Some((entrance, workspace)) => is_in(entrance) || is_in(workspace),
+        }
     }
 
     fn clear(&mut self) {}

@@ -1,8 +1,8 @@
 //! From a caller and an entrance to the few rules that could match them.
 //!
 //! casbin evaluates every rule that it holds. The index gives it only those whose
-//! subject is the caller or a role of the caller's, and whose object is the entrance,
-//! a zone of the entrance's, or the wildcard, and whose act is the one that is asked for.
+//! subject is the caller or a role of the caller's, and whose object is the entrance, its
+//! workspace, a zone of either, or the wildcard, and whose act is the one that is asked for.
 //! Every matcher that the loader accepts asks for all three, so no rule that could match is
 //! left out; casbin still judges.
 
@@ -18,6 +18,8 @@ use crate::domain::{Act, Reason};
 pub(super) struct Request {
     pub(super) subject: Option<Name>,
     pub(super) object: Option<Name>,
+    /// In which the entrance is, where rules name that.
+    pub(super) workspace: Option<Name>,
     pub(super) act: Act,
 }
 
@@ -123,7 +125,8 @@ impl Index {
     /// How many pairs of subject and object [`Index::candidates`] looks up.
     pub(super) fn searches(&self, request: Request) -> usize {
         let count = |name: Option<Name>| name.map_or(0, |name| self.named(name).len());
-        count(request.subject) * (count(request.object) + usize::from(self.wildcard.is_some()))
+        let objects = count(request.object) + count(request.workspace);
+        count(request.subject) * (objects + usize::from(self.wildcard.is_some()))
     }
 
     /// The numbers of the rules that could match, in the file's order.
@@ -137,16 +140,19 @@ impl Index {
             return Err(Reason::CallerOutsidePolicy);
         }
         let objects = request.object.map(|name| self.named(name)).unwrap_or_default();
-        if objects.is_empty() && self.wildcard.is_none() {
+        let around = request.workspace.map(|name| self.named(name)).unwrap_or_default();
+        if objects.is_empty() && around.is_empty() && self.wildcard.is_none() {
             return Err(Reason::EntranceOutsidePolicy);
         }
         let mut found = Vec::new();
         for subject in subjects {
-            for object in objects.iter().chain(&self.wildcard) {
+            for object in objects.iter().chain(around).chain(&self.wildcard) {
                 found.extend_from_slice(self.rules(*subject, *object));
             }
         }
         found.sort_unstable();
+        // An entrance and its workspace may be in the same zone.
+        found.dedup();
         Ok(found)
     }
 }

@@ -70,7 +70,8 @@ impl Lint<'_> {
     fn empty_groups(&self, found: &mut Vec<Problem>) {
         let mut inhabited = vec![false; self.rules.names.len()];
         for (name, text) in self.rules.names.all() {
-            if text.starts_with("caller:") || text.starts_with("entrance:") {
+            let members = ["caller:", "entrance:", "workspace:"];
+            if members.iter().any(|prefix| text.starts_with(prefix)) {
                 for group in self.graph.with_ancestors(name) {
                     if let Some(inhabited) = inhabited.get_mut(group.index()) {
                         *inhabited = true;

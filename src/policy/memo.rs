@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 
-use super::names::Hashing;
+use super::names::{Hashing, Name};
 use super::{Evaluation, Question};
 use crate::domain::{Act, CallerId, EntranceId};
 
@@ -56,10 +56,18 @@ struct Set {
 }
 
 /// All that casbin's verdict depends on in one policy where no condition is looked at.
-type Key<C> = (EntranceId, Act, C);
+type Key<C> = (EntranceId, Act, C, Option<Name>);
 
-fn key(question: Question<'_>) -> Key<&CallerId> {
-    (question.entrance, question.act, question.caller)
+/// What is asked of one policy: of the workspace its number, where its rules name it.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asked<'a> {
+    pub(super) question: Question<'a>,
+    pub(super) workspace: Option<Name>,
+}
+
+fn key(asked: Asked<'_>) -> Key<&CallerId> {
+    let Question { entrance, act, caller, .. } = asked.question;
+    (entrance, act, caller, asked.workspace)
 }
 
 struct Entry {
@@ -88,25 +96,25 @@ impl Memo {
     }
 
     /// What this policy's casbin said of the question.
-    pub(super) fn get(&self, policy: Identity, question: Question<'_>) -> Option<Evaluation> {
+    pub(super) fn get(&self, policy: Identity, asked: Asked<'_>) -> Option<Evaluation> {
         let mut held = self.0.lock();
-        let place = held.place(question);
+        let place = held.place(asked);
         let Held { sets, clock, .. } = &mut *held;
         let set = sets.get_mut(place).filter(|set| set.of == Some(policy))?;
-        let entry = set.entries.iter_mut().find(|entry| entry.key() == key(question))?;
+        let entry = set.entries.iter_mut().find(|entry| entry.key() == key(asked))?;
         *clock += 1;
         entry.used = *clock;
         Some(entry.evaluation.clone())
     }
 
     /// Keeps what this policy's casbin said, whatever the moment of the question.
-    pub(super) fn put(&self, policy: Identity, question: Question<'_>, evaluation: Evaluation) {
+    pub(super) fn put(&self, policy: Identity, asked: Asked<'_>, evaluation: Evaluation) {
         let mut held = self.0.lock();
         if held.sets.is_empty() {
             let count = held.count;
             held.sets.resize_with(count, Set::default);
         }
-        let place = held.place(question);
+        let place = held.place(asked);
         let Held { sets, clock, .. } = &mut *held;
         let Some(set) = sets.get_mut(place) else { return };
         if set.of != Some(policy) {
@@ -115,8 +123,9 @@ impl Memo {
             set.of = Some(policy);
         }
         *clock += 1;
-        let (entrance, act, caller) = key(question);
-        set.put(Entry { key: (entrance, act, caller.clone()), used: *clock, evaluation });
+        let (entrance, act, caller, workspace) = key(asked);
+        let key = (entrance, act, caller.clone(), workspace);
+        set.put(Entry { key, used: *clock, evaluation });
     }
 
     #[cfg(test)]
@@ -126,8 +135,8 @@ impl Memo {
 }
 
 impl Held {
-    fn place(&self, question: Question<'_>) -> usize {
-        let hash = self.hashing.hash_one(key(question));
+    fn place(&self, asked: Asked<'_>) -> usize {
+        let hash = self.hashing.hash_one(key(asked));
         usize::try_from(hash % self.count as u64).unwrap_or(0)
     }
 }
@@ -155,7 +164,7 @@ impl Set {
 
 impl Entry {
     fn key(&self) -> Key<&CallerId> {
-        let (entrance, act, caller) = &self.key;
-        (*entrance, *act, caller)
+        let (entrance, act, caller, workspace) = &self.key;
+        (*entrance, *act, caller, *workspace)
     }
 }

@@ -15,6 +15,7 @@ mod index;
 mod line;
 mod lint;
 mod memo;
+mod misfits;
 mod model;
 mod names;
 mod orders;
@@ -31,15 +32,15 @@ use jiff::Timestamp;
 
 use crate::authn::Callers;
 pub use crate::domain::RuleRef;
-use crate::domain::{Act, CallerId, EntranceId, Problem, Reason, Revision};
+use crate::domain::{Act, CallerId, EntranceId, Problem, Reason, Revision, WorkspaceName};
 pub use condition::Moment;
 use decision::Grounds;
 pub use decision::{Attempt, ByEffect, Decision, Denial, Permit, ReadPermit};
 use engine::{Engine, Verdict};
 use graph::Graph;
 use index::{Indexes, Request};
-use memo::Identity;
 pub use memo::Memo;
+use memo::{Asked, Identity};
 use names::Ids;
 pub use orders::Orders;
 use rules::{Rule, RuleNo, Rules};
@@ -88,6 +89,8 @@ pub struct Policy {
     indexes: Indexes,
     members: Members,
     engine: Engine,
+    /// The workspaces that there are, where that is known.
+    workspaces: Option<Vec<WorkspaceName>>,
     /// Where the rules stand.
     file: Arc<str>,
     revision: Revision,
@@ -117,6 +120,8 @@ pub struct Question<'a> {
     pub act: Act,
     /// To which entrance.
     pub entrance: EntranceId,
+    /// In which workspace that is, where workspaces have names.
+    pub workspace: Option<&'a WorkspaceName>,
     /// When, and for which form of grantee.
     pub moment: Moment,
 }
@@ -177,8 +182,20 @@ impl Policy {
         })?;
         engine.self_test().map_err(|(line, text)| vec![rules.problem(line, text)])?;
         let (file, revision) = (rules.file.as_str().into(), revision(source, callers));
-        let identity = Identity::new();
-        Ok(Self { identity, rules, graph, ids, indexes, members, engine, file, revision })
+        let (identity, workspaces) = (Identity::new(), callers.known_workspaces());
+        let workspaces = workspaces.map(<[_]>::to_vec);
+        Ok(Self {
+            identity,
+            rules,
+            graph,
+            ids,
+            indexes,
+            members,
+            engine,
+            workspaces,
+            file,
+            revision,
+        })
     }
 
     /// Decides one attempt. Whatever goes wrong is a denial. A permit for a list is for the
@@ -203,6 +220,7 @@ impl Policy {
         let asking = Asking {
             caller: attempt.principal.caller(),
             act: attempt.request.operation().act(),
+            workspace: attempt.principal.workspace(),
             moment: attempt.moment(),
         };
         let objects = attempt.request.objects();
@@ -230,7 +248,8 @@ impl Policy {
     }
 
     fn evaluate_by(&self, question: Question<'_>, memo: Option<&Memo>) -> Evaluation {
-        if let Some(known) = memo.and_then(|memo| memo.get(self.identity, question)) {
+        let asked = Asked { question, workspace: self.ids.workspace(question.workspace) };
+        if let Some(known) = memo.and_then(|memo| memo.get(self.identity, asked)) {
             return known;
         }
         match self.judge(question) {
@@ -238,7 +257,7 @@ impl Policy {
             Ok((reason, verdict)) => {
                 let evaluation = Evaluation { reason, rules: self.rule_refs(&verdict) };
                 if let Some(memo) = memo.filter(|_| verdict.timeless) {
-                    memo.put(self.identity, question, evaluation.clone());
+                    memo.put(self.identity, asked, evaluation.clone());
                 }
                 evaluation
             }
@@ -246,14 +265,15 @@ impl Policy {
     }
 
     fn judge(&self, question: Question<'_>) -> Result<(Reason, Verdict), Reason> {
-        let request = self.request(question.caller, question.act, question.entrance);
+        let request = self.request(question);
         let candidates = self.indexes.of(question.act).candidates(request)?;
         self.judge_candidates(request, &candidates, question.moment)
     }
 
-    fn request(&self, caller: &CallerId, act: Act, entrance: EntranceId) -> Request {
+    fn request(&self, question: Question<'_>) -> Request {
+        let Question { caller, act, entrance, workspace, .. } = question;
         let (subject, object) = (self.ids.caller(caller), self.ids.entrance(entrance));
-        Request { subject, object, act }
+        Request { subject, object, workspace: self.ids.workspace(workspace), act }
     }
 
     fn judge_candidates(
@@ -340,6 +360,12 @@ impl Policy {
             }
         }
         first.into_iter().collect()
+    }
+
+    /// The workspaces that rules and zones name. Where none is named, it makes no difference in
+    /// which workspace an entrance is.
+    pub fn named_workspaces(&self) -> impl Iterator<Item = &WorkspaceName> {
+        self.ids.workspaces()
     }
 
     /// How many rules are in force.

@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use super::table::Table;
-use crate::domain::{CallerId, EntranceId};
+use crate::domain::{CallerId, EntranceId, WorkspaceName};
 
 /// The base of numbers where casbin has them.
 const DIGITS: u32 = 16;
@@ -98,10 +98,12 @@ impl Names {
 pub(super) struct Ids {
     callers: HashMap<CallerId, Name, Hashing>,
     entrances: Table<EntranceId, Name>,
+    /// Few, and most often none.
+    workspaces: Vec<(WorkspaceName, Name)>,
 }
 
 impl Ids {
-    /// Of those names that are a caller's or an entrance's.
+    /// Of those names that are a caller's, an entrance's or a workspace's.
     pub(super) fn new(names: &Names) -> Self {
         let callers = names.all().filter_map(|(name, text)| {
             Some((CallerId::parse(text.strip_prefix("caller:")?).ok()?, name))
@@ -109,7 +111,14 @@ impl Ids {
         let entrances = names.all().filter_map(|(name, text)| {
             Some((EntranceId::parse(text.strip_prefix("entrance:")?).ok()?, name))
         });
-        Self { callers: callers.collect(), entrances: Table::new(entrances.collect()) }
+        let workspaces = names.all().filter_map(|(name, text)| {
+            Some((WorkspaceName::parse(text.strip_prefix("workspace:")?).ok()?, name))
+        });
+        Self {
+            callers: callers.collect(),
+            entrances: Table::new(entrances.collect()),
+            workspaces: workspaces.collect(),
+        }
     }
 
     pub(super) fn caller(&self, id: &CallerId) -> Option<Name> {
@@ -118,6 +127,17 @@ impl Ids {
 
     pub(super) fn entrance(&self, id: EntranceId) -> Option<Name> {
         self.entrances.get(&id).copied()
+    }
+
+    /// None where no rule and no link names it: then it makes no difference.
+    pub(super) fn workspace(&self, name: Option<&WorkspaceName>) -> Option<Name> {
+        let name = name?;
+        self.workspaces.iter().find(|(known, _)| known == name).map(|(_, name)| *name)
+    }
+
+    /// Those that rules and links name.
+    pub(super) fn workspaces(&self) -> impl Iterator<Item = &WorkspaceName> {
+        self.workspaces.iter().map(|(name, _)| name)
     }
 }
 

@@ -6,7 +6,9 @@ use std::collections::HashMap;
 use jiff::Timestamp;
 
 use super::{Asking, Evaluation, Memo, Policy, Question};
-use crate::domain::{CallerId, EntranceId, Objects, Order, OrderKind, Reason, Scope};
+use crate::domain::{
+    CallerId, EntranceId, Objects, Order, OrderKind, Reason, Scope, WorkspaceName,
+};
 
 /// The orders in force, and those whose time will run out.
 #[derive(Debug, Default)]
@@ -69,16 +71,18 @@ impl Orders {
         if self.freezes.is_empty() || !asking.act.gives_access() {
             return None;
         }
-        let covers = |scope: &Scope| match objects {
-            Objects::One(entrance) => policy.covers(scope, asking.caller, entrance),
-            Objects::Some(entrances) => {
-                entrances.iter().any(|entrance| policy.covers(scope, asking.caller, *entrance))
+        let covers = |scope: &Scope| {
+            let one = |entrance| policy.covers(scope, asking.caller, entrance, asking.workspace);
+            match objects {
+                Objects::One(entrance) => one(entrance),
+                Objects::Some(entrances) => entrances.iter().any(|entrance| one(*entrance)),
+                // It is not known which ones these are.
+                Objects::All => match scope {
+                    Scope::Caller(caller) => caller == asking.caller,
+                    Scope::Workspace(only) => policy.is_within(asking.workspace, only),
+                    Scope::Everything | Scope::Zone(_) | Scope::Entrance(_) => true,
+                },
             }
-            // It is not known which ones these are.
-            Objects::All => match scope {
-                Scope::Caller(caller) => caller == asking.caller,
-                Scope::Everything | Scope::Zone(_) | Scope::Entrance(_) => true,
-            },
         };
         self.at(&self.freezes, asking.moment.at).find(|order| match &order.kind {
             OrderKind::Freeze(scope) => covers(scope),
@@ -107,8 +111,9 @@ impl Orders {
     /// The order by which a question is answered, where that is not the policy.
     #[must_use]
     pub fn deciding(&self, policy: &Policy, question: Question<'_>) -> Option<&Order> {
-        let Question { caller, act, entrance, moment } = question;
-        let (asking, objects) = (Asking { caller, act, moment }, Objects::One(entrance));
+        let Question { caller, act, entrance, workspace, moment } = question;
+        let asking = Asking { caller, act, workspace, moment };
+        let objects = Objects::One(entrance);
         self.freeze(policy, asking, objects).or_else(|| {
             let exception = self.exception(asking, entrance)?;
             policy.evaluate(question).reason.is_silence().then_some(exception)
@@ -140,20 +145,39 @@ impl Orders {
 
 impl Policy {
     /// Whether a grant of this caller's for this entrance is within the scope.
-    fn covers(&self, scope: &Scope, caller: &CallerId, entrance: EntranceId) -> bool {
+    fn covers(
+        &self,
+        scope: &Scope,
+        caller: &CallerId,
+        entrance: EntranceId,
+        workspace: Option<&WorkspaceName>,
+    ) -> bool {
         match scope {
             Scope::Everything => true,
             Scope::Caller(only) => only == caller,
             Scope::Entrance(only) => *only == entrance,
-            Scope::Zone(zone) => self.is_in(entrance, zone),
+            Scope::Zone(zone) => self.is_in(entrance, workspace, zone),
+            Scope::Workspace(only) => self.is_within(workspace, only),
         }
     }
 
     /// A zone that the policy does not know could have any entrance in it, and is taken to.
-    fn is_in(&self, entrance: EntranceId, zone: &str) -> bool {
+    fn is_in(&self, entrance: EntranceId, of: Option<&WorkspaceName>, zone: &str) -> bool {
         let Some(zone) = self.rules.names.find(zone) else { return true };
-        let entrance = self.ids.entrance(entrance);
-        entrance.is_some_and(|entrance| self.graph.contains(entrance, zone))
+        let names = [self.ids.entrance(entrance), self.ids.workspace(of)];
+        names.into_iter().flatten().any(|name| self.graph.contains(name, zone))
+    }
+
+    /// So could a workspace that there is not: it may have had another name. Of a request it is not
+    /// known in which it is where it is asked about without one.
+    fn is_within(&self, workspace: Option<&WorkspaceName>, only: &WorkspaceName) -> bool {
+        workspace.is_none_or(|workspace| workspace == only) || !self.has_workspace(only)
+    }
+
+    /// Whether there is a workspace of this name, as far as is known.
+    #[must_use]
+    pub fn has_workspace(&self, name: &WorkspaceName) -> bool {
+        self.workspaces.as_ref().is_none_or(|known| known.contains(name))
     }
 
     /// Whether some rule or link names this zone, `zone:server-room`.
@@ -171,10 +195,13 @@ impl Policy {
         zones
     }
 
-    /// The orders whose zone the policy does not know: nobody can tell what they are about.
+    /// The orders whose zone or workspace the policy does not know: nobody can tell what they are about.
     #[must_use]
     pub fn unclear<'o>(&self, orders: &'o Orders, at: Timestamp) -> Vec<&'o Order> {
-        let is_unknown = |order: &&Order| order.kind.zone().is_some_and(|z| !self.knows_zone(z));
+        let is_unknown = |order: &&Order| {
+            order.kind.zone().is_some_and(|zone| !self.knows_zone(zone))
+                || order.kind.workspace().is_some_and(|name| !self.has_workspace(name))
+        };
         orders.holding(at).filter(is_unknown).collect()
     }
 
@@ -184,16 +211,18 @@ impl Policy {
         &self,
         orders: &'o Orders,
         (caller, entrance): (Option<&CallerId>, Option<EntranceId>),
+        workspace: Option<&WorkspaceName>,
         at: Timestamp,
     ) -> Vec<&'o Order> {
         let is_about = |order: &&Order| match &order.kind {
             OrderKind::Freeze(Scope::Caller(only)) => caller.is_none_or(|caller| caller == only),
             OrderKind::Freeze(scope) => match (caller, entrance) {
                 (_, None) => true,
-                (Some(caller), Some(entrance)) => self.covers(scope, caller, entrance),
+                (Some(caller), Some(entrance)) => self.covers(scope, caller, entrance, workspace),
                 (None, Some(entrance)) => match scope {
                     Scope::Entrance(only) => *only == entrance,
-                    Scope::Zone(zone) => self.is_in(entrance, zone),
+                    Scope::Zone(zone) => self.is_in(entrance, workspace, zone),
+                    Scope::Workspace(only) => self.is_within(workspace, only),
                     Scope::Everything | Scope::Caller(_) => true,
                 },
             },
@@ -214,8 +243,8 @@ impl Policy {
         question: Question<'_>,
         permitted_by: Reason,
     ) -> Option<Reason> {
-        let Question { caller, act, entrance, moment } = question;
-        let asking = Asking { caller, act, moment };
+        let Question { caller, act, entrance, workspace, moment } = question;
+        let asking = Asking { caller, act, workspace, moment };
         let by_exception = permitted_by == Reason::AllowedByException;
         if orders.is_empty() && !by_exception {
             return None;

@@ -10,10 +10,9 @@ use std::collections::HashMap;
 use super::SourceFile;
 use super::condition::Condition;
 use super::line::{Field, fields, instead_of, is_comment, separator_slip};
-use super::model::Model;
 use super::names::{Hashing, Name, Names};
 use crate::authn::Callers;
-use crate::domain::{Act, CallerId, EntranceId, Problem};
+use crate::domain::{Act, CallerId, EntranceId, Problem, WorkspaceName};
 
 /// The object that stands for every entrance.
 pub(super) const WILDCARD: &str = "*";
@@ -32,7 +31,7 @@ pub(super) struct Rules {
     pub(super) rules: Vec<Rule>,
     /// `g` lines: a caller or role is in a role.
     pub(super) roles: Vec<Link>,
-    /// `g2` lines: an entrance or zone is in a zone.
+    /// `g2` lines: an entrance, workspace or zone is in a zone.
     pub(super) zones: Vec<Link>,
     /// Every `when`, once.
     pub(super) conditions: Vec<Condition>,
@@ -77,31 +76,6 @@ impl Rules {
     /// The condition of a rule.
     pub(super) fn condition(&self, rule: &Rule) -> Option<&Condition> {
         self.conditions.get(rule.when? as usize)
-    }
-
-    /// Lines that the model gives no meaning to.
-    pub(super) fn misfits(&self, model: &Model) -> Vec<Problem> {
-        let mut found = Vec::new();
-        if !model.roles {
-            let text = "the model's matcher does not use `g`: this line would do nothing";
-            found.extend(self.roles.iter().map(|link| self.problem(link.line, text)));
-        }
-        if !model.zones {
-            let text = "the model's matcher does not use `g2`: this line would do nothing";
-            found.extend(self.zones.iter().map(|link| self.problem(link.line, text)));
-        }
-        if !model.wildcard {
-            let text = "the model's matcher gives `*` no meaning: this rule would match nothing";
-            let wild = self.rules.iter().filter(|rule| self.is_wild(rule));
-            found.extend(wild.map(|rule| self.problem(rule.line, text)));
-        }
-        if !model.conditions {
-            let text = "the model has no `when` column: this condition would not be looked at; add \
-                        `when` to its policy definition and `holds(p.when)` to its matcher";
-            let conditional = self.rules.iter().filter(|rule| rule.when.is_some());
-            found.extend(conditional.map(|rule| self.problem(rule.line, text)));
-        }
-        found
     }
 }
 
@@ -226,7 +200,8 @@ impl<'a> Parser<'a> {
             }
             [Field { text: "g2", .. }, member, group] => self.zone(number, *member, *group),
             [Field { text: "g2", .. }, ..] => {
-                self.refuse(number, None, "a `g2` line has two fields: entrance or zone, and zone");
+                let text = "a `g2` line has two fields: entrance, workspace or zone, and zone";
+                self.refuse(number, None, text);
             }
             _ => {
                 let first = parts.first().map_or(("", 1), |field| (field.text, field.column));
@@ -335,14 +310,14 @@ impl<'a> Parser<'a> {
     }
 
     /// A name that was met before is valid: its prefix says what it is.
-    fn known(&self, text: &str, prefixes: [&str; 2]) -> Option<Name> {
+    fn known(&self, text: &str, prefixes: &[&str]) -> Option<Name> {
         let fits = prefixes.iter().any(|prefix| text.starts_with(prefix));
         self.rules.names.find(text).filter(|_| fits)
     }
 
     fn subject(&mut self, line: u32, field: Field<'_>) -> Option<Name> {
         let text = field.text;
-        if let Some(name) = self.known(text, ["caller:", "role:"]) {
+        if let Some(name) = self.known(text, &["caller:", "role:"]) {
             return Some(name);
         }
         let problem = if let Some(id) = text.strip_prefix("caller:") {
@@ -367,7 +342,7 @@ impl<'a> Parser<'a> {
 
     fn object(&mut self, line: u32, field: Field<'_>) -> Option<Name> {
         let text = field.text;
-        if let Some(name) = self.known(text, ["entrance:", "zone:"]) {
+        if let Some(name) = self.known(text, &["entrance:", "zone:", "workspace:"]) {
             return Some(name);
         }
         let problem = if let Some(id) = text.strip_prefix("entrance:") {
@@ -380,10 +355,18 @@ impl<'a> Parser<'a> {
             }
         } else if text.strip_prefix("zone:").is_some_and(is_name) {
             return Some(self.rules.names.give(text));
+        } else if let Some(name) = text.strip_prefix("workspace:") {
+            match WorkspaceName::parse(name) {
+                Err(error) => format!("`{text}`: a workspace's name {error}"),
+                Ok(name) if self.callers.known_workspaces().is_some_and(|k| !k.contains(&name)) => {
+                    format!("there is no [[workspace]] `{name}` in the configuration")
+                }
+                Ok(_) => return Some(self.rules.names.give(text)),
+            }
         } else {
             format!(
-                "`{text}` is not an entrance or zone: write `entrance:` and a uuid, or `zone:` and a \
-                 name of a-z, 0-9, `.`, `_` and `-`"
+                "`{text}` is not an entrance, workspace or zone: write `entrance:` and a uuid, or \
+                 `workspace:` or `zone:` and a name of a-z, 0-9, `.`, `_` and `-`"
             )
         };
         self.refuse(line, Some(field.column), problem);

@@ -12,7 +12,7 @@ use super::index::Request;
 use super::names::Name;
 use super::rules::{Rule, RuleNo, Rules};
 use super::{Evaluation, Memo, Policy, Question, RuleRef};
-use crate::domain::{Act, CallerId, EntranceId, Objects, Reason};
+use crate::domain::{Act, CallerId, EntranceId, Objects, Reason, WorkspaceName};
 
 /// A list is narrowed to at most this many entrances.
 const NARROWED_MAX: usize = 500;
@@ -74,6 +74,8 @@ pub struct Asking<'a> {
     pub caller: &'a CallerId,
     /// To do what.
     pub act: Act,
+    /// In which workspace, where workspaces have names.
+    pub workspace: Option<&'a WorkspaceName>,
     /// When, and for which form of grantee.
     pub moment: Moment,
 }
@@ -138,7 +140,12 @@ impl Policy {
         numbers.sort_unstable();
         let rules: Vec<&Rule> =
             numbers.iter().filter_map(|number| self.rules.rules.get(*number as usize)).collect();
-        let is_wild = |rule: &Rule| index.wildcard() == Some(rule.object);
+        // It is for every entrance of this workspace.
+        let workspace = self.ids.workspace(asking.workspace);
+        let is_wild = |rule: &Rule| {
+            let is_around = |workspace| self.graph.contains(workspace, rule.object);
+            index.wildcard() == Some(rule.object) || workspace.is_some_and(is_around)
+        };
         let holds = |rule: &Rule| {
             self.rules.condition(rule).is_none_or(|condition| condition.holds(asking.moment))
         };
@@ -183,10 +190,11 @@ impl Policy {
         Judge { policy: self, asking, known: HashMap::new() }
     }
 
-    /// Where a rule for `*` holds: what is said of an entrance that has no rule of its own. A
-    /// deny that overrides that one is for `*` too, and so for all.
+    /// Where a rule for `*` holds, or for the whole workspace: what is said of an entrance that
+    /// has no rule of its own. A deny that overrides that one is for all of them, too.
     fn every_other(&self, asking: Asking<'_>, caller: Name) -> Selection {
-        let request = Request { subject: Some(caller), object: None, act: asking.act };
+        let workspace = self.ids.workspace(asking.workspace);
+        let request = Request { subject: Some(caller), object: None, workspace, act: asking.act };
         let candidates = self.indexes.of(asking.act).candidates(request);
         let verdict = candidates.and_then(|candidates| {
             let verdict = self.engine.judge(request, &candidates, asking.moment)?;
@@ -215,7 +223,7 @@ impl Judge<'_> {
     /// What policy says of this entrance.
     pub fn about(&mut self, entrance: EntranceId) -> &Evaluation {
         let Self { policy, asking, known } = self;
-        let request = policy.request(asking.caller, asking.act, entrance);
+        let request = policy.request(asking.about(entrance));
         let candidates = policy.indexes.of(asking.act).candidates(request);
         known.entry(candidates.clone().ok()).or_insert_with(|| {
             let judged = candidates.and_then(|candidates| {
@@ -231,6 +239,7 @@ impl Judge<'_> {
 
 impl<'a> Asking<'a> {
     fn about(&self, entrance: EntranceId) -> Question<'a> {
-        Question { caller: self.caller, act: self.act, entrance, moment: self.moment }
+        let Self { caller, act, workspace, moment } = *self;
+        Question { caller, act, entrance, workspace, moment }
     }
 }

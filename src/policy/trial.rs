@@ -56,7 +56,7 @@ impl Policy {
     pub fn opinion(&self, question: Question<'_>) -> Opinion {
         let revision = self.revision.clone();
         let skipped = |revision| Opinion { revision, allowed: None, reason: None };
-        let request = self.request(question.caller, question.act, question.entrance);
+        let request = self.request(question);
         let index = self.indexes.of(question.act);
         if index.searches(request) > SEARCHES_MAX {
             return skipped(revision);

@@ -22,7 +22,7 @@ use crate::audit::{Journal, LogReader, ResolvedEntry};
 use crate::domain::{Clock, Reason, Resolution};
 use crate::snapshot::Snapshot;
 use crate::telemetry::ResolverMetrics;
-use crate::upstream::{Connections, NoAnswer};
+use crate::upstream::{Connections, NoAnswer, Workspace};
 use schedule::{Next, Schedule};
 
 /// Outcomes that are waited for at a time; of further ones it is recorded that nobody can tell.
@@ -158,10 +158,16 @@ impl Resolving {
     async fn ask_next(&mut self) {
         let next = (0..self.waiting.len()).min_by_key(|n| self.waiting.get(*n).map(|w| w.due));
         let Some(mut waiting) = next.map(|next| self.waiting.swap_remove(next)) else { return };
-        let UnknownGrant { entrance, grantee, at, .. } = waiting.unknown;
+        let UnknownGrant { ref workspace, entrance, grantee, at, .. } = waiting.unknown;
         let Some(grantee) = grantee else { return };
-        let upstream = self.snapshot.load().upstream.clone();
-        let answer = upstream.can_open(&self.connections, grantee, entrance).await;
+        let workspaces = self.snapshot.load().workspaces.clone();
+        let answer = match workspaces.find(workspace.as_ref()) {
+            Some(Workspace { upstream, .. }) => {
+                upstream.can_open(&self.connections, grantee, entrance).await
+            }
+            // Another one would say, and truly, that nobody can open it.
+            None => Err(NoAnswer { reason: Reason::WorkspaceUnknown, status: None }),
+        };
         waiting.asked += 1;
         let age = self.clock.now().duration_since(at);
         let said = match answer {

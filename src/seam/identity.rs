@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::domain::{CallerId, RequestId};
+use crate::domain::{CallerId, RequestId, WorkspaceName};
 
 /// Who a caller is taken for.
 #[derive(Debug)]
@@ -12,6 +12,8 @@ pub struct Identity {
     pub caller: CallerId,
     /// The name of its credential.
     pub credential: String,
+    /// In which workspace its requests are, where workspaces have names.
+    pub workspace: Option<WorkspaceName>,
     /// Until when that is accepted, where it has an end.
     pub expires: Option<Timestamp>,
 }
@@ -19,13 +21,16 @@ pub struct Identity {
 /// Its body.
 #[must_use]
 pub fn identity_body(identity: &Identity, request_id: RequestId) -> Vec<u8> {
-    let Identity { caller, credential, expires } = identity;
-    let body = json!({
+    let Identity { caller, credential, workspace, expires } = identity;
+    let mut body = json!({
         "ok": true,
         "caller": caller.as_str(),
         "credential": credential,
         "expires": expires.map(|time| time.to_string()),
         "request_id": request_id.to_string(),
     });
+    if let (Some(body), Some(workspace)) = (body.as_object_mut(), workspace) {
+        body.insert("workspace".into(), workspace.as_str().into());
+    }
     body.to_string().into_bytes()
 }

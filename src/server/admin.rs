@@ -167,8 +167,11 @@ fn answer(request: &Request<Incoming>, health: &Health) -> Response<Full<Bytes>>
 fn metrics(health: &Health) -> Response<Full<Bytes>> {
     let gateway = &health.gateway;
     gateway.metrics.ready.set(health.ready(false).0.into());
-    let suspended = gateway.snapshot.load().upstream.is_suspended();
-    gateway.metrics.upstream_suspended.set(suspended.into());
+    let workspaces = gateway.snapshot.load().workspaces.clone();
+    gateway.metrics.upstream_suspended.set(workspaces.is_any_suspended().into());
+    for (name, workspace) in workspaces.named() {
+        gateway.metrics.workspaces.suspended(name, workspace.upstream.is_suspended());
+    }
     if let Some(export) = &health.export {
         export.refresh();
     }

@@ -8,13 +8,14 @@ use jiff::Timestamp;
 use crate::audit::JournalHealth;
 use crate::audit::upkeep::Anchors;
 use crate::authn::jwt::{self, IssuerKeys};
-use crate::domain::{COMMIT, Order, Problem, VERSION};
+use crate::domain::{COMMIT, Order, Problem, VERSION, WorkspaceName};
 use crate::gateway::Gateway;
 use crate::listener::Stop;
 use crate::orders::Keeper;
 use crate::shipping::ShippingState;
 use crate::snapshot::{Certificates, Reloader, Trial};
 use crate::tls::{self, DomainExpiry, Severity};
+use crate::upstream::Workspace;
 use crate::view::health::{
     self as view, CertificateFinding, Checkpoint, Expiry, PolicyInForce, ReloadFailure, Status,
 };
@@ -118,7 +119,8 @@ impl Health {
             }),
             orders: self.orders_in_force(),
             orders_failure: orders.unread.or(orders.unrecorded),
-            upstream_suspended: snapshot.upstream.is_suspended(),
+            upstream_suspended: snapshot.workspaces.is_any_suspended(),
+            workspaces: snapshot.workspaces.named().map(workspace).collect(),
             audit: self.gateway.journal.health().to_string(),
             checkpoint: self.anchors.newest().map(|newest| Checkpoint {
                 size: newest.size,
@@ -246,13 +248,18 @@ impl Health {
     }
 
     fn upstream(&self) -> Check {
-        let (state, text) = if self.gateway.snapshot.load().upstream.is_suspended() {
+        let workspaces = self.gateway.snapshot.load().workspaces.clone();
+        let stopped = workspaces.named().filter(|(_, one)| one.upstream.is_suspended());
+        let stopped: Vec<&str> = stopped.map(|(name, _)| name.as_str()).collect();
+        let (state, text) = if workspaces.is_any_suspended() {
             // Shared by all replicas: taking them out of service helps nobody.
-            (State::Warning, "it failed again and again; nothing is sent for a while")
+            let text = "it failed again and again; nothing is sent for a while";
+            let which = if stopped.is_empty() { "" } else { ": workspace " };
+            (State::Warning, format!("{text}{which}{}", stopped.join(", ")))
         } else {
-            (State::Ok, "grants are sent")
+            (State::Ok, "grants are sent".to_owned())
         };
-        Check { name: "upstream", state, text: text.into() }
+        Check { name: "upstream", state, text }
     }
 
     /// Their callers are refused; others are not.
@@ -299,6 +306,16 @@ fn expiries(certificates: &Certificates) -> impl Iterator<Item = Expiry> {
     };
     let all = own.chain(certificates.domain_expiries.iter().map(of_domain));
     all.map(|(role, until)| Expiry { role, expires: until.to_string() })
+}
+
+fn workspace((name, of): (&WorkspaceName, &Workspace)) -> view::Workspace {
+    view::Workspace {
+        name: name.to_string(),
+        id: of.id.as_ref().map(|id| id.as_str().to_owned()),
+        host: of.upstream.host().to_owned(),
+        is_default: of.is_default,
+        suspended: of.upstream.is_suspended(),
+    }
 }
 
 fn issuer(issuer: &jwt::Issuer) -> view::Issuer {

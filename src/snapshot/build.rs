@@ -64,14 +64,14 @@ pub(super) fn build(
     let (trial, trial_to_load) = trial::build(&mut on, callers.as_ref());
     let names = names::build(&mut on);
     let policy = policy::build(&mut on, callers.as_deref());
-    let upstream = upstream::build(&mut on, callers.as_deref());
+    let workspaces = upstream::build(&mut on, callers.as_deref());
     let Building { problems, warnings, .. } = on;
-    match (certificates, callers, issuers, policy, upstream) {
-        (Some(certificates), Some(callers), Some(issuers), Some(policy), Some(upstream))
+    match (certificates, callers, issuers, policy, workspaces) {
+        (Some(certificates), Some(callers), Some(issuers), Some(policy), Some(workspaces))
             if problems.is_empty() =>
         {
             let snapshot =
-                Snapshot { callers, issuers, policy, trial, names, upstream, certificates };
+                Snapshot { callers, issuers, policy, trial, names, workspaces, certificates };
             Ok(Built { snapshot, digests, warnings, trial: trial_to_load })
         }
         (certificates, ..) => Err(Unloaded { problems, certificates }),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use aws_lc_rs::digest;
 
 use super::part::{PARTS, Part};
-use super::source::{File, Source};
+use super::source::{File, Source, Wanted};
 use crate::config::Settings;
 
 /// What a snapshot is built from: the files of all parts, by name.
@@ -59,6 +59,12 @@ impl Inputs {
     /// A file; none when it is not configured, or there need not be one and there is none.
     pub(super) fn file(&self, name: &str) -> Option<&File> {
         self.0.get(name)
+    }
+
+    /// Those of one part, by the last that wants them.
+    pub(super) fn take_all(&mut self, wanted: &[Wanted<'_>]) -> Self {
+        let names = wanted.iter().map(|wanted| wanted.name.to_owned());
+        Self(names.filter_map(|name| self.0.remove_entry(&name)).collect())
     }
 
     /// The same, by the last that wants it.

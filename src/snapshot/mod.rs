@@ -22,7 +22,7 @@ use crate::catalogue::Catalogue;
 use crate::config::Settings;
 use crate::domain::{EntranceId, Problem};
 use crate::policy::{Orders, Policy};
-use crate::upstream::Upstream;
+use crate::upstream::Workspaces;
 use build::{Built, build};
 use inputs::{Digests, Inputs};
 pub use part::PART_NAMES;
@@ -30,7 +30,7 @@ pub use parts::certificates::Certificates;
 pub use parts::policy::fits;
 use parts::trial::TrialSlot;
 pub use parts::trial::{Trial, TrialToLoad};
-pub use parts::upstream::load_upstream;
+pub use parts::upstream::load_workspaces;
 pub use reload::{ReloadFailure, ReloadHandle, ReloadRequests, ReloadStatus, Reloader};
 pub use source::{Bytes, File, Files, Source, Wanted};
 
@@ -46,8 +46,8 @@ pub struct Snapshot {
     trial: Option<TrialSlot>,
     /// What people call entrances.
     names: Arc<Catalogue>,
-    /// Seam, with the workspace key.
-    pub upstream: Arc<Upstream>,
+    /// Seam, with the key of each workspace.
+    pub workspaces: Arc<Workspaces>,
     /// What new connections are accepted with.
     pub certificates: Arc<Certificates>,
 }

@@ -99,7 +99,7 @@ fn parts_are_carried_over_where_their_files_are_the_same() {
             Arc::ptr_eq(&old.policy, &new.policy),
             trials.0.is(trials.1),
             Arc::ptr_eq(&old.names, &new.names),
-            Arc::ptr_eq(&old.upstream, &new.upstream),
+            Arc::ptr_eq(&old.workspaces, &new.workspaces),
         ]
     };
     let header = "entrance_id,display_name,acs_system_id\n";

@@ -13,7 +13,8 @@ use super::logging::lost_lines;
 use super::orders::{OrderMetrics, ResolverMetrics};
 use super::recent::{Answered, Recent};
 use super::registrar::Registrar;
-use crate::domain::{COMMIT, CallerId, Outcome, Reason, VERSION};
+use super::workspaces::WorkspaceMetrics;
+use crate::domain::{COMMIT, CallerId, Outcome, Reason, VERSION, WorkspaceName};
 
 /// Buckets from 50 microseconds to 10 seconds, in seconds.
 pub(super) const SECONDS: &[f64] = &[
@@ -68,6 +69,8 @@ pub struct Metrics {
     pub ready: IntGauge,
     /// 1 while nothing is sent to the upstream because it failed again and again.
     pub upstream_suspended: IntGauge,
+    /// That of workspaces with names.
+    pub workspaces: WorkspaceMetrics,
     /// Reloads, by part and result: `ok`, `failed`.
     pub reloads: IntCounterVec,
     /// When each part of what is in force was loaded, in seconds since 1970.
@@ -255,6 +258,7 @@ impl Metrics {
                 "upstream_suspended",
                 "Whether nothing is sent because the upstream failed again and again.",
             )?,
+            workspaces: WorkspaceMetrics::new(&made)?,
             reloads: made.counters(
                 "reloads_total",
                 "Reloads that changed a part.",
@@ -305,7 +309,10 @@ impl Metrics {
     }
 
     /// Counts what became of a permitted grant.
-    pub fn completed(&self, outcome: Outcome) {
+    pub fn completed(&self, workspace: Option<&WorkspaceName>, outcome: Outcome) {
+        if let Some(name) = workspace {
+            self.workspaces.completed(name, outcome);
+        }
         let counters = self.request.upstream.iter();
         counters.filter(|(of, _)| *of == outcome).for_each(|(_, counter)| counter.inc());
     }

@@ -12,6 +12,7 @@ mod orders;
 mod recent;
 mod registrar;
 mod traces;
+mod workspaces;
 
 pub use audit::AuditMetrics;
 pub use export::ExportMetrics;
@@ -21,3 +22,4 @@ pub use metrics::{ClosedSets, ListenerMetrics, Metrics};
 pub use orders::{OrderMetrics, ResolverMetrics};
 pub(crate) use traces::RequestTrace;
 pub use traces::Traces;
+pub use workspaces::WorkspaceMetrics;

@@ -77,6 +77,16 @@ impl<'a> Place<'a> {
         self.typed(self.value.as_str(), "a string")
     }
 
+    /// `true` or `false`.
+    #[must_use]
+    pub fn boolean(&self) -> Option<bool> {
+        let known = match (self.variable, self.value.as_str()) {
+            (Some(_), Some(text)) => text.parse().ok(),
+            _ => self.value.as_bool(),
+        };
+        self.typed(known, "true or false")
+    }
+
     /// A whole number within `range`.
     #[must_use]
     pub fn integer(&self, range: RangeInclusive<u64>) -> Option<u64> {

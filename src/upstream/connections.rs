@@ -13,13 +13,13 @@ use super::connection::Connection;
 /// is seldom sent into a connection that is being closed.
 const IDLE_MAX: Duration = Duration::from_secs(30);
 
-/// Idle connections, of one upstream at a time. Whoever has this serves on one runtime.
+/// Idle connections, those of each upstream apart. Whoever has this serves on one runtime.
 #[derive(Default)]
-pub struct Connections(Mutex<Idle>);
+pub struct Connections(Mutex<Vec<Idle>>);
 
-#[derive(Default)]
 struct Idle {
-    /// Which upstream they are of.
+    /// Which upstream they are of: with another key, certificate authority or address there is
+    /// another, and none of these are for it.
     of: u64,
     /// The one that was used last at the end.
     connections: VecDeque<Box<Connection>>,
@@ -28,12 +28,8 @@ struct Idle {
 impl Connections {
     /// An idle connection that can be used, the one that was used last.
     pub(super) fn idle(&self, upstream: &Upstream) -> Option<Box<Connection>> {
-        let mut idle = self.0.lock();
-        if idle.of != upstream.number {
-            // Another certificate authority, another address: not for this one.
-            idle.connections.clear();
-            idle.of = upstream.number;
-        }
+        let mut all = self.0.lock();
+        let idle = all.iter_mut().find(|idle| idle.of == upstream.number)?;
         while let Some(mut connection) = idle.connections.pop_back() {
             if connection.idle(Instant::now()) < IDLE_MAX && connection.is_usable() {
                 return Some(connection);
@@ -48,18 +44,24 @@ impl Connections {
             return;
         }
         connection.put_by(Instant::now());
-        let mut idle = self.0.lock();
-        if idle.of == upstream.number {
-            idle.connections.push_back(connection);
+        let mut all = self.0.lock();
+        match all.iter_mut().find(|idle| idle.of == upstream.number) {
+            Some(idle) => idle.connections.push_back(connection),
+            None => {
+                all.push(Idle { of: upstream.number, connections: VecDeque::from([connection]) });
+            }
         }
     }
 
     /// Closes what has been idle for too long. To be called now and then.
     pub fn prune(&self) {
         let now = Instant::now();
-        let mut idle = self.0.lock();
-        while idle.connections.front().is_some_and(|oldest| oldest.idle(now) >= IDLE_MAX) {
-            idle.connections.pop_front();
-        }
+        self.0.lock().retain_mut(|Idle { connections, .. }| {
+            while connections.front().is_some_and(|oldest| oldest.idle(now) >= IDLE_MAX) {
+                connections.pop_front();
+            }
+            // Also of upstreams that are none any more.
+            !connections.is_empty()
+        });
     }
 }

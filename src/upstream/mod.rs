@@ -14,6 +14,7 @@ mod connection;
 mod connections;
 mod exchange;
 mod list;
+mod workspaces;
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
@@ -23,7 +24,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use rustls::pki_types::ServerName;
 
 use crate::audit::Recorded;
-use crate::domain::{Effect, Outcome, Reason, Secret, TraceContext};
+use crate::domain::{Effect, Outcome, Reason, Secret, TraceContext, WorkspaceId};
 use crate::policy::{Permit, ReadPermit};
 use crate::seam::{self, Confirmation, SeamError};
 use crate::tls::ClientTls;
@@ -33,6 +34,7 @@ pub use breaker::BreakerSettings;
 use connection::Connector;
 pub use connections::Connections;
 pub use list::ListError;
+pub use workspaces::{Workspace, Workspaces};
 
 /// W3C Trace Context, section 3.2.
 const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
@@ -77,10 +79,10 @@ pub enum UpstreamError {
     )]
     KeyInvalid,
     /// The workspace id is no header value.
-    #[error("`upstream.workspace_id` must be visible ASCII characters")]
+    #[error("the workspace's id must be visible ASCII characters")]
     WorkspaceInvalid,
     /// No request can go to this address.
-    #[error("`upstream.url` names no host that can be connected to")]
+    #[error("its URL names no host that can be connected to")]
     HostInvalid,
 }
 
@@ -110,7 +112,7 @@ impl Upstream {
     pub fn new(
         url: reqwest::Url,
         key: Secret,
-        workspace_id: Option<&str>,
+        workspace_id: Option<&WorkspaceId>,
         tls: ClientTls,
         deadline: Duration,
         connect_timeout: Duration,
@@ -132,8 +134,8 @@ impl Upstream {
         // Its place: each request has its own.
         headers.insert(CONTENT_LENGTH, HeaderValue::from_static("0"));
         if let Some(id) = workspace_id {
-            let value = HeaderValue::from_str(id).ok().filter(|_| visible(id) && !id.is_empty());
-            headers.insert(WORKSPACE, value.ok_or(UpstreamError::WorkspaceInvalid)?);
+            let value = HeaderValue::from_str(id.as_str());
+            headers.insert(WORKSPACE, value.map_err(|_| UpstreamError::WorkspaceInvalid)?);
         }
         let address = Address::of(&url).ok_or(UpstreamError::HostInvalid)?;
         headers.insert(HOST, address.header);

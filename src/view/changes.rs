@@ -8,7 +8,7 @@ use super::policy::{Door, Times, named, refs, times};
 use crate::catalogue::Catalogue;
 use crate::domain::CallerId;
 use crate::policy::Policy;
-use crate::policy::review::{self, Example, Replay, Turn};
+use crate::policy::review::{self, Example, InWorkspace, Replay, Turn};
 
 /// What an edit changes.
 #[derive(Debug, Serialize)]
@@ -32,8 +32,17 @@ struct Change<'a> {
     entrances: Vec<Door>,
     and_every_other: bool,
     zones: &'a [String],
+    /// In which workspaces; none where it makes no difference.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workspaces: Option<Workspaces<'a>>,
     before: Times<'a>,
     after: Times<'a>,
+}
+
+#[derive(Debug, Serialize)]
+struct Workspaces<'a> {
+    names: Vec<&'a str>,
+    and_every_other: bool,
 }
 
 /// Decisions of the past, judged again.
@@ -93,6 +102,7 @@ pub fn diff<'a>(
         entrances: named(names, &change.entrances),
         and_every_other: change.and_every_other,
         zones: &change.zones,
+        workspaces: workspaces(&change.workspaces),
         before: times(&change.before, &change.conditions_before, found.span),
         after: times(&change.after, &change.conditions_after, found.span),
     });
@@ -104,6 +114,16 @@ pub fn diff<'a>(
         widening: found.is_widening(),
         changes: changes.collect(),
     }
+}
+
+fn workspaces(all: &[InWorkspace]) -> Option<Workspaces<'_>> {
+    let names = all.iter().filter_map(|one| match one {
+        InWorkspace::Named(name) => Some(name.as_str()),
+        InWorkspace::EveryOther => None,
+    });
+    let names = names.collect();
+    let and_every_other = all.contains(&InWorkspace::EveryOther);
+    (!all.is_empty()).then_some(Workspaces { names, and_every_other })
 }
 
 /// What becomes of decisions of the past.

@@ -29,6 +29,9 @@ pub struct Status {
     pub orders_failure: Option<String>,
     /// Whether nothing is sent because Seam failed again and again.
     pub upstream_suspended: bool,
+    /// The workspaces, where they have names.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub workspaces: Vec<Workspace>,
     /// The audit log's state in words.
     pub audit: String,
     /// The newest checkpoint.
@@ -41,6 +44,21 @@ pub struct Status {
     pub certificates: Vec<Expiry>,
     /// What is wrong with certificates.
     pub certificate_findings: Vec<CertificateFinding>,
+}
+
+/// One workspace of Seam's.
+#[derive(Debug, Serialize)]
+pub struct Workspace {
+    /// Its name in the settings.
+    pub name: String,
+    /// What Seam calls it.
+    pub id: Option<String>,
+    /// Where its requests are sent.
+    pub host: String,
+    /// Whether requests that name none go there.
+    pub is_default: bool,
+    /// Whether nothing is sent because Seam failed again and again.
+    pub suspended: bool,
 }
 
 /// An issuer of tokens.

@@ -11,6 +11,8 @@ pub struct ShownOrder {
     kind: &'static str,
     caller: Option<String>,
     zone: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workspace: Option<String>,
     entrance_id: Option<String>,
     by: String,
     why: String,
@@ -44,6 +46,7 @@ impl ShownOrder {
             kind: kind.as_str(),
             caller: kind.caller().map(ToString::to_string),
             zone: kind.zone().map(str::to_owned),
+            workspace: kind.workspace().map(ToString::to_string),
             entrance_id: kind.entrance().map(|id| id.to_string()),
             by: given.by.clone(),
             why: given.why.clone(),
@@ -86,6 +89,7 @@ fn frozen(scope: &Scope) -> String {
         Scope::Everything => "every grant is frozen".to_owned(),
         Scope::Caller(caller) => format!("every grant by {caller} is frozen"),
         Scope::Zone(zone) => format!("every grant for {zone} is frozen"),
+        Scope::Workspace(name) => format!("every grant in workspace {name} is frozen"),
         Scope::Entrance(entrance) => format!("every grant for entrance {entrance} is frozen"),
     }
 }

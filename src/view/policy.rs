@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::orders::ShownOrder;
 use crate::catalogue::Catalogue;
-use crate::domain::{Act, CallerId, EntranceId, GranteeKind, Order};
+use crate::domain::{Act, CallerId, EntranceId, GranteeKind, Order, WorkspaceName};
 use crate::policy::review::{self, Access, Allowed, Explanation, Span};
 use crate::policy::{Policy, Question, RuleRef};
 
@@ -43,6 +43,8 @@ pub struct Who<'a> {
     act: &'static str,
     entrance_id: String,
     entrance_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workspace: Option<&'a str>,
     revision: &'a str,
     callers: Vec<WhoCaller<'a>>,
     orders: Vec<ShownOrder>,
@@ -70,6 +72,8 @@ pub struct Doors<'a> {
 
 #[derive(Debug, Serialize)]
 struct DoorGroup<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workspace: Option<&'a str>,
     zones: &'a [String],
     entrances: Vec<Door>,
     and_every_other: bool,
@@ -87,6 +91,8 @@ pub struct Explained<'a> {
     act: &'static str,
     entrance_id: String,
     entrance_name: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    workspace: Option<&'a str>,
     grantee: Option<&'static str>,
     time: String,
     revision: &'a str,
@@ -123,7 +129,7 @@ pub fn who<'a>(
     policy: &'a Policy,
     names: &'a Catalogue,
     act: Act,
-    entrance: EntranceId,
+    (entrance, workspace): (EntranceId, Option<&'a WorkspaceName>),
     (found, orders): (&'a [Allowed], &[&Order]),
     span: Span,
     suspended: impl Fn(&CallerId) -> bool,
@@ -139,6 +145,7 @@ pub fn who<'a>(
         act: act.as_str(),
         entrance_id: entrance.to_string(),
         entrance_name: names.name_of(entrance),
+        workspace: workspace.map(WorkspaceName::as_str),
         revision: policy.revision().as_str(),
         callers: callers.collect(),
         orders: orders.iter().map(|order| ShownOrder::of(order)).collect(),
@@ -157,6 +164,7 @@ pub fn doors<'a>(
     suspended: bool,
 ) -> Doors<'a> {
     let groups = found.iter().map(|group| DoorGroup {
+        workspace: group.workspace.as_ref().map(WorkspaceName::as_str),
         zones: &group.zones,
         entrances: named(names, &group.entrances),
         and_every_other: group.and_every_other,
@@ -182,7 +190,7 @@ pub fn explained<'a>(
     found: &'a Explanation,
     suspended: bool,
 ) -> Explained<'a> {
-    let Question { caller, act, entrance, moment } = question;
+    let Question { caller, act, entrance, workspace, moment } = question;
     let rules = found.deciding.iter().map(|rule| ExplainedRule {
         rule: rule.rule.to_string(),
         text: &rule.text,
@@ -202,6 +210,7 @@ pub fn explained<'a>(
         act: act.as_str(),
         entrance_id: entrance.to_string(),
         entrance_name: names.name_of(entrance),
+        workspace: workspace.map(WorkspaceName::as_str),
         grantee: moment.grantee.map(GranteeKind::as_str),
         time: moment.at.to_string(),
         revision: policy.revision().as_str(),

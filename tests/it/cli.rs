@@ -110,7 +110,7 @@ fn check_finds_every_problem_in_every_file() {
     for part in [
         "the private key does not belong to the certificate",
         "has mode 0644",
-        "`lobby` is not an entrance or zone",
+        "`lobby` is not an entrance, workspace or zone",
         "the audit directory cannot be written to",
     ] {
         assert!(text.contains(part), "{part} in {text}");

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use grantgate::audit::Event;
-use grantgate::authn::CallerToken;
+use grantgate::authn::{CallerToken, TokenForm};
 use grantgate::config::{self, Setting};
 use grantgate::domain::{Outcome, Reason, Revision};
 use grantgate::policy::Opinion;
@@ -66,6 +66,13 @@ async fn every_metric_is_documented_with_its_type_and_labels() {
     );
     let domain = Authority::new_in(&site, "certs/domain.pem");
     std::fs::write(site.path("certs/domain.crl"), domain.revocation_list(&[], 2100)).unwrap();
+    // The only workspace, with a name.
+    let text = String::from_utf8(site.read("grantgate.toml")).unwrap();
+    let text = text.replace("\napi_key_file = \"secrets/seam_api_key\"\n", "\n");
+    std::fs::write(site.path("grantgate.toml"), text).unwrap();
+    let table =
+        "\n[[workspace]]\nname = \"hq\"\nid = \"w\"\napi_key_file = \"secrets/seam_api_key\"\n";
+    append(&site, "grantgate.toml", table);
     let candidate = [("GRANTGATE__POLICY__CANDIDATE_RULES_FILE", "policies/c.csv")];
     let gateway = site.start(&seam, &candidate).await;
     for _ in 0..200 {
@@ -298,8 +305,8 @@ fn every_setting_is_documented_with_its_default() {
             Some(default) => assert_eq!(plain, default.trim_matches('"'), "{path}"),
             None if required => assert_eq!(cell, "required", "{path}"),
             None => {
-                let other =
-                    ["none", "the machine's"].contains(&plain) || plain.starts_with("SEAM_");
+                let other = ["none", "the machine's"].contains(&plain)
+                    || ["SEAM_", "upstream."].iter().any(|start| plain.starts_with(start));
                 assert!(other, "`{path}` has no default: {cell}");
             }
         }
@@ -318,8 +325,8 @@ fn the_pattern_for_secret_scanners_finds_every_token_and_no_key_of_seams() {
     let page = page("docs/configuration.md");
     let [pattern] = blocks(&page, "regex")[..] else { panic!("one pattern") };
     let pattern = regex::Regex::new(pattern).unwrap();
-    for _ in 0..1_000 {
-        let token = CallerToken::generate().unwrap();
+    for form in TokenForm::ALL.iter().cycle().take(1_000) {
+        let token = CallerToken::generate(*form).unwrap();
         let text = format!("key: \"{}\",", token.expose());
         let found = pattern.find(&text).map(|found| found.as_str());
         assert_eq!(found, Some(token.expose()));
@@ -329,7 +336,7 @@ fn the_pattern_for_secret_scanners_finds_every_token_and_no_key_of_seams() {
         assert!(!pattern.is_match(&other), "{other}");
     }
     let rest = "A".repeat(43);
-    for other in ["seam_", "seam_at", "seam_cst_", "seam_pk", "SEAM_GG_", "seam_gg-"] {
+    for other in ["seam_", "seam_at", "seam_at_", "seam_cst_", "seam_pk", "SEAM_GG_", "seam_gg-"] {
         assert!(!pattern.is_match(&format!("{other}{rest}")), "{other}");
     }
 }

@@ -62,4 +62,5 @@ mod upstream;
 mod verify;
 mod whoami;
 mod workspace_key;
+mod workspaces;
 mod write_ahead;

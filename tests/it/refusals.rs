@@ -99,6 +99,7 @@ fn case(reason: Reason) -> Case {
             headers: vec![("content-type", "application/json"), ("host", "elsewhere.example")],
             ..sent(421, "misdirected_request")
         }),
+        R::WorkspaceMissing | R::WorkspaceUnknown => Elsewhere("workspaces"),
         R::CredentialMissing => token(""),
         R::CredentialMalformed => token("Basic c2VhbQ=="),
         R::TokenUnknown => token("Bearer seam_gg_nobody"),

@@ -164,10 +164,10 @@ async fn whoami_sends_nothing_that_is_not_a_callers_token() {
     std::fs::write(site.path("open"), &token).unwrap();
     let (with_key, with_token) = ([("SEAM_API_KEY", key)], [("SEAM_API_KEY", token.as_str())]);
     let rows: [Refused<'_>; 12] = [
-        (&here, &with_key, None, 3, "SEAM_API_KEY does not hold a caller's token"),
-        (&file("-"), &[], Some(key), 3, "standard input does not hold"),
-        (&file("-"), &[], Some(""), 3, "standard input does not hold"),
-        (&file("secrets/seam_api_key"), &[], None, 3, "does not hold a caller's token"),
+        (&here, &with_key, None, 3, "SEAM_API_KEY holds neither a caller's token"),
+        (&file("-"), &[], Some(key), 3, "standard input holds neither"),
+        (&file("-"), &[], Some(""), 3, "standard input holds neither"),
+        (&file("secrets/seam_api_key"), &[], None, 3, "holds neither a caller's token"),
         (&file("open"), &[], None, 3, "has mode 0644"),
         (&file("none"), &[], None, 3, "none: cannot be read"),
         (&here, &[], None, 64, "as whom?"),

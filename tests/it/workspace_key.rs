@@ -10,7 +10,7 @@ fn what_is_wrong_with_a_workspace_key_is_said_without_it() {
     let config = std::fs::read_to_string(site.path("grantgate.toml")).unwrap();
     for (text, part) in [
         (format!("SEAM_API_KEY=seam_{secret}"), "a line of an environment file"),
-        (format!("seam_at{secret}"), "`upstream.personal_access_token_file`"),
+        (format!("seam_at{secret}"), "`personal_access_token_file`"),
         (format!("seam_cst1{secret}"), "a client session token"),
         (format!("'seam_{secret}'"), "quotes around the key"),
         (format!("c2VhbV9{secret}"), "the base64 of a key"),

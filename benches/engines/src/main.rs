@@ -157,7 +157,7 @@ fn grantgate(generated: Generated) -> Ask {
     Box::new(move |(caller, entrance)| {
         let caller = CallerId::parse(caller).unwrap();
         let entrance = EntranceId::parse(entrance).unwrap();
-        let question = Question { caller: &caller, act: Act::Grant, entrance, moment };
+        let question = Question { caller: &caller, act: Act::Grant, entrance, workspace: None, moment };
         policy.evaluate(question).reason == Reason::AllowedByRule
     })
 }

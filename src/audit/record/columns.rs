@@ -86,7 +86,10 @@ impl Shown<'_> {
         };
         let (decision, caller) = (self.text("decision"), self.text("caller"));
         let (reason, rules) = (self.text("reason"), listed(self.0, "rules"));
-        format!("{decision:<8}  {caller}  entrance {entrance}  {grantee}  {reason}{rules}")
+        let workspace = self.with("in workspace", "workspace");
+        format!(
+            "{decision:<8}  {caller}  entrance {entrance}{workspace}  {grantee}  {reason}{rules}"
+        )
     }
 
     fn outcome(&self) -> String {
@@ -109,7 +112,12 @@ impl Shown<'_> {
 
     fn order(&self) -> String {
         let (order, change, kind) = (self.text("order"), self.text("change"), self.text("kind"));
-        let about = [("caller", "caller"), ("zone", "zone"), ("entrance", "entrance_id")];
+        let about = [
+            ("caller", "caller"),
+            ("zone", "zone"),
+            ("workspace", "workspace"),
+            ("entrance", "entrance_id"),
+        ];
         let about: String = about.map(|(word, key)| self.with(word, key)).concat();
         let about = if about.is_empty() { "  everything".to_owned() } else { about };
         let (until, by, why) =

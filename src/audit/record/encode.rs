@@ -24,7 +24,7 @@ use crate::audit::record::limits::LINE_BYTES_MAX;
 use crate::audit::record::pseudonym::PseudonymKey;
 use crate::audit::tree::{Frontier, Hash};
 use crate::domain::{
-    CallerId, Effect, Operation, Outcome, Reason, RequestId, VERSION, rfc3339_micros,
+    CallerId, Effect, Operation, Outcome, Reason, RequestId, VERSION, WorkspaceName, rfc3339_micros,
 };
 
 use lines::{
@@ -250,6 +250,7 @@ impl Draft {
             kind: order.kind.as_str(),
             caller: order.kind.caller().map(CallerId::as_str),
             zone: order.kind.zone(),
+            workspace: order.kind.workspace().map(WorkspaceName::as_str),
             entrance_id: order.kind.entrance().map(|id| id.to_string()),
             by: signature.map(|signature| signature.by.as_str()),
             why: signature.map(|signature| signature.why.as_str()),

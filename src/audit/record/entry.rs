@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use crate::domain::{
     EntranceId, Grantee, Operation, Order, Outcome, Reason, RequestId, Resolution, RuleRef,
-    Signature,
+    Signature, WorkspaceName,
 };
 
 /// What can be recorded as a decision.
@@ -28,6 +28,8 @@ pub struct DecisionEntry<'a> {
     pub peer: SocketAddr,
     /// What was asked for.
     pub operation: Operation,
+    /// In which workspace, where workspaces have names.
+    pub workspace: Option<&'a WorkspaceName>,
     /// For which entrance; `None` when the request was malformed, or is about many.
     pub entrance: Option<EntranceId>,
     /// Who is to get access, where somebody is.

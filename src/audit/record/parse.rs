@@ -37,6 +37,8 @@ pub struct Record<'a> {
     #[serde(borrow)]
     operation: Option<Text<'a>>,
     #[serde(borrow)]
+    workspace: Option<Text<'a>>,
+    #[serde(borrow)]
     entrance_id: Option<Text<'a>>,
     #[serde(borrow)]
     acs_user_id: Option<Text<'a>>,
@@ -165,6 +167,12 @@ impl<'a> Record<'a> {
     #[must_use]
     pub fn operation_name(&self) -> Option<&str> {
         text(&self.operation)
+    }
+
+    /// In which workspace, where workspaces have names.
+    #[must_use]
+    pub fn workspace(&self) -> Option<&str> {
+        text(&self.workspace)
     }
 
     /// For which entrance.

@@ -7,7 +7,7 @@ use crate::audit::log::error::ReadError;
 use crate::audit::log::walk::Progress;
 use crate::audit::record::event::Event;
 use crate::audit::record::parse::Record;
-use crate::domain::{CallerId, EntranceId, GranteeKind, Operation, Problem};
+use crate::domain::{CallerId, EntranceId, GranteeKind, Operation, Problem, WorkspaceName};
 
 /// Damaged lines beyond this number are counted and not named.
 const DAMAGED_NAMED_MAX: usize = 20;
@@ -25,6 +25,8 @@ pub struct AuditedDecision {
     pub caller: CallerId,
     /// For what; none when this version does not know it.
     pub operation: Option<Operation>,
+    /// In which workspace, where workspaces have names.
+    pub workspace: Option<WorkspaceName>,
     /// For which entrance; none when the request was malformed, or is for a list.
     pub entrance: Option<EntranceId>,
     /// In which form the grantee was named.
@@ -124,6 +126,7 @@ fn decision(record: &Record<'_>) -> Result<Option<AuditedDecision>, ()> {
         request_id: owned(record.request_id()),
         caller: CallerId::parse(record.caller().unwrap_or_default()).map_err(|_| ())?,
         operation: record.operation(),
+        workspace: record.workspace().map(WorkspaceName::parse).transpose().map_err(|_| ())?,
         entrance,
         grantee: record.grantee_kind(),
         allowed: record.allows(),

@@ -32,6 +32,8 @@ const DAMAGED_NAMED_MAX: usize = 20;
 pub enum By {
     /// Who asked.
     Caller,
+    /// In which workspace.
+    Workspace,
     /// For which entrance.
     Entrance,
     /// The reason code.
@@ -46,6 +48,7 @@ impl By {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Caller => "caller",
+            Self::Workspace => "workspace",
             Self::Entrance => "entrance",
             Self::Reason => "reason",
             Self::Decision => "decision",
@@ -204,6 +207,7 @@ impl Stats {
         let span = request.every.map(|every| every.start_of(time));
         let value = |by: &By| match by {
             By::Caller => record.caller(),
+            By::Workspace => record.workspace(),
             By::Entrance => record.entrance_id(),
             By::Reason => record.reason(),
             By::Decision => record.decision(),

@@ -12,7 +12,7 @@ use crate::audit::log::error::ReadError;
 use crate::audit::log::segment::Segment;
 use crate::audit::record::event::Event;
 use crate::audit::record::parse::Record;
-use crate::domain::{CallerId, EntranceId};
+use crate::domain::{CallerId, EntranceId, WorkspaceName};
 
 /// Decisions whose outcomes are still shown.
 const REMEMBERED_MAX: usize = 100_000;
@@ -23,6 +23,8 @@ const REMEMBERED_MAX: usize = 100_000;
 pub struct TailFilter {
     /// Who asked.
     pub caller: Option<CallerId>,
+    /// In which workspace.
+    pub workspace: Option<WorkspaceName>,
     /// For which entrance.
     pub entrance: Option<EntranceId>,
     /// Whether it was allowed.
@@ -155,8 +157,8 @@ impl Tail {
 }
 
 fn fits(filter: &TailFilter, record: &Record<'_>, shown: &mut HashSet<u64>) -> bool {
-    let TailFilter { caller, entrance, allowed } = filter;
-    if caller.is_none() && entrance.is_none() && allowed.is_none() {
+    let TailFilter { caller, workspace, entrance, allowed } = filter;
+    if caller.is_none() && workspace.is_none() && entrance.is_none() && allowed.is_none() {
         return true;
     }
     match record.known_event() {
@@ -164,6 +166,7 @@ fn fits(filter: &TailFilter, record: &Record<'_>, shown: &mut HashSet<u64>) -> b
         Some(Event::Decision) => {
             let allow = record.allows();
             let fits = caller.as_ref().is_none_or(|c| record.caller() == Some(c.as_str()))
+                && workspace.as_ref().is_none_or(|w| record.workspace() == Some(w.as_str()))
                 && allowed.is_none_or(|allowed| allowed == allow)
                 && entrance.is_none_or(|entrance| {
                     record.entrance_id().and_then(|id| EntranceId::parse(id).ok()) == Some(entrance)

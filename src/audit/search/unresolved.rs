@@ -14,6 +14,7 @@ use crate::audit::record::parse::Record;
 use crate::audit::search::recent::segments_since;
 use crate::domain::{
     AcsUserId, EntranceId, Grantee, GranteeKind, Operation, Outcome, RequestId, UserIdentityId,
+    WorkspaceName,
 };
 
 /// A grant whose outcome is unknown.
@@ -23,6 +24,8 @@ pub struct UnknownGrant {
     pub request_id: RequestId,
     /// The decision's sequence number.
     pub decision_seq: u64,
+    /// In which workspace, where the record says so.
+    pub workspace: Option<WorkspaceName>,
     /// The entrance.
     pub entrance: EntranceId,
     /// Who was to get access; none where the record has a pseudonym.
@@ -91,6 +94,7 @@ fn grant(record: &Record<'_>) -> Option<UnknownGrant> {
     Some(UnknownGrant {
         request_id: RequestId::parse(record.request_id()?).ok()?,
         decision_seq: record.seq,
+        workspace: record.workspace().map(WorkspaceName::parse).transpose().ok()?,
         entrance: EntranceId::parse(record.entrance_id()?).ok()?,
         grantee,
         at: record.time()?,

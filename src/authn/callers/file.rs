@@ -3,9 +3,9 @@
 use std::collections::HashMap;
 
 use super::jwt::{self, Jwt};
-use super::{Caller, Suspension, Token};
-use crate::authn::TokenDigest;
-use crate::domain::{Budget, CallerId, Host, Problem, trust_domain_of};
+use super::{Caller, Known, Suspension, Token};
+use crate::authn::{TokenDigest, TokenForm};
+use crate::domain::{Budget, CallerId, Host, Problem, WorkspaceName, trust_domain_of};
 use crate::toml_source::{Place, Section, TomlSource};
 
 /// What was seen already, to refuse a second one.
@@ -15,16 +15,22 @@ struct Seen<'n> {
     tokens: HashMap<TokenDigest, CallerId>,
     certificates: HashMap<String, CallerId>,
     jwts: jwt::Seen<'n>,
+    /// The workspaces of the settings, where these are known.
+    workspaces: Option<&'n [WorkspaceName]>,
 }
 
 pub(super) fn read(
     file: &str,
     bytes: &[u8],
-    issuers: Option<&[&str]>,
+    known: Option<&Known<'_>>,
 ) -> Result<Vec<Caller>, Vec<Problem>> {
     let text = Problem::or_text(file, bytes).map_err(|problem| vec![problem])?;
     let source = TomlSource::parse(file, text.to_owned()).map_err(|problem| vec![problem])?;
-    let mut seen = Seen { jwts: jwt::Seen::knowing(issuers), ..Seen::default() };
+    let mut seen = Seen {
+        jwts: jwt::Seen::knowing(known.map(|known| known.issuers.as_slice())),
+        workspaces: known.map(|known| known.workspaces.as_slice()),
+        ..Seen::default()
+    };
     let root = source.root();
     let sections = root.sections("caller");
     let callers: Vec<Caller> =
@@ -70,6 +76,7 @@ fn caller(section: Section<'_>, seen: &mut Seen<'_>) -> Option<Caller> {
     let suspended = section.optional_section("suspended").map(suspension);
     let grants = section.value("grants_per_day").map(|place| budget(&place));
     let doors = section.value("doors_per_day").map(|place| budget(&place));
+    let workspaces = section.value("workspaces").map(|place| workspaces(&place, seen));
     let mut jwts: Vec<Jwt> = Vec::new();
     for table in section.sections("jwt") {
         jwts.extend(jwt::read(table, &owner, &jwts, &mut seen.jwts));
@@ -82,8 +89,38 @@ fn caller(section: Section<'_>, seen: &mut Seen<'_>) -> Option<Caller> {
     // A limit that cannot be read is no lack of one.
     let read = |budget: Option<Option<u32>>| budget.map_or(Some(None), |read| read.map(Some));
     let budget = Budget { grants: read(grants)?, doors: read(doors)? };
+    // Nor is a list of workspaces the default one.
+    let workspaces = match workspaces {
+        None => Vec::new(),
+        Some(read) => read?,
+    };
     let (id, description) = (id?, description.to_owned());
-    Some(Caller { id, description, tokens, certificates, jwts, budget, suspended })
+    Some(Caller { id, description, tokens, certificates, jwts, budget, workspaces, suspended })
+}
+
+fn workspaces(place: &Place<'_>, seen: &Seen<'_>) -> Option<Vec<WorkspaceName>> {
+    let mut names: Vec<WorkspaceName> = Vec::new();
+    let mut good = true;
+    for (place, text) in place.strings()? {
+        let problem = match WorkspaceName::parse(&text) {
+            Err(error) => format!("`{text}`: a workspace's name {error}"),
+            Ok(name) if names.contains(&name) => format!("`{name}` stands here twice"),
+            Ok(name) if seen.workspaces.is_some_and(|known| !known.contains(&name)) => {
+                format!("there is no [[workspace]] `{name}` in the configuration")
+            }
+            Ok(name) => {
+                names.push(name);
+                continue;
+            }
+        };
+        place.refuse(problem);
+        good = false;
+    }
+    if names.is_empty() && good {
+        place.refuse("name a workspace, or leave `workspaces` out for the default one");
+        good = false;
+    }
+    good.then_some(names)
 }
 
 fn budget(place: &Place<'_>) -> Option<u32> {
@@ -150,8 +187,19 @@ fn token(
         digest
     });
     let expires = section.value("expires").and_then(|place| place.timestamp());
+    let form = match section.value("form") {
+        None => Some(TokenForm::ApiKey),
+        Some(place) => {
+            let form = TokenForm::parse(place.string()?);
+            if form.is_none() {
+                let words = TokenForm::CODES.join("` or `");
+                place.refuse(format!("`form` must be `{words}`"));
+            }
+            form
+        }
+    };
     section.finish();
-    Some(Token { name: name?, sha256: sha256?, expires })
+    Some(Token { name: name?, sha256: sha256?, expires, form: form? })
 }
 
 fn certificate(

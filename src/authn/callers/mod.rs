@@ -14,8 +14,8 @@ use aws_lc_rs::digest;
 use jiff::Timestamp;
 
 use super::jwt::Claims;
-use super::{Principal, TokenDigest};
-use crate::domain::{Budget, CallerId, Problem, Reason};
+use super::{Principal, TokenDigest, TokenForm};
+use crate::domain::{Budget, CallerId, Problem, Reason, WorkspaceName};
 pub use edit::{
     EditError, NewToken, Removed, Rotation, add_token, resume, revoke, rotate, suspend,
 };
@@ -32,6 +32,10 @@ pub struct Callers {
     certificates: HashMap<String, Credential>,
     suspended: HashMap<CallerId, Suspension>,
     budgets: HashMap<CallerId, Budget>,
+    /// Of those that say in which workspaces they are.
+    workspaces: HashMap<CallerId, Vec<WorkspaceName>>,
+    /// Those that there are, where that is known.
+    known_workspaces: Option<Vec<WorkspaceName>>,
     /// By the name of the issuer.
     jwts: HashMap<String, ByIssuer>,
     digest: [u8; 32],
@@ -52,8 +56,19 @@ pub struct Caller {
     pub jwts: Vec<Jwt>,
     /// What it may grant on one day, where that is limited for it.
     pub budget: Budget,
+    /// The workspaces that it may name; empty for the default one.
+    pub workspaces: Vec<WorkspaceName>,
     /// That it is refused for now, whatever it presents.
     pub suspended: Option<Suspension>,
+}
+
+/// What the settings say of that callers may name.
+#[derive(Debug, Clone, Default)]
+pub struct Known<'a> {
+    /// The names of issuers.
+    pub issuers: Vec<&'a str>,
+    /// The names of workspaces.
+    pub workspaces: Vec<WorkspaceName>,
 }
 
 /// Why a caller is refused for now, and since when.
@@ -74,6 +89,8 @@ pub struct Token {
     pub sha256: TokenDigest,
     /// From when on it is refused.
     pub expires: Option<Timestamp>,
+    /// What it looks like.
+    pub form: TokenForm,
 }
 
 /// What a credential proves.
@@ -96,24 +113,27 @@ impl Callers {
     /// # Errors
     /// Every mistake in the file, in the file's order.
     pub fn parse(file: &str, bytes: &[u8]) -> Result<Self, Vec<Problem>> {
-        file::read(file, bytes, None).map(|callers| Self::of(callers, bytes))
+        file::read(file, bytes, None).map(|callers| Self::of(callers, bytes, None))
     }
 
-    /// The same where it is known which issuers of tokens there are.
+    /// The same where it is known which issuers and workspaces there are.
     ///
     /// # Errors
-    /// Those of [`Callers::parse`], and each issuer that is not among these.
-    pub fn parse_with(issuers: &[&str], file: &str, bytes: &[u8]) -> Result<Self, Vec<Problem>> {
-        file::read(file, bytes, Some(issuers)).map(|callers| Self::of(callers, bytes))
+    /// Those of [`Callers::parse`], and whatever is not among these.
+    pub fn parse_with(known: &Known<'_>, file: &str, bytes: &[u8]) -> Result<Self, Vec<Problem>> {
+        let callers = file::read(file, bytes, Some(known))?;
+        Ok(Self::of(callers, bytes, Some(known.workspaces.clone())))
     }
 
-    fn of(callers: Vec<Caller>, bytes: &[u8]) -> Self {
+    fn of(callers: Vec<Caller>, bytes: &[u8], workspaces: Option<Vec<WorkspaceName>>) -> Self {
         let mut registry = Self {
             ids: callers.iter().map(|caller| caller.id.clone()).collect(),
             tokens: HashMap::new(),
             certificates: HashMap::new(),
             suspended: HashMap::new(),
             budgets: HashMap::new(),
+            workspaces: HashMap::new(),
+            known_workspaces: workspaces,
             jwts: HashMap::new(),
             digest: [0; 32],
             callers: Vec::new(),
@@ -125,6 +145,9 @@ impl Callers {
             }
             if !caller.budget.is_unlimited() {
                 registry.budgets.insert(caller.id.clone(), caller.budget);
+            }
+            if !caller.workspaces.is_empty() {
+                registry.workspaces.insert(caller.id.clone(), caller.workspaces.clone());
             }
             for token in &caller.tokens {
                 let credential = Credential {
@@ -174,6 +197,19 @@ impl Callers {
     #[must_use]
     pub fn budget(&self, id: &CallerId) -> Budget {
         self.budgets.get(id).copied().unwrap_or_default()
+    }
+
+    /// The workspaces that a caller may name, where the file says so; else it is in the default
+    /// one.
+    #[must_use]
+    pub fn workspaces(&self, id: &CallerId) -> &[WorkspaceName] {
+        self.workspaces.get(id).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// The workspaces that there are, where that is known.
+    #[must_use]
+    pub fn known_workspaces(&self) -> Option<&[WorkspaceName]> {
+        self.known_workspaces.as_deref()
     }
 
     /// How many callers are suspended.

@@ -31,7 +31,7 @@ pub(super) struct Compact<'t> {
 }
 
 /// Whether a bearer token has the form: three parts.
-pub(in crate::authn) fn has_form(bearer: &str) -> bool {
+pub fn has_form(bearer: &str) -> bool {
     bearer.bytes().filter(|b| *b == b'.').count() == 2
 }
 

@@ -26,7 +26,7 @@ use crate::domain::{JwsAlgorithm, Reason};
 use cache::Cache;
 pub use cache::{CacheCounts, TOKENS_MAX};
 pub use claims::ClaimRule;
-pub(super) use compact::has_form;
+pub use compact::has_form;
 pub use discovery::jwks_uri;
 pub use held::{ASK_AGAIN, FetchedKeys, Held};
 pub(in crate::authn) use json::Object as Claims;

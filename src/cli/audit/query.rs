@@ -141,6 +141,7 @@ fn filter(arguments: &Arguments, catalogue: &Catalogue) -> Result<Filter, Exit> 
     let outcome = arguments.outcome.as_deref();
     Ok(Filter {
         caller: arguments.common.caller.clone(),
+        workspace: arguments.common.workspace.clone(),
         entrance: arguments.common.entrance(catalogue)?,
         grantees,
         act: arguments.act.as_deref().and_then(Act::parse),
@@ -272,10 +273,14 @@ fn human(found: &Found, resolution: Option<&str>, catalogue: &Catalogue) -> Vec<
     };
     // Nobody is to get access where entrances are read.
     let grantee = if found.grantee.is_empty() { &found.operation } else { &found.grantee };
+    let entrance = match found.workspace.as_str() {
+        "" => door(catalogue, &found.entrance_id),
+        name => format!("{} in {}", door(catalogue, &found.entrance_id), printable(name)),
+    };
     vec![
         shown(&found.time),
         shown(&found.caller),
-        door(catalogue, &found.entrance_id),
+        entrance,
         shown(grantee),
         shown(decision),
         shown(&found.reason),
@@ -284,7 +289,7 @@ fn human(found: &Found, resolution: Option<&str>, catalogue: &Catalogue) -> Vec<
     ]
 }
 
-const CSV: [&str; 15] = [
+const CSV: [&str; 16] = [
     "seq",
     "time",
     "event",
@@ -300,9 +305,10 @@ const CSV: [&str; 15] = [
     "seam_request_id",
     "operation",
     "resolution",
+    "workspace",
 ];
 
-fn csv_row(found: &Found, resolution: &str, catalogue: &Catalogue) -> [String; 15] {
+fn csv_row(found: &Found, resolution: &str, catalogue: &Catalogue) -> [String; 16] {
     [
         found.seq.to_string().as_str(),
         &found.time,
@@ -319,6 +325,7 @@ fn csv_row(found: &Found, resolution: &str, catalogue: &Catalogue) -> [String; 1
         &found.seam_request_id,
         &found.operation,
         resolution,
+        &found.workspace,
     ]
     .map(csv_cell)
 }

@@ -8,7 +8,7 @@ use clap::{Args, ValueEnum};
 use super::names;
 use crate::catalogue::Catalogue;
 use crate::cli::{Exit, note};
-use crate::domain::{CallerId, EntranceId, Problem, Reason};
+use crate::domain::{CallerId, EntranceId, Problem, Reason, WorkspaceName};
 
 /// Below this likeness (0 to 1) a code is no help as a suggestion.
 const LIKENESS_MIN: f64 = 0.7;
@@ -22,6 +22,9 @@ pub(super) struct Common {
     /// Only for this entrance: its id, its name in the catalogue, or a part of its name
     #[arg(long, value_name = "ENTRANCE")]
     entrance: Option<String>,
+    /// Only in this workspace
+    #[arg(long, value_name = "NAME", value_parser = workspace_name)]
+    pub(super) workspace: Option<WorkspaceName>,
     /// Only what was decided so
     #[arg(long, value_enum)]
     decision: Option<Verdict>,
@@ -38,6 +41,10 @@ enum Verdict {
 
 fn caller_id(text: &str) -> Result<CallerId, String> {
     CallerId::parse(text).map_err(|error| error.to_string())
+}
+
+fn workspace_name(text: &str) -> Result<WorkspaceName, String> {
+    WorkspaceName::parse(text).map_err(|error| error.to_string())
 }
 
 /// The reason of this code.

@@ -62,6 +62,7 @@ pub(in crate::cli) struct Arguments {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum ByArgument {
     Caller,
+    Workspace,
     Entrance,
     Reason,
     Decision,
@@ -88,6 +89,7 @@ impl ByArgument {
     fn as_by(self) -> By {
         match self {
             Self::Caller => By::Caller,
+            Self::Workspace => By::Workspace,
             Self::Entrance => By::Entrance,
             Self::Reason => By::Reason,
             Self::Decision => By::Decision,
@@ -217,8 +219,15 @@ impl Report<'_> {
         for (key, series) in rows.iter().take(self.arguments.rows) {
             let cells = by.iter().zip(*key).map(|(by, value)| match by {
                 ByArgument::Entrance => door(self.catalogue, value),
-                ByArgument::Caller | ByArgument::Reason | ByArgument::Decision => {
-                    if value.is_empty() { "-".to_owned() } else { printable(value) }
+                ByArgument::Caller
+                | ByArgument::Workspace
+                | ByArgument::Reason
+                | ByArgument::Decision => {
+                    if value.is_empty() {
+                        "-".to_owned()
+                    } else {
+                        printable(value)
+                    }
                 }
             });
             table.row(self.with_plot(cells.collect(), series, max, ink))?;

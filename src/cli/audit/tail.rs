@@ -48,6 +48,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     };
     let filter = TailFilter {
         caller: arguments.common.caller.clone(),
+        workspace: arguments.common.workspace.clone(),
         entrance,
         allowed: arguments.common.allowed(),
     };

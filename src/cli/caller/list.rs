@@ -6,10 +6,10 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::{FileArgument, read};
-use crate::authn::Callers;
 use crate::authn::callers::{Caller, Match, Suspension};
+use crate::authn::{Callers, TokenForm};
 use crate::cli::{Exit, Format, say};
-use crate::domain::Budget;
+use crate::domain::{Budget, WorkspaceName};
 
 #[derive(Args)]
 #[command(after_help = "Example: grantgate caller list --format json")]
@@ -52,7 +52,15 @@ fn human(callers: &Callers) {
                 Some(time) if time <= now => format!("EXPIRED {time}"),
                 Some(time) => format!("expires {time}"),
             };
-            say(format_args!("  token        {}  {expires}", token.name));
+            let form = match token.form {
+                TokenForm::ApiKey => "",
+                TokenForm::PersonalAccessToken => "  (a personal access token to SDKs)",
+            };
+            say(format_args!("  token        {}  {expires}{form}", token.name));
+        }
+        if !caller.workspaces.is_empty() {
+            let names: Vec<&str> = caller.workspaces.iter().map(WorkspaceName::as_str).collect();
+            say(format_args!("  workspaces   {}", names.join(", ")));
         }
         for name in &caller.certificates {
             say(format_args!("  certificate  {name}"));
@@ -84,9 +92,11 @@ fn json(callers: &Callers) -> serde_json::Value {
                 serde_json::json!({
                     "name": token.name,
                     "expires": token.expires.map(|time| time.to_string()),
+                    "form": token.form.as_str(),
                 })
             })
             .collect();
+        let workspaces = caller.workspaces.iter().map(WorkspaceName::as_str);
         let jwts: Vec<_> = caller
             .jwts
             .iter()
@@ -112,6 +122,7 @@ fn json(callers: &Callers) -> serde_json::Value {
             "tokens": tokens,
             "certificates": caller.certificates,
             "jwts": jwts,
+            "workspaces": workspaces.collect::<Vec<_>>(),
             "grants_per_day": caller.budget.grants,
             "doors_per_day": caller.budget.doors,
             "suspended": caller.suspended.as_ref().map(|suspended| serde_json::json!({

@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use super::output::{goes_nowhere, try_say};
 use super::{Exit, fail, note, report};
 use crate::authn::callers::{EditError, Suspension};
-use crate::authn::{CallerToken, Callers};
+use crate::authn::{CallerToken, Callers, TokenForm};
 use crate::domain::{CallerId, Problem};
 use crate::files::{lock, replace};
 
@@ -80,13 +80,19 @@ fn today() -> String {
 }
 
 /// A new token, unless it could be shown to nobody.
-fn generate() -> Result<CallerToken, Exit> {
+fn generate(form: TokenForm) -> Result<CallerToken, Exit> {
     if goes_nowhere() {
         return Err(fail(
             "standard output is closed or /dev/null, where the token would be lost; nothing was done",
         ));
     }
-    CallerToken::generate().map_err(fail)
+    CallerToken::generate(form).map_err(fail)
+}
+
+/// For a command line.
+fn form(text: &str) -> Result<TokenForm, String> {
+    let words = TokenForm::CODES.join("` or `");
+    TokenForm::parse(text).ok_or_else(|| format!("must be `{words}`"))
 }
 
 /// Shows a token that is in the file, this once.

@@ -3,9 +3,11 @@
 use clap::Args;
 use jiff::Timestamp;
 
-use super::{FileArgument, caller_id, edit, generate, hand_over, note_suspension, read, today};
-use crate::authn::Callers;
+use super::{
+    FileArgument, caller_id, edit, form, generate, hand_over, note_suspension, read, today,
+};
 use crate::authn::callers::{NewToken, add_token};
+use crate::authn::{Callers, TokenForm};
 use crate::cli::{Exit, note};
 use crate::domain::{CallerId, rfc3339};
 
@@ -28,12 +30,16 @@ pub(in crate::cli) struct Arguments {
     /// When the token stops being accepted (RFC 3339)
     #[arg(long, value_name = "TIME", value_parser = rfc3339)]
     expires: Option<Timestamp>,
+    /// What Seam's SDK of the service is told that the token is: `pat` for a personal access
+    /// token, with which every request names its workspace
+    #[arg(long, value_name = "FORM", default_value = "api-key", value_parser = form)]
+    form: TokenForm,
     #[command(flatten)]
     file: FileArgument,
 }
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
-    let token = match generate() {
+    let token = match generate(arguments.form) {
         Ok(token) => token,
         Err(exit) => return exit,
     };
@@ -43,8 +49,9 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     let edited = edit(file, |file, text| {
         others = ids(file, text);
         let description = arguments.description.as_deref();
-        let (sha256, expires) = (token.digest(), arguments.expires);
-        add_token(file, text, caller, description, NewToken { name: &name, sha256, expires })
+        let (sha256, expires, form) = (token.digest(), arguments.expires, arguments.form);
+        let new = NewToken { name: &name, sha256, expires, form };
+        add_token(file, text, caller, description, new)
     });
     if let Err(exit) = edited {
         return exit;

@@ -4,9 +4,11 @@
 use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 
-use super::{FileArgument, caller_id, edit, generate, hand_over, note_suspension, today};
-use crate::authn::Callers;
+use super::{
+    FileArgument, caller_id, edit, form, generate, hand_over, note_suspension, read, today,
+};
 use crate::authn::callers::{NewToken, Rotation, Token, rotate};
+use crate::authn::{Callers, TokenForm};
 use crate::cli::{Exit, duration, fail, note};
 use crate::domain::{CallerId, rfc3339};
 
@@ -28,6 +30,10 @@ pub(in crate::cli) struct Arguments {
     /// When the new token stops being accepted (RFC 3339)
     #[arg(long, value_name = "TIME", value_parser = rfc3339)]
     expires: Option<Timestamp>,
+    /// What Seam's SDK of the service is told that the token is: `api-key` or `pat`
+    /// [default: as the tokens that are replaced]
+    #[arg(long, value_name = "FORM", value_parser = form)]
+    form: Option<TokenForm>,
     #[command(flatten)]
     file: FileArgument,
 }
@@ -42,7 +48,9 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
             "--expires {expires}: the new token would end no later than the old ones ({until:.0})"
         ));
     }
-    let token = match generate() {
+    let form = arguments.form.map_or_else(|| form_of_old(arguments), Ok);
+    let token = form.and_then(|form| Ok((form, generate(form)?)));
+    let (form, token) = match token {
         Ok(token) => token,
         Err(exit) => return exit,
     };
@@ -50,7 +58,8 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     let edited = edit(&arguments.file.file, |file, text| {
         old = tokens_of(file, text, caller);
         name = arguments.name.as_ref().map_or_else(|| free_name(&old), CallerId::to_string);
-        let new = NewToken { name: &name, sha256: token.digest(), expires: arguments.expires };
+        let (sha256, expires) = (token.digest(), arguments.expires);
+        let new = NewToken { name: &name, sha256, expires, form };
         let rotation = Rotation { new, old: arguments.token.as_deref(), until };
         let text = rotate(file, text, caller, rotation)?;
         callers = Callers::parse(file, text.as_bytes()).ok();
@@ -78,6 +87,23 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         note_suspension(&callers, caller);
     }
     Exit::Done
+}
+
+/// The form of the tokens that are replaced: the new one takes their place.
+fn form_of_old(arguments: &Arguments) -> Result<TokenForm, Exit> {
+    let callers = read(&arguments.file.file)?;
+    let caller = callers.all().iter().find(|caller| caller.id == arguments.caller);
+    let tokens = caller.map(|caller| caller.tokens.as_slice()).unwrap_or_default();
+    let is_replaced =
+        |token: &&Token| arguments.token.as_ref().is_none_or(|name| token.name == *name);
+    let mut forms = tokens.iter().filter(is_replaced).map(|token| token.form);
+    let first = forms.next().unwrap_or(TokenForm::ApiKey);
+    match forms.all(|form| form == first) {
+        true => Ok(first),
+        false => Err(fail(
+            "the tokens to replace have different forms: say which one with --token, or --form",
+        )),
+    }
 }
 
 /// The tokens that a caller has before; none of a file that is refused afterwards.

@@ -1,7 +1,8 @@
 //! `grantgate caller whoami`: who a gateway takes a service for, without a grant.
 //!
 //! The credential never comes from the command line, which others can read. A token that is
-//! not a caller's is not sent: on the gateway's own machine `SEAM_API_KEY` is the workspace key.
+//! not a caller's or an issuer's is not sent: on the gateway's own machine `SEAM_API_KEY` is the
+//! workspace key.
 
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -12,10 +13,10 @@ use http::StatusCode;
 use serde_json::Value;
 use zeroize::Zeroizing;
 
-use crate::authn::TOKEN_PREFIX;
+use crate::authn::{TokenForm, jwt};
 use crate::cli::problems::printable;
 use crate::cli::{Exit, Format, fail, note, report, runtime, say, say_json};
-use crate::domain::{Problem, Secret, innermost};
+use crate::domain::{Problem, Secret, WorkspaceId, innermost};
 use crate::files::{read_plain, read_secret};
 use crate::tls::{ClientTls, Identity, PemFile, Roots, TlsError};
 
@@ -30,7 +31,8 @@ const BYTES_MAX: usize = 64 * 1024;
 #[derive(Args)]
 #[command(after_help = "Example: grantgate caller whoami --url https://gateway.internal:8443 \
     --ca servers-ca.pem --token-file token\n\n\
-    Without --token-file and --certificate the token is that in SEAM_API_KEY, as for Seam's SDKs.\n\n\
+    Without --token-file and --certificate the token is that in SEAM_API_KEY or \
+    SEAM_PERSONAL_ACCESS_TOKEN, as for Seam's SDKs.\n\n\
     Exit codes: 0 the gateway knows the caller, 2 it refuses the credential, 1 no answer, \
     3 a file is invalid.")]
 pub(in crate::cli) struct Arguments {
@@ -40,7 +42,7 @@ pub(in crate::cli) struct Arguments {
     /// Authorities that the gateway's certificate may come from, PEM [default: the machine's]
     #[arg(long, value_name = "FILE")]
     ca: Option<PathBuf>,
-    /// A file that holds the caller's token; `-` is standard input
+    /// A file that holds the caller's token or a JSON Web Token; `-` is standard input
     #[arg(long, value_name = "FILE")]
     token_file: Option<PathBuf>,
     /// The caller's certificate chain, leaf first, PEM
@@ -49,6 +51,10 @@ pub(in crate::cli) struct Arguments {
     /// Its key, PEM
     #[arg(long, value_name = "FILE", requires = "certificate")]
     key: Option<PathBuf>,
+    /// The id of the workspace, as an SDK sends it [default: SEAM_WORKSPACE_ID of the
+    /// environment]
+    #[arg(long, value_name = "ID", value_parser = workspace)]
+    workspace: Option<WorkspaceId>,
     /// How to print what the gateway says
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
@@ -75,7 +81,12 @@ fn ask(arguments: &Arguments) -> Result<Exit, Exit> {
         Exit::Invalid
     })?;
     let runtime = runtime().map_err(fail)?;
-    let said = runtime.block_on(exchange(&client, &url, token.as_ref())).map_err(fail)?;
+    let workspace = match &arguments.workspace {
+        Some(id) => Some(id.clone()),
+        None => workspace_of_environment()?,
+    };
+    let (token, workspace) = (token.as_ref(), workspace.as_ref());
+    let said = runtime.block_on(exchange(&client, &url, token, workspace)).map_err(fail)?;
     match said.status {
         StatusCode::OK if said.body.get("ok") == Some(&Value::Bool(true)) => {
             match arguments.format {
@@ -84,7 +95,10 @@ fn ask(arguments: &Arguments) -> Result<Exit, Exit> {
             }
             Ok(Exit::Done)
         }
-        StatusCode::UNAUTHORIZED => {
+        // Of a workspace that it may not name, too.
+        StatusCode::UNAUTHORIZED | StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND
+            if said.body.get("error").is_some() =>
+        {
             note(format_args!("refused: {}", reason(&said)));
             note("the gateway's audit log has the cause under this request id");
             Ok(Exit::Different)
@@ -116,6 +130,20 @@ fn endpoint() -> Result<reqwest::Url, Exit> {
     })
 }
 
+fn workspace(text: &str) -> Result<WorkspaceId, String> {
+    WorkspaceId::parse(text).ok_or_else(|| "must be visible ASCII characters".to_owned())
+}
+
+fn workspace_of_environment() -> Result<Option<WorkspaceId>, Exit> {
+    let Some(text) = std::env::var("SEAM_WORKSPACE_ID").ok().filter(|text| !text.is_empty()) else {
+        return Ok(None);
+    };
+    workspace(&text).map(Some).map_err(|error| {
+        note(format_args!("error: SEAM_WORKSPACE_ID {error}"));
+        Exit::Usage
+    })
+}
+
 /// The caller's token; none where it has a certificate only.
 fn token(arguments: &Arguments) -> Result<Option<Secret>, Exit> {
     let (bytes, place) = match &arguments.token_file {
@@ -133,20 +161,33 @@ fn token(arguments: &Arguments) -> Result<Option<Secret>, Exit> {
             (bytes, format!("`{}`", path.display()))
         }
         None if arguments.certificate.is_some() => return Ok(None),
-        None => match std::env::var("SEAM_API_KEY") {
-            Ok(text) => (Zeroizing::new(text.into_bytes()), "SEAM_API_KEY".to_owned()),
-            Err(_) => {
-                note("error: as whom? Give --token-file or --certificate, or set SEAM_API_KEY");
-                return Err(Exit::Usage);
+        None => {
+            let names = ["SEAM_API_KEY", "SEAM_PERSONAL_ACCESS_TOKEN"].into_iter();
+            let mut set = names.filter_map(|name| Some((std::env::var(name).ok()?, name)));
+            match (set.next(), set.next()) {
+                (Some((text, name)), None) => (Zeroizing::new(text.into_bytes()), name.to_owned()),
+                (Some((_, first)), Some((_, second))) => {
+                    note(format_args!("error: as whom? {first} and {second} are both set"));
+                    return Err(Exit::Usage);
+                }
+                (None, _) => {
+                    note("error: as whom? Give --token-file or --certificate, or set SEAM_API_KEY");
+                    return Err(Exit::Usage);
+                }
             }
-        },
+        }
     };
     let text = std::str::from_utf8(&bytes).unwrap_or_default().trim();
     let is_plain = text.bytes().all(|byte| byte.is_ascii_graphic());
-    if !text.starts_with(TOKEN_PREFIX) || !is_plain {
+    let own = TokenForm::ALL.iter().any(|form| text.starts_with(form.prefix()));
+    // What begins with `seam_` may be a key of Seam's.
+    let of_issuer = !text.starts_with("seam_") && jwt::has_form(text);
+    if !(own || of_issuer) || !is_plain {
+        let [key, personal] =
+            [TokenForm::ApiKey, TokenForm::PersonalAccessToken].map(TokenForm::prefix);
         note(format_args!(
-            "error: {place} does not hold a caller's token, which begins with `{TOKEN_PREFIX}`; \
-             nothing was sent"
+            "error: {place} holds neither a caller's token, which begins with `{key}` or \
+             `{personal}`, nor a JSON Web Token; nothing was sent"
         ));
         return Err(Exit::Invalid);
     }
@@ -194,6 +235,7 @@ async fn exchange(
     client: &reqwest::Client,
     url: &reqwest::Url,
     token: Option<&Secret>,
+    workspace: Option<&WorkspaceId>,
 ) -> Result<Said, String> {
     let failed = |error: reqwest::Error| {
         let what = if error.is_timeout() { "did not answer in time" } else { "cannot be asked" };
@@ -204,6 +246,9 @@ async fn exchange(
     let mut request = client.get(asked);
     if let Some(token) = token {
         request = request.bearer_auth(token.expose());
+    }
+    if let Some(workspace) = workspace {
+        request = request.header("seam-workspace", workspace.as_str());
     }
     let mut answer = request.send().await.map_err(failed)?;
     let status = answer.status();
@@ -235,6 +280,9 @@ fn human(body: &Value) {
     let shown = |name: &str| field(name).unwrap_or_else(|| "not said".to_owned());
     say(format_args!("caller      {}", shown("caller")));
     say(format_args!("credential  {}", shown("credential")));
+    if let Some(workspace) = field("workspace") {
+        say(format_args!("workspace   {workspace}"));
+    }
     let expires = field("expires").unwrap_or_else(|| "does not expire".to_owned());
     say(format_args!("expires     {expires}"));
     say(format_args!("request id  {}", shown("request_id")));

@@ -147,9 +147,13 @@ fn line(entry: &Entry) -> String {
 }
 
 fn json(entry: &Entry) -> serde_json::Value {
-    serde_json::json!({
+    let mut shown = serde_json::json!({
         "entrance_id": entry.id().to_string(),
         "display_name": entry.name(),
         "acs_system_id": entry.system().to_string(),
-    })
+    });
+    if let (Some(shown), Some(workspace)) = (shown.as_object_mut(), entry.workspace()) {
+        shown.insert("workspace".into(), workspace.as_str().into());
+    }
+    shown
 }

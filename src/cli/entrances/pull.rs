@@ -10,9 +10,11 @@ use clap::Args;
 use super::{ReadError, json, read};
 use crate::catalogue::{Catalogue, Changes, Entry};
 use crate::cli::{Exit, Format, default_config, fail, note, report, runtime, say, settings};
+use crate::domain::WorkspaceName;
 use crate::files::{lock, replace};
 use crate::seam::Entrance;
 use crate::snapshot;
+use crate::upstream::Workspace;
 
 /// So many changes of a kind are printed one by one.
 const SHOWN_MAX: usize = 20;
@@ -51,12 +53,18 @@ fn pull(arguments: &Arguments) -> Result<Exit, Exit> {
         report("error", &problems);
         Exit::Invalid
     };
-    let upstream = snapshot::load_upstream(&settings, &snapshot::Files).map_err(invalid)?;
+    let workspaces = snapshot::load_workspaces(&settings, &snapshot::Files).map_err(invalid)?;
     let runtime = runtime().map_err(fail)?;
-    let listed = runtime.block_on(upstream.list_entrances());
-    let listed = listed.map_err(|error| {
-        fail(format_args!("the entrances could not be listed, nothing was written: {error}"))
-    })?;
+    let mut listed = Vec::new();
+    for Workspace { name, upstream, .. } in workspaces.all() {
+        let found = runtime.block_on(upstream.list_entrances()).map_err(|error| {
+            let of = name.as_ref().map_or_else(String::new, |name| format!(" of workspace {name}"));
+            fail(format_args!(
+                "the entrances{of} could not be listed, nothing was written: {error}"
+            ))
+        })?;
+        listed.extend(found.into_iter().map(|entrance| (entrance, name.clone())));
+    }
     let new = catalogue(listed);
     // Not while Seam is asked: that may take longer than other commands wait.
     let unwritten = |error| fail(format_args!("`{}` cannot be written: {error}", file.display()));
@@ -98,13 +106,14 @@ fn old(file: &Path) -> Result<Option<Catalogue>, Exit> {
 }
 
 /// Seam's list as a catalogue.
-fn catalogue(listed: Vec<Entrance>) -> Catalogue {
+fn catalogue(listed: Vec<(Entrance, Option<WorkspaceName>)>) -> Catalogue {
     let mut tidied = 0;
-    let entry = |Entrance { id, display_name, system, .. }| {
-        Entry::new(id, &display_name, system).unwrap_or_else(|_| {
+    let entry = |(Entrance { id, display_name, system, .. }, workspace)| {
+        let entry = Entry::new(id, &display_name, system).unwrap_or_else(|_| {
             tidied += 1;
             Entry::tidied(id, &display_name, system)
-        })
+        });
+        entry.within(workspace)
     };
     let catalogue = listed.into_iter().map(entry).collect();
     if tidied > 0 {

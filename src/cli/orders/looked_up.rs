@@ -6,14 +6,18 @@ use jiff::Timestamp;
 use crate::cli::note;
 use crate::cli::policy::{Files, Ready};
 use crate::config::Settings;
-use crate::domain::{Act, CallerId, EntranceId, GranteeKind, Reason};
+use crate::domain::{Act, CallerId, EntranceId, GranteeKind, Reason, WorkspaceName};
 use crate::policy::{Moment, Question};
 
 /// Names that are shown where one is not known.
 const SHOWN_MAX: usize = 10;
 
-/// The policy and its names; or what is wrong with the first of their files.
-pub(super) struct LookedUp(Result<Ready, String>);
+/// The workspaces of the configuration, and the policy with its names; or what is wrong with the
+/// first of their files.
+pub(super) struct LookedUp {
+    workspaces: Vec<WorkspaceName>,
+    policy: Result<Ready, String>,
+}
 
 impl LookedUp {
     pub(super) fn of(settings: &Settings) -> Self {
@@ -24,16 +28,18 @@ impl LookedUp {
             entrances: settings.policy_entrances_file.clone(),
         };
         let read = files.read().map_err(|problem| problem.to_string());
-        Self(read.and_then(|sources| {
+        let policy = read.and_then(|sources| {
             sources
                 .try_load(Timestamp::now())
                 .map_err(|problems| problems.first().map_or_else(String::new, ToString::to_string))
-        }))
+        });
+        let all = settings.upstream.workspaces.iter();
+        Self { workspaces: all.filter_map(|one| one.name.clone()).collect(), policy }
     }
 
     /// None, with a warning, where the files cannot be read.
     fn ready(&self, name: &str) -> Option<&Ready> {
-        match &self.0 {
+        match &self.policy {
             Ok(ready) => Some(ready),
             Err(why) => {
                 note(format_args!(
@@ -67,6 +73,18 @@ impl LookedUp {
         Err(format!("the rules name no `{zone}`; they name {}", some(&ready.policy.zones())))
     }
 
+    /// A workspace of the configuration, which is read in any case.
+    pub(super) fn workspace(&self, name: &str) -> Result<WorkspaceName, String> {
+        let known = self.workspaces.iter().find(|known| known.as_str() == name);
+        known.cloned().ok_or_else(|| {
+            let names: Vec<&str> = self.workspaces.iter().map(WorkspaceName::as_str).collect();
+            format!(
+                "there is no [[workspace]] `{name}` in the configuration; there: {}",
+                some(&names)
+            )
+        })
+    }
+
     /// An entrance by its id, or by its name in the catalogue.
     pub(super) fn entrance(&self, text: &str) -> Result<EntranceId, String> {
         if let Ok(id) = EntranceId::parse(text) {
@@ -80,9 +98,10 @@ impl LookedUp {
 
     /// An exception may be of no use.
     pub(super) fn warn_of_rules(&self, caller: &CallerId, entrance: EntranceId) {
-        let Ok(ready) = &self.0 else { return };
+        let Ok(ready) = &self.policy else { return };
         let moment = Moment { at: Timestamp::now(), grantee: Some(GranteeKind::UserIdentity) };
-        let question = Question { caller, act: Act::Grant, entrance, moment };
+        let workspace = ready.names().workspace_of(entrance);
+        let question = Question { caller, act: Act::Grant, entrance, workspace, moment };
         let found = ready.policy.evaluate(question);
         let rule = found.rules.first().map_or_else(String::new, ToString::to_string);
         if found.reason == Reason::DeniedByRule {

@@ -33,6 +33,9 @@ pub(super) struct FreezeArguments {
     /// Only grants for entrances in this zone, such as `zone:server-room`
     #[arg(long, value_name = "ZONE", group = "scope")]
     zone: Option<String>,
+    /// Only grants in this workspace, by its name in the configuration
+    #[arg(long, value_name = "NAME", group = "scope")]
+    workspace: Option<String>,
     /// Only grants for this entrance: its id, or its name in the catalogue
     #[arg(long, value_name = "ENTRANCE", group = "scope")]
     entrance: Option<String>,
@@ -137,11 +140,13 @@ pub(super) fn freeze(arguments: &FreezeArguments) -> Exit {
         Err(exit) => return exit,
     };
     let looked_up = LookedUp::of(&settings);
-    let scope = match (&arguments.caller, &arguments.zone, &arguments.entrance) {
+    let FreezeArguments { caller, zone, workspace, entrance, .. } = arguments;
+    let scope = match (caller, zone, workspace, entrance) {
         (Some(caller), ..) => looked_up.caller(caller).map(|()| Scope::Caller(caller.clone())),
-        (None, Some(zone), _) => looked_up.zone(zone).map(Scope::Zone),
-        (None, None, Some(entrance)) => looked_up.entrance(entrance).map(Scope::Entrance),
-        (None, None, None) => Ok(Scope::Everything),
+        (None, Some(zone), ..) => looked_up.zone(zone).map(Scope::Zone),
+        (None, None, Some(name), _) => looked_up.workspace(name).map(Scope::Workspace),
+        (None, None, None, Some(entrance)) => looked_up.entrance(entrance).map(Scope::Entrance),
+        (None, None, None, None) => Ok(Scope::Everything),
     };
     let scope = match scope {
         Ok(scope) => scope,

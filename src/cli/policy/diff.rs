@@ -11,7 +11,7 @@ use super::who::when;
 use crate::cli::problems::report_in;
 use crate::cli::{Exit, note, say, say_json};
 use crate::domain::{Act, CallerId};
-use crate::policy::review::{Change, Diff, Effect, diff};
+use crate::policy::review::{Change, Diff, Effect, InWorkspace, diff};
 use crate::view;
 
 /// Callers and entrances of one change that are listed for people.
@@ -160,7 +160,20 @@ fn entrances(change: &Change) -> String {
         (count, true) => format!("{count} entrance(s) and every one that no policy names"),
         (count, false) => format!("{count} entrance(s)"),
     };
-    with_groups(count, &change.zones)
+    let workspaces: Vec<&str> = change.workspaces.iter().map(workspace).collect();
+    let within = match workspaces.as_slice() {
+        [] => String::new(),
+        [one] => format!(" in workspace {one}"),
+        several => format!(" in workspaces {}", several.join(", ")),
+    };
+    format!("{}{within}", with_groups(count, &change.zones))
+}
+
+fn workspace(one: &InWorkspace) -> &str {
+    match one {
+        InWorkspace::Named(name) => name.as_str(),
+        InWorkspace::EveryOther => "that no policy names",
+    }
 }
 
 fn with_groups(text: String, groups: &[String]) -> String {

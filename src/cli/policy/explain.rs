@@ -7,11 +7,14 @@ use clap::Args;
 use jiff::Timestamp;
 
 use super::sources::{Files, OrdersArgument, Ready};
+use super::workspace::WorkspaceArgument;
 use crate::audit::LogReader;
 use crate::audit::search::decision_about;
 use crate::cli::problems::style;
 use crate::cli::{Exit, Format, fail, note, say, say_json};
-use crate::domain::{Act, CallerId, EntranceId, GranteeKind, Operation, Reason, rfc3339};
+use crate::domain::{
+    Act, CallerId, EntranceId, GranteeKind, Operation, Reason, WorkspaceName, rfc3339,
+};
 use crate::policy::review::{ExplainedRule, Explanation, Step, explain};
 use crate::policy::{Moment, Question};
 use crate::view;
@@ -38,7 +41,7 @@ pub(in crate::cli) struct Arguments {
     #[arg(long, value_name = "TIME", value_parser = rfc3339)]
     at: Option<Timestamp>,
     /// Explain an audited request, by its id, at its own time
-    #[arg(long, value_name = "ID", conflicts_with_all = ["caller", "entrance", "act", "grantee", "at"])]
+    #[arg(long, value_name = "ID", conflicts_with_all = ["caller", "entrance", "act", "grantee", "at", "workspace"])]
     request: Option<String>,
     /// The audit directory, for --request
     #[arg(long, value_name = "DIR", default_value = "audit")]
@@ -46,6 +49,8 @@ pub(in crate::cli) struct Arguments {
     /// How to print it
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
+    #[command(flatten)]
+    workspace: WorkspaceArgument,
     #[command(flatten)]
     orders: OrdersArgument,
     #[command(flatten)]
@@ -88,6 +93,7 @@ pub(super) fn run(arguments: &Arguments, now: Timestamp) -> Exit {
         }
         Format::Human => human(&ready, question, &explanation),
     }
+    ready.note_workspace(question.caller, question.workspace);
     ready.note_suspension(question.caller);
     if explanation.evaluation.is_allowed() { Exit::Done } else { Exit::Different }
 }
@@ -97,13 +103,15 @@ struct Asked {
     caller: CallerId,
     act: Act,
     entrance: EntranceId,
+    workspace: Option<WorkspaceName>,
     moment: Moment,
 }
 
 impl Asked {
     fn question(&self) -> Question<'_> {
-        let Self { caller, act, entrance, moment } = self;
-        Question { caller, act: *act, entrance: *entrance, moment: *moment }
+        let Self { caller, act, entrance, workspace, moment } = self;
+        let (act, entrance, moment) = (*act, *entrance, *moment);
+        Question { caller, act, entrance, workspace: workspace.as_ref(), moment }
     }
 }
 
@@ -124,7 +132,9 @@ fn asked(arguments: &Arguments, ready: &Ready, now: Timestamp) -> Result<Asked, 
             }
         };
         let (caller, entrance) = (caller.clone(), ready.entrance(entrance)?);
-        return Ok(Asked { caller, act, entrance, moment: Moment { at, grantee } });
+        let workspace = arguments.workspace.of(ready, entrance)?;
+        let moment = Moment { at, grantee };
+        return Ok(Asked { caller, act, entrance, workspace, moment });
     };
     let found = decision_about(&LogReader::new(&arguments.audit), request)
         .map_err(|error| error.to_string())?;
@@ -139,7 +149,8 @@ fn asked(arguments: &Arguments, ready: &Ready, now: Timestamp) -> Result<Asked, 
     let moment = Moment { at: found.time, grantee: found.grantee };
     match (found.operation.map(Operation::act), found.entrance) {
         (Some(act), Some(entrance)) if act == Act::Read || found.grantee.is_some() => {
-            Ok(Asked { caller: found.caller, act, entrance, moment })
+            let (caller, workspace) = (found.caller, found.workspace);
+            Ok(Asked { caller, act, entrance, workspace, moment })
         }
         _ if found.operation == Some(Operation::ListEntrances) && was_judged(&found.reason) => {
             Err("the request was for a list: ask for one of its entrances, with `--act read`"
@@ -168,7 +179,7 @@ fn was_judged(reason: &str) -> bool {
 }
 
 fn human(ready: &Ready, question: Question<'_>, found: &Explanation) {
-    let Question { caller, act, entrance, moment } = question;
+    let Question { caller, act, entrance, workspace, moment } = question;
     let reason = found.evaluation.reason;
     let allowed = found.evaluation.is_allowed();
     let (word, style) =
@@ -177,6 +188,9 @@ fn human(ready: &Ready, question: Question<'_>, found: &Explanation) {
     let known = if ready.callers.contains(caller) { "" } else { " (not in the callers file)" };
     say(format_args!("  caller    {caller}{known}"));
     say(format_args!("  entrance  {}", ready.door(entrance)));
+    if let Some(workspace) = workspace {
+        say(format_args!("  workspace {workspace}"));
+    }
     match moment.grantee {
         Some(grantee) => say(format_args!("  grantee   {}", grantee.as_str())),
         None => say(format_args!("  act       {}", act.as_str())),

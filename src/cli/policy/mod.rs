@@ -9,6 +9,7 @@ mod replay;
 mod sources;
 mod test;
 mod who;
+mod workspace;
 
 use clap::Subcommand;
 use jiff::Timestamp;

@@ -126,6 +126,7 @@ fn past(decision: AuditedDecision) -> Past {
         seq: decision.seq,
         caller: decision.caller,
         operation: decision.operation,
+        workspace: decision.workspace,
         entrance: decision.entrance,
         grantee: decision.grantee,
         at: decision.time,

@@ -80,7 +80,7 @@ pub(in crate::cli) struct Sources {
     pub(super) policy: PolicySource,
     pub(super) callers: SourceFile,
     catalogue: Catalogue,
-    catalogue_file: String,
+    pub(super) catalogue_file: String,
     /// What is wrong with the names.
     damage: Vec<Problem>,
 }
@@ -323,7 +323,7 @@ impl Ready {
     }
 
     /// The names of entrances.
-    pub(super) fn names(&self) -> &Catalogue {
+    pub(in crate::cli) fn names(&self) -> &Catalogue {
         &self.sources.catalogue
     }
 }

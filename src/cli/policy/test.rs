@@ -127,12 +127,14 @@ fn judge(ready: &Ready, case: &Case, span: Span, coverage: &mut Coverage) -> Res
     for grantee in kinds {
         let moment = Moment { at: case.at.unwrap_or(span.from), grantee };
         let names_why = case.reason.is_some() || case.rule.is_some();
-        let conditional = || is_conditional(&ready.policy, caller, act, entrance);
+        let workspace = case.workspace.as_ref();
+        let question = Question { caller, act, entrance, workspace, moment };
+        let conditional = || is_conditional(&ready.policy, question);
         if case.at.is_none() && names_why && conditional() {
             return Err("which rule decides may depend on the time: add `at` to this case".into());
         }
         if case.at.is_none() {
-            let found = access_of(&ready.policy, caller, act, entrance, span);
+            let found = access_of(&ready.policy, question, span);
             // Both are the same where there is none.
             let kind = grantee.unwrap_or(GranteeKind::UserIdentity);
             let time = found.time(span, kind);
@@ -141,7 +143,7 @@ fn judge(ready: &Ready, case: &Case, span: Span, coverage: &mut Coverage) -> Res
                 return Err("it depends on the time: add `at` to this case".into());
             }
         }
-        let found = ready.policy.evaluate(Question { caller, act, entrance, moment });
+        let found = ready.policy.evaluate(question);
         let lines = found.rules.iter().map(crate::policy::RuleRef::line);
         coverage.reached.extend(lines);
         compare(case, &found, grantee, coverage)?;

@@ -6,8 +6,9 @@ use jiff::Timestamp;
 
 use super::explain::{act, caller_id};
 use super::sources::{Files, OrdersArgument, Ready, SpanArguments};
+use super::workspace::WorkspaceArgument;
 use crate::cli::{Exit, Format, fail, note, say, say_json};
-use crate::domain::{Act, CallerId, EntranceId, GranteeKind, Order, OrderKind};
+use crate::domain::{Act, CallerId, EntranceId, GranteeKind, Order, OrderKind, WorkspaceName};
 use crate::policy::review::{Access, Allowed, Doors, Span, doors as find_doors, who as find_who};
 use crate::policy::{Orders, RuleRef};
 use crate::view;
@@ -29,6 +30,8 @@ pub(in crate::cli) struct WhoArguments {
     /// How to print the list
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
+    #[command(flatten)]
+    workspace: WorkspaceArgument,
     #[command(flatten)]
     span: SpanArguments,
     #[command(flatten)]
@@ -54,6 +57,8 @@ pub(in crate::cli) struct DoorsArguments {
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
     #[command(flatten)]
+    workspace: WorkspaceArgument,
+    #[command(flatten)]
     span: SpanArguments,
     #[command(flatten)]
     orders: OrdersArgument,
@@ -66,27 +71,34 @@ pub(super) fn who(arguments: &WhoArguments, now: Timestamp) -> Exit {
         Ok(ready) => ready,
         Err(exit) => return exit,
     };
-    let entrance = match ready.entrance(&arguments.entrance) {
-        Ok(entrance) => entrance,
+    let entrance = ready
+        .entrance(&arguments.entrance)
+        .and_then(|entrance| Ok((entrance, arguments.workspace.of(&ready, entrance)?)));
+    let (entrance, workspace) = match entrance {
+        Ok(found) => found,
         Err(error) => return fail(error),
     };
+    let workspace = workspace.as_ref();
     let span = arguments.span.span(now);
     let act = arguments.act;
     let orders = match arguments.orders.load(now) {
         Ok(orders) => orders,
         Err(exit) => return exit,
     };
-    let orders = about(&ready, &orders, act, (None, Some(entrance)), now);
-    let found = find_who(&ready.policy, act, entrance, span);
+    let orders = about(&ready, &orders, act, (None, Some(entrance), workspace), now);
+    let mut found = find_who(&ready.policy, act, (entrance, workspace), span);
+    // Who may not ask there is refused before policy is asked.
+    found.retain(|one| ready.is_within(&one.caller, workspace));
     match arguments.format {
         Format::Json => {
             let (policy, names) = (&ready.policy, ready.names());
             let suspended = |caller: &CallerId| ready.is_suspended(caller);
             let found = (&found[..], &orders[..]);
+            let entrance = (entrance, workspace);
             say_json(&view::policy::who(policy, names, act, entrance, found, span, suspended));
         }
         Format::Human => {
-            who_human(&ready, act, entrance, &found, span);
+            who_human(&ready, act, (entrance, workspace), &found, span);
             say_orders(&orders);
         }
     }
@@ -94,8 +106,15 @@ pub(super) fn who(arguments: &WhoArguments, now: Timestamp) -> Exit {
     if found.is_empty() && !orders.iter().any(is_exception) { Exit::Different } else { Exit::Done }
 }
 
-fn who_human(ready: &Ready, act: Act, entrance: EntranceId, found: &[Allowed], span: Span) {
-    note(format_args!("who may {} {}:", act.as_str(), ready.door(entrance)));
+fn who_human(
+    ready: &Ready,
+    act: Act,
+    (entrance, workspace): (EntranceId, Option<&WorkspaceName>),
+    found: &[Allowed],
+    span: Span,
+) {
+    let within = in_workspace(workspace);
+    note(format_args!("who may {} {}{within}:", act.as_str(), ready.door(entrance)));
     let width = found.iter().map(|one| one.caller.as_str().len()).max().unwrap_or(0);
     for one in found {
         let when = when(&one.access, &one.conditions, span);
@@ -128,8 +147,18 @@ pub(super) fn doors(arguments: &DoorsArguments, now: Timestamp) -> Exit {
         Ok(orders) => orders,
         Err(exit) => return exit,
     };
-    let orders = about(&ready, &orders, arguments.act, (Some(caller), None), now);
-    let found = find_doors(&ready.policy, arguments.act, caller, span);
+    let workspaces = match arguments.workspace.of_caller(&ready, caller) {
+        Ok(workspaces) => workspaces,
+        Err(error) => return fail(error),
+    };
+    let only = match workspaces.as_slice() {
+        [only] => only.as_ref(),
+        _ => None,
+    };
+    let orders = about(&ready, &orders, arguments.act, (Some(caller), None, only), now);
+    let of = |workspace| find_doors(&ready.policy, arguments.act, (caller, workspace), span);
+    let mut found: Vec<Doors> = workspaces.iter().flat_map(|one| of(one.as_ref())).collect();
+    keep_own_entrances(&ready, &mut found);
     match arguments.format {
         Format::Json => {
             let (policy, names, act) = (&ready.policy, ready.names(), arguments.act);
@@ -142,8 +171,25 @@ pub(super) fn doors(arguments: &DoorsArguments, now: Timestamp) -> Exit {
             say_orders(&orders);
         }
     }
+    workspaces.iter().for_each(|one| ready.note_workspace(caller, one.as_ref()));
     ready.note_suspension(caller);
     if found.is_empty() && !orders.iter().any(is_exception) { Exit::Different } else { Exit::Done }
+}
+
+/// What the catalogue knows to be in another workspace is not listed in this one.
+fn keep_own_entrances(ready: &Ready, found: &mut Vec<Doors>) {
+    for group in &mut *found {
+        let Some(workspace) = &group.workspace else { continue };
+        let is_here = |id: &EntranceId| {
+            ready.names().workspace_of(*id).is_none_or(|known| known == workspace)
+        };
+        group.entrances.retain(is_here);
+    }
+    found.retain(|group| group.and_every_other || !group.entrances.is_empty());
+}
+
+fn in_workspace(workspace: Option<&WorkspaceName>) -> String {
+    workspace.map_or_else(String::new, |name| format!(" in workspace {name}"))
 }
 
 fn doors_human(ready: &Ready, arguments: &DoorsArguments, found: &[Doors], span: Span) {
@@ -153,9 +199,10 @@ fn doors_human(ready: &Ready, arguments: &DoorsArguments, found: &[Doors], span:
         let zones =
             if group.zones.is_empty() { String::new() } else { group.zones.join(", ") + "  " };
         say(format_args!(
-            "  {zones}{}  by {}",
+            "  {zones}{}  by {}{}",
             when(&group.access, &group.conditions, span),
-            refs(&group.allowed_by)
+            refs(&group.allowed_by),
+            in_workspace(group.workspace.as_ref())
         ));
         for entrance in group.entrances.iter().take(most) {
             say(format_args!("    {}", ready.door(*entrance)));
@@ -176,13 +223,13 @@ fn about<'o>(
     ready: &Ready,
     orders: &'o Orders,
     act: Act,
-    of: (Option<&CallerId>, Option<EntranceId>),
+    (caller, entrance, workspace): (Option<&CallerId>, Option<EntranceId>, Option<&WorkspaceName>),
     now: Timestamp,
 ) -> Vec<&'o Order> {
     if !act.gives_access() {
         return Vec::new();
     }
-    ready.policy.orders_about(orders, of, now)
+    ready.policy.orders_about(orders, (caller, entrance), workspace, now)
 }
 
 fn is_exception(order: &&Order) -> bool {

@@ -1,6 +1,7 @@
 use super::*;
 use crate::config::SecretSource;
 use crate::domain::Host;
+use crate::domain::WorkspaceId;
 
 mod matching;
 mod proxies;
@@ -31,7 +32,7 @@ fn paths_are_relative_to_the_file_and_defaults_fill_the_rest() {
     assert_eq!(settings.listener.private_key_file, Path::new("/etc/server.key"));
     assert_eq!(settings.policy_rules_file, Path::new("/etc/gg/policies/policy.csv"));
     assert_eq!(settings.policy_entrances_file, Path::new("/etc/gg/policies/entrances.csv"));
-    assert_eq!(settings.upstream.url.as_str(), "https://connect.getseam.com/");
+    assert_eq!(settings.upstream.workspaces[0].url.as_str(), "https://connect.getseam.com/");
     assert_eq!(settings.limits.body_bytes_max, 8192);
     assert!(settings.warnings.is_empty());
 }
@@ -94,14 +95,15 @@ fn the_environment_overrides_the_file() {
 fn the_workspace_key_comes_from_one_place() {
     let none = MINIMAL.replace("api_key_file = \"key\"\n", "");
     let load_with = |text: &str, pairs: &[(&str, &str)]| {
-        load(Path::new("g.toml"), text, &environment(pairs)).map(|s| s.upstream.credential)
+        load(Path::new("g.toml"), text, &environment(pairs))
+            .map(|mut s| s.upstream.workspaces.remove(0))
     };
-    let credential = load_with(&none, &[("SEAM_API_KEY", "seam_x")]).unwrap();
+    let credential = load_with(&none, &[("SEAM_API_KEY", "seam_x")]).unwrap().credential;
     assert!(matches!(credential.source, SecretSource::Value(ref s) if s.expose() == "seam_x"));
-    let credential = load_with(MINIMAL, &[("SEAM_API_KEY", "seam_x")]).unwrap();
+    let credential = load_with(MINIMAL, &[("SEAM_API_KEY", "seam_x")]).unwrap().credential;
     assert!(matches!(credential.source, SecretSource::File(_)), "the file goes first");
     let token = [("SEAM_PERSONAL_ACCESS_TOKEN", "seam_at1"), ("SEAM_WORKSPACE_ID", "w")];
-    assert_eq!(load_with(&none, &token).unwrap().workspace_id.as_deref(), Some("w"));
+    assert_eq!(load_with(&none, &token).unwrap().id, WorkspaceId::parse("w"));
     assert!(load_with(&none, &token[..1]).is_err(), "a token without workspace");
     let both = [("SEAM_API_KEY", "a"), token[0], token[1]];
     assert!(load_with(&none, &both).is_err());

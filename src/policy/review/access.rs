@@ -7,12 +7,12 @@ use std::sync::Arc;
 use jiff::tz::TimeZone;
 use jiff::{SignedDuration, Timestamp};
 
-use crate::domain::{Act, CallerId, EntranceId, GranteeKind};
+use crate::domain::{Act, EntranceId, GranteeKind, WorkspaceName};
 use crate::policy::condition::{Condition, Moment};
 use crate::policy::index::{Index, Request};
 use crate::policy::names::Name;
 use crate::policy::rules::{Rule, RuleNo};
-use crate::policy::{Policy, RuleRef};
+use crate::policy::{Policy, Question, RuleRef};
 
 /// From one time until another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,12 +158,29 @@ pub(super) struct Assessor<'a> {
     pub(super) policy: &'a Policy,
     pub(super) act: Act,
     pub(super) span: Span,
+    /// In which entrances are, where rules name it.
+    workspace: Option<Name>,
     known: RefCell<HashMap<Signature, Access>>,
 }
 
 impl<'a> Assessor<'a> {
-    pub(super) fn new(policy: &'a Policy, act: Act, span: Span) -> Self {
-        Self { policy, act, span, known: RefCell::default() }
+    pub(super) fn new(
+        policy: &'a Policy,
+        act: Act,
+        workspace: Option<&WorkspaceName>,
+        span: Span,
+    ) -> Self {
+        let workspace = policy.ids.workspace(workspace);
+        Self { policy, act, span, workspace, known: RefCell::default() }
+    }
+
+    fn request(&self, subject: Option<Name>, object: Option<Name>) -> Request {
+        Request { subject, object, workspace: self.workspace, act: self.act }
+    }
+
+    /// The objects of rules that the workspace is, or is in.
+    pub(super) fn around(&self) -> &'a [Name] {
+        self.workspace.map(|name| self.index().named(name)).unwrap_or_default()
     }
 
     pub(super) fn index(&self) -> &'a Index {
@@ -172,8 +189,7 @@ impl<'a> Assessor<'a> {
 
     /// The rules that could match; none where the caller or entrance is unknown.
     pub(super) fn candidates(&self, caller: Option<Name>, entrance: Option<Name>) -> Vec<RuleNo> {
-        let request = Request { subject: caller, object: entrance, act: self.act };
-        self.index().candidates(request).unwrap_or_default()
+        self.index().candidates(self.request(caller, entrance)).unwrap_or_default()
     }
 
     pub(super) fn rules<'b>(
@@ -188,7 +204,7 @@ impl<'a> Assessor<'a> {
     pub(super) fn access(&self, caller: Option<Name>, entrance: Option<Name>) -> Access {
         let numbers = self.candidates(caller, entrance);
         let Some(caller) = caller.filter(|_| !numbers.is_empty()) else { return Access::Never };
-        let request = Request { subject: Some(caller), object: entrance, act: self.act };
+        let request = self.request(Some(caller), entrance);
         let allowed = |at, kind| {
             let grantee = match self.act {
                 Act::Grant => Some(kind),
@@ -278,24 +294,18 @@ impl<'a> Assessor<'a> {
     }
 }
 
-/// When this caller may do this to this entrance.
+/// When this caller may do this to this entrance, whatever moment the question names.
 #[must_use]
-pub fn access_of(
-    policy: &Policy,
-    caller: &CallerId,
-    act: Act,
-    entrance: EntranceId,
-    span: Span,
-) -> Access {
-    let Request { subject, object, act } = policy.request(caller, act, entrance);
-    Assessor::new(policy, act, span).access(subject, object)
+pub fn access_of(policy: &Policy, question: Question<'_>, span: Span) -> Access {
+    let Request { subject, object, act, .. } = policy.request(question);
+    Assessor::new(policy, act, question.workspace, span).access(subject, object)
 }
 
 /// Whether some rule that could match them has a condition.
 #[must_use]
-pub fn is_conditional(policy: &Policy, caller: &CallerId, act: Act, entrance: EntranceId) -> bool {
-    let request = policy.request(caller, act, entrance);
-    let numbers = policy.indexes.of(act).candidates(request).unwrap_or_default();
+pub fn is_conditional(policy: &Policy, question: Question<'_>) -> bool {
+    let request = policy.request(question);
+    let numbers = policy.indexes.of(question.act).candidates(request).unwrap_or_default();
     let mut rules = numbers.iter().filter_map(|number| policy.rules.rules.get(*number as usize));
     rules.any(|rule| rule.when.is_some())
 }

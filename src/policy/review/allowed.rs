@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::access::{Access, Assessor, Span, common_groups, entrance_ids};
-use crate::domain::{Act, CallerId, EntranceId};
+use crate::domain::{Act, CallerId, EntranceId, WorkspaceName};
 use crate::policy::names::Name;
 use crate::policy::rules::RuleNo;
 use crate::policy::{Policy, RuleRef};
@@ -23,10 +23,15 @@ pub struct Allowed {
     pub denied_by: Vec<RuleRef>,
 }
 
-/// Who may do this to this entrance, by id.
+/// Who may do this to this entrance of this workspace, by id.
 #[must_use]
-pub fn who(policy: &Policy, act: Act, entrance: EntranceId, span: Span) -> Vec<Allowed> {
-    let assessor = Assessor::new(policy, act, span);
+pub fn who(
+    policy: &Policy,
+    act: Act,
+    (entrance, workspace): (EntranceId, Option<&WorkspaceName>),
+    span: Span,
+) -> Vec<Allowed> {
+    let assessor = Assessor::new(policy, act, workspace, span);
     let names = &policy.rules.names;
     let entrance = names.find(&format!("entrance:{entrance}"));
     let mut found: Vec<Allowed> = names
@@ -52,6 +57,8 @@ pub fn who(policy: &Policy, act: Act, entrance: EntranceId, span: Span) -> Vec<A
 /// Entrances to which a caller may do something at the same times by the same rules.
 #[derive(Debug)]
 pub struct Doors {
+    /// The workspace that was asked about.
+    pub workspace: Option<WorkspaceName>,
     /// The entrances, by id.
     pub entrances: Vec<EntranceId>,
     /// Also every entrance that no rule and no zone names.
@@ -66,10 +73,15 @@ pub struct Doors {
     pub allowed_by: Vec<RuleRef>,
 }
 
-/// To what this caller may do this, grouped by the rules.
+/// To what of this workspace this caller may do this, grouped by the rules.
 #[must_use]
-pub fn doors(policy: &Policy, act: Act, caller: &CallerId, span: Span) -> Vec<Doors> {
-    let assessor = Assessor::new(policy, act, span);
+pub fn doors(
+    policy: &Policy,
+    act: Act,
+    (caller, workspace): (&CallerId, Option<&WorkspaceName>),
+    span: Span,
+) -> Vec<Doors> {
+    let assessor = Assessor::new(policy, act, workspace, span);
     let names = &policy.rules.names;
     let caller = names.find(&format!("caller:{caller}"));
     let mut groups: BTreeMap<Vec<RuleNo>, Vec<Option<Name>>> = BTreeMap::new();
@@ -87,6 +99,7 @@ pub fn doors(policy: &Policy, act: Act, caller: &CallerId, span: Span) -> Vec<Do
         if access.is_possible() {
             let named: Vec<Name> = members.iter().flatten().copied().collect();
             found.push(Doors {
+                workspace: workspace.cloned(),
                 entrances: entrance_ids(policy, &named),
                 and_every_other: members.contains(&None),
                 zones: common_groups(policy, &named),

@@ -42,7 +42,7 @@ pub struct ExplainedRule {
     pub text: String,
     /// From the caller to the rule's subject.
     pub subject: Vec<Step>,
-    /// From the entrance to the rule's object; empty for `*`.
+    /// From the entrance, or its workspace, to the rule's object; empty for `*`.
     pub object: Vec<Step>,
 }
 
@@ -71,8 +71,7 @@ pub struct Miss {
 pub fn explain(policy: &Policy, question: Question<'_>, orders: &Orders) -> Explanation {
     let evaluation = policy.evaluate(question);
     let order = orders.deciding(policy, question);
-    let Question { caller, act, entrance, moment } = question;
-    let request = policy.request(caller, act, entrance);
+    let (request, moment) = (policy.request(question), question.moment);
     let explaining = Explaining { policy, request, moment };
     let judged = policy.judge(question).map(|(_, verdict)| verdict.rules);
     let deciding = explaining.deciding(&judged.unwrap_or_default());
@@ -114,7 +113,10 @@ impl Explaining<'_> {
             rule: self.policy.rule_ref(rule),
             text: self.policy.rule_text(rule),
             subject: self.steps(roles.path(self.request.subject, rule.subject)),
-            object: self.steps(zones.path(self.request.object, rule.object)),
+            object: self.steps(match zones.path(self.request.object, rule.object) {
+                path if path.is_empty() => zones.path(self.request.workspace, rule.object),
+                path => path,
+            }),
         });
         explained.collect()
     }
@@ -167,15 +169,17 @@ impl Explaining<'_> {
             };
             let subject = is(self.request.subject, rule.subject);
             let wild = self.index().wildcard() == Some(rule.object);
-            let object = wild || is(self.request.object, rule.object);
+            let object = wild
+                || is(self.request.object, rule.object)
+                || is(self.request.workspace, rule.object);
             if subject && !object && of_caller < MISSES_MAX {
                 of_caller += 1;
                 let object = names.text(rule.object);
-                let text = match object.starts_with("zone:") {
-                    true => {
+                let text = match object.starts_with("entrance:") {
+                    true => format!("it allows this caller `{object}`, another entrance"),
+                    false => {
                         format!("it allows this caller `{object}`, which the entrance is not in")
                     }
-                    false => format!("it allows this caller `{object}`, another entrance"),
                 };
                 found.push(self.miss(rule, text));
             } else if object && !subject && of_entrance < MISSES_MAX {

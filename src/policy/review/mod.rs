@@ -11,6 +11,6 @@ mod weeks;
 
 pub use access::{Access, Span, Times, access_of, is_conditional};
 pub use allowed::{Allowed, Doors, doors, who};
-pub use diff::{Change, Diff, Effect, diff};
+pub use diff::{Change, Diff, Effect, InWorkspace, diff};
 pub use explain::{ExplainedRule, Explanation, Miss, Step, explain};
 pub use replay::{Example, Pair, Past, Replay, Turn};

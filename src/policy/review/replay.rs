@@ -4,7 +4,7 @@ use std::cmp::Reverse;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::domain::{Act, CallerId, EntranceId, GranteeKind, Operation, Reason};
+use crate::domain::{Act, CallerId, EntranceId, GranteeKind, Operation, Reason, WorkspaceName};
 use crate::policy::condition::Moment;
 use crate::policy::{Policy, Question, RuleRef};
 
@@ -24,6 +24,8 @@ pub struct Past {
     /// What it asked for.
     /// None when this version does not know it.
     pub operation: Option<Operation>,
+    /// In which workspace, where the record says so.
+    pub workspace: Option<WorkspaceName>,
     /// For which entrance; none when the request was malformed, or names no entrance.
     pub entrance: Option<EntranceId>,
     /// In which form the grantee was named, where there is one.
@@ -109,7 +111,8 @@ impl Replay {
             return;
         };
         let moment = Moment { at: past.at, grantee: past.grantee };
-        let found = policy.evaluate(Question { caller: &past.caller, act, entrance, moment });
+        let (caller, workspace) = (&past.caller, past.workspace.as_ref());
+        let found = policy.evaluate(Question { caller, act, entrance, workspace, moment });
         let turn = match (past.allowed, found.is_allowed()) {
             (true, true) | (false, false) => {
                 self.unchanged += 1;

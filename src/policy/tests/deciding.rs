@@ -61,6 +61,16 @@ pub(super) const CONDITIONS: [(&str, (u32, u32), Option<GranteeKind>); 4] = [
     ("hours Etc/UTC 00:00-24:00; 11:00-24:00 off", (0, 11), None),
 ];
 
+/// An entrance and a workspace; none is one that no policy names.
+pub(super) type Spot = (Option<usize>, Option<usize>);
+
+/// The workspaces of these policies, one that none of them names, and none.
+pub(super) const WORKSPACES: [Option<usize>; 4] = [Some(8), Some(9), Some(10), None];
+
+pub(super) fn workspace(n: Option<usize>) -> Option<WorkspaceName> {
+    n.map(|n| WorkspaceName::parse(&format!("w{n}")).unwrap())
+}
+
 /// An hour of the day, and how the grantee is named.
 pub(super) type When = (u32, GranteeKind);
 
@@ -80,11 +90,12 @@ fn subject(n: usize) -> String {
     if n < 3 { format!("caller:{}", TEAM[n]) } else { format!("role:r{n}") }
 }
 
-/// 0 to 2 are entrances, 3 to 6 zones, 7 the wildcard.
+/// 0 to 2 are entrances, 3 to 6 zones, 7 the wildcard, 8 and 9 workspaces.
 fn object(n: usize) -> String {
     match n {
         0..3 => format!("entrance:{}", ENTRANCES[n]),
         7 => "*".into(),
+        8.. => format!("workspace:w{n}"),
         _ => format!("zone:z{n}"),
     }
 }
@@ -132,15 +143,18 @@ impl Small {
         &self,
         caller: usize,
         act: Act,
-        entrance: Option<usize>,
+        (entrance, workspace): Spot,
         (hour, grantee): When,
     ) -> bool {
+        let is_in = |object| {
+            [entrance, workspace].into_iter().flatten().any(|n| within(&self.zones, n, object))
+        };
         let matches = |allow: bool| {
             self.rules.iter().any(|(s, o, of, effect, when)| {
                 *effect == allow
                     && *of == act
                     && within(&self.roles, caller, *s)
-                    && (*o == 7 || entrance.is_some_and(|e| within(&self.zones, e, *o)))
+                    && (*o == 7 || is_in(*o))
                     && when.is_none_or(|n| {
                         let (_, (from, to), kind) = CONDITIONS[n];
                         (from..to).contains(&hour) && kind.is_none_or(|kind| kind == grantee)
@@ -164,7 +178,10 @@ impl Small {
         }
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let model = DefaultModel::from_str(MODEL).await.unwrap();
+            let model = MODEL.replace("r = sub, obj, act", "r = sub, obj, act, around");
+            let both = "g2(r.obj, p.obj) || g2(r.around, p.obj)";
+            let model = model.replace("g2(r.obj, p.obj)", both);
+            let model = DefaultModel::from_str(&model).await.unwrap();
             let mut enforcer = Enforcer::new(model, ()).await.unwrap();
             let function = casbin::function_map::OperatorFunction::Arg1(holds);
             enforcer.add_function("holds", function);
@@ -198,9 +215,11 @@ pub(super) fn small() -> impl Strategy<Value = Small> {
         proptest::collection::vec((0..6_usize, 3..7_usize), 0..8)
             .prop_map(|links| links.into_iter().filter(|(m, g)| m < g).collect::<Vec<_>>())
     };
+    let around = proptest::collection::vec((8..10_usize, 3..7_usize), 0..3);
+    let zones = (links(), around).prop_map(|(links, around)| [links, around].concat());
     let when = prop_oneof![2 => Just(None), 1 => (0..CONDITIONS.len()).prop_map(Some)];
     let act = prop_oneof![2 => Just(Act::Grant), 1 => Just(Act::Read)];
-    let rule = (0..7_usize, 0..8_usize, act, any::<bool>(), when).prop_map(|mut rule| {
+    let rule = (0..7_usize, 0..10_usize, act, any::<bool>(), when).prop_map(|mut rule| {
         // Reading has no grantee whom a condition could ask for.
         if rule.2 == Act::Read && rule.4.is_some_and(|n| CONDITIONS[n].2.is_some()) {
             rule.4 = Some(1);
@@ -208,13 +227,13 @@ pub(super) fn small() -> impl Strategy<Value = Small> {
         rule
     });
     let rules = proptest::collection::vec(rule, 1..10);
-    (rules, links(), links()).prop_map(|(rules, roles, zones)| Small { rules, roles, zones })
+    (rules, links(), zones).prop_map(|(rules, roles, zones)| Small { rules, roles, zones })
 }
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 1600, ..ProptestConfig::default() })]
 
-    /// 1,600 policies of 128 requests each, 204,800 in all: the decision is that of plain
+    /// 1,600 policies of 512 requests each, 819,200 in all: the decision is that of plain
     /// casbin and that of an independent evaluation, and the rules named are those that
     /// casbin matches when it is given all of them.
     #[test]
@@ -225,21 +244,26 @@ proptest! {
         let plain = small.plain();
         let all: Vec<RuleNo> = (0..).take(policy.rule_count()).collect();
         for (caller, id) in TEAM.map(|id| CallerId::parse(id).unwrap()).iter().enumerate() {
-            for entrance in [Some(0), Some(1), Some(2), None] {
+            let spots = [Some(0), Some(1), Some(2), None].into_iter();
+            for spot in spots.flat_map(|entrance| WORKSPACES.map(|around| (entrance, around))) {
+                let (entrance, around) = spot;
+                let within = workspace(around);
+                let named = within.as_ref().map_or("none".to_owned(), |name| format!("workspace:{name}"));
                 let door = EntranceId::parse(entrance.map_or(ELSEWHERE, |e| ENTRANCES[e])).unwrap();
                 let [subject, object] = [format!("caller:{id}"), format!("entrance:{door}")];
                 let times = [9, 11].into_iter().flat_map(|hour| GranteeKind::ALL.map(|kind| (hour, kind)));
                 for (when, act) in times.flat_map(|when| Act::ALL.map(|act| (when, act))) {
                     let moment = moment_of(act, when);
-                    let found = policy.evaluate(Question { caller: id, act, entrance: door, moment });
+                    let question = Question { caller: id, act, entrance: door, workspace: within.as_ref(), moment };
+                    let found = policy.evaluate(question);
                     let allowed = found.reason == Reason::AllowedByRule;
                     PLAIN.set(Some(when));
-                    let by_casbin = plain.enforce((&subject, &object, act.as_str())).unwrap();
+                    let by_casbin = plain.enforce((&subject, &object, act.as_str(), &named)).unwrap();
                     prop_assert_eq!(allowed, by_casbin, "{} {} {:?}\n{}", subject, object, when, text);
                     // `nobody` is in no rule and no role.
-                    let expected = caller < 3 && small.allows(caller, act, entrance, when);
+                    let expected = caller < 3 && small.allows(caller, act, spot, when);
                     prop_assert_eq!(allowed, expected, "{} {} {:?}\n{}", subject, object, when, text);
-                    let request = policy.request(id, act, door);
+                    let request = policy.request(question);
                     let on_all = policy.engine.judge(request, &all, moment).unwrap();
                     prop_assert_eq!(&found.rules, &policy.rule_refs(&on_all), "{}", text);
                     let by_rule = matches!(found.reason, Reason::AllowedByRule | Reason::DeniedByRule);
@@ -271,7 +295,8 @@ fn a_denial_says_when_only_a_condition_was_missing() {
         let moment = Moment { at: at.parse().unwrap(), grantee: Some(grantee) };
         let entrance = EntranceId::parse(entrance).unwrap();
         let act = Act::Grant;
-        let found = policy.evaluate(Question { caller: &caller, act, entrance, moment });
+        let found =
+            policy.evaluate(Question { caller: &caller, act, entrance, workspace: None, moment });
         assert_eq!(found.reason, reason, "{entrance} {at} {grantee:?}");
     }
 }
@@ -284,7 +309,9 @@ fn a_trial_that_would_take_long_is_not_judged() {
         let policy = Policy::load(&source(MODEL, rules), &callers(&TEAM), NOW).unwrap().policy;
         let moment = moment((9, GranteeKind::AcsUser));
         let act = Act::Grant;
-        policy.opinion(Question { caller: &caller, act, entrance, moment }).as_str()
+        policy
+            .opinion(Question { caller: &caller, act, entrance, workspace: None, moment })
+            .as_str()
     };
     // So many rules match.
     let rules = |count: usize| -> String {

@@ -63,10 +63,14 @@ fn every_line_that_casbin_would_skip_or_misread_is_refused() {
         (
             "role as object",
             "p, role:a, role:c, grant, allow",
-            "`role:c` is not an entrance or zone",
+            "`role:c` is not an entrance, workspace or zone",
         ),
-        ("pattern", "p, role:a, zone:*, grant, allow", "`zone:*` is not an entrance or zone"),
-        ("empty object", "p, role:a, , grant, allow", "`` is not an entrance or zone"),
+        (
+            "pattern",
+            "p, role:a, zone:*, grant, allow",
+            "`zone:*` is not an entrance, workspace or zone",
+        ),
+        ("empty object", "p, role:a, , grant, allow", "`` is not an entrance, workspace or zone"),
         ("no uuid", "p, role:a, entrance:1, grant, allow", "is not a uuid"),
         ("upper-case uuid", &upper, "write the entrance in lower case"),
         (
@@ -81,7 +85,11 @@ fn every_line_that_casbin_would_skip_or_misread_is_refused() {
         ),
         ("caller as role", "g, role:a, caller:nobody", "`caller:nobody` is not a role"),
         ("zone in g", "g, caller:nobody, zone:b", "`zone:b` is not a role"),
-        ("caller in g2", "g2, caller:nobody, zone:b", "`caller:nobody` is not an entrance or zone"),
+        (
+            "caller in g2",
+            "g2, caller:nobody, zone:b",
+            "`caller:nobody` is not an entrance, workspace or zone",
+        ),
         ("role in g2", "g2, zone:b, role:a", "`role:a` is not a zone"),
         ("duplicate", "p, role:a,zone:b,grant,allow", "the same as line 1"),
         ("in itself", "g, role:a, role:a", "`role:a` is in itself"),

@@ -99,7 +99,13 @@ fn reading_is_not_frozen_and_not_excepted() {
     let (policy, _) = sample();
     let moment = Moment { at: at(), grantee: None };
     let reader = caller("visitor-desk");
-    let question = Question { caller: &reader, act: Act::Read, entrance: door(OFFICE), moment };
+    let question = Question {
+        caller: &reader,
+        act: Act::Read,
+        entrance: door(OFFICE),
+        workspace: None,
+        moment,
+    };
     for kind in
         [OrderKind::Freeze(Scope::Everything), OrderKind::Exception(reader.clone(), door(OFFICE))]
     {
@@ -141,7 +147,7 @@ proptest! {
                 let asker = caller(id);
                 let moment = Moment { at: at(), grantee: Some(GranteeKind::AcsUser) };
                 let question =
-                    Question { caller: &asker, act: Act::Grant, entrance: door(entrance), moment };
+                    Question { caller: &asker, act: Act::Grant, entrance: door(entrance), workspace: None, moment };
                 let said = policy.evaluate(question).reason;
                 let attempt = attempt(&callers, id, entrance);
                 let decided = found(policy.decide_under(attempt, &Memo::default(), &orders)).0;

@@ -19,11 +19,22 @@ fn door(n: u32) -> EntranceId {
 }
 
 fn question<'a>(caller: &'a CallerId, act: Act, entrance: EntranceId) -> Question<'a> {
-    Question { caller, act, entrance, moment: moment_of(act, (9, GranteeKind::AcsUser)) }
+    Question {
+        caller,
+        act,
+        entrance,
+        workspace: None,
+        moment: moment_of(act, (9, GranteeKind::AcsUser)),
+    }
 }
 
 /// Which policy is in force, who asks, to do what, to which entrance, at which hour, for whom.
 type Step = (usize, usize, Act, usize, u32, GranteeKind);
+
+/// Of a policy whose rules name no workspace.
+fn put(question: Question<'_>) -> memo::Asked<'_> {
+    memo::Asked { question, workspace: None }
+}
 
 fn attempt(registry: &Callers, (_, who, act, entrance, hour, kind): Step) -> Attempt {
     let entrance = EntranceId::parse(ENTRANCES.get(entrance).unwrap_or(&ELSEWHERE)).unwrap();
@@ -159,7 +170,8 @@ fn what_depends_on_the_moment_is_not_remembered() {
     let ask = |entrance, hour, kind| {
         let entrance = EntranceId::parse(entrance).unwrap();
         let moment = moment_of(Act::Grant, (hour, kind));
-        let question = Question { caller: &caller, act: Act::Grant, entrance, moment };
+        let question =
+            Question { caller: &caller, act: Act::Grant, entrance, workspace: None, moment };
         policy.evaluate_by(question, Some(&memo)).reason
     };
     use GranteeKind::{AcsUser, UserIdentity};
@@ -194,17 +206,17 @@ fn one_caller_cannot_push_out_what_others_have() {
     let [few, many] = ["cleaning-rota", "facilities"].map(caller);
     let flood = |doors: std::ops::Range<u32>| {
         for n in doors {
-            memo.put(policy.identity, question(&many, Act::Grant, door(n)), verdict.clone());
+            memo.put(policy.identity, put(question(&many, Act::Grant, door(n))), verdict.clone());
         }
     };
     let held = || {
         let of_few = (0..100).map(|n| question(&few, Act::Grant, door(n)));
-        of_few.filter(|question| memo.get(policy.identity, *question).is_some()).count()
+        of_few.filter(|question| memo.get(policy.identity, put(*question)).is_some()).count()
     };
     flood(0..400_000);
     assert_eq!(memo.len(), 65_536, "and no more");
     for n in 0..100 {
-        memo.put(policy.identity, question(&few, Act::Grant, door(n)), verdict.clone());
+        memo.put(policy.identity, put(question(&few, Act::Grant, door(n))), verdict.clone());
     }
     assert_eq!(held(), 100, "who has little finds room");
     flood(400_000..600_000);
@@ -212,9 +224,9 @@ fn one_caller_cannot_push_out_what_others_have() {
 
     // Of its own, a caller keeps what it asks about.
     let often = question(&many, Act::Read, door(7));
-    memo.put(policy.identity, often, verdict.clone());
+    memo.put(policy.identity, put(often), verdict.clone());
     for n in 600_000..700_000 {
-        assert!(memo.get(policy.identity, often).is_some(), "{n}");
+        assert!(memo.get(policy.identity, put(often)).is_some(), "{n}");
         flood(n..n + 1);
     }
 }

@@ -1,9 +1,11 @@
 use std::collections::BTreeMap;
 
-use super::deciding::{ENTRANCES, Small, small};
+use super::deciding::{ENTRANCES, Small, Spot, WORKSPACES, small, workspace};
 use super::*;
 use crate::domain::{Act, GranteeKind};
-use crate::policy::review::{Access, Effect, Span, access_of, diff, doors, explain, who};
+use crate::policy::review::{
+    Access, Change, Effect, InWorkspace, Span, access_of, diff, doors, explain, who,
+};
 use proptest::prelude::*;
 
 /// One day: every condition of these tests is the same each day.
@@ -16,12 +18,20 @@ fn load(small: &Small) -> Policy {
     Policy::load(&source(MODEL, &small.text()), &callers(&TEAM), NOW).unwrap().policy
 }
 
+fn about<'a>(
+    caller: &'a CallerId,
+    act: Act,
+    entrance: EntranceId,
+    workspace: Option<&'a WorkspaceName>,
+) -> Question<'a> {
+    let moment = Moment { at: NOW, grantee: None };
+    Question { caller, act, entrance, workspace, moment }
+}
+
 /// The hours in which it is allowed, in one form of grantee and the other.
-fn hours(small: &Small, caller: usize, act: Act, entrance: Option<usize>) -> [Vec<bool>; 2] {
+fn hours(small: &Small, caller: usize, act: Act, spot: Spot) -> [Vec<bool>; 2] {
     GranteeKind::ALL.map(|kind| {
-        (0..24)
-            .map(|hour| caller < 3 && small.allows(caller, act, entrance, (hour, kind)))
-            .collect()
+        (0..24).map(|hour| caller < 3 && small.allows(caller, act, spot, (hour, kind))).collect()
     })
 }
 
@@ -48,10 +58,21 @@ proptest! {
     /// forms, under two policies: each difference is reported once, as what it is, and
     /// nothing else is.
     #[test]
-    fn a_diff_is_exact(old in small(), new in small()) {
+    fn a_diff_is_exact(
+        old in small(), new in small(), around in proptest::sample::select(&WORKSPACES[..])
+    ) {
         let found = diff(&load(&old), &load(&new), day());
         let mut reported = BTreeMap::new();
-        for change in &found.changes {
+        let is_named = |name: &WorkspaceName| {
+            [&old, &new].iter().any(|small| small.text().contains(&format!("workspace:{name}")))
+        };
+        let place = match workspace(around).filter(is_named) {
+            Some(name) => InWorkspace::Named(name),
+            None => InWorkspace::EveryOther,
+        };
+        let is_here =
+            |change: &&Change| change.workspaces.is_empty() || change.workspaces.contains(&place);
+        for change in found.changes.iter().filter(is_here) {
             let doors = change.entrances.iter().map(|id| Some(id.to_string()));
             for door in doors.chain(change.and_every_other.then_some(None)) {
                 for caller in &change.callers {
@@ -62,7 +83,7 @@ proptest! {
         }
         for (caller, id) in TEAM.iter().enumerate() {
             for (act, entrance) in Act::ALL.into_iter().flat_map(|act| [Some(0), Some(1), Some(2), None].map(|door| (act, door))) {
-                let (before, after) = (hours(&old, caller, act, entrance), hours(&new, caller, act, entrance));
+                let (before, after) = (hours(&old, caller, act, (entrance, around)), hours(&new, caller, act, (entrance, around)));
                 let door = entrance.map(|n| ENTRANCES[n].to_owned());
                 let named = door.as_ref().is_none_or(|door| [&old, &new].iter().any(|s| s.text().contains(door)));
                 // One that neither names is one of the others.
@@ -83,16 +104,20 @@ proptest! {
 
     /// `who` and `doors` say the same as the engine does hour by hour.
     #[test]
-    fn access_is_exact(small in small()) {
+    fn access_is_exact(
+        small in small(), around in proptest::sample::select(&WORKSPACES[..])
+    ) {
+        let within = workspace(around);
+        let within = within.as_ref();
         let policy = load(&small);
         let questions = ENTRANCES.iter().enumerate().flat_map(|door| Act::ALL.map(|act| (act, door)));
         for (act, (number, door)) in questions {
             let entrance = EntranceId::parse(door).unwrap();
-            let allowed_ones = who(&policy, act, entrance, day());
+            let allowed_ones = who(&policy, act, (entrance, within), day());
             for (caller, id) in TEAM.iter().enumerate() {
-                let hours = hours(&small, caller, act, Some(number));
+                let hours = hours(&small, caller, act, (Some(number), around));
                 let id = CallerId::parse(id).unwrap();
-                let access = access_of(&policy, &id, act, entrance, day());
+                let access = access_of(&policy, about(&id, act, entrance, within), day());
                 for (kind, hours) in GranteeKind::ALL.into_iter().zip(&hours) {
                     let allowed = hours.iter().filter(|allowed| **allowed).count();
                     let time = access.time(day(), kind).as_hours();
@@ -103,7 +128,7 @@ proptest! {
                 prop_assert_eq!(access == Access::Never, !all.iter().any(|a| *a));
                 let listed = allowed_ones.iter().find(|one| one.caller == id);
                 prop_assert_eq!(listed.map(|g| g.access.clone()), access.is_possible().then(|| access.clone()));
-                let groups = doors(&policy, act, &id, day());
+                let groups = doors(&policy, act, (&id, within), day());
                 let group = groups.iter().find(|group| group.entrances.contains(&entrance));
                 if small.text().contains(door) {
                     prop_assert_eq!(group.map(|g| g.access.clone()), access.is_possible().then_some(access));
@@ -122,7 +147,7 @@ proptest! {
         for id in TEAM.map(|id| CallerId::parse(id).unwrap()) {
             for door in ENTRANCES.iter().chain([&ELSEWHERE]) {
                 let entrance = EntranceId::parse(door).unwrap();
-                let question = Question { caller: &id, act, entrance, moment };
+                let question = Question { caller: &id, act, entrance, workspace: None, moment };
                 let found = explain(&policy, question, &Orders::default());
                 prop_assert_eq!(&found.evaluation, &policy.evaluate(question));
                 let rules: Vec<_> = found.deciding.iter().map(|rule| rule.rule.clone()).collect();
@@ -164,8 +189,11 @@ fn hours_a_week_do_not_depend_on_the_day() {
             // 28 days and 100 end on the other side of a change of the clocks.
             for days in [8, 28, 100] {
                 let until = from + jiff::SignedDuration::from_hours(24 * days);
-                let access =
-                    access_of(&policy, &caller, Act::Grant, entrance, Span { from, until });
+                let access = access_of(
+                    &policy,
+                    about(&caller, Act::Grant, entrance, None),
+                    Span { from, until },
+                );
                 let hours = access.hours_a_week(GranteeKind::AcsUser);
                 assert_eq!(hours, Some(50.0), "{from} {days}");
             }
@@ -190,7 +218,8 @@ fn a_denial_names_what_was_nearest_to_an_allow() {
     let moment = Moment { at: "2026-11-28T12:00:00Z".parse().unwrap(), grantee };
     let misses = |entrance: &str| -> Vec<String> {
         let entrance = EntranceId::parse(entrance).unwrap();
-        let question = Question { caller: &caller, act: Act::Grant, entrance, moment };
+        let question =
+            Question { caller: &caller, act: Act::Grant, entrance, workspace: None, moment };
         let found = explain(&policy, question, &Orders::default());
         found.misses.iter().map(|miss| format!("{}: {}", miss.rule, miss.missing)).collect()
     };

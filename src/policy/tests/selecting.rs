@@ -1,6 +1,6 @@
 //! Lists: to which entrances a request is narrowed.
 
-use super::deciding::{ENTRANCES, moment_of, small};
+use super::deciding::{ENTRANCES, WORKSPACES, moment_of, small, workspace};
 use super::*;
 use crate::domain::{Act, GranteeKind, Objects};
 use crate::policy::select::{Asking, Selection};
@@ -8,7 +8,7 @@ use proptest::prelude::*;
 
 fn asking<'a>(caller: &'a CallerId, hour: u32) -> Asking<'a> {
     let moment = moment_of(Act::Read, (hour, GranteeKind::AcsUser));
-    Asking { caller, act: Act::Read, moment }
+    Asking { caller, act: Act::Read, workspace: None, moment }
 }
 
 proptest! {
@@ -18,12 +18,15 @@ proptest! {
     /// narrowed, an entrance that no rule names may be read too; where it is denied, nothing
     /// may be read.
     #[test]
-    fn a_list_is_narrowed_to_what_may_be_read(small in small(), hour in 8..14_u32) {
+    fn a_list_is_narrowed_to_what_may_be_read(
+        small in small(), hour in 8..14_u32, around in proptest::sample::select(&WORKSPACES[..])
+    ) {
+        let within = workspace(around);
         let policy = Policy::load(&source(MODEL, &small.text()), &callers(&TEAM), NOW).unwrap().policy;
         let doors: Vec<EntranceId> = ENTRANCES.iter().map(|id| EntranceId::parse(id).unwrap()).collect();
         for (caller, id) in TEAM.map(|id| CallerId::parse(id).unwrap()).iter().enumerate() {
             let when = (hour, GranteeKind::AcsUser);
-            let may = |door| caller < 3 && small.allows(caller, Act::Read, door, when);
+            let may = |door| caller < 3 && small.allows(caller, Act::Read, (door, around), when);
             let mut readable: Vec<EntranceId> =
                 doors.iter().zip(0..).filter(|(_, n)| may(Some(*n))).map(|(door, _)| *door).collect();
             readable.sort_unstable();
@@ -33,7 +36,8 @@ proptest! {
                 found.iter_mut().for_each(|ids| ids.sort_unstable());
                 found
             };
-            let of_all = policy.select(asking(id, hour), Objects::All, None);
+            let asking = Asking { workspace: within.as_ref(), ..asking(id, hour) };
+            let of_all = policy.select(asking, Objects::All, None);
             match (of_all.evaluation.is_allowed(), sorted(&of_all)) {
                 (true, Some(narrowed)) => prop_assert_eq!(narrowed, readable.clone(), "{}", small.text()),
                 (true, None) => prop_assert!(may(None), "{}", small.text()),
@@ -41,7 +45,7 @@ proptest! {
                     prop_assert!(readable.is_empty() && !may(None) && narrowed.is_none(), "{}", small.text());
                 }
             }
-            let of_these = policy.select(asking(id, hour), Objects::Some(&doors), None);
+            let of_these = policy.select(asking, Objects::Some(&doors), None);
             prop_assert_eq!(of_these.evaluation.is_allowed(), !readable.is_empty());
             prop_assert_eq!(sorted(&of_these), (!readable.is_empty()).then_some(readable));
             prop_assert_eq!(of_these.evaluation.is_allowed(), of_these.evaluation.reason == Reason::AllowedByRule);

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::authn::Callers;
+use crate::authn::callers::Known;
 use crate::config::Settings;
 use crate::domain::Problem;
 use crate::snapshot::build::Building;
@@ -36,6 +37,10 @@ pub(in crate::snapshot) fn build(on: &mut Building<'_>) -> Option<Arc<Callers>> 
 fn parse(on: &Building<'_>) -> Result<Callers, Vec<Problem>> {
     let file = on.inputs.file(FILE).ok_or_else(|| vec![not_read(FILE)])?;
     let bytes = file.bytes.as_ref().map_err(|problem| vec![problem.clone()])?;
-    let issuers: Vec<&str> = on.settings.issuers.iter().map(|one| one.name.as_str()).collect();
-    Callers::parse_with(&issuers, &file.shown, bytes)
+    let Settings { issuers, upstream, .. } = on.settings;
+    let known = Known {
+        issuers: issuers.iter().map(|issuer| issuer.name.as_str()).collect(),
+        workspaces: upstream.workspaces.iter().filter_map(|one| one.name.clone()).collect(),
+    };
+    Callers::parse_with(&known, &file.shown, bytes)
 }

@@ -9,7 +9,8 @@ use jiff::Timestamp;
 
 use super::LogFormat;
 use crate::domain::{
-    CallerId, EntranceId, Operation, Outcome, Reason, RequestId, write_rfc3339_micros,
+    CallerId, EntranceId, Operation, Outcome, Reason, RequestId, WorkspaceName,
+    write_rfc3339_micros,
 };
 
 /// Where the line says that it comes from.
@@ -28,6 +29,8 @@ pub struct RequestLine<'a> {
     pub caller: Option<&'a CallerId>,
     /// For what.
     pub operation: Option<Operation>,
+    /// In which workspace, where workspaces have names.
+    pub workspace: Option<&'a WorkspaceName>,
     /// Where to.
     pub entrance: Option<EntranceId>,
     /// What people call it.
@@ -60,6 +63,7 @@ macro_rules! event {
             peer = %$line.peer,
             caller = $line.caller.map(CallerId::as_str),
             operation = $line.operation.map(Operation::as_str),
+            workspace = $line.workspace.map(WorkspaceName::as_str),
             entrance = $line.entrance.map(tracing::field::display),
             entrance_name = $line.entrance_name,
             decision = decision($line.permitted),
@@ -99,6 +103,9 @@ impl RequestLine<'_> {
         }
         if let Some(operation) = self.operation {
             fields.text("operation", operation.as_str());
+        }
+        if let Some(workspace) = self.workspace {
+            fields.text("workspace", workspace.as_str());
         }
         if let Some(entrance) = self.entrance {
             fields.plain("entrance", |out| entrance.write(out));

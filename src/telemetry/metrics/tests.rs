@@ -85,7 +85,7 @@ fn outcomes_are_there_from_the_start_and_each_has_its_own() {
     assert_eq!(outcomes().into_iter().map(|(series, _)| series).collect::<HashSet<_>>(), names);
     assert!(outcomes().iter().all(|(_, count)| *count == 0));
     for (n, outcome) in Outcome::ALL.into_iter().enumerate() {
-        (0..=n).for_each(|_| metrics.completed(outcome));
+        (0..=n).for_each(|_| metrics.completed(None, outcome));
     }
     for (n, outcome) in Outcome::ALL.into_iter().enumerate() {
         let series = format!("{{outcome=\"{}\"}}", outcome.as_str());

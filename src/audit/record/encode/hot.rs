@@ -24,6 +24,9 @@ pub(super) fn decision(entry: &DecisionEntry<'_>, key: Option<&PseudonymKey>, ou
     if let Some(operation) = named(entry.operation) {
         line.key("operation").string(operation);
     }
+    if let Some(workspace) = entry.workspace {
+        line.key("workspace").string(workspace.as_str());
+    }
     if let Some(entrance) = entry.entrance {
         line.key("entrance_id").quoted(|out| entrance.write(out));
     }

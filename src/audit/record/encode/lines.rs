@@ -102,6 +102,8 @@ pub(super) struct OrderLine<'a> {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) zone: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) workspace: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) entrance_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) by: Option<&'a str>,

@@ -14,6 +14,7 @@ use crate::audit::record::event::{Event, verdict};
 use crate::audit::record::pseudonym::PseudonymKey;
 use crate::domain::{
     AcsUserId, EntranceId, Grantee, Operation, Outcome, Reason, RequestId, RuleRef, UserIdentityId,
+    WorkspaceName,
 };
 
 #[derive(Serialize)]
@@ -26,6 +27,8 @@ pub(super) struct DecisionLine<'a> {
     pub(super) peer: SocketAddr,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) operation: Option<&'static str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) workspace: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) entrance_id: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -69,6 +72,7 @@ impl Draft {
             credential: entry.credential,
             peer: entry.peer,
             operation: named(entry.operation),
+            workspace: entry.workspace.map(WorkspaceName::as_str),
             entrance_id: entry.entrance.map(|entrance| entrance.to_string()),
             acs_user_id,
             user_identity_id,
@@ -160,6 +164,7 @@ proptest! {
     #[test]
     fn a_decision_is_written_as_serde_encodes_it(
         (request, entrance, grantee) in (uuid(), proptest::option::of(uuid()), grantee()),
+        workspace in proptest::option::of("[a-z][a-z0-9._-]{0,20}"),
         (caller, credential, revision) in (text(), text(), text()),
         peer in any::<SocketAddr>(),
         operation in one_of(Operation::ALL),
@@ -172,12 +177,14 @@ proptest! {
     ) {
         let rules: Vec<RuleRef> =
             rules.into_iter().map(|(file, line)| RuleRef::new(file.into(), line)).collect();
+        let workspace = workspace.map(|name| WorkspaceName::parse(&name).unwrap());
         let entry = DecisionEntry {
             request_id: RequestId::from(request),
             caller: &caller,
             credential: &credential,
             peer,
             operation,
+            workspace: workspace.as_ref(),
             entrance: entrance.map(EntranceId::from),
             grantee,
             allow,

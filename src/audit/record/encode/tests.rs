@@ -17,6 +17,7 @@ fn decision(candidate: bool) -> DecisionEntry<'static> {
         credential: "token:a",
         peer: "127.0.0.1:4711".parse().unwrap(),
         operation: Operation::GrantAccess,
+        workspace: None,
         entrance: EntranceId::parse("d23d7180-c1ee-4bbe-8630-05df5031ce35").ok(),
         grantee: UserIdentityId::parse("c6247b75-f1cb-493a-9915-a85a0b9639ae")
             .ok()
@@ -61,6 +62,7 @@ fn every_kind() -> Vec<Draft> {
         upstream_ms: more.then_some(87),
     };
     let malformed = DecisionEntry {
+        workspace: None,
         entrance: None,
         grantee: None,
         allow: false,
@@ -116,6 +118,8 @@ fn every_kind() -> Vec<Draft> {
         lifted: None,
     };
     let everything = order(1, OrderKind::Freeze(Scope::Everything), None);
+    let lab = WorkspaceName::parse("lab").unwrap();
+    let workspace = order(4, OrderKind::Freeze(Scope::Workspace(lab.clone())), None);
     let zone = order(2, OrderKind::Drill(Scope::Zone("zone:lobby".into())), None);
     let desk = CallerId::parse("desk").unwrap();
     let lobby = EntranceId::parse("d23d7180-c1ee-4bbe-8630-05df5031ce35").unwrap();
@@ -161,6 +165,8 @@ fn every_kind() -> Vec<Draft> {
         Draft::order(&OrderEntry { change: OrderChange::Expired, ..given(&exception) }, time()),
         Draft::resolved(&resolved(Resolution::Granted, None), time()),
         Draft::resolved(&resolved(Resolution::CannotTell, Some(403)), time()),
+        Draft::decision(&DecisionEntry { workspace: Some(&lab), ..decision(false) }, None),
+        Draft::order(&given(&workspace), time()),
     ]
 }
 

@@ -7,7 +7,9 @@ use super::bloom::Kind;
 use crate::audit::record::event::{Event, verdict};
 use crate::audit::record::glance::{Glance, has_escapes};
 use crate::audit::record::parse::Record;
-use crate::domain::{Act, CallerId, EntranceId, Operation, Outcome, Reason, rfc3339_micros};
+use crate::domain::{
+    Act, CallerId, EntranceId, Operation, Outcome, Reason, WorkspaceName, rfc3339_micros,
+};
 
 /// What a record must be to be found. All that is given must hold. A decision and its
 /// outcome are one: what an outcome says is searched for in the decision's row.
@@ -17,6 +19,8 @@ pub struct Filter {
     pub caller: Option<CallerId>,
     /// To do what.
     pub act: Option<Act>,
+    /// In which workspace.
+    pub workspace: Option<WorkspaceName>,
     /// For which entrance.
     pub entrance: Option<EntranceId>,
     /// For whom, in any of these spellings; empty for anybody.
@@ -57,6 +61,7 @@ impl Filter {
         let given = [
             (self.caller.is_some(), "caller", &[Event::Decision, Event::Order][..]),
             (self.act.is_some(), "act", &[Event::Decision]),
+            (self.workspace.is_some(), "workspace", &[Event::Decision, Event::Order]),
             (self.entrance.is_some(), "entrance", &[Event::Decision, Event::Order]),
             (!self.grantees.is_empty(), "grantee", &[Event::Decision]),
             (self.allowed.is_some(), "decision", &[Event::Decision]),
@@ -119,7 +124,10 @@ impl Filter {
     }
 
     fn only_decision(&self) -> bool {
-        self.caller.is_some() || self.entrance.is_some() || self.narrows_grants()
+        self.caller.is_some()
+            || self.workspace.is_some()
+            || self.entrance.is_some()
+            || self.narrows_grants()
     }
 
     /// Whether anything is searched for that an order does not have either.
@@ -202,6 +210,7 @@ impl Filter {
     fn is_about(&self, record: &Record<'_>) -> bool {
         let entrance = self.entrance.map(|entrance| entrance.to_string());
         is(record.entrance_id(), entrance.as_deref())
+            && is(record.workspace(), self.workspace.as_ref().map(WorkspaceName::as_str))
     }
 
     fn fits_outcome(&self, record: &Record<'_>) -> bool {
@@ -260,7 +269,14 @@ pub(super) struct Needles {
 impl Needles {
     /// Of a decision.
     pub(super) fn of_decision(filter: &Filter) -> Self {
-        Self::new(filter.decision_keys(), Some(filter))
+        let mut needles = Self::new(filter.decision_keys(), Some(filter));
+        // No index knows it.
+        let workspace = filter
+            .workspace
+            .iter()
+            .map(|name| vec![memmem::Finder::new(name.as_str().as_bytes()).into_owned()]);
+        needles.groups.extend(workspace);
+        needles
     }
 
     /// Of an outcome.

@@ -60,6 +60,8 @@ pub struct Found {
     pub caller: String,
     /// What was asked for; empty where it was to grant access.
     pub operation: String,
+    /// In which workspace, where workspaces have names.
+    pub workspace: String,
     /// For which entrance.
     pub entrance_id: String,
     /// For whom.
@@ -114,6 +116,7 @@ impl Hit {
             request_id: owned(line.request_id()),
             caller: owned(line.caller()),
             operation: owned(line.operation_name()),
+            workspace: owned(line.workspace()),
             entrance_id: owned(line.entrance_id()),
             grantee: owned(line.grantee()),
             decision: owned(line.decision()),

@@ -1,5 +1,6 @@
 //! A search finds what a plain look at every line finds, whatever the indexes say.
 
+use crate::domain::WorkspaceName;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -83,6 +84,7 @@ fn record(seq: u64, oldest: u64, open: &mut Vec<u64>, dice: &mut Dice) -> String
                 open.push(seq);
             }
             let caller = dice.of(&["desk", "kiosk"]);
+            let workspace = dice.of(&["", r#","workspace":"hq""#, r#","workspace":"lab""#]);
             let candidate = dice.of(&["", r#","candidate":{"revision":"x","decision":"allow"}"#]);
             let decision = if allowed { "allow" } else { "deny" };
             let operations =
@@ -90,7 +92,7 @@ fn record(seq: u64, oldest: u64, open: &mut Vec<u64>, dice: &mut Dice) -> String
             let operation = dice.of(&operations);
             let (form, reason) = (dice.of(&["acs_user_id", "user_identity_id"]), reason.as_str());
             format!(
-                r#"{head}"grant.decision","request_id":"q{seq}","caller":"{caller}"{operation},"entrance_id":"{door}","{form}":"p{person}","decision":"{decision}","reason":"{reason}"{candidate}}}"#
+                r#"{head}"grant.decision","request_id":"q{seq}","caller":"{caller}"{operation}{workspace},"entrance_id":"{door}","{form}":"p{person}","decision":"{decision}","reason":"{reason}"{candidate}}}"#
             )
         }
         4..8 if !open.is_empty() || closes.is_some() => {
@@ -117,12 +119,14 @@ fn record(seq: u64, oldest: u64, open: &mut Vec<u64>, dice: &mut Dice) -> String
 fn filter(dice: &mut Dice) -> Filter {
     let mut maybe = |sides| dice.roll(sides) == 0;
     let [caller, door, grantee, allowed, reason, outcome] = [(); 6].map(|()| maybe(5));
+    let workspace = maybe(6);
     let [since, until, request, seam, event, act] = [(); 6].map(|()| maybe(6));
     let reasons = [Reason::TokenUnknown, Reason::UpstreamTimeout, Reason::GatewayRestarted];
     let reasons = [DECISION_REASONS, reasons].concat();
     Filter {
         caller: caller.then(|| CallerId::parse(dice.of(&["desk", "kiosk", "none"])).unwrap()),
         act: act.then(|| dice.of(&Act::ALL)),
+        workspace: workspace.then(|| WorkspaceName::parse(dice.of(&["hq", "lab"])).unwrap()),
         entrance: door.then(|| EntranceId::parse(dice.of(&DOORS)).unwrap()),
         grantees: if grantee { vec![format!("p{}", dice.roll(5)), "x".into()] } else { vec![] },
         allowed: allowed.then(|| dice.roll(2) == 0),

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::authn::TokenDigest;
+use crate::authn::TokenForm;
 use crate::authn::callers::Suspension;
 
 const FILE: &str = "# Owned by the security team.\n\n[[caller]]\nid = \"desk\" # tablets\n";
@@ -15,7 +16,7 @@ fn time(text: &str) -> Timestamp {
 }
 
 fn token(name: &str) -> NewToken<'_> {
-    NewToken { name, sha256: TokenDigest::of(name), expires: None }
+    NewToken { name, sha256: TokenDigest::of(name), expires: None, form: TokenForm::ApiKey }
 }
 
 fn added(text: &str, caller: &str, new: NewToken<'_>) -> Result<String, EditError> {

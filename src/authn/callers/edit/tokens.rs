@@ -5,7 +5,7 @@ use toml_edit::{Array, InlineTable, Item, Table, Value, value};
 
 use super::layout::{add, clear, remove, remove_table, set_member};
 use super::{EditError, caller_tables, close, datetime, is_caller, open, table_of};
-use crate::authn::TokenDigest;
+use crate::authn::{TokenDigest, TokenForm};
 use crate::domain::CallerId;
 
 /// A token to add.
@@ -17,6 +17,8 @@ pub struct NewToken<'a> {
     pub sha256: TokenDigest,
     /// From when on it is refused.
     pub expires: Option<Timestamp>,
+    /// What it looks like.
+    pub form: TokenForm,
 }
 
 /// A token that takes the place of others after a while.
@@ -153,6 +155,9 @@ fn token_table(token: NewToken<'_>) -> InlineTable {
     table.insert("sha256", token.sha256.to_string().into());
     if let Some(expires) = token.expires.and_then(datetime) {
         table.insert("expires", expires.into());
+    }
+    if token.form != TokenForm::ApiKey {
+        table.insert("form", token.form.as_str().into());
     }
     table
 }

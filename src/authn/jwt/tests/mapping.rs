@@ -1,6 +1,11 @@
 //! From claims to a caller.
 
 use super::*;
+use crate::authn::callers::Known;
+
+fn knowing<'a>(issuers: &[&'a str]) -> Known<'a> {
+    Known { issuers: issuers.to_vec(), ..Known::default() }
+}
 
 #[test]
 fn a_caller_is_found_by_subject_or_by_claims() {
@@ -133,12 +138,12 @@ fn a_rule_that_cannot_be_meant_is_refused_with_its_place() {
                 [[caller]]\nid = \"b\"\njwt = [{ name = \"n\", issuer = \"i\", claims = { b = \"2\", \"/a\" = \"1\" } }]\n";
     assert!(Callers::parse("c", same.as_bytes()).unwrap_err()[0].text.contains("the same claims"));
     let text = rule(&format!("{one}subject = \"s\""));
-    assert!(Callers::parse_with(&["h", "i"], "c", text.as_bytes()).is_ok());
+    assert!(Callers::parse_with(&knowing(&["h", "i"]), "c", text.as_bytes()).is_ok());
     for (known, expected) in [
         (&["j"][..], "c:5:10: there is no [[issuer]] `i`; the configuration has `j`"),
         (&[], "c:5:10: there is no [[issuer]] `i`; the configuration has none"),
     ] {
-        let problems = Callers::parse_with(known, "c", text.as_bytes()).unwrap_err();
+        let problems = Callers::parse_with(&knowing(known), "c", text.as_bytes()).unwrap_err();
         assert_eq!(problems.iter().map(ToString::to_string).collect::<Vec<_>>(), [expected]);
     }
     let shown = ClaimRule::parse("/a~1b/c~0d", "x").unwrap();

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use jiff::Timestamp;
 
 use crate::cli::policy::sources::Ready;
-use crate::domain::{Act, CallerId, EntranceId, GranteeKind, Problem, Reason};
+use crate::domain::{Act, CallerId, EntranceId, GranteeKind, Problem, Reason, WorkspaceName};
 use crate::toml_source::{Place, Section, TomlSource};
 
 /// What the policy must decide.
@@ -16,6 +16,7 @@ pub(super) struct Case {
     pub(super) caller: CallerId,
     pub(super) act: Act,
     pub(super) entrance: EntranceId,
+    pub(super) workspace: Option<WorkspaceName>,
     pub(super) grantee: Option<GranteeKind>,
     pub(super) at: Option<Timestamp>,
     pub(super) allow: bool,
@@ -103,6 +104,7 @@ fn case(section: Section<'_>, ready: &Ready) -> Option<Case> {
     let entrance = section.required("entrance").and_then(|place| {
         ready.entrance(place.string()?).map_or_else(|error| refuse(&place, error), Some)
     });
+    let workspace = entrance.and_then(|entrance| workspace(&section, ready, entrance));
     let act = section.value("act").map_or(Some(Act::Grant), |place| {
         let act = place.string().and_then(Act::parse);
         if act.is_none() {
@@ -144,12 +146,34 @@ fn case(section: Section<'_>, ready: &Ready) -> Option<Case> {
         caller: caller?,
         act: act?,
         entrance: entrance?,
+        workspace: workspace?,
         grantee: grantee.map_or(Some(None), |kind| kind.map(Some))?,
         at: at.map_or(Some(None), |at| at.map(Some))?,
         allow: allow?,
         reason: reason.map_or(Some(None), |reason| reason.map(Some))?,
         rule: rule.map_or(Some(None), |rule| rule.map(Some))?,
     })
+}
+
+/// The workspace that the case names, or that of its entrance; none where it makes no difference.
+fn workspace(
+    section: &Section<'_>,
+    ready: &Ready,
+    entrance: EntranceId,
+) -> Option<Option<WorkspaceName>> {
+    match section.value("workspace") {
+        Some(place) => match WorkspaceName::parse(place.string()?) {
+            Ok(name) => Some(Some(name)),
+            Err(error) => refuse(&place, format!("a workspace's name {error}")),
+        },
+        None => match ready.workspace_of(entrance) {
+            Ok(found) => Some(found),
+            Err(error) => {
+                section.refuse(format!("add `workspace` to this case: {error}"));
+                None
+            }
+        },
+    }
 }
 
 fn refuse<T>(place: &Place<'_>, text: String) -> Option<T> {

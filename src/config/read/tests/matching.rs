@@ -200,7 +200,7 @@ fn a_url_is_what_it_reads_as() {
         ("https://seam-proxy_1:8444", "https://seam-proxy_1:8444/"),
     ] {
         let settings = with(&[("upstream", &format!("url = \"{url}\""))], &[]).unwrap();
-        assert_eq!(settings.upstream.url.as_str(), read, "{url}");
+        assert_eq!(settings.upstream.workspaces[0].url.as_str(), read, "{url}");
     }
     let own = "url = \"http://localhost:9464/v1/logs\"";
     assert!(refused(&[("audit.export", own)], &[]).contains("is the gateway itself"));
@@ -306,11 +306,6 @@ fn a_value_that_does_nothing_is_pointed_out() {
             "upstream",
             "breaker_failures = 0\nbreaker_pause_ms = 100",
             "`upstream.breaker_pause_ms` does nothing",
-        ),
-        (
-            "upstream",
-            "workspace_id = \"w\"",
-            "`upstream.workspace_id` does nothing: an API key belongs to one workspace",
         ),
         (
             "audit",

@@ -62,11 +62,13 @@ impl Comparison<'_> {
     /// Whether a group's names are in the same roles and zones, by name, in both policies.
     fn is_same(&self, group: &Group) -> bool {
         let pair = group.members.first().copied().unwrap_or_default();
-        let texts = |side: &Side<'_>, name| -> BTreeSet<String> {
-            let named = side.named(name).iter();
-            named.map(|name| side.policy.rules.names.text(*name).to_owned()).collect()
-        };
-        texts(&self.old, pair.0) == texts(&self.new, pair.1)
+        texts(&self.old, self.old.named(pair.0)) == texts(&self.new, self.new.named(pair.1))
+    }
+
+    /// The same of the workspace that all entrances are in.
+    fn is_same_around(&self) -> bool {
+        let [old, new] = [&self.old, &self.new].map(|side| texts(side, side.assessor.around()));
+        old == new
     }
 
     pub(super) fn changes(&self) -> Vec<Change> {
@@ -183,6 +185,7 @@ impl Comparison<'_> {
         let entrance = entrance.unwrap_or_default();
         Change {
             act: self.new.assessor.act,
+            workspaces: Vec::new(),
             effect: compared.effect,
             differs_later: compared.differs_later,
             callers: ids,
@@ -198,6 +201,10 @@ impl Comparison<'_> {
     }
 }
 
+fn texts(side: &Side<'_>, names: &[Name]) -> BTreeSet<String> {
+    names.iter().map(|name| side.policy.rules.names.text(*name).to_owned()).collect()
+}
+
 /// Finds the groups of entrances that may have changed for a caller. Where neither the
 /// caller's roles nor an entrance's zones changed, only rules that did can matter.
 struct Reaching {
@@ -208,7 +215,9 @@ struct Reaching {
 impl Reaching {
     /// All groups, and those whose zones changed.
     fn new(comparison: &Comparison<'_>, entrances: &[Group]) -> Self {
-        let moved: Vec<bool> = entrances.iter().map(|group| !comparison.is_same(group)).collect();
+        let around = comparison.is_same_around();
+        let moved = |group: &Group| !around || !comparison.is_same(group);
+        let moved: Vec<bool> = entrances.iter().map(moved).collect();
         let all = || entrances.iter().enumerate();
         let moved = || all().filter(|(place, _)| moved.get(*place) == Some(&true));
         let (old, new) = (&comparison.old, &comparison.new);

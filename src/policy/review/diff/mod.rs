@@ -8,7 +8,7 @@ mod comparison;
 mod side;
 
 use super::access::{Access, Span};
-use crate::domain::{Act, CallerId, EntranceId};
+use crate::domain::{Act, CallerId, EntranceId, WorkspaceName};
 use crate::policy::Policy;
 use comparison::Comparison;
 use side::Side;
@@ -54,6 +54,8 @@ impl Effect {
 pub struct Change {
     /// What may be done, or no longer be done.
     pub act: Act,
+    /// In which workspaces; empty where it makes no difference.
+    pub workspaces: Vec<InWorkspace>,
     /// What becomes of it.
     pub effect: Effect,
     /// Conditions differ that the span does not show whole: more may be allowed later.
@@ -78,6 +80,15 @@ pub struct Change {
     pub conditions_after: Vec<String>,
 }
 
+/// A workspace, as far as rules tell them apart.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum InWorkspace {
+    /// The one of this name.
+    Named(WorkspaceName),
+    /// Each that neither policy names.
+    EveryOther,
+}
+
 /// What an edit changes.
 #[derive(Debug)]
 pub struct Diff {
@@ -88,6 +99,16 @@ pub struct Diff {
 }
 
 impl Change {
+    /// Whether the other says the same, of another workspace.
+    fn is_same(&self, other: &Self) -> bool {
+        let key = |of: &Self| (of.act, of.effect, of.differs_later, of.and_every_other);
+        let conditions = |of: &Self| (of.conditions_before.clone(), of.conditions_after.clone());
+        key(self) == key(other)
+            && (&self.callers, &self.entrances) == (&other.callers, &other.entrances)
+            && (&self.before, &self.after) == (&other.before, &other.after)
+            && conditions(self) == conditions(other)
+    }
+
     /// Whether something is allowed that was not, or may be later.
     #[must_use]
     pub fn is_widening(&self) -> bool {
@@ -106,11 +127,35 @@ impl Diff {
 /// Compares two policies.
 #[must_use]
 pub fn diff(old: &Policy, new: &Policy, span: Span) -> Diff {
-    let changes = Act::ALL.into_iter().flat_map(|act| {
-        let (old, new) = (Side::new(old, new, act, span), Side::new(new, old, act, span));
-        Comparison { old, new, span }.changes()
-    });
-    let mut changes: Vec<Change> = changes.collect();
+    let mut named: Vec<&WorkspaceName> =
+        old.named_workspaces().chain(new.named_workspaces()).collect();
+    named.sort_unstable();
+    named.dedup();
+    let places: Vec<Option<&WorkspaceName>> = named.into_iter().map(Some).chain([None]).collect();
+    let mut changes: Vec<Change> = Vec::new();
+    for act in Act::ALL {
+        let first = changes.len();
+        for place in &places {
+            let sides =
+                (Side::new(old, new, act, *place, span), Side::new(new, old, act, *place, span));
+            let found = Comparison { old: sides.0, new: sides.1, span }.changes();
+            let place =
+                place.map_or(InWorkspace::EveryOther, |name| InWorkspace::Named(name.clone()));
+            for change in found {
+                let known = changes.iter_mut().skip(first).find(|known| known.is_same(&change));
+                match known {
+                    Some(known) => known.workspaces.push(place.clone()),
+                    None => changes.push(Change { workspaces: vec![place.clone()], ..change }),
+                }
+            }
+        }
+        // What is so in all of them does not depend on them.
+        for change in changes.iter_mut().skip(first) {
+            if change.workspaces.len() == places.len() {
+                change.workspaces.clear();
+            }
+        }
+    }
     // Stable: of one effect, grants come first.
     changes.sort_by_key(|change| change.effect);
     Diff { changes, span }

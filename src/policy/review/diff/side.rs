@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use crate::domain::Act;
+use crate::domain::{Act, WorkspaceName};
 use crate::policy::Policy;
 use crate::policy::names::Name;
 use crate::policy::review::access::{Assessor, Span};
@@ -32,10 +32,16 @@ pub(super) struct Side<'a> {
 pub(super) type Objects = HashMap<Name, Vec<Name>>;
 
 impl<'a> Side<'a> {
-    pub(super) fn new(policy: &'a Policy, other: &Policy, act: Act, span: Span) -> Self {
+    pub(super) fn new(
+        policy: &'a Policy,
+        other: &Policy,
+        act: Act,
+        workspace: Option<&WorkspaceName>,
+        span: Span,
+    ) -> Self {
         let mut side = Self {
             policy,
-            assessor: Assessor::new(policy, act, span),
+            assessor: Assessor::new(policy, act, workspace, span),
             objects: Objects::new(),
             changed: Objects::new(),
         };
@@ -81,7 +87,8 @@ impl<'a> Side<'a> {
     ) {
         for subject in self.named(caller) {
             for object in objects.get(subject).into_iter().flatten() {
-                if self.assessor.index().wildcard() == Some(*object) {
+                let around = self.assessor.around();
+                if self.assessor.index().wildcard() == Some(*object) || around.contains(object) {
                     reached.extend_from_slice(&groups.all);
                 } else if let Some(places) = groups.by_object.get(object) {
                     reached.extend_from_slice(places);

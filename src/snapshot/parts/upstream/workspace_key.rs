@@ -6,28 +6,21 @@ use base64::alphabet::{STANDARD, URL_SAFE};
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
 use zeroize::Zeroizing;
 
-use crate::authn::{Callers, TOKEN_PREFIX};
-use crate::config::{SecretSource, Settings};
+use crate::authn::{Callers, TokenForm};
+use crate::config::{CredentialKind, CredentialSettings, SecretSource};
 use crate::domain::{Problem, Secret};
 use crate::snapshot::source::{File, not_read};
 
-/// What proves the gateway to Seam.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Credential {
-    ApiKey,
-    PersonalAccessToken,
-}
-
 /// The key and where it came from. It must not be a caller's token.
 pub(super) fn workspace_key(
-    settings: &Settings,
+    credential: &CredentialSettings,
     file: Option<File>,
     callers: Option<&Callers>,
 ) -> Result<(String, Secret), Vec<Problem>> {
-    let credential = &settings.upstream.credential;
-    let (kind, variable) = match credential.workspace_id {
-        None => (Credential::ApiKey, "SEAM_API_KEY"),
-        Some(_) => (Credential::PersonalAccessToken, "SEAM_PERSONAL_ACCESS_TOKEN"),
+    let kind = credential.kind;
+    let variable = match kind {
+        CredentialKind::ApiKey => "SEAM_API_KEY",
+        CredentialKind::PersonalAccessToken => "SEAM_PERSONAL_ACCESS_TOKEN",
     };
     let (origin, text) = match (&credential.source, file) {
         (SecretSource::Value(secret), _) => {
@@ -59,7 +52,7 @@ pub(super) fn workspace_key(
 }
 
 /// What is wrong with a text as a key, and what to do; none when it looks like one.
-fn slip(key: &str, kind: Credential) -> Option<&'static str> {
+fn slip(key: &str, kind: CredentialKind) -> Option<&'static str> {
     let found = around(key).or_else(|| another(key));
     if found.is_some() {
         return found;
@@ -68,16 +61,16 @@ fn slip(key: &str, kind: Credential) -> Option<&'static str> {
         return Some("holds a placeholder: put the key there that Seam Console shows");
     }
     match (kind, key.starts_with("seam_at")) {
-        (Credential::ApiKey, true) => Some(
+        (CredentialKind::ApiKey, true) => Some(
             "holds a personal access token (`seam_at…`), not an API key: name the file in \
-             `upstream.personal_access_token_file` and set `upstream.workspace_id`, or use \
+             `personal_access_token_file` and set the workspace's id, or use \
              SEAM_PERSONAL_ACCESS_TOKEN and SEAM_WORKSPACE_ID",
         ),
-        (Credential::PersonalAccessToken, false) => Some(
+        (CredentialKind::PersonalAccessToken, false) => Some(
             "holds no personal access token, which begins with `seam_at`: an API key belongs \
-             into `upstream.api_key_file` or SEAM_API_KEY",
+             into `api_key_file` or SEAM_API_KEY",
         ),
-        (Credential::ApiKey, false) | (Credential::PersonalAccessToken, true) => None,
+        (CredentialKind::ApiKey, false) | (CredentialKind::PersonalAccessToken, true) => None,
     }
 }
 
@@ -124,7 +117,7 @@ fn another(key: &str) -> Option<&'static str> {
     if key.is_empty() {
         return Some("is empty: it must hold the workspace key, which begins with `seam_`");
     }
-    if key.starts_with(TOKEN_PREFIX) {
+    if TokenForm::ALL.iter().any(|form| key.starts_with(form.prefix())) {
         return Some(
             "holds a caller's token of grantgate (`seam_gg_…`), not the workspace key: that one \
              is made in Seam Console",
@@ -217,10 +210,10 @@ mod tests {
     fn what_seam_issues_is_accepted() {
         let padded = "seam_abc=";
         for key in ["seam_test2bMS_94SrGUXuNR2JmJkjtvBQDg5c", "seam_apikey1_token", padded] {
-            assert_eq!(slip(key, Credential::ApiKey), None, "{key}");
+            assert_eq!(slip(key, CredentialKind::ApiKey), None, "{key}");
         }
         let token = "seam_at5x_2bMS94SrGUXuNR2JmJkjtvBQDg5c";
-        assert_eq!(slip(token, Credential::PersonalAccessToken), None);
+        assert_eq!(slip(token, CredentialKind::PersonalAccessToken), None);
     }
 
     #[test]
@@ -235,7 +228,7 @@ mod tests {
             ("'seam_%'", "quotes around"),
             ("\u{201c}seam_%\u{201d}", "quotes around"),
             ("seam_%\nseam_other", "several lines"),
-            ("seam_at%", "`upstream.personal_access_token_file`"),
+            ("seam_at%", "`personal_access_token_file`"),
             ("seam_cst1%", "client session token"),
             ("seam_pk1%", "publishable key"),
             ("seam_gg_%", "a caller's token of grantgate"),
@@ -263,11 +256,11 @@ mod tests {
         ];
         for (key, part) in cases {
             let key = key.replace('%', REST);
-            let text = slip(key.trim_end(), Credential::ApiKey).unwrap_or("accepted");
+            let text = slip(key.trim_end(), CredentialKind::ApiKey).unwrap_or("accepted");
             assert!(text.contains(part), "{key}: {text}");
             assert!(!text.contains(REST) && !text.contains(&encoded), "{text}");
         }
-        let text = slip(&format!("seam_{REST}"), Credential::PersonalAccessToken).unwrap();
-        assert!(text.contains("`upstream.api_key_file`"), "{text}");
+        let text = slip(&format!("seam_{REST}"), CredentialKind::PersonalAccessToken).unwrap();
+        assert!(text.contains("`api_key_file`"), "{text}");
     }
 }

@@ -115,6 +115,7 @@ proptest! {
         peer in peer(),
         caller in prop::option::of("[a-z0-9][a-z0-9._-]{0,63}"),
         operation in prop::option::of(prop::sample::select(Operation::ALL.to_vec())),
+        workspace in prop::option::of("[a-z0-9][a-z0-9._-]{0,63}"),
         entrance in any::<bool>(),
         entrance_name in prop::option::of(hostile()),
         permitted in any::<bool>(),
@@ -124,6 +125,7 @@ proptest! {
         times in (duration(), duration(), duration(), duration()),
     ) {
         let caller = caller.map(|id| CallerId::parse(&id).unwrap());
+        let workspace = workspace.map(|name| WorkspaceName::parse(&name).unwrap());
         let (decided, recorded, forwarded, took): Times = times;
         let line = RequestLine {
             request_id: Uuid::from_u128(ids.0).into(),
@@ -131,6 +133,7 @@ proptest! {
             peer,
             caller: caller.as_ref(),
             operation,
+            workspace: workspace.as_ref(),
             entrance: entrance.then(|| Uuid::from_u128(ids.1).into()),
             entrance_name: entrance_name.as_deref(),
             permitted,
@@ -159,6 +162,7 @@ fn plain() -> RequestLine<'static> {
         peer: "127.0.0.1:1".parse().unwrap(),
         caller: None,
         operation: None,
+        workspace: None,
         entrance: None,
         entrance_name: Some("a \"b\"\n"),
         permitted: true,
