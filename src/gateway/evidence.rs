@@ -40,6 +40,7 @@ impl Evidence for Refused {
             body_sha256: None,
             at: self.at,
             candidate: None,
+            idempotency_key: None,
         }
     }
 }
@@ -82,6 +83,7 @@ fn entry<'a>(
             decision: opinion.as_str(),
             reason: opinion.reason,
         }),
+        idempotency_key: None,
     }
 }
 
@@ -104,6 +106,7 @@ pub(super) fn outcome_of(
         status: forwarded.status.map(|status| status.as_u16()),
         seam_request_id: forwarded.seam_request_id.clone(),
         upstream_ms: forwarded.took.map(millis),
+        same_as: None,
     }
 }
 

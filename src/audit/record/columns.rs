@@ -86,14 +86,16 @@ impl Shown<'_> {
         };
         let (decision, caller) = (self.text("decision"), self.text("caller"));
         let (reason, rules) = (self.text("reason"), listed(self.0, "rules"));
-        format!("{decision:<8}  {caller}  entrance {entrance}  {grantee}  {reason}{rules}")
+        let key = self.with("key", "idempotency_key");
+        format!("{decision:<8}  {caller}  entrance {entrance}  {grantee}  {reason}{rules}{key}")
     }
 
     fn outcome(&self) -> String {
         let (outcome, of) = (self.text("outcome"), self.text("decision_seq"));
         let (reason, status) = (self.text("reason"), self.with("status", "status"));
         let entrances = self.with("entrances", "entrances");
-        format!("{outcome:<8}  of {of}  {reason}{status}{entrances}")
+        let same_as = self.with("same as", "same_as");
+        format!("{outcome:<8}  of {of}  {reason}{status}{entrances}{same_as}")
     }
 
     fn resolved(&self) -> String {

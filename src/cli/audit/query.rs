@@ -204,7 +204,7 @@ fn print(
             let mut table = Table::new(out, &HUMAN);
             let summary = search(&mut |hit| {
                 let found = hit.fields();
-                let resolution = resolution(&known, found.seq);
+                let resolution = resolution(&known, found.sent_as());
                 table.row(human(&found, resolution.as_deref(), catalogue))
             })?;
             table.finish().map_err(ReadError::Output)?;
@@ -215,7 +215,7 @@ fn print(
                 stored(&mut out, hit.line(), terminal)?;
                 let outcome = hit.outcome_line();
                 outcome.map_or(Ok(()), |line| stored(&mut out, line, terminal))?;
-                let later = known.get(&hit.seq());
+                let later = known.get(&hit.fields().sent_as());
                 later.map_or(Ok(()), |line| stored(&mut out, line, terminal))
             })?;
             out.flush().map_err(ReadError::Output)?;
@@ -227,7 +227,7 @@ fn print(
             writer.write_record(CSV).map_err(output)?;
             let summary = search(&mut |hit| {
                 let found = hit.fields();
-                let resolution = resolution(&known, found.seq).unwrap_or_default();
+                let resolution = resolution(&known, found.sent_as()).unwrap_or_default();
                 let row = csv_row(&found, &resolution, catalogue);
                 writer.write_record(row).map_err(io_error)
             })?;
@@ -266,6 +266,10 @@ fn human(found: &Found, resolution: Option<&str>, catalogue: &Catalogue) -> Vec<
         reason if reason.is_empty() || reason == found.reason => shown(&found.outcome),
         reason => format!("{} ({})", shown(&found.outcome), printable(reason)),
     };
+    let outcome = match found.same_as {
+        Some(seq) => format!("{outcome}, same as {seq}"),
+        None => outcome,
+    };
     let outcome = match resolution {
         Some(resolution) => format!("{outcome}, then {}", printable(resolution)),
         None => outcome,
@@ -284,7 +288,7 @@ fn human(found: &Found, resolution: Option<&str>, catalogue: &Catalogue) -> Vec<
     ]
 }
 
-const CSV: [&str; 15] = [
+const CSV: [&str; 17] = [
     "seq",
     "time",
     "event",
@@ -300,9 +304,12 @@ const CSV: [&str; 15] = [
     "seam_request_id",
     "operation",
     "resolution",
+    "idempotency_key",
+    "same_as",
 ];
 
-fn csv_row(found: &Found, resolution: &str, catalogue: &Catalogue) -> [String; 15] {
+fn csv_row(found: &Found, resolution: &str, catalogue: &Catalogue) -> [String; 17] {
+    let same_as = found.same_as.map(|seq| seq.to_string()).unwrap_or_default();
     [
         found.seq.to_string().as_str(),
         &found.time,
@@ -319,6 +326,8 @@ fn csv_row(found: &Found, resolution: &str, catalogue: &Catalogue) -> [String; 1
         &found.seam_request_id,
         &found.operation,
         resolution,
+        &found.idempotency_key,
+        &same_as,
     ]
     .map(csv_cell)
 }
@@ -369,6 +378,9 @@ mod tests {
             row,
             "t\\u{1b}|-|-|-|allow|allowed-by-rule|unknown (upstream-timeout), then granted|-"
         );
+        found.same_as = Some(7);
+        let row = human(&found, Some("granted"), &Catalogue::default()).join("|");
+        assert!(row.contains("|unknown (upstream-timeout), same as 7, then granted|"), "{row}");
         found.decision.clear();
         assert_eq!(human(&found, None, &Catalogue::default())[4], "grant.decision");
         let mut out = Vec::new();

@@ -32,6 +32,7 @@ fn decision(candidate: bool) -> DecisionEntry<'static> {
             decision: "deny",
             reason: Some(Reason::NoRuleMatches),
         }),
+        idempotency_key: None,
     }
 }
 
@@ -59,6 +60,7 @@ fn every_kind() -> Vec<Draft> {
         status,
         seam_request_id: more.then(|| "r1".into()),
         upstream_ms: more.then_some(87),
+        same_as: None,
     };
     let malformed = DecisionEntry {
         entrance: None,
@@ -71,6 +73,7 @@ fn every_kind() -> Vec<Draft> {
     };
     let read =
         DecisionEntry { operation: Operation::GetEntrance, grantee: None, ..decision(false) };
+    let keyed = DecisionEntry { idempotency_key: Some("visit \"7\""), ..decision(false) };
     let answered = |what| OutcomeEntry {
         operation: Operation::ListEntrances,
         outcome: what,
@@ -161,6 +164,8 @@ fn every_kind() -> Vec<Draft> {
         Draft::order(&OrderEntry { change: OrderChange::Expired, ..given(&exception) }, time()),
         Draft::resolved(&resolved(Resolution::Granted, None), time()),
         Draft::resolved(&resolved(Resolution::CannotTell, Some(403)), time()),
+        Draft::decision(&keyed, None),
+        Draft::outcome(&OutcomeEntry { same_as: Some(1), ..outcome(None, false) }, time()),
     ]
 }
 
