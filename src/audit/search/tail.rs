@@ -283,7 +283,7 @@ mod tests {
         assert!(of(caller("kiosk")).is_empty());
         assert_eq!(of(TailFilter { allowed: Some(false), ..TailFilter::default() }), [3]);
         let entrance = EntranceId::parse("d23d7180-c1ee-4bbe-8630-05df5031ce35").ok();
-        assert_eq!(of(TailFilter { entrance, ..TailFilter::default() }), [1, 2, 4, 20]);
+        assert_eq!(of(TailFilter { entrance, ..TailFilter::default() }), [1, 2, 4, 20, 31]);
     }
 
     proptest::proptest! {
