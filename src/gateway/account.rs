@@ -8,7 +8,9 @@ use http::Method;
 use super::budget::Expense;
 use super::{Answer, Context};
 use crate::audit::Recorded;
-use crate::domain::{CallerId, EntranceId, Operation, Outcome, Reason, TraceContext};
+use crate::domain::{
+    CallerId, EntranceId, IdempotencyKey, Operation, Outcome, Reason, TraceContext,
+};
 use crate::telemetry::{Metrics, RequestLine, RequestTrace, log_request};
 use crate::upstream::Forwarded;
 
@@ -22,6 +24,10 @@ pub(super) struct Account {
     pub(super) entrance_name: Option<String>,
     pub(super) permitted: bool,
     pub(super) outcome: Option<Outcome>,
+    /// The decision whose outcome this is too.
+    pub(super) same_as: Option<u64>,
+    /// The caller's own name for the request.
+    pub(super) key: Option<IdempotencyKey>,
     /// What it costs of the caller's budget of the day.
     pub(super) expense: Option<Expense>,
     pub(super) trace: RequestTrace,
@@ -112,6 +118,7 @@ impl Account {
             permitted: self.permitted,
             reason: answer.reason(),
             outcome: self.outcome,
+            same_as: self.same_as,
             status: answer.status().as_u16(),
             decided: self.decided,
             recorded: self.recorded,

@@ -6,9 +6,10 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 use jiff::Timestamp;
 
-use crate::audit::{CandidateEntry, DecisionEntry, Evidence, OutcomeEntry};
+use super::Worker;
+use crate::audit::{CandidateEntry, DecisionEntry, Evidence, OutcomeEntry, Recorded};
 use crate::authn::Principal;
-use crate::domain::{Operation, Reason, RequestId, Revision};
+use crate::domain::{IdempotencyKey, Operation, Reason, RequestId, Revision};
 use crate::policy::{Attempt, Denial, Permit, RuleRef};
 use crate::upstream::Forwarded;
 
@@ -85,6 +86,19 @@ fn entry<'a>(
         }),
         idempotency_key: None,
     }
+}
+
+/// Makes a decision durable, with the name that its caller gave the request.
+pub(super) async fn record<E: Evidence>(
+    worker: &Worker,
+    evidence: E,
+    key: Option<&IdempotencyKey>,
+) -> Result<Recorded<E>, Reason> {
+    let key = key.map(IdempotencyKey::as_str);
+    worker.journal.record_keyed(evidence, key).await.map_err(|error| {
+        tracing::error!(%error, "a decision could not be made durable");
+        Reason::AuditUnavailable
+    })
 }
 
 /// The record of what became of a forwarded request, of which so many entrances were shown.

@@ -13,10 +13,13 @@ use http_body::Body;
 use super::account::Account;
 use super::admission::Seat;
 use super::body::Received;
-use super::evidence::{Refused, outcome_of, sha256};
+use super::duplicates::{Place, Turn, key_of};
+use super::evidence::{Refused, outcome_of, record, sha256};
 use super::judged::Judged;
-use super::{Admission, Answer, Budgets, CertificateLog, Presented, Refusal, body, route};
-use crate::audit::{Evidence, Journal, Recorded};
+use super::{
+    Admission, Answer, Budgets, CertificateLog, Duplicates, Presented, Refusal, body, route,
+};
+use crate::audit::Journal;
 use crate::authn::Principal;
 use crate::config::{RecordedReads, RequestLimits};
 use crate::domain::{self, Clock, Grantee, Host, Operation, Outcome, Reason, RequestId};
@@ -62,6 +65,8 @@ pub struct Gateway {
     pub orders: Arc<ArcSwap<Orders>>,
     /// Finds out later what became of grants of which nobody knows.
     pub resolver: Resolver,
+    /// Grants that are in flight or are remembered.
+    pub duplicates: Arc<Duplicates>,
     /// What callers have granted today.
     pub budgets: Budgets,
     /// How much work is taken on.
@@ -136,13 +141,17 @@ impl Gateway {
                 .map_err(|unproven| self.refuse_stranger(context, unproven))?,
         };
         account.caller = Some(principal.caller().clone());
-        let (request, body_sha256) = match parse(operation, received) {
+        let parsed = key_of(operation, &head.headers).map_err(Refusal::from).and_then(|key| {
+            account.key = key;
+            parse(operation, received)
+        });
+        let (request, body_sha256) = match parsed {
             Ok(parsed) => parsed,
             Err(refusal) => {
                 let refused =
                     self.refused(context, &snapshot, principal, operation, refusal.reason);
                 // Boxed: seldom, and of what a request takes of memory this would be a fifth.
-                let _recorded = Box::pin(record(worker, refused)).await?;
+                let _recorded = Box::pin(record(worker, refused, account.key.as_ref())).await?;
                 return Err(refusal);
             }
         };
@@ -152,18 +161,30 @@ impl Gateway {
 
         let attempt = self.attempt(context, &snapshot, principal, request, body_sha256);
         let decision = self.decide(worker, &snapshot, attempt, account);
-        let (decision, expense) = self.within_budget(&snapshot.callers, decision);
-        match decision {
-            Decision::Denial(denial) => {
+        // What is sent already, or was, costs nothing.
+        let (decision, turn) = self.turn(&worker.journal, decision, account.key.as_ref());
+        let (decision, expense) = match turn {
+            Turn::Own(_) => self.within_budget(&snapshot.callers, decision),
+            Turn::Again(_) => (decision, None),
+        };
+        match (decision, turn) {
+            (Decision::Denial(denial), turn) => {
+                turn.refused(denial.reason());
                 // Durable before it is answered.
-                let recorded = account.record(pin!(record(worker, denial))).await?;
+                let key = account.key.clone();
+                let recorded = account.record(pin!(record(worker, denial, key.as_ref()))).await?;
                 Err(recorded.evidence().reason().into())
             }
-            Decision::Permit(permit) => {
+            (Decision::Permit(permit), Turn::Again(again)) => {
+                account.permitted = true;
+                let answering = self.answer_again(worker, permit, again, deadline, account);
+                Ok(Box::pin(answering).await?.holding(seat))
+            }
+            (Decision::Permit(permit), Turn::Own(place)) => {
                 account.permitted = true;
                 // Boxed: most of what a request takes of memory is for this.
                 account.expense = expense;
-                let forwarding = self.forward(worker, &snapshot, permit, deadline, account);
+                let forwarding = self.forward(worker, &snapshot, permit, place, deadline, account);
                 let answer = Box::pin(forwarding).await?;
                 // What it holds of Seam's answer takes memory until the caller has it.
                 Ok(answer.holding(seat))
@@ -253,6 +274,7 @@ impl Gateway {
         worker: &Worker,
         snapshot: &Snapshot,
         permit: Permit,
+        place: Option<Place<'_>>,
         deadline: Instant,
         account: &mut Account,
     ) -> Result<Answer, Refusal> {
@@ -267,10 +289,20 @@ impl Gateway {
             (RecordedReads::All | RecordedReads::Denied, permit) => {
                 // Durable before a byte is sent. If the process dies after this line,
                 // the next start closes the decision: of a grant as unknown.
-                let recorded = account.record(pin!(record(worker, permit.into_permit()))).await;
-                let recorded =
-                    recorded.inspect_err(|_| self.budgets.give_back(account.expense.take()))?;
+                let key = account.key.clone();
+                let recording = pin!(record(worker, permit.into_permit(), key.as_ref()));
+                let recorded = match account.record(recording).await {
+                    Ok(recorded) => recorded,
+                    Err(reason) => {
+                        self.budgets.give_back(account.expense.take());
+                        Turn::Own(place).refused(reason);
+                        return Err(reason.into());
+                    }
+                };
                 let seq = recorded.seq();
+                if let Some(place) = &place {
+                    place.recorded(seq);
+                }
                 let stopped = || judged.stopped(snapshot, &self.orders.load(), self.clock.now());
                 let send = |trace| upstream.send(connections, recorded, budget(), trace, &stopped);
                 (Some(seq), account.forward(upstream.host(), send).await)
@@ -289,7 +321,7 @@ impl Gateway {
             None
         });
         let shown = shown.flatten();
-        self.complete(worker, &judged, decision_seq, &forwarded, shown.as_ref());
+        self.complete(worker, &judged, decision_seq, place, &forwarded, shown.as_ref());
         Ok(Answer::forwarded(judged.operation, forwarded, shown))
     }
 
@@ -300,6 +332,7 @@ impl Gateway {
         worker: &Worker,
         judged: &Judged,
         decision_seq: Option<u64>,
+        place: Option<Place<'_>>,
         forwarded: &Forwarded,
         shown: Option<&seam::Shown>,
     ) {
@@ -310,6 +343,10 @@ impl Gateway {
             };
             let (request_id, operation) = (judged.request_id, judged.operation);
             worker.journal.complete(&outcome_of(request_id, operation, seq, forwarded, entrances));
+            // Before anybody is asked what became of it.
+            if let Some(place) = place {
+                place.end(forwarded);
+            }
             if let (Outcome::Unknown, Some(entrance)) = (forwarded.outcome, judged.entrance) {
                 let (grantee, at) = (judged.grantee, judged.moment.at);
                 let unknown = UnknownGrant { request_id, decision_seq: seq, entrance, grantee, at };
@@ -344,13 +381,6 @@ impl Gateway {
             at: self.clock.now(),
         }
     }
-}
-
-async fn record<E: Evidence>(worker: &Worker, evidence: E) -> Result<Recorded<E>, Reason> {
-    worker.journal.record(evidence).await.map_err(|error| {
-        tracing::error!(%error, "a decision could not be made durable");
-        Reason::AuditUnavailable
-    })
 }
 
 fn parse(

@@ -169,6 +169,8 @@ fn metrics(health: &Health) -> Response<Full<Bytes>> {
     gateway.metrics.ready.set(health.ready(false).0.into());
     let suspended = gateway.snapshot.load().upstream.is_suspended();
     gateway.metrics.upstream_suspended.set(suspended.into());
+    let keys = i64::try_from(gateway.duplicates.keys()).unwrap_or(i64::MAX);
+    gateway.metrics.duplicates.keys.set(keys);
     if let Some(export) = &health.export {
         export.refresh();
     }

@@ -10,7 +10,9 @@ use grantgate::audit::{
 };
 use grantgate::config::{self, RequestLimits};
 use grantgate::domain::{RequestId, SystemClock};
-use grantgate::gateway::{Admission, Budgets, CertificateLog, Context, Gateway, Worker};
+use grantgate::gateway::{
+    Admission, Budgets, CertificateLog, Context, Duplicates, Gateway, Worker,
+};
 use grantgate::policy::Memo;
 use grantgate::resolver::Resolver;
 use grantgate::snapshot::{self, Files};
@@ -47,6 +49,7 @@ fn gateway(
         metrics: Arc::new(Metrics::new(&grantgate::server::CLOSED_SETS).unwrap()),
         orders: Arc::default(),
         resolver: Resolver::off(),
+        duplicates: Arc::new(Duplicates::new(&settings.idempotency)),
         budgets: Budgets::default(),
         admission: Admission::new(&settings.limits),
         limits: RequestLimits { answer_deadline, ..settings.limits },
@@ -100,6 +103,57 @@ async fn nothing_is_forwarded_or_answered_before_the_record_is_durable() {
     assert_eq!(permitted.await.unwrap(), (200, "allowed-by-rule"));
     assert_eq!(denied.await.unwrap(), (403, "denied-by-rule"));
     assert_eq!(seam.requests().len(), 1);
+    closer.close();
+}
+
+/// Who asks for what is in flight is judged, recorded and only then answered.
+#[tokio::test]
+async fn who_joins_another_is_not_answered_before_its_own_record_is_durable() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::Slow(Duration::from_millis(500))).await;
+    let store = MemoryStore::default();
+    let (gateway, closer) = gateway(&site, &seam, &store, LONG);
+    let leads = tokio::spawn(ask(gateway.clone(), site.token.clone(), LOBBY));
+    until("the first is forwarded", || seam.requests().len() == 1).await;
+    let gate = store.hold();
+    let joins = tokio::spawn(ask(gateway.clone(), site.token.clone(), LOBBY));
+    assert_eq!(leads.await.unwrap(), (200, "allowed-by-rule"));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!joins.is_finished());
+    drop(gate);
+    assert_eq!(joins.await.unwrap(), (200, "allowed-by-rule"));
+    assert_eq!(store.durable().matches("\"decision\":\"allow\"").count(), 2);
+    // Where it cannot be recorded it is not answered with what the other got.
+    let leads = tokio::spawn(ask(gateway.clone(), site.token.clone(), LOBBY));
+    until("the next is forwarded", || seam.requests().len() == 2).await;
+    store.fail(Stage::Append, 1);
+    let joins = ask(gateway.clone(), site.token.clone(), LOBBY).await;
+    assert_eq!(joins, (503, "audit-unavailable"));
+    assert_eq!(leads.await.unwrap(), (200, "allowed-by-rule"));
+    assert_eq!(seam.requests().len(), 2);
+    closer.close();
+}
+
+/// Where the one that leads cannot be recorded, nothing is sent for who joined it.
+#[tokio::test]
+async fn who_joined_what_was_not_recorded_is_refused_too() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let store = MemoryStore::default();
+    let (gateway, closer) = gateway(&site, &seam, &store, LONG);
+    store.fail(Stage::Append, 1);
+    let gate = store.hold();
+    let leads = tokio::spawn(ask(gateway.clone(), site.token.clone(), LOBBY));
+    // Until its record is the first to be written.
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    let joins = tokio::spawn(ask(gateway.clone(), site.token.clone(), LOBBY));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!leads.is_finished() && !joins.is_finished());
+    drop(gate);
+    let both = [leads.await.unwrap(), joins.await.unwrap()];
+    assert_eq!(both, [(503, "audit-unavailable"); 2], "{}", store.durable());
+    assert_eq!(seam.requests(), Vec::<String>::new());
+    assert_eq!(ask(gateway.clone(), site.token.clone(), LOBBY).await.0, 200, "its place is free");
     closer.close();
 }
 

@@ -9,7 +9,7 @@ use crate::domain::{AcsUserId, Grantee, GranteeKind, UserIdentityId};
 pub struct GranteeMark {
     kind: GranteeKind,
     /// The id, or what is left of its pseudonym without the prefix.
-    bits: u128,
+    bits: [u8; 16],
 }
 
 impl GranteeMark {
@@ -26,7 +26,7 @@ impl GranteeMark {
             };
             PseudonymKey::bits(&key.pseudonym(&id))
         });
-        Self { kind, bits: hidden.unwrap_or(bits) }
+        Self { kind, bits: hidden.unwrap_or(bits).to_be_bytes() }
     }
 
     /// Of whom a record names; none where it names nobody that can be.
@@ -36,7 +36,7 @@ impl GranteeMark {
         key: Option<&PseudonymKey>,
     ) -> Option<Self> {
         if let Some(bits) = PseudonymKey::bits(text) {
-            return Some(Self { kind, bits });
+            return Some(Self { kind, bits: bits.to_be_bytes() });
         }
         let grantee = match kind {
             GranteeKind::AcsUser => AcsUserId::parse(text).ok().map(Grantee::AcsUser),
