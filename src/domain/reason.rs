@@ -208,6 +208,15 @@ impl Reason {
         matches!(self, Self::AllowedByException | Self::Frozen)
     }
 
+    /// Whether what the policy permits was refused, for what the caller did before.
+    #[must_use]
+    pub const fn is_beyond_policy(self) -> bool {
+        matches!(
+            self,
+            Self::BudgetExhausted | Self::IdempotencyKeyReused | Self::IdempotencyKeysExhausted
+        )
+    }
+
     /// Whether the policy had nothing for or against the request.
     #[must_use]
     pub const fn is_silence(self) -> bool {

@@ -268,6 +268,11 @@ async fn a_key_is_one_grant_of_one_caller() {
     assert!(metrics.contains("grantgate_duplicates_total{kind=\"granted\"} 2\n"), "{metrics}");
     assert!(metrics.contains("grantgate_idempotency_keys 3\n"), "{metrics}");
 
+    // That a key was used before says nothing about the policy.
+    let again = crate::review::json(&site, &["replay"], 0);
+    let beside = &again["not_replayable"]["idempotency-key-reused"];
+    assert_eq!((beside, &again["unchanged"]), (&1.into(), &6.into()), "{again}");
+
     // A key never makes a permit.
     let denied = format!("{rules}p, caller:visitor-desk, zone:lobby, grant, deny\n");
     std::fs::write(site.path("policies/policy.csv"), denied).unwrap();

@@ -263,14 +263,16 @@ impl Table {
         waiting
     }
 
-    /// What was found out of an unknown outcome.
+    /// What was found out of an unknown outcome. What is found out once stays so.
     pub(super) fn resolved(&mut self, seq: u64, resolution: Resolution) {
         let finding = match resolution {
             Resolution::Granted => Finding::Granted,
             Resolution::Absent => Finding::Absent,
             Resolution::CannotTell => Finding::Open,
         };
-        self.found.entry(seq).and_modify(|found| *found = finding);
+        if let Some(found) = self.found.get_mut(&seq).filter(|found| **found == Finding::Open) {
+            *found = finding;
+        }
     }
 
     /// Remembers what became of a key's request.

@@ -170,6 +170,9 @@ fn what_is_found_out_later_counts() {
         bench.sent(1, "a", 7, Outcome::Unknown);
         bench.table.resolved(7, resolution);
         bench.table.resolved(99, Resolution::Granted);
+        if resolution == Resolution::Granted {
+            bench.table.resolved(7, Resolution::Absent);
+        }
         assert_eq!(bench.ask(1, ""), unnamed);
         assert_eq!(bench.ask(1, "a"), named);
     }
