@@ -230,9 +230,9 @@ fn settings() -> IdempotencySettings {
 fn however_a_request_ends_its_place_is_free_and_who_waits_is_told() {
     let (bench, duplicates) = (Bench::new(), Duplicates::new(&settings()));
     let grant = bench.grant("desk", 1);
-    let join = || match duplicates.begin(&grant, None) {
-        Begun::Joins(receiver) => receiver,
-        other => panic!("{}", said(other)),
+    let join = || {
+        let Begun::Joins(receiver) = duplicates.begin(&grant, None) else { panic!("it is free") };
+        receiver
     };
     // Given up before it was recorded: nothing was sent.
     let leads = place(&duplicates, &grant);

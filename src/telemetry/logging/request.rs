@@ -115,7 +115,7 @@ impl RequestLine<'_> {
             fields.text("outcome", outcome.as_str());
         }
         if let Some(seq) = self.same_as {
-            fields.number("same_as", seq.into());
+            fields.number("same_as", seq);
         }
         fields.number("status", self.status.into());
         fields.number("decided_us", micros(self.decided));
