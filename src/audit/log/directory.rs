@@ -51,7 +51,7 @@ impl LogReader {
     pub(in crate::audit) fn list(&self) -> Result<Vec<Segment>, InputError> {
         let files = self.files().map_err(|error| InputError::of(&self.directory, error))?;
         let (mut found, mut empty) = (Vec::new(), Vec::new());
-        for (segment, has_bytes) in files.into_iter().map(Segment::as_it_is_now) {
+        for (segment, has_bytes) in files.into_iter().map(Segment::looked_at_again) {
             if has_bytes { &mut found } else { &mut empty }.push(segment);
         }
         found.extend(self.only_in_wal(empty, &found)?);

@@ -57,7 +57,7 @@ impl Segment {
     }
 
     /// The same and whether it has any bytes: compressed, where it is not plain any more.
-    pub(super) fn as_it_is_now(self) -> (Self, bool) {
+    pub(super) fn looked_at_again(self) -> (Self, bool) {
         let bytes = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.len()).ok();
         let to = self.compressed_path();
         match bytes(&self.path) {
