@@ -298,6 +298,7 @@ impl Evidence for Allowed {
             body_sha256: Some([0xab; 32]),
             at: jiff::Timestamp::now(),
             candidate: None,
+            idempotency_key: None,
         }
     }
 }

@@ -48,6 +48,7 @@ pub use record::entry::{
     OutcomeEntry, ReloadEntry, ResolvedEntry, StrangerEntry,
 };
 pub use record::event::Event;
+pub use record::mark::GranteeMark;
 pub use record::parse::Record;
 pub use record::pseudonym::PseudonymKey;
 pub use tree::checkpoint::Checkpoint;

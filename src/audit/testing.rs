@@ -102,6 +102,7 @@ impl Evidence for Asked {
             body_sha256: Some([0xab; 32]),
             at: jiff::Timestamp::now(),
             candidate: None,
+            idempotency_key: None,
         }
     }
 }
@@ -121,6 +122,7 @@ pub(in crate::audit) fn outcome(recorded: &Recorded<Asked>) -> OutcomeEntry {
         status: Some(200),
         seam_request_id: Some(format!("seam-{}", recorded.seq())),
         upstream_ms: Some(3),
+        same_as: None,
     }
 }
 

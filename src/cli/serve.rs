@@ -151,6 +151,7 @@ fn start_failed(format: LogFormat, error: &StartError) -> Exit {
         | StartError::Bind(..)
         | StartError::Orders(_)
         | StartError::Budgets(_)
+        | StartError::Duplicates(_)
         | StartError::Workers(_)
         | StartError::Metrics(_) => exit,
     }

@@ -43,6 +43,8 @@ pub struct Settings {
     pub issuers: Vec<IssuerSettings>,
     /// `[orders]`
     pub orders: OrdersSettings,
+    /// `[idempotency]`
+    pub idempotency: IdempotencySettings,
     /// `[audit]`
     pub audit: AuditSettings,
     /// `[limits]`, of connections
@@ -252,6 +254,17 @@ pub struct OrdersSettings {
     pub file: PathBuf,
     /// The longest that an exception may last.
     pub exception_max: jiff::SignedDuration,
+}
+
+/// `[idempotency]`: what is remembered of grants.
+#[derive(Debug, Clone)]
+pub struct IdempotencySettings {
+    /// How long a key, and a grant whose outcome is unknown, are remembered.
+    pub window: Duration,
+    /// Keys of one caller; and as many of its grants whose outcome is unknown.
+    pub keys_per_caller_max: usize,
+    /// The same of all callers together.
+    pub keys_max: usize,
 }
 
 /// One `[[issuer]]`.

@@ -18,6 +18,7 @@ mod audit;
 mod conflicts;
 mod environment;
 mod export;
+mod idempotency;
 mod issuers;
 mod limits;
 mod listener;
@@ -131,6 +132,8 @@ impl<'a> Reader<'a> {
         let issuers = self.issuers(root.sections("issuer"));
         let orders = self.orders(root.section("orders"));
         let audit = self.audit(root.section("audit"), answer_deadline);
+        let kept = audit.as_ref().and_then(|audit| audit.retention_age_max);
+        let idempotency = self.idempotency(root.section("idempotency"), kept);
         self.refuse_shared_files();
         let reload = root.section("reload");
         let reload_poll = self.millis(&reload, "poll_ms", 1_000..=3_600_000, 30_000);
@@ -153,6 +156,7 @@ impl<'a> Reader<'a> {
             callers_file: callers_file?,
             issuers: issuers?,
             orders: orders?,
+            idempotency: idempotency?,
             audit: audit?,
             limits,
             reload_poll: reload_poll?,

@@ -45,6 +45,12 @@ macro_rules! uuid_id {
                 parse_uuid(text).map(Self)
             }
 
+            /// The same as a number.
+            #[must_use]
+            pub const fn as_u128(&self) -> u128 {
+                self.0.as_u128()
+            }
+
             /// Writes the canonical form: lower case, hyphenated.
             pub fn write(&self, out: &mut Vec<u8>) {
                 let mut text = [0; uuid::fmt::Hyphenated::LENGTH];

@@ -11,6 +11,7 @@ mod clock;
 mod closed_set;
 mod grant;
 mod host;
+mod idempotency;
 mod ids;
 mod networks;
 mod operation;
@@ -34,6 +35,7 @@ pub use clock::{Clock, FixedClock, SystemClock, rfc3339, rfc3339_micros, write_r
 pub(crate) use closed_set::closed_set;
 pub use grant::{GrantRequest, Grantee, GranteeKind};
 pub use host::{Host, HostError};
+pub use idempotency::IdempotencyKey;
 pub use ids::{
     AcsSystemId, AcsUserId, CallerId, ConnectedAccountId, EntranceId, IdError, LocationId,
     RequestId, Revision, SpaceId, UserIdentityId, parse_uuid,

@@ -155,6 +155,16 @@ pub enum Reason {
     /// Both `acs_user_id` and `user_identity_id`.
     GranteeAmbiguous = "grantee-ambiguous",
 
+    // A request that was made before.
+    /// `Idempotency-Key` is not one string in quotes.
+    IdempotencyKeyMalformed = "idempotency-key-malformed",
+    /// The caller used the key for another grant.
+    IdempotencyKeyReused = "idempotency-key-reused",
+    /// No more keys, or unknown outcomes, are remembered for the caller.
+    IdempotencyKeysExhausted = "idempotency-keys-exhausted",
+    /// The same grant was sent before, and nobody knows yet what became of it.
+    OutcomeUnknown = "outcome-unknown",
+
     // The gateway itself.
     /// Too many requests in flight.
     Overloaded = "overloaded",
@@ -202,6 +212,15 @@ impl Reason {
     #[must_use]
     pub const fn is_by_order(self) -> bool {
         matches!(self, Self::AllowedByException | Self::Frozen)
+    }
+
+    /// Whether what the policy permits was refused, for what the caller did before.
+    #[must_use]
+    pub const fn is_beyond_policy(self) -> bool {
+        matches!(
+            self,
+            Self::BudgetExhausted | Self::IdempotencyKeyReused | Self::IdempotencyKeysExhausted
+        )
     }
 
     /// Whether the policy had nothing for or against the request.

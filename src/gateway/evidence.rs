@@ -6,9 +6,10 @@ use std::time::Duration;
 use aws_lc_rs::digest;
 use jiff::Timestamp;
 
-use crate::audit::{CandidateEntry, DecisionEntry, Evidence, OutcomeEntry};
+use super::Worker;
+use crate::audit::{CandidateEntry, DecisionEntry, Evidence, OutcomeEntry, Recorded};
 use crate::authn::Principal;
-use crate::domain::{Operation, Reason, RequestId, Revision};
+use crate::domain::{IdempotencyKey, Operation, Reason, RequestId, Revision};
 use crate::policy::{Attempt, Denial, Permit, RuleRef};
 use crate::upstream::Forwarded;
 
@@ -41,6 +42,7 @@ impl Evidence for Refused {
             body_sha256: None,
             at: self.at,
             candidate: None,
+            idempotency_key: None,
         }
     }
 }
@@ -84,7 +86,21 @@ fn entry<'a>(
             decision: opinion.as_str(),
             reason: opinion.reason,
         }),
+        idempotency_key: None,
     }
+}
+
+/// Makes a decision durable, with the name that its caller gave the request.
+pub(super) async fn record<E: Evidence>(
+    worker: &Worker,
+    evidence: E,
+    key: Option<&IdempotencyKey>,
+) -> Result<Recorded<E>, Reason> {
+    let key = key.map(IdempotencyKey::as_str);
+    worker.journal.record_keyed(evidence, key).await.map_err(|error| {
+        tracing::error!(%error, "a decision could not be made durable");
+        Reason::AuditUnavailable
+    })
 }
 
 /// The record of what became of a forwarded request, of which so many entrances were shown.
@@ -106,6 +122,7 @@ pub(super) fn outcome_of(
         status: forwarded.status.map(|status| status.as_u16()),
         seam_request_id: forwarded.seam_request_id.clone(),
         upstream_ms: forwarded.took.map(millis),
+        same_as: None,
     }
 }
 

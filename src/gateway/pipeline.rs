@@ -7,18 +7,20 @@ use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{Request, request};
+use http::{HeaderMap, Request, request};
 use http_body::Body;
 
 use super::account::Account;
 use super::admission::Seat;
 use super::body::Received;
-use super::evidence::{Refused, outcome_of, sha256};
+use super::duplicates::{Place, Turn, key_of};
+use super::evidence::{Refused, outcome_of, record, sha256};
 use super::judged::Judged;
 use super::{
-    Admission, Answer, Budgets, CertificateLog, Presented, Refusal, body, route, workspace,
+    Admission, Answer, Budgets, CertificateLog, Duplicates, Presented, Refusal, body, route,
+    workspace,
 };
-use crate::audit::{Evidence, Journal, Recorded};
+use crate::audit::Journal;
 use crate::authn::Principal;
 use crate::config::{RecordedReads, RequestLimits};
 use crate::domain::{self, Clock, Grantee, Host, Operation, Outcome, Reason, RequestId};
@@ -64,6 +66,8 @@ pub struct Gateway {
     pub orders: Arc<ArcSwap<Orders>>,
     /// Finds out later what became of grants of which nobody knows.
     pub resolver: Resolver,
+    /// Grants that are in flight or are remembered.
+    pub duplicates: Arc<Duplicates>,
     /// What callers have granted today.
     pub budgets: Budgets,
     /// How much work is taken on.
@@ -138,8 +142,9 @@ impl Gateway {
                 .map_err(|unproven| self.refuse_stranger(context, unproven))?,
         };
         account.caller = Some(principal.caller().clone());
-        let (principal, parsed) = match workspace::within(&snapshot, &head.headers, principal) {
-            Ok(principal) => (principal, parse(operation, received)),
+        let within = workspace::within(&snapshot, &head.headers, principal);
+        let (principal, parsed) = match within {
+            Ok(principal) => (principal, account.understand(&head.headers, operation, received)),
             Err((principal, reason)) => (principal, Err(reason.into())),
         };
         account.workspace = principal.workspace().cloned();
@@ -149,7 +154,7 @@ impl Gateway {
                 let refused =
                     self.refused(context, &snapshot, principal, operation, refusal.reason);
                 // Boxed: seldom, and of what a request takes of memory this would be a fifth.
-                let _recorded = Box::pin(record(worker, refused)).await?;
+                let _recorded = Box::pin(record(worker, refused, account.key.as_ref())).await?;
                 return Err(refusal);
             }
         };
@@ -159,18 +164,30 @@ impl Gateway {
 
         let attempt = self.attempt(context, &snapshot, principal, request, body_sha256);
         let decision = self.decide(worker, &snapshot, attempt, account);
-        let (decision, expense) = self.within_budget(&snapshot.callers, decision);
-        match decision {
-            Decision::Denial(denial) => {
+        // What is sent already, or was, costs nothing.
+        let (decision, turn) = self.turn(&worker.journal, decision, account.key.as_ref());
+        let (decision, expense) = match turn {
+            Turn::Own(_) => self.within_budget(&snapshot.callers, decision),
+            Turn::Again(_) => (decision, None),
+        };
+        match (decision, turn) {
+            (Decision::Denial(denial), turn) => {
+                turn.refused(denial.reason());
                 // Durable before it is answered.
-                let recorded = account.record(pin!(record(worker, denial))).await?;
+                let key = account.key.clone();
+                let recorded = account.record(pin!(record(worker, denial, key.as_ref()))).await?;
                 Err(recorded.evidence().reason().into())
             }
-            Decision::Permit(permit) => {
+            (Decision::Permit(permit), Turn::Again(again)) => {
+                account.permitted = true;
+                let answering = self.answer_again(worker, permit, again, deadline, account);
+                Ok(Box::pin(answering).await?.holding(seat))
+            }
+            (Decision::Permit(permit), Turn::Own(place)) => {
                 account.permitted = true;
                 // Boxed: most of what a request takes of memory is for this.
                 account.expense = expense;
-                let forwarding = self.forward(worker, &snapshot, permit, deadline, account);
+                let forwarding = self.forward(worker, &snapshot, permit, place, deadline, account);
                 let answer = Box::pin(forwarding).await?;
                 // What it holds of Seam's answer takes memory until the caller has it.
                 Ok(answer.holding(seat))
@@ -260,6 +277,7 @@ impl Gateway {
         worker: &Worker,
         snapshot: &Snapshot,
         permit: Permit,
+        place: Option<Place<'_>>,
         deadline: Instant,
         account: &mut Account,
     ) -> Result<Answer, Refusal> {
@@ -277,10 +295,20 @@ impl Gateway {
             (RecordedReads::All | RecordedReads::Denied, permit) => {
                 // Durable before a byte is sent. If the process dies after this line,
                 // the next start closes the decision: of a grant as unknown.
-                let recorded = account.record(pin!(record(worker, permit.into_permit()))).await;
-                let recorded =
-                    recorded.inspect_err(|_| self.budgets.give_back(account.expense.take()))?;
+                let key = account.key.clone();
+                let recording = pin!(record(worker, permit.into_permit(), key.as_ref()));
+                let recorded = match account.record(recording).await {
+                    Ok(recorded) => recorded,
+                    Err(reason) => {
+                        self.budgets.give_back(account.expense.take());
+                        Turn::Own(place).refused(reason);
+                        return Err(reason.into());
+                    }
+                };
                 let seq = recorded.seq();
+                if let Some(place) = &place {
+                    place.recorded(seq);
+                }
                 let stopped = || judged.stopped(snapshot, &self.orders.load(), self.clock.now());
                 let send = |trace| upstream.send(connections, recorded, budget(), trace, &stopped);
                 (Some(seq), account.forward(upstream.host(), send).await)
@@ -299,7 +327,7 @@ impl Gateway {
             None
         });
         let shown = shown.flatten();
-        self.complete(worker, &judged, decision_seq, &forwarded, shown.as_ref());
+        self.complete(worker, &judged, decision_seq, place, &forwarded, shown.as_ref());
         Ok(Answer::forwarded(judged.operation, forwarded, shown))
     }
 
@@ -310,6 +338,7 @@ impl Gateway {
         worker: &Worker,
         judged: &Judged,
         decision_seq: Option<u64>,
+        place: Option<Place<'_>>,
         forwarded: &Forwarded,
         shown: Option<&seam::Shown>,
     ) {
@@ -320,6 +349,10 @@ impl Gateway {
             };
             let (request_id, operation) = (judged.request_id, judged.operation);
             worker.journal.complete(&outcome_of(request_id, operation, seq, forwarded, entrances));
+            // Before anybody is asked what became of it.
+            if let Some(place) = place {
+                place.end(forwarded);
+            }
             if let (Outcome::Unknown, Some(entrance)) = (forwarded.outcome, judged.entrance) {
                 let (grantee, at) = (judged.grantee, judged.moment.at);
                 let workspace = judged.workspace.clone();
@@ -359,18 +392,17 @@ impl Gateway {
     }
 }
 
-async fn record<E: Evidence>(worker: &Worker, evidence: E) -> Result<Recorded<E>, Reason> {
-    worker.journal.record(evidence).await.map_err(|error| {
-        tracing::error!(%error, "a decision could not be made durable");
-        Reason::AuditUnavailable
-    })
-}
-
-fn parse(
-    operation: Operation,
-    received: Result<Received<'_>, Reason>,
-) -> Result<(domain::Request, [u8; 32]), Refusal> {
-    let received = received?;
-    let request = seam::parse(operation, received.params()?)?;
-    Ok((request, sha256(received.bytes())))
+impl Account {
+    /// What is asked for, with the key that the caller gave it.
+    fn understand(
+        &mut self,
+        headers: &HeaderMap,
+        operation: Operation,
+        received: Result<Received<'_>, Reason>,
+    ) -> Result<(domain::Request, [u8; 32]), Refusal> {
+        self.key = key_of(operation, headers)?;
+        let received = received?;
+        let request = seam::parse(operation, received.params()?)?;
+        Ok((request, sha256(received.bytes())))
+    }
 }

@@ -79,6 +79,8 @@ const FROZEN: &str =
 const UNAUTHORIZED: &str = "the credentials are missing, unknown or no longer valid";
 const UNDECIDED: &str = "the request could not be decided; nothing was sent to Seam";
 const UNKNOWN: &str = "the outcome is unknown: Seam may or may not have made the grant";
+const STILL_UNKNOWN: &str = "this grant was sent before and its outcome is unknown; Seam will be asked about it. Nothing \
+     was sent now; a new Idempotency-Key sends it again";
 const MALFORMED: &str = "the body is not a grant request";
 
 const NOT_SERVED: &str = "this gateway serves /acs/entrances/grant_access, /acs/entrances/list and \
@@ -221,6 +223,23 @@ fn wire(reason: Reason) -> (StatusCode, &'static str, &'static str) {
         | R::EntranceMissing
         | R::GranteeMissing
         | R::GranteeAmbiguous => (S::BAD_REQUEST, "invalid_input", MALFORMED),
+
+        R::IdempotencyKeyMalformed => (
+            S::BAD_REQUEST,
+            "invalid_input",
+            "Idempotency-Key must be one string in quotes, of 1 to 128 printable ASCII characters",
+        ),
+        R::IdempotencyKeyReused => (
+            S::UNPROCESSABLE_ENTITY,
+            "unprocessable_content",
+            "this Idempotency-Key was used for another grant; send a new one",
+        ),
+        R::IdempotencyKeysExhausted => (
+            S::TOO_MANY_REQUESTS,
+            "rate_limit_exceeded",
+            "too many requests of this caller are remembered; nothing was sent to Seam",
+        ),
+        R::OutcomeUnknown => (S::GATEWAY_TIMEOUT, "upstream_timeout", STILL_UNKNOWN),
 
         R::Overloaded => (
             S::SERVICE_UNAVAILABLE,

@@ -66,7 +66,11 @@ pub struct Resolving {
     metrics: ResolverMetrics,
     connections: Connections,
     waiting: Vec<Waiting>,
+    tell: Tell,
 }
+
+/// Is told what was found out, by the number of the decision.
+pub type Tell = Box<dyn Fn(u64, Resolution) + Send + Sync>;
 
 struct Waiting {
     unknown: UnknownGrant,
@@ -87,7 +91,8 @@ struct Said {
     status: Option<u16>,
 }
 
-/// For outcomes of `snapshot`'s upstream. Seam is asked first after `delay`.
+/// For outcomes of `snapshot`'s upstream. Seam is asked first after `delay`. What is found out
+/// goes on record, and `tell` is told.
 #[must_use]
 pub fn resolver(
     delay: Duration,
@@ -95,6 +100,7 @@ pub fn resolver(
     journal: Journal,
     clock: Arc<dyn Clock>,
     metrics: ResolverMetrics,
+    tell: Tell,
 ) -> (Resolver, Resolving) {
     let (sender, receiver) = mpsc::channel(WAITING_MAX);
     let resolving = Resolving {
@@ -106,6 +112,7 @@ pub fn resolver(
         metrics,
         connections: Connections::default(),
         waiting: Vec::new(),
+        tell,
     };
     (Resolver(Some(sender)), resolving)
 }
@@ -217,6 +224,7 @@ impl Resolving {
             reason: said.reason,
             status: said.status,
         });
+        (self.tell)(*decision_seq, said.resolution);
     }
 
     fn show(&self) {

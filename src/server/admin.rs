@@ -172,6 +172,8 @@ fn metrics(health: &Health) -> Response<Full<Bytes>> {
     for (name, workspace) in workspaces.named() {
         gateway.metrics.workspaces.suspended(name, workspace.upstream.is_suspended());
     }
+    let keys = i64::try_from(gateway.duplicates.keys()).unwrap_or(i64::MAX);
+    gateway.metrics.duplicates.keys.set(keys);
     if let Some(export) = &health.export {
         export.refresh();
     }

@@ -54,6 +54,7 @@ pub const CLOSED_SETS: ClosedSets = ClosedSets {
     agreements: &crate::policy::Opinion::AGREEMENTS,
     parts: &crate::snapshot::PART_NAMES,
     export_failures: crate::shipping::FAILURES,
+    duplicates: crate::gateway::Repeat::CODES,
     fetch_results: crate::issuers::FetchResult::CODES,
 };
 
@@ -78,6 +79,9 @@ pub enum StartError {
     /// It is not known what callers have granted today.
     #[error("today's grants cannot be read from the audit log, for the callers' budgets: {0}")]
     Budgets(String),
+    /// It is not known what callers have sent lately.
+    #[error("recent grants cannot be read from the audit log, so as not to send one twice: {0}")]
+    Duplicates(String),
     /// There can be no more threads.
     #[error("the workers cannot be started: {0}")]
     Workers(#[source] std::io::Error),
@@ -132,7 +136,9 @@ impl Server {
         let Started { journal, closer, recovery } = opened?;
         observer.opened();
         let keeper = opened::keeper(&settings, orders, &journal, &metrics)?;
-        let (resolver, resolving) = opened::resolver(&settings, &snapshot, &journal, &metrics);
+        let duplicates = opened::duplicates(&settings, &journal).await?;
+        let (resolver, resolving) =
+            opened::resolver(&settings, &snapshot, &journal, &metrics, &duplicates);
         let shipper = sink
             .map(|sink| Shipper::new(sink, &settings.audit.directory, &journal, &metrics.export));
 
@@ -143,6 +149,7 @@ impl Server {
             metrics: metrics.clone(),
             orders: keeper.in_force(),
             resolver,
+            duplicates,
             budgets: opened::budgets(&settings, &snapshot.load_full()).await?,
             admission: Admission::new(&settings.limits),
             limits: settings.limits.clone(),

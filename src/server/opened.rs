@@ -8,11 +8,11 @@ use tokio::net::TcpListener;
 
 use super::StartError;
 use super::observe::AuditObserver;
-use crate::audit::search::granted;
+use crate::audit::search::{attempts, granted};
 use crate::audit::{FileStore, Journal, JournalSettings, LogReader, OpenError, ReadError, Started};
 use crate::config::Settings;
 use crate::domain::{Clock as _, SystemClock};
-use crate::gateway::{Budgets, day};
+use crate::gateway::{Budgets, Duplicates, day};
 use crate::listener::Listener;
 use crate::orders::{Keeper, OrdersFile, Place};
 use crate::resolver::{self, Resolver, Resolving};
@@ -59,6 +59,29 @@ pub(super) async fn budgets(
     ended.map_err(|error: ReadError| StartError::Budgets(error.to_string()))
 }
 
+/// What was sent lately, out of the log: it must be known before the first request is answered.
+/// The log has every decision of before, and the start has closed those that were open.
+pub(super) async fn duplicates(
+    settings: &Settings,
+    journal: &Journal,
+) -> Result<Arc<Duplicates>, StartError> {
+    let (duplicates, window) =
+        (Duplicates::new(&settings.idempotency), settings.idempotency.window);
+    let (log, journal) = (LogReader::new(&settings.audit.directory), journal.clone());
+    let read = tokio::task::spawn_blocking(move || {
+        let (began, now) = (Instant::now(), SystemClock.now());
+        let since = now.checked_sub(window).unwrap_or_default();
+        let mut recall = duplicates.recall(window, now);
+        attempts(&log, since, |news| recall.take(news, &journal))?;
+        recall.end();
+        let (took, keys) = (began.elapsed(), duplicates.keys());
+        tracing::info!(?took, keys, "idempotency keys were read from the audit log");
+        Ok(Arc::new(duplicates))
+    });
+    let ended = read.await.map_err(|error| StartError::Duplicates(error.to_string()))?;
+    ended.map_err(|error: ReadError| StartError::Duplicates(error.to_string()))
+}
+
 pub(super) fn no_log(settings: &Settings, error: OpenError) -> StartError {
     StartError::Audit(settings.audit.directory.clone(), error)
 }
@@ -83,12 +106,15 @@ pub(super) fn resolver(
     snapshot: &Arc<ArcSwap<Snapshot>>,
     journal: &Journal,
     metrics: &Metrics,
+    duplicates: &Arc<Duplicates>,
 ) -> (Resolver, Option<(Resolving, LogReader)>) {
     let Some(delay) = settings.upstream.resolve_delay else { return (Resolver::off(), None) };
     let (snapshot, metrics) = (snapshot.clone(), metrics.resolver.clone());
     let clock = Arc::new(SystemClock);
+    let duplicates = duplicates.clone();
+    let tell = Box::new(move |seq, resolution| duplicates.resolved(seq, resolution));
     let (resolver, resolving) =
-        resolver::resolver(delay, snapshot, journal.clone(), clock, metrics);
+        resolver::resolver(delay, snapshot, journal.clone(), clock, metrics, tell);
     (resolver, Some((resolving, LogReader::new(&settings.audit.directory))))
 }
 

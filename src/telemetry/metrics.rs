@@ -7,6 +7,7 @@ use prometheus::{
 };
 
 use super::audit::AuditMetrics;
+use super::duplicates::DuplicateMetrics;
 use super::export::ExportMetrics;
 use super::issuers::IssuerMetrics;
 use super::logging::lost_lines;
@@ -40,6 +41,8 @@ pub struct ClosedSets {
     pub parts: &'static [&'static str],
     /// Kinds of failures of sending audit records to a collector.
     pub export_failures: &'static [&'static str],
+    /// How requests are answered for which nothing is sent.
+    pub duplicates: &'static [&'static str],
     /// What comes of fetching an issuer's keys.
     pub fetch_results: &'static [&'static str],
 }
@@ -93,6 +96,8 @@ pub struct Metrics {
     pub audit: AuditMetrics,
     /// That of sending it to a collector.
     pub export: ExportMetrics,
+    /// That of requests that were made before.
+    pub duplicates: DuplicateMetrics,
     /// That of resolving unknown outcomes.
     pub resolver: ResolverMetrics,
     /// The orders' part.
@@ -287,6 +292,7 @@ impl Metrics {
             listener: ListenerMetrics::new(&made)?,
             audit: AuditMetrics::new(&made, sets)?,
             export: ExportMetrics::new(&made, sets.export_failures)?,
+            duplicates: DuplicateMetrics::new(&made, sets.duplicates)?,
             resolver: ResolverMetrics::new(&made)?,
             orders: OrderMetrics::new(&made)?,
             issuers: IssuerMetrics::new(&made, sets.fetch_results)?,

@@ -4,6 +4,7 @@
 //! grantee, token or path is in any of the three.
 
 mod audit;
+mod duplicates;
 mod export;
 mod issuers;
 mod logging;
@@ -15,6 +16,7 @@ mod traces;
 mod workspaces;
 
 pub use audit::AuditMetrics;
+pub use duplicates::DuplicateMetrics;
 pub use export::ExportMetrics;
 pub use issuers::IssuerMetrics;
 pub use logging::{LogFormat, RequestLine, flush_log, log_request, start_logging};

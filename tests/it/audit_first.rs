@@ -10,7 +10,9 @@ use grantgate::audit::{
 };
 use grantgate::config::{self, RequestLimits};
 use grantgate::domain::{RequestId, SystemClock};
-use grantgate::gateway::{Admission, Budgets, CertificateLog, Context, Gateway, Worker};
+use grantgate::gateway::{
+    Admission, Budgets, CertificateLog, Context, Duplicates, Gateway, Worker,
+};
 use grantgate::policy::Memo;
 use grantgate::resolver::Resolver;
 use grantgate::snapshot::{self, Files};
@@ -47,6 +49,7 @@ fn gateway(
         metrics: Arc::new(Metrics::new(&grantgate::server::CLOSED_SETS).unwrap()),
         orders: Arc::default(),
         resolver: Resolver::off(),
+        duplicates: Arc::new(Duplicates::new(&settings.idempotency)),
         budgets: Budgets::default(),
         admission: Admission::new(&settings.limits),
         limits: RequestLimits { answer_deadline, ..settings.limits },
@@ -100,6 +103,57 @@ async fn nothing_is_forwarded_or_answered_before_the_record_is_durable() {
     assert_eq!(permitted.await.unwrap(), (200, "allowed-by-rule"));
     assert_eq!(denied.await.unwrap(), (403, "denied-by-rule"));
     assert_eq!(seam.requests().len(), 1);
+    closer.close();
+}
+
+/// Who asks for what is in flight is judged, recorded and only then answered.
+#[tokio::test]
+async fn who_joins_another_is_not_answered_before_its_own_record_is_durable() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::Slow(Duration::from_millis(500))).await;
+    let store = MemoryStore::default();
+    let (gateway, closer) = gateway(&site, &seam, &store, LONG);
+    let leads = tokio::spawn(ask(gateway.clone(), site.token.clone(), LOBBY));
+    until("the first is forwarded", || seam.requests().len() == 1).await;
+    let gate = store.hold();
+    let joins = tokio::spawn(ask(gateway.clone(), site.token.clone(), LOBBY));
+    assert_eq!(leads.await.unwrap(), (200, "allowed-by-rule"));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    assert!(!joins.is_finished());
+    drop(gate);
+    assert_eq!(joins.await.unwrap(), (200, "allowed-by-rule"));
+    assert_eq!(store.durable().matches("\"decision\":\"allow\"").count(), 2);
+    // Where it cannot be recorded it is not answered with what the other got.
+    let leads = tokio::spawn(ask(gateway.clone(), site.token.clone(), LOBBY));
+    until("the next is forwarded", || seam.requests().len() == 2).await;
+    store.fail(Stage::Append, 1);
+    let joins = ask(gateway.clone(), site.token.clone(), LOBBY).await;
+    assert_eq!(joins, (503, "audit-unavailable"));
+    assert_eq!(leads.await.unwrap(), (200, "allowed-by-rule"));
+    assert_eq!(seam.requests().len(), 2);
+    closer.close();
+}
+
+/// Where what leads is recorded too late to be sent, nothing is sent for who joined it, who is
+/// answered within the same time.
+#[tokio::test]
+async fn who_joined_what_was_not_sent_is_refused_too() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let store = MemoryStore::default();
+    let (gateway, closer) = gateway(&site, &seam, &store, Duration::from_millis(50));
+    let gate = store.hold();
+    let both = [0, 1].map(|_| tokio::spawn(ask(gateway.clone(), site.token.clone(), LOBBY)));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    drop(gate);
+    let [leads, joins] = both;
+    assert_eq!(leads.await.unwrap(), (503, "permit-expired"));
+    let joined = joins.await.unwrap();
+    // Where it was told in time, or not.
+    assert!([(503, "permit-expired"), (504, "upstream-timeout")].contains(&joined), "{joined:?}");
+    assert_eq!(seam.requests(), Vec::<String>::new());
+    let again = ask(gateway.clone(), site.token.clone(), LOBBY).await;
+    assert_eq!(again, (200, "allowed-by-rule"), "its place is free, and nothing is unknown");
     closer.close();
 }
 

@@ -2,7 +2,7 @@
 
 use crate::seam::{Behaviour, Seam};
 use crate::support::process::Process;
-use crate::support::{LOBBY, Site, check, grant_body, of_event, post, until};
+use crate::support::{LOBBY, Site, check, fresh_grant, of_event, post, until};
 
 const GARAGE: &str = "0a9f3c52-6f5e-4d0b-b1d4-93c4e7a8f216";
 const ROOM: &str = "7c0e2b1d-53a4-4f86-8e9b-1d2c3f4a5b6c";
@@ -26,7 +26,7 @@ async fn on_one_day() {
 
 async fn grant(site: &Site, client: &reqwest::Client, process: &Process, entrance: &str) -> u16 {
     let request = client.post(process.url()).bearer_auth(&site.token);
-    let request = request.header("content-type", "application/json").body(grant_body(entrance));
+    let request = request.header("content-type", "application/json").body(fresh_grant(entrance));
     request.send().await.unwrap().status().as_u16()
 }
 
@@ -101,7 +101,7 @@ async fn what_only_reads_gives_nothing_back() {
     let seam = Seam::start(&site, Behaviour::confirm()).await;
     let gateway = site.start(&seam, &[("GRANTGATE__UPSTREAM__BREAKER_FAILURES", "0")]).await;
     let client = site.client();
-    assert_eq!(post(&client, &gateway, &site.token, grant_body(LOBBY)).await.status(), 200);
+    assert_eq!(post(&client, &gateway, &site.token, fresh_grant(LOBBY)).await.status(), 200);
     seam.set(Behaviour::NoTls(crate::seam::NoTls::Close));
     let url = gateway.url().replace("grant_access", "get");
     for _ in 0..3 {
@@ -111,7 +111,7 @@ async fn what_only_reads_gives_nothing_back() {
         assert_eq!(answer.unwrap().status(), 502);
     }
     seam.set(Behaviour::confirm());
-    assert_eq!(post(&client, &gateway, &site.token, grant_body(LOBBY)).await.status(), 429);
+    assert_eq!(post(&client, &gateway, &site.token, fresh_grant(LOBBY)).await.status(), 429);
     gateway.stop().await;
 }
 
@@ -127,7 +127,7 @@ async fn many_at_once_are_not_more() {
     let request = |_| {
         let request = client.post(gateway.url()).bearer_auth(&site.token);
         let request = request.header("content-type", "application/json");
-        tokio::spawn(request.body(grant_body(LOBBY)).send())
+        tokio::spawn(request.body(fresh_grant(LOBBY)).send())
     };
     let asking: Vec<_> = (0..20).map(request).collect();
     let mut statuses = Vec::new();
@@ -140,8 +140,8 @@ async fn many_at_once_are_not_more() {
     let text = std::fs::read_to_string(site.path("callers.toml")).unwrap();
     std::fs::write(site.path("callers.toml"), text.replace("_day = 5", "_day = 6")).unwrap();
     gateway.reload.reload().await;
-    assert_eq!(post(&client, &gateway, &site.token, grant_body(LOBBY)).await.status(), 200);
-    assert_eq!(post(&client, &gateway, &site.token, grant_body(LOBBY)).await.status(), 429);
+    assert_eq!(post(&client, &gateway, &site.token, fresh_grant(LOBBY)).await.status(), 200);
+    assert_eq!(post(&client, &gateway, &site.token, fresh_grant(LOBBY)).await.status(), 429);
     let (_, metrics) = gateway.admin("/metrics").await;
     assert!(metrics.contains("reason=\"budget-exhausted\"} 16\n"), "{metrics}");
     gateway.stop().await;

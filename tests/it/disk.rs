@@ -8,7 +8,7 @@ use serde_json::Value;
 use crate::seam::{Behaviour, Seam};
 use crate::support::process::{self, Process, can, signal};
 use crate::support::{
-    LOBBY, PATH, SERVER_ROOM, Site, admin, grant_body, grantgate, of_event, until,
+    LOBBY, PATH, SERVER_ROOM, Site, admin, fresh_grant, grantgate, of_event, until,
 };
 
 /// Files of the process cannot grow beyond this: its disk is full.
@@ -26,7 +26,7 @@ async fn ask(site: &Site, client: &reqwest::Client, process: &Process, entrance:
         .post(format!("https://localhost:{}{PATH}", process.address.port()))
         .bearer_auth(&site.token)
         .header("content-type", "application/json")
-        .body(grant_body(entrance));
+        .body(fresh_grant(entrance));
     request.send().await.unwrap().status().as_u16()
 }
 

@@ -11,8 +11,8 @@ use tokio::net::TcpStream;
 use crate::seam::{Behaviour, Seam};
 use crate::support::process::{Process, signal};
 use crate::support::{
-    KEY, LOBBY, PATH, PERSON, SERVER_ROOM, Site, admin, ended_in_order, grant_body, http1, http2,
-    of_event, until,
+    KEY, LOBBY, PATH, PERSON, SERVER_ROOM, Site, admin, ended_in_order, fresh_grant, grant_body,
+    http1, http2, of_event, until,
 };
 
 async fn ended(process: Process) -> Option<i32> {
@@ -103,7 +103,7 @@ async fn a_stop_under_load_drops_no_request() {
                             .post(&url)
                             .bearer_auth(&token)
                             .header("content-type", "application/json")
-                            .body(grant_body(LOBBY));
+                            .body(fresh_grant(LOBBY));
                         match request.send().await {
                             Ok(answer) => assert_eq!(answer.status(), 200),
                             Err(error) => {

@@ -25,6 +25,7 @@ mod cli;
 mod demo;
 mod disk;
 mod docs;
+mod duplicates;
 mod entrances;
 mod export;
 mod export_trust;

@@ -3,7 +3,9 @@
 use serde_json::{Value, json};
 
 use crate::seam::{Behaviour, Seam};
-use crate::support::{Gateway, KEY, LOBBY, PERSON, SERVER_ROOM, Site, grant_body, of_event, post};
+use crate::support::{
+    Gateway, KEY, LOBBY, PERSON, SERVER_ROOM, Site, fresh_grant, grant_body, of_event, post,
+};
 
 const GARAGE: &str = "0a9f3c52-6f5e-4d0b-b1d4-93c4e7a8f216";
 const SYSTEM: &str = "3c5e9a1f-7b20-4d68-9e41-a0f2b6c8d713";
@@ -318,7 +320,7 @@ async fn a_read_is_tried_again_and_stops_no_grants() {
         assert!(text.contains("nothing has changed"), "{text}");
         assert_eq!(seam.requests().len() - before, 2, "once more, and no more than that");
     }
-    let grant = || post(&client.http, &gateway, &site.token, grant_body(LOBBY));
+    let grant = || post(&client.http, &gateway, &site.token, fresh_grant(LOBBY));
     for _ in 0..2 {
         let before = seam.requests().len();
         assert_eq!(grant().await.status(), 502);
@@ -402,7 +404,7 @@ async fn the_log_is_searched_by_what_was_asked_for() {
     assert_eq!((rows(&read), rows(&query(&["--act", "grant"])), rows(&query(&[]))), (2, 1, 3));
     assert!(read.contains("  acs/entrances/list  "), "{read}");
     let csv = query(&["--act", "read", "--decision", "deny", "--format", "csv"]);
-    assert!(csv.trim_end().ends_with(",acs/entrances/get,,"), "no resolution, no workspace: {csv}");
+    assert!(csv.trim_end().ends_with(",acs/entrances/get,,,,"), "no resolution or more: {csv}");
     let shown = crate::support::grantgate(&["audit", "show", &log]);
     assert!(shown.contains("entrance -  acs/entrances/list  allowed-by-rule"), "{shown}");
     assert!(shown.contains("status 200  entrances 1\n"), "{shown}");

@@ -11,7 +11,9 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use crate::seam::{Behaviour, Seam};
 use crate::support::authority::Authority;
 use crate::support::process::{Process, signal};
-use crate::support::{Gateway, LOBBY, PATH, Site, grant_body, grantgate, http1, of_event, post};
+use crate::support::{
+    Gateway, LOBBY, PATH, Site, fresh_grant, grant_body, grantgate, http1, of_event, post,
+};
 use crate::tls::{client_config, connect};
 
 /// As editors and deployments do it: a new file takes the old one's name.
@@ -330,7 +332,7 @@ async fn reloads_under_load_lose_no_request() {
             tokio::spawn(async move {
                 let mut answered = 0;
                 while !done.load(Ordering::Relaxed) {
-                    let answer = post(&client, &gateway, &token, grant_body(LOBBY)).await;
+                    let answer = post(&client, &gateway, &token, fresh_grant(LOBBY)).await;
                     assert_eq!(answer.status(), 200);
                     answered += 1;
                 }

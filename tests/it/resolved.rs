@@ -5,7 +5,8 @@ use serde_json::Value;
 use crate::seam::{Behaviour, Seam};
 use crate::support::process::Process;
 use crate::support::{
-    KEY, LOBBY, PATH, PERSON, Site, admin, grant_body, grantgate, of_event, post, until,
+    KEY, LOBBY, PATH, PERSON, Site, admin, fresh_grant, grant_body, grantgate, of_event, post,
+    until,
 };
 
 const QUESTION: &str = "POST /acs/users/list_accessible_entrances ";
@@ -57,7 +58,7 @@ async fn what_seam_says_later_is_recorded() {
     let shown = query(&site, &[]);
     assert!(shown.contains("unknown (upstream-broken), then granted"), "{shown}");
     let csv = query(&site, &["--format", "csv"]);
-    assert!(csv.lines().nth(1).unwrap().ends_with(",granted,"), "{csv}");
+    assert!(csv.lines().nth(1).unwrap().ends_with(",granted,,,"), "{csv}");
     assert_eq!(query(&site, &["--format", "json"]).lines().count(), 3);
     let id = records[0]["request_id"].as_str().unwrap();
     let log = site.path("audit");
@@ -167,7 +168,7 @@ async fn what_a_killed_process_left_is_asked_about_once() {
     seam.set(Behaviour::Close);
     let off = Process::serve_with(&site, &seam, &soon("0"));
     let request = site.client().post(off.url()).bearer_auth(&site.token);
-    let request = request.header("content-type", "application/json").body(grant_body(LOBBY));
+    let request = request.header("content-type", "application/json").body(fresh_grant(LOBBY));
     assert_eq!(request.send().await.unwrap().status(), 502);
     off.kill();
     assert_eq!(resolved(&site).len(), 1);

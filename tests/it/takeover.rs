@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::seam::{Behaviour, Seam};
 use crate::support::process::{self, Process, signal};
-use crate::support::{LOBBY, PATH, Site, grant_body, http2, of_event, until};
+use crate::support::{LOBBY, PATH, Site, fresh_grant, grant_body, http2, of_event, until};
 
 const ROUNDS: usize = 20;
 
@@ -45,7 +45,7 @@ impl Load {
                 .post(format!("https://localhost:{}{PATH}", self.port))
                 .bearer_auth(&self.site.token)
                 .header("content-type", "application/json")
-                .body(grant_body(LOBBY));
+                .body(fresh_grant(LOBBY));
             assert_eq!(request.send().await.unwrap().status(), 200);
             self.granted.fetch_add(1, Ordering::Relaxed);
             if !keeps {

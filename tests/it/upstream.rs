@@ -8,7 +8,8 @@ use crate::seam::{Behaviour, NoTls, Seam};
 use crate::support::authority::Authority;
 use crate::support::process::{Process, signal};
 use crate::support::{
-    KEY, LOBBY, PERSON, SERVER_ROOM, Site, ended_in_order, grant_body, of_event, post, until,
+    KEY, LOBBY, PERSON, SERVER_ROOM, Site, ended_in_order, fresh_grant, grant_body, of_event, post,
+    until,
 };
 
 #[tokio::test]
@@ -264,7 +265,7 @@ async fn ask(site: &Site, client: &reqwest::Client, process: &Process) -> reqwes
         .post(process.url())
         .bearer_auth(&site.token)
         .header("content-type", "application/json")
-        .body(grant_body(LOBBY));
+        .body(fresh_grant(LOBBY));
     request.send().await.unwrap()
 }
 
@@ -401,7 +402,7 @@ async fn an_upstream_that_fails_is_left_alone_for_a_while() {
     let gateway = site.start(&seam, &settings).await;
     let client = site.client();
     let ask = async |entrance| {
-        let answer = post(&client, &gateway, &site.token, grant_body(entrance)).await;
+        let answer = post(&client, &gateway, &site.token, fresh_grant(entrance)).await;
         (answer.status().as_u16(), answer.headers().contains_key("retry-after"))
     };
     for _ in 0..3 {

@@ -4,13 +4,13 @@ use std::process::{Command, Output};
 
 use crate::seam::{Behaviour, Seam};
 use crate::support::process::{self, Process, can, signal};
-use crate::support::{LOBBY, Site, grant_body, grantgate, of_event};
+use crate::support::{LOBBY, Site, fresh_grant, grantgate, of_event};
 
 const SEGMENT: &str = "00000000000000000001.jsonl";
 
 async fn grant(site: &Site, process: &Process) {
     let request = site.client().post(process.url()).bearer_auth(&site.token);
-    let request = request.header("content-type", "application/json").body(grant_body(LOBBY));
+    let request = request.header("content-type", "application/json").body(fresh_grant(LOBBY));
     assert_eq!(request.send().await.unwrap().status(), 200);
 }
 

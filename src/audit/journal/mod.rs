@@ -32,11 +32,12 @@ use crate::audit::record::encode::{
     DecisionRecord, Draft, OutcomeRecord, Permitted, RecoveryEntry, Unnumbered, not_sent,
 };
 use crate::audit::record::entry::{
-    Evidence, OrderEntry, OutcomeEntry, ReloadEntry, ResolvedEntry, StrangerEntry,
+    DecisionEntry, Evidence, OrderEntry, OutcomeEntry, ReloadEntry, ResolvedEntry, StrangerEntry,
 };
+use crate::audit::record::mark::GranteeMark;
 use crate::audit::tree::note::SigningKey;
 use crate::audit::tree::{Frontier, Hash};
-use crate::domain::{Clock, Reason, Revision};
+use crate::domain::{Clock, Grantee, GranteeKind, Reason, Revision};
 
 /// The one way to record. Cheap to clone.
 #[derive(Clone)]
@@ -114,9 +115,21 @@ impl Journal {
     /// [`AuditError`]. The record may still become durable; a permit in it then gets
     /// the outcome `not-sent`.
     pub async fn record<E: Evidence>(&self, evidence: E) -> Result<Recorded<E>, AuditError> {
+        self.record_keyed(evidence, None).await
+    }
+
+    /// The same of a decision about a request that its caller gave a name to.
+    ///
+    /// # Errors
+    /// As of [`Self::record`].
+    pub async fn record_keyed<E: Evidence>(
+        &self,
+        evidence: E,
+        idempotency_key: Option<&str>,
+    ) -> Result<Recorded<E>, AuditError> {
         let since = Instant::now();
         let waiting = {
-            let entry = evidence.decision();
+            let entry = DecisionEntry { idempotency_key, ..evidence.decision() };
             let permits = entry
                 .allow
                 .then_some(Permitted { request_id: entry.request_id, operation: entry.operation });
@@ -124,6 +137,18 @@ impl Journal {
         };
         let seq = self.durable(waiting).await?;
         Ok(Recorded::new(evidence, seq, since))
+    }
+
+    /// How the log tells this person from others.
+    #[must_use]
+    pub fn mark(&self, grantee: Grantee) -> GranteeMark {
+        GranteeMark::new(grantee, self.settings.pseudonym_key.as_ref())
+    }
+
+    /// The same of a person as a record names it; none where it names nobody that can be.
+    #[must_use]
+    pub fn mark_of_record(&self, kind: GranteeKind, text: &str) -> Option<GranteeMark> {
+        GranteeMark::of_record(kind, text, self.settings.pseudonym_key.as_ref())
     }
 
     /// Records a reload and waits until the record is durable.

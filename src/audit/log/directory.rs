@@ -50,8 +50,10 @@ impl LogReader {
     /// begun, and the log went on elsewhere; or its lines are in the write-ahead log only.
     pub(in crate::audit) fn list(&self) -> Result<Vec<Segment>, InputError> {
         let files = self.files().map_err(|error| InputError::of(&self.directory, error))?;
-        let (mut found, empty): (Vec<_>, Vec<_>) =
-            files.into_iter().partition(|segment| segment.stored_bytes() > 0);
+        let (mut found, mut empty) = (Vec::new(), Vec::new());
+        for (segment, has_bytes) in files.into_iter().map(Segment::looked_at_again) {
+            if has_bytes { &mut found } else { &mut empty }.push(segment);
+        }
         found.extend(self.only_in_wal(empty, &found)?);
         found.sort_by_key(|segment| (segment.first_seq, segment.compressed));
         found.dedup_by_key(|segment| segment.first_seq);
@@ -62,7 +64,15 @@ impl LogReader {
         Ok(found)
     }
 
+    /// One that is compressed meanwhile may be missed by a look in both forms, but not by two; and
+    /// what was plain when it was seen may be compressed by now.
     fn files(&self) -> io::Result<Vec<Segment>> {
+        let mut found = self.look()?;
+        found.extend(self.look()?);
+        Ok(found)
+    }
+
+    fn look(&self) -> io::Result<Vec<Segment>> {
         let mut found = Vec::new();
         for entry in std::fs::read_dir(&self.directory)? {
             let entry = entry?;
@@ -171,5 +181,39 @@ impl LogReader {
 
     pub(in crate::audit) fn directory(&self) -> &Path {
         &self.directory
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    use super::*;
+
+    /// As a gateway does that compresses while somebody lists.
+    #[test]
+    fn a_segment_that_is_being_compressed_is_never_missing() {
+        const SEGMENTS: u64 = 2_000;
+        let directory = tempfile::tempdir().unwrap();
+        let segment = |first_seq| Segment::plain(directory.path(), first_seq);
+        for first_seq in 1..=SEGMENTS {
+            std::fs::write(segment(first_seq).path, "x\n").unwrap();
+        }
+        let (log, done) = (LogReader::new(directory.path()), AtomicBool::new(false));
+        std::thread::scope(|scope| {
+            scope.spawn(|| {
+                let making = directory.path().join("making");
+                for first_seq in 1..=SEGMENTS {
+                    std::fs::write(&making, "x").unwrap();
+                    std::fs::rename(&making, segment(first_seq).compressed_path()).unwrap();
+                    std::fs::remove_file(segment(first_seq).path).unwrap();
+                }
+                done.store(true, Ordering::Relaxed);
+            });
+            while !done.load(Ordering::Relaxed) {
+                let found = log.list().unwrap();
+                assert!(found.iter().map(|s| s.first_seq).eq(1..=SEGMENTS), "{}", found.len());
+            }
+        });
     }
 }

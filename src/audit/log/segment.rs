@@ -56,6 +56,19 @@ impl Segment {
         std::fs::metadata(&self.path).map_or(0, |metadata| metadata.len())
     }
 
+    /// The same and whether it has any bytes: compressed, where it is not plain any more.
+    pub(super) fn looked_at_again(self) -> (Self, bool) {
+        let bytes = |path: &Path| std::fs::metadata(path).map(|metadata| metadata.len()).ok();
+        let to = self.compressed_path();
+        match bytes(&self.path) {
+            Some(bytes) => (self, bytes > 0),
+            None if !self.compressed && bytes(&to).is_some_and(|bytes| bytes > 0) => {
+                (Self { path: to, compressed: true, ..self }, true)
+            }
+            None => (self, false),
+        }
+    }
+
     /// The file that compressing a plain segment makes.
     pub(in crate::audit) fn compressed_path(&self) -> PathBuf {
         let mut path = self.path.clone().into_os_string();

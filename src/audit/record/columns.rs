@@ -87,8 +87,9 @@ impl Shown<'_> {
         let (decision, caller) = (self.text("decision"), self.text("caller"));
         let (reason, rules) = (self.text("reason"), listed(self.0, "rules"));
         let workspace = self.with("in workspace", "workspace");
+        let key = self.with("key", "idempotency_key");
         format!(
-            "{decision:<8}  {caller}  entrance {entrance}{workspace}  {grantee}  {reason}{rules}"
+            "{decision:<8}  {caller}  entrance {entrance}{workspace}  {grantee}  {reason}{rules}{key}"
         )
     }
 
@@ -96,7 +97,8 @@ impl Shown<'_> {
         let (outcome, of) = (self.text("outcome"), self.text("decision_seq"));
         let (reason, status) = (self.text("reason"), self.with("status", "status"));
         let entrances = self.with("entrances", "entrances");
-        format!("{outcome:<8}  of {of}  {reason}{status}{entrances}")
+        let same_as = self.with("same as", "same_as");
+        format!("{outcome:<8}  of {of}  {reason}{status}{entrances}{same_as}")
     }
 
     fn resolved(&self) -> String {

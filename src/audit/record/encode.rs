@@ -162,6 +162,7 @@ impl Draft {
             status: None,
             seam_request_id: None,
             upstream_ms: None,
+            same_as: None,
             recovered: true,
         });
         draft.closing(decision_seq)
@@ -335,6 +336,7 @@ pub(in crate::audit) fn not_sent(permitted: Permitted, decision_seq: u64) -> Out
         status: None,
         seam_request_id: None,
         upstream_ms: None,
+        same_as: None,
     }
 }
 

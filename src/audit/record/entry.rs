@@ -48,6 +48,8 @@ pub struct DecisionEntry<'a> {
     pub at: Timestamp,
     /// What a candidate policy said of it.
     pub candidate: Option<CandidateEntry<'a>>,
+    /// The caller's own name for the request.
+    pub idempotency_key: Option<&'a str>,
 }
 
 /// What a policy said that decides nothing.
@@ -82,6 +84,8 @@ pub struct OutcomeEntry {
     pub seam_request_id: Option<String>,
     /// From the forward to the answer, in milliseconds.
     pub upstream_ms: Option<u64>,
+    /// The decision whose outcome this is too: nothing was sent for this one.
+    pub same_as: Option<u64>,
 }
 
 /// The fields of an `outcome.resolved` record: what Seam said later of a grant whose outcome was

@@ -6,5 +6,6 @@ pub(in crate::audit) mod entry;
 pub(in crate::audit) mod event;
 pub(in crate::audit) mod glance;
 pub(in crate::audit) mod limits;
+pub(in crate::audit) mod mark;
 pub(in crate::audit) mod parse;
 pub(in crate::audit) mod pseudonym;

@@ -5,10 +5,12 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use memchr::memmem;
 use serde::Deserialize;
 
 use crate::audit::record::encode::FORMAT;
 use crate::audit::record::event::{ALLOW, DENY, Event};
+use crate::audit::record::glance::has_escapes;
 use crate::audit::record::limits::SEQ_MAX;
 use crate::audit::tree::{Frontier, Hash};
 use crate::domain::{GranteeKind, Operation};
@@ -72,6 +74,8 @@ struct Seldom {
     hashes: Option<Vec<String>>,
     checkpoint: Option<String>,
     resolution: Option<String>,
+    idempotency_key: Option<String>,
+    same_as: Option<u64>,
 }
 
 /// What a whole line is.
@@ -233,6 +237,16 @@ impl<'a> Record<'a> {
         self.decision_seq.filter(|_| self.is(Event::Resolved)).zip(self.seldom()?.resolution)
     }
 
+    /// The caller's own name for the request.
+    pub(in crate::audit) fn idempotency_key(&self) -> Option<String> {
+        self.rare(b"\"idempotency_key\"")?.idempotency_key
+    }
+
+    /// The decision whose outcome this is too.
+    pub(in crate::audit) fn same_as(&self) -> Option<u64> {
+        self.rare(b"\"same_as\"")?.same_as
+    }
+
     /// Seam's id of the request.
     pub(in crate::audit) fn seam_request_id(&self) -> Option<&str> {
         text(&self.seam_request_id)
@@ -256,6 +270,12 @@ impl<'a> Record<'a> {
     /// is that record.
     pub(in crate::audit) fn batch(&self) -> Option<u64> {
         self.seldom()?.batch
+    }
+
+    /// The same where the line may have a field of this name: most have not.
+    fn rare(&self, name: &[u8]) -> Option<Seldom> {
+        let may_have = memmem::find(self.line, name).is_some() || has_escapes(self.line);
+        may_have.then(|| self.seldom())?
     }
 
     fn seldom(&self) -> Option<Seldom> {

@@ -47,6 +47,12 @@ impl PseudonymKey {
         code.len() == 2 * KEPT && code.bytes().all(is_hex)
     }
 
+    /// The code of a pseudonym as a number; none of another text.
+    pub(in crate::audit) fn bits(text: &str) -> Option<u128> {
+        let code = text.strip_prefix(PREFIX).filter(|_| Self::is_pseudonym(text))?;
+        u128::from_str_radix(code, 16).ok()
+    }
+
     /// What stands in the log for this id.
     #[must_use]
     pub fn pseudonym(&self, id: &str) -> String {

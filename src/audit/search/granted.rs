@@ -23,7 +23,7 @@ pub struct AllowedGrant {
 }
 
 /// Gives every grant that was allowed between two times to `each`, but those of which not a byte was
-/// sent. Memory grows with what is in flight at one time.
+/// sent, and those that were answered with the outcome of another. Memory grows with what is in flight at one time.
 ///
 /// # Errors
 /// [`ReadError`].
@@ -57,6 +57,7 @@ pub fn granted(
         } else if record.is(Event::Outcome) {
             let grant = record.decision_seq.and_then(|seq| open.remove(&seq));
             let sent = record.outcome() != Some(Outcome::NotSent.as_str());
+            let sent = sent && record.same_as().is_none();
             grant.filter(|_| sent).into_iter().for_each(&mut each);
         }
     }
@@ -97,6 +98,8 @@ mod tests {
             outcome(10, 6, "answered"),
             decision(11, 28, allow),
             outcome(12, 11, "unknown"),
+            decision(13, 28, allow),
+            outcome(14, 13, "granted\",\"same_as\":2,\"reason\":\"x"),
         ];
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("00000000000000000001.jsonl"), text.concat()).unwrap();
@@ -108,6 +111,6 @@ mod tests {
             found += 1;
         })
         .unwrap();
-        assert_eq!(found, 3, "2, 11, and 5, of which nobody knows yet");
+        assert_eq!(found, 3, "2, 11, and 5, of which nobody knows yet; 13 is the same as 2");
     }
 }

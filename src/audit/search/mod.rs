@@ -1,5 +1,6 @@
 //! Reading a log for people and programs: all of it, its end, or what is searched for.
 
+pub(in crate::audit) mod attempts;
 pub(in crate::audit) mod decisions;
 pub(in crate::audit) mod granted;
 pub(in crate::audit) mod query;
@@ -9,6 +10,7 @@ pub(in crate::audit) mod stats;
 pub(in crate::audit) mod tail;
 pub(in crate::audit) mod unresolved;
 
+pub use attempts::{AttemptNews, GrantAttempt, attempts};
 pub use decisions::{AuditedDecision, DecisionsSummary, decision_about, decisions};
 pub use granted::{AllowedGrant, granted};
 pub use query::{Filter, Found, Hit, Indexes, Making, QuerySummary, Take, query};

@@ -73,7 +73,8 @@ fn still_unknown(log: &LogReader, segments: Vec<Segment>) -> Result<BTreeSet<u64
         let Some(seq) = record.decision_seq else { continue };
         let is_grant = record.operation() == Some(Operation::GrantAccess);
         if record.is(Event::Outcome) && record.outcome() == Some(Outcome::Unknown.as_str()) {
-            if is_grant {
+            // Of one that was answered from another, that one is asked about.
+            if is_grant && record.same_as().is_none() {
                 open.insert(seq);
             }
         } else if record.is(Event::Resolved) {
@@ -138,6 +139,7 @@ mod tests {
             closing(8, 4, "grant.outcome", unknown),
             closing(9, 3, "outcome.resolved", "\"resolution\":\"absent\",\"asked\":3"),
             closing(10, 99, "grant.outcome", &read),
+            closing(11, 3, "grant.outcome", &format!("{unknown},\"same_as\":1")),
         ];
         for (name, text) in [(1, first), (5, second.concat())] {
             let path = directory.path().join(format!("{name:020}.jsonl"));

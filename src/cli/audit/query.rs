@@ -205,7 +205,7 @@ fn print(
             let mut table = Table::new(out, &HUMAN);
             let summary = search(&mut |hit| {
                 let found = hit.fields();
-                let resolution = resolution(&known, found.seq);
+                let resolution = resolution(&known, found.sent_as());
                 table.row(human(&found, resolution.as_deref(), catalogue))
             })?;
             table.finish().map_err(ReadError::Output)?;
@@ -216,7 +216,7 @@ fn print(
                 stored(&mut out, hit.line(), terminal)?;
                 let outcome = hit.outcome_line();
                 outcome.map_or(Ok(()), |line| stored(&mut out, line, terminal))?;
-                let later = known.get(&hit.seq());
+                let later = known.get(&hit.fields().sent_as());
                 later.map_or(Ok(()), |line| stored(&mut out, line, terminal))
             })?;
             out.flush().map_err(ReadError::Output)?;
@@ -228,7 +228,7 @@ fn print(
             writer.write_record(CSV).map_err(output)?;
             let summary = search(&mut |hit| {
                 let found = hit.fields();
-                let resolution = resolution(&known, found.seq).unwrap_or_default();
+                let resolution = resolution(&known, found.sent_as()).unwrap_or_default();
                 let row = csv_row(&found, &resolution, catalogue);
                 writer.write_record(row).map_err(io_error)
             })?;
@@ -267,6 +267,10 @@ fn human(found: &Found, resolution: Option<&str>, catalogue: &Catalogue) -> Vec<
         reason if reason.is_empty() || reason == found.reason => shown(&found.outcome),
         reason => format!("{} ({})", shown(&found.outcome), printable(reason)),
     };
+    let outcome = match found.same_as {
+        Some(seq) => format!("{outcome}, same as {seq}"),
+        None => outcome,
+    };
     let outcome = match resolution {
         Some(resolution) => format!("{outcome}, then {}", printable(resolution)),
         None => outcome,
@@ -289,7 +293,7 @@ fn human(found: &Found, resolution: Option<&str>, catalogue: &Catalogue) -> Vec<
     ]
 }
 
-const CSV: [&str; 16] = [
+const CSV: [&str; 18] = [
     "seq",
     "time",
     "event",
@@ -306,9 +310,12 @@ const CSV: [&str; 16] = [
     "operation",
     "resolution",
     "workspace",
+    "idempotency_key",
+    "same_as",
 ];
 
-fn csv_row(found: &Found, resolution: &str, catalogue: &Catalogue) -> [String; 16] {
+fn csv_row(found: &Found, resolution: &str, catalogue: &Catalogue) -> [String; 18] {
+    let same_as = found.same_as.map(|seq| seq.to_string()).unwrap_or_default();
     [
         found.seq.to_string().as_str(),
         &found.time,
@@ -326,6 +333,8 @@ fn csv_row(found: &Found, resolution: &str, catalogue: &Catalogue) -> [String; 1
         &found.operation,
         resolution,
         &found.workspace,
+        &found.idempotency_key,
+        &same_as,
     ]
     .map(csv_cell)
 }
@@ -376,6 +385,9 @@ mod tests {
             row,
             "t\\u{1b}|-|-|-|allow|allowed-by-rule|unknown (upstream-timeout), then granted|-"
         );
+        found.same_as = Some(7);
+        let row = human(&found, Some("granted"), &Catalogue::default()).join("|");
+        assert!(row.contains("|unknown (upstream-timeout), same as 7, then granted|"), "{row}");
         found.decision.clear();
         assert_eq!(human(&found, None, &Catalogue::default())[4], "grant.decision");
         let mut out = Vec::new();

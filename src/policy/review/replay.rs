@@ -104,9 +104,10 @@ impl Replay {
     pub fn add(&mut self, policy: &Policy, past: Past) {
         let act = past.operation.map(Operation::act);
         let entrance = past.entrance.filter(|_| act != Some(Act::Grant) || past.grantee.is_some());
-        // What an order decided says nothing about the rules.
-        let by_order = Reason::ALL.iter().any(|r| r.is_by_order() && r.as_str() == past.reason);
-        let (Some(act), Some(entrance), false) = (act, entrance, by_order) else {
+        // What an order decided, or a budget or a key, says nothing about the rules.
+        let beside = |reason: &&Reason| reason.is_by_order() || reason.is_beyond_policy();
+        let by_others = Reason::ALL.iter().filter(beside).any(|r| r.as_str() == past.reason);
+        let (Some(act), Some(entrance), false) = (act, entrance, by_others) else {
             *self.not_replayable.entry(past.reason).or_default() += 1;
             return;
         };

@@ -41,6 +41,8 @@ pub struct RequestLine<'a> {
     pub reason: Reason,
     /// What became of it after it was permitted.
     pub outcome: Option<Outcome>,
+    /// The decision whose outcome this is too, where nothing was sent.
+    pub same_as: Option<u64>,
     /// The status of the answer.
     pub status: u16,
     /// How long the decision took.
@@ -69,6 +71,7 @@ macro_rules! event {
             decision = decision($line.permitted),
             reason = $line.reason.as_str(),
             outcome = $line.outcome.map(Outcome::as_str),
+            same_as = $line.same_as,
             status = $line.status,
             decided_us = micros($line.decided),
             recorded_us = micros($line.recorded),
@@ -117,6 +120,9 @@ impl RequestLine<'_> {
         fields.text("reason", self.reason.as_str());
         if let Some(outcome) = self.outcome {
             fields.text("outcome", outcome.as_str());
+        }
+        if let Some(seq) = self.same_as {
+            fields.number("same_as", seq);
         }
         fields.number("status", self.status.into());
         fields.number("decided_us", micros(self.decided));

@@ -8,7 +8,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
-use super::{PATH, Site, grant_body, http1};
+use super::{PATH, Site, fresh_grant, http1};
 
 /// Opens a connection that lives as long as the process lets it.
 pub async fn connect(site: &Site, port: u16) -> SendRequest<Full<Bytes>> {
@@ -30,6 +30,6 @@ pub fn post(site: &Site, port: u16, entrance: &str) -> Request<Full<Bytes>> {
     Request::post(format!("https://localhost:{port}{PATH}"))
         .header("authorization", format!("Bearer {}", site.token))
         .header("content-type", "application/json")
-        .body(Full::from(grant_body(entrance)))
+        .body(Full::from(fresh_grant(entrance)))
         .unwrap()
 }

@@ -12,6 +12,7 @@ pub mod process;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use grantgate::audit::OpenError;
@@ -200,6 +201,14 @@ pub async fn admin(address: SocketAddr, path: &str) -> (u16, String) {
 
 pub fn grant_body(entrance: &str) -> String {
     format!(r#"{{"acs_entrance_id":"{entrance}","user_identity_id":"{PERSON}"}}"#)
+}
+
+/// The same for somebody who was never named before: no grant is the same as another one.
+pub fn fresh_grant(entrance: &str) -> String {
+    static MADE: AtomicU32 = AtomicU32::new(0);
+    let person =
+        format!("{:08x}-0000-4000-9000-000000000000", MADE.fetch_add(1, Ordering::Relaxed));
+    grant_body(entrance).replace(PERSON, &person)
 }
 
 /// Posts a grant with the site's token.

@@ -60,6 +60,9 @@ pub(super) fn decision(entry: &DecisionEntry<'_>, key: Option<&PseudonymKey>, ou
         }
         line.out.push(b'}');
     }
+    if let Some(key) = entry.idempotency_key {
+        line.key("idempotency_key").string(key);
+    }
     line.out.push(b'}');
 }
 
@@ -84,6 +87,9 @@ pub(super) fn outcome(entry: &OutcomeEntry, time: Timestamp, out: &mut Vec<u8>) 
     }
     if let Some(millis) = entry.upstream_ms {
         line.key("upstream_ms").number(millis);
+    }
+    if let Some(seq) = entry.same_as {
+        line.key("same_as").number(seq);
     }
     line.out.push(b'}');
 }

@@ -29,6 +29,8 @@ pub(super) struct OutcomeLine<'a> {
     pub(super) seam_request_id: Option<&'a str>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) upstream_ms: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) same_as: Option<u64>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) recovered: bool,
 }

@@ -43,6 +43,8 @@ pub(super) struct DecisionLine<'a> {
     pub(super) body_sha256: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) candidate: Option<Candidate<'a>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) idempotency_key: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -86,6 +88,7 @@ impl Draft {
                 decision: candidate.decision,
                 reason: candidate.reason.map(Reason::as_str),
             }),
+            idempotency_key: entry.idempotency_key,
         })
     }
 
@@ -103,6 +106,7 @@ impl Draft {
             status: entry.status,
             seam_request_id: entry.seam_request_id.as_deref(),
             upstream_ms: entry.upstream_ms,
+            same_as: entry.same_as,
             recovered: false,
         });
         draft.closing(entry.decision_seq)
@@ -173,6 +177,7 @@ proptest! {
         body_sha256 in proptest::option::of(any::<[u8; 32]>()),
         at in time(),
         candidate in proptest::option::of((text(), proptest::option::of(one_of(Reason::ALL)))),
+        idempotency_key in proptest::option::of(text()),
         secret in proptest::option::of("[a-z]{32}"),
     ) {
         let rules: Vec<RuleRef> =
@@ -198,6 +203,7 @@ proptest! {
                 decision: "deny",
                 reason: *reason,
             }),
+            idempotency_key: idempotency_key.as_deref(),
         };
         let key = secret.map(|secret| PseudonymKey::new(&secret).unwrap());
         let draft = Draft::decision(&entry, key.as_ref());
@@ -212,6 +218,7 @@ proptest! {
         (outcome, reason) in (one_of(&Outcome::ALL), one_of(Reason::ALL)),
         (decision_seq, entrances) in (any::<u64>(), any::<Option<usize>>()),
         (status, upstream_ms) in (any::<Option<u16>>(), any::<Option<u64>>()),
+        same_as in any::<Option<u64>>(),
         seam_request_id in proptest::option::of(text()),
         at in time(),
     ) {
@@ -225,6 +232,7 @@ proptest! {
             status,
             seam_request_id,
             upstream_ms,
+            same_as,
         };
         let draft = Draft::outcome(&entry, at);
         let expected = String::from_utf8(draft.rest).unwrap();

@@ -33,6 +33,7 @@ fn decision(candidate: bool) -> DecisionEntry<'static> {
             decision: "deny",
             reason: Some(Reason::NoRuleMatches),
         }),
+        idempotency_key: None,
     }
 }
 
@@ -60,6 +61,7 @@ fn every_kind() -> Vec<Draft> {
         status,
         seam_request_id: more.then(|| "r1".into()),
         upstream_ms: more.then_some(87),
+        same_as: None,
     };
     let malformed = DecisionEntry {
         workspace: None,
@@ -73,6 +75,7 @@ fn every_kind() -> Vec<Draft> {
     };
     let read =
         DecisionEntry { operation: Operation::GetEntrance, grantee: None, ..decision(false) };
+    let keyed = DecisionEntry { idempotency_key: Some("visit \"7\""), ..decision(false) };
     let answered = |what| OutcomeEntry {
         operation: Operation::ListEntrances,
         outcome: what,
@@ -167,6 +170,8 @@ fn every_kind() -> Vec<Draft> {
         Draft::resolved(&resolved(Resolution::CannotTell, Some(403)), time()),
         Draft::decision(&DecisionEntry { workspace: Some(&lab), ..decision(false) }, None),
         Draft::order(&given(&workspace), time()),
+        Draft::decision(&keyed, None),
+        Draft::outcome(&OutcomeEntry { same_as: Some(1), ..outcome(None, false) }, time()),
     ]
 }
 

@@ -76,6 +76,18 @@ pub struct Found {
     pub outcome_reason: String,
     /// Seam's id of the request.
     pub seam_request_id: String,
+    /// The caller's own name for the request.
+    pub idempotency_key: String,
+    /// The decision whose outcome this is too.
+    pub same_as: Option<u64>,
+}
+
+impl Found {
+    /// The decision for which something was sent: its own, or the one whose outcome it has.
+    #[must_use]
+    pub fn sent_as(&self) -> u64 {
+        self.same_as.unwrap_or(self.seq)
+    }
 }
 
 impl Hit {
@@ -127,6 +139,8 @@ impl Hit {
             },
             outcome_reason: owned(outcome.as_ref().and_then(Record::reason)),
             seam_request_id: owned(closed.and_then(Record::seam_request_id)),
+            idempotency_key: line.idempotency_key().unwrap_or_default(),
+            same_as: closed.and_then(Record::same_as),
         }
     }
 }

@@ -121,6 +121,7 @@ proptest! {
         permitted in any::<bool>(),
         reason in prop::sample::select(Reason::ALL.to_vec()),
         outcome in prop::option::of(prop::sample::select(Outcome::ALL.to_vec())),
+        same_as in any::<Option<u64>>(),
         status in any::<u16>(),
         times in (duration(), duration(), duration(), duration()),
     ) {
@@ -139,6 +140,7 @@ proptest! {
             permitted,
             reason,
             outcome,
+            same_as,
             status,
             decided,
             recorded,
@@ -168,6 +170,7 @@ fn plain() -> RequestLine<'static> {
         permitted: true,
         reason: Reason::AllowedByRule,
         outcome: Some(Outcome::Granted),
+        same_as: None,
         status: 200,
         decided: Duration::from_micros(1),
         recorded: Duration::from_micros(2),
