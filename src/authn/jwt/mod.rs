@@ -10,7 +10,6 @@ mod claims;
 mod compact;
 mod discovery;
 mod held;
-mod json;
 mod jwk;
 mod key_set;
 mod verify;
@@ -23,13 +22,13 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
 use crate::domain::{JwsAlgorithm, Reason};
+pub(in crate::authn) use crate::json::Object as Claims;
 use cache::Cache;
 pub use cache::{CacheCounts, TOKENS_MAX};
 pub use claims::ClaimRule;
 pub(super) use compact::has_form;
 pub use discovery::jwks_uri;
 pub use held::{ASK_AGAIN, FetchedKeys, Held};
-pub(in crate::authn) use json::Object as Claims;
 pub use key_set::{JWKS_BYTES_MAX, KeySet, LeftOut};
 pub(super) use verify::Jwts;
 
