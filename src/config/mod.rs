@@ -12,7 +12,9 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::domain::{Budget, Host, JwsAlgorithm, Networks, Problem, Secret, TrustDomain};
+use crate::domain::{
+    Budget, BundleForm, Host, JwsAlgorithm, Networks, Problem, Secret, TrustDomain,
+};
 use crate::listener::ListenerLimits;
 use crate::telemetry::LogFormat;
 use crate::upstream::BreakerSettings;
@@ -161,7 +163,7 @@ pub struct ClientSettings {
 /// Authorities of client certificates.
 #[derive(Debug)]
 pub struct AuthoritySettings {
-    /// Their certificates, PEM.
+    /// Their certificates.
     pub ca_file: PathBuf,
     /// Their revocation lists, PEM.
     pub crl_file: Option<PathBuf>,
@@ -174,6 +176,8 @@ pub struct TrustDomainSettings {
     pub name: TrustDomain,
     /// Its authorities.
     pub authorities: AuthoritySettings,
+    /// How their file is written.
+    pub form: BundleForm,
     /// What their certificates are called among the files of all parts.
     pub ca_name: String,
     /// And their lists.

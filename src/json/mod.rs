@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 /// A value.
 #[derive(Debug, Clone, PartialEq)]
@@ -52,6 +53,27 @@ pub fn object(bytes: &[u8], bounds: Bounds) -> Result<Object, serde_json::Error>
             Err(serde_json::Error::custom("not an object"))
         }
     }
+}
+
+/// The lines in which the items of a list begin that is a member of the object; none where there
+/// is no such list. For messages: what the items are is read by [`object`].
+#[must_use]
+pub fn lines_of_items(bytes: &[u8], member: &str) -> Vec<u32> {
+    let read = |bytes| -> serde_json::Result<Vec<&RawValue>> {
+        let members: BTreeMap<String, &RawValue> = serde_json::from_slice(bytes)?;
+        members.get(member).map_or(Ok(Vec::new()), |list| serde_json::from_str(list.get()))
+    };
+    let start = bytes.as_ptr().addr();
+    let (mut seen, mut line) = (0, 1_u32);
+    let mut line_of = |item: &RawValue| {
+        let at = item.get().as_ptr().addr().saturating_sub(start);
+        let since = bytes.get(seen..at).unwrap_or_default();
+        let ends = memchr::memchr_iter(b'\n', since).count();
+        line = line.saturating_add(u32::try_from(ends).unwrap_or(u32::MAX));
+        seen = at;
+        line
+    };
+    read(bytes).unwrap_or_default().into_iter().map(&mut line_of).collect()
 }
 
 impl Json {
@@ -175,6 +197,17 @@ mod tests {
     fn read(text: &str) -> Result<Object, String> {
         let bounds = Bounds { depth: 3, values: 8 };
         object(text.as_bytes(), bounds).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_item_has_its_line() {
+        let text = b"{\n \"a\": [1],\n \"b\": [{\n\"c\": 1}, 2,\n\n[\n3]\n]}";
+        assert_eq!(lines_of_items(text, "b"), [3, 4, 6]);
+        assert_eq!(lines_of_items(text, "a"), [2]);
+        for member in ["c", "none"] {
+            assert_eq!(lines_of_items(text, member), [0_u32; 0]);
+        }
+        assert_eq!(lines_of_items(b"[1", "a"), [0_u32; 0]);
     }
 
     #[test]
