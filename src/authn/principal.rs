@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::failure::Known;
 use crate::domain::CallerId;
 
 /// Who is calling, proven by a credential. Only [`crate::authn`] makes one.
@@ -18,6 +19,11 @@ impl Principal {
     /// `expires` is what the callers file, or the credential itself, says of its end.
     pub(super) fn new(caller: CallerId, credential: Arc<str>, expires: Option<Timestamp>) -> Self {
         Self { caller, credential, expires }
+    }
+
+    /// Who it would be, for a record that says that it is not believed.
+    pub(super) fn into_known(self) -> Known {
+        Known { caller: self.caller, credential: self.credential }
     }
 
     /// The configured service.

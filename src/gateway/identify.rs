@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
+use super::account::Account;
 use super::strangers::Unproven;
 use super::{Context, Gateway, Refusal};
 use crate::authn::{self, Principal};
@@ -20,6 +21,7 @@ impl Gateway {
         context: &Context,
         headers: &HeaderMap,
         snapshot: &Snapshot,
+        account: &mut Account,
     ) -> Result<Principal, Refusal> {
         let mut known = self.authenticate(context, headers, snapshot);
         if known.as_ref().is_err_and(|unproven| snapshot.issuers.may_help(unproven.reason)) {
@@ -28,7 +30,7 @@ impl Gateway {
             let _ = arrived.await;
             known = self.authenticate(context, headers, snapshot);
         }
-        known.map_err(|unproven| self.refuse_stranger(context, unproven))
+        known.map_err(|unproven| self.refuse_stranger(context, unproven, account))
     }
 
     /// The same by what is at hand; nothing is recorded.

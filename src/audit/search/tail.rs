@@ -173,6 +173,10 @@ fn fits(filter: &TailFilter, record: &Record<'_>, shown: &mut HashSet<u64>) -> b
             }
             fits
         }
+        // Somebody who was not believed, and whose credential it was.
+        Some(Event::Stranger) if entrance.is_none() && allowed.is_none() => {
+            caller.as_ref().is_some_and(|c| record.caller() == Some(c.as_str()))
+        }
         _ => false,
     }
 }
@@ -279,7 +283,7 @@ mod tests {
         let of =
             |filter| seqs(&Tail::open(&LogReader::new(directory.path()), filter, 100).unwrap().1);
         let caller = |id| TailFilter { caller: CallerId::parse(id).ok(), ..TailFilter::default() };
-        assert_eq!(of(caller("desk")), [1, 2, 3, 4, 20, 21]);
+        assert_eq!(of(caller("desk")), [1, 2, 3, 4, 20, 21, 31]);
         assert!(of(caller("kiosk")).is_empty());
         assert_eq!(of(TailFilter { allowed: Some(false), ..TailFilter::default() }), [3]);
         let entrance = EntranceId::parse("d23d7180-c1ee-4bbe-8630-05df5031ce35").ok();

@@ -99,7 +99,8 @@ impl Site {
         let mut headers = HeaderMap::new();
         let value = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
         headers.append(AUTHORIZATION, value);
-        let found = authenticate(&headers, certificate, &self.callers, &self.issuers, at)?;
+        let found = authenticate(&headers, certificate, &self.callers, &self.issuers, at);
+        let found = found.map_err(|failure| failure.reason)?;
         Ok(format!("{} {}", found.caller(), found.credential()))
     }
 }

@@ -90,6 +90,8 @@ fn every_kind() -> Vec<Draft> {
     let stranger = StrangerEntry {
         request_id,
         peer: "[::1]:9".parse().unwrap(),
+        caller: None,
+        credential: None,
         reason: Reason::TokenUnknown,
         certificate: None,
     };
@@ -118,6 +120,15 @@ fn every_kind() -> Vec<Draft> {
     let everything = order(1, OrderKind::Freeze(Scope::Everything), None);
     let zone = order(2, OrderKind::Drill(Scope::Zone("zone:lobby".into())), None);
     let desk = CallerId::parse("desk").unwrap();
+    let suspended = Draft::stranger(
+        &StrangerEntry {
+            caller: Some(&desk),
+            credential: Some("token:a"),
+            reason: Reason::CallerSuspended,
+            ..stranger
+        },
+        time(),
+    );
     let lobby = EntranceId::parse("d23d7180-c1ee-4bbe-8630-05df5031ce35").unwrap();
     let exception = order(3, OrderKind::Exception(desk, lobby), Some(time()));
     let lifted = Signature { at: time(), by: "grace".into(), why: "replaced".into() };
@@ -161,6 +172,7 @@ fn every_kind() -> Vec<Draft> {
         Draft::order(&OrderEntry { change: OrderChange::Expired, ..given(&exception) }, time()),
         Draft::resolved(&resolved(Resolution::Granted, None), time()),
         Draft::resolved(&resolved(Resolution::CannotTell, Some(403)), time()),
+        suspended,
     ]
 }
 
