@@ -22,6 +22,7 @@ pub mod domain;
 pub mod files;
 pub mod gateway;
 pub mod issuers;
+pub mod json;
 pub mod listener;
 pub mod orders;
 pub mod pki;

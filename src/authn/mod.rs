@@ -10,6 +10,7 @@
 
 pub mod callers;
 mod certificate;
+mod failure;
 pub mod jwt;
 mod principal;
 mod scheme;
@@ -18,10 +19,10 @@ mod token;
 use http::HeaderMap;
 use jiff::Timestamp;
 
-use crate::domain::Reason;
 pub use callers::Callers;
 use certificate::Certificates;
 pub use certificate::PeerCertificate;
+pub use failure::{Failure, Known};
 pub use jwt::Issuers;
 use jwt::Jwts;
 pub use principal::Principal;
@@ -33,21 +34,21 @@ pub use token::{CallerToken, TokenDigest, TokenForm};
 /// certificate.
 ///
 /// # Errors
-/// The [`Reason`] to record. All of them are answered alike.
+/// Why not, for the record. All of it is answered alike.
 pub fn authenticate(
     headers: &HeaderMap,
     certificate: Option<&PeerCertificate>,
     callers: &Callers,
     issuers: &Issuers,
     now: Timestamp,
-) -> Result<Principal, Reason> {
+) -> Result<Principal, Failure> {
     let presented = Presented::read(headers, certificate)?;
     let jwts = Jwts { issuers, callers };
     let schemes: [&dyn Scheme; 3] = [&Tokens(callers), &jwts, &Certificates(callers)];
     let principal = agree(schemes.into_iter().map(|scheme| scheme.find(&presented, now)))?;
     // Whatever scheme has proven it.
     match callers.suspension(principal.caller()) {
-        Some(_) => Err(Reason::CallerSuspended),
+        Some(_) => Err(Failure::suspended(principal)),
         None => Ok(principal),
     }
 }

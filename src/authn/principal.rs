@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
+use super::failure::Known;
 use crate::domain::{CallerId, WorkspaceName};
 
 /// Who is calling, proven by a credential. Only [`crate::authn`] makes one.
@@ -44,6 +45,11 @@ impl Principal {
     #[must_use]
     pub fn workspace(&self) -> Option<&WorkspaceName> {
         self.workspace.as_ref()
+    }
+
+    /// Who it would be, for a record that says that it is not believed.
+    pub(super) fn into_known(self) -> Known {
+        Known { caller: self.caller, credential: self.credential }
     }
 
     /// The configured service.

@@ -3,7 +3,7 @@ use http::HeaderValue;
 use http::header::AUTHORIZATION;
 use rustls_pki_types::CertificateDer;
 
-use crate::domain::CallerId;
+use crate::domain::{CallerId, Reason};
 
 const TOKEN: &str = "seam_gg_one";
 
@@ -60,6 +60,10 @@ fn ask(authorization: &[&[u8]], names: Option<&[&str]>) -> Result<(String, Strin
     let issuers = Issuers::new(Vec::new(), None);
     authenticate(&headers, certificate.as_ref(), &callers(), &issuers, now())
         .map(|p| (p.caller().to_string(), p.credential().to_owned()))
+        .map_err(|failure| {
+            assert_eq!(failure.known, None, "{failure:?}");
+            failure.reason
+        })
 }
 
 #[test]
@@ -177,17 +181,28 @@ fn a_suspended_caller_is_refused_by_whatever_it_presents() {
         let issuers = Issuers::new(Vec::new(), None);
         authenticate(&headers, certificate.as_ref(), &callers, &issuers, now())
             .map(|p| p.caller().clone())
+            .map_err(|Failure { reason, known }| {
+                let known = known.map(|known| format!("{} {}", known.caller, known.credential));
+                (reason, known.unwrap_or_default())
+            })
     };
     let known: &[&str] = &["dns:desk.internal"];
     let id = |text: &str| CallerId::parse(text).unwrap();
-    for (token, names) in [(Some(TOKEN), None), (None, Some(known)), (Some(TOKEN), Some(known))] {
-        assert_eq!(ask(&text, token, names), Err(Reason::CallerSuspended), "{token:?} {names:?}");
+    let unknown = |reason| Err((reason, String::new()));
+    for (token, names, by) in [
+        (Some(TOKEN), None, "desk token:a"),
+        (None, Some(known), "desk certificate:dns:desk.internal"),
+        (Some(TOKEN), Some(known), "desk token:a"),
+    ] {
+        // Only of a good credential it is known whose it is.
+        let refused = Err((Reason::CallerSuspended, by.to_owned()));
+        assert_eq!(ask(&text, token, names), refused, "{token:?} {names:?}");
         assert_eq!(ask(&text.replace(suspended, ""), token, names), Ok(id("desk")));
     }
     assert_eq!(ask(&text, Some("seam_gg_rota"), None), Ok(id("rota")), "nobody else is");
     let both = ask(&text, Some("seam_gg_rota"), Some(known));
-    assert_eq!(both, Err(Reason::CredentialsConflict), "and it lends its name to nobody");
-    assert_eq!(ask(&text, Some("seam_gg_x"), Some(known)), Err(Reason::TokenUnknown));
+    assert_eq!(both, unknown(Reason::CredentialsConflict), "and it lends its name to nobody");
+    assert_eq!(ask(&text, Some("seam_gg_x"), Some(known)), unknown(Reason::TokenUnknown));
 }
 
 #[test]

@@ -191,7 +191,8 @@ mod tests {
         let every = every.replace("# pseudonymise = \"off\"", "pseudonymise = \"on\"");
         // Either this or an API key.
         let every = every.replace("\napi_key_file", "\n# api_key_file");
-        // One of three.
+        // One of two, and one of three.
+        let every = every.replace("\nbundle_file", "\n# bundle_file");
         let every = every.replace("\ndiscovery_url", "\n# discovery_url");
         let every = every.replace("\njwks_file", "\n# jwks_file");
         let settings = load(&every);

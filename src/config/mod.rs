@@ -13,7 +13,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::domain::{
-    Budget, Host, JwsAlgorithm, Networks, Problem, Secret, TrustDomain, WorkspaceId, WorkspaceName,
+    Budget, BundleForm, Host, JwsAlgorithm, Networks, Problem, Secret, TrustDomain, WorkspaceId,
+    WorkspaceName,
 };
 use crate::listener::ListenerLimits;
 use crate::telemetry::LogFormat;
@@ -165,7 +166,7 @@ pub struct ClientSettings {
 /// Authorities of client certificates.
 #[derive(Debug)]
 pub struct AuthoritySettings {
-    /// Their certificates, PEM.
+    /// Their certificates.
     pub ca_file: PathBuf,
     /// Their revocation lists, PEM.
     pub crl_file: Option<PathBuf>,
@@ -178,6 +179,8 @@ pub struct TrustDomainSettings {
     pub name: TrustDomain,
     /// Its authorities.
     pub authorities: AuthoritySettings,
+    /// How their file is written.
+    pub form: BundleForm,
     /// What their certificates are called among the files of all parts.
     pub ca_name: String,
     /// And their lists.

@@ -49,7 +49,7 @@ pub use reason::Reason;
 pub use request::{ListEntrances, Objects, Request};
 pub use rule_ref::RuleRef;
 pub use secret::Secret;
-pub use spiffe::{TrustDomain, trust_domain_of};
+pub use spiffe::{BundleForm, TrustDomain, trust_domain_of};
 pub use trace::TraceContext;
 pub use version::{COMMIT, VERSION};
 pub use workspace::{WorkspaceId, WorkspaceName};

@@ -31,6 +31,15 @@ impl fmt::Display for TrustDomain {
     }
 }
 
+/// How the authorities of a trust domain are written down.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BundleForm {
+    /// Certificates, PEM.
+    Pem,
+    /// A SPIFFE bundle: a JWK Set (SPIFFE, Trust Domain and Bundle, section 4).
+    JwkSet,
+}
+
 /// The trust domain of a SPIFFE id with a path, `spiffe://trust-domain/path`; none where the
 /// text is anything else.
 #[must_use]

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use http::HeaderMap;
 
+use super::account::Account;
 use super::strangers::Unproven;
 use super::{Context, Gateway, Refusal};
 use crate::authn::{self, Principal};
 use crate::snapshot::Snapshot;
 
-/// How long a request waits for keys of an issuer that are on their way, where it cannot be
-/// judged without them.
+/// How long a request waits for keys of its token's issuer that are on their way, where it
+/// cannot be judged without them.
 const KEYS_WAIT: Duration = Duration::from_secs(1);
 
 impl Gateway {
@@ -20,15 +21,18 @@ impl Gateway {
         context: &Context,
         headers: &HeaderMap,
         snapshot: &Snapshot,
+        account: &mut Account,
     ) -> Result<Principal, Refusal> {
         let mut known = self.authenticate(context, headers, snapshot);
-        if known.as_ref().is_err_and(|unproven| snapshot.issuers.may_help(unproven.reason)) {
+        let refused = known.as_ref().err().map(|unproven| unproven.reason);
+        let awaited = refused.and_then(|refused| snapshot.issuers.awaited(headers, refused));
+        if let Some(keys) = awaited {
             // Boxed: seldom. Whoever's key is here does not come here.
-            let arrived = Box::pin(tokio::time::timeout(KEYS_WAIT, snapshot.issuers.settled()));
+            let arrived = Box::pin(tokio::time::timeout(KEYS_WAIT, keys.settled()));
             let _ = arrived.await;
             known = self.authenticate(context, headers, snapshot);
         }
-        known.map_err(|unproven| self.refuse_stranger(context, unproven))
+        known.map_err(|unproven| self.refuse_stranger(context, unproven, account))
     }
 
     /// The same by what is at hand; nothing is recorded.

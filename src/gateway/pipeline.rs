@@ -139,7 +139,7 @@ impl Gateway {
             true => principal,
             false => self
                 .authenticate(context, &head.headers, &snapshot)
-                .map_err(|unproven| self.refuse_stranger(context, unproven))?,
+                .map_err(|unproven| self.refuse_stranger(context, unproven, account))?,
         };
         account.caller = Some(principal.caller().clone());
         let within = workspace::within(&snapshot, &head.headers, principal);
@@ -221,7 +221,7 @@ impl Gateway {
         let arrived = SystemTime::now();
         account.operation = Operation::of_path(head.uri.path());
         let operation = route::check(head, &self.hostnames, self.limits.headers_max)?;
-        let principal = self.identify(context, &head.headers, snapshot).await?;
+        let principal = self.identify(context, &head.headers, snapshot, account).await?;
         account.caller = Some(principal.caller().clone());
         // Not of strangers: neither their traces nor their word for one.
         account.trace = self.traces.request(route::trace_of(head), arrived);

@@ -41,7 +41,8 @@ impl Presented {
         &self,
         clients: Option<&ClientCertificates>,
     ) -> Result<&PeerCertificate, Unproven> {
-        let withdrawn = |fault| Unproven { reason: Reason::CertificateWithdrawn, fault };
+        let withdrawn =
+            |fault| Unproven { reason: Reason::CertificateWithdrawn, fault, known: None };
         let clients = clients.ok_or(withdrawn(None))?;
         let mut accepted = self.accepted.lock().unwrap_or_else(PoisonError::into_inner);
         let fresh = accepted.is_some_and(|(generation, at)| {

@@ -11,8 +11,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use governor::{DefaultDirectRateLimiter, Quota, RateLimiter};
 
+use super::account::Account;
 use super::{Context, Gateway, Presented, Refusal};
 use crate::audit::{CertificateEntry, StrangerEntry};
+use crate::authn::{Failure, Known};
 use crate::domain::{Reason, RequestId};
 use crate::tls::{CertificateFault, RefusedCertificate, Shown};
 
@@ -23,16 +25,18 @@ const LINES_PER_MINUTE: NonZeroU32 = match NonZeroU32::new(60) {
 };
 
 /// Why a request has no principal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Unproven {
     pub(super) reason: Reason,
     /// What is wrong with the certificate itself.
     pub(super) fault: Option<CertificateFault>,
+    /// Whose credential it is all the same.
+    pub(super) known: Option<Known>,
 }
 
-impl From<Reason> for Unproven {
-    fn from(reason: Reason) -> Self {
-        Self { reason, fault: None }
+impl From<Failure> for Unproven {
+    fn from(Failure { reason, known }: Failure) -> Self {
+        Self { reason, fault: None, known }
     }
 }
 
@@ -75,8 +79,14 @@ impl CertificateLog {
 
 impl Gateway {
     /// Notes a request that nobody was authenticated for, and refuses it. What is over the
-    /// budget of its network is counted only: it leaves room on the record for others.
-    pub(super) fn refuse_stranger(&self, context: &Context, unproven: Unproven) -> Refusal {
+    /// budget of its network is counted only: it leaves room on the record for others. Whose
+    /// credential it was, where that is known, is said here and nowhere outside.
+    pub(super) fn refuse_stranger(
+        &self,
+        context: &Context,
+        unproven: Unproven,
+        account: &mut Account,
+    ) -> Refusal {
         if let Some(seconds) = self.admission.count_failure(context.peer.ip()) {
             self.journal.count_stranger(Reason::AuthenticationThrottled);
             return Refusal::retry_after(Reason::AuthenticationThrottled, seconds);
@@ -92,11 +102,14 @@ impl Gateway {
         let entry = StrangerEntry {
             request_id: context.request_id,
             peer: context.peer,
+            caller: unproven.known.as_ref().map(|known| &known.caller),
+            credential: unproven.known.as_ref().map(|known| &*known.credential),
             reason: unproven.reason,
             certificate: presented.map(|_| entry_of(unproven.fault, shown.as_ref())),
         };
         self.certificate_log.write("listener", &entry);
         self.journal.note_stranger(&entry);
+        account.caller = unproven.known.map(|known| known.caller);
         unproven.reason.into()
     }
 
@@ -123,6 +136,8 @@ fn handshake(peer: SocketAddr, refused: &RefusedCertificate) -> StrangerEntry<'_
     StrangerEntry {
         request_id: RequestId::generate(),
         peer,
+        caller: None,
+        credential: None,
         reason: Reason::CertificateRefused,
         certificate: Some(entry_of(Some(refused.fault), refused.shown.as_ref())),
     }

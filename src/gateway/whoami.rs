@@ -55,7 +55,7 @@ impl Gateway {
     ) -> Result<Identity, Refusal> {
         route::check_own(head, &self.hostnames, self.limits.headers_max)?;
         let snapshot = self.snapshot.load_full();
-        let principal = self.identify(context, &head.headers, &snapshot).await?;
+        let principal = self.identify(context, &head.headers, &snapshot, account).await?;
         account.caller = Some(principal.caller().clone());
         let within = workspace::within(&snapshot, &head.headers, principal);
         let principal = within.map_err(|(_, reason)| reason)?;

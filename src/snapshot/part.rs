@@ -64,7 +64,7 @@ mod tests {
                     [[issuer]]\nname = \"one\"\nissuer = \"1\"\naudience = \"x\"\njwks_file = \"j1\"\n\
                     [[issuer]]\nname = \"two\"\nissuer = \"2\"\naudience = \"x\"\njwks_file = \"j2\"\n\
                     [[trust_domain]]\nname = \"d\"\nca_file = \"d1\"\ncrl_file = \"d2\"\n\
-                    [[trust_domain]]\nname = \"ca-d\"\nca_file = \"d3\"\ncrl_file = \"d4\"\n";
+                    [[trust_domain]]\nname = \"ca-d\"\nbundle_file = \"d3\"\ncrl_file = \"d4\"\n";
         let settings = load(Path::new("g.toml"), text, &Environment::new()).unwrap();
         let wanted: Vec<_> = PARTS.iter().flat_map(|part| (part.files)(&settings)).collect();
         let names: BTreeSet<_> = wanted.iter().map(|wanted| wanted.name).collect();

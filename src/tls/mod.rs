@@ -5,6 +5,7 @@
 //! checked by rustls-webpki alone: what is read of them besides is told to people, or refuses
 //! more.
 
+mod bundle;
 mod certificate;
 mod client;
 mod der;

@@ -10,6 +10,7 @@ use rustls::server::{VerifierBuilderError, WebPkiClientVerifier};
 use rustls::sign::SingleCertAndKey;
 use rustls::{DEFAULT_VERSIONS, RootCertStore, ServerConfig};
 
+use super::bundle::Bundle;
 use super::identity::Identity;
 use super::inspect::clients::{PlacedList, inspect_clients, newest_first};
 use super::inspect::{Inspection, Side};
@@ -17,7 +18,7 @@ use super::pem::{PemFile, PlacedCertificate, certificates, ordinal, revocation_l
 use super::refused::{CertificateFault, Noting};
 use super::trust::{Authorities, Trust};
 use super::{TlsError, provider, svid};
-use crate::domain::{Problem, TrustDomain};
+use crate::domain::{BundleForm, Problem, TrustDomain};
 
 static GENERATIONS: AtomicU64 = AtomicU64::new(0);
 
@@ -34,6 +35,8 @@ pub struct ClientFiles<'a> {
 pub struct DomainFiles<'a> {
     /// Its name.
     pub name: TrustDomain,
+    /// How the file of its authorities is written.
+    pub form: BundleForm,
     /// Its authorities, which are believed about nothing else.
     pub files: ClientFiles<'a>,
 }
@@ -70,8 +73,7 @@ impl ClientCertificates {
         required: bool,
     ) -> Result<Self, Vec<Problem>> {
         let general = general.map(|files| read(None, files, side, required));
-        let domains =
-            domains.iter().map(|domain| read(Some(&domain.name), domain.files, side, required));
+        let domains = domains.iter().map(|domain| read(Some(domain), domain.files, side, required));
         let (mut sets, mut problems) = (Vec::new(), Vec::new());
         for made in general.into_iter().chain(domains) {
             match made {
@@ -135,19 +137,26 @@ struct Set<'a> {
 }
 
 fn read<'a>(
-    domain: Option<&'a TrustDomain>,
+    of: Option<&'a DomainFiles<'_>>,
     files: ClientFiles<'a>,
     side: Side,
     required: bool,
 ) -> Result<Set<'a>, Vec<Problem>> {
+    let (domain, file) = (of.map(|of| &of.name), files.authorities);
     let lists = files.lists.map(revocation_lists).transpose();
-    let (certificates, mut lists) = match (certificates(files.authorities), lists) {
-        (Ok(certificates), Ok(lists)) => (certificates, lists),
-        (certificates, lists) => {
-            return Err(certificates.err().into_iter().chain(lists.err()).collect());
+    let bundle = match of.map_or(BundleForm::Pem, |of| of.form) {
+        BundleForm::JwkSet => Bundle::read(file),
+        BundleForm::Pem => certificates(file)
+            .map(|authorities| Bundle { authorities, doubt: None })
+            .map_err(|problem| vec![problem]),
+    };
+    let (Bundle { authorities: certificates, doubt }, mut lists) = match (bundle, lists) {
+        (Ok(bundle), Ok(lists)) => (bundle, lists),
+        (bundle, lists) => {
+            let found = bundle.err().into_iter().flatten();
+            return Err(found.chain(lists.err()).collect());
         }
     };
-    let file = files.authorities;
     let one = |problem| vec![problem];
     let roots = Arc::new(roots_of(file, &certificates).map_err(one)?);
     newest_first(lists.as_deref_mut().unwrap_or_default());
@@ -159,6 +168,7 @@ fn read<'a>(
             return Err(problems);
         }
         inspection.is_of_domain(domain, file, &certificates);
+        inspection.doubt(doubt);
     }
     let verifier = match placed {
         None => verifier(&roots, &[], required).map_err(|error| {

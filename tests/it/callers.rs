@@ -1,5 +1,6 @@
 //! The life of a credential: made, replaced, suspended, taken away.
 
+use std::collections::BTreeSet;
 use std::io::Write as _;
 use std::process::{Command, Stdio};
 
@@ -8,7 +9,7 @@ use serde_json::Value;
 use crate::reload::{grant, until};
 use crate::seam::{Behaviour, Seam};
 use crate::support::authority::Authority;
-use crate::support::{LOBBY, Site, grant_body, of_event, post};
+use crate::support::{LOBBY, Site, grant_body, grantgate, of_event, post};
 use crate::tls::{client_config, connect};
 use crate::whoami::whoami;
 
@@ -65,7 +66,10 @@ async fn a_suspended_caller_is_refused_on_open_connections_until_it_is_resumed()
     let sent = seam.requests().len();
     let (_, metrics) = gateway.admin("/metrics").await;
     assert!(metrics.contains("\ngrantgate_callers_suspended 1\n"), "{metrics}");
-    assert!(metrics.contains("reason=\"caller-suspended\""), "{metrics}");
+    let counted = "grantgate_requests_total{caller=\"visitor-desk\",decision=\"deny\",\
+                   reason=\"caller-suspended\"} ";
+    assert!(metrics.contains(counted), "{metrics}");
+    assert!(!metrics.contains("{caller=\"other\",decision=\"deny\",reason=\"caller-suspended\"}"));
 
     let (code, _, note) = caller(&site, &["resume", "visitor-desk"]);
     assert_eq!(code, 0, "{note}");
@@ -77,7 +81,20 @@ async fn a_suspended_caller_is_refused_on_open_connections_until_it_is_resumed()
     let records = site.records();
     let failures = of_event(&records, "authn.failure");
     let suspended = failures.iter().filter(|record| record["reason"] == "caller-suspended");
-    assert!(suspended.count() >= 3, "{failures:?}");
+    let mut credentials = BTreeSet::new();
+    for record in suspended.clone() {
+        assert_eq!(record["caller"], "visitor-desk");
+        credentials.insert(record["credential"].as_str().unwrap());
+    }
+    let certificate = "certificate:spiffe://example.org/front/visitor-desk";
+    assert_eq!(credentials, BTreeSet::from(["token:t", certificate]));
+    let suspended = suspended.count();
+    assert!(suspended >= 3, "{failures:?}");
+    let log = site.path("audit");
+    let query = ["audit", "query", log.to_str().unwrap(), "--caller", "visitor-desk"];
+    let rows = grantgate(&[&query[..], &["--format", "json"]].concat());
+    let rows = rows.lines().filter(|row| row.contains("\"authn.failure\""));
+    assert_eq!(rows.count(), suspended, "each is found by its caller");
     assert!(!format!("{records:?}").contains("tablet lost"), "reasons are for people");
 }
 

@@ -376,6 +376,40 @@ async fn an_issuer_that_hangs_stops_nothing() {
     gateway.stop().await;
 }
 
+/// A request waits for the keys of its token's issuer, and for no other's.
+#[tokio::test]
+async fn an_issuer_that_hangs_makes_no_token_of_another_wait() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let own = Signer::new("k", "ES256");
+    let issuer = Issuer::start(&site, &[&own]).await;
+    let other = Issuer::start(&site, &[&own]).await;
+    other.server.set(Behaviour::Hang);
+    Issuer::configure(&site, &issuer.jwks_url());
+    append(
+        &site,
+        "grantgate.toml",
+        &format!(
+            "\n[[issuer]]\nname = \"other\"\nissuer = \"other\"\naudience = \"{AUD}\"\n{}\n",
+            other.jwks_url()
+        ),
+    );
+    let gateway = site.start(&seam, &[]).await;
+    until("the other was asked", || other.asked() == 1).await;
+    assert_eq!(status(&site, &gateway, &own.token(&claims())).await, 200);
+    let unknown = Signer::new("next", "ES256").token(&claims());
+    // The first makes its issuer be asked; the others find that it has answered.
+    assert_eq!(status(&site, &gateway, &unknown).await, 401);
+    let began = Instant::now();
+    for _ in 0..3 {
+        assert_eq!(status(&site, &gateway, &unknown).await, 401);
+    }
+    // Each would wait for a second.
+    assert!(began.elapsed() < Duration::from_millis(2_900), "{:?}", began.elapsed());
+    assert_eq!(other.asked(), 1, "and it hangs still");
+    gateway.stop().await;
+}
+
 #[tokio::test]
 async fn metadata_must_be_of_the_issuer() {
     for (iss, expected) in [(ISS, 200), ("https://another.example/", 401)] {

@@ -53,6 +53,7 @@ mod seam;
 mod search;
 mod settings;
 mod sources;
+mod spiffe_bundles;
 mod start;
 mod takeover;
 mod tls;

@@ -109,7 +109,11 @@ impl Shown<'_> {
 
     fn stranger(&self) -> String {
         let (reason, peer) = (self.text("reason"), self.text("peer"));
-        format!("refused   stranger  {reason}  from {peer}{}", certificate(self.0))
+        let who = match self.text("caller") {
+            caller if caller.is_empty() => "stranger".to_owned(),
+            caller => caller,
+        };
+        format!("refused   {who}  {reason}  from {peer}{}", certificate(self.0))
     }
 
     fn order(&self) -> String {

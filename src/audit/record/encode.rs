@@ -184,6 +184,8 @@ impl Draft {
         let draft = Self::new(Event::Stranger, time, |head| StrangerLine {
             head,
             request_id: entry.request_id.to_string(),
+            caller: entry.caller.map(CallerId::as_str),
+            credential: entry.credential,
             peer: entry.peer,
             reason: entry.reason.as_str(),
             certificate: entry.certificate.map(|certificate| Certificate {

@@ -5,8 +5,8 @@ use std::net::SocketAddr;
 use jiff::Timestamp;
 
 use crate::domain::{
-    EntranceId, Grantee, Operation, Order, Outcome, Reason, RequestId, Resolution, RuleRef,
-    Signature, WorkspaceName,
+    CallerId, EntranceId, Grantee, Operation, Order, Outcome, Reason, RequestId, Resolution,
+    RuleRef, Signature, WorkspaceName,
 };
 
 /// What can be recorded as a decision.
@@ -164,13 +164,18 @@ impl<'a> OrderEntry<'a> {
     }
 }
 
-/// The fields of an `authn.failure` record: somebody whom the gateway does not know.
+/// The fields of an `authn.failure` record: somebody whom the gateway does not believe, and
+/// mostly does not know.
 #[derive(Debug, Clone, Copy)]
 pub struct StrangerEntry<'a> {
     /// The request.
     pub request_id: RequestId,
     /// Where the connection came from.
     pub peer: SocketAddr,
+    /// Whose credential it was, where it was good.
+    pub caller: Option<&'a CallerId>,
+    /// Which of its credentials.
+    pub credential: Option<&'a str>,
     /// Why it was not believed.
     pub reason: Reason,
     /// The client certificate that it came with, where that is why.

@@ -176,6 +176,10 @@ fn fits(filter: &TailFilter, record: &Record<'_>, shown: &mut HashSet<u64>) -> b
             }
             fits
         }
+        // Somebody who was not believed, and whose credential it was.
+        Some(Event::Stranger) if entrance.is_none() && allowed.is_none() => {
+            caller.as_ref().is_some_and(|c| record.caller() == Some(c.as_str()))
+        }
         _ => false,
     }
 }

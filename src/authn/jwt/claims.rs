@@ -5,8 +5,8 @@ use std::fmt;
 
 use super::IssuerRules;
 use super::base64url;
-use super::json::{Json, Object};
 use crate::domain::Reason;
+use crate::json::{Json, Object};
 
 /// The longest path of a rule.
 const PATH_MAX: usize = 8;

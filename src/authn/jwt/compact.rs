@@ -1,9 +1,9 @@
 //! A token in the JWS compact form (RFC 7515, section 7.1), taken apart and not yet verified.
 
 use super::base64url;
-use super::json::{self, Bounds, Json, Object};
 use super::jwk::KID_BYTES_MAX;
 use crate::domain::{JwsAlgorithm, Reason};
+use crate::json::{self, Bounds, Json, Object};
 
 /// The most that a header or the claims may be.
 const BOUNDS: Bounds = Bounds { depth: 8, values: 512 };

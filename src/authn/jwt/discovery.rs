@@ -1,7 +1,7 @@
 //! The metadata of an issuer (OpenID Connect Discovery 1.0, section 3; RFC 8414, section 2), of
 //! which one thing is read: where its keys are.
 
-use super::json::{self, Bounds, Json};
+use crate::json::{self, Bounds, Json};
 
 /// The address of the issuer's JWK Set.
 ///

@@ -83,7 +83,7 @@ impl FetchedKeys {
     }
 
     /// Waits until none is.
-    pub(super) async fn settled(&self) {
+    pub async fn settled(&self) {
         let mut busy = self.busy.subscribe();
         let _ = busy.wait_for(|busy| !busy).await;
     }

@@ -9,8 +9,8 @@ use aws_lc_rs::signature::{
 };
 
 use super::base64url;
-use super::json::{Json, Object};
 use crate::domain::JwsAlgorithm;
+use crate::json::{Json, Object};
 
 /// The longest `kid`, in bytes.
 pub(super) const KID_BYTES_MAX: usize = 256;

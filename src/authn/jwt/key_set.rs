@@ -3,9 +3,9 @@
 
 use std::sync::Arc;
 
-use super::json::{self, Bounds, Json};
 use super::jwk::{Key, Unfit};
 use crate::domain::JwsAlgorithm;
+use crate::json::{self, Bounds, Json};
 
 /// The largest JWK Set that is read, in bytes.
 pub const JWKS_BYTES_MAX: usize = 256 * 1024;

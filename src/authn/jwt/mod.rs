@@ -10,7 +10,6 @@ mod claims;
 mod compact;
 mod discovery;
 mod held;
-mod json;
 mod jwk;
 mod key_set;
 mod verify;
@@ -21,15 +20,18 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use http::HeaderMap;
 
+use super::scheme::Presented;
 use crate::domain::{JwsAlgorithm, Reason};
+pub(in crate::authn) use crate::json::Object as Claims;
 use cache::Cache;
 pub use cache::{CacheCounts, TOKENS_MAX};
 pub use claims::ClaimRule;
+use compact::Compact;
 pub use compact::has_form;
 pub use discovery::jwks_uri;
 pub use held::{ASK_AGAIN, FetchedKeys, Held};
-pub(in crate::authn) use json::Object as Claims;
 pub use key_set::{JWKS_BYTES_MAX, KeySet, LeftOut};
 pub(super) use verify::Jwts;
 
@@ -125,26 +127,26 @@ impl Issuers {
         self.cache.counts()
     }
 
-    /// Whether a request that was refused for this reason may be accepted once keys that are
-    /// wanted or on their way have arrived.
+    /// The keys with which a request that was refused for this reason may be accepted: those of
+    /// its token's own issuer, if they are wanted or on their way.
     #[must_use]
-    pub fn may_help(&self, refused: Reason) -> bool {
-        let of_keys = [Reason::JwtKeyUnknown, Reason::JwtIssuerUnavailable].contains(&refused);
-        of_keys && self.fetched().any(FetchedKeys::is_busy)
-    }
-
-    /// Waits until keys that were wanted or on their way have arrived, or have not.
-    pub async fn settled(&self) {
-        for fetched in self.fetched() {
-            fetched.settled().await;
+    pub fn awaited(&self, headers: &HeaderMap, refused: Reason) -> Option<Arc<FetchedKeys>> {
+        if ![Reason::JwtKeyUnknown, Reason::JwtIssuerUnavailable].contains(&refused) {
+            return None;
+        }
+        // Read again rather than handed on: seldom, and no other scheme has an issuer.
+        let presented = Presented::read(headers, None).ok()?;
+        let compact = Compact::read(presented.jwt()?).ok()?;
+        match &self.of(&compact)?.1.keys {
+            IssuerKeys::File(_) => None,
+            IssuerKeys::Fetched(fetched) => Some(fetched.clone()).filter(|keys| keys.is_busy()),
         }
     }
 
-    fn fetched(&self) -> impl Iterator<Item = &FetchedKeys> {
-        self.all.iter().filter_map(|issuer| match &issuer.keys {
-            IssuerKeys::File(_) => None,
-            IssuerKeys::Fetched(fetched) => Some(&**fetched),
-        })
+    /// The issuer that a token names, and its number.
+    fn of(&self, compact: &Compact<'_>) -> Option<(usize, &Issuer)> {
+        let number = *self.by_iss.get(compact.claims.get("iss")?.text()?)?;
+        Some((number, self.all.get(number)?))
     }
 }
 

@@ -96,12 +96,16 @@ impl Site {
         certificate: Option<&PeerCertificate>,
         at: Timestamp,
     ) -> Result<String, Reason> {
-        let mut headers = HeaderMap::new();
-        let value = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
-        headers.append(AUTHORIZATION, value);
-        let found = authenticate(&headers, certificate, &self.callers, &self.issuers, at)?;
+        let headers = bearer(token);
+        let found = authenticate(&headers, certificate, &self.callers, &self.issuers, at);
+        let found = found.map_err(|failure| failure.reason)?;
         Ok(format!("{} {}", found.caller(), found.credential()))
     }
+}
+
+fn bearer(token: &str) -> HeaderMap {
+    let value = HeaderValue::from_str(&format!("Bearer {token}")).unwrap();
+    HeaderMap::from_iter([(AUTHORIZATION, value)])
 }
 
 fn now() -> Timestamp {

@@ -13,6 +13,7 @@ use super::{Issuer, IssuerKeys, Issuers};
 use crate::authn::scheme::{Finding, Presented, Scheme};
 use crate::authn::{Callers, PeerCertificate, Principal};
 use crate::domain::Reason;
+use crate::json::Json;
 
 /// Tokens of trusted issuers.
 pub(in crate::authn) struct Jwts<'a> {
@@ -70,9 +71,10 @@ impl Jwts<'_> {
 
     fn verify(&self, token: &str, digest: [u8; 32], now: f64) -> Result<Verified, Reason> {
         let compact = Compact::read(token)?;
-        let iss = compact.claims.get("iss").and_then(|iss| iss.text()).ok_or(Reason::JwtClaims)?;
-        let number = *self.issuers.by_iss.get(iss).ok_or(Reason::JwtIssuerUnknown)?;
-        let issuer = self.issuers.all.get(number).ok_or(Reason::JwtIssuerUnknown)?;
+        if compact.claims.get("iss").and_then(Json::text).is_none() {
+            return Err(Reason::JwtClaims);
+        }
+        let (number, issuer) = self.issuers.of(&compact).ok_or(Reason::JwtIssuerUnknown)?;
         let key = signer(issuer, &compact)?;
         let checked = claims::check(&compact.claims, &issuer.rules, now)?;
         let credential = self.callers.by_jwt(&issuer.rules.name, &compact.claims)?;

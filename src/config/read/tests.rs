@@ -201,7 +201,8 @@ fn a_trust_domain_has_one_table_and_turns_certificates_on() {
             format!("{MINIMAL}[[trust_domain]]\nca_file = \"ca\"\n"),
             "`trust_domain.name` is missing",
         ),
-        (format!("{MINIMAL}[[trust_domain]]\nname = \"a\"\n"), "`trust_domain.ca_file` is missing"),
+        (format!("{MINIMAL}[[trust_domain]]\nname = \"a\"\n"), "exactly one of `ca_file` (PEM)"),
+        (format!("{MINIMAL}{}bundle_file = \"b\"\n", table("a")), "exactly one of `ca_file` (PEM)"),
         (format!("{MINIMAL}{}key = 1\n", table("a")), "trust_domain.key"),
         (
             (0..33).fold(MINIMAL.to_owned(), |text, n| format!("{text}{}", table(&n.to_string()))),

@@ -1,11 +1,12 @@
 //! `[[trust_domain]]`: whose authorities are believed about which SPIFFE ids.
 
 use std::collections::BTreeSet;
+use std::path::PathBuf;
 
 use super::Reader;
 use super::values::Use;
 use crate::config::{AuthoritySettings, TrustDomainSettings};
-use crate::domain::TrustDomain;
+use crate::domain::{BundleForm, TrustDomain};
 use crate::toml_source::Section;
 
 /// Trust domains in all.
@@ -53,14 +54,30 @@ impl<'a> Reader<'a> {
             }
             name
         });
-        let ca_file = self.path(section, "ca_file", None, Use::Pem);
+        let authorities = self.authorities(section);
         let crl_file = self.optional_path(section, "crl_file", Use::Pem);
-        let name = name?;
+        let (name, (form, ca_file)) = (name?, authorities?);
         Some(TrustDomainSettings {
-            ca_name: format!("trust-domain-ca-{name}.pem"),
-            crl_name: format!("trust-domain-crl-{name}.pem"),
+            ca_name: format!("trust-domain-ca-{name}"),
+            crl_name: format!("trust-domain-crl-{name}"),
             name,
-            authorities: AuthoritySettings { ca_file: ca_file?, crl_file },
+            authorities: AuthoritySettings { ca_file, crl_file },
+            form,
         })
+    }
+
+    /// Exactly one of two forms: of two files that differ, which would count?
+    fn authorities(&mut self, section: &Section<'a>) -> Option<(BundleForm, PathBuf)> {
+        let pem = self.optional_path(section, "ca_file", Use::Pem);
+        let bundle = self.optional_path(section, "bundle_file", Use::Alone);
+        if section.has("ca_file") == section.has("bundle_file") {
+            section.refuse(
+                "say where the authorities of the trust domain are: exactly one of `ca_file` (PEM) \
+                 and `bundle_file` (a SPIFFE bundle, which is a JWK Set)",
+            );
+            return None;
+        }
+        pem.map(|path| (BundleForm::Pem, path))
+            .or_else(|| bundle.map(|path| (BundleForm::JwkSet, path)))
     }
 }

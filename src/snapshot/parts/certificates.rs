@@ -179,9 +179,10 @@ fn callers(settings: &ClientSettings, inputs: &Inputs) -> Result<ClientCertifica
     let general = settings.general.as_ref().map(|of| files(of, CLIENT_CA, CLIENT_CRL));
     let general = keep(&mut problems, general.transpose());
     let mut domains = Vec::new();
-    for TrustDomainSettings { name, authorities, ca_name, crl_name } in &settings.domains {
+    for domain in &settings.domains {
+        let TrustDomainSettings { name, authorities, form, ca_name, crl_name } = domain;
         let files = keep(&mut problems, files(authorities, ca_name, crl_name));
-        domains.extend(files.map(|files| DomainFiles { name: name.clone(), files }));
+        domains.extend(files.map(|files| DomainFiles { name: name.clone(), form: *form, files }));
     }
     // The rest is looked at as well: every mistake is said at once.
     let made = ClientCertificates::with_domains(

@@ -220,6 +220,12 @@ impl Inspection {
         }
     }
 
+    /// Something that keeps nobody out for sure.
+    pub(super) fn doubt(&mut self, doubt: Option<Problem>) {
+        let warning = |problem| Finding { severity: Severity::Warning, problem };
+        self.fixed.extend(doubt.map(warning));
+    }
+
     fn fixed(&mut self, severity: Severity, problem: Problem) {
         self.fixed.push(Finding { severity, problem });
     }

@@ -362,7 +362,11 @@ fn where_one_of_several_bundles_can_be_used_somebody_can_connect() {
         ClientFiles { authorities: pem(ca), lists: list.map(pem) }
     }
     let inspect = |of_a: Option<&str>, of_b: Option<&str>| {
-        let domains = [DomainFiles { name: domain.clone(), files: files(&b.pem, of_b) }];
+        let domains = [DomainFiles {
+            name: domain.clone(),
+            form: crate::domain::BundleForm::Pem,
+            files: files(&b.pem, of_b),
+        }];
         let general = Some(files(&a.pem, of_a));
         let made = ClientCertificates::with_domains(general, &domains, Side::Callers, true);
         made.unwrap_or_else(|problems| panic!("{problems:?}")).inspection().clone()

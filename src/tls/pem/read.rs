@@ -151,6 +151,12 @@ fn nothing(file: PemFile<'_>, wanted: Wanted) -> Problem {
             file.name
         ));
     }
+    if text.starts_with(b"{") && wanted == Wanted::Certificates {
+        return file.problem(
+            "is JSON, not PEM; a SPIFFE bundle (a JWK Set) is read by `bundle_file` of a \
+             `[[trust_domain]]`, in place of `ca_file`",
+        );
+    }
     match Kind::of_bytes(file.bytes) {
         Some(kind) => file.problem(kind.instead_of(wanted, Form::Der, file.name)),
         None => file.problem(format!(

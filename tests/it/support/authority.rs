@@ -2,7 +2,9 @@
 
 use std::time::{Duration, SystemTime};
 
-use rcgen::{CertificateParams, Issuer, KeyPair};
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use rcgen::{CertificateParams, Issuer, KeyPair, PublicKeyData as _};
 
 use super::Site;
 
@@ -70,6 +72,21 @@ impl Authority {
     /// Its certificate.
     pub fn pem(&self) -> &str {
         &self.1
+    }
+
+    /// Its key as a SPIFFE bundle has it.
+    pub fn jwk(&self) -> serde_json::Value {
+        let (x, y) = self.0.key().der_bytes()[1..].split_at(32);
+        let base64 = self.1.lines().filter(|line| !line.starts_with('-')).collect::<String>();
+        assert!(STANDARD.decode(&base64).is_ok());
+        serde_json::json!({
+            "use": "x509-svid",
+            "kty": "EC",
+            "crv": "P-256",
+            "x": URL_SAFE_NO_PAD.encode(x),
+            "y": URL_SAFE_NO_PAD.encode(y),
+            "x5c": [base64],
+        })
     }
 
     /// A certificate for `visitor-desk`, and its key.

@@ -54,6 +54,10 @@ pub(super) struct StrangerLine<'a> {
     #[serde(flatten)]
     pub(super) head: Head,
     pub(super) request_id: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) caller: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) credential: Option<&'a str>,
     pub(super) peer: SocketAddr,
     pub(super) reason: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]

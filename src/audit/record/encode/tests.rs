@@ -95,6 +95,8 @@ fn every_kind() -> Vec<Draft> {
     let stranger = StrangerEntry {
         request_id,
         peer: "[::1]:9".parse().unwrap(),
+        caller: None,
+        credential: None,
         reason: Reason::TokenUnknown,
         certificate: None,
     };
@@ -125,6 +127,15 @@ fn every_kind() -> Vec<Draft> {
     let workspace = order(4, OrderKind::Freeze(Scope::Workspace(lab.clone())), None);
     let zone = order(2, OrderKind::Drill(Scope::Zone("zone:lobby".into())), None);
     let desk = CallerId::parse("desk").unwrap();
+    let suspended = Draft::stranger(
+        &StrangerEntry {
+            caller: Some(&desk),
+            credential: Some("token:a"),
+            reason: Reason::CallerSuspended,
+            ..stranger
+        },
+        time(),
+    );
     let lobby = EntranceId::parse("d23d7180-c1ee-4bbe-8630-05df5031ce35").unwrap();
     let exception = order(3, OrderKind::Exception(desk, lobby), Some(time()));
     let lifted = Signature { at: time(), by: "grace".into(), why: "replaced".into() };
@@ -172,6 +183,7 @@ fn every_kind() -> Vec<Draft> {
         Draft::order(&given(&workspace), time()),
         Draft::decision(&keyed, None),
         Draft::outcome(&OutcomeEntry { same_as: Some(1), ..outcome(None, false) }, time()),
+        suspended,
     ]
 }
 

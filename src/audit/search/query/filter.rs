@@ -39,8 +39,8 @@ pub struct Filter {
     pub request_id: Option<String>,
     /// Seam's id of the request.
     pub seam_request_id: Option<String>,
-    /// Records of these events; empty for decisions, and for whatever
-    /// else has the reason or the request id that is searched for.
+    /// Records of these events; empty for decisions, for failures to authenticate that name
+    /// the caller, and for whatever else has the reason or the request id that is searched for.
     pub events: Vec<Event>,
 }
 
@@ -59,7 +59,11 @@ impl Filter {
         let events = &self.events;
         let had_by = |of: &[Event]| events.is_empty() || of.iter().any(|e| events.contains(e));
         let given = [
-            (self.caller.is_some(), "caller", &[Event::Decision, Event::Order][..]),
+            (
+                self.caller.is_some(),
+                "caller",
+                &[Event::Decision, Event::Order, Event::Stranger][..],
+            ),
             (self.act.is_some(), "act", &[Event::Decision]),
             (self.workspace.is_some(), "workspace", &[Event::Decision, Event::Order]),
             (self.entrance.is_some(), "entrance", &[Event::Decision, Event::Order]),
@@ -95,12 +99,16 @@ impl Filter {
         }
         let widened = matches!(event, Event::Stranger | Event::Suppressed)
             && (self.reason.is_some() || self.request_id.is_some())
+            || event == Event::Stranger && self.caller.is_some()
             || event == Event::Resolved && self.request_id.is_some();
         if self.events.is_empty() { widened } else { self.events.contains(&event) }
     }
 
     pub(super) fn wants_other_singles(&self) -> bool {
-        !self.events.is_empty() || self.reason.is_some() || self.request_id.is_some()
+        !self.events.is_empty()
+            || self.caller.is_some()
+            || self.reason.is_some()
+            || self.request_id.is_some()
     }
 
     /// Whether a decision is judged by its outcome too.
@@ -130,7 +138,7 @@ impl Filter {
             || self.narrows_grants()
     }
 
-    /// Whether anything is searched for that an order does not have either.
+    /// Whether anything is searched for that only a decision has.
     fn narrows_grants(&self) -> bool {
         self.act.is_some() || !self.grantees.is_empty() || self.allowed.is_some()
     }
@@ -175,6 +183,7 @@ impl Filter {
         let singles = events.iter().filter(|event| **event != Event::Decision);
         let mut keys =
             vec![singles.map(|event| (Kind::Event, event.as_str().to_owned())).collect()];
+        keys.extend(self.caller.iter().map(|caller| vec![(Kind::Caller, caller.to_string())]));
         keys.extend(self.request_id.iter().map(|id| vec![(Kind::RequestId, id.clone())]));
         keys.extend(self.reason.iter().map(|reason| {
             let kinds = [Kind::OtherReason, Kind::OutcomeReason];
@@ -229,11 +238,11 @@ impl Filter {
         let reason = self.reason.map(Reason::as_str);
         let counted =
             || reason.is_some_and(|r| record.reasons.as_ref().is_some_and(|m| m.contains_key(r)));
-        let of_order = record.is(Event::Order)
+        let of_caller = (record.is(Event::Order) || record.is(Event::Stranger))
             && is(record.caller(), self.caller.as_ref().map(CallerId::as_str))
             && self.is_about(record)
             && !self.narrows_grants();
-        (!self.only_decision() || of_order)
+        (!self.only_decision() || of_caller)
             && record.known_event().is_some_and(|event| self.wants_single(event))
             && is(record.request_id(), self.request_id.as_deref())
             && (is(record.reason(), reason) || counted())

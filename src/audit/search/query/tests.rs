@@ -109,7 +109,13 @@ fn record(seq: u64, oldest: u64, open: &mut Vec<u64>, dice: &mut Dice) -> String
             let from = from.map_or(String::new(), |from| format!(r#","open_from":{from}"#));
             format!(r#"{head}"log.checkpoint","size":1,"root":"","hashes":[]{from}}}"#)
         }
-        9 => format!(r#"{head}"authn.failure","request_id":"q{seq}","reason":"token-unknown"}}"#),
+        9 => {
+            let whose = ["", r#""caller":"desk","#, r#""caller":"kiosk","#];
+            let whose = dice.of(&whose);
+            format!(
+                r#"{head}"authn.failure","request_id":"q{seq}",{whose}"reason":"token-unknown"}}"#
+            )
+        }
         _ => {
             format!(r#"{head}"authn.suppressed","suppressed":2,"reasons":{{"token-unknown":2}}}}"#)
         }

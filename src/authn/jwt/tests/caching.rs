@@ -100,10 +100,14 @@ fn keys_serve_for_a_bounded_time() {
     let (site, fetched) = of(Duration::from_secs(60));
     let token = signer.token(&claims());
     assert_eq!(site.ask(&token), Err(Reason::JwtIssuerUnavailable));
-    assert!(site.issuers.may_help(Reason::JwtIssuerUnavailable), "the first fetch is awaited");
+    let awaits = |site: &Site, token: &str, reason| {
+        let awaited = site.issuers.awaited(&bearer(token), reason);
+        awaited.is_some_and(|keys| Arc::ptr_eq(&keys, &fetched))
+    };
+    assert!(awaits(&site, &token, Reason::JwtIssuerUnavailable), "the first fetch is awaited");
     fetched.begin();
     fetched.end(None, now());
-    assert!(!site.issuers.may_help(Reason::JwtIssuerUnavailable), "it has failed");
+    assert!(!awaits(&site, &token, Reason::JwtIssuerUnavailable), "it has failed");
     fetched.begin();
     fetched.end(set(), now());
     assert!(site.ask(&token).is_ok());
@@ -114,8 +118,8 @@ fn keys_serve_for_a_bounded_time() {
     let other = Signer::new("other", "ES256").token(&claims());
     for expected in [true, false] {
         assert_eq!(site.ask(&other), Err(Reason::JwtKeyUnknown));
-        assert_eq!(site.issuers.may_help(Reason::JwtKeyUnknown), expected);
-        assert!(!site.issuers.may_help(Reason::JwtSignature));
+        assert_eq!(awaits(&site, &other, Reason::JwtKeyUnknown), expected);
+        assert!(!awaits(&site, &other, Reason::JwtSignature));
         fetched.begin();
         fetched.end(None, now());
     }
@@ -123,4 +127,31 @@ fn keys_serve_for_a_bounded_time() {
     let (site, fetched) = of(Duration::ZERO);
     fetched.end(set(), now());
     assert_eq!(site.ask(&token), Err(Reason::JwtIssuerUnavailable), "too old, whatever is known");
+}
+
+/// A token names its issuer: another one's fetch is nothing to it.
+#[test]
+fn only_the_keys_of_its_own_issuer_are_awaited() {
+    let signer = Signer::new("k", "ES256");
+    let fetched = |name: &str, iss: &str| {
+        let keys = Arc::new(FetchedKeys::new(Duration::from_secs(60)));
+        let rules = Arc::new(rules(name, iss));
+        (Issuer { rules, keys: IssuerKeys::Fetched(keys.clone()) }, keys)
+    };
+    let ((main, own), (second, other)) = (fetched("main", ISS), fetched("second", "second"));
+    let site = Site::of(vec![main, second, issuer(rules("file", "file"), &[&signer])]);
+    let awaited = |token: &str| {
+        let found = site.issuers.awaited(&bearer(token), Reason::JwtIssuerUnavailable)?;
+        Some([&own, &other].map(|keys| Arc::ptr_eq(keys, &found)))
+    };
+    let of = |iss: &str| signer.token(&with("iss", json!(iss)));
+    assert_eq!(awaited(&of(ISS)), Some([true, false]));
+    assert_eq!(awaited(&of("second")), Some([false, true]));
+    own.end(None, now());
+    assert_eq!(awaited(&of(ISS)), None, "although another's are on their way");
+    assert_eq!(awaited(&of("second")), Some([false, true]));
+    for nobodys in [of("file"), of("https://unknown.example/"), "seam_gg_x".into(), "a.b.c".into()]
+    {
+        assert_eq!(awaited(&nobodys), None, "{nobodys}");
+    }
 }

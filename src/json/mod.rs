@@ -7,35 +7,42 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::de::{DeserializeSeed, Deserializer, Error as _, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 /// A value.
 #[derive(Debug, Clone, PartialEq)]
-pub(in crate::authn) enum Json {
+pub enum Json {
+    /// `null`.
     Null,
+    /// `true` or `false`.
     Bool(bool),
+    /// Exact where it is an integer up to 2^53.
     Number(f64),
+    /// A string.
     Text(String),
+    /// An array.
     List(Vec<Json>),
+    /// An object.
     Object(Object),
 }
 
 /// Members by name, each once.
-pub(in crate::authn) type Object = BTreeMap<String, Json>;
+pub type Object = BTreeMap<String, Json>;
 
 /// How much there may be.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Bounds {
+pub struct Bounds {
     /// Objects and lists in each other.
-    pub(super) depth: usize,
+    pub depth: usize,
     /// Values in all.
-    pub(super) values: usize,
+    pub values: usize,
 }
 
 /// Reads one object and nothing beside it.
 ///
 /// # Errors
 /// What is wrong, with its line and column.
-pub(super) fn object(bytes: &[u8], bounds: Bounds) -> Result<Object, serde_json::Error> {
+pub fn object(bytes: &[u8], bounds: Bounds) -> Result<Object, serde_json::Error> {
     let mut reader = serde_json::Deserializer::from_slice(bytes);
     let mut left = bounds.values;
     let found = Value { depth: bounds.depth, left: &mut left }.deserialize(&mut reader)?;
@@ -48,30 +55,58 @@ pub(super) fn object(bytes: &[u8], bounds: Bounds) -> Result<Object, serde_json:
     }
 }
 
+/// The lines in which the items of a list begin that is a member of the object; none where there
+/// is no such list. For messages: what the items are is read by [`object`].
+#[must_use]
+pub fn lines_of_items(bytes: &[u8], member: &str) -> Vec<u32> {
+    let read = |bytes| -> serde_json::Result<Vec<&RawValue>> {
+        let members: BTreeMap<String, &RawValue> = serde_json::from_slice(bytes)?;
+        members.get(member).map_or(Ok(Vec::new()), |list| serde_json::from_str(list.get()))
+    };
+    let start = bytes.as_ptr().addr();
+    let (mut seen, mut line) = (0, 1_u32);
+    let mut line_of = |item: &RawValue| {
+        let at = item.get().as_ptr().addr().saturating_sub(start);
+        let since = bytes.get(seen..at).unwrap_or_default();
+        let ends = memchr::memchr_iter(b'\n', since).count();
+        line = line.saturating_add(u32::try_from(ends).unwrap_or(u32::MAX));
+        seen = at;
+        line
+    };
+    read(bytes).unwrap_or_default().into_iter().map(&mut line_of).collect()
+}
+
 impl Json {
-    pub(in crate::authn) fn text(&self) -> Option<&str> {
+    /// What it is if it is a string.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
         match self {
             Self::Text(text) => Some(text),
             Self::Null | Self::Bool(_) | Self::Number(_) | Self::List(_) | Self::Object(_) => None,
         }
     }
 
-    pub(super) fn list(&self) -> Option<&[Self]> {
+    /// What is in it if it is an array.
+    #[must_use]
+    pub fn list(&self) -> Option<&[Self]> {
         match self {
             Self::List(list) => Some(list),
             Self::Null | Self::Bool(_) | Self::Number(_) | Self::Text(_) | Self::Object(_) => None,
         }
     }
 
-    pub(super) fn object(&self) -> Option<&Object> {
+    /// Its members if it is an object.
+    #[must_use]
+    pub fn object(&self) -> Option<&Object> {
         match self {
             Self::Object(object) => Some(object),
             Self::Null | Self::Bool(_) | Self::Number(_) | Self::Text(_) | Self::List(_) => None,
         }
     }
 
-    /// A number that a moment can be.
-    pub(super) fn number(&self) -> Option<f64> {
+    /// What it is if it is a finite number.
+    #[must_use]
+    pub fn number(&self) -> Option<f64> {
         match self {
             Self::Number(number) => Some(*number).filter(|number| number.is_finite()),
             Self::Null | Self::Bool(_) | Self::Text(_) | Self::List(_) | Self::Object(_) => None,
@@ -116,7 +151,7 @@ impl<'de> Visitor<'de> for Value<'_> {
         Ok(Json::Bool(value))
     }
 
-    // Of a number only a moment is read; those are exact up to 2^53.
+    // Of numbers only moments and counts are read; they are exact up to 2^53.
     #[expect(clippy::cast_precision_loss, reason = "moments are smaller")]
     fn visit_i64<E>(self, number: i64) -> Result<Json, E> {
         Ok(Json::Number(number as f64))
@@ -162,6 +197,17 @@ mod tests {
     fn read(text: &str) -> Result<Object, String> {
         let bounds = Bounds { depth: 3, values: 8 };
         object(text.as_bytes(), bounds).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn an_item_has_its_line() {
+        let text = b"{\n \"a\": [1],\n \"b\": [{\n\"c\": 1}, 2,\n\n[\n3]\n]}";
+        assert_eq!(lines_of_items(text, "b"), [3, 4, 6]);
+        assert_eq!(lines_of_items(text, "a"), [2]);
+        for member in ["c", "none"] {
+            assert_eq!(lines_of_items(text, member), [0_u32; 0]);
+        }
+        assert_eq!(lines_of_items(b"[1", "a"), [0_u32; 0]);
     }
 
     #[test]
