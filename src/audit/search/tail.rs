@@ -177,7 +177,7 @@ fn fits(filter: &TailFilter, record: &Record<'_>, shown: &mut HashSet<u64>) -> b
             fits
         }
         // Somebody who was not believed, and whose credential it was.
-        Some(Event::Stranger) if entrance.is_none() && allowed.is_none() => {
+        Some(Event::Stranger) if workspace.is_none() && entrance.is_none() && allowed.is_none() => {
             caller.as_ref().is_some_and(|c| record.caller() == Some(c.as_str()))
         }
         _ => false,
@@ -286,11 +286,13 @@ mod tests {
         let of =
             |filter| seqs(&Tail::open(&LogReader::new(directory.path()), filter, 100).unwrap().1);
         let caller = |id| TailFilter { caller: CallerId::parse(id).ok(), ..TailFilter::default() };
-        assert_eq!(of(caller("desk")), [1, 2, 3, 4, 20, 21, 31]);
+        assert_eq!(of(caller("desk")), [1, 2, 3, 4, 20, 21, 31, 33, 35]);
         assert!(of(caller("kiosk")).is_empty());
         assert_eq!(of(TailFilter { allowed: Some(false), ..TailFilter::default() }), [3]);
         let entrance = EntranceId::parse("d23d7180-c1ee-4bbe-8630-05df5031ce35").ok();
-        assert_eq!(of(TailFilter { entrance, ..TailFilter::default() }), [1, 2, 4, 20, 31]);
+        assert_eq!(of(TailFilter { entrance, ..TailFilter::default() }), [1, 2, 4, 20, 31, 33]);
+        let workspace = WorkspaceName::parse("lab").ok();
+        assert_eq!(of(TailFilter { workspace, ..TailFilter::default() }), [31]);
     }
 
     proptest::proptest! {
