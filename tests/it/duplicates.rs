@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::budgets::on_one_day;
 use crate::seam::{Behaviour, NoTls, Seam};
 use crate::support::process::Process;
 use crate::support::{Gateway, LOBBY, PATH, SERVER_ROOM, Site, grantgate, of_event, until};
@@ -98,6 +99,7 @@ fn limit(site: &Site, lines: &str) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn many_at_once_are_sent_once_and_each_is_answered_and_recorded() {
+    on_one_day().await;
     let site = Site::new();
     limit(&site, "grants_per_day = 2");
     let seam = Seam::start(&site, Behaviour::Slow(Duration::from_millis(500))).await;
@@ -139,6 +141,7 @@ async fn many_at_once_are_sent_once_and_each_is_answered_and_recorded() {
 /// A later start counts what was sent, and not who was answered with it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn who_joined_spends_nothing_over_a_restart() {
+    on_one_day().await;
     let site = Site::new();
     limit(&site, "grants_per_day = 2");
     let seam = Seam::start(&site, Behaviour::Slow(Duration::from_millis(500))).await;
