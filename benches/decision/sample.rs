@@ -127,6 +127,7 @@ pub(crate) fn attempt(principal: &Principal, entrance: EntranceId) -> Attempt {
             grantee: Grantee::AcsUser(AcsUserId::parse(LOBBY).unwrap()),
         }),
         body_sha256: [0; 32],
+        key: None,
         at: jiff::Timestamp::now(),
         trial: None,
     }

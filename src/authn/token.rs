@@ -13,9 +13,7 @@ use jiff::Timestamp;
 
 use super::Callers;
 use super::scheme::{Finding, Presented, Scheme};
-use crate::domain::{Reason, Secret};
-
-use crate::domain::closed_set;
+use crate::domain::{Reason, Secret, closed_set};
 
 closed_set! {
 /// What a caller's token looks like: Seam's SDKs refuse, before any request, one of another form

@@ -150,8 +150,7 @@ fn start_failed(format: LogFormat, error: &StartError) -> Exit {
         StartError::Audit(..)
         | StartError::Bind(..)
         | StartError::Orders(_)
-        | StartError::Budgets(_)
-        | StartError::Duplicates(_)
+        | StartError::Recent(_)
         | StartError::Workers(_)
         | StartError::Metrics(_) => exit,
     }

@@ -9,7 +9,7 @@ use super::budget::Expense;
 use super::{Answer, Context};
 use crate::audit::Recorded;
 use crate::domain::{
-    CallerId, EntranceId, IdempotencyKey, Operation, Outcome, Reason, TraceContext, WorkspaceName,
+    CallerId, EntranceId, Operation, Outcome, Reason, TraceContext, WorkspaceName,
 };
 use crate::telemetry::{Metrics, RequestLine, RequestTrace, log_request};
 use crate::upstream::Forwarded;
@@ -27,8 +27,6 @@ pub(super) struct Account {
     pub(super) outcome: Option<Outcome>,
     /// The decision whose outcome this is too.
     pub(super) same_as: Option<u64>,
-    /// The caller's own name for the request.
-    pub(super) key: Option<IdempotencyKey>,
     /// What it costs of the caller's budget of the day.
     pub(super) expense: Option<Expense>,
     pub(super) trace: RequestTrace,

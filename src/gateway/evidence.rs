@@ -19,6 +19,7 @@ pub(super) struct Refused {
     pub(super) peer: SocketAddr,
     pub(super) principal: Principal,
     pub(super) operation: Operation,
+    pub(super) key: Option<IdempotencyKey>,
     pub(super) reason: Reason,
     pub(super) revision: Revision,
     pub(super) at: Timestamp,
@@ -42,7 +43,7 @@ impl Evidence for Refused {
             body_sha256: None,
             at: self.at,
             candidate: None,
-            idempotency_key: None,
+            idempotency_key: self.key.as_ref().map(IdempotencyKey::as_str),
         }
     }
 }
@@ -86,18 +87,16 @@ fn entry<'a>(
             decision: opinion.as_str(),
             reason: opinion.reason,
         }),
-        idempotency_key: None,
+        idempotency_key: attempt.key.as_ref().map(IdempotencyKey::as_str),
     }
 }
 
-/// Makes a decision durable, with the name that its caller gave the request.
+/// Makes a decision durable.
 pub(super) async fn record<E: Evidence>(
     worker: &Worker,
     evidence: E,
-    key: Option<&IdempotencyKey>,
 ) -> Result<Recorded<E>, Reason> {
-    let key = key.map(IdempotencyKey::as_str);
-    worker.journal.record_keyed(evidence, key).await.map_err(|error| {
+    worker.journal.record(evidence).await.map_err(|error| {
         tracing::error!(%error, "a decision could not be made durable");
         Reason::AuditUnavailable
     })

@@ -7,7 +7,7 @@ use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 use bytes::Bytes;
-use http::{HeaderMap, Request, request};
+use http::{Request, request};
 use http_body::Body;
 
 use super::account::Account;
@@ -23,7 +23,9 @@ use super::{
 use crate::audit::Journal;
 use crate::authn::Principal;
 use crate::config::{RecordedReads, RequestLimits};
-use crate::domain::{self, Clock, Grantee, Host, Operation, Outcome, Reason, RequestId};
+use crate::domain::{
+    self, Clock, Grantee, Host, IdempotencyKey, Operation, Outcome, Reason, RequestId,
+};
 use crate::policy::{Attempt, ByEffect, Decision, Memo, Moment, Orders, Permit, Question};
 use crate::resolver::{Resolver, UnknownGrant};
 use crate::seam;
@@ -142,30 +144,30 @@ impl Gateway {
                 .map_err(|unproven| self.refuse_stranger(context, unproven, account))?,
         };
         account.caller = Some(principal.caller().clone());
-        let within = workspace::within(&snapshot, &head.headers, principal);
-        let (principal, parsed) = match within {
-            Ok(principal) => (principal, account.understand(&head.headers, operation, received)),
-            Err((principal, reason)) => (principal, Err(reason.into())),
-        };
+        let (principal, placed) = workspace::within(&snapshot, &head.headers, principal);
         account.workspace = principal.workspace().cloned();
-        let (request, body_sha256) = match parsed {
+        let key = key_of(operation, &head.headers);
+        let parsed = placed.and(key.clone()).map_err(Refusal::from);
+        let parsed = parsed.and_then(|_| parse(operation, received));
+        let key = key.ok().flatten();
+        let asked = match parsed {
             Ok(parsed) => parsed,
             Err(refusal) => {
-                let refused =
-                    self.refused(context, &snapshot, principal, operation, refusal.reason);
+                let reason = refusal.reason;
+                let refused = self.refused(context, &snapshot, principal, (operation, key), reason);
                 // Boxed: seldom, and of what a request takes of memory this would be a fifth.
-                let _recorded = Box::pin(record(worker, refused, account.key.as_ref())).await?;
+                let _recorded = Box::pin(record(worker, refused)).await?;
                 return Err(refusal);
             }
         };
-        account.entrance = request.entrance();
-        account.entrance_name =
-            request.entrance().and_then(|entrance| snapshot.name_of(entrance)).map(str::to_owned);
+        let entrance = asked.0.entrance();
+        account.entrance = entrance;
+        account.entrance_name = entrance.and_then(|id| snapshot.name_of(id)).map(str::to_owned);
 
-        let attempt = self.attempt(context, &snapshot, principal, request, body_sha256);
+        let attempt = self.attempt(context, &snapshot, principal, asked, key);
         let decision = self.decide(worker, &snapshot, attempt, account);
         // What is sent already, or was, costs nothing.
-        let (decision, turn) = self.turn(&worker.journal, decision, account.key.as_ref());
+        let (decision, turn) = self.turn(&worker.journal, decision);
         let (decision, expense) = match turn {
             Turn::Own(_) => self.within_budget(&snapshot.callers, decision),
             Turn::Again(_) => (decision, None),
@@ -174,8 +176,7 @@ impl Gateway {
             (Decision::Denial(denial), turn) => {
                 turn.refused(denial.reason());
                 // Durable before it is answered.
-                let key = account.key.clone();
-                let recorded = account.record(pin!(record(worker, denial, key.as_ref()))).await?;
+                let recorded = account.record(pin!(record(worker, denial))).await?;
                 Err(recorded.evidence().reason().into())
             }
             (Decision::Permit(permit), Turn::Again(again)) => {
@@ -236,8 +237,8 @@ impl Gateway {
         context: &Context,
         snapshot: &Snapshot,
         principal: Principal,
-        request: domain::Request,
-        body_sha256: [u8; 32],
+        (request, body_sha256): Asked,
+        key: Option<IdempotencyKey>,
     ) -> Attempt {
         let (request_id, peer, at) = (context.request_id, context.peer, self.clock.now());
         let trial = match (snapshot.trial(), request.entrance()) {
@@ -249,7 +250,7 @@ impl Gateway {
             }
             (Some(Trial::Judged(_) | Trial::Invalid(_)) | None, _) => None,
         };
-        Attempt { request_id, peer, principal, request, body_sha256, at, trial }
+        Attempt { request_id, peer, principal, request, body_sha256, key, at, trial }
     }
 
     fn decide(
@@ -295,8 +296,7 @@ impl Gateway {
             (RecordedReads::All | RecordedReads::Denied, permit) => {
                 // Durable before a byte is sent. If the process dies after this line,
                 // the next start closes the decision: of a grant as unknown.
-                let key = account.key.clone();
-                let recording = pin!(record(worker, permit.into_permit(), key.as_ref()));
+                let recording = pin!(record(worker, permit.into_permit()));
                 let recorded = match account.record(recording).await {
                     Ok(recorded) => recorded,
                     Err(reason) => {
@@ -377,7 +377,7 @@ impl Gateway {
         context: &Context,
         snapshot: &Snapshot,
         principal: Principal,
-        operation: Operation,
+        (operation, key): (Operation, Option<IdempotencyKey>),
         reason: Reason,
     ) -> Refused {
         Refused {
@@ -385,6 +385,7 @@ impl Gateway {
             peer: context.peer,
             principal,
             operation,
+            key,
             reason,
             revision: snapshot.policy.revision().clone(),
             at: self.clock.now(),
@@ -392,17 +393,11 @@ impl Gateway {
     }
 }
 
-impl Account {
-    /// What is asked for, with the key that the caller gave it.
-    fn understand(
-        &mut self,
-        headers: &HeaderMap,
-        operation: Operation,
-        received: Result<Received<'_>, Reason>,
-    ) -> Result<(domain::Request, [u8; 32]), Refusal> {
-        self.key = key_of(operation, headers)?;
-        let received = received?;
-        let request = seam::parse(operation, received.params()?)?;
-        Ok((request, sha256(received.bytes())))
-    }
+/// What is asked for, and the digest of what held it.
+type Asked = (domain::Request, [u8; 32]);
+
+fn parse(operation: Operation, received: Result<Received<'_>, Reason>) -> Result<Asked, Refusal> {
+    let received = received?;
+    let request = seam::parse(operation, received.params()?)?;
+    Ok((request, sha256(received.bytes())))
 }

@@ -57,8 +57,8 @@ impl Gateway {
         let snapshot = self.snapshot.load_full();
         let principal = self.identify(context, &head.headers, &snapshot, account).await?;
         account.caller = Some(principal.caller().clone());
-        let within = workspace::within(&snapshot, &head.headers, principal);
-        let principal = within.map_err(|(_, reason)| reason)?;
+        let (principal, placed) = workspace::within(&snapshot, &head.headers, principal);
+        placed?;
         let _seat = self.admission.admit(principal.caller(), Effect::Reads)?;
         if !is_without_body {
             return Err(Reason::BodyNotAllowed.into());

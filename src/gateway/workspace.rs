@@ -11,14 +11,25 @@ use crate::upstream::Workspace;
 /// In which Seam's SDKs name the workspace, by its id.
 const HEADER: HeaderName = HeaderName::from_static("seam-workspace");
 
-/// The principal, in the workspace that its request is for. Without a header that is the default
-/// one, or the only one that its caller has; with a header it must be one of the caller's,
-/// wherever it is known what they are called.
+/// The principal, in the workspace that its request is for; or in none, and why.
 pub(super) fn within(
     snapshot: &Snapshot,
     headers: &HeaderMap,
     principal: Principal,
-) -> Result<Principal, (Principal, Reason)> {
+) -> (Principal, Result<(), Reason>) {
+    match find(snapshot, headers, &principal) {
+        Ok(workspace) => (principal.within(workspace.name.clone()), Ok(())),
+        Err(reason) => (principal, Err(reason)),
+    }
+}
+
+/// Without a header it is the default one, or the only one that the caller has; with a header it
+/// must be one of the caller's, wherever it is known what they are called.
+fn find<'s>(
+    snapshot: &'s Snapshot,
+    headers: &HeaderMap,
+    principal: &Principal,
+) -> Result<&'s Workspace, Reason> {
     let own = snapshot.callers.workspaces(principal.caller());
     let is_own = |workspace: &&Workspace| match &workspace.name {
         Some(name) if !own.is_empty() => own.contains(name),
@@ -27,7 +38,7 @@ pub(super) fn within(
     let mut all = snapshot.workspaces.all().filter(is_own);
     let mut values = headers.get_all(HEADER).iter();
     // Some SDKs send an empty one.
-    let found = match (values.next().filter(|value| !value.is_empty()), values.next()) {
+    match (values.next().filter(|value| !value.is_empty()), values.next()) {
         (_, Some(_)) => Err(Reason::WorkspaceUnknown),
         (Some(named), None) => {
             // Of a workspace that is not known by its id nobody can say that it is another.
@@ -45,9 +56,5 @@ pub(super) fn within(
                 (None, ..) => Err(Reason::WorkspaceMissing),
             }
         }
-    };
-    match found {
-        Ok(workspace) => Ok(principal.within(workspace.name.clone())),
-        Err(reason) => Err((principal, reason)),
     }
 }

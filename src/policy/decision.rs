@@ -7,7 +7,9 @@ use jiff::Timestamp;
 
 use super::{Moment, Opinion};
 use crate::authn::Principal;
-use crate::domain::{Effect, Grantee, Reason, Request, RequestId, Revision, RuleRef};
+use crate::domain::{
+    Effect, Grantee, IdempotencyKey, Reason, Request, RequestId, Revision, RuleRef,
+};
 
 /// What is to be decided: an authenticated caller's request.
 #[derive(Debug)]
@@ -22,6 +24,8 @@ pub struct Attempt {
     pub request: Request,
     /// SHA-256 of the caller's body, or of its query where it has no body.
     pub body_sha256: [u8; 32],
+    /// The caller's own name for the request, where it has one.
+    pub key: Option<IdempotencyKey>,
     /// When it is decided: conditions are judged, and the record is dated, at this time.
     pub at: Timestamp,
     /// What a policy on trial says of it, where there is one. It decides nothing.

@@ -67,6 +67,7 @@ fn attempt(callers: &Callers, caller: &str, entrance: &str) -> Attempt {
             grantee: Grantee::AcsUser(AcsUserId::parse(LOBBY).unwrap()),
         }),
         body_sha256: [0; 32],
+        key: None,
         at: jiff::Timestamp::UNIX_EPOCH,
         trial: None,
     }

@@ -76,12 +76,10 @@ pub enum StartError {
     /// What is left of orders before is not what it should be.
     #[error("{0}")]
     Orders(Problem),
-    /// It is not known what callers have granted today.
-    #[error("today's grants cannot be read from the audit log, for the callers' budgets: {0}")]
-    Budgets(String),
-    /// It is not known what callers have sent lately.
-    #[error("recent grants cannot be read from the audit log, so as not to send one twice: {0}")]
-    Duplicates(String),
+    /// It is not known what callers have granted lately: for their budgets, and so as not to send
+    /// a grant twice.
+    #[error("recent grants cannot be read from the audit log, which must be known: {0}")]
+    Recent(String),
     /// There can be no more threads.
     #[error("the workers cannot be started: {0}")]
     Workers(#[source] std::io::Error),
@@ -136,7 +134,8 @@ impl Server {
         let Started { journal, closer, recovery } = opened?;
         observer.opened();
         let keeper = opened::keeper(&settings, orders, &journal, &metrics)?;
-        let duplicates = opened::duplicates(&settings, &journal).await?;
+        let (budgets, duplicates) =
+            opened::granted_before(&settings, &snapshot.load_full(), &journal).await?;
         let (resolver, resolving) =
             opened::resolver(&settings, &snapshot, &journal, &metrics, &duplicates);
         let shipper = sink
@@ -150,7 +149,7 @@ impl Server {
             orders: keeper.in_force(),
             resolver,
             duplicates,
-            budgets: opened::budgets(&settings, &snapshot.load_full()).await?,
+            budgets,
             admission: Admission::new(&settings.limits),
             limits: settings.limits.clone(),
             hostnames: settings.listener.hostnames.clone(),

@@ -8,10 +8,10 @@ use tokio::net::TcpListener;
 
 use super::StartError;
 use super::observe::AuditObserver;
-use crate::audit::search::{attempts, granted};
+use crate::audit::search::attempts;
 use crate::audit::{FileStore, Journal, JournalSettings, LogReader, OpenError, ReadError, Started};
 use crate::config::Settings;
-use crate::domain::{Clock as _, SystemClock};
+use crate::domain::{CallerId, Clock as _, SystemClock};
 use crate::gateway::{Budgets, Duplicates, day};
 use crate::listener::Listener;
 use crate::orders::{Keeper, OrdersFile, Place};
@@ -32,54 +32,41 @@ pub(super) fn listener(
         .announced_from(settings.listener.proxy_protocol_from.clone())
 }
 
-/// What callers have granted today, out of the log, where any caller's day is limited.
-pub(super) async fn budgets(
+/// What was granted before this process began, as far as it still counts: today's for budgets,
+/// where any caller's day is limited, and that of the window for what is asked for again. It must
+/// be known before the first request is answered. The log has every decision of before, and the
+/// start has closed those that were open.
+pub(super) async fn granted_before(
     settings: &Settings,
     snapshot: &Snapshot,
-) -> Result<Budgets, StartError> {
-    let budgets = Budgets::new(settings.limits.caller_budget);
-    let callers = snapshot.callers.clone();
-    if callers.ids().all(|id| budgets.of(&callers, id).is_unlimited()) {
-        return Ok(budgets);
-    }
-    let (log, now) = (LogReader::new(&settings.audit.directory), SystemClock.now());
-    let read = tokio::task::spawn_blocking(move || {
-        let began = Instant::now();
-        let (since, until) = day(now);
-        granted(&log, (since, until), |grant| {
-            if !budgets.of(&callers, &grant.caller).is_unlimited() {
-                budgets.recall(&grant.caller, grant.entrance, grant.at);
-            }
-        })?;
-        let took = began.elapsed();
-        tracing::info!(?took, "today's grants were read from the audit log, for budgets");
-        Ok(budgets)
-    });
-    let ended = read.await.map_err(|error| StartError::Budgets(error.to_string()))?;
-    ended.map_err(|error: ReadError| StartError::Budgets(error.to_string()))
-}
-
-/// What was sent lately, out of the log: it must be known before the first request is answered.
-/// The log has every decision of before, and the start has closed those that were open.
-pub(super) async fn duplicates(
-    settings: &Settings,
     journal: &Journal,
-) -> Result<Arc<Duplicates>, StartError> {
-    let (duplicates, window) =
-        (Duplicates::new(&settings.idempotency), settings.idempotency.window);
-    let (log, journal) = (LogReader::new(&settings.audit.directory), journal.clone());
+) -> Result<(Budgets, Arc<Duplicates>), StartError> {
+    let window = settings.idempotency.window;
+    let duplicates = Duplicates::new(&settings.idempotency);
+    let budgets = Budgets::new(settings.limits.caller_budget);
+    let (callers, journal) = (snapshot.callers.clone(), journal.clone());
+    let log = LogReader::new(&settings.audit.directory);
     let read = tokio::task::spawn_blocking(move || {
         let (began, now) = (Instant::now(), SystemClock.now());
+        let is_limited = |caller: &CallerId| !budgets.of(&callers, caller).is_unlimited();
+        let today = callers.ids().any(is_limited).then(|| day(now));
         let since = now.checked_sub(window).unwrap_or_default();
         let mut recall = duplicates.recall(window, now);
-        attempts(&log, since, |news| recall.take(news, &journal))?;
+        attempts(&log, today.map_or(since, |(midnight, _)| midnight.min(since)), |news| {
+            let is_today = |at| today.is_some_and(|(from, until)| (from..until).contains(&at));
+            let grant = news.sent().filter(|grant| is_today(grant.at) && is_limited(&grant.caller));
+            if let Some(grant) = grant {
+                budgets.recall(&grant.caller, grant.entrance, grant.at);
+            }
+            recall.take(news, &journal);
+        })?;
         recall.end();
         let (took, keys) = (began.elapsed(), duplicates.keys());
-        tracing::info!(?took, keys, "idempotency keys were read from the audit log");
-        Ok(Arc::new(duplicates))
+        tracing::info!(?took, keys, "recent grants were read from the audit log");
+        Ok((budgets, Arc::new(duplicates)))
     });
-    let ended = read.await.map_err(|error| StartError::Duplicates(error.to_string()))?;
-    ended.map_err(|error: ReadError| StartError::Duplicates(error.to_string()))
+    let ended = read.await.map_err(|error| StartError::Recent(error.to_string()))?;
+    ended.map_err(|error: ReadError| StartError::Recent(error.to_string()))
 }
 
 pub(super) fn no_log(settings: &Settings, error: OpenError) -> StartError {

@@ -227,8 +227,7 @@ impl Kind {
                 let same = |found: &Value<'_>, said: &[u8]| {
                     found.tag == INTEGER && shortest(found.contents) == shortest(said)
                 };
-                is_for(&alg_id::RSA_ENCRYPTION)
-                    && matches!(numbers.as_slice(), [a, b] if same(a, &n) && same(b, &e))
+                matches!(numbers.as_slice(), [a, b] if same(a, &n) && same(b, &e))
             }
             Self::Ec(id) => {
                 let (x, y) = (decoded(jwk, "x")?, decoded(jwk, "y")?);

@@ -273,10 +273,33 @@ async fn a_workspace_can_be_frozen() {
     assert_eq!(world.grant(own, &[LAB]).await.0, 403);
     assert_eq!(world.decisions().last().unwrap()["reason"], "frozen");
     assert_eq!(world.grant(own, &[HQ]).await.0, 200);
+    let explain = |more: &[&str]| {
+        run_in(&world.site, &[&["policy", "explain", "visitor-desk", LOBBY], more].concat())
+    };
+    let (code, _, error) = explain(&[]);
+    assert!(code == 1 && error.contains("orders tell workspaces apart (lab)"), "{error}");
+    let frozen = |name| explain(&["--workspace", name]);
+    assert_eq!((frozen("lab").0, frozen("hq").0), (2, 0));
     run(&["unfreeze", "1"]);
     until("lifted", || of_event(&world.site.records(), "order.change").len() == 2).await;
     assert_eq!(world.grant(own, &[LAB]).await.0, 200);
     world.gateway.stop().await;
+}
+
+/// Nobody lifts a freeze by giving its workspace another name.
+#[test]
+fn a_start_without_a_frozen_workspace_is_refused() {
+    let site = Site::new();
+    three(&site, ["https://localhost:1", "https://localhost:2", "https://localhost:3"]);
+    let (_, out, error) = run_in(&site, &["freeze", "--workspace", "attic", "--reason", "x"]);
+    assert!(out.contains("workspace attic is frozen"), "{out}{error}");
+    assert_eq!(check(&site, &[]).0, Some(0));
+    let text = String::from_utf8(site.read("grantgate.toml")).unwrap();
+    let renamed = text.replace("name = \"attic\"", "name = \"loft\"");
+    std::fs::write(site.path("grantgate.toml"), renamed).unwrap();
+    let (code, said) = check(&site, &[]);
+    assert_eq!(code, Some(3), "{said}");
+    assert!(said.contains("workspace `attic` is frozen by order 1"), "{said}");
 }
 
 /// With one workspace nothing has a name, and a caller that names another one is refused as far
@@ -407,7 +430,7 @@ fn the_tools_ask_in_which_workspace() {
     std::fs::write(site.path("policies/policy.csv"), policy + more).unwrap();
     let (code, _, error) = run(&["policy", "explain", "visitor-desk", LOBBY]);
     assert_eq!(code, 1);
-    assert!(error.contains("the rules tell workspaces apart (lab)"), "{error}");
+    assert!(error.contains("rules or orders tell workspaces apart (lab)"), "{error}");
     let explain = |name| run(&["policy", "explain", "visitor-desk", LOBBY, "--workspace", name]);
     assert_eq!((explain("lab").0, explain("hq").0), (2, 0));
     let (_, out, error) = explain("attic");

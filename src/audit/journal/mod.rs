@@ -32,7 +32,7 @@ use crate::audit::record::encode::{
     DecisionRecord, Draft, OutcomeRecord, Permitted, RecoveryEntry, Unnumbered, not_sent,
 };
 use crate::audit::record::entry::{
-    DecisionEntry, Evidence, OrderEntry, OutcomeEntry, ReloadEntry, ResolvedEntry, StrangerEntry,
+    Evidence, OrderEntry, OutcomeEntry, ReloadEntry, ResolvedEntry, StrangerEntry,
 };
 use crate::audit::record::mark::GranteeMark;
 use crate::audit::tree::note::SigningKey;
@@ -115,21 +115,9 @@ impl Journal {
     /// [`AuditError`]. The record may still become durable; a permit in it then gets
     /// the outcome `not-sent`.
     pub async fn record<E: Evidence>(&self, evidence: E) -> Result<Recorded<E>, AuditError> {
-        self.record_keyed(evidence, None).await
-    }
-
-    /// The same of a decision about a request that its caller gave a name to.
-    ///
-    /// # Errors
-    /// As of [`Self::record`].
-    pub async fn record_keyed<E: Evidence>(
-        &self,
-        evidence: E,
-        idempotency_key: Option<&str>,
-    ) -> Result<Recorded<E>, AuditError> {
         let since = Instant::now();
         let waiting = {
-            let entry = DecisionEntry { idempotency_key, ..evidence.decision() };
+            let entry = evidence.decision();
             let permits = entry
                 .allow
                 .then_some(Permitted { request_id: entry.request_id, operation: entry.operation });

@@ -55,6 +55,19 @@ pub enum AttemptNews {
     },
 }
 
+impl AttemptNews {
+    /// The attempt, where some of it was sent, or may have been, for its own decision.
+    #[must_use]
+    pub fn sent(&self) -> Option<&GrantAttempt> {
+        match self {
+            Self::Ended { attempt, outcome, same_as: None } if *outcome != Outcome::NotSent => {
+                Some(attempt)
+            }
+            Self::Ended { .. } | Self::Resolved { .. } => None,
+        }
+    }
+}
+
 /// Tells `each` of every attempt that was decided since a time, in the order in which they
 /// ended. One that the log leaves open is unknown. Memory grows with what is in flight at one
 /// time.
@@ -159,6 +172,8 @@ mod tests {
             closing(10, 2, "grant.outcome", "\"outcome\":\"granted\",\"same_as\":3"),
             closing(11, 3, "outcome.resolved", "\"resolution\":\"absent\""),
             closing(12, 7, "grant.outcome", "\"outcome\":\"of-a-later-version\""),
+            decision(13, 34, allow),
+            closing(14, 13, "grant.outcome", "\"outcome\":\"not-sent\""),
         ];
         let directory = tempfile::tempdir().unwrap();
         std::fs::write(directory.path().join("00000000000000000001.jsonl"), text.concat()).unwrap();
@@ -166,9 +181,10 @@ mod tests {
         let since = "2026-11-28T10:30:00Z".parse().unwrap();
         attempts(&LogReader::new(directory.path()), since, |news| {
             found.push(match news {
-                AttemptNews::Ended { attempt, outcome, same_as } => {
-                    let key = attempt.key.unwrap_or_default();
-                    format!("{} {key:?} {} {same_as:?}", attempt.seq, outcome.as_str())
+                AttemptNews::Ended { ref attempt, outcome, same_as } => {
+                    let key = attempt.key.as_deref().unwrap_or_default();
+                    let sent = if news.sent().is_some() { " sent" } else { "" };
+                    format!("{} {key:?} {} {same_as:?}{sent}", attempt.seq, outcome.as_str())
                 }
                 AttemptNews::Resolved { seq, resolution } => {
                     format!("{seq} {}", resolution.as_str())
@@ -179,11 +195,12 @@ mod tests {
         assert_eq!(
             found,
             [
-                "3 \"\" unknown None",
+                "3 \"\" unknown None sent",
                 "2 \"a \\\"b\\\"\" granted Some(3)",
                 "3 absent",
-                "7 \"a \\\"b\\\"\" unknown None",
-                "6 \"\" unknown None",
+                "7 \"a \\\"b\\\"\" unknown None sent",
+                "13 \"\" not-sent None",
+                "6 \"\" unknown None sent",
             ],
             "1 is too old, 4 denied, 5 reads, 6 was left open"
         );

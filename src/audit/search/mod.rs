@@ -2,7 +2,6 @@
 
 pub(in crate::audit) mod attempts;
 pub(in crate::audit) mod decisions;
-pub(in crate::audit) mod granted;
 pub(in crate::audit) mod query;
 mod recent;
 pub(in crate::audit) mod show;
@@ -12,7 +11,6 @@ pub(in crate::audit) mod unresolved;
 
 pub use attempts::{AttemptNews, GrantAttempt, attempts};
 pub use decisions::{AuditedDecision, DecisionsSummary, decision_about, decisions};
-pub use granted::{AllowedGrant, granted};
 pub use query::{Filter, Found, Hit, Indexes, Making, QuerySummary, Take, query};
 pub use show::{ShowFormat, ShowSummary, show};
 pub use stats::{By, Counts, Every, Series, Stats, StatsRequest, stats};

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use super::jwt::{self, Jwt};
-use super::{Caller, Known, Suspension, Token};
+use super::{Caller, Configured, Suspension, Token};
 use crate::authn::{TokenDigest, TokenForm};
 use crate::domain::{Budget, CallerId, Host, Problem, WorkspaceName, trust_domain_of};
 use crate::toml_source::{Place, Section, TomlSource};
@@ -22,7 +22,7 @@ struct Seen<'n> {
 pub(super) fn read(
     file: &str,
     bytes: &[u8],
-    known: Option<&Known<'_>>,
+    known: Option<&Configured<'_>>,
 ) -> Result<Vec<Caller>, Vec<Problem>> {
     let text = Problem::or_text(file, bytes).map_err(|problem| vec![problem])?;
     let source = TomlSource::parse(file, text.to_owned()).map_err(|problem| vec![problem])?;

@@ -64,7 +64,7 @@ pub struct Caller {
 
 /// What the settings say of that callers may name.
 #[derive(Debug, Clone, Default)]
-pub struct Known<'a> {
+pub struct Configured<'a> {
     /// The names of issuers.
     pub issuers: Vec<&'a str>,
     /// The names of workspaces.
@@ -120,7 +120,11 @@ impl Callers {
     ///
     /// # Errors
     /// Those of [`Callers::parse`], and whatever is not among these.
-    pub fn parse_with(known: &Known<'_>, file: &str, bytes: &[u8]) -> Result<Self, Vec<Problem>> {
+    pub fn parse_with(
+        known: &Configured<'_>,
+        file: &str,
+        bytes: &[u8],
+    ) -> Result<Self, Vec<Problem>> {
         let callers = file::read(file, bytes, Some(known))?;
         Ok(Self::of(callers, bytes, Some(known.workspaces.clone())))
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use clap::Args;
 use http::StatusCode;
-use serde_json::Value;
+use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::authn::{TokenForm, jwt};
@@ -21,6 +21,9 @@ use crate::files::{read_plain, read_secret};
 use crate::tls::{ClientTls, Identity, PemFile, Roots, TlsError};
 
 const PATH: &str = "/grantgate/whoami";
+
+/// The types of errors that are about who asks, and where.
+const REFUSED: [&str; 3] = ["unauthorized", "invalid_input", "workspace_not_found"];
 
 /// Longer than a gateway that is well ever takes.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -95,9 +98,11 @@ fn ask(arguments: &Arguments) -> Result<Exit, Exit> {
             }
             Ok(Exit::Done)
         }
-        // Of a workspace that it may not name, too.
+        // Or not in a workspace that it names, or none.
         StatusCode::UNAUTHORIZED | StatusCode::BAD_REQUEST | StatusCode::NOT_FOUND
-            if said.body.get("error").is_some() =>
+            if REFUSED
+                .iter()
+                .any(|kind| said.body.pointer("/error/type") == Some(&json!(kind))) =>
         {
             note(format_args!("refused: {}", reason(&said)));
             note("the gateway's audit log has the cause under this request id");

@@ -74,15 +74,21 @@ pub(super) fn run(arguments: &Arguments, now: Timestamp) -> Exit {
         Ok(ready) => ready,
         Err(exit) => return exit,
     };
-    let asked = match asked(arguments, &ready, now) {
+    let mut asked = match asked(arguments, &ready, now) {
         Ok(asked) => asked,
         Err(error) => return fail(error),
     };
-    let question = asked.question();
-    let orders = match arguments.orders.load(question.moment.at) {
+    let orders = match arguments.orders.load(asked.moment.at) {
         Ok(orders) => orders,
         Err(exit) => return exit,
     };
+    if arguments.request.is_none() {
+        match arguments.workspace.of(&ready, &orders, asked.entrance) {
+            Ok(workspace) => asked.workspace = workspace,
+            Err(error) => return fail(error),
+        }
+    }
+    let question = asked.question();
     let explanation = explain(&ready.policy, question, &orders);
     match arguments.format {
         Format::Json => {
@@ -132,9 +138,8 @@ fn asked(arguments: &Arguments, ready: &Ready, now: Timestamp) -> Result<Asked, 
             }
         };
         let (caller, entrance) = (caller.clone(), ready.entrance(entrance)?);
-        let workspace = arguments.workspace.of(ready, entrance)?;
         let moment = Moment { at, grantee };
-        return Ok(Asked { caller, act, entrance, workspace, moment });
+        return Ok(Asked { caller, act, entrance, workspace: None, moment });
     };
     let found = decision_about(&LogReader::new(&arguments.audit), request)
         .map_err(|error| error.to_string())?;

@@ -71,20 +71,19 @@ pub(super) fn who(arguments: &WhoArguments, now: Timestamp) -> Exit {
         Ok(ready) => ready,
         Err(exit) => return exit,
     };
+    let orders = match arguments.orders.load(now) {
+        Ok(orders) => orders,
+        Err(exit) => return exit,
+    };
     let entrance = ready
         .entrance(&arguments.entrance)
-        .and_then(|entrance| Ok((entrance, arguments.workspace.of(&ready, entrance)?)));
+        .and_then(|entrance| Ok((entrance, arguments.workspace.of(&ready, &orders, entrance)?)));
     let (entrance, workspace) = match entrance {
         Ok(found) => found,
         Err(error) => return fail(error),
     };
     let workspace = workspace.as_ref();
-    let span = arguments.span.span(now);
-    let act = arguments.act;
-    let orders = match arguments.orders.load(now) {
-        Ok(orders) => orders,
-        Err(exit) => return exit,
-    };
+    let (span, act) = (arguments.span.span(now), arguments.act);
     let orders = about(&ready, &orders, act, (None, Some(entrance), workspace), now);
     let mut found = find_who(&ready.policy, act, (entrance, workspace), span);
     // Who may not ask there is refused before policy is asked.
@@ -147,7 +146,7 @@ pub(super) fn doors(arguments: &DoorsArguments, now: Timestamp) -> Exit {
         Ok(orders) => orders,
         Err(exit) => return exit,
     };
-    let workspaces = match arguments.workspace.of_caller(&ready, caller) {
+    let workspaces = match arguments.workspace.of_caller(&ready, &orders, caller) {
         Ok(workspaces) => workspaces,
         Err(error) => return fail(error),
     };

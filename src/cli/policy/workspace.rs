@@ -1,10 +1,16 @@
 //! In which workspace a question to the policy is meant: it matters where rules name workspaces.
 
+use std::collections::BTreeSet;
+
 use clap::Args;
 
 use super::sources::Ready;
 use crate::cli::note;
 use crate::domain::{CallerId, EntranceId, WorkspaceName};
+use crate::policy::Orders;
+
+/// Workspaces that an error names.
+const NAMED_MAX: usize = 10;
 
 /// In which workspace a question is meant.
 #[derive(Args)]
@@ -24,6 +30,7 @@ impl WorkspaceArgument {
     pub(super) fn of(
         &self,
         ready: &Ready,
+        orders: &Orders,
         entrance: EntranceId,
     ) -> Result<Option<WorkspaceName>, String> {
         let known = ready.names().workspace_of(entrance);
@@ -33,7 +40,7 @@ impl WorkspaceArgument {
                 ready.sources.catalogue_file
             )),
             (Some(named), _) | (None, Some(named)) => Ok(Some(named.clone())),
-            (None, None) => ready.workspace_of(entrance),
+            (None, None) => ready.none_needed(orders),
         }
     }
 
@@ -41,15 +48,17 @@ impl WorkspaceArgument {
     pub(super) fn of_caller(
         &self,
         ready: &Ready,
+        orders: &Orders,
         caller: &CallerId,
     ) -> Result<Vec<Option<WorkspaceName>>, String> {
         let own = ready.callers.workspaces(caller);
         match &self.workspace {
             Some(named) => Ok(vec![Some(named.clone())]),
-            None if own.is_empty() || ready.policy.named_workspaces().next().is_none() => {
-                Ok(vec![ready.none_needed()?])
-            }
-            None => Ok(own.iter().cloned().map(Some).collect()),
+            None => match ready.none_needed(orders) {
+                Ok(none) => Ok(vec![none]),
+                Err(_) if !own.is_empty() => Ok(own.iter().cloned().map(Some).collect()),
+                Err(error) => Err(error),
+            },
         }
     }
 }
@@ -62,20 +71,21 @@ impl Ready {
     ) -> Result<Option<WorkspaceName>, String> {
         match self.names().workspace_of(entrance) {
             Some(known) => Ok(Some(known.clone())),
-            None => self.none_needed(),
+            None => self.none_needed(&Orders::default()),
         }
     }
 
-    /// No workspace, where the rules do not tell them apart.
-    fn none_needed(&self) -> Result<Option<WorkspaceName>, String> {
-        let named: Vec<&str> =
-            self.policy.named_workspaces().map(WorkspaceName::as_str).take(10).collect();
+    /// No workspace, where neither the rules nor these orders tell them apart.
+    fn none_needed(&self, orders: &Orders) -> Result<Option<WorkspaceName>, String> {
+        let of_orders = orders.all().iter().filter_map(|order| order.kind.workspace());
+        let named = self.policy.named_workspaces().chain(of_orders).map(WorkspaceName::as_str);
+        let named: BTreeSet<&str> = named.collect();
         match named.is_empty() {
             true => Ok(None),
             false => Err(format!(
-                "the rules tell workspaces apart ({}): say in which with --workspace, or have \
+                "rules or orders tell workspaces apart ({}): say in which with --workspace, or have \
                  `grantgate entrances pull` write which entrance is where",
-                named.join(", ")
+                named.into_iter().take(NAMED_MAX).collect::<Vec<_>>().join(", ")
             )),
         }
     }

@@ -1,7 +1,6 @@
 use super::*;
 use crate::config::SecretSource;
-use crate::domain::Host;
-use crate::domain::WorkspaceId;
+use crate::domain::{Host, WorkspaceId};
 
 mod matching;
 mod proxies;

@@ -60,6 +60,9 @@ impl Recall<'_> {
         let asked = Asked { operation, workspace, entrance, grantee };
         let grant = Grant { caller: attempt.caller.clone(), asked };
         let until = self.until(attempt.at);
+        if until <= self.clocks.1 {
+            return;
+        }
         let (seq, sent_as) = (attempt.seq, same_as.unwrap_or(attempt.seq));
         let mut table = self.duplicates.0.lock();
         let state = match outcome {

@@ -75,13 +75,12 @@ impl Gateway {
         &self,
         journal: &Journal,
         decision: Decision,
-        key: Option<&IdempotencyKey>,
     ) -> (Decision, Turn<'_>) {
         let Decision::Permit(permit) = decision else { return (decision, Turn::Own(None)) };
         let Some(grant) = grant_of(&permit, journal) else {
             return (Decision::Permit(permit), Turn::Own(None));
         };
-        let turn = match self.duplicates.begin(&grant, key) {
+        let turn = match self.duplicates.begin(&grant, permit.attempt().key.as_ref()) {
             Begun::Leads => {
                 Turn::Own(Some(Place { duplicates: &self.duplicates, grant: Some(grant) }))
             }
@@ -105,10 +104,9 @@ impl Gateway {
         account: &mut Account,
     ) -> Result<Answer, Refusal> {
         let judged = Judged::of(&permit);
-        let key = account.key.clone();
         // Durable before it is answered. If the process dies after this line, the next start
         // closes the decision as unknown: nothing of it was sent, and nobody was told that it was.
-        let recorded = account.record(pin!(record(worker, permit, key.as_ref()))).await?;
+        let recorded = account.record(pin!(record(worker, permit))).await?;
         let (repeat, told) = match again {
             Again::Known(told) if told.outcome == Outcome::Granted => (Repeat::Granted, *told),
             Again::Known(told) => (Repeat::Unknown, *told),

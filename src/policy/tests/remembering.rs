@@ -51,6 +51,7 @@ fn attempt(registry: &Callers, (_, who, act, entrance, hour, kind): Step) -> Att
             Act::Read => Asked::GetEntrance(entrance),
         },
         body_sha256: [0; 32],
+        key: None,
         at: moment_of(act, (hour, kind)).at,
         trial: None,
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use crate::authn::Callers;
-use crate::authn::callers::Known;
+use crate::authn::callers::Configured;
 use crate::config::Settings;
 use crate::domain::Problem;
 use crate::snapshot::build::Building;
@@ -38,7 +38,7 @@ fn parse(on: &Building<'_>) -> Result<Callers, Vec<Problem>> {
     let file = on.inputs.file(FILE).ok_or_else(|| vec![not_read(FILE)])?;
     let bytes = file.bytes.as_ref().map_err(|problem| vec![problem.clone()])?;
     let Settings { issuers, upstream, .. } = on.settings;
-    let known = Known {
+    let known = Configured {
         issuers: issuers.iter().map(|issuer| issuer.name.as_str()).collect(),
         workspaces: upstream.workspaces.iter().filter_map(|one| one.name.clone()).collect(),
     };

@@ -81,11 +81,18 @@ pub fn fits(policy: &Policy, orders: &Orders) -> Result<(), Vec<Problem>> {
     let unclear = policy.unclear(orders, Timestamp::now()).into_iter();
     let problems: Vec<Problem> = unclear
         .map(|order| {
-            let (number, zone) = (order.number, order.kind.zone().unwrap_or_default());
-            let text = format!(
-                "`{zone}` is frozen by order {number}, and the rules do not name it any more; \
-                 `grantgate unfreeze {number}` lifts the order"
-            );
+            let number = order.number;
+            let what = match order.kind.workspace() {
+                Some(name) => format!(
+                    "workspace `{name}` is frozen by order {number}, and the configuration has no \
+                     such [[workspace]] any more"
+                ),
+                None => format!(
+                    "`{}` is frozen by order {number}, and the rules do not name it any more",
+                    order.kind.zone().unwrap_or_default()
+                ),
+            };
+            let text = format!("{what}; `grantgate unfreeze {number}` lifts the order");
             Problem::of_file(policy.file(), text)
         })
         .collect();

@@ -1,6 +1,5 @@
 //! A search finds what a plain look at every line finds, whatever the indexes say.
 
-use crate::domain::WorkspaceName;
 use std::collections::HashMap;
 use std::path::Path;
 
@@ -8,7 +7,7 @@ use proptest::prelude::*;
 
 use super::index::{load, make};
 use super::*;
-use crate::domain::{Act, CallerId, EntranceId, Outcome, Reason};
+use crate::domain::{Act, CallerId, EntranceId, Outcome, Reason, WorkspaceName};
 
 const KEPT: Indexes<'static> = Indexes::Kept(&|_, _| ());
 

@@ -1,9 +1,8 @@
 //! Edits, and what they leave as it is.
 
 use super::*;
-use crate::authn::TokenDigest;
-use crate::authn::TokenForm;
 use crate::authn::callers::Suspension;
+use crate::authn::{TokenDigest, TokenForm};
 
 const FILE: &str = "# Owned by the security team.\n\n[[caller]]\nid = \"desk\" # tablets\n";
 

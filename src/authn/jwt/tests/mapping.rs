@@ -1,10 +1,10 @@
 //! From claims to a caller.
 
 use super::*;
-use crate::authn::callers::Known;
+use crate::authn::callers::Configured;
 
-fn knowing<'a>(issuers: &[&'a str]) -> Known<'a> {
-    Known { issuers: issuers.to_vec(), ..Known::default() }
+fn knowing<'a>(issuers: &[&'a str]) -> Configured<'a> {
+    Configured { issuers: issuers.to_vec(), ..Configured::default() }
 }
 
 #[test]
