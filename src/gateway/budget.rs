@@ -54,12 +54,10 @@ fn day_of(at: Timestamp) -> i64 {
     at.as_second().div_euclid(86_400)
 }
 
-/// When the day of a time begins and ends.
+/// When the day of a time begins.
 #[must_use]
-pub fn day(at: Timestamp) -> (Timestamp, Timestamp) {
-    let midnight = |day: i64, or| Timestamp::from_second(day * 86_400).unwrap_or(or);
-    let day = day_of(at);
-    (midnight(day, Timestamp::MIN), midnight(day + 1, Timestamp::MAX))
+pub fn midnight(at: Timestamp) -> Timestamp {
+    Timestamp::from_second(day_of(at) * 86_400).unwrap_or(Timestamp::MIN)
 }
 
 impl Budgets {
@@ -75,9 +73,17 @@ impl Budgets {
         callers.budget(caller).or(self.default)
     }
 
-    /// Spends a grant that was made before this process began.
-    pub fn recall(&self, caller: &CallerId, entrance: EntranceId, at: Timestamp) {
-        self.spend(Budget::default(), caller, entrance, at);
+    /// Spends a grant that was made before this process began; nothing where that was on another
+    /// day than now.
+    pub fn recall(
+        &self,
+        caller: &CallerId,
+        entrance: EntranceId,
+        (at, now): (Timestamp, Timestamp),
+    ) {
+        if day_of(at) == day_of(now) {
+            self.spend(Budget::default(), caller, entrance, at);
+        }
     }
 
     /// Spends one grant; false where that is more than the budget.
@@ -215,9 +221,11 @@ mod tests {
         let budgets = Budgets::new(Budget::default());
         let (desk, noon) = (caller("desk"), at("2026-11-28T12:00:00Z"));
         for n in 0..9 {
-            budgets.recall(&desk, door(n), noon);
+            budgets.recall(&desk, door(n), (noon, noon));
         }
+        // By a clock that was ahead: they take nothing away of what counts.
+        budgets.recall(&desk, door(1), (at("2026-11-29T00:00:00Z"), noon));
         assert!(!budgets.spend(BUDGET, &desk, door(1), noon));
-        assert_eq!(day(noon), (at("2026-11-28T00:00:00Z"), at("2026-11-29T00:00:00Z")));
+        assert_eq!(midnight(noon), at("2026-11-28T00:00:00Z"));
     }
 }

@@ -25,7 +25,7 @@ mod workspace;
 
 pub use admission::Admission;
 pub use answer::Answer;
-pub use budget::{Budgets, day};
+pub use budget::{Budgets, midnight};
 pub use duplicates::{Duplicates, Recall, Repeat};
 pub use pipeline::{Context, Gateway, Worker};
 pub use presented::Presented;

@@ -12,7 +12,7 @@ use crate::audit::search::attempts;
 use crate::audit::{FileStore, Journal, JournalSettings, LogReader, OpenError, ReadError, Started};
 use crate::config::Settings;
 use crate::domain::{CallerId, Clock as _, SystemClock};
-use crate::gateway::{Budgets, Duplicates, day};
+use crate::gateway::{Budgets, Duplicates, midnight};
 use crate::listener::Listener;
 use crate::orders::{Keeper, OrdersFile, Place};
 use crate::resolver::{self, Resolver, Resolving};
@@ -49,14 +49,12 @@ pub(super) async fn granted_before(
     let read = tokio::task::spawn_blocking(move || {
         let (began, now) = (Instant::now(), SystemClock.now());
         let is_limited = |caller: &CallerId| !budgets.of(&callers, caller).is_unlimited();
-        let today = callers.ids().any(is_limited).then(|| day(now));
+        let today = callers.ids().any(is_limited).then(|| midnight(now));
         let since = now.checked_sub(window).unwrap_or_default();
         let mut recall = duplicates.recall(window, now);
-        attempts(&log, today.map_or(since, |(midnight, _)| midnight.min(since)), |news| {
-            let is_today = |at| today.is_some_and(|(from, until)| (from..until).contains(&at));
-            let grant = news.sent().filter(|grant| is_today(grant.at) && is_limited(&grant.caller));
-            if let Some(grant) = grant {
-                budgets.recall(&grant.caller, grant.entrance, grant.at);
+        attempts(&log, today.map_or(since, |today| today.min(since)), |news| {
+            if let Some(grant) = news.sent().filter(|grant| is_limited(&grant.caller)) {
+                budgets.recall(&grant.caller, grant.entrance, (grant.at, now));
             }
             recall.take(news, &journal);
         })?;

@@ -224,6 +224,21 @@ async fn one_workspace_that_fails_stops_no_other() {
     world.gateway.stop().await;
 }
 
+/// Another workspace would say, and truly, that nobody can open that entrance.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_unknown_outcome_is_looked_up_in_its_own_workspace() {
+    let world = World::new(&[("GRANTGATE__UPSTREAM__RESOLVE_DELAY_MS", "50")]).await;
+    world.seams[1].set(Behaviour::Close);
+    assert_eq!(world.grant(&world.site.token, &[LAB]).await.0, 502);
+    let question = "POST /acs/users/list_accessible_entrances ";
+    let asked = |n: usize| {
+        world.seams[n].requests().iter().filter(|request| request.starts_with(question)).count()
+    };
+    until("it is looked up", || asked(1) > 0).await;
+    assert_eq!((asked(0), asked(2)), (0, 0));
+    world.gateway.stop().await;
+}
+
 /// A rule for a workspace is for all that is in it; a deny of it goes before any allow.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn policy_may_name_a_workspace() {
