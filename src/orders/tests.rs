@@ -80,6 +80,11 @@ fn a_file_with_a_mistake_is_refused_with_its_place() {
             entry(&format!("\"kind\":\"freeze\",{of_two}")),
             "is about one caller, zone, workspace or entrance",
         ),
+        (
+            entry("\"kind\":\"freeze\",\"caller\":\"desk\",\"workspace\":\"lab\""),
+            "is about one caller, zone, workspace or entrance",
+        ),
+        (entry("\"kind\":\"freeze\",\"workspace\":\"Lab\""), "`workspace` must be"),
         (entry("\"kind\":\"freeze\",\"zone\":\"lobby\""), "`zone` must begin with `zone:`"),
         (entry("\"kind\":\"freeze\",\"until\":\"2026-11-28T10:00:00Z\""), "ends before it begins"),
         (entry("\"kind\":\"freeze\",\"entrance_id\":\"lobby\""), "`entrance_id` is not a uuid"),

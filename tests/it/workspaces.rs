@@ -224,6 +224,21 @@ async fn one_workspace_that_fails_stops_no_other() {
     world.gateway.stop().await;
 }
 
+/// What is asked for in another workspace is another grant: a key is of one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_is_of_one_workspace() {
+    let world = World::new(&[]).await;
+    let grant = async |id: &str| {
+        let request = world.site.client().post(world.gateway.url()).bearer_auth(&world.site.token);
+        let request = request.header("idempotency-key", "\"a\"").header("seam-workspace", id);
+        let request = request.header("content-type", "application/json").body(grant_body(LOBBY));
+        request.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!([grant(LAB).await, grant(LAB).await, grant(HQ).await], [200, 200, 422]);
+    assert_eq!(world.seen(), [0, 1, 0]);
+    world.gateway.stop().await;
+}
+
 /// Another workspace would say, and truly, that nobody can open that entrance.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_unknown_outcome_is_looked_up_in_its_own_workspace() {
@@ -460,6 +475,8 @@ fn the_tools_ask_in_which_workspace() {
         (json!(names), &who["workspace"]),
         (json!(["cleaning-rota", "facilities"]), &json!("lab"))
     );
+    let (_, out, _) = run(&["policy", "who", LOBBY, "--workspace", "attic"]);
+    assert!(out.contains("cleaning-rota") && !out.contains("visitor-desk"), "not there: {out}");
     let (_, out, _) = run(&["policy", "doors", "visitor-desk", "--format", "json"]);
     let doors: Value = serde_json::from_str(&out).unwrap();
     let places: Vec<_> =

@@ -9,6 +9,7 @@ use crate::audit::search::{AttemptNews, GrantAttempt};
 use crate::audit::{Journal, JournalSettings, MemoryStore, NoObserver, Started};
 use crate::domain::{
     CallerId, EntranceId, Grantee, GranteeKind, Operation, Revision, SystemClock, UserIdentityId,
+    WorkspaceName,
 };
 
 const LOBBY: &str = "d23d7180-c1ee-4bbe-8630-05df5031ce35";
@@ -319,6 +320,24 @@ fn a_start_knows_what_the_log_says() {
     }
 }
 
+/// The same entrance and person in another workspace are another grant, before a start and after.
+#[test]
+fn a_workspace_tells_grants_apart() {
+    let (bench, duplicates) = (Bench::new(), Duplicates::new(&settings()));
+    let now = Timestamp::now();
+    let lab = WorkspaceName::parse("lab").ok();
+    let mut recall = duplicates.recall(HOUR, now);
+    let attempt = GrantAttempt { workspace: lab.clone(), ..attempt(1, 1, None, 60, now) };
+    let (outcome, same_as) = (Outcome::Unknown, None);
+    recall.take(AttemptNews::Ended { attempt, outcome, same_as }, &bench.journal);
+    recall.end();
+    let grant = bench.grant("desk", 1);
+    let asked = Asked { workspace: lab, ..grant.asked.clone() };
+    let in_lab = Grant { asked, ..grant.clone() };
+    assert_eq!(said(duplicates.begin(&in_lab, None)), "unknown 1");
+    assert_eq!(said(duplicates.begin(&grant, None)), "leads");
+}
+
 #[test]
 fn what_is_recalled_has_the_rest_of_its_time_whatever_the_clock_was() {
     let bench = Bench::new();
@@ -332,6 +351,7 @@ fn what_is_recalled_has_the_rest_of_its_time_whatever_the_clock_was() {
         recall.take(AttemptNews::Ended { attempt, outcome, same_as: None }, &bench.journal);
     }
     recall.end();
+    assert_eq!(duplicates.keys(), 2, "what is too old takes no room");
     let at = |seconds: u64, number, key: &str| {
         let grant = bench.grant("desk", number);
         let key = IdempotencyKey::of_record(key);

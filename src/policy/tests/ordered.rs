@@ -2,6 +2,7 @@
 
 use super::deciding::{ENTRANCES, small};
 use super::*;
+use crate::authn::callers::Configured;
 use crate::domain::{GranteeKind, Order, OrderKind, Scope, Signature};
 use proptest::prelude::*;
 
@@ -123,6 +124,35 @@ fn a_zone_that_the_policy_does_not_know_is_told() {
     let numbers: Vec<u32> = policy.unclear(&orders, at()).iter().map(|o| o.number).collect();
     assert_eq!(numbers, [2]);
     assert_eq!(policy.zones(), ["zone:lobby", "zone:meeting-rooms", "zone:offices"]);
+}
+
+/// It may have had another name: nobody lifts a freeze by renaming a workspace.
+#[test]
+fn a_workspace_that_there_is_not_could_be_any() {
+    let workspace = |name: &str| WorkspaceName::parse(name).unwrap();
+    let known =
+        Configured { workspaces: vec![workspace("hq"), workspace("lab")], ..Configured::default() };
+    let text = "[[caller]]\nid = \"facilities\"\n";
+    let callers = Callers::parse_with(&known, "callers.toml", text.as_bytes()).unwrap();
+    let rules = "p, caller:facilities, *, grant, allow\n";
+    let policy = Policy::load(&source(MODEL, rules), &callers, NOW).unwrap().policy;
+    let asker = caller("facilities");
+    let moment = Moment { at: at(), grantee: Some(GranteeKind::AcsUser) };
+    let frozen = |frozen: &str, asked: Option<&str>| {
+        let freeze = order(1, OrderKind::Freeze(Scope::Workspace(workspace(frozen))));
+        let asked = asked.map(workspace);
+        let question = Question {
+            caller: &asker,
+            act: Act::Grant,
+            entrance: door(OFFICE),
+            workspace: asked.as_ref(),
+            moment,
+        };
+        Orders::new([freeze]).deciding(&policy, question).is_some()
+    };
+    assert!(frozen("lab", Some("lab")) && !frozen("lab", Some("hq")));
+    assert!(frozen("lab", None), "it is not known in which it is");
+    assert!(frozen("attic", Some("hq")), "there is no such workspace");
 }
 
 proptest! {

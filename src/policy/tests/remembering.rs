@@ -1,6 +1,6 @@
 //! The memo: with it, each decision is the one that would be made without.
 
-use super::deciding::{ENTRANCES, Small, moment_of, small};
+use super::deciding::{ENTRANCES, Small, WORKSPACES, moment_of, small, workspace};
 use super::*;
 use crate::domain::{Act, GrantRequest, GranteeKind, Operation, Request as Asked, UserIdentityId};
 use crate::policy::engine::Engine;
@@ -28,15 +28,16 @@ fn question<'a>(caller: &'a CallerId, act: Act, entrance: EntranceId) -> Questio
     }
 }
 
-/// Which policy is in force, who asks, to do what, to which entrance, at which hour, for whom.
-type Step = (usize, usize, Act, usize, u32, GranteeKind);
+/// Which policy is in force, who asks, to do what, to which entrance, at which hour, for whom, in
+/// which workspace.
+type Step = (usize, usize, Act, usize, u32, GranteeKind, Option<usize>);
 
 /// Of a policy whose rules name no workspace.
 fn put(question: Question<'_>) -> memo::Asked<'_> {
     memo::Asked { question, workspace: None }
 }
 
-fn attempt(registry: &Callers, (_, who, act, entrance, hour, kind): Step) -> Attempt {
+fn attempt(registry: &Callers, (_, who, act, entrance, hour, kind, around): Step) -> Attempt {
     let entrance = EntranceId::parse(ENTRANCES.get(entrance).unwrap_or(&ELSEWHERE)).unwrap();
     let grantee = match kind {
         GranteeKind::AcsUser => Grantee::AcsUser(AcsUserId::parse(LOBBY).unwrap()),
@@ -45,7 +46,7 @@ fn attempt(registry: &Callers, (_, who, act, entrance, hour, kind): Step) -> Att
     Attempt {
         request_id: RequestId::generate(),
         peer: ([127, 0, 0, 1], 1).into(),
-        principal: principal(registry, TEAM[who]),
+        principal: principal(registry, TEAM[who]).within(workspace(around)),
         request: match act {
             Act::Grant => Asked::GrantAccess(GrantRequest { entrance, grantee }),
             Act::Read => Asked::GetEntrance(entrance),
@@ -70,7 +71,8 @@ fn of(decision: &Decision) -> (Operation, bool, Reason, Vec<String>, Revision) {
 fn storm() -> impl Strategy<Value = (Vec<Small>, Vec<Step>)> {
     let act = prop_oneof![Just(Act::Grant), Just(Act::Read)];
     let kind = (0..2_usize).prop_map(|kind| GranteeKind::ALL[kind]);
-    let step = (0..6_usize, 0..TEAM.len(), act, 0..4_usize, 8..14_u32, kind);
+    let around = proptest::sample::select(&WORKSPACES[..]);
+    let step = (0..6_usize, 0..TEAM.len(), act, 0..4_usize, 8..14_u32, kind, around);
     (proptest::collection::vec(small(), 1..4), proptest::collection::vec(step, 200))
 }
 

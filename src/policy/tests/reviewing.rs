@@ -172,6 +172,25 @@ proptest! {
     }
 }
 
+/// All that is in a workspace moves with it, although no rule and no entrance changed.
+#[test]
+fn a_workspace_that_is_put_into_a_zone_is_a_change() {
+    let rules = format!(
+        "p, caller:facilities, zone:sites, grant, allow\n\
+         p, caller:facilities, workspace:w8, read, allow\n\
+         g2, entrance:{LOBBY}, zone:sites\n"
+    );
+    let load =
+        |rules: &str| Policy::load(&source(MODEL, rules), &callers(&TEAM), NOW).unwrap().policy;
+    let moved = format!("{rules}g2, workspace:w8, zone:sites\n");
+    let found = diff(&load(&rules), &load(&moved), day());
+    let [change] = &found.changes[..] else { panic!("{found:?}") };
+    assert_eq!((change.effect, change.act), (Effect::Gains, Act::Grant));
+    assert!(change.and_every_other && change.entrances.is_empty(), "{change:?}");
+    let w8 = WorkspaceName::parse("w8").unwrap();
+    assert_eq!(change.workspaces, [InWorkspace::Named(w8)]);
+}
+
 /// At hours of ten days around each date at which calendars go wrong.
 #[test]
 fn hours_a_week_do_not_depend_on_the_day() {
