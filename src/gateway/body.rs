@@ -8,8 +8,10 @@ use http::{HeaderMap, Version, request};
 use http_body::Body;
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 
-use crate::domain::{Effect, Operation, Reason};
-use crate::seam::Params;
+use super::Refusal;
+use super::evidence::sha256;
+use crate::domain::{Effect, Operation, Reason, Request};
+use crate::seam::{self, Params};
 
 /// How long a stranger's body is waited for.
 const DISCARD_TIMEOUT: Duration = Duration::from_millis(500);
@@ -27,7 +29,7 @@ impl Received<'_> {
     ///
     /// # Errors
     /// [`Reason::BodyNotAllowed`]
-    pub(super) fn params(&self) -> Result<Params<'_>, Reason> {
+    fn params(&self) -> Result<Params<'_>, Reason> {
         match (self.query, self.operation.effect()) {
             (Some(query), _) if self.body.is_empty() => Ok(Params::Query(query)),
             (Some(_), _) => Err(Reason::BodyNotAllowed),
@@ -36,9 +38,10 @@ impl Received<'_> {
         }
     }
 
-    /// The bytes in which its parameters are.
-    pub(super) fn bytes(&self) -> &[u8] {
-        self.query.map_or(&self.body, str::as_bytes)
+    /// What is asked for, and the digest of the bytes in which it is.
+    pub(super) fn request(&self) -> Result<(Request, [u8; 32]), Refusal> {
+        let request = seam::parse(self.operation, self.params()?)?;
+        Ok((request, sha256(self.query.map_or(&self.body, str::as_bytes))))
     }
 }
 

@@ -12,9 +12,8 @@ use http_body::Body;
 
 use super::account::Account;
 use super::admission::Seat;
-use super::body::Received;
 use super::duplicates::{Place, Turn, key_of};
-use super::evidence::{Refused, outcome_of, record, sha256};
+use super::evidence::{Refused, outcome_of, record};
 use super::judged::Judged;
 use super::{
     Admission, Answer, Budgets, CertificateLog, Duplicates, Presented, Refusal, body, route,
@@ -148,7 +147,7 @@ impl Gateway {
         account.workspace = principal.workspace().cloned();
         let key = key_of(operation, &head.headers);
         let parsed = placed.and(key.clone()).map_err(Refusal::from);
-        let parsed = parsed.and_then(|_| parse(operation, received));
+        let parsed = parsed.and_then(|_| received?.request());
         let key = key.ok().flatten();
         let asked = match parsed {
             Ok(parsed) => parsed,
@@ -237,7 +236,7 @@ impl Gateway {
         context: &Context,
         snapshot: &Snapshot,
         principal: Principal,
-        (request, body_sha256): Asked,
+        (request, body_sha256): (domain::Request, [u8; 32]),
         key: Option<IdempotencyKey>,
     ) -> Attempt {
         let (request_id, peer, at) = (context.request_id, context.peer, self.clock.now());
@@ -391,13 +390,4 @@ impl Gateway {
             at: self.clock.now(),
         }
     }
-}
-
-/// What is asked for, and the digest of what held it.
-type Asked = (domain::Request, [u8; 32]);
-
-fn parse(operation: Operation, received: Result<Received<'_>, Reason>) -> Result<Asked, Refusal> {
-    let received = received?;
-    let request = seam::parse(operation, received.params()?)?;
-    Ok((request, sha256(received.bytes())))
 }

@@ -105,7 +105,7 @@ fn case(reason: Reason) -> Case {
             ..sent(400, "invalid_input")
         }),
         R::IdempotencyKeyReused | R::IdempotencyKeysExhausted | R::OutcomeUnknown => {
-            Elsewhere("duplicates")
+            Elsewhere("idempotency")
         }
         R::CredentialMissing => token(""),
         R::CredentialMalformed => token("Basic c2VhbQ=="),
