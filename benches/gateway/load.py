@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 
 from servers import SERVER_ROOM, pinned
-from support import LOBBY, PATH, PERSON, connect
+from support import LOBBY, PATH, connect
 
 # What is asked of each is the same; wrk writes a line that is easy to read.
 SCRIPT = """
@@ -74,8 +74,8 @@ LIST = Case("a list, 32 connections", 32, path="/acs/entrances/list")
 TRAINING = [ALLOW_32, ALLOW_8, ALLOW_128, DENY_32, NEW, LIST, ONE]
 
 
-def wrk(site, case, port, cores, seconds):
-    """Gives requests, micros, refused, broken, p50 and p99."""
+def wrk(site, case, port, cores, seconds, watch=lambda: None):
+    """Gives requests, micros, refused, broken, p50 and p99. Calls `watch` again and again meanwhile."""
     script = site.work / "load.lua"
     script.write_text(SCRIPT)
     body = {"acs_entrance_id": case.entrance, "user_identity_id": "PERSON"} if case.path == PATH else {}
@@ -88,8 +88,14 @@ def wrk(site, case, port, cores, seconds):
     }
     command = [*pinned(cores), "wrk", "-t1", f"-c{case.connections}", f"-d{seconds}s", "-s", script]
     command = [str(part) for part in [*command, f"https://localhost:{port}"]]
-    run = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=seconds + 60)
-    return [int(part) for part in run.stderr.splitlines()[-1].split()]
+    pipes = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE, "text": True}
+    running = subprocess.Popen(command, env=environment, **pipes)
+    until = time.monotonic() + seconds + 60
+    while running.poll() is None and time.monotonic() < until:
+        watch()
+        time.sleep(0.02)
+    running.kill()
+    return [int(part) for part in running.communicate()[1].splitlines()[-1].split()]
 
 
 def measure(site, case, server, seconds):
@@ -141,23 +147,14 @@ def sync_medians(directory, seconds):
     return tuple(sorted(found)[len(found) // 2] / 1e3 for found in (appended, overwritten))
 
 
-def grants(site, server, connections, number):
-    """The most memory, in MiB, while so many grants are asked for over so many connections."""
-    body = site.work / "body.json"
-    body.write_text(json.dumps({"acs_entrance_id": LOBBY, "user_identity_id": PERSON}))
-    command = [*pinned(site.load_cores), "h2load", "--h1", "-t1", f"-c{connections}", f"-n{number}"]
-    command += ["-d", str(body), "-H", f"authorization: Bearer {site.token}"]
-    command += ["-H", "content-type: application/json", f"https://localhost:{server.port}{PATH}"]
-    most = 0.0
-    with open(site.logs / "h2load.log", "w+") as log:
-        running = subprocess.Popen(command, stdout=log, stderr=log)
-        while running.poll() is None:
-            most = max(most, server.resident_mib())
-            time.sleep(0.02)
-        log.seek(0)
-        if f"{number} succeeded" not in log.read():
-            raise SystemExit(f"{server.name}: not all of {number} grants succeeded; logs: {site.logs}")
-    return most
+def grants(site, server, case, seconds):
+    """The most memory, in MiB, under a load."""
+    seen = []
+    watch = lambda: seen.append(server.resident_mib())
+    requests, _, refused, broken, _, _ = wrk(site, case, server.port, site.load_cores, seconds, watch)
+    if refused or broken or not requests:
+        raise SystemExit(f"{server.name}: {refused} of {requests} grants refused, {broken} broken; logs: {site.logs}")
+    return max(seen)
 
 
 def idle(site, server, number):
