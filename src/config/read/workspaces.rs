@@ -1,6 +1,6 @@
 //! `[[workspace]]`: several workspaces of Seam's, or the only one, and the key of each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 
 use super::Reader;
@@ -119,15 +119,15 @@ impl<'a> Reader<'a> {
             section.refuse(format!("more than {WORKSPACES_MAX} workspaces"));
         }
         let mut default = None::<WorkspaceName>;
-        let (mut names, mut ids) = (BTreeMap::new(), BTreeMap::new());
+        let (mut names, mut ids) = (BTreeSet::new(), HashMap::new());
         let mut all = Some(Vec::new());
         for section in &sections {
             let read = self.workspace(section, shared);
             if let Some(WorkspaceSettings { name: Some(name), id: Some(id), .. }) = &read {
-                if names.insert(name.as_str().to_owned(), ()).is_some() {
+                if !names.insert(name.clone()) {
                     section.refuse(format!("a second workspace `{name}`; choose another name"));
                 }
-                if let Some(first) = ids.insert(id.as_str().to_owned(), name.clone()) {
+                if let Some(first) = ids.insert(id.clone(), name.clone()) {
                     section.refuse(format!("workspace `{first}` has the id `{}`", id.as_str()));
                 }
             }
