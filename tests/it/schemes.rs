@@ -11,15 +11,22 @@ use crate::support::authority::Authority;
 use crate::support::issuer::{Issuer, claims, with};
 use crate::support::minter::{Signer, from_now, jwks};
 use crate::support::{Gateway, LOBBY, Site, grant_body, grantgate, of_event};
+use crate::workspaces::{ATTIC, HQ, LAB, three};
 
-/// What a request brings: a bearer token, and the client of a certificate.
+/// What a request brings: a bearer token, the id of a workspace, and the client of a certificate.
 #[derive(Clone)]
 struct Brought {
     token: Option<String>,
+    workspace: Option<&'static str>,
     client: reqwest::Client,
 }
 
 impl Brought {
+    /// The same for this workspace.
+    fn to(&self, workspace: &'static str) -> Self {
+        Self { workspace: Some(workspace), ..self.clone() }
+    }
+
     /// Status of a grant; none where the handshake failed.
     async fn status(&self, gateway: &Gateway) -> Option<u16> {
         let request = self.client.post(gateway.url()).header("content-type", "application/json");
@@ -27,14 +34,18 @@ impl Brought {
             Some(token) => request.bearer_auth(token),
             None => request,
         };
+        let request = match self.workspace {
+            Some(id) => request.header("seam-workspace", id),
+            None => request,
+        };
         Some(request.body(grant_body(LOBBY)).send().await.ok()?.status().as_u16())
     }
 }
 
-/// Everything that the table needs.
+/// Everything that the table needs: the caller has two of three workspaces, the first by default.
 struct World {
     site: Site,
-    seam: Seam,
+    seams: [Seam; 3],
     gateway: Gateway,
     authority: Authority,
     signer: Signer,
@@ -46,7 +57,8 @@ const LISTS: (&str, &str) = ("GRANTGATE__LISTENER__CLIENT_CRL_FILE", "certs/call
 impl World {
     async fn new() -> Self {
         let site = Site::new();
-        let seam = Seam::start(&site, Behaviour::confirm()).await;
+        let start = || Seam::start(&site, Behaviour::confirm());
+        let seams = [start().await, start().await, start().await];
         let (authority, signer) = (Authority::new(&site), Signer::new("k", "ES256"));
         std::fs::write(site.path("certs/callers.crl"), authority.revocation_list(&[99], 2100))
             .unwrap();
@@ -57,17 +69,21 @@ impl World {
             "id = \"facilities\"\ncertificates = [\"spiffe://example.org/facilities\"]";
         let callers = callers.replace("id = \"facilities\"", facilities);
         std::fs::write(site.path("callers.toml"), callers).unwrap();
+        let urls = [0, 1, 2].map(|n: usize| seams[n].url());
+        three(&site, [&urls[0], &urls[1], &urls[2]]);
         let more = [AUTHORITIES, LISTS, ("GRANTGATE__AUDIT__STRANGERS_PER_MINUTE_MAX", "1000")];
-        let gateway = site.start(&seam, &more).await;
-        Self { site, seam, gateway, authority, signer }
+        let gateway = site.start(&seams[0], &more).await;
+        Self { site, seams, gateway, authority, signer }
     }
 
     fn token(&self, token: &str) -> Brought {
-        Brought { token: Some(token.to_owned()), client: self.site.client() }
+        let client = self.site.client();
+        Brought { token: Some(token.to_owned()), workspace: None, client }
     }
 
     fn certificate(&self, (chain, key): (Vec<u8>, Vec<u8>)) -> Brought {
-        Brought { token: None, client: client_with(&self.site, &chain, &key) }
+        let client = client_with(&self.site, &chain, &key);
+        Brought { token: None, workspace: None, client }
     }
 
     fn both(&self, token: &str, certificate: (Vec<u8>, Vec<u8>)) -> Brought {
@@ -92,12 +108,17 @@ impl World {
 
     /// Refused for this reason: answered so, recorded once, counted once, and not sent on.
     async fn refused(&self, what: &str, brought: &Brought, status: u16, reason: &str) {
-        let (sent, counted) = (self.seam.requests().len(), self.counted(reason).await);
+        let (sent, counted) = (self.sent(), self.counted(reason).await);
         let records = self.recorded(reason);
         assert_eq!(brought.status(&self.gateway).await, Some(status), "{what}");
-        assert_eq!(self.seam.requests().len(), sent, "{what} reached Seam");
+        assert_eq!(self.sent(), sent, "{what} reached Seam");
         assert_eq!(self.counted(reason).await, counted + 1, "{what}");
         crate::support::until(what, || self.recorded(reason) == records + 1).await;
+    }
+
+    /// How many requests all of Seam has seen.
+    fn sent(&self) -> usize {
+        self.seams.iter().map(|seam| seam.requests().len()).sum()
     }
 
     /// Requests that were answered for this reason, of whomever.
@@ -119,16 +140,16 @@ impl World {
 
     /// No handshake, so no answer; and a record of why.
     async fn no_handshake(&self, what: &str, brought: &Brought) {
-        let (sent, records) = (self.seam.requests().len(), self.recorded("certificate-refused"));
+        let (sent, records) = (self.sent(), self.recorded("certificate-refused"));
         assert_eq!(brought.status(&self.gateway).await, None, "{what}");
-        assert_eq!(self.seam.requests().len(), sent, "{what} reached Seam");
+        assert_eq!(self.sent(), sent, "{what} reached Seam");
         crate::support::until(what, || self.recorded("certificate-refused") > records).await;
     }
 
     async fn granted(&self, what: &str, brought: &Brought) {
-        let sent = self.seam.requests().len();
+        let sent = self.sent();
         assert_eq!(brought.status(&self.gateway).await, Some(200), "{what}");
-        assert_eq!(self.seam.requests().len(), sent + 1, "{what}");
+        assert_eq!(self.sent(), sent + 1, "{what}");
     }
 }
 
@@ -138,16 +159,20 @@ async fn every_scheme_in_every_state() {
     let soon = jiff_after(2);
     let short = world.own("short", &["--expires", &soon]);
     let revocable = world.own("revocable", &[]);
+    let personal = world.own("personal", &["--form", "pat"]);
     world.gateway.reload.reload().await;
     let own = world.token(&world.site.token);
     let jwt = |claims: &Value| world.token(&world.signer.token(claims));
     let certificate = world.certificate(world.authority.issue(7));
     let open = [world.token(&revocable), jwt(&claims()), certificate.clone()];
 
+    let (bare_pat, bearer) = (world.token(&personal), jwt(&claims()));
+    let pat = bare_pat.to(HQ);
+
     // Valid; and two that name the same caller.
-    for (what, brought) in
-        [("token", &own), ("jwt", &jwt(&claims())), ("certificate", &certificate)]
-    {
+    let valid =
+        [("token", &own), ("access token", &pat), ("jwt", &bearer), ("certificate", &certificate)];
+    for (what, brought) in valid {
         world.granted(what, brought).await;
     }
     let agreeing = world.both(&world.site.token, world.authority.issue(8));
@@ -192,10 +217,25 @@ async fn every_scheme_in_every_state() {
         world.refused(&format!("{what}, conflicting"), &both, 401, "credentials-conflict").await;
     }
 
-    frozen_and_suspended(&world, &[&own, &jwt(&claims()), &certificate]).await;
+    other_workspaces(&world, &valid).await;
+    world.refused("access token alone", &bare_pat, 400, "workspace-missing").await;
+    frozen_and_suspended(&world, &valid.map(|(_, brought)| brought)).await;
     revoked(&world, &open).await;
     world.gateway.stop().await;
     assert!(!of_event(&world.site.records(), "order.change").is_empty());
+}
+
+/// The second of its own, one of somebody else's, and one that nobody has.
+async fn other_workspaces(world: &World, all: &[(&str, &Brought)]) {
+    for (what, brought) in all {
+        let (of_lab, what) = (world.seams[1].requests().len(), format!("{what}, workspace"));
+        world.granted(&what, &brought.to(LAB)).await;
+        assert_eq!(world.seams[1].requests().len(), of_lab + 1, "{what}");
+        for id in [ATTIC, "44444444-0000-4000-8000-000000000004"] {
+            world.refused(&what, &brought.to(id), 404, "workspace-unknown").await;
+        }
+    }
+    assert_eq!(world.seams[2].requests().len(), 0);
 }
 
 /// Whoever it is and however it is proven.

@@ -11,7 +11,7 @@ use crate::support::{of_event, until};
 
 pub const HQ: &str = "11111111-0000-4000-8000-000000000001";
 pub const LAB: &str = "22222222-0000-4000-8000-000000000002";
-const ATTIC: &str = "33333333-0000-4000-8000-000000000003";
+pub const ATTIC: &str = "33333333-0000-4000-8000-000000000003";
 pub const KEYS: [&str; 3] = ["seam_key_of_hq", "seam_key_of_lab", "seam_key_of_attic"];
 
 /// A gateway with three workspaces, the default one first.
