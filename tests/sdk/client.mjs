@@ -9,7 +9,9 @@ import {
 
 const [call, json] = process.argv.slice(2)
 const fields = JSON.parse(json)
-const seam = new SeamHttp()
+const { CONSOLE_SESSION_TOKEN: session, SEAM_WORKSPACE_ID: workspace } = process.env
+// Of the three ways in, this is the one that the SDK does not take from the environment.
+const seam = session == null ? new SeamHttp() : SeamHttp.fromConsoleSessionToken(session, workspace)
 const { entrances } = seam.acs
 const ids = (found) => ({ ids: found.map((entrance) => entrance.acs_entrance_id).sort() })
 const calls = {
