@@ -224,15 +224,14 @@ impl Policy {
             moment: attempt.moment(),
         };
         let objects = attempt.request.objects();
-        let selection = match orders.and_then(|orders| orders.frozen(self, asking, objects)) {
-            Some(frozen) => Selection::whole(frozen),
+        let selection = match orders.and_then(|orders| orders.freeze(self, asking, objects)) {
+            Some(freeze) => Selection::whole(Orders::evaluation(freeze)),
             None => self.select(asking, objects, memo),
         };
         let Selection { evaluation, narrowed } = selection;
-        let evaluation = match orders {
-            Some(orders) => orders.excepted(asking, objects, evaluation),
-            None => evaluation,
-        };
+        let exception =
+            orders.and_then(|orders| orders.excepting(asking, objects, evaluation.reason));
+        let evaluation = exception.map_or(evaluation, Orders::evaluation);
         if let Some(narrowed) = narrowed {
             attempt.request = attempt.request.narrowed(narrowed);
         }

@@ -66,8 +66,13 @@ impl Orders {
         orders.filter(move |order| order.holds(at))
     }
 
-    /// The first freeze that stops this.
-    fn freeze(&self, policy: &Policy, asking: Asking<'_>, objects: Objects<'_>) -> Option<&Order> {
+    /// The first freeze that stops this, whatever the policy says.
+    pub(super) fn freeze(
+        &self,
+        policy: &Policy,
+        asking: Asking<'_>,
+        objects: Objects<'_>,
+    ) -> Option<&Order> {
         if self.freezes.is_empty() || !asking.act.gives_access() {
             return None;
         }
@@ -114,32 +119,19 @@ impl Orders {
         let Question { caller, act, entrance, workspace, moment } = question;
         let asking = Asking { caller, act, workspace, moment };
         let objects = Objects::One(entrance);
-        self.freeze(policy, asking, objects).or_else(|| {
-            let exception = self.exception(asking, entrance)?;
-            policy.evaluate(question).reason.is_silence().then_some(exception)
-        })
+        self.freeze(policy, asking, objects)
+            .or_else(|| self.excepting(asking, objects, policy.evaluate(question).reason))
     }
 
-    /// What holds instead of what the policy says, or before it says anything.
-    pub(super) fn frozen(
-        &self,
-        policy: &Policy,
-        asking: Asking<'_>,
-        objects: Objects<'_>,
-    ) -> Option<Evaluation> {
-        self.freeze(policy, asking, objects).map(Self::evaluation)
-    }
-
-    /// What the policy says; or the exception, where it says nothing.
-    pub(super) fn excepted(
+    /// An exception for what the policy says nothing about.
+    pub(super) fn excepting(
         &self,
         asking: Asking<'_>,
         objects: Objects<'_>,
-        said: Evaluation,
-    ) -> Evaluation {
-        let Objects::One(entrance) = objects else { return said };
-        let order = self.exception(asking, entrance).filter(|_| said.reason.is_silence());
-        order.map_or(said, Self::evaluation)
+        said: Reason,
+    ) -> Option<&Order> {
+        let Objects::One(entrance) = objects else { return None };
+        self.exception(asking, entrance).filter(|_| said.is_silence())
     }
 }
 

@@ -67,6 +67,11 @@ impl Inputs {
         Self(names.filter_map(|name| self.0.remove_entry(&name)).collect())
     }
 
+    /// SHA-256 of these files.
+    pub(super) fn digest_of(&self, names: &[&str]) -> [u8; 32] {
+        digest(names.iter().map(|name| self.file(name)))
+    }
+
     /// The same, by the last that wants it.
     pub(super) fn take(&mut self, name: &str) -> Option<File> {
         self.0.remove(name)

@@ -15,6 +15,8 @@ pub struct Workspace {
     pub id: Option<WorkspaceId>,
     /// Whether requests that name none go there.
     pub is_default: bool,
+    /// SHA-256 of the files that this was made from, in memory only: one of them is the key's.
+    pub files: [u8; 32],
     /// Seam, with its key.
     pub upstream: Arc<Upstream>,
 }

@@ -224,6 +224,41 @@ async fn one_workspace_that_fails_stops_no_other() {
     world.gateway.stop().await;
 }
 
+/// The others keep their connections and what their circuits know.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_new_key_of_one_workspace_concerns_no_other() {
+    let world = World::new(&[("GRANTGATE__UPSTREAM__BREAKER_FAILURES", "1")]).await;
+    let own = world.site.token.as_str();
+    world.seams[1].set(Behaviour::answer(500, "application/json", "{}"));
+    assert_eq!(world.grant(own, &[LAB]).await.0, 502);
+    assert_eq!(world.grant(own, &[HQ]).await.0, 200);
+    let connections = world.seams[0].connections();
+    let new_key = async |name: &str, key: &str| {
+        std::fs::write(world.site.path(&format!("secrets/{name}")), key).unwrap();
+        world.gateway.reload.reload().await;
+    };
+    let is_suspended = async || {
+        let (_, metrics) = world.gateway.admin("/metrics").await;
+        metrics.contains("grantgate_workspace_suspended{workspace=\"lab\"} 1")
+    };
+
+    new_key("attic", "seam_new_key_of_attic").await;
+    assert!(is_suspended().await);
+    assert_eq!(world.grant(own, &[HQ]).await.0, 200);
+    assert_eq!(world.seams[0].connections(), connections, "one was open and idle");
+
+    new_key("hq", "seam_new_key_of_hq").await;
+    assert!(is_suspended().await);
+    assert_eq!(world.grant(own, &[HQ]).await.0, 200);
+    assert_eq!(world.seams[0].connections(), connections + 1, "none is used with another key");
+    let last = world.seams[0].requests().pop().unwrap();
+    assert!(last.contains("authorization: Bearer seam_new_key_of_hq\r\n"), "{last}");
+
+    new_key("lab", "seam_new_key_of_lab").await;
+    assert!(!is_suspended().await);
+    world.gateway.stop().await;
+}
+
 /// What is asked for in another workspace is another grant: a key is of one.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_key_is_of_one_workspace() {

@@ -31,14 +31,14 @@ fn files(settings: &Settings) -> Vec<Wanted<'_>> {
     settings.upstream.workspaces.iter().flat_map(of).collect()
 }
 
-/// Each workspace with its connections and its breaker, where nothing of any of them changed.
+/// Each workspace with its connections and its breaker, where nothing of it changed.
 pub(in crate::snapshot) fn build(
     on: &mut Building<'_>,
     callers: Option<&Callers>,
 ) -> Option<Arc<Workspaces>> {
     let old = on.unchanged(&PART);
     let inputs = on.inputs.take_all(&files(on.settings));
-    let before = old.map(|old| &*old.workspaces);
+    let before = on.before().map(|before| &*before.workspaces);
     let made = workspaces(&on.settings.upstream, inputs, callers, before);
     match (made, old) {
         // Nobody need tell it from what was before.
@@ -47,7 +47,7 @@ pub(in crate::snapshot) fn build(
     }
 }
 
-/// All of them. Those from `before` are made of the same files.
+/// All of them; those of `before` that were made of the same files are carried over.
 fn workspaces(
     settings: &UpstreamSettings,
     mut inputs: Inputs,
@@ -57,17 +57,19 @@ fn workspaces(
     let (mut made, mut problems, mut keys) = (Vec::new(), Vec::new(), Vec::new());
     for workspace in &settings.workspaces {
         let WorkspaceSettings { name, id, is_default, key_name, ca_name, .. } = workspace;
+        let files = inputs.digest_of(&[key_name.as_str(), ca_name.as_str()]);
         // Also where nothing changed here: other callers may have been given the key meanwhile.
         let key = workspace_key(&workspace.credential, inputs.take(key_name), callers);
         let key = key.and_then(|(origin, key)| distinct(&mut keys, workspace, origin, key));
         let authorities = inputs.take(ca_name);
-        let upstream = match before.and_then(|before| before.find(name.as_ref())) {
+        let old = before.and_then(|before| before.find(name.as_ref()));
+        let upstream = match old.filter(|old| old.files == files) {
             Some(old) => key.map(|_| old.upstream.clone()),
             None => seam(settings, workspace, key, authorities).map(Arc::new),
         };
         let (name, id, is_default) = (name.clone(), id.clone(), *is_default);
         match upstream {
-            Ok(upstream) => made.push(Workspace { name, id, is_default, upstream }),
+            Ok(upstream) => made.push(Workspace { name, id, is_default, files, upstream }),
             Err(found) => problems.extend(found),
         }
     }
