@@ -144,6 +144,10 @@ async fn what_is_unknown_is_sent_again_by_a_new_key_only() {
         shown.contains(&format!("unknown (outcome-unknown), same as {}", same_as[0])),
         "{shown}"
     );
+    let log = site.path("audit");
+    let by_key = ["audit", "query", log.to_str().unwrap(), "--idempotency-key", "a", "--format"];
+    let rows = grantgate(&[&by_key[..], &["csv"]].concat());
+    assert_eq!(rows.lines().skip(1).count(), 3, "sent, and answered from it twice: {rows}");
     let (_, metrics) = gateway.admin("/metrics").await;
     assert!(metrics.contains("grantgate_duplicates_total{kind=\"unknown\"} 4\n"), "{metrics}");
     assert!(metrics.contains("grantgate_unresolved_outcomes 2\n"), "asked about once each");

@@ -64,6 +64,9 @@ pub(in crate::cli) struct Arguments {
     /// The request that has this id at Seam
     #[arg(long, value_name = "ID")]
     seam_request_id: Option<String>,
+    /// Requests with this key, as in the caller's `Idempotency-Key`, without quotes around it
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
     /// The oldest N
     #[arg(long, value_name = "N", conflicts_with = "last")]
     limit: Option<usize>,
@@ -152,6 +155,7 @@ fn filter(arguments: &Arguments, catalogue: &Catalogue) -> Result<Filter, Exit> 
         until: arguments.until,
         request_id: arguments.request_id.clone(),
         seam_request_id: arguments.seam_request_id.clone(),
+        idempotency_key: arguments.idempotency_key.clone(),
         events: arguments.event.iter().filter_map(|code| Event::of(code)).collect(),
     })
 }

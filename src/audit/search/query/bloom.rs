@@ -32,6 +32,8 @@ pub(super) enum Kind {
     Event = 9,
     Outcome = 10,
     Decision = 11,
+    Workspace = 12,
+    IdempotencyKey = 13,
 }
 
 /// The hash of a value, for one index.

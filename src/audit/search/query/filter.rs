@@ -39,6 +39,8 @@ pub struct Filter {
     pub request_id: Option<String>,
     /// Seam's id of the request.
     pub seam_request_id: Option<String>,
+    /// The caller's own name for the request.
+    pub idempotency_key: Option<String>,
     /// Records of these events; empty for decisions, for failures to authenticate that name
     /// the caller, and for whatever else has the reason or the request id that is searched for.
     pub events: Vec<Event>,
@@ -69,6 +71,7 @@ impl Filter {
             (self.entrance.is_some(), "entrance", &[Event::Decision, Event::Order]),
             (!self.grantees.is_empty(), "grantee", &[Event::Decision]),
             (self.allowed.is_some(), "decision", &[Event::Decision]),
+            (self.idempotency_key.is_some(), "idempotency key", &[Event::Decision]),
             (self.outcome.is_some(), "outcome", &[Event::Decision, Event::Outcome]),
             (self.seam_request_id.is_some(), "Seam request id", &[Event::Decision, Event::Outcome]),
             (
@@ -140,13 +143,22 @@ impl Filter {
 
     /// Whether anything is searched for that only a decision has.
     fn narrows_grants(&self) -> bool {
-        self.act.is_some() || !self.grantees.is_empty() || self.allowed.is_some()
+        self.act.is_some()
+            || !self.grantees.is_empty()
+            || self.allowed.is_some()
+            || self.idempotency_key.is_some()
     }
 
     pub(super) fn decision_keys(&self) -> Keys {
         let mut keys = vec![vec![(Kind::Event, Event::Decision.as_str().to_owned())]];
         if let Some(caller) = &self.caller {
             keys.push(vec![(Kind::Caller, caller.to_string())]);
+        }
+        if let Some(name) = &self.workspace {
+            keys.push(vec![(Kind::Workspace, name.to_string())]);
+        }
+        if let Some(key) = &self.idempotency_key {
+            keys.push(vec![(Kind::IdempotencyKey, key.clone())]);
         }
         if let Some(entrance) = &self.entrance {
             keys.push(vec![(Kind::Entrance, entrance.to_string())]);
@@ -207,6 +219,8 @@ impl Filter {
         is(decision.caller(), self.caller.as_ref().map(CallerId::as_str))
             && is(decision.request_id(), self.request_id.as_deref())
             && is(decision.decision(), self.allowed.map(verdict))
+            && (self.idempotency_key.is_none()
+                || decision.idempotency_key() == self.idempotency_key)
             && (self.grantees.is_empty()
                 || decision.grantee().is_some_and(|id| self.grantees.iter().any(|g| g == id)))
             && (reason(decision) || outcome.is_some_and(reason))
@@ -278,14 +292,7 @@ pub(super) struct Needles {
 impl Needles {
     /// Of a decision.
     pub(super) fn of_decision(filter: &Filter) -> Self {
-        let mut needles = Self::new(filter.decision_keys(), Some(filter));
-        // No index knows it.
-        let workspace = filter
-            .workspace
-            .iter()
-            .map(|name| vec![memmem::Finder::new(name.as_str().as_bytes()).into_owned()]);
-        needles.groups.extend(workspace);
-        needles
+        Self::new(filter.decision_keys(), Some(filter))
     }
 
     /// Of an outcome.

@@ -29,7 +29,7 @@ use crate::audit::record::parse::Record;
 const MAGIC: &[u8; 8] = b"gg-index";
 
 /// The version of the format.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Bytes of the checksum (SHA-256) at the end.
 const CHECKSUM_BYTES: usize = 32;
@@ -243,6 +243,7 @@ impl Builder {
         for (kind, field) in [
             (Kind::Caller, record.caller()),
             (Kind::Entrance, record.entrance_id()),
+            (Kind::Workspace, record.workspace()),
             (Kind::Decision, record.decision()),
             (Kind::Outcome, record.outcome()),
             (reason, record.reason()),
@@ -258,6 +259,7 @@ impl Builder {
             (Kind::RequestId, record.request_id()),
             (Kind::SeamRequestId, record.seam_request_id()),
             (Kind::Grantee, record.grantee()),
+            (Kind::IdempotencyKey, record.idempotency_key().as_deref()),
         ] {
             if let Some(value) = value {
                 self.keys.insert(key(&self.index.salt, kind, value));

@@ -85,13 +85,15 @@ fn record(seq: u64, oldest: u64, open: &mut Vec<u64>, dice: &mut Dice) -> String
             let caller = dice.of(&["desk", "kiosk"]);
             let workspace = dice.of(&["", r#","workspace":"hq""#, r#","workspace":"lab""#]);
             let candidate = dice.of(&["", r#","candidate":{"revision":"x","decision":"allow"}"#]);
+            let named = ["", r#","idempotency_key":"k1""#, r#","idempotency_key":"k\"2""#];
+            let key = dice.of(&named);
             let decision = if allowed { "allow" } else { "deny" };
             let operations =
                 ["", r#","operation":"acs/entrances/get""#, r#","operation":"acs/new""#];
             let operation = dice.of(&operations);
             let (form, reason) = (dice.of(&["acs_user_id", "user_identity_id"]), reason.as_str());
             format!(
-                r#"{head}"grant.decision","request_id":"q{seq}","caller":"{caller}"{operation}{workspace},"entrance_id":"{door}","{form}":"p{person}","decision":"{decision}","reason":"{reason}"{candidate}}}"#
+                r#"{head}"grant.decision","request_id":"q{seq}","caller":"{caller}"{operation}{workspace},"entrance_id":"{door}","{form}":"p{person}","decision":"{decision}"{key},"reason":"{reason}"{candidate}}}"#
             )
         }
         4..8 if !open.is_empty() || closes.is_some() => {
@@ -124,7 +126,7 @@ fn record(seq: u64, oldest: u64, open: &mut Vec<u64>, dice: &mut Dice) -> String
 fn filter(dice: &mut Dice) -> Filter {
     let mut maybe = |sides| dice.roll(sides) == 0;
     let [caller, door, grantee, allowed, reason, outcome] = [(); 6].map(|()| maybe(5));
-    let workspace = maybe(6);
+    let [workspace, key] = [(); 2].map(|()| maybe(6));
     let [since, until, request, seam, event, act] = [(); 6].map(|()| maybe(6));
     let reasons = [Reason::TokenUnknown, Reason::UpstreamTimeout, Reason::GatewayRestarted];
     let reasons = [DECISION_REASONS, reasons].concat();
@@ -141,6 +143,7 @@ fn filter(dice: &mut Dice) -> Filter {
         until: until.then(|| dice.time().parse().unwrap()),
         request_id: request.then(|| format!("q{}", dice.roll(40))),
         seam_request_id: seam.then(|| dice.of(&["s1", "s\"3", "s9"]).to_owned()),
+        idempotency_key: key.then(|| dice.of(&["k1", "k\"2", "k3"]).to_owned()),
         events: if event { vec![dice.of(Event::ALL)] } else { vec![] },
     }
 }
