@@ -18,6 +18,7 @@ pub mod authn;
 pub mod catalogue;
 pub mod cli;
 pub mod config;
+pub mod database;
 pub mod domain;
 pub mod files;
 pub mod gateway;

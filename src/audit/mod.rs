@@ -42,6 +42,7 @@ pub use journal::store::{FileStore, Gate, MemoryStore, Stage, Store};
 pub use journal::{Journal, JournalCloser, Started};
 pub use log::directory::LogReader;
 pub use log::error::{InputError, ReadError};
+pub use log::scratch::ScratchLog;
 pub use record::columns::for_people;
 pub use record::entry::{
     CandidateEntry, CertificateEntry, DecisionEntry, Evidence, OrderChange, OrderEntry,
@@ -51,5 +52,6 @@ pub use record::event::Event;
 pub use record::mark::GranteeMark;
 pub use record::parse::Record;
 pub use record::pseudonym::PseudonymKey;
+pub use record::row::Row;
 pub use tree::checkpoint::Checkpoint;
 pub use tree::note::{SigningKey, VerifierKey};

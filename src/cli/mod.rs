@@ -7,6 +7,7 @@ mod audit;
 mod caller;
 mod check;
 mod completions;
+mod database;
 mod demo;
 mod duration;
 mod entrances;
@@ -83,6 +84,9 @@ enum Command {
     /// Search, verify and keep the audit log
     #[command(subcommand)]
     Audit(audit::Command),
+    /// Set up and look at the database that gateways send their records to
+    #[command(subcommand)]
+    Database(database::Command),
     /// Run a stand-in for Seam, with known doors and people
     Sandbox(sandbox::Arguments),
     /// Print completions for a shell
@@ -137,6 +141,7 @@ pub fn run() -> ExitCode {
         Command::Check(arguments) => check::run(&arguments),
         Command::Init(arguments) => init::run(&arguments),
         Command::Caller(command) => caller::run(&command),
+        Command::Database(command) => database::run(&command),
         Command::Policy(command) => policy::run(&command),
         Command::Freeze(arguments) => orders::freeze(&arguments),
         Command::Unfreeze(arguments) => orders::unfreeze(&arguments),

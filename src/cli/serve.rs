@@ -151,6 +151,7 @@ fn start_failed(format: LogFormat, error: &StartError) -> Exit {
         | StartError::Bind(..)
         | StartError::Orders(_)
         | StartError::Recent(_)
+        | StartError::Identity(_)
         | StartError::Workers(_)
         | StartError::Metrics(_) => exit,
     }

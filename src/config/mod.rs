@@ -12,6 +12,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::database;
 use crate::domain::{
     Budget, BundleForm, Host, JwsAlgorithm, Networks, Problem, Secret, TrustDomain, WorkspaceId,
     WorkspaceName,
@@ -19,7 +20,7 @@ use crate::domain::{
 use crate::listener::ListenerLimits;
 use crate::telemetry::LogFormat;
 use crate::upstream::BreakerSettings;
-pub use read::{Environment, all_settings, environment_of, load, log_format};
+pub use read::{Environment, all_settings, environment_of, load, load_database, log_format};
 
 /// All settings, checked.
 #[derive(Debug)]
@@ -58,6 +59,10 @@ pub struct Settings {
     pub stop_delay: Duration,
     /// `log.format`
     pub log_format: LogFormat,
+    /// `[database]`: where all gateways' records are found together.
+    pub database: Option<DatabaseSettings>,
+    /// `[replica]`: one of several.
+    pub replica: Option<ReplicaSettings>,
     /// `log.level`
     pub log_level: tracing::Level,
     /// Every file that is named, by setting.
@@ -369,6 +374,23 @@ pub enum RecordedReads {
     All,
     /// Those that are refused.
     Denied,
+}
+
+/// `[database]`: a mirror of all gateways' logs.
+#[derive(Debug, Clone)]
+pub struct DatabaseSettings {
+    /// Where it is, and how to be known there.
+    pub files: database::Files,
+    /// Records that it has are kept here all the same while they are younger: it may fall back
+    /// behind them.
+    pub keep_confirmed: Duration,
+}
+
+/// `[replica]`: one gateway of several.
+#[derive(Debug, Clone)]
+pub struct ReplicaSettings {
+    /// What people call it.
+    pub name: String,
 }
 
 /// `[audit.export]`: the collector that gets every record.

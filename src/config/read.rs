@@ -11,11 +11,13 @@ use crate::listener::ListenerLimits;
 use crate::telemetry::LogFormat;
 use crate::toml_source::{Place, Section, TomlSource};
 use conflicts::NamedAddress;
+pub use database::load_database;
 pub use environment::{Environment, environment_of};
 use values::Use;
 
 mod audit;
 mod conflicts;
+mod database;
 mod environment;
 mod export;
 mod idempotency;
@@ -134,6 +136,8 @@ impl<'a> Reader<'a> {
         let audit = self.audit(root.section("audit"), answer_deadline);
         let kept = audit.as_ref().and_then(|audit| audit.retention_age_max);
         let idempotency = self.idempotency(root.section("idempotency"), kept);
+        let database = self.database(root.section("database"));
+        let replica = self.replica(root.section("replica"), matches!(database, Some(Some(_))));
         self.refuse_shared_files();
         let reload = root.section("reload");
         let reload_poll = self.millis(&reload, "poll_ms", 1_000..=3_600_000, 30_000);
@@ -158,6 +162,8 @@ impl<'a> Reader<'a> {
             orders: orders?,
             idempotency: idempotency?,
             audit: audit?,
+            database: database?,
+            replica: replica?,
             limits,
             reload_poll: reload_poll?,
             stop_delay,

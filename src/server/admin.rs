@@ -174,8 +174,8 @@ fn metrics(health: &Health) -> Response<Full<Bytes>> {
     }
     let keys = i64::try_from(gateway.duplicates.keys()).unwrap_or(i64::MAX);
     gateway.metrics.duplicates.keys.set(keys);
-    if let Some(export) = &health.export {
-        export.refresh();
+    for state in [&health.export, &health.database].into_iter().flatten() {
+        state.refresh();
     }
     health.show_issuers();
     match gateway.metrics.render() {

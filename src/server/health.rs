@@ -8,11 +8,13 @@ use jiff::Timestamp;
 use crate::audit::JournalHealth;
 use crate::audit::upkeep::Anchors;
 use crate::authn::jwt::{self, IssuerKeys};
+use crate::database::Beat;
 use crate::domain::{COMMIT, Order, Problem, VERSION, WorkspaceName};
 use crate::gateway::Gateway;
+use crate::listener::Listener;
 use crate::listener::Stop;
 use crate::orders::Keeper;
-use crate::shipping::ShippingState;
+use crate::shipping::{Condition, ShippingState};
 use crate::snapshot::{Certificates, Reloader, Trial};
 use crate::tls::{self, DomainExpiry, Severity};
 use crate::upstream::Workspace;
@@ -31,6 +33,8 @@ pub(super) struct Health {
     pub(super) anchors: Arc<Anchors>,
     /// Where records are sent to a collector.
     pub(super) export: Option<Arc<ShippingState>>,
+    /// And to the database.
+    pub(super) database: Option<Arc<ShippingState>>,
 }
 
 /// One thing that was looked at.
@@ -49,22 +53,50 @@ enum State {
     Failed,
 }
 
+/// How this gateway is, for the database.
+pub(super) fn condition(health: Arc<Health>, listener: &Listener) -> Condition {
+    let address = listener.local_address().map_or_else(|_| String::new(), |own| own.to_string());
+    Box::new(move || Beat {
+        address: address.clone(),
+        state: match (health.stop.is_leaving(), health.ready(false).0) {
+            (true, _) => "leaving",
+            (false, true) => "ready",
+            (false, false) => "not ready",
+        },
+        revision: health.gateway.snapshot.load().policy.revision().to_string(),
+        durable: health.gateway.journal.durable_seq(),
+        confirmed: health.database.as_ref().map_or(0, |state| state.confirmed()),
+    })
+}
+
+fn shipping(name: &'static str, of: Option<&Arc<ShippingState>>) -> Check {
+    let (state, text) = match of.map(|of| of.check()) {
+        None => (State::Ok, "off".to_owned()),
+        Some((false, text)) => (State::Ok, text),
+        // Records wait in the log; no grant does.
+        Some((true, text)) => (State::Warning, text),
+    };
+    Check { name, state, text }
+}
+
 impl Health {
-    fn checks(&self) -> [Check; 11] {
+    fn checks(&self) -> Vec<Check> {
         let (policy, trial, reload) = (self.policy(), self.trial(), self.reload());
-        [
+        let database = self.database.as_ref().map(|state| shipping("database", Some(state)));
+        let all = [
             policy,
             trial,
             reload,
             self.orders(),
             self.audit(),
             self.anchors(),
-            self.export(),
+            shipping("export", self.export.as_ref()),
             self.certificates(),
             self.upstream(),
             self.issuers(),
             self.draining(),
-        ]
+        ];
+        all.into_iter().chain(database).collect()
     }
 
     /// Whether grants can be decided and recorded, and a text that says so: the checks
@@ -129,6 +161,7 @@ impl Health {
             }),
             issuers: snapshot.issuers.all().iter().map(issuer).collect(),
             export: self.export.as_ref().map(|export| export.status()),
+            database: self.database.as_ref().map(|database| database.status()),
             certificates: expiries(&snapshot.certificates).collect(),
             certificate_findings: findings.into_iter().map(finding).collect(),
         }
@@ -217,16 +250,6 @@ impl Health {
             }
         };
         Check { name: "checkpoint", state, text }
-    }
-
-    fn export(&self) -> Check {
-        let (state, text) = match self.export.as_ref().map(|export| export.check()) {
-            None => (State::Ok, "off".to_owned()),
-            Some((false, text)) => (State::Ok, text),
-            // Records wait in the log; no grant does.
-            Some((true, text)) => (State::Warning, text),
-        };
-        Check { name: "export", state, text }
     }
 
     fn certificates(&self) -> Check {

@@ -5,6 +5,7 @@
 mod admin;
 mod handshakes;
 mod health;
+mod identity;
 mod journal;
 mod observe;
 mod opened;
@@ -32,11 +33,12 @@ use crate::gateway::{Admission, CertificateLog, Gateway};
 use crate::listener::{Listener, Peer, Stop};
 use crate::orders::Keeper;
 use crate::resolver::Resolving;
-use crate::shipping::Shipper;
+use crate::shipping::{Beats, Shipper, Shipping};
 use crate::snapshot::{FirstLoad, ReloadHandle, ReloadRequests, Reloader};
 use crate::telemetry::{ClosedSets, Metrics};
 use admin::Admin;
 use health::Health;
+pub use identity::IdentityError;
 use observe::AuditObserver;
 use prepared::Fixed;
 pub use prepared::{Found, Prepared};
@@ -64,6 +66,9 @@ const LAST_MOMENT: Duration = Duration::from_secs(1);
 /// For audit records that the collector does not have yet, at the end.
 const LAST_RECORDS: Duration = Duration::from_secs(2);
 
+/// For those that the database does not have yet: the disk of a pod may go with the pod.
+const LAST_MIRRORED: Duration = Duration::from_secs(10);
+
 /// Why a gateway did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
@@ -80,6 +85,9 @@ pub enum StartError {
     /// a grant twice.
     #[error("recent grants cannot be read from the audit log, which must be known: {0}")]
     Recent(String),
+    /// Who this gateway is among several is not known.
+    #[error("{0}")]
+    Identity(#[from] IdentityError),
     /// There can be no more threads.
     #[error("the workers cannot be started: {0}")]
     Workers(#[source] std::io::Error),
@@ -103,6 +111,8 @@ pub struct Server {
     reloading: (ReloadHandle, ReloadRequests),
     anchors: Arc<Anchors>,
     shipper: Option<Shipper>,
+    /// To the database, and what says there how this gateway is.
+    mirror: Option<(Shipper, Beats)>,
     /// Fetches the keys of issuers.
     fetching: JoinSet<()>,
 }
@@ -119,7 +129,7 @@ impl Server {
     ) -> Result<Self, StartError> {
         let Prepared { settings, loaded, fixed } = prepared;
         let FirstLoad { snapshot, origin, trial, .. } = loaded;
-        let Fixed { orders, journal, sink, traces, fetchers } = fixed;
+        let Fixed { orders, journal, sink, database, traces, fetchers } = fixed;
         let metrics = Arc::new(Metrics::new(&CLOSED_SETS)?);
         let settings = Arc::new(settings);
         let snapshot = Arc::new(ArcSwap::from_pointee(snapshot));
@@ -127,19 +137,19 @@ impl Server {
         let listener = opened::listener(tcp, &settings, &snapshot, &metrics);
         let admin = Admin::bind(&settings.admin, &snapshot).await?;
 
-        let observer = AuditObserver::start(&settings.audit, metrics.clone());
+        let observer = AuditObserver::start(&settings, metrics.clone());
         let observer = observer.map_err(|e| opened::no_log(&settings, e.into()))?;
         let observer = Arc::new(observer);
         let opened = opened::log(&settings, journal, &snapshot.load(), observer.clone());
-        let Started { journal, closer, recovery } = opened?;
+        let (Started { journal, closer, recovery }, own) = opened?;
         observer.opened();
         let keeper = opened::keeper(&settings, orders, &journal, &metrics)?;
         let (budgets, duplicates) =
             opened::granted_before(&settings, &snapshot.load_full(), &journal).await?;
         let (resolver, resolving) =
             opened::resolver(&settings, &snapshot, &journal, &metrics, &duplicates);
-        let shipper = sink
-            .map(|sink| Shipper::new(sink, &settings.audit.directory, &journal, &metrics.export));
+        let (shipper, mirror) =
+            opened::shippers(&settings, sink, (database, own), &journal, &metrics);
 
         let gateway = Arc::new(Gateway {
             snapshot: snapshot.clone(),
@@ -184,6 +194,7 @@ impl Server {
             reloading,
             anchors,
             shipper,
+            mirror,
             fetching,
         })
     }
@@ -232,8 +243,12 @@ impl Server {
         let (reloader, reloading, anchors) = (self.reloader, self.reloading, self.anchors);
         let export = self.shipper.as_ref().map(Shipper::state);
         let shipping = self.shipper.map(Shipper::start);
+        let (mirror, beats) = self.mirror.unzip();
+        let database = mirror.as_ref().map(Shipper::state);
+        let mirroring = mirror.map(Shipper::start);
         let health = Health {
             export,
+            database,
             started: gateway.clock.now(),
             gateway,
             keeper: self.keeper.clone(),
@@ -241,7 +256,9 @@ impl Server {
             stop: stop.clone(),
             anchors: anchors.clone(),
         };
-        let admin = tokio::spawn(admin.serve(Arc::new(health)));
+        let health = Arc::new(health);
+        let beating = beats.map(|beats| beats.start(health::condition(health.clone(), &listener)));
+        let admin = tokio::spawn(admin.serve(health));
         let (handle, requests) = reloading;
         let reloading = tokio::spawn(reloader.run(requests));
         let keeping = tokio::spawn(self.keeper.run());
@@ -276,11 +293,20 @@ impl Server {
         if let Err(error) = tokio::task::spawn_blocking(close).await {
             tracing::error!(%error, "the audit log was not closed");
         }
-        if let Some(shipping) = shipping {
-            tokio::select! {
-                () = shipping.finish(LAST_RECORDS) => {}
-                () = async { stop.ended().await; sleep(LAST_MOMENT).await } => {}
+        let finish = async |shipping: Option<Shipping>, at_most| {
+            if let Some(shipping) = shipping {
+                shipping.finish(at_most).await;
             }
+        };
+        tokio::select! {
+            () = async {
+                tokio::join!(finish(shipping, LAST_RECORDS), finish(mirroring, LAST_MIRRORED));
+                // Not before: it tells that all was sent.
+                if let Some(beating) = beating {
+                    beating.finish(LAST_MOMENT).await;
+                }
+            } => {}
+            () = async { stop.ended().await; sleep(LAST_MOMENT).await } => {}
         }
     }
 }

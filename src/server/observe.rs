@@ -6,8 +6,8 @@ use std::time::Duration;
 use prometheus::IntCounter;
 
 use crate::audit::upkeep::{AnchorSettings, Anchors, OnFailure, Task, Upkeep, UpkeepSettings};
-use crate::audit::{Event, Observer, Published};
-use crate::config::AuditSettings;
+use crate::audit::{Event, Observer, Published, follow};
+use crate::config::Settings;
 use crate::telemetry::Metrics;
 
 /// Told by the writer, tells the others.
@@ -24,7 +24,10 @@ impl AuditObserver {
     ///
     /// # Errors
     /// When there can be no thread.
-    pub(super) fn start(settings: &AuditSettings, metrics: Arc<Metrics>) -> std::io::Result<Self> {
+    pub(super) fn start(all: &Settings, metrics: Arc<Metrics>) -> std::io::Result<Self> {
+        let settings = &all.audit;
+        let export = settings.export.as_ref().map(|_| follow::OF_EXPORT);
+        let database = all.database.as_ref().map(|_| follow::OF_DATABASE);
         let anchors = AnchorSettings {
             directory: settings.directory.clone(),
             file: settings.anchor_file.clone(),
@@ -35,6 +38,8 @@ impl AuditObserver {
             compress: settings.compress,
             age_max: settings.retention_age_max,
             bytes_max: settings.retention_bytes_max,
+            positions: export.into_iter().chain(database).collect(),
+            keep: all.database.as_ref().map(|database| database.keep_confirmed),
         };
         let failures = metrics.audit.upkeep_failures.clone();
         let failed: OnFailure =

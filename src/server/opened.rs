@@ -7,15 +7,19 @@ use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
 
 use super::StartError;
+use super::identity::Identity;
 use super::observe::AuditObserver;
+use crate::audit::follow;
 use crate::audit::search::attempts;
 use crate::audit::{FileStore, Journal, JournalSettings, LogReader, OpenError, ReadError, Started};
-use crate::config::Settings;
+use crate::config::{ReplicaSettings, Settings};
+use crate::database::{Access, Log};
 use crate::domain::{CallerId, Clock as _, SystemClock};
 use crate::gateway::{Budgets, Duplicates, midnight};
 use crate::listener::Listener;
 use crate::orders::{Keeper, OrdersFile, Place};
 use crate::resolver::{self, Resolver, Resolving};
+use crate::shipping::{Beats, MirrorSink, OtlpSink, Shipper};
 use crate::snapshot::Snapshot;
 use crate::telemetry::Metrics;
 
@@ -71,19 +75,64 @@ pub(super) fn no_log(settings: &Settings, error: OpenError) -> StartError {
     StartError::Audit(settings.audit.directory.clone(), error)
 }
 
+/// The log; and who this gateway is, where it is one of several.
 pub(super) fn log(
     settings: &Settings,
-    journal: JournalSettings,
+    mut journal: JournalSettings,
     snapshot: &Snapshot,
     observer: Arc<AuditObserver>,
-) -> Result<Started, StartError> {
-    let store = FileStore::open(&settings.audit.directory);
-    let opened = store.and_then(|store| {
-        let store = store.with_wal(settings.audit.wal_bytes);
-        let revision = snapshot.policy.revision();
-        Journal::open(store, journal, revision, Arc::new(SystemClock), observer)
+) -> Result<(Started, Option<Log>), StartError> {
+    let directory = &settings.audit.directory;
+    let store = FileStore::open(directory).map_err(|error| no_log(settings, error))?;
+    let store = store.with_wal(settings.audit.wal_bytes);
+    let mut own = None;
+    if let Some(ReplicaSettings { name }) = &settings.replica {
+        // No other gateway has this directory: the store has its lock.
+        let identity = Identity::of(directory)?;
+        let verifier = match &journal.signing_key {
+            Some(key) => key.verifier().clone(),
+            None => {
+                let key = identity.signing_key(directory, name)?;
+                let verifier = key.verifier().clone();
+                journal.signing_key = Some(key);
+                verifier
+            }
+        };
+        let Identity { replica, token } = identity;
+        own = Some(Log {
+            replica,
+            name: name.clone(),
+            origin: verifier.name().to_owned(),
+            verifier_key: Some(verifier.to_string()),
+            token,
+        });
+    }
+    let revision = snapshot.policy.revision();
+    let started = Journal::open(store, journal, revision, Arc::new(SystemClock), observer)
+        .map_err(|error| no_log(settings, error))?;
+    Ok((started, own))
+}
+
+/// What sends every record to a sink.
+pub(super) fn shippers(
+    settings: &Settings,
+    collector: Option<OtlpSink>,
+    (database, own): (Option<Access>, Option<Log>),
+    journal: &Journal,
+    metrics: &Metrics,
+) -> (Option<Shipper>, Option<(Shipper, Beats)>) {
+    let directory = &settings.audit.directory;
+    let collector = collector.map(|sink| {
+        Shipper::new(sink, (directory, follow::OF_EXPORT), journal, &metrics.sinks.collector)
     });
-    opened.map_err(|error| no_log(settings, error))
+    let files = settings.database.as_ref().map(|database| database.files.clone());
+    let mirror = files.zip(database).zip(own).map(|((files, access), own)| {
+        let sink = MirrorSink::new(files, access, own);
+        let beats = sink.beats();
+        let place = (directory.as_path(), follow::OF_DATABASE);
+        (Shipper::new(sink, place, journal, &metrics.sinks.database), beats)
+    });
+    (collector, mirror)
 }
 
 pub(super) fn resolver(

@@ -9,6 +9,7 @@ use super::journal::journal_settings;
 use super::otlp::traces_from;
 use crate::audit::JournalSettings;
 use crate::config::{Environment, Settings};
+use crate::database::Access;
 use crate::domain::Problem;
 use crate::issuers::Fetchers;
 use crate::orders::{self, OrdersFile};
@@ -30,6 +31,7 @@ pub(super) struct Fixed {
     pub(super) orders: OrdersFile,
     pub(super) journal: JournalSettings,
     pub(super) sink: Option<OtlpSink>,
+    pub(super) database: Option<Access>,
     pub(super) traces: Traces,
     pub(super) fetchers: Fetchers,
 }
@@ -104,19 +106,22 @@ impl Fixed {
     fn load(settings: &Settings, environment: &Environment) -> Result<Self, Vec<Problem>> {
         let journal = journal_settings(&settings.audit);
         let sink = shipping::sink(&settings.audit);
+        let database = settings.database.as_ref().map(|database| Access::load(&database.files));
+        let database = database.transpose();
         let traces = traces_from(environment)
             .map_err(|error| vec![Problem::of_file("traces", error.to_string())]);
         let fetchers = Fetchers::new(settings);
         let orders = orders::load(&settings.orders.file);
         let orders = orders.map_err(|problem| vec![problem]);
-        match (journal, sink, traces, fetchers, orders) {
-            (Ok(journal), Ok(sink), Ok(traces), Ok(fetchers), Ok(orders)) => {
-                Ok(Self { orders, journal, sink, traces, fetchers })
+        match (journal, sink, database, traces, fetchers, orders) {
+            (Ok(journal), Ok(sink), Ok(database), Ok(traces), Ok(fetchers), Ok(orders)) => {
+                Ok(Self { orders, journal, sink, database, traces, fetchers })
             }
-            (journal, sink, traces, fetchers, orders) => {
-                let problems =
-                    [journal.err(), sink.err(), traces.err(), fetchers.err(), orders.err()];
-                Err(problems.into_iter().flatten().flatten().collect())
+            (journal, sink, database, traces, fetchers, orders) => {
+                let (fetched, orders) = (fetchers.err(), orders.err());
+                let problems = [journal.err(), sink.err(), database.err(), traces.err()];
+                let problems = problems.into_iter().chain([fetched, orders]);
+                Err(problems.flatten().flatten().collect())
             }
         }
     }

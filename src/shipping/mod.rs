@@ -5,7 +5,9 @@
 //! after the sink has accepted. What is not durable is not sent.
 
 mod backoff;
+mod mirror;
 mod otlp;
+mod resume;
 mod sink;
 mod state;
 mod worker;
@@ -19,11 +21,14 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::audit::Journal;
+use crate::audit::follow::Position;
 use crate::config::AuditSettings;
 use crate::domain::Problem;
 use crate::telemetry::ExportMetrics;
+pub use mirror::{Beating, Beats, Condition, MirrorSink};
 pub use otlp::OtlpSink;
-pub use sink::{Answer, Batch, Cause, Sink};
+pub use resume::Resumed;
+pub use sink::{Answer, Batch, Cause, Place, Sink};
 pub use state::{FAILURES, ShippingState};
 use worker::Worker;
 
@@ -50,18 +55,19 @@ pub struct Shipping {
 }
 
 impl Shipper {
-    /// For the log that this journal writes into this directory.
+    /// For the log that this journal writes into this directory, with the name of the file of its
+    /// position there.
     pub fn new(
         sink: impl Sink,
-        directory: &Path,
+        (directory, position): (&Path, &'static str),
         journal: &Journal,
         metrics: &ExportMetrics,
     ) -> Self {
-        let host = sink.host().to_owned();
-        let state = Arc::new(ShippingState::new(journal.clone(), metrics.clone(), host));
+        let named = (sink.what(), sink.host().to_owned());
+        let state = Arc::new(ShippingState::new(journal.clone(), metrics.clone(), named));
         let (journal, ending) = (journal.clone(), CancellationToken::new());
-        let worker =
-            Worker::new(sink, directory.to_owned(), journal, state.clone(), ending.clone());
+        let place = (directory.to_owned(), Position::of(directory, position));
+        let worker = Worker::new(sink, place, journal, state.clone(), ending.clone());
         Self { work: Box::pin(worker.run()), state, ending }
     }
 

@@ -5,16 +5,32 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use super::resume::Resumed;
 use crate::audit::follow::Followed;
 
 /// A place that gets every audit record, at least once and in order. One worker sends to it,
 /// one batch at a time, and keeps its position.
 pub trait Sink: Send + Sync + 'static {
+    /// What it is, for people.
+    fn what(&self) -> &'static str;
+
     /// Where it is, for people.
     fn host(&self) -> &str;
 
     /// The most records of a batch.
     fn records_max(&self) -> usize;
+
+    /// Where sending begins, for a sink that knows for itself what it has. `confirmed` is the record
+    /// behind the last that it was known to have, none where nothing is known, and `durable` the
+    /// last that there is.
+    ///
+    /// # Errors
+    /// Why it does not say.
+    fn place(
+        &mut self,
+        confirmed: Option<u64>,
+        durable: u64,
+    ) -> impl Future<Output = Result<Place, Answer>> + Send;
 
     /// Sends a batch. The worker sends the same one again until it is accepted.
     fn send(&self, batch: Batch) -> impl Future<Output = Answer> + Send;
@@ -33,6 +49,15 @@ pub struct Batch {
     pub read: Timestamp,
 }
 
+/// Who knows which record comes next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Place {
+    /// The worker, from its own file.
+    Kept,
+    /// The sink.
+    Known(Resumed),
+}
+
 /// What a sink answers to a batch.
 #[derive(Debug)]
 pub enum Answer {
@@ -45,6 +70,8 @@ pub enum Answer {
         /// What it says about them.
         message: String,
     },
+    /// It lacks some of what is before the batch, and has to be asked for its place.
+    Behind,
     /// It has none, or nobody knows.
     TryAgain {
         /// What failed.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use parking_lot::Mutex;
 
+use super::resume::Resumed;
 use super::sink::Cause;
 use crate::audit::Journal;
 use crate::telemetry::ExportMetrics;
@@ -63,6 +64,8 @@ const LAG_RECORDS_MAX: u64 = 10_000;
 pub struct ShippingState {
     journal: Journal,
     metrics: ExportMetrics,
+    /// What it is, for people.
+    what: &'static str,
     host: String,
     progress: Mutex<Progress>,
 }
@@ -92,7 +95,11 @@ struct Lag {
 }
 
 impl ShippingState {
-    pub(super) fn new(journal: Journal, metrics: ExportMetrics, host: String) -> Self {
+    pub(super) fn new(
+        journal: Journal,
+        metrics: ExportMetrics,
+        (what, host): (&'static str, String),
+    ) -> Self {
         let progress = Progress {
             next: 1,
             oldest: None,
@@ -100,7 +107,26 @@ impl ShippingState {
             last_sent: None,
             failing: None,
         };
-        Self { journal, metrics, host, progress: Mutex::new(progress) }
+        Self { journal, metrics, what, host, progress: Mutex::new(progress) }
+    }
+
+    /// The sink has said where to go on.
+    pub(super) fn placed(&self, resumed: Resumed) {
+        let Resumed { next, fell_back } = resumed;
+        let mut progress = self.progress.lock();
+        progress.next = next;
+        if fell_back > 0 {
+            self.metrics.fell_back.inc_by(fell_back);
+            tracing::error!(fell_back, next, "records that were sent are gone there: sent again");
+        }
+        if progress.failing.take().is_some() {
+            tracing::info!("audit records are sent again");
+        }
+    }
+
+    /// The last record that the sink is known to have.
+    pub fn confirmed(&self) -> u64 {
+        self.progress.lock().next.saturating_sub(1)
     }
 
     /// The next record to send is this one, made at `time`; none where all is sent.
@@ -134,7 +160,7 @@ impl ShippingState {
     pub(super) fn rejected(&self, next: u64, rejected: u64, message: &str) {
         self.metrics.failures.with_label_values(&[REJECTED]).inc();
         self.metrics.lost.inc_by(rejected);
-        tracing::error!(rejected, next, message, "the collector rejected audit records");
+        tracing::error!(rejected, next, message, "audit records were rejected");
     }
 
     /// Nothing was sent. What fails again in the same way is logged once.
@@ -187,7 +213,7 @@ impl ShippingState {
         let stuck = failing.is_some_and(|failing| failing.since.elapsed() > FAILING_MAX);
         let late = records > LAG_RECORDS_MAX || age > FAILING_MAX;
         let mut text = match records {
-            0 => "the collector has every record".to_owned(),
+            0 => format!("{} has every record", self.what),
             records => format!("{records} record(s) wait, the oldest for {} s", age.as_secs()),
         };
         if let Some(Failing { time, text: cause, .. }) = failing {
@@ -230,7 +256,10 @@ mod tests {
         let started =
             Journal::open(store, settings, &revision, clock, Arc::new(NoObserver)).unwrap();
         let metrics = ExportMetrics::unregistered().unwrap();
-        (ShippingState::new(started.journal.clone(), metrics, "c".into()), started)
+        (
+            ShippingState::new(started.journal.clone(), metrics, ("the collector", "c".into())),
+            started,
+        )
     }
 
     fn failure(cause: Cause, text: &str) -> Failure {

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 use parking_lot::Mutex;
 
 use super::*;
-use crate::audit::follow::Position;
+use crate::audit::follow::{OF_EXPORT, Position};
 use crate::audit::{FileStore, JournalSettings, NoObserver, Started};
 use crate::domain::{Revision, SystemClock};
 
@@ -25,12 +25,20 @@ struct Scripted {
 }
 
 impl Sink for Scripted {
+    fn what(&self) -> &'static str {
+        "a script"
+    }
+
     fn host(&self) -> &str {
         "scripted"
     }
 
     fn records_max(&self) -> usize {
         10
+    }
+
+    async fn place(&mut self, _: Option<u64>, _: u64) -> Result<Place, Answer> {
+        Ok(Place::Kept)
     }
 
     async fn send(&self, batch: Batch) -> Answer {
@@ -84,7 +92,8 @@ async fn each_answer_of_a_sink_has_its_consequence() {
         ],
         4,
     );
-    let shipper = Shipper::new(sink.clone(), directory.path(), &started.journal, &metrics);
+    let shipper =
+        Shipper::new(sink.clone(), (directory.path(), OF_EXPORT), &started.journal, &metrics);
     let (begun, state) = (Instant::now(), shipper.state());
     let shipping = shipper.start();
     let first = Asked::Send(vec![1]);
@@ -97,7 +106,7 @@ async fn each_answer_of_a_sink_has_its_consequence() {
         assert_eq!(metrics.failures.with_label_values(&[kind]).get(), count, "{kind}");
     }
     assert_eq!(state.status().next_seq, 2);
-    assert_eq!(Position::of(directory.path()).load().unwrap(), Some(2));
+    assert_eq!(Position::of(directory.path(), OF_EXPORT).load().unwrap(), Some(2));
 }
 
 /// What was not accepted at the end is sent by the next process.
@@ -108,17 +117,19 @@ async fn a_position_does_not_move_before_the_sink_has_accepted() {
     let metrics = ExportMetrics::unregistered().unwrap();
     let no = || Answer::Stop { text: "no".into(), after: None };
     let sink = Scripted::new(vec![no(), no()], 1);
-    let shipper = Shipper::new(sink.clone(), directory.path(), &started.journal, &metrics);
+    let shipper =
+        Shipper::new(sink.clone(), (directory.path(), OF_EXPORT), &started.journal, &metrics);
     let shipping = shipper.start();
     sink.wait().await;
     shipping.finish(Duration::from_secs(5)).await;
-    assert_eq!(Position::of(directory.path()).load().unwrap(), None);
+    assert_eq!(Position::of(directory.path(), OF_EXPORT).load().unwrap(), None);
     assert_eq!(metrics.exported.get(), 0);
 
     let again = Scripted::new(Vec::new(), 1);
-    let shipper = Shipper::new(again.clone(), directory.path(), &started.journal, &metrics);
+    let shipper =
+        Shipper::new(again.clone(), (directory.path(), OF_EXPORT), &started.journal, &metrics);
     let shipping = shipper.start();
     assert_eq!(again.wait().await, [Asked::Send(vec![1])]);
     shipping.finish(Duration::from_secs(5)).await;
-    assert_eq!(Position::of(directory.path()).load().unwrap(), Some(2));
+    assert_eq!(Position::of(directory.path(), OF_EXPORT).load().unwrap(), Some(2));
 }

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
 use super::backoff::Backoff;
-use super::sink::{Answer, Batch, Sink};
+use super::sink::{Answer, Batch, Place, Sink};
 use super::state::{Failure, Kind, ShippingState};
 use crate::audit::follow::{Follower, Passage, Position};
 use crate::audit::{Journal, LogReader, Record};
@@ -37,6 +37,8 @@ pub(super) struct Worker<S> {
     /// None while a thread reads with it, or after one panicked.
     follower: Option<Follower>,
     position: Position,
+    /// Whether it is known where to go on.
+    placed: bool,
     /// The next record to send; none before the first was read.
     next: Option<u64>,
     /// What of it is on the disk, and since when.
@@ -68,7 +70,7 @@ enum Go {
 impl<S: Sink> Worker<S> {
     pub(super) fn new(
         sink: S,
-        directory: PathBuf,
+        (directory, position): (PathBuf, Position),
         journal: Journal,
         state: Arc<ShippingState>,
         ending: CancellationToken,
@@ -78,7 +80,8 @@ impl<S: Sink> Worker<S> {
             journal,
             state,
             follower: None,
-            position: Position::of(&directory),
+            position,
+            placed: false,
             next: None,
             kept: (None, Instant::now()),
             keep_after: Instant::now(),
@@ -94,6 +97,12 @@ impl<S: Sink> Worker<S> {
         loop {
             // Asked before the log is read: all that will ever be durable is durable then.
             let ending = self.ending.is_cancelled();
+            if !self.placed {
+                match self.find_place().await {
+                    Go::On => continue,
+                    Go::Home => break,
+                }
+            }
             let go = match self.read().await {
                 Ok(None) if ending => break,
                 Ok(None) => {
@@ -121,7 +130,8 @@ impl<S: Sink> Worker<S> {
                 tracing::error!(
                     next,
                     last = durable,
-                    "`export.position` is of another log: its next record is not in this one; \
+                    file = self.position.name(),
+                    "the position is of another log: its next record is not in this one; \
                      sending begins with the oldest record"
                 );
                 None
@@ -134,6 +144,36 @@ impl<S: Sink> Worker<S> {
             Err(_) => None,
         };
         self.kept.0 = self.next;
+    }
+
+    /// Asks the sink where to go on.
+    async fn find_place(&mut self) -> Go {
+        let failure = match self.sink.place(self.next, self.journal.durable_seq()).await {
+            Ok(Place::Kept) => {
+                self.placed = true;
+                return Go::On;
+            }
+            Ok(Place::Known(resumed)) => {
+                self.placed = true;
+                self.backoff.reset();
+                self.state.placed(resumed);
+                (self.next, self.follower) = (Some(resumed.next), None);
+                return Go::On;
+            }
+            Err(Answer::TryAgain { cause, text, after }) => {
+                Failure { kind: Kind::Again(cause), text, after }
+            }
+            Err(Answer::Stop { text, after }) => Failure { kind: Kind::Stopped, text, after },
+            // It was not asked to take anything.
+            Err(Answer::Accepted | Answer::RejectedInPart { .. } | Answer::Behind) => {
+                return Go::On;
+            }
+        };
+        let go = self.failed(&failure).await;
+        if go == Go::On && failure.kind == Kind::Stopped {
+            self.sink.renew().await;
+        }
+        go
     }
 
     /// The next records, ready to be sent; none where all that is durable was sent.
@@ -171,6 +211,10 @@ impl<S: Sink> Worker<S> {
                     let rejected = records.min(count);
                     self.state.rejected(next, rejected, &message);
                     break rejected;
+                }
+                Answer::Behind => {
+                    self.placed = false;
+                    return Go::On;
                 }
                 Answer::TryAgain { cause, text, after } => {
                     Failure { kind: Kind::Again(cause), text, after }

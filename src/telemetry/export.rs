@@ -17,10 +17,27 @@ pub struct ExportMetrics {
     pub lost: IntCounter,
     /// Failures, by kind.
     pub failures: IntCounterVec,
+    /// Records that a sink had and lost.
+    pub fell_back: IntCounter,
+}
+
+/// Of each place that gets every record.
+pub struct SinkMetrics {
+    /// The collector.
+    pub collector: ExportMetrics,
+    /// The database.
+    pub database: ExportMetrics,
+}
+
+impl SinkMetrics {
+    pub(super) fn new(made: &Registrar, kinds: &[&str]) -> Result<Self> {
+        let collector = ExportMetrics::of_collector(made, kinds)?;
+        Ok(Self { collector, database: ExportMetrics::of_database(made, kinds)? })
+    }
 }
 
 impl ExportMetrics {
-    pub(super) fn new(made: &Registrar, kinds: &[&str]) -> Result<Self> {
+    fn of_collector(made: &Registrar, kinds: &[&str]) -> Result<Self> {
         Ok(Self {
             lag_records: made.gauge(
                 "audit_export_lag_records",
@@ -43,6 +60,36 @@ impl ExportMetrics {
                 "Failures to send audit records to the collector.",
                 &[("kind", kinds)],
             )?,
+            // Nobody knows.
+            fell_back: IntCounter::new("fell_back", "Not shown.")?,
+        })
+    }
+
+    fn of_database(made: &Registrar, kinds: &[&str]) -> Result<Self> {
+        Ok(Self {
+            lag_records: made.gauge(
+                "database_lag_records",
+                "Durable audit records that the database does not have yet.",
+            )?,
+            lag_seconds: made.float_gauge(
+                "database_lag_seconds",
+                "Age of the oldest audit record that the database does not have yet.",
+            )?,
+            exported: made
+                .counter("database_records_total", "Audit records that the database has taken.")?,
+            lost: made.counter(
+                "database_lost_records_total",
+                "Audit records that the database will never have.",
+            )?,
+            failures: made.counters(
+                "database_failures_total",
+                "Failures to send audit records to the database.",
+                &[("kind", kinds)],
+            )?,
+            fell_back: made.counter(
+                "database_fell_back_records_total",
+                "Audit records that the database had and lost.",
+            )?,
         })
     }
 
@@ -51,6 +98,6 @@ impl ExportMetrics {
     /// # Errors
     /// Never for these constant names.
     pub fn unregistered() -> Result<Self> {
-        Self::new(&Registrar::default(), &[])
+        Self::of_collector(&Registrar::default(), &[])
     }
 }

@@ -8,7 +8,7 @@ use prometheus::{
 
 use super::audit::AuditMetrics;
 use super::duplicates::DuplicateMetrics;
-use super::export::ExportMetrics;
+use super::export::SinkMetrics;
 use super::issuers::IssuerMetrics;
 use super::logging::lost_lines;
 use super::orders::{OrderMetrics, ResolverMetrics};
@@ -94,8 +94,8 @@ pub struct Metrics {
     pub listener: ListenerMetrics,
     /// The audit log's part.
     pub audit: AuditMetrics,
-    /// That of sending it to a collector.
-    pub export: ExportMetrics,
+    /// Of sending records to places that get every one.
+    pub sinks: SinkMetrics,
     /// That of requests that were made before.
     pub duplicates: DuplicateMetrics,
     /// That of resolving unknown outcomes.
@@ -291,7 +291,7 @@ impl Metrics {
             domain_expiry: domain_expiry(&made)?,
             listener: ListenerMetrics::new(&made)?,
             audit: AuditMetrics::new(&made, sets)?,
-            export: ExportMetrics::new(&made, sets.export_failures)?,
+            sinks: SinkMetrics::new(&made, sets.export_failures)?,
             duplicates: DuplicateMetrics::new(&made, sets.duplicates)?,
             resolver: ResolverMetrics::new(&made)?,
             orders: OrderMetrics::new(&made)?,

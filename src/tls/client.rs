@@ -54,6 +54,13 @@ impl ClientTls {
         self
     }
 
+    /// The same for a protocol that names itself otherwise than in the handshake.
+    #[must_use]
+    pub fn without_protocols(mut self) -> Self {
+        self.0.alpn_protocols.clear();
+        self
+    }
+
     /// The settings, for the HTTP client.
     #[must_use]
     pub fn into_config(self) -> ClientConfig {

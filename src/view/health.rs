@@ -40,6 +40,9 @@ pub struct Status {
     pub issuers: Vec<Issuer>,
     /// Where records are shipped to.
     pub export: Option<Shipping>,
+    /// And to a database, where one is set.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub database: Option<Shipping>,
     /// When certificates expire.
     pub certificates: Vec<Expiry>,
     /// What is wrong with certificates.

@@ -6,6 +6,7 @@
 
 pub mod audit;
 pub mod changes;
+pub mod database;
 pub mod health;
 pub mod orders;
 pub mod policy;

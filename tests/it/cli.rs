@@ -51,6 +51,10 @@ fn every_command_has_help_with_an_example() {
         &["audit", "query"],
         &["audit", "tail"],
         &["audit", "stats"],
+        &["database", "roles"],
+        &["database", "migrate"],
+        &["database", "status"],
+        &["database", "maintain"],
         &["sandbox"],
     ] {
         let (code, out, _) = run(&[command, &["--help"]].concat());

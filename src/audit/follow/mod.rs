@@ -11,7 +11,7 @@ use crate::audit::log::directory::LogReader;
 use crate::audit::log::error::InputError;
 use crate::audit::log::segment::Segment;
 use crate::audit::record::parse::seq_of;
-pub use position::{Position, PositionError};
+pub use position::{OF_DATABASE, OF_EXPORT, Position, PositionError};
 
 /// One record as it is stored.
 #[derive(Debug, Clone, PartialEq, Eq)]

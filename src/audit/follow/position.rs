@@ -8,8 +8,11 @@ use std::path::{Path, PathBuf};
 
 use crate::files::install;
 
-/// The file's name in the audit directory.
-const FILE: &str = "export.position";
+/// The file's name in the audit directory, for the collector.
+pub const OF_EXPORT: &str = "export.position";
+
+/// And for the database.
+pub const OF_DATABASE: &str = "database.position";
 
 /// It holds a number and a newline.
 const BYTES_MAX: u64 = 64;
@@ -18,6 +21,7 @@ const BYTES_MAX: u64 = 64;
 #[derive(Debug, Clone)]
 pub struct Position {
     directory: PathBuf,
+    file: &'static str,
 }
 
 /// Why there is no position.
@@ -32,14 +36,20 @@ pub enum PositionError {
 }
 
 impl Position {
-    /// That of the log in this directory.
+    /// That of the log in this directory, in the file of this name.
     #[must_use]
-    pub fn of(directory: &Path) -> Self {
-        Self { directory: directory.to_owned() }
+    pub fn of(directory: &Path, file: &'static str) -> Self {
+        Self { directory: directory.to_owned(), file }
+    }
+
+    /// The file's name.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.file
     }
 
     fn path(&self) -> PathBuf {
-        self.directory.join(FILE)
+        self.directory.join(self.file)
     }
 
     /// The next record to send; none where nothing was sent yet.
@@ -73,7 +83,7 @@ impl Position {
     /// # Errors
     /// [`PositionError::Io`]; the one before may stand, or this one.
     pub fn store(&self, next: u64) -> Result<(), PositionError> {
-        let anew = self.directory.join(format!("{FILE}.new"));
+        let anew = self.directory.join(format!("{}.new", self.file));
         let written = install(&anew, &self.path(), |file| writeln!(file, "{next}"));
         written.map_err(|error| PositionError::Io(self.path(), error))
     }
@@ -86,7 +96,7 @@ mod tests {
     #[test]
     fn what_was_stored_is_loaded_and_nothing_else_counts() {
         let directory = tempfile::tempdir().unwrap();
-        let position = Position::of(directory.path());
+        let position = Position::of(directory.path(), OF_EXPORT);
         assert_eq!(position.load().unwrap(), None);
         for next in [1, 41, u64::MAX] {
             position.store(next).unwrap();
@@ -104,7 +114,7 @@ mod tests {
     #[test]
     fn a_position_that_cannot_be_kept_is_an_error() {
         let directory = tempfile::tempdir().unwrap();
-        let position = Position::of(&directory.path().join("missing"));
+        let position = Position::of(&directory.path().join("missing"), OF_EXPORT);
         assert!(position.store(1).unwrap_err().to_string().contains("export.position`: "));
     }
 }

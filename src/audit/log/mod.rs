@@ -6,6 +6,7 @@ pub(in crate::audit) mod cursor;
 pub(in crate::audit) mod directory;
 pub(in crate::audit) mod error;
 pub(in crate::audit) mod lines;
+pub(in crate::audit) mod scratch;
 pub(in crate::audit) mod segment;
 pub(in crate::audit) mod wal;
 pub(in crate::audit) mod walk;

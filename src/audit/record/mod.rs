@@ -9,3 +9,4 @@ pub(in crate::audit) mod limits;
 pub(in crate::audit) mod mark;
 pub(in crate::audit) mod parse;
 pub(in crate::audit) mod pseudonym;
+pub(in crate::audit) mod row;

@@ -156,17 +156,35 @@ pub struct Stats {
 /// # Errors
 /// [`ReadError`].
 pub fn stats(log: &LogReader, request: &StatsRequest) -> Result<Stats, ReadError> {
-    let mut segments = log.segments()?;
-    segments.retain(|segment| !segment.is_closed() || !is_of_another_time(segment, request));
+    stats_of([log], request)
+}
+
+/// The same of several logs together.
+///
+/// # Errors
+/// [`ReadError`].
+pub fn stats_of<'l>(
+    logs: impl IntoIterator<Item = &'l LogReader>,
+    request: &StatsRequest,
+) -> Result<Stats, ReadError> {
     let mut stats = Stats::default();
-    let glance = Glance::new();
-    let mut walk = log.walk(segments).over_gaps();
-    while let Some(line) = walk.next()? {
-        if !line.is_torn() && stats.line(&line, &glance, request).is_none() {
-            stats.damaged(&line);
-        }
-    }
+    logs.into_iter().try_for_each(|log| stats.log(log, request))?;
     Ok(stats)
+}
+
+impl Stats {
+    fn log(&mut self, log: &LogReader, request: &StatsRequest) -> Result<(), ReadError> {
+        let mut segments = log.segments()?;
+        segments.retain(|segment| !segment.is_closed() || !is_of_another_time(segment, request));
+        let glance = Glance::new();
+        let mut walk = log.walk(segments).over_gaps();
+        while let Some(line) = walk.next()? {
+            if !line.is_torn() && self.line(&line, &glance, request).is_none() {
+                self.damaged(&line);
+            }
+        }
+        Ok(())
+    }
 }
 
 /// Whether its index is sure that nothing in it counts.

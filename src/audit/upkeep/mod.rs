@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::domain::closed_set;
 pub use anchor::{AnchorSettings, Anchors};
 pub use retain::{RetainError, Retained, Retention, compress, prune};
-pub use thread::{Upkeep, UpkeepSettings};
+pub use thread::{Upkeep, UpkeepSettings, lacked};
 
 closed_set! {
     /// What is done around the log, and no grant depends on: failures are counted by it.

@@ -59,6 +59,10 @@ impl From<InputError> for RetainError {
 /// What is to be removed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Retention {
+    /// Nothing that is not wholly before this record is removed.
+    pub keep_from: Option<u64>,
+    /// Nor whose last record is not older than this.
+    pub keep_since: Option<Timestamp>,
     /// Segments whose last record is older.
     pub before: Option<Timestamp>,
     /// The oldest, while the log takes more bytes on disk than this.
@@ -167,6 +171,11 @@ pub fn prune(directory: &Path, retention: &Retention) -> Result<Retained, Retain
         let [segment, next] = pair else { break };
         let failed = |error| RetainError::Io(segment.path.clone(), error);
         let ended = first_time(&log, next)?;
+        let is_kept = retention.keep_from.is_some_and(|from| from < next.first_seq)
+            || retention.keep_since.is_some_and(|since| ended.is_none_or(|at| at >= since));
+        if is_kept {
+            break;
+        }
         let old = retention.before.zip(ended).is_some_and(|(before, ended)| ended < before);
         if !old && retention.bytes_max.is_none_or(|max| total <= max) {
             break;

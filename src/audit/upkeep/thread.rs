@@ -1,12 +1,13 @@
 //! Compressing and removing closed segments while the gateway runs, on a thread of its own.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
+use crate::audit::follow::{OF_DATABASE, OF_EXPORT, Position};
 use crate::audit::upkeep::retain::{RetainError, Retained, Retention, compress, prune};
 use crate::audit::upkeep::{OnFailure, Task};
 
@@ -24,6 +25,10 @@ pub struct UpkeepSettings {
     pub age_max: Option<Duration>,
     /// The oldest are removed while the log takes more bytes on disk.
     pub bytes_max: Option<u64>,
+    /// Files that say how far places are that get every record: what one lacks is not removed.
+    pub positions: Vec<&'static str>,
+    /// Nor is what is younger than this.
+    pub keep: Option<Duration>,
 }
 
 /// Does it when it is woken, and every hour.
@@ -64,16 +69,36 @@ fn run(settings: &UpkeepSettings, woken: &Receiver<()>, failed: &OnFailure) {
 
 fn once(settings: &UpkeepSettings, now: Timestamp, failed: &OnFailure) {
     let age = settings.age_max.and_then(|age| SignedDuration::try_from(age).ok());
+    let keep = settings.keep.and_then(|age| SignedDuration::try_from(age).ok());
+    let removes = age.is_some() || settings.bytes_max.is_some();
     let retention = Retention {
+        keep_from: unsent(settings),
+        keep_since: keep.and_then(|age| now.checked_sub(age).ok()),
         before: age.and_then(|age| now.checked_sub(age).ok()),
         bytes_max: settings.bytes_max,
     };
-    if retention != Retention::default() {
+    if removes {
         told(Task::Prune, prune(&settings.directory, &retention), failed);
     }
     if settings.compress {
         told(Task::Compress, compress(&settings.directory), failed);
     }
+}
+
+/// The first record that some place lacks; where it is not known what one has, the first of all.
+fn unsent(settings: &UpkeepSettings) -> Option<u64> {
+    let next = |file: &&'static str| Position::of(&settings.directory, file).load().ok().flatten();
+    settings.positions.iter().map(|file| next(file).unwrap_or(1)).min()
+}
+
+/// The same of a log whose settings are not at hand: of each place that anything was sent to.
+#[must_use]
+pub fn lacked(directory: &Path) -> Option<u64> {
+    let known = [OF_EXPORT, OF_DATABASE].into_iter().filter_map(|file| {
+        let position = Position::of(directory, file).load();
+        position.map_or(Some(1), |next| next)
+    });
+    known.min()
 }
 
 fn told(task: Task, result: Result<Retained, RetainError>, failed: &OnFailure) {
@@ -111,6 +136,7 @@ mod tests {
             compress: true,
             age_max: Some(Duration::from_secs(3600)),
             bytes_max: None,
+            ..UpkeepSettings::default()
         };
         let all = LogReader::new(directory.path()).list().unwrap().len();
         let failed: OnFailure = std::sync::Arc::new(|task| panic!("{task:?}"));

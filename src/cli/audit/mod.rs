@@ -7,6 +7,7 @@ mod query;
 mod retain;
 mod search;
 mod show;
+mod source;
 mod stats;
 mod table;
 mod tail;

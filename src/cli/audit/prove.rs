@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::source::Source;
 use super::{checkpoints, key, read};
 use crate::audit::proof::{self, ConsistencyProof, InclusionProof, ProofError};
 use crate::audit::{Checkpoint, LogReader, ReadError};
@@ -20,9 +21,8 @@ pub(in crate::cli) struct Arguments {
     /// The record's sequence number
     #[arg(value_name = "SEQ", value_parser = clap::value_parser!(u64).range(1..))]
     seq: u64,
-    /// The audit directory
-    #[arg(value_name = "DIR", default_value = "audit")]
-    directory: PathBuf,
+    #[command(flatten)]
+    source: Source,
     /// Prove it under this signed checkpoint [default: the first that covers the record]
     #[arg(long, value_name = "FILE")]
     checkpoint: Option<PathBuf>,
@@ -33,7 +33,11 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Ok(under) => under,
         Err(exit) => return exit,
     };
-    match proof::prove(&LogReader::new(&arguments.directory), arguments.seq, under.as_deref()) {
+    let log = match arguments.source.log() {
+        Ok(log) => log,
+        Err(exit) => return exit,
+    };
+    match proof::prove(&log.reader, arguments.seq, under.as_deref()) {
         Ok(proof) => {
             // It ends with a newline of its own.
             say(proof.to_text().trim_end_matches('\n'));

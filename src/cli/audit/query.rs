@@ -13,6 +13,7 @@ use super::search::{
     Common, csv_cell, csv_writer, door, io_error, is_unfit, name, printable, reason, shown,
     tell_damage, usage,
 };
+use super::source::{Log, Source, Wanted};
 use super::table::Table;
 use super::when::time;
 use crate::audit::search::{self, Filter, Found, Hit, Indexes, QuerySummary, Take};
@@ -26,12 +27,12 @@ use crate::files::read_secret;
 #[command(after_help = "Example: grantgate audit query /var/lib/grantgate/audit \
     --entrance \"main entrance\" --decision deny --since 7d\n\n\
     All filters must hold. A decision and its outcome are one row. The first search of a\n\
-    closed segment leaves an index beside it, where it may write.\n\n\
+    closed segment leaves an index beside it, where it may write. With --database it is in\n\
+    the logs of all gateways, by time.\n\n\
     Exit codes: 0 found, 2 nothing found, 1 cannot be read, 4 damaged lines were met, 64 usage.")]
 pub(in crate::cli) struct Arguments {
-    /// The audit directory
-    #[arg(value_name = "DIR", default_value = "audit")]
-    directory: PathBuf,
+    #[command(flatten)]
+    source: Source,
     #[command(flatten)]
     common: Common,
     /// Only for this person: an acs user's or a user identity's id, or a pseudonym
@@ -115,10 +116,20 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         (None, None) => Take::All,
     };
     let began = Instant::now();
-    match print(arguments, &filter, take, &catalogue) {
+    let logs = match arguments.source.logs(Wanted::Found(&filter, take)) {
+        Ok(logs) => logs,
+        Err(exit) => return exit,
+    };
+    let printed = match logs.as_slice() {
+        [log] if !arguments.source.is_database() => {
+            print(arguments, &filter, take, &catalogue, log)
+        }
+        logs => print_all(arguments, &filter, take, &catalogue, logs),
+    };
+    match printed {
         Ok(summary) => {
             tell_damage(&summary.damaged, summary.damaged_lines, summary.torn.as_ref());
-            tell(&summary, began);
+            tell(&summary, began, arguments.source.is_database());
             match (summary.damaged_lines, summary.found) {
                 (0, 0) => Exit::Different,
                 (0, _) => Exit::Done,
@@ -178,17 +189,15 @@ fn resolutions(log: &LogReader, filter: &Filter) -> Result<Resolutions, ReadErro
     Ok(found)
 }
 
-/// The words of one.
-fn resolution(resolutions: &Resolutions, seq: u64) -> Option<String> {
-    let record = Record::parse(resolutions.get(&seq)?)?;
-    record.resolution().map(|(_, resolution)| resolution)
-}
+/// Takes a hit, and the line that tells what was found out of it later.
+type Each<'e> = &'e mut dyn FnMut(Hit, Option<&[u8]>) -> io::Result<()>;
 
-fn print(
-    arguments: &Arguments,
+/// Searches one log, and gives each hit with what was found out of it later.
+fn search(
+    log: &Log,
     filter: &Filter,
     take: Take,
-    catalogue: &Catalogue,
+    each: Each<'_>,
 ) -> Result<QuerySummary, ReadError> {
     let shows = io::stderr().is_terminal();
     let indexing = |made, of| {
@@ -196,48 +205,138 @@ fn print(
             let _ = write!(io::stderr(), "\r{made} of {of} segments indexed\r");
         }
     };
-    let stdout = io::stdout().lock();
-    let terminal = stdout.is_terminal();
-    let mut out = BufWriter::new(stdout);
-    let log = LogReader::new(&arguments.directory);
-    let known = resolutions(&log, filter)?;
-    let search = |each: &mut dyn FnMut(Hit) -> io::Result<()>| {
-        search::query(&log, filter, take, Indexes::Kept(&indexing), each)
-    };
-    match arguments.format {
-        RowFormat::Human => {
-            let mut table = Table::new(out, &HUMAN);
-            let summary = search(&mut |hit| {
-                let found = hit.fields();
-                let resolution = resolution(&known, found.sent_as());
-                table.row(human(&found, resolution.as_deref(), catalogue))
-            })?;
-            table.finish().map_err(ReadError::Output)?;
-            Ok(summary)
+    let known = resolutions(&log.reader, filter)?;
+    search::query(&log.reader, filter, take, Indexes::Kept(&indexing), &mut |hit| {
+        let later = known.get(&hit.fields().sent_as()).map(Vec::as_slice);
+        each(hit, later)
+    })
+}
+
+/// Prints what is found in one log as it is found.
+fn print(
+    arguments: &Arguments,
+    filter: &Filter,
+    take: Take,
+    catalogue: &Catalogue,
+    log: &Log,
+) -> Result<QuerySummary, ReadError> {
+    let mut rows = Rows::new(arguments.format, catalogue, false);
+    let summary = search(log, filter, take, &mut |hit, later| rows.row("", &hit, later))?;
+    rows.finish().map_err(ReadError::Output)?;
+    Ok(summary)
+}
+
+/// A hit of one of several logs: its time, its gateway, and what was found out of it later.
+type Placed<'l> = (Option<Timestamp>, &'l str, Hit, Option<Vec<u8>>);
+
+/// Prints what is found in several logs, by time.
+fn print_all(
+    arguments: &Arguments,
+    filter: &Filter,
+    take: Take,
+    catalogue: &Catalogue,
+    logs: &[Log],
+) -> Result<QuerySummary, ReadError> {
+    let (mut all, mut summary) = (Vec::<Placed<'_>>::new(), QuerySummary::default());
+    for log in logs {
+        let name = log.replica.as_deref().unwrap_or_default();
+        let each = &mut |hit: Hit, later: Option<&[u8]>| {
+            all.push((hit.fields().time.parse().ok(), name, hit, later.map(<[u8]>::to_vec)));
+            Ok(())
+        };
+        match search(log, filter, take, each) {
+            Ok(found) => {
+                summary.damaged_lines += found.damaged_lines;
+                summary.damaged.extend(found.damaged);
+            }
+            // Nothing of this log may be found.
+            Err(ReadError::Empty(_)) => {}
+            Err(error) => return Err(error),
         }
-        RowFormat::Json => {
-            let summary = search(&mut |hit| {
-                stored(&mut out, hit.line(), terminal)?;
-                let outcome = hit.outcome_line();
-                outcome.map_or(Ok(()), |line| stored(&mut out, line, terminal))?;
-                let later = known.get(&hit.fields().sent_as());
-                later.map_or(Ok(()), |line| stored(&mut out, line, terminal))
-            })?;
-            out.flush().map_err(ReadError::Output)?;
-            Ok(summary)
+    }
+    all.sort_by_key(|(time, ..)| *time);
+    match take {
+        Take::First(most) => all.truncate(most),
+        Take::Last(most) => drop(all.drain(..all.len().saturating_sub(most))),
+        Take::All => {}
+    }
+    summary.found = u64::try_from(all.len()).unwrap_or(u64::MAX);
+    let mut rows = Rows::new(arguments.format, catalogue, true);
+    for (_, name, hit, later) in &all {
+        rows.row(name, hit, later.as_deref()).map_err(ReadError::Output)?;
+    }
+    rows.finish().map_err(ReadError::Output)?;
+    Ok(summary)
+}
+
+/// Rows as they are asked for.
+struct Rows<'c> {
+    to: To,
+    catalogue: &'c Catalogue,
+    of_several: bool,
+}
+
+enum To {
+    Table(Box<Table<BufWriter<Stdout>>>),
+    Lines { out: BufWriter<Stdout>, is_terminal: bool },
+    Csv(Box<csv::Writer<BufWriter<Stdout>>>),
+}
+
+type Stdout = io::StdoutLock<'static>;
+
+impl<'c> Rows<'c> {
+    fn new(format: RowFormat, catalogue: &'c Catalogue, of_several: bool) -> Self {
+        let stdout = io::stdout().lock();
+        let is_terminal = stdout.is_terminal();
+        let out = BufWriter::new(stdout);
+        let to = match format {
+            RowFormat::Human if of_several => {
+                let names: Vec<&str> = HUMAN.into_iter().chain(["REPLICA"]).collect();
+                To::Table(Box::new(Table::new(out, &names)))
+            }
+            RowFormat::Human => To::Table(Box::new(Table::new(out, &HUMAN))),
+            RowFormat::Json => To::Lines { out, is_terminal },
+            RowFormat::Csv => To::Csv(Box::new(csv_writer(out))),
+        };
+        Self { to, catalogue, of_several }.with_names()
+    }
+
+    /// CSV has its names also where nothing is found.
+    fn with_names(mut self) -> Self {
+        if let To::Csv(writer) = &mut self.to {
+            let more = self.of_several.then_some("replica");
+            // What cannot be written is told with the first row, or at the end.
+            let _ = writer.write_record(CSV.into_iter().chain(more));
         }
-        RowFormat::Csv => {
-            let mut writer = csv_writer(out);
-            let output = |error| ReadError::Output(io_error(error));
-            writer.write_record(CSV).map_err(output)?;
-            let summary = search(&mut |hit| {
-                let found = hit.fields();
-                let resolution = resolution(&known, found.sent_as()).unwrap_or_default();
-                let row = csv_row(&found, &resolution, catalogue);
-                writer.write_record(row).map_err(io_error)
-            })?;
-            writer.flush().map_err(ReadError::Output)?;
-            Ok(summary)
+        self
+    }
+
+    fn row(&mut self, replica: &str, hit: &Hit, later: Option<&[u8]>) -> io::Result<()> {
+        let resolution = later.and_then(|line| Some(Record::parse(line)?.resolution()?.1));
+        let resolution = resolution.as_deref();
+        match &mut self.to {
+            To::Table(table) => {
+                let mut row = human(&hit.fields(), resolution, self.catalogue);
+                row.extend(self.of_several.then(|| printable(replica)));
+                table.row(row)
+            }
+            To::Lines { out, is_terminal } => {
+                let lines = [Some(hit.line()), hit.outcome_line(), later];
+                lines.into_iter().flatten().try_for_each(|line| stored(out, line, *is_terminal))
+            }
+            To::Csv(writer) => {
+                let row = csv_row(&hit.fields(), resolution.unwrap_or_default(), self.catalogue);
+                let more = self.of_several.then(|| csv_cell(replica));
+                writer.write_record(row.into_iter().chain(more)).map_err(io_error)
+            }
+        }
+    }
+
+    fn finish(self) -> io::Result<()> {
+        match self.to {
+            To::Table(table) => table.finish(),
+            To::Lines { mut out, .. } => out.flush(),
+            To::Csv(mut writer) => writer.flush(),
         }
     }
 }
@@ -343,8 +442,11 @@ fn csv_row(found: &Found, resolution: &str, catalogue: &Catalogue) -> [String; 1
     .map(csv_cell)
 }
 
-fn tell(summary: &QuerySummary, began: Instant) {
+fn tell(summary: &QuerySummary, began: Instant, is_database: bool) {
     let seconds = began.elapsed().as_secs_f64();
+    if is_database {
+        return note(format_args!("{} found in {seconds:.2} s in the database", summary.found));
+    }
     let read = format!("{} of {} segments read", summary.segments_read, summary.segments);
     match summary.records {
         Some(records) => note(format_args!(

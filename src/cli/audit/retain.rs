@@ -38,10 +38,17 @@ pub(in crate::cli) struct PruneArguments {
     /// long ago (`90d`)
     #[arg(long, value_name = "TIME", value_parser = time)]
     before: Timestamp,
+    /// Also what the collector or the database does not have yet, and will then never have
+    #[arg(long)]
+    unsent: bool,
 }
 
 pub(super) fn prune(arguments: &PruneArguments) -> Exit {
-    let retention = Retention { before: Some(arguments.before), bytes_max: None };
+    let keep_from = match arguments.unsent {
+        true => None,
+        false => upkeep::lacked(&arguments.directory),
+    };
+    let retention = Retention { before: Some(arguments.before), keep_from, ..Retention::default() };
     report("removed", upkeep::prune(&arguments.directory, &retention))
 }
 

@@ -5,17 +5,17 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::names;
+use super::source::Source;
+use crate::audit::ReadError;
 use crate::audit::search::{self, ShowFormat};
-use crate::audit::{LogReader, ReadError};
 use crate::cli::{Exit, Format, fail, note};
 
 #[derive(Args)]
 #[command(after_help = "Example: grantgate audit show /var/lib/grantgate/audit --format json\n\n\
     Exit codes: 0 done, 1 cannot be read, 4 damaged lines were found.")]
 pub(in crate::cli) struct Arguments {
-    /// The audit directory
-    #[arg(value_name = "DIR", default_value = "audit")]
-    directory: PathBuf,
+    #[command(flatten)]
+    source: Source,
     /// `json` prints the records as they are stored
     #[arg(long, value_enum, default_value_t = Format::Human)]
     format: Format,
@@ -32,8 +32,12 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     };
     let catalogue = names(arguments.catalogue.as_deref());
     let name_of = |id| catalogue.name_of(id).map(str::to_owned);
+    let log = match arguments.source.log() {
+        Ok(log) => log,
+        Err(exit) => return exit,
+    };
     let mut out = std::io::BufWriter::new(std::io::stdout().lock());
-    match search::show(&LogReader::new(&arguments.directory), format, &name_of, &mut out) {
+    match search::show(&log.reader, format, &name_of, &mut out) {
         Ok(summary) => {
             for problem in &summary.damaged {
                 note(format_args!("damaged: {problem}"));

@@ -9,10 +9,11 @@ use jiff::Timestamp;
 use super::names;
 use super::plot::{Ink, bar, line};
 use super::search::{csv_cell, csv_writer, door, io_error, name, printable, tell_damage, usage};
+use super::source::{Source, Wanted};
 use super::table::Table;
 use super::when::time;
+use crate::audit::ReadError;
 use crate::audit::search::{self, By, Counts, Every, Series, Stats, StatsRequest};
-use crate::audit::{LogReader, ReadError};
 use crate::catalogue::Catalogue;
 use crate::cli::output::write_json;
 use crate::cli::{Exit, fail, note};
@@ -33,9 +34,8 @@ const SPANS_MAX: usize = 10_000;
     Days and weeks (from Monday) are those of UTC.\n\n\
     Exit codes: 0 done, 2 no decisions, 1 cannot be read, 4 damaged lines were met, 64 usage.")]
 pub(in crate::cli) struct Arguments {
-    /// The audit directory
-    #[arg(value_name = "DIR", default_value = "audit")]
-    directory: PathBuf,
+    #[command(flatten)]
+    source: Source,
     /// From this time on: RFC 3339, a date (UTC), or how long ago (`2h`, `7d`)
     #[arg(long, value_name = "TIME", value_parser = time)]
     since: Option<Timestamp>,
@@ -124,7 +124,11 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         by: arguments.by.iter().map(|by| by.as_by()).collect(),
         every: arguments.every.map(EveryArgument::as_every),
     };
-    let stats = match search::stats(&LogReader::new(&arguments.directory), &request) {
+    let logs = match arguments.source.logs(Wanted::Whole) {
+        Ok(logs) => logs,
+        Err(exit) => return exit,
+    };
+    let stats = match search::stats_of(logs.iter().map(|log| &log.reader), &request) {
         Ok(stats) => stats,
         Err(error) => return fail(error),
     };

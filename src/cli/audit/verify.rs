@@ -4,9 +4,10 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::source::{Log, Source, Wanted};
 use super::{checkpoints, key};
 use crate::audit::proof::{self, VerifyReport};
-use crate::audit::{Checkpoint, LogReader, ReadError, VerifierKey};
+use crate::audit::{Checkpoint, ReadError, VerifierKey};
 use crate::cli::progress::progress;
 use crate::cli::{Exit, Format, fail, note, say, say_json};
 use crate::view::audit::verified;
@@ -24,9 +25,8 @@ const SHOWN_MAX: usize = 50;
     is signed by the key, or not an audit log, 6 no records, 7 a newer version wrote it."
 )]
 pub(in crate::cli) struct Arguments {
-    /// The audit directory
-    #[arg(value_name = "DIR", default_value = "audit")]
-    directory: PathBuf,
+    #[command(flatten)]
+    source: Source,
     /// The log's public key, or the file that holds it; several after a change of keys
     #[arg(long, value_name = "KEY")]
     key: Vec<String>,
@@ -51,8 +51,27 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Ok(inputs) => inputs,
         Err(exit) => return exit,
     };
-    let log = LogReader::new(&arguments.directory);
-    let report = match proof::verify(&log, &keys, &anchored, progress()) {
+    let logs = match arguments.source.logs(Wanted::Whole) {
+        Ok(logs) => logs,
+        Err(exit) => return exit,
+    };
+    // Of several logs each is told of, and the worst is what is told in the end.
+    let exits = logs.iter().map(|log| one(arguments, log, &keys, &anchored));
+    exits.max_by_key(|exit| *exit as u8).unwrap_or(Exit::Empty)
+}
+
+fn one(arguments: &Arguments, log: &Log, keys: &[VerifierKey], given: &[Checkpoint]) -> Exit {
+    let named = match &log.replica {
+        Some(name) => format!("log of {name}"),
+        None => arguments.source.directory.display().to_string(),
+    };
+    // Those that the database keeps and these keys have signed; with another key it is told
+    // below that this log is not signed by it.
+    let heads = log.heads.iter();
+    let kept =
+        heads.filter_map(|text| keys.iter().find_map(|key| Checkpoint::verify(text, key).ok()));
+    let anchored: Vec<Checkpoint> = given.iter().cloned().chain(kept).collect();
+    let report = match proof::verify(&log.reader, keys, &anchored, progress()) {
         Ok(report) => report,
         Err(error @ ReadError::Empty(_)) => {
             fail(error);
@@ -64,9 +83,21 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         }
         Err(error) => return fail(error),
     };
-    let exit = judge(&report);
+    let mut exit = judge(&report);
+    if let (count, Some(first)) = log.differing {
+        say(format_args!(
+            "{named}: {count} record(s) are kept with something else to search for than their lines \
+             have; the first is record {first}"
+        ));
+        exit = Exit::Damaged;
+    }
     match arguments.format {
-        Format::Human => print(arguments, &report, exit),
+        Format::Human => {
+            if log.replica.is_some() {
+                say(format_args!("{named}:"));
+            }
+            print(&named, &report, exit);
+        }
         Format::Json => {
             let is_verified = exit == Exit::Done && report.signed;
             say_json(&verified(&report, is_verified, exit as u8));
@@ -89,8 +120,7 @@ fn judge(report: &VerifyReport) -> Exit {
     }
 }
 
-fn print(arguments: &Arguments, report: &VerifyReport, exit: Exit) {
-    let directory = arguments.directory.display();
+fn print(directory: &str, report: &VerifyReport, exit: Exit) {
     for finding in report.findings.iter().take(SHOWN_MAX) {
         say(finding);
     }

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use opentelemetry_proto::tonic::resource::v1::Resource;
 use tokio::task::spawn_blocking;
 
-use super::sink::{Answer, Batch, Sink};
+use super::sink::{Answer, Batch, Place, Sink};
 use crate::config::ExportSettings;
 use crate::domain::Problem;
 use sender::Sender;
@@ -33,12 +33,20 @@ impl OtlpSink {
 }
 
 impl Sink for OtlpSink {
+    fn what(&self) -> &'static str {
+        "the collector"
+    }
+
     fn host(&self) -> &str {
         self.settings.url.host_str().unwrap_or_default()
     }
 
     fn records_max(&self) -> usize {
         self.settings.batch_records_max
+    }
+
+    async fn place(&mut self, _: Option<u64>, _: u64) -> Result<Place, Answer> {
+        Ok(Place::Kept)
     }
 
     async fn send(&self, batch: Batch) -> Answer {

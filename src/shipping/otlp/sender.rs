@@ -174,7 +174,10 @@ mod tests {
             let (is_later, text, after) = match found {
                 Answer::TryAgain { cause: Cause::Unavailable, text, after } => (true, text, after),
                 Answer::Stop { text, after } => (false, text, after),
-                Answer::TryAgain { .. } | Answer::Accepted | Answer::RejectedInPart { .. } => {
+                Answer::TryAgain { .. }
+                | Answer::Accepted
+                | Answer::Behind
+                | Answer::RejectedInPart { .. } => {
                     panic!("{code}: {found:?}")
                 }
             };

@@ -7,6 +7,7 @@ pub mod http1;
 pub mod http2;
 pub mod issuer;
 pub mod minter;
+pub mod postgres;
 pub mod process;
 
 use std::net::SocketAddr;

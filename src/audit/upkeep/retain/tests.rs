@@ -35,7 +35,11 @@ impl Log {
 fn prune_some(log: &Log, count: usize) -> Retained {
     let all = log.reader().list().unwrap();
     let bytes_max = all.iter().skip(count).map(Segment::stored_bytes).sum::<u64>();
-    prune(log.path(), &Retention { before: None, bytes_max: Some(bytes_max) }).unwrap()
+    prune(
+        log.path(),
+        &Retention { before: None, bytes_max: Some(bytes_max), ..Retention::default() },
+    )
+    .unwrap()
 }
 
 #[test]
@@ -138,7 +142,7 @@ fn what_is_damaged_is_not_removed() {
     let first = log.reader().list().unwrap().remove(0);
     let text = std::fs::read_to_string(&first.path).unwrap();
     std::fs::write(&first.path, text.replacen("\"desk\"", "\"disk\"", 1)).unwrap();
-    let all = Retention { before: Some(Timestamp::MAX), bytes_max: None };
+    let all = Retention { before: Some(Timestamp::MAX), bytes_max: None, ..Retention::default() };
     assert!(matches!(prune(log.path(), &all), Err(RetainError::Damaged { .. })));
     assert!(first.path.exists());
 }
@@ -147,9 +151,11 @@ fn what_is_damaged_is_not_removed() {
 fn by_age_the_newest_stays_and_what_is_young_too() {
     let log = Log::new(60);
     let count = log.reader().list().unwrap().len();
-    let old = Retention { before: Some(Timestamp::UNIX_EPOCH), bytes_max: None };
+    let old =
+        Retention { before: Some(Timestamp::UNIX_EPOCH), bytes_max: None, ..Retention::default() };
     assert_eq!(prune(log.path(), &old).unwrap().segments, 0);
-    let all = Retention { before: Some(Timestamp::MAX), bytes_max: Some(0) };
+    let all =
+        Retention { before: Some(Timestamp::MAX), bytes_max: Some(0), ..Retention::default() };
     assert_eq!(prune(log.path(), &all).unwrap().segments, count as u64 - 1);
     log.go_on(3);
     assert!(!log.verify(&[]).is_damaged());
@@ -181,7 +187,7 @@ fn a_link_that_was_not_written_to_its_end_is_taken_away() {
     let text = std::fs::read_to_string(&path).unwrap();
     std::fs::write(&path, text.replacen("\"size\"", "\"sixe\"", 2)).unwrap();
     let count = log.reader().list().unwrap().len();
-    let all = Retention { before: Some(Timestamp::MAX), bytes_max: None };
+    let all = Retention { before: Some(Timestamp::MAX), bytes_max: None, ..Retention::default() };
     assert!(prune(log.path(), &all).is_err());
     assert_eq!(log.reader().list().unwrap().len(), count);
 }

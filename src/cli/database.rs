@@ -1,0 +1,191 @@
+//! `grantgate database`: the schema of the database, and what is in it.
+
+use std::fmt::Display;
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+
+use super::{Exit, Format, fail, note, report, say, say_json};
+use crate::config::load_database;
+use crate::database::{self, Access, DatabaseError, Schema};
+use crate::domain::Problem;
+use crate::files::read_plain;
+use crate::view::database::{ShownLog, ShownReplica, Status};
+
+#[derive(Subcommand)]
+pub(super) enum Command {
+    /// Print the SQL that an administrator of the server runs once
+    Roles(RolesArguments),
+    /// Bring the schema to what this version needs
+    Migrate(MigrateArguments),
+    /// Show the schema, the gateways and how far their logs have come
+    Status(StatusArguments),
+    /// Make the partitions of the next weeks; to be run each day
+    Maintain(MaintainArguments),
+}
+
+#[derive(Args)]
+#[command(after_help = "Example: grantgate database roles | psql -h db.example -U postgres\n\n\
+    Exit codes: 0 printed.")]
+pub(super) struct RolesArguments {}
+
+/// Where the database is.
+#[derive(Args)]
+pub(super) struct At {
+    /// A TOML file with `url`, and as needed `password_file` and `ca_file`
+    #[arg(long, value_name = "FILE")]
+    pub(super) database: PathBuf,
+}
+
+#[derive(Args)]
+#[command(after_help = "Example: grantgate database migrate --database owner.toml\n\n\
+    As the schema's owner, before gateways of a new version start. It can be repeated.\n\n\
+    Exit codes: 0 done, 1 failed, 3 invalid file.")]
+pub(super) struct MigrateArguments {
+    #[command(flatten)]
+    at: At,
+}
+
+#[derive(Args)]
+#[command(after_help = "Example: grantgate database status --database reader.toml\n\n\
+    Exit codes: 0 all gateways speak and their logs come, 2 one is silent or behind, 1 failed, \
+    3 invalid file.")]
+pub(super) struct StatusArguments {
+    #[command(flatten)]
+    at: At,
+    /// How it is printed
+    #[arg(long, value_enum, default_value_t = Format::Human)]
+    format: Format,
+}
+
+#[derive(Args)]
+#[command(after_help = "Example: grantgate database maintain --database owner.toml\n\n\
+    Without it records of more than six weeks after the last time have no place, and wait in the \
+    gateways' own logs.\n\n\
+    Exit codes: 0 done, 1 failed, 3 invalid file.")]
+pub(super) struct MaintainArguments {
+    #[command(flatten)]
+    at: At,
+    /// For so many weeks from now on
+    #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(i32).range(1..=52))]
+    weeks: i32,
+}
+
+/// A gateway that has said nothing for so long is silent, and a log with so many records to come
+/// is behind.
+const SILENT_S: f64 = 10.0;
+const BEHIND: u64 = 10_000;
+
+pub(super) fn run(command: &Command) -> Exit {
+    match command {
+        Command::Roles(_) => {
+            say(database::ROLES.trim_end());
+            Exit::Done
+        }
+        Command::Migrate(arguments) => with(&arguments.at, migrate),
+        Command::Status(arguments) => {
+            let format = arguments.format;
+            with(&arguments.at, async |access| status(access, format).await)
+        }
+        Command::Maintain(arguments) => {
+            let weeks = arguments.weeks;
+            with(&arguments.at, async |access| maintain(access, weeks).await)
+        }
+    }
+}
+
+async fn migrate(access: &Access) -> Result<Exit, DatabaseError> {
+    let made = database::migrate(access).await?;
+    match made.as_slice() {
+        [] => say("the schema is what this version needs"),
+        made => say(format_args!("made: {}", made.join(", "))),
+    }
+    Ok(Exit::Done)
+}
+
+async fn maintain(access: &Access, weeks: i32) -> Result<Exit, DatabaseError> {
+    let made = database::maintain(access, weeks).await?;
+    say(format_args!("{made} partition(s) made; there are partitions for {weeks} weeks"));
+    Ok(Exit::Done)
+}
+
+async fn status(access: &Access, format: Format) -> Result<Exit, DatabaseError> {
+    let Schema { made, newest } = database::schema(access).await?;
+    let (logs, replicas) = (database::logs(access).await?, database::replicas(access).await?);
+    let logs: Vec<ShownLog> = logs.iter().map(ShownLog::of).collect();
+    let replicas: Vec<ShownReplica> = replicas.iter().map(ShownReplica::of).collect();
+    let well = replicas.iter().all(|replica| {
+        replica.state == "leaving"
+            || (replica.silent_s < SILENT_S && replica.durable_seq - replica.confirmed_seq < BEHIND)
+    });
+    let status = Status { schema: made, schema_newest: newest, replicas, logs };
+    match format {
+        Format::Json => say_json(&status),
+        Format::Human => print(&status),
+    }
+    Ok(if well { Exit::Done } else { Exit::Different })
+}
+
+fn print(status: &Status) {
+    let schema = status.schema.map_or_else(|| "none".to_owned(), |made| made.to_string());
+    say(format_args!("schema {schema} of {}", status.schema_newest));
+    if status.replicas.is_empty() {
+        say("no gateway has said how it is");
+    }
+    for replica in &status.replicas {
+        let ShownReplica { name, state, silent_s, version, durable_seq, confirmed_seq, .. } =
+            replica;
+        say(format_args!(
+            "{name}: {state} {silent_s:.0} s ago, version {version}, {} record(s) to come, clock {} ms \
+             ahead",
+            durable_seq.saturating_sub(*confirmed_seq),
+            replica.clock_ahead_ms
+        ));
+    }
+    for log in &status.logs {
+        let shipped = log.shipped.as_deref().unwrap_or("never");
+        say(format_args!(
+            "log {} of {}: {} record(s), the last at {shipped}",
+            log.origin,
+            log.name,
+            log.next_seq - 1
+        ));
+        if let Some(why) = &log.closed {
+            note(format_args!("log {} is closed: {why}", log.origin));
+        }
+    }
+}
+
+/// Does something with a database.
+pub(super) fn with(
+    at: &At,
+    work: impl AsyncFnOnce(&Access) -> Result<Exit, DatabaseError>,
+) -> Exit {
+    let access = match access(at) {
+        Ok(access) => access,
+        Err(problems) => {
+            report("error", &problems);
+            return Exit::Invalid;
+        }
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(error),
+    };
+    match runtime.block_on(work(&access)) {
+        Ok(exit) => exit,
+        Err(error) => failed(&access, error),
+    }
+}
+
+fn failed(access: &Access, error: impl Display) -> Exit {
+    fail(format_args!("the database at `{}`, asked as `{}`: {error}", access.host(), access.user()))
+}
+
+fn access(at: &At) -> Result<Access, Vec<Problem>> {
+    let bytes = read_plain(&at.database).map_err(|problem| vec![problem])?;
+    let text = std::str::from_utf8(&bytes)
+        .map_err(|_| vec![Problem::of_file(at.database.display().to_string(), "is not UTF-8")])?;
+    Access::load(&load_database(&at.database, text)?)
+}

@@ -1,0 +1,110 @@
+//! `[database]` and `[replica]`.
+
+use std::path::Path;
+use std::time::Duration;
+
+use super::Reader;
+use super::environment::Environment;
+use super::values::Use;
+use crate::config::{DatabaseSettings, ReplicaSettings};
+use crate::database::{Address, Files};
+use crate::domain::Problem;
+use crate::toml_source::{Section, TomlSource};
+
+const DAY: Duration = Duration::from_secs(86_400);
+
+/// A name's characters: those of host names, since most are one.
+const NAME_MAX: usize = 63;
+
+impl<'a> Reader<'a> {
+    /// None where no database is named.
+    pub(super) fn database(&mut self, section: Section<'a>) -> Option<Option<DatabaseSettings>> {
+        let place = self.known(&section, "url");
+        let files = self.database_files(&section);
+        let days = self.number(&section, "keep_confirmed_days", 0..=3_650, 7);
+        if place.is_none() {
+            let keys = ["password_file", "ca_file", "keep_confirmed_days"];
+            if let Some(set) = keys.iter().find_map(|key| section.value(key)) {
+                set.refuse(format!("`{}` needs `{}`", set.path(), section.path_of("url")));
+            }
+        }
+        section.finish();
+        if place.is_none() {
+            return Some(None);
+        }
+        let keep_confirmed = DAY.saturating_mul(u32::try_from(days?).ok()?);
+        Some(Some(DatabaseSettings { files: files?, keep_confirmed }))
+    }
+
+    /// Where the database is and how to be known there; `url` is known to be a setting.
+    fn database_files(&mut self, section: &Section<'a>) -> Option<Files> {
+        let password_file = self.optional_path(section, "password_file", Use::Alone);
+        let ca_file = self.optional_path(section, "ca_file", Use::Pem);
+        let place = section.value("url")?;
+        match Address::parse(place.string()?) {
+            Ok(address) => Some(Files { address, password_file, ca_file }),
+            Err(text) => {
+                place.refuse(format!("`{}` {text}", place.path()));
+                None
+            }
+        }
+    }
+
+    /// None where it is one gateway alone.
+    pub(super) fn replica(
+        &mut self,
+        section: Section<'a>,
+        has_database: bool,
+    ) -> Option<Option<ReplicaSettings>> {
+        let place = self.known(&section, "name");
+        let name = match &place {
+            Some(place) => {
+                let name = place.string()?;
+                if !is_name(name) {
+                    place.refuse(format!(
+                        "`{}` must be 1 to {NAME_MAX} letters, digits, dots and hyphens",
+                        place.path()
+                    ));
+                    return None;
+                }
+                Some(name.to_owned())
+            }
+            None if has_database => {
+                section.refuse(
+                    "`[database]` needs `replica.name`, by which people know this gateway, such as \
+                     its host's name",
+                );
+                return None;
+            }
+            None => None,
+        };
+        section.finish();
+        Some(name.map(|name| ReplicaSettings { name }))
+    }
+}
+
+fn is_name(text: &str) -> bool {
+    let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+    (1..=NAME_MAX).contains(&text.len()) && text.chars().all(is_part)
+}
+
+/// Reads a file that says where a database is, for the command line: what `[database]` has, on
+/// its own.
+///
+/// # Errors
+/// Every problem, in the order of the file.
+pub fn load_database(file: &Path, text: &str) -> Result<Files, Vec<Problem>> {
+    let name = file.display().to_string();
+    let source = TomlSource::parse(name, text.to_owned()).map_err(|problem| vec![problem])?;
+    let (base, environment) = (file.parent().unwrap_or(Path::new("")), Environment::new());
+    let mut reader = Reader::new(&source, base, &environment);
+    let root = source.root();
+    reader.known_as(&root, "url", None, true);
+    let files = reader.database_files(&root);
+    root.finish();
+    let problems = source.into_problems();
+    match files {
+        Some(files) if problems.is_empty() => Ok(files),
+        _ => Err(problems),
+    }
+}

@@ -1,0 +1,145 @@
+//! Logs copied out of the database into ordinary files: a whole one, or what a search may find. What
+//! reads files reads them then, so that its answers are the same.
+
+use std::future::poll_fn;
+use std::io;
+use std::path::Path;
+use std::pin::pin;
+
+use futures_core::Stream as _;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Row as Answered};
+
+use super::error::DatabaseError;
+use super::gateway::{time, unsigned};
+use super::link::Access;
+use super::narrow::Narrowed;
+use crate::audit::search::{Filter, Take};
+use crate::audit::{Row, ScratchLog};
+
+/// Why there is no copy.
+#[derive(Debug, thiserror::Error)]
+pub enum CopyError {
+    /// The database does not give it.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// It cannot be written.
+    #[error("the copy cannot be written: {0}")]
+    Write(#[from] io::Error),
+}
+
+impl From<tokio_postgres::Error> for CopyError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        Self::Database(error.into())
+    }
+}
+
+/// What a whole copy showed.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Copied {
+    /// Records.
+    pub records: u64,
+    /// Records that are kept under a number, or with something to search for, that their line does
+    /// not have: how many, and the first.
+    pub differing: (u64, Option<u64>),
+}
+
+/// One connection that only reads.
+pub struct Reader(Client);
+
+impl Reader {
+    /// Connects.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn connect(access: &Access) -> Result<Self, DatabaseError> {
+        let client = access.connect(None).await?;
+        // All that is read is of one moment.
+        client.batch_execute("START TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
+        Ok(Self(client))
+    }
+
+    /// Copies a whole log into this directory, and compares what is searched for with its lines.
+    ///
+    /// # Errors
+    /// [`CopyError`].
+    pub async fn log(&self, log: i32, to: &Path) -> Result<Copied, CopyError> {
+        const ALL: &str = "SELECT seq, line, time, event, request_id, caller, workspace, entrance, \
+                           grantee, decision, reason, outcome, decision_seq, seam_request_id, \
+                           idempotency_key FROM audit_record WHERE log_id = $1 ORDER BY seq";
+        let mut files = ScratchLog::new(to);
+        let mut copied = Copied::default();
+        let values: [&(dyn ToSql + Sync); 1] = [&log];
+        let rows = self.0.query_raw(ALL, values).await?;
+        let mut rows = pin!(rows);
+        while let Some(row) = poll_fn(|context| rows.as_mut().poll_next(context)).await {
+            let row = row?;
+            let (seq, line) = (unsigned(row.try_get(0)?), row.try_get::<_, &str>(1)?);
+            copied.records += 1;
+            if !agrees(&row, seq, line)? {
+                copied.differing.0 += 1;
+                copied.differing.1.get_or_insert(seq);
+            }
+            files.add(seq, line)?;
+        }
+        files.finish()?;
+        Ok(copied)
+    }
+
+    /// Copies what a search may find, with what belongs to it.
+    ///
+    /// # Errors
+    /// [`CopyError`].
+    pub async fn found(
+        &self,
+        log: i32,
+        (filter, take): (&Filter, Take),
+        to: &Path,
+    ) -> Result<u64, CopyError> {
+        let narrowed = Narrowed::new(log, filter, take);
+        let mut files = ScratchLog::new(to);
+        let rows = self.0.query_raw(&narrowed.statement, narrowed.values()).await?;
+        let mut rows = pin!(rows);
+        let mut records = 0;
+        while let Some(row) = poll_fn(|context| rows.as_mut().poll_next(context)).await {
+            let row = row?;
+            files.add(unsigned(row.try_get(0)?), row.try_get(1)?)?;
+            records += 1;
+        }
+        files.finish()?;
+        Ok(records)
+    }
+
+    /// Every checkpoint that was handed over, as it was signed.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn heads(&self, log: i32) -> Result<Vec<String>, DatabaseError> {
+        let all = "SELECT checkpoint FROM audit_head WHERE log_id = $1 ORDER BY size";
+        let rows = self.0.query(all, &[&log]).await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+}
+
+/// Whether the columns say what the line says.
+fn agrees(row: &Answered, seq: u64, line: &str) -> Result<bool, tokio_postgres::Error> {
+    let Some(own) = Row::of(line.as_bytes()) else { return Ok(false) };
+    let kept = Row {
+        seq,
+        time: time(row.try_get(2)?),
+        event: row.try_get(3)?,
+        request_id: row.try_get(4)?,
+        caller: row.try_get(5)?,
+        workspace: row.try_get(6)?,
+        entrance: row.try_get(7)?,
+        grantee: row.try_get(8)?,
+        decision: row.try_get(9)?,
+        reason: row.try_get(10)?,
+        outcome: row.try_get(11)?,
+        decision_seq: row.try_get::<_, Option<i64>>(12)?.map(unsigned),
+        seam_request_id: row.try_get(13)?,
+        idempotency_key: row.try_get(14)?,
+        line: line.to_owned(),
+    };
+    Ok(kept == own)
+}

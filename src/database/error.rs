@@ -1,0 +1,79 @@
+//! What a database may answer instead of what it was asked for.
+
+use std::error::Error as _;
+
+use tokio_postgres::error::SqlState;
+
+/// Why something was not done, as far as is known.
+#[derive(Debug, thiserror::Error)]
+pub enum DatabaseError {
+    /// There is no connection, or it broke off.
+    #[error("{0}")]
+    Connection(String),
+    /// No answer came in time.
+    #[error("no answer within {0} s")]
+    Timeout(u64),
+    /// It cannot do it now.
+    #[error("{0}")]
+    Unavailable(String),
+    /// It does not do it until somebody changes something.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl From<tokio_postgres::Error> for DatabaseError {
+    fn from(error: tokio_postgres::Error) -> Self {
+        let Some(said) = error.as_db_error() else {
+            let cause = innermost(&error);
+            // Nothing of what is wrong with these goes away by itself.
+            return match error.is_closed() || is_io(&error) {
+                true => Self::Connection(cause),
+                false => Self::Refused(cause),
+            };
+        };
+        let text = format!("{} ({})", said.message(), said.code().code());
+        let class = said.code().code().get(..2).unwrap_or_default();
+        match class {
+            // Exceptions of connections, resources and operators; rollbacks.
+            "08" | "53" | "57" | "58" | "40" | "55" => Self::Unavailable(text),
+            _ if said.code() == &SqlState::CHECK_VIOLATION
+                && said.message().starts_with("no partition") =>
+            {
+                Self::Refused(format!("{text}: run `grantgate database maintain`"))
+            }
+            _ if [
+                SqlState::UNDEFINED_FUNCTION,
+                SqlState::UNDEFINED_TABLE,
+                SqlState::INVALID_SCHEMA_NAME,
+            ]
+            .contains(said.code()) =>
+            {
+                Self::Refused(format!("{text}: run `grantgate database migrate`"))
+            }
+            _ => Self::Refused(text),
+        }
+    }
+}
+
+fn is_io(error: &tokio_postgres::Error) -> bool {
+    let mut cause = error.source();
+    while let Some(one) = cause {
+        if one.is::<std::io::Error>() {
+            return true;
+        }
+        cause = one.source();
+    }
+    false
+}
+
+/// The end of the chain, which says most.
+fn innermost(error: &tokio_postgres::Error) -> String {
+    let mut last: &dyn std::error::Error = error;
+    while let Some(source) = last.source() {
+        last = source;
+    }
+    match last.to_string() {
+        text if text == error.to_string() => text,
+        text => format!("{error}: {text}"),
+    }
+}

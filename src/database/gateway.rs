@@ -1,0 +1,221 @@
+//! What a gateway may ask of a database: its functions, and no table.
+
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use jiff::Timestamp;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Row as Answered};
+use uuid::Uuid;
+
+use super::error::DatabaseError;
+use super::link::{Link, answered};
+
+use crate::audit::Row;
+use crate::domain::Secret;
+
+/// A log, as its gateway introduces it.
+#[derive(Debug)]
+pub struct Log {
+    /// The gateway's own id.
+    pub replica: Uuid,
+    /// What people call it.
+    pub name: String,
+    /// The log's name, which no other has.
+    pub origin: String,
+    /// With which its checkpoints are verified; none where they are not signed.
+    pub verifier_key: Option<String>,
+    /// What nobody else can add to the log without.
+    pub token: Secret,
+}
+
+/// What a database knows of a log.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Known {
+    /// Its number there.
+    pub number: i32,
+    /// The record that comes next.
+    pub next: u64,
+    /// What time it is there.
+    pub clock: Timestamp,
+}
+
+/// How a gateway is.
+#[derive(Debug, Clone)]
+pub struct Beat {
+    /// Where people reach it.
+    pub address: String,
+    /// `ready` or why it is not.
+    pub state: &'static str,
+    /// The policy in force.
+    pub revision: String,
+    /// The newest record that is durable.
+    pub durable: u64,
+    /// The newest that the database has said to have.
+    pub confirmed: u64,
+}
+
+impl Link {
+    /// Introduces a log.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn hello(&self, log: &Log) -> Result<Known, DatabaseError> {
+        let Log { replica, name, origin, verifier_key, token } = log;
+        let token = token.expose().as_bytes();
+        let row = self
+            .one(
+                "SELECT log, next, clock FROM hello_1($1, $2, $3, $4, $5)",
+                &[replica, name, origin, verifier_key, &token],
+            )
+            .await?;
+        Ok(Known {
+            number: row.try_get(0)?,
+            next: unsigned(row.try_get(1)?),
+            clock: time(row.try_get(2)?),
+        })
+    }
+
+    /// Adds records that follow one another, and gives the one that comes next there: another one
+    /// than the one behind the last where it does not have what was before the first.
+    ///
+    /// # Errors
+    /// [`DatabaseError`]; whether they were added is not known then, and asking again with the
+    /// same ones does no harm.
+    pub async fn append(
+        &self,
+        number: i32,
+        token: &Secret,
+        rows: &[Row],
+    ) -> Result<u64, DatabaseError> {
+        let first = signed(rows.first().map_or(1, |row| row.seq));
+        fn each<'r, T>(rows: &'r [Row], of: impl Fn(&'r Row) -> T) -> Vec<T> {
+            rows.iter().map(of).collect()
+        }
+        let token = token.expose().as_bytes();
+        let row = self
+            .one(
+                "SELECT append_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, \
+                 $16, $17)",
+                &[
+                    &number,
+                    &token,
+                    &first,
+                    &each(rows, |row| there(row.time)),
+                    &each(rows, |row| row.event.as_str()),
+                    &each(rows, |row| row.request_id.as_deref()),
+                    &each(rows, |row| row.caller.as_deref()),
+                    &each(rows, |row| row.workspace.as_deref()),
+                    &each(rows, |row| row.entrance),
+                    &each(rows, |row| row.grantee.as_deref()),
+                    &each(rows, |row| row.decision.as_deref()),
+                    &each(rows, |row| row.reason.as_deref()),
+                    &each(rows, |row| row.outcome.as_deref()),
+                    &each(rows, |row| row.decision_seq.map(signed)),
+                    &each(rows, |row| row.seam_request_id.as_deref()),
+                    &each(rows, |row| row.idempotency_key.as_deref()),
+                    &each(rows, |row| row.line.as_str()),
+                ],
+            )
+            .await?;
+        Ok(unsigned(row.try_get(0)?))
+    }
+
+    /// Says that some records will never come, and gives the one that comes next there.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn gap(
+        &self,
+        number: i32,
+        token: &Secret,
+        (first, last): (u64, u64),
+    ) -> Result<u64, DatabaseError> {
+        let token = token.expose().as_bytes();
+        let row = self
+            .one("SELECT gap_1($1, $2, $3, $4)", &[&number, &token, &signed(first), &signed(last)])
+            .await?;
+        Ok(unsigned(row.try_get(0)?))
+    }
+
+    /// Hands over a signed checkpoint.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn head(
+        &self,
+        number: i32,
+        token: &Secret,
+        (size, note): (u64, &str),
+    ) -> Result<(), DatabaseError> {
+        let token = token.expose().as_bytes();
+        self.one("SELECT head_1($1, $2, $3, $4)", &[&number, &token, &signed(size), &note]).await?;
+        Ok(())
+    }
+
+    /// Says how a gateway is, and gives the time there.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn beat(
+        &self,
+        number: i32,
+        log: &Log,
+        beat: &Beat,
+    ) -> Result<Timestamp, DatabaseError> {
+        let Beat { address, state, revision, durable, confirmed } = beat;
+        let token = log.token.expose().as_bytes();
+        let row = self
+            .one(
+                "SELECT beat_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+                &[
+                    &log.replica,
+                    &number,
+                    &token,
+                    &env!("CARGO_PKG_VERSION"),
+                    address,
+                    state,
+                    revision,
+                    &signed(*durable),
+                    &signed(*confirmed),
+                    &there(Timestamp::now()),
+                ],
+            )
+            .await?;
+        Ok(time(row.try_get(0)?))
+    }
+
+    /// One question with one answer. Without one the connection is given up: what comes on it
+    /// later would be the answer to this.
+    async fn one(
+        &self,
+        statement: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Answered, DatabaseError> {
+        let client: Arc<Client> = self.client().await?;
+        let answer = answered(client.query_one(statement, values)).await;
+        if matches!(answer, Err(DatabaseError::Timeout(_) | DatabaseError::Connection(_))) {
+            self.give_up(&client).await;
+        }
+        answer
+    }
+}
+
+/// Numbers of records are less than 2^53.
+fn signed(number: u64) -> i64 {
+    i64::try_from(number).unwrap_or(i64::MAX)
+}
+
+/// In microseconds, as the log has it.
+pub(super) fn there(time: Timestamp) -> SystemTime {
+    let micros = u64::try_from(time.as_microsecond()).unwrap_or_default();
+    SystemTime::UNIX_EPOCH + Duration::from_micros(micros)
+}
+
+pub(super) fn time(there: SystemTime) -> Timestamp {
+    Timestamp::try_from(there).unwrap_or_default()
+}
+
+pub(super) fn unsigned(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or_default()
+}

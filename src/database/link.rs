@@ -1,0 +1,167 @@
+//! A connection that is made when it is needed, and anew when it is gone.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::Mutex;
+use tokio::time::timeout;
+use tokio_postgres::config::{ChannelBinding, SslMode, TargetSessionAttrs};
+use tokio_postgres::{Client, NoTls};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+use super::address::{Address, Files};
+use super::error::DatabaseError;
+use crate::domain::{Problem, Secret};
+use crate::files::{read_plain, read_secret};
+use crate::tls::{ClientTls, PemFile, Roots};
+
+/// No statement of a gateway's takes so long where all is well.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// And its answer is not waited for longer.
+pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+
+/// All that is needed to connect.
+pub struct Access {
+    address: Address,
+    password: Option<Secret>,
+    /// None to a socket on this machine.
+    tls: Option<MakeRustlsConnect>,
+}
+
+impl std::fmt::Debug for Access {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Access").field("host", &self.address.host()).finish_non_exhaustive()
+    }
+}
+
+impl Access {
+    /// Reads the files; connects to nothing.
+    ///
+    /// # Errors
+    /// Every problem of the files.
+    pub fn load(files: &Files) -> Result<Self, Vec<Problem>> {
+        let password = files.password_file.as_deref().map(|path| {
+            let bytes = read_secret(path)?;
+            let text = String::from_utf8(bytes.to_vec()).ok();
+            let text = text.filter(|text| !text.trim_end_matches(['\r', '\n']).is_empty());
+            let text = text.ok_or_else(|| {
+                Problem::of_file(path.display().to_string(), "holds no password: one line of UTF-8")
+            })?;
+            Ok(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+        });
+        let tls = (!files.address.is_socket()).then(|| tls(files));
+        match (password.transpose(), tls.transpose()) {
+            (Ok(password), Ok(tls)) => Ok(Self { address: files.address.clone(), password, tls }),
+            (password, tls) => Err([password.err(), tls.err()].into_iter().flatten().collect()),
+        }
+    }
+
+    /// Where.
+    #[must_use]
+    pub fn host(&self) -> String {
+        self.address.host()
+    }
+
+    /// As whom.
+    #[must_use]
+    pub fn user(&self) -> &str {
+        self.address.user()
+    }
+
+    /// Connects, to one that can be written to. The server's certificate must be good for its
+    /// name, and the password is of use to nobody between: no setting weakens that.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn connect(&self, statements: Option<Duration>) -> Result<Client, DatabaseError> {
+        let mut config = self.address.config();
+        if let Some(password) = &self.password {
+            config.password(password.expose());
+        }
+        config.target_session_attrs(TargetSessionAttrs::ReadWrite);
+        let most = statements.map_or(0, |most| most.as_millis());
+        config.options(format!("-c search_path=grantgate -c statement_timeout={most}"));
+        let connecting = async {
+            match self.tls.clone() {
+                Some(tls) => {
+                    config.ssl_mode(SslMode::Require).channel_binding(ChannelBinding::Require);
+                    let (client, connection) = config.connect(tls).await?;
+                    tokio::spawn(ended(connection));
+                    Ok(client)
+                }
+                None => {
+                    config.ssl_mode(SslMode::Disable).channel_binding(ChannelBinding::Disable);
+                    let (client, connection) = config.connect(NoTls).await?;
+                    tokio::spawn(ended(connection));
+                    Ok(client)
+                }
+            }
+        };
+        answered(connecting).await
+    }
+}
+
+/// Whoever asks next is told why there is no connection any more.
+async fn ended<E: std::fmt::Display>(connection: impl Future<Output = Result<(), E>>) {
+    if let Err(error) = connection.await {
+        tracing::debug!(%error, "the connection to the database ended");
+    }
+}
+
+fn tls(files: &Files) -> Result<MakeRustlsConnect, Problem> {
+    let made = match &files.ca_file {
+        None => ClientTls::new(&Roots::System),
+        Some(path) => {
+            let (name, bytes) = (path.display().to_string(), read_plain(path)?);
+            ClientTls::new(&Roots::Only(PemFile { name: &name, bytes: &bytes }))
+        }
+    };
+    let tls = made.map_err(|error| error.into_problem("database"))?;
+    Ok(MakeRustlsConnect::new(tls.without_protocols().into_config()))
+}
+
+/// What comes of a question, if anything does in time.
+pub(super) async fn answered<T>(
+    asked: impl Future<Output = Result<T, tokio_postgres::Error>>,
+) -> Result<T, DatabaseError> {
+    let answer = timeout(ANSWER_TIMEOUT, asked).await;
+    Ok(answer.map_err(|_| DatabaseError::Timeout(ANSWER_TIMEOUT.as_secs()))??)
+}
+
+/// One connection, for all that a gateway asks.
+pub struct Link {
+    access: Access,
+    client: Mutex<Option<Arc<Client>>>,
+}
+
+impl Link {
+    /// Connects when it is first needed.
+    #[must_use]
+    pub fn new(access: Access) -> Self {
+        Self { access, client: Mutex::new(None) }
+    }
+
+    /// Where.
+    #[must_use]
+    pub fn host(&self) -> String {
+        self.access.host()
+    }
+
+    /// The connection, or a new one.
+    pub(super) async fn client(&self) -> Result<Arc<Client>, DatabaseError> {
+        let mut kept = self.client.lock().await;
+        if let Some(client) = kept.as_ref().filter(|client| !client.is_closed()) {
+            return Ok(client.clone());
+        }
+        let client = Arc::new(self.access.connect(Some(STATEMENT_TIMEOUT)).await?);
+        *kept = Some(client.clone());
+        Ok(client)
+    }
+
+    /// What was asked on this connection had no answer: it is not asked again on it.
+    pub(super) async fn give_up(&self, client: &Arc<Client>) {
+        let mut kept = self.client.lock().await;
+        kept.take_if(|known| Arc::ptr_eq(known, client));
+    }
+}

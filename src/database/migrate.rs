@@ -1,0 +1,76 @@
+//! The schema, which only `grantgate database` changes.
+
+use tokio_postgres::Client;
+
+use super::error::DatabaseError;
+use super::link::Access;
+
+mod embedded {
+    refinery::embed_migrations!("src/database/migrations");
+}
+
+/// What a database administrator runs once: roles are of the whole server.
+pub const ROLES: &str = include_str!("roles.sql");
+
+/// Two who migrate wait for each other. The number is a name.
+const LOCK: i64 = 0x6772_616e_7467;
+
+/// Which schema there is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Schema {
+    /// The newest migration that was made; none where there is none.
+    pub made: Option<i32>,
+    /// The newest that this program knows.
+    pub newest: i32,
+}
+
+/// Brings the schema to what this program needs, and tells which migrations were made now.
+///
+/// # Errors
+/// [`DatabaseError`]; nothing is changed then.
+pub async fn migrate(access: &Access) -> Result<Vec<String>, DatabaseError> {
+    let mut client = access.connect(None).await?;
+    client.batch_execute("CREATE SCHEMA IF NOT EXISTS grantgate").await?;
+    client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await?;
+    let runner = embedded::migrations::runner().set_grouped(true);
+    let report = runner.run_async(&mut client).await.map_err(refused)?;
+    // The lock goes with the connection.
+    Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
+}
+
+/// Which schema there is.
+///
+/// # Errors
+/// [`DatabaseError`].
+pub async fn schema(access: &Access) -> Result<Schema, DatabaseError> {
+    let client = access.connect(None).await?;
+    let newest = embedded::migrations::runner().get_migrations().iter().map(|m| m.version()).max();
+    Ok(Schema { made: made(&client).await?, newest: newest.unwrap_or_default() })
+}
+
+async fn made(client: &Client) -> Result<Option<i32>, DatabaseError> {
+    let there = "SELECT to_regclass('grantgate.refinery_schema_history') IS NOT NULL";
+    if !client.query_one(there, &[]).await?.try_get::<_, bool>(0)? {
+        return Ok(None);
+    }
+    let newest = "SELECT max(version)::integer FROM grantgate.refinery_schema_history";
+    Ok(client.query_one(newest, &[]).await?.try_get(0)?)
+}
+
+/// Makes the partitions of the next weeks, and gives how many it made.
+///
+/// # Errors
+/// [`DatabaseError`].
+pub async fn maintain(access: &Access, weeks: i32) -> Result<i32, DatabaseError> {
+    let client = access.connect(None).await?;
+    let made = client.query_one("SELECT make_partitions(current_date, $1)", &[&weeks]).await?;
+    Ok(made.try_get(0)?)
+}
+
+fn refused(error: refinery::Error) -> DatabaseError {
+    let mut last: &dyn std::error::Error = &error;
+    while let Some(source) = last.source() {
+        last = source;
+    }
+    DatabaseError::Refused(last.to_string())
+}

@@ -1,0 +1,112 @@
+//! What a reader may see of all logs.
+
+use std::time::SystemTime;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::error::DatabaseError;
+use super::gateway::{time, unsigned};
+use super::link::Access;
+
+/// A log, as far as it was sent.
+#[derive(Debug, Clone)]
+pub struct LogState {
+    /// Its number.
+    pub number: i32,
+    /// Whose it is.
+    pub replica: Uuid,
+    /// What people call that.
+    pub name: String,
+    /// Its own name.
+    pub origin: String,
+    /// The record that comes next.
+    pub next: u64,
+    /// When records came last.
+    pub shipped: Option<Timestamp>,
+    /// Why no more come.
+    pub closed: Option<String>,
+}
+
+/// A gateway, as it said last that it was.
+#[derive(Debug, Clone)]
+pub struct ReplicaState {
+    /// Its id.
+    pub replica: Uuid,
+    /// What people call it.
+    pub name: String,
+    /// How many seconds ago that was.
+    pub silent_s: f64,
+    /// The program's version.
+    pub version: String,
+    /// Where people reach it.
+    pub address: Option<String>,
+    /// How it was.
+    pub state: String,
+    /// The policy in force.
+    pub revision: Option<String>,
+    /// The newest record that was durable.
+    pub durable: u64,
+    /// The newest that had been sent.
+    pub confirmed: u64,
+    /// How far its clock is ahead of the database's, in milliseconds.
+    pub skew_ms: i64,
+}
+
+/// Every log, by name.
+///
+/// # Errors
+/// [`DatabaseError`].
+pub async fn logs(access: &Access) -> Result<Vec<LogState>, DatabaseError> {
+    let client = access.connect(None).await?;
+    let rows = client
+        .query(
+            "SELECT log_id, replica_id, name, origin, next_seq, shipped_at, closed_why FROM log \
+             ORDER BY name, log_id",
+            &[],
+        )
+        .await?;
+    let log = |row: &tokio_postgres::Row| -> Result<LogState, DatabaseError> {
+        Ok(LogState {
+            number: row.try_get(0)?,
+            replica: row.try_get(1)?,
+            name: row.try_get(2)?,
+            origin: row.try_get(3)?,
+            next: unsigned(row.try_get(4)?),
+            shipped: row.try_get::<_, Option<SystemTime>>(5)?.map(time),
+            closed: row.try_get(6)?,
+        })
+    };
+    rows.iter().map(log).collect()
+}
+
+/// Every gateway that has ever said how it is, by name.
+///
+/// # Errors
+/// [`DatabaseError`].
+pub async fn replicas(access: &Access) -> Result<Vec<ReplicaState>, DatabaseError> {
+    let client = access.connect(None).await?;
+    let rows = client
+        .query(
+            "SELECT replica_id, name, extract(epoch FROM clock_timestamp() - seen)::float8, version, \
+             address, state, revision, durable_seq, confirmed_seq, skew_ms \
+             FROM replica_beat JOIN replica USING (replica_id) ORDER BY name, replica_id",
+            &[],
+        )
+        .await?;
+    let replica = |row: &tokio_postgres::Row| -> Result<ReplicaState, DatabaseError> {
+        Ok(ReplicaState {
+            replica: row.try_get(0)?,
+            name: row.try_get(1)?,
+            silent_s: row.try_get(2)?,
+            version: row.try_get(3)?,
+            address: row.try_get(4)?,
+            state: row.try_get(5)?,
+            revision: row.try_get(6)?,
+            durable: unsigned(row.try_get(7)?),
+            confirmed: unsigned(row.try_get(8)?),
+            skew_ms: row.try_get(9)?,
+        })
+    };
+    rows.iter().map(replica).collect()
+}

@@ -1,0 +1,173 @@
+//! The second sink: the database that mirrors the logs of all gateways.
+//!
+//! Which record comes next is known there, and moves in the transaction that adds the records: one
+//! that has lost its newest records, since it failed over to a copy that was behind, gets them again.
+
+mod beat;
+
+use std::sync::Arc;
+
+use parking_lot::Mutex;
+use tokio::task::spawn_blocking;
+
+use super::resume::resume;
+use super::sink::{Answer, Batch, Cause, Place, Sink};
+use crate::audit::Row;
+use crate::database::{Access, DatabaseError, Files, Known, Link, Log};
+pub use beat::{Beating, Beats, Condition};
+
+/// Records in one statement.
+const RECORDS_MAX: usize = 500;
+
+/// A mirror of this gateway's log.
+pub struct MirrorSink {
+    files: Files,
+    host: String,
+    shared: Arc<Shared>,
+}
+
+/// What the sink and the beats share: one connection, and what is known.
+struct Shared {
+    link: Mutex<Arc<Link>>,
+    log: Log,
+    known: Mutex<Option<Known>>,
+}
+
+impl MirrorSink {
+    /// For this log; connects to nothing yet.
+    #[must_use]
+    pub fn new(files: Files, access: Access, log: Log) -> Self {
+        let host = access.host();
+        let (link, known) = (Mutex::new(Arc::new(Link::new(access))), Mutex::new(None));
+        Self { files, host, shared: Arc::new(Shared { link, log, known }) }
+    }
+
+    /// What says each second that this gateway is there.
+    #[must_use]
+    pub fn beats(&self) -> Beats {
+        Beats::new(self.shared.clone())
+    }
+
+    async fn add(&self, rows: &[Row]) -> Result<Answer, DatabaseError> {
+        let (link, log) = (self.shared.link(), &self.shared.log);
+        let known = self.shared.known(&link).await?;
+        for run in runs(rows) {
+            let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
+            let next = self.shared.next().unwrap_or(first.seq);
+            if next < first.seq {
+                // Those between are in this log no more.
+                let there = link.gap(known.number, &log.token, (next, first.seq - 1)).await?;
+                self.shared.move_to(there);
+                if there != first.seq {
+                    return Ok(Answer::Behind);
+                }
+            }
+            let there = link.append(known.number, &log.token, run).await?;
+            self.shared.move_to(there);
+            if there <= last.seq {
+                return Ok(Answer::Behind);
+            }
+            for (size, note) in run.iter().filter_map(Row::checkpoint) {
+                link.head(known.number, &log.token, (size, &note)).await?;
+            }
+        }
+        Ok(Answer::Accepted)
+    }
+}
+
+impl Shared {
+    fn link(&self) -> Arc<Link> {
+        self.link.lock().clone()
+    }
+
+    fn next(&self) -> Option<u64> {
+        self.known.lock().map(|known| known.next)
+    }
+
+    fn move_to(&self, next: u64) {
+        if let Some(known) = self.known.lock().as_mut() {
+            known.next = next;
+        }
+    }
+
+    /// What is known of this log there; it is introduced where nothing is.
+    async fn known(&self, link: &Link) -> Result<Known, DatabaseError> {
+        let known = *self.known.lock();
+        match known {
+            Some(known) => Ok(known),
+            None => self.hello(link).await,
+        }
+    }
+
+    async fn hello(&self, link: &Link) -> Result<Known, DatabaseError> {
+        let known = link.hello(&self.log).await?;
+        *self.known.lock() = Some(known);
+        Ok(known)
+    }
+}
+
+impl Sink for MirrorSink {
+    fn what(&self) -> &'static str {
+        "the database"
+    }
+
+    fn host(&self) -> &str {
+        &self.host
+    }
+
+    fn records_max(&self) -> usize {
+        RECORDS_MAX
+    }
+
+    async fn place(&mut self, confirmed: Option<u64>, durable: u64) -> Result<Place, Answer> {
+        let link = self.shared.link();
+        let known = self.shared.hello(&link).await.map_err(answer)?;
+        let resumed = resume(known.next, confirmed, durable)
+            .map_err(|claim| Answer::Stop { text: claim.to_string(), after: None })?;
+        Ok(Place::Known(resumed))
+    }
+
+    async fn send(&self, batch: Batch) -> Answer {
+        let rows = spawn_blocking(move || {
+            batch.records.iter().map(|record| Row::of(&record.line)).collect::<Option<Vec<Row>>>()
+        });
+        let rows = match rows.await {
+            Ok(Some(rows)) => rows,
+            // Faults of the program, which the next try meets again.
+            Ok(None) => {
+                return Answer::Stop { text: "a record cannot be read".into(), after: None };
+            }
+            Err(error) => return Answer::Stop { text: error.to_string(), after: None },
+        };
+        match self.add(&rows).await {
+            Ok(answer) => answer,
+            Err(error) => answer(error),
+        }
+    }
+
+    async fn renew(&mut self) {
+        let files = self.files.clone();
+        match spawn_blocking(move || Access::load(&files)).await {
+            Ok(Ok(access)) => *self.shared.link.lock() = Arc::new(Link::new(access)),
+            Ok(Err(problems)) => problems.iter().for_each(|problem| tracing::warn!("{problem}")),
+            // The runtime ends.
+            Err(_) => {}
+        }
+    }
+}
+
+fn answer(error: DatabaseError) -> Answer {
+    let text = error.to_string();
+    let cause = match error {
+        DatabaseError::Connection(_) => Cause::Connection,
+        DatabaseError::Timeout(_) => Cause::Timeout,
+        DatabaseError::Unavailable(_) => Cause::Unavailable,
+        DatabaseError::Refused(_) => return Answer::Stop { text, after: None },
+    };
+    Answer::TryAgain { cause, text, after: None }
+}
+
+/// Those that follow one another without a gap.
+fn runs(rows: &[Row]) -> impl Iterator<Item = &[Row]> {
+    rows.chunk_by(|one, next| one.seq + 1 == next.seq)
+}

@@ -1,0 +1,97 @@
+//! What the database says of gateways and their logs.
+
+use serde::Serialize;
+
+use crate::database::{LogState, ReplicaState};
+
+/// All of it.
+#[derive(Debug, Serialize)]
+pub struct Status {
+    /// The newest migration that was made.
+    pub schema: Option<i32>,
+    /// The newest that this program knows.
+    pub schema_newest: i32,
+    /// Gateways.
+    pub replicas: Vec<ShownReplica>,
+    /// Their logs.
+    pub logs: Vec<ShownLog>,
+}
+
+/// A gateway, as it was when it last said so.
+#[derive(Debug, Serialize)]
+pub struct ShownReplica {
+    /// Its id.
+    pub replica_id: String,
+    /// What people call it.
+    pub name: String,
+    /// How many seconds ago that was.
+    pub silent_s: f64,
+    /// The program's version.
+    pub version: String,
+    /// Where callers reach it.
+    pub address: Option<String>,
+    /// `ready`, `not ready` or `leaving`.
+    pub state: String,
+    /// The policy in force.
+    pub revision: Option<String>,
+    /// The newest durable record.
+    pub durable_seq: u64,
+    /// The newest record that it knows to be here.
+    pub confirmed_seq: u64,
+    /// How far its clock is ahead of the database's.
+    pub clock_ahead_ms: i64,
+}
+
+/// A log, as far as it was sent.
+#[derive(Debug, Serialize)]
+pub struct ShownLog {
+    /// Its number in the database.
+    pub log_id: i32,
+    /// Whose it is.
+    pub replica_id: String,
+    /// What people call that.
+    pub name: String,
+    /// Its own name, as checkpoints have it.
+    pub origin: String,
+    /// The record that comes next.
+    pub next_seq: u64,
+    /// When records came last.
+    pub shipped: Option<String>,
+    /// Why none comes any more.
+    pub closed: Option<String>,
+}
+
+impl ShownReplica {
+    /// Of what was read.
+    #[must_use]
+    pub fn of(state: &ReplicaState) -> Self {
+        Self {
+            replica_id: state.replica.to_string(),
+            name: state.name.clone(),
+            silent_s: state.silent_s,
+            version: state.version.clone(),
+            address: state.address.clone(),
+            state: state.state.clone(),
+            revision: state.revision.clone(),
+            durable_seq: state.durable,
+            confirmed_seq: state.confirmed,
+            clock_ahead_ms: state.skew_ms,
+        }
+    }
+}
+
+impl ShownLog {
+    /// Of what was read.
+    #[must_use]
+    pub fn of(state: &LogState) -> Self {
+        Self {
+            log_id: state.number,
+            replica_id: state.replica.to_string(),
+            name: state.name.clone(),
+            origin: state.origin.clone(),
+            next_seq: state.next,
+            shipped: state.shipped.map(|time| time.to_string()),
+            closed: state.closed.clone(),
+        }
+    }
+}
