@@ -1,6 +1,6 @@
 //! Time of an authentication, from the headers of a request to its caller: a token of the
-//! gateway's own among 1 to 100,000 callers, a JSON Web Token that is remembered, and one that is
-//! verified; and the memory of what is remembered. Prints a Markdown table.
+//! gateway's own among 1 to 100,000 callers, a client certificate on a connection that is open, a
+//! JSON Web Token that is remembered, and one that is verified; and the memory of what is remembered. Prints a Markdown table.
 //!
 //! `cargo bench --profile dist --bench authn`
 //!
@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use grantgate::authn::jwt::{Issuer, IssuerKeys, IssuerRules, KeySet, TOKENS_MAX};
-use grantgate::authn::{Callers, Issuers, TokenDigest, authenticate};
+use grantgate::authn::{Callers, Issuers, PeerCertificate, TokenDigest, authenticate};
 use grantgate::domain::JwsAlgorithm;
 use http::header::AUTHORIZATION;
 use http::{HeaderMap, HeaderValue};
@@ -35,6 +35,7 @@ struct Case {
     name: String,
     callers: Arc<Callers>,
     issuers: Box<dyn Fn() -> Issuers>,
+    certificate: Option<PeerCertificate>,
     requests: Vec<HeaderMap>,
     times: Vec<Duration>,
 }
@@ -54,10 +55,19 @@ fn main() {
             name: format!("token of the gateway's own, {count} callers"),
             callers: Arc::new(callers(count)),
             issuers: Box::new(|| Issuers::new(Vec::new(), None)),
+            certificate: None,
             requests: vec![request(&token); PER_ROUND],
             times: Vec::new(),
         });
     }
+    cases.push(Case {
+        name: "certificate on an open connection, 1,000 callers".into(),
+        callers: Arc::new(callers(1_000)),
+        issuers: Box::new(|| Issuers::new(Vec::new(), None)),
+        certificate: Some(certificate()),
+        requests: vec![HeaderMap::new(); PER_ROUND],
+        times: Vec::new(),
+    });
     let known = signers.first().unwrap().token(&claims(0));
     let kept = keys.clone();
     let warm = Arc::new(issuers(&keys));
@@ -67,6 +77,7 @@ fn main() {
         callers: one.clone(),
         // The same table as before.
         issuers: Box::new(move || Issuers::new(all(&kept), Some(&warm))),
+        certificate: None,
         requests: vec![request(&known); PER_ROUND],
         times: Vec::new(),
     });
@@ -76,6 +87,7 @@ fn main() {
             name: format!("JWT by {}, verified", signer.alg),
             callers: one.clone(),
             issuers: Box::new(move || issuers(&keys)),
+            certificate: None,
             requests: (0..PER_ROUND).map(|n| request(&signer.token(&claims(n)))).collect(),
             times: Vec::new(),
         });
@@ -98,7 +110,13 @@ impl Case {
         let (issuers, now) = ((self.issuers)(), Timestamp::now());
         let started = Instant::now();
         for headers in &self.requests {
-            let found = authenticate(black_box(headers), None, &self.callers, &issuers, now);
+            let found = authenticate(
+                black_box(headers),
+                self.certificate.as_ref(),
+                &self.callers,
+                &issuers,
+                now,
+            );
             assert_eq!(black_box(found).unwrap().caller().as_str(), "caller-0");
         }
         self.times.push(started.elapsed() / u32::try_from(PER_ROUND).unwrap());
@@ -139,6 +157,7 @@ fn callers(count: usize) -> Callers {
         let digest = TokenDigest::of(&token);
         format!(
             "[[caller]]\nid = \"caller-{number}\"\n\
+             certificates = [\"spiffe://example.org/caller-{number}\"]\n\
              tokens = [{{ name = \"t\", sha256 = \"{digest}\" }}]\n\
              jwt = [{{ name = \"k8s\", issuer = \"cluster\", \
              subject = \"system:serviceaccount:front:caller-{number}\" }}]\n"
@@ -146,6 +165,15 @@ fn callers(count: usize) -> Callers {
     };
     let text: String = (0..count).map(one).collect();
     Callers::parse("callers.toml", text.as_bytes()).unwrap()
+}
+
+/// As it is read once, when the handshake is done.
+fn certificate() -> PeerCertificate {
+    let mut params = rcgen::CertificateParams::default();
+    let name = "spiffe://example.org/caller-0".try_into().unwrap();
+    params.subject_alt_names = vec![rcgen::SanType::URI(name)];
+    let made = params.self_signed(&rcgen::KeyPair::generate().unwrap()).unwrap();
+    PeerCertificate::read(made.der())
 }
 
 fn issuers(keys: &Arc<KeySet>) -> Issuers {
