@@ -48,8 +48,8 @@ pub(super) struct MigrateArguments {
 
 #[derive(Args)]
 #[command(after_help = "Example: grantgate database status --database reader.toml\n\n\
-    Exit codes: 0 all gateways speak and their logs come, 2 one is silent or behind, 1 failed, \
-    3 invalid file.")]
+    Exit codes: 0 all gateways speak and their logs come, 2 one is silent or behind, none has spoken \
+    yet or the schema is older, 1 failed, 3 invalid file.")]
 pub(super) struct StatusArguments {
     #[command(flatten)]
     at: At,
@@ -114,10 +114,12 @@ async fn status(access: &Access, format: Format) -> Result<Exit, DatabaseError> 
     let (logs, replicas) = (database::logs(access).await?, database::replicas(access).await?);
     let logs: Vec<ShownLog> = logs.iter().map(ShownLog::of).collect();
     let replicas: Vec<ShownReplica> = replicas.iter().map(ShownReplica::of).collect();
-    let well = replicas.iter().all(|replica| {
-        replica.state == "leaving"
-            || (replica.silent_s < SILENT_S && replica.durable_seq - replica.confirmed_seq < BEHIND)
-    });
+    let spoken = !replicas.is_empty() && made == Some(newest);
+    let well = spoken
+        && replicas.iter().all(|replica| {
+            (replica.state == "leaving" && replica.to_come() == 0)
+                || (replica.silent_s < SILENT_S && replica.to_come() < BEHIND)
+        });
     let status = Status { schema: made, schema_newest: newest, replicas, logs };
     match format {
         Format::Json => say_json(&status),
@@ -133,12 +135,11 @@ fn print(status: &Status) {
         say("no gateway has said how it is");
     }
     for replica in &status.replicas {
-        let ShownReplica { name, state, silent_s, version, durable_seq, confirmed_seq, .. } =
-            replica;
+        let ShownReplica { name, state, silent_s, version, .. } = replica;
         say(format_args!(
             "{name}: {state} {silent_s:.0} s ago, version {version}, {} record(s) to come, clock {} ms \
              ahead",
-            durable_seq.saturating_sub(*confirmed_seq),
+            replica.to_come(),
             replica.clock_ahead_ms
         ));
     }
@@ -148,7 +149,7 @@ fn print(status: &Status) {
             "log {} of {}: {} record(s), the last at {shipped}",
             log.origin,
             log.name,
-            log.next_seq - 1
+            log.next_seq.saturating_sub(1)
         ));
         if let Some(why) = &log.closed {
             note(format_args!("log {} is closed: {why}", log.origin));

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tokio_postgres::Config;
 use tokio_postgres::config::Host;
 
-/// To a connection that may be used.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// To one host, until a connection may be used.
+pub(super) const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A peer that has gone without a word is noticed after about this.
 const SILENCE: Duration = Duration::from_secs(15);
@@ -86,9 +86,27 @@ impl Address {
         self.0.get_user().unwrap_or_default()
     }
 
-    /// What the client needs, with the settings that are the same for all.
+    /// Those settings for each host.
+    pub(super) fn each(&self, config: &Config) -> Vec<Config> {
+        let ports = self.0.get_ports();
+        let one = |(place, host): (usize, &Host)| {
+            let mut one = config.clone();
+            match host {
+                Host::Tcp(name) => one.host(name),
+                Host::Unix(path) => one.host_path(path),
+            };
+            if let Some(port) = ports.get(place).or(ports.first()) {
+                one.port(*port);
+            }
+            one
+        };
+        self.0.get_hosts().iter().enumerate().map(one).collect()
+    }
+
+    /// What the client needs, without a host, and with the settings that are the same for all.
     pub(super) fn config(&self) -> Config {
-        let mut config = self.0.clone();
+        let mut config = Config::new();
+        config.user(self.user()).dbname(self.0.get_dbname().unwrap_or_default());
         config
             .application_name(concat!("grantgate/", env!("CARGO_PKG_VERSION")))
             .connect_timeout(CONNECT_TIMEOUT)

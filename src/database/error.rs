@@ -1,6 +1,7 @@
 //! What a database may answer instead of what it was asked for.
 
 use std::error::Error as _;
+use std::io;
 
 use tokio_postgres::error::SqlState;
 
@@ -26,9 +27,10 @@ impl From<tokio_postgres::Error> for DatabaseError {
         let Some(said) = error.as_db_error() else {
             let cause = innermost(&error);
             // Nothing of what is wrong with these goes away by itself.
-            return match error.is_closed() || is_io(&error) {
-                true => Self::Connection(cause),
-                false => Self::Refused(cause),
+            return match (error.is_closed(), io_of(&error)) {
+                // What TLS says of a certificate comes as this.
+                (_, Some(io::ErrorKind::InvalidData)) | (false, None) => Self::Refused(cause),
+                (true, None) | (_, Some(_)) => Self::Connection(cause),
             };
         };
         let text = format!("{} ({})", said.message(), said.code().code());
@@ -55,15 +57,15 @@ impl From<tokio_postgres::Error> for DatabaseError {
     }
 }
 
-fn is_io(error: &tokio_postgres::Error) -> bool {
+fn io_of(error: &tokio_postgres::Error) -> Option<io::ErrorKind> {
     let mut cause = error.source();
     while let Some(one) = cause {
-        if one.is::<std::io::Error>() {
-            return true;
+        if let Some(io) = one.downcast_ref::<io::Error>() {
+            return Some(io.kind());
         }
         cause = one.source();
     }
-    false
+    None
 }
 
 /// The end of the chain, which says most.

@@ -153,36 +153,27 @@ impl Link {
         Ok(())
     }
 
-    /// Says how a gateway is, and gives the time there.
+    /// Says how a gateway is, where there is a connection.
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn beat(
-        &self,
-        number: i32,
-        log: &Log,
-        beat: &Beat,
-    ) -> Result<Timestamp, DatabaseError> {
+    pub async fn beat(&self, log: &Log, beat: &Beat) -> Result<(), DatabaseError> {
+        let Some(client) = self.existing().await else { return Ok(()) };
         let Beat { address, state, revision, durable, confirmed } = beat;
         let token = log.token.expose().as_bytes();
-        let row = self
-            .one(
-                "SELECT beat_1($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
-                &[
-                    &log.replica,
-                    &number,
-                    &token,
-                    &env!("CARGO_PKG_VERSION"),
-                    address,
-                    state,
-                    revision,
-                    &signed(*durable),
-                    &signed(*confirmed),
-                    &there(Timestamp::now()),
-                ],
-            )
-            .await?;
-        Ok(time(row.try_get(0)?))
+        let values: [&(dyn ToSql + Sync); 9] = [
+            &log.replica,
+            &token,
+            &env!("CARGO_PKG_VERSION"),
+            address,
+            state,
+            revision,
+            &signed(*durable),
+            &signed(*confirmed),
+            &there(Timestamp::now()),
+        ];
+        let statement = "SELECT beat_1($1, $2, $3, $4, $5, $6, $7, $8, $9)";
+        answered(client.query_one(statement, &values)).await.map(drop)
     }
 
     /// One question with one answer. Without one the connection is given up: what comes on it

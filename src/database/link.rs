@@ -6,10 +6,10 @@ use std::time::Duration;
 use tokio::sync::Mutex;
 use tokio::time::timeout;
 use tokio_postgres::config::{ChannelBinding, SslMode, TargetSessionAttrs};
-use tokio_postgres::{Client, NoTls};
+use tokio_postgres::{Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-use super::address::{Address, Files};
+use super::address::{Address, CONNECT_TIMEOUT, Files};
 use super::error::DatabaseError;
 use crate::domain::{Problem, Secret};
 use crate::files::{read_plain, read_secret};
@@ -82,23 +82,34 @@ impl Access {
         config.target_session_attrs(TargetSessionAttrs::ReadWrite);
         let most = statements.map_or(0, |most| most.as_millis());
         config.options(format!("-c search_path=grantgate -c statement_timeout={most}"));
-        let connecting = async {
-            match self.tls.clone() {
-                Some(tls) => {
-                    config.ssl_mode(SslMode::Require).channel_binding(ChannelBinding::Require);
-                    let (client, connection) = config.connect(tls).await?;
-                    tokio::spawn(ended(connection));
-                    Ok(client)
-                }
-                None => {
-                    config.ssl_mode(SslMode::Disable).channel_binding(ChannelBinding::Disable);
-                    let (client, connection) = config.connect(NoTls).await?;
-                    tokio::spawn(ended(connection));
-                    Ok(client)
-                }
+        let mut last = DatabaseError::Connection("no host".into());
+        // One after the other, each with its own time: one that takes a connection and says nothing
+        // must not keep the next from being asked.
+        for config in self.address.each(&config) {
+            match timeout(CONNECT_TIMEOUT, self.connect_to(config)).await {
+                Ok(Ok(client)) => return Ok(client),
+                Ok(Err(error)) => last = error.into(),
+                Err(_) => last = DatabaseError::Timeout(CONNECT_TIMEOUT.as_secs()),
             }
-        };
-        answered(connecting).await
+        }
+        Err(last)
+    }
+
+    async fn connect_to(&self, mut config: Config) -> Result<Client, tokio_postgres::Error> {
+        match self.tls.clone() {
+            Some(tls) => {
+                config.ssl_mode(SslMode::Require).channel_binding(ChannelBinding::Require);
+                let (client, connection) = config.connect(tls).await?;
+                tokio::spawn(ended(connection));
+                Ok(client)
+            }
+            None => {
+                config.ssl_mode(SslMode::Disable).channel_binding(ChannelBinding::Disable);
+                let (client, connection) = config.connect(NoTls).await?;
+                tokio::spawn(ended(connection));
+                Ok(client)
+            }
+        }
     }
 }
 
@@ -157,6 +168,11 @@ impl Link {
         let client = Arc::new(self.access.connect(Some(STATEMENT_TIMEOUT)).await?);
         *kept = Some(client.clone());
         Ok(client)
+    }
+
+    /// The connection, where there is one.
+    pub(super) async fn existing(&self) -> Option<Arc<Client>> {
+        self.client.lock().await.clone().filter(|client| !client.is_closed())
     }
 
     /// What was asked on this connection had no answer: it is not asked again on it.

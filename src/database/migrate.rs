@@ -1,5 +1,7 @@
 //! The schema, which only `grantgate database` changes.
 
+use std::time::Duration;
+
 use tokio_postgres::Client;
 
 use super::error::DatabaseError;
@@ -14,6 +16,9 @@ pub const ROLES: &str = include_str!("roles.sql");
 
 /// Two who migrate wait for each other. The number is a name.
 const LOCK: i64 = 0x6772_616e_7467;
+
+/// How often a lock is asked for that somebody else has.
+const TRIES: u32 = 10;
 
 /// Which schema there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -30,8 +35,8 @@ pub struct Schema {
 /// [`DatabaseError`]; nothing is changed then.
 pub async fn migrate(access: &Access) -> Result<Vec<String>, DatabaseError> {
     let mut client = access.connect(None).await?;
-    client.batch_execute("CREATE SCHEMA IF NOT EXISTS grantgate").await?;
     client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await?;
+    client.batch_execute("CREATE SCHEMA IF NOT EXISTS grantgate").await?;
     let runner = embedded::migrations::runner().set_grouped(true);
     let report = runner.run_async(&mut client).await.map_err(refused)?;
     // The lock goes with the connection.
@@ -63,8 +68,20 @@ async fn made(client: &Client) -> Result<Option<i32>, DatabaseError> {
 /// [`DatabaseError`].
 pub async fn maintain(access: &Access, weeks: i32) -> Result<i32, DatabaseError> {
     let client = access.connect(None).await?;
-    let made = client.query_one("SELECT make_partitions(current_date, $1)", &[&weeks]).await?;
-    Ok(made.try_get(0)?)
+    // All who add records wait behind whoever waits for the table.
+    client.batch_execute("SET lock_timeout = '2s'").await?;
+    let mut tries = TRIES;
+    loop {
+        tries -= 1;
+        let made = client.query_one("SELECT make_partitions($1)", &[&weeks]).await;
+        match made.map_err(DatabaseError::from) {
+            Ok(made) => return Ok(made.try_get(0)?),
+            Err(DatabaseError::Unavailable(_)) if tries > 0 => {
+                tokio::time::sleep(Duration::from_secs(3)).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 fn refused(error: refinery::Error) -> DatabaseError {

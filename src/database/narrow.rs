@@ -1,13 +1,15 @@
 //! A search as SQL that leaves out what cannot be found. It may give more than is found: what
 //! decides is the line, and the same search over lines.
 
-use jiff::Timestamp;
+use std::time::Duration;
+
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::gateway::there;
 use crate::audit::Event;
 use crate::audit::search::{Filter, Take};
+use crate::domain::Outcome;
 
 /// One value of a statement.
 type Value = Box<dyn ToSql + Sync + Send>;
@@ -22,42 +24,52 @@ impl Narrowed {
     /// Of one log.
     pub(super) fn new(log: i32, filter: &Filter, take: Take) -> Self {
         let mut made = Self { statement: String::new(), values: vec![Box::new(log)] };
-        let decisions = made.decisions(filter);
-        let outcomes = made.outcomes(filter);
         let singles = made.singles(filter);
-        // A decision is known by its outcome too, where that is searched for.
-        let mut decided = match (&outcomes, filter.reason) {
-            (Some(outcomes), None) => format!(
-                "{decisions} AND seq IN (SELECT decision_seq FROM audit_record WHERE log_id = $1 AND \
-                 {outcomes})"
-            ),
-            (outcomes, Some(reason)) => {
-                let reason = made.value(reason.as_str().to_owned());
-                let others = outcomes.clone().unwrap_or_else(|| "true".into());
-                format!(
-                    "{decisions} AND ({}reason = {reason} OR seq IN (SELECT decision_seq FROM \
-                     audit_record WHERE log_id = $1 AND {others} AND reason = {reason}))",
-                    if outcomes.is_some() { "false AND " } else { "" }
-                )
-            }
-            (None, None) => decisions,
+        let decided = match filter.events.is_empty() || filter.events.contains(&Event::Decision) {
+            true => made.decided(filter, take),
+            false => "false".to_owned(),
         };
-        let is_exact = filter.act.is_none() && filter.reason.is_none() && filter.events.is_empty();
-        match take {
-            Take::First(most) if is_exact => decided += &format!(" ORDER BY seq LIMIT {most}"),
-            Take::Last(most) if is_exact => decided += &format!(" ORDER BY seq DESC LIMIT {most}"),
-            Take::All | Take::First(_) | Take::Last(_) => {}
-        }
         made.statement = format!(
             "WITH decided AS MATERIALIZED (SELECT seq, line FROM audit_record WHERE log_id = $1 AND \
              {decided}) \
              SELECT seq, line FROM decided \
              UNION SELECT r.seq, r.line FROM decided d JOIN audit_record r \
                    ON r.log_id = $1 AND r.decision_seq = d.seq \
-             UNION SELECT seq, line FROM audit_record WHERE log_id = $1 AND ({singles}) \
+             UNION SELECT seq, line FROM audit_record r WHERE log_id = $1 AND ({singles}) \
              ORDER BY seq"
         );
         made
+    }
+
+    /// Decisions, by themselves and by their outcomes.
+    fn decided(&mut self, filter: &Filter, take: Take) -> String {
+        let mut decided = self.decisions(filter);
+        // A decision is known by its outcome too, where that is searched for.
+        let of_outcomes = |what: &str| {
+            format!("seq IN (SELECT decision_seq FROM audit_record WHERE log_id = $1 AND {what})")
+        };
+        if let Some(outcomes) = self.outcomes(filter) {
+            decided += &format!(" AND {}", of_outcomes(&outcomes));
+        }
+        if let Some(reason) = filter.reason {
+            let reason = self.value(reason.as_str().to_owned());
+            let event = Event::Outcome.as_str();
+            let by_outcome = of_outcomes(&format!("event = '{event}' AND reason = {reason}"));
+            decided += &format!(" AND (reason = {reason} OR {by_outcome})");
+        }
+        let is_exact = filter.act.is_none() && filter.reason.is_none() && filter.events.is_empty();
+        // A few more, for what is of the same microsecond as the end.
+        let limit = |most: usize| most.saturating_add(16);
+        match take {
+            Take::First(most) if is_exact => {
+                decided += &format!(" ORDER BY seq LIMIT {}", limit(most));
+            }
+            Take::Last(most) if is_exact => {
+                decided += &format!(" ORDER BY seq DESC LIMIT {}", limit(most));
+            }
+            Take::All | Take::First(_) | Take::Last(_) => {}
+        }
+        decided
     }
 
     pub(super) fn values(&self) -> impl ExactSizeIterator<Item = &(dyn ToSql + Sync)> {
@@ -136,36 +148,41 @@ impl Narrowed {
             }
             all.push_str(&self.times(filter));
         }
-        let outcome = Event::Outcome.as_str();
+        // Outcomes whose decisions are not there any more.
+        let orphan = format!(
+            "event = '{}' AND NOT EXISTS (SELECT FROM audit_record d WHERE d.log_id = $1 AND d.seq = \
+             r.decision_seq)",
+            Event::Outcome.as_str()
+        );
         if let Some(id) = &filter.request_id {
             let id = self.value(id.clone());
-            all = format!("({all} OR event = '{outcome}') AND request_id = {id}");
+            all = format!("({all} OR {orphan}) AND request_id = {id}");
         } else if let Some(id) = &filter.seam_request_id {
             let id = self.value(id.clone());
-            all = format!("({all}) OR (event = '{outcome}' AND seam_request_id = {id})");
+            all = format!("({all}) OR ({orphan} AND seam_request_id = {id})");
         } else if let Some(of) = filter.outcome {
             let of = self.value(of.as_str().to_owned());
             let times = self.times(filter);
-            all = format!("({all}) OR (event = '{outcome}' AND outcome = {of}{times})");
+            all = format!("({all}) OR ({orphan} AND outcome = {of}{times})");
+        }
+        // What was found out of another decision's outcome is that of its duplicates too.
+        if filter.outcome == Some(Outcome::Unknown) {
+            all = format!("({all}) OR event = '{}'", Event::Resolved.as_str());
         }
         all
     }
 
-    /// Also which partitions can have it: those whose times overlap.
     fn times(&mut self, filter: &Filter) -> String {
         let mut all = String::new();
-        let mut bound = |at: Option<Timestamp>, sign: &str, of: &str, day: &str| {
-            if let Some(at) = at {
-                let place = self.value(there(at));
-                all += &format!(
-                    " AND time {sign} {place} AND day {} (SELECT {day} FROM audit_partition WHERE {of} {sign} \
-                     {place})",
-                    if sign == ">=" { ">=" } else { "<" }
-                );
-            }
-        };
-        bound(filter.since, ">=", "time_max", "min(from_day)");
-        bound(filter.until, "<", "time_min", "max(to_day)");
+        if let Some(since) = filter.since {
+            all += &format!(" AND time >= {}", self.value(there(since)));
+        }
+        if let Some(until) = filter.until {
+            // The log has microseconds: a record of the one that has begun is before its end.
+            let end = until.as_nanosecond() % 1_000 != 0;
+            let place = self.value(there(until) + Duration::from_micros(end.into()));
+            all += &format!(" AND time < {place}");
+        }
         all
     }
 }

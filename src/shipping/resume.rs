@@ -14,15 +14,15 @@ pub(super) struct ClaimsUnsent {
 /// Where to go on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Resumed {
-    /// The next record to send.
-    pub next: u64,
+    /// The next record to send; none: the oldest that there is.
+    pub next: Option<u64>,
     /// How many it had said to have and does not have any more.
     pub fell_back: u64,
 }
 
 /// At the smaller of what it says comes next and what it was known to lack: it may have lost its
 /// newest records, and what it says beyond what it was known to have is sent once more, to be
-/// compared there.
+/// compared there. Where nothing is known that is all that there is.
 pub(super) fn resume(
     next: u64,
     confirmed: Option<u64>,
@@ -31,9 +31,8 @@ pub(super) fn resume(
     if next > durable + 1 {
         return Err(ClaimsUnsent { next, durable });
     }
-    let Some(confirmed) = confirmed else { return Ok(Resumed { next, fell_back: 0 }) };
-    let fell_back = confirmed.saturating_sub(next);
-    Ok(Resumed { next: next.min(confirmed), fell_back })
+    let fell_back = confirmed.map_or(0, |confirmed| confirmed.saturating_sub(next));
+    Ok(Resumed { next: confirmed.map(|confirmed| next.min(confirmed)), fell_back })
 }
 
 #[cfg(test)]
@@ -45,11 +44,12 @@ mod tests {
     #[test]
     fn it_goes_on_at_the_smaller_and_believes_in_no_record_that_there_is_not() {
         let at = |next, confirmed| resume(next, confirmed, 100).map(|r| (r.next, r.fell_back));
-        assert_eq!(at(1, None), Ok((1, 0)));
-        assert_eq!(at(60, Some(60)), Ok((60, 0)));
-        assert_eq!(at(40, Some(60)), Ok((40, 20)), "it lost some");
-        assert_eq!(at(80, Some(60)), Ok((60, 0)), "what it says beyond is compared");
-        assert_eq!(at(101, Some(101)), Ok((101, 0)));
+        assert_eq!(at(1, None), Ok((None, 0)));
+        assert_eq!(at(60, None), Ok((None, 0)), "all of it is compared");
+        assert_eq!(at(60, Some(60)), Ok((Some(60), 0)));
+        assert_eq!(at(40, Some(60)), Ok((Some(40), 20)), "it lost some");
+        assert_eq!(at(80, Some(60)), Ok((Some(60), 0)), "what it says beyond is compared");
+        assert_eq!(at(101, Some(101)), Ok((Some(101), 0)));
         for confirmed in [None, Some(50)] {
             let claim = at(102, confirmed).unwrap_err().to_string();
             assert!(
@@ -116,7 +116,7 @@ mod tests {
         fn send(&mut self, log: &[u64], to: &mut Model, is_answered: bool) {
             if !self.placed {
                 let resumed = resume(to.next(), self.next, log.len() as u64).unwrap();
-                (self.next, self.placed) = (Some(resumed.next), true);
+                (self.next, self.placed) = (resumed.next, true);
                 return;
             }
             let first = self.next.unwrap_or(1);

@@ -114,13 +114,10 @@ impl ShippingState {
     pub(super) fn placed(&self, resumed: Resumed) {
         let Resumed { next, fell_back } = resumed;
         let mut progress = self.progress.lock();
-        progress.next = next;
+        progress.next = next.unwrap_or(1);
         if fell_back > 0 {
             self.metrics.fell_back.inc_by(fell_back);
-            tracing::error!(fell_back, next, "records that were sent are gone there: sent again");
-        }
-        if progress.failing.take().is_some() {
-            tracing::info!("audit records are sent again");
+            tracing::error!(fell_back, "records that were sent are gone there: sent again");
         }
     }
 

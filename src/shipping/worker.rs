@@ -39,6 +39,8 @@ pub(super) struct Worker<S> {
     position: Position,
     /// Whether it is known where to go on.
     placed: bool,
+    /// Whether the sink says so.
+    knows_place: bool,
     /// The next record to send; none before the first was read.
     next: Option<u64>,
     /// What of it is on the disk, and since when.
@@ -82,6 +84,7 @@ impl<S: Sink> Worker<S> {
             follower: None,
             position,
             placed: false,
+            knows_place: false,
             next: None,
             kept: (None, Instant::now()),
             keep_after: Instant::now(),
@@ -157,7 +160,8 @@ impl<S: Sink> Worker<S> {
                 self.placed = true;
                 self.backoff.reset();
                 self.state.placed(resumed);
-                (self.next, self.follower) = (Some(resumed.next), None);
+                (self.next, self.follower) = (resumed.next, None);
+                self.knows_place = true;
                 return Go::On;
             }
             Err(Answer::TryAgain { cause, text, after }) => {
@@ -214,6 +218,8 @@ impl<S: Sink> Worker<S> {
                 }
                 Answer::Behind => {
                     self.placed = false;
+                    // One that says this again and again is not asked without end.
+                    self.pause(POLL).await;
                     return Go::On;
                 }
                 Answer::TryAgain { cause, text, after } => {
@@ -226,6 +232,11 @@ impl<S: Sink> Worker<S> {
             }
             if failure.kind == Kind::Stopped {
                 self.sink.renew().await;
+                if self.knows_place {
+                    // It may be another one by now, which never heard of this log.
+                    self.placed = false;
+                    return Go::On;
+                }
             }
         };
         self.backoff.reset();

@@ -9,8 +9,10 @@ use std::sync::{Arc, OnceLock};
 use jiff::Timestamp;
 use prometheus::IntCounter;
 use tracing::{Level, Subscriber};
+use tracing_subscriber::filter::filter_fn;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::fmt::format::FmtSpan;
+use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 pub use request::RequestLine;
@@ -95,9 +97,13 @@ where
         .with_writer(writer)
         .with_max_level(level)
         .with_span_events(FmtSpan::NONE);
+    // The database's client tells the values of every statement, and a token is among them.
+    let quiet = filter_fn(|line| !line.target().starts_with("tokio_postgres"));
     match format {
-        LogFormat::Human => Box::new(builder.with_ansi(colour).with_target(false).finish()),
-        LogFormat::Json => Box::new(builder.json().flatten_event(true).finish()),
+        LogFormat::Human => {
+            Box::new(builder.with_ansi(colour).with_target(false).finish().with(quiet))
+        }
+        LogFormat::Json => Box::new(builder.json().flatten_event(true).finish().with(quiet)),
     }
 }
 

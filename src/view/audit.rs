@@ -13,6 +13,12 @@ use crate::domain::EntranceId;
 /// Whether a log is what it was.
 #[derive(Debug, Serialize)]
 pub struct Verified<'a> {
+    /// The log's name, where it is one of several; and how many records are kept in the database with
+    /// something else to search for than their lines have.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    log: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    differing: Option<u64>,
     verified: bool,
     exit_code: u8,
     records: u64,
@@ -85,11 +91,19 @@ struct Over {
     deny: u64,
 }
 
-/// A verification, with the exit code that says what came of it.
+/// A verification, with the exit code that says what came of it; with the log's name, and the number of
+/// records that differ, where it is a log of a database.
 #[must_use]
-pub fn verified(report: &VerifyReport, verified: bool, exit_code: u8) -> Verified<'_> {
+pub fn verified<'a>(
+    report: &'a VerifyReport,
+    verified: bool,
+    exit_code: u8,
+    of: Option<(&'a str, u64)>,
+) -> Verified<'a> {
     let anchors = report.anchors.iter();
     Verified {
+        log: of.map(|(origin, _)| origin),
+        differing: of.map(|(_, differing)| differing),
         verified,
         exit_code,
         records: report.records,

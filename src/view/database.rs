@@ -62,6 +62,12 @@ pub struct ShownLog {
 }
 
 impl ShownReplica {
+    /// Records that are not known to be here yet.
+    #[must_use]
+    pub fn to_come(&self) -> u64 {
+        self.durable_seq.saturating_sub(self.confirmed_seq)
+    }
+
     /// Of what was read.
     #[must_use]
     pub fn of(state: &ReplicaState) -> Self {

@@ -3,6 +3,7 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
+use crate::audit::record::event::Event;
 use crate::audit::record::parse::Record;
 
 /// The line of a record, and what is searched for of it. Each is the field of the audit format
@@ -58,6 +59,9 @@ impl Row {
     /// The number of records, and the signed text, of a signed checkpoint.
     #[must_use]
     pub fn checkpoint(&self) -> Option<(u64, String)> {
+        if self.event != Event::Checkpoint.as_str() {
+            return None;
+        }
         let record = Record::parse(self.line.as_bytes())?;
         let note = record.checkpoint()?;
         Some((record.tree()?.size(), note))

@@ -168,8 +168,16 @@ pub fn stats_of<'l>(
     request: &StatsRequest,
 ) -> Result<Stats, ReadError> {
     let mut stats = Stats::default();
-    logs.into_iter().try_for_each(|log| stats.log(log, request))?;
-    Ok(stats)
+    let (mut all, mut empty) = (0, None);
+    for log in logs {
+        all += 1;
+        match stats.log(log, request) {
+            Err(error @ ReadError::Empty(_)) => empty = Some(error),
+            read => read?,
+        }
+    }
+    // One of several may have nothing yet.
+    empty.filter(|_| all == 1).map_or(Ok(stats), Err)
 }
 
 impl Stats {

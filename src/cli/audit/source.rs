@@ -21,7 +21,7 @@ pub(super) struct Source {
     /// `password_file` and `ca_file`
     #[arg(long, value_name = "FILE", conflicts_with = "directory")]
     database: Option<PathBuf>,
-    /// Of these only the log of this gateway
+    /// Of these only the log of this gateway, by its name or its log's
     #[arg(long, value_name = "NAME", requires = "database")]
     replica: Option<String>,
 }
@@ -31,6 +31,8 @@ pub(super) struct Log {
     pub(super) reader: LogReader,
     /// Of which gateway, where it is of several.
     pub(super) replica: Option<String>,
+    /// Its name, as its key and its checkpoints have it, where it is of several.
+    pub(super) origin: Option<String>,
     /// Checkpoints that were handed over to the database.
     pub(super) heads: Vec<String>,
     /// Records that are kept there with something else to search for than their line has: how many,
@@ -56,13 +58,12 @@ impl Source {
     /// Every log that is meant; what is wrong was printed.
     pub(super) fn logs(&self, wanted: Wanted<'_>) -> Result<Vec<Log>, Exit> {
         let Some(file) = &self.database else {
-            let reader = LogReader::new(&self.directory);
-            let differing = (0, None);
             return Ok(vec![Log {
-                reader,
+                reader: LogReader::new(&self.directory),
                 replica: None,
+                origin: None,
                 heads: Vec::new(),
-                differing,
+                differing: (0, None),
                 _copy: None,
             }]);
         };
@@ -87,7 +88,7 @@ impl Source {
     pub(super) fn log(&self) -> Result<Log, Exit> {
         let mut logs = self.logs(Wanted::Whole)?;
         if logs.len() > 1 {
-            let names: Vec<&str> = logs.iter().filter_map(|log| log.replica.as_deref()).collect();
+            let names: Vec<&str> = logs.iter().filter_map(|log| log.origin.as_deref()).collect();
             let names = names.join("`, `");
             note(format_args!("error: there are logs of `{names}`; name one with --replica"));
             return Err(Exit::Usage);
@@ -131,5 +132,12 @@ async fn copy(from: &Reader, log: LogState, wanted: Wanted<'_>) -> Result<Log, C
         }
     }
     let reader = LogReader::new(directory.path());
-    Ok(Log { reader, replica: Some(log.name), heads, differing, _copy: Some(directory) })
+    Ok(Log {
+        reader,
+        replica: Some(log.name),
+        origin: Some(log.origin),
+        heads,
+        differing,
+        _copy: Some(directory),
+    })
 }

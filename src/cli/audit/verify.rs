@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
+use super::search::printable;
 use super::source::{Log, Source, Wanted};
 use super::{checkpoints, key};
 use crate::audit::proof::{self, VerifyReport};
@@ -55,18 +56,47 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Ok(logs) => logs,
         Err(exit) => return exit,
     };
-    // Of several logs each is told of, and the worst is what is told in the end.
-    let exits = logs.iter().map(|log| one(arguments, log, &keys, &anchored));
-    exits.max_by_key(|exit| *exit as u8).unwrap_or(Exit::Empty)
+    let several = arguments.source.is_database();
+    let mut exits: Vec<Exit> = Vec::new();
+    for log in &logs {
+        let Some(origin) = &log.origin else {
+            exits.push(one(arguments, log, &keys, &anchored));
+            continue;
+        };
+        // The key of one log says nothing of another one.
+        let own: Vec<VerifierKey> =
+            keys.iter().filter(|key| key.name() == origin).cloned().collect();
+        let kept: Vec<Checkpoint> =
+            anchored.iter().filter(|kept| kept.origin == *origin).cloned().collect();
+        exits.push(if own.is_empty() && !keys.is_empty() {
+            say(format_args!("{origin}: none of the given keys is this log's"));
+            Exit::Foreign
+        } else {
+            one(arguments, log, &own, &kept)
+        });
+    }
+    for key in keys.iter().filter(|_| several) {
+        if !logs.iter().any(|log| log.origin.as_deref() == Some(key.name())) {
+            say(format_args!("{}: the database has no such log", key.name()));
+            exits.push(Exit::Damaged);
+        }
+    }
+    worst(exits)
+}
+
+/// Of several logs each is told of; what is worst is told in the end.
+fn worst(exits: Vec<Exit>) -> Exit {
+    let order = [Exit::Damaged, Exit::Newer, Exit::Foreign, Exit::Failed, Exit::Empty, Exit::Done];
+    let found = order.into_iter().find(|exit| exits.contains(exit));
+    found.or(exits.first().copied()).unwrap_or(Exit::Empty)
 }
 
 fn one(arguments: &Arguments, log: &Log, keys: &[VerifierKey], given: &[Checkpoint]) -> Exit {
-    let named = match &log.replica {
-        Some(name) => format!("log of {name}"),
+    let named = match &log.origin {
+        Some(origin) => origin.clone(),
         None => arguments.source.directory.display().to_string(),
     };
-    // Those that the database keeps and these keys have signed; with another key it is told
-    // below that this log is not signed by it.
+    // What the database keeps proves only that it was not taken back since; it may lack the last.
     let heads = log.heads.iter();
     let kept =
         heads.filter_map(|text| keys.iter().find_map(|key| Checkpoint::verify(text, key).ok()));
@@ -74,7 +104,10 @@ fn one(arguments: &Arguments, log: &Log, keys: &[VerifierKey], given: &[Checkpoi
     let report = match proof::verify(&log.reader, keys, &anchored, progress()) {
         Ok(report) => report,
         Err(error @ ReadError::Empty(_)) => {
-            fail(error);
+            match &log.origin {
+                Some(origin) => say(format_args!("{origin}: no records")),
+                None => drop(fail(error)),
+            }
             return Exit::Empty;
         }
         Err(error) if error.is_damage() => {
@@ -84,23 +117,31 @@ fn one(arguments: &Arguments, log: &Log, keys: &[VerifierKey], given: &[Checkpoi
         Err(error) => return fail(error),
     };
     let mut exit = judge(&report);
-    if let (count, Some(first)) = log.differing {
-        say(format_args!(
-            "{named}: {count} record(s) are kept with something else to search for than their lines \
-             have; the first is record {first}"
-        ));
+    if log.differing.0 > 0 && exit != Exit::Newer {
         exit = Exit::Damaged;
     }
     match arguments.format {
         Format::Human => {
-            if log.replica.is_some() {
-                say(format_args!("{named}:"));
+            if let (Some(origin), Some(name)) = (&log.origin, &log.replica) {
+                say(format_args!("{origin}, of {}:", printable(name)));
+            }
+            if let (count, Some(first)) = log.differing {
+                say(format_args!(
+                    "{count} record(s) are kept with something else to search for than their lines \
+                     have; the first is record {first}"
+                ));
             }
             print(&named, &report, exit);
+            if exit == Exit::Done && given.is_empty() {
+                note(
+                    "note: no anchored checkpoint was given: records removed from the end would not show",
+                );
+            }
         }
         Format::Json => {
             let is_verified = exit == Exit::Done && report.signed;
-            say_json(&verified(&report, is_verified, exit as u8));
+            let of = log.origin.as_deref().map(|origin| (origin, log.differing.0));
+            say_json(&verified(&report, is_verified, exit as u8, of));
         }
     }
     exit
@@ -192,8 +233,5 @@ fn print_verdict(report: &VerifyReport, exit: Exit) {
              was killed",
             report.torn_bytes
         ));
-    }
-    if exit == Exit::Done && report.anchors.is_empty() {
-        note("note: no anchored checkpoint was given: records removed from the end would not show");
     }
 }

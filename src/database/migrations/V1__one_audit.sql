@@ -6,6 +6,8 @@
 CREATE TABLE replica (
     replica_id uuid PRIMARY KEY,
     name       text NOT NULL,
+    -- Of what only its data directory has: nobody else speaks for it, nor adds to its log.
+    token_sha256 bytea NOT NULL CHECK (length(token_sha256) = 32),
     first_seen timestamptz NOT NULL DEFAULT now(),
     retired_at timestamptz,
     retired_why text
@@ -26,10 +28,10 @@ CREATE TABLE replica_beat (
 
 CREATE TABLE audit_log (
     log_id       integer GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-    replica_id   uuid NOT NULL REFERENCES replica,
+    -- A data directory has one log, also when it is signed with another key from some record on.
+    replica_id   uuid NOT NULL UNIQUE REFERENCES replica,
     origin       text NOT NULL UNIQUE,
     verifier_key text,
-    token_sha256 bytea NOT NULL CHECK (length(token_sha256) = 32),
     -- The record that comes next. Moved only by who says what it is now.
     next_seq     bigint NOT NULL DEFAULT 1 CHECK (next_seq > 0),
     last_day     date NOT NULL DEFAULT '-infinity',
@@ -69,14 +71,13 @@ CREATE INDEX ON audit_record (grantee, time) WHERE grantee IS NOT NULL;
 CREATE INDEX ON audit_record (seam_request_id) WHERE seam_request_id IS NOT NULL;
 CREATE INDEX ON audit_record (log_id, decision_seq) WHERE decision_seq IS NOT NULL;
 CREATE INDEX ON audit_record (time) WHERE outcome = 'unknown';
+-- Small, and enough to pass over a partition that has nothing of a range of times.
+CREATE INDEX ON audit_record USING brin (time);
 
--- Which partitions a range of times needs, also where clocks were wrong.
 CREATE TABLE audit_partition (
     name     text PRIMARY KEY,
     from_day date NOT NULL UNIQUE,
-    to_day   date NOT NULL,
-    time_min timestamptz,
-    time_max timestamptz
+    to_day   date NOT NULL
 );
 
 -- Every checkpoint that was signed: out of the reach of who can change a gateway's disk.
@@ -97,18 +98,27 @@ CREATE TABLE audit_gap (
     PRIMARY KEY (log_id, first_seq)
 );
 
--- Partitions of an ISO week each, from the week of `since` to `weeks` after this one.
-CREATE FUNCTION make_partitions(since date, weeks integer) RETURNS integer
-LANGUAGE plpgsql AS $$
+-- The day of the database's clock, whatever zone a session has.
+CREATE FUNCTION today() RETURNS date
+LANGUAGE sql STABLE SET search_path = grantgate, pg_temp AS $$ SELECT (now() AT TIME ZONE 'UTC')::date $$;
+
+-- Partitions of an ISO week each, from the last that there is to `weeks` after this one: what was not
+-- made in time is made up for.
+CREATE FUNCTION make_partitions(weeks integer) RETURNS integer
+LANGUAGE plpgsql SET search_path = grantgate, pg_temp AS $$
 DECLARE
-    week date := date_trunc('week', since)::date;
+    week date := date_trunc('week', least(today(), (SELECT max(to_day) FROM audit_partition))::timestamp);
     made integer := 0;
     called text;
 BEGIN
-    WHILE week <= current_date + 7 * weeks LOOP
+    LOCK TABLE audit_partition IN SHARE ROW EXCLUSIVE MODE;
+    WHILE week <= today() + 7 * weeks LOOP
         called := 'audit_record_' || to_char(week, 'IYYY"w"IW');
         IF NOT EXISTS (SELECT FROM audit_partition p WHERE p.name = called) THEN
-            EXECUTE format('CREATE TABLE %I PARTITION OF audit_record FOR VALUES FROM (%L) TO (%L)',
+            -- Attached, and not made as a partition: that would wait for whoever reads, and all who
+            -- add would wait behind.
+            EXECUTE format('CREATE TABLE %I (LIKE audit_record INCLUDING DEFAULTS INCLUDING CONSTRAINTS)', called);
+            EXECUTE format('ALTER TABLE audit_record ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)',
                            called, week, week + 7);
             INSERT INTO audit_partition (name, from_day, to_day) VALUES (called, week, week + 7);
             made := made + 1;
@@ -118,29 +128,41 @@ BEGIN
     RETURN made;
 END $$;
 
-SELECT make_partitions(current_date, 6);
+SELECT make_partitions(6);
 
--- Introduces a gateway and its log; what it has of the log is in the answer.
+-- Introduces a gateway and its log; what there is of the log is in the answer.
 CREATE FUNCTION hello_1(replica uuid, called text, log_origin text, log_key text, token bytea)
 RETURNS TABLE (log integer, next bigint, clock timestamptz)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = grantgate, pg_temp AS $$
 DECLARE
-    known audit_log;
+    known replica%ROWTYPE;
+    own audit_log;
 BEGIN
-    INSERT INTO replica (replica_id, name) VALUES (replica, called)
-        ON CONFLICT (replica_id) DO UPDATE SET name = called WHERE grantgate.replica.name <> called;
-    INSERT INTO audit_log (replica_id, origin, verifier_key, token_sha256)
-        VALUES (replica, log_origin, log_key, sha256(token)) ON CONFLICT (origin) DO NOTHING;
-    SELECT * INTO known FROM audit_log a WHERE a.origin = log_origin;
-    IF known.token_sha256 <> sha256(token) OR known.replica_id <> replica THEN
-        RAISE EXCEPTION 'another data directory has a log of the name %', log_origin
+    INSERT INTO replica (replica_id, name, token_sha256) VALUES (replica, called, sha256(token))
+        ON CONFLICT (replica_id) DO NOTHING;
+    SELECT * INTO known FROM replica r WHERE r.replica_id = replica AND r.token_sha256 = sha256(token)
+        FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'another data directory has the id %', replica USING ERRCODE = 'GG001';
+    END IF;
+    IF known.name <> called THEN
+        UPDATE replica r SET name = called WHERE r.replica_id = replica;
+    END IF;
+    IF EXISTS (SELECT FROM audit_log a WHERE a.origin = log_origin AND a.replica_id <> replica) THEN
+        RAISE EXCEPTION 'another data directory has a log of the name %: each needs a signing key of '
+            'its own, which is made where audit.signing_key_file is not set', log_origin
             USING ERRCODE = 'GG001';
     END IF;
-    IF known.closed_at IS NOT NULL THEN
-        RAISE EXCEPTION 'the log % is closed: %', log_origin, known.closed_why
-            USING ERRCODE = 'GG002';
+    INSERT INTO audit_log (replica_id, origin, verifier_key) VALUES (replica, log_origin, log_key)
+        ON CONFLICT (replica_id) DO NOTHING;
+    SELECT * INTO own FROM audit_log a WHERE a.replica_id = replica;
+    IF own.closed_at IS NOT NULL THEN
+        RAISE EXCEPTION 'the log % is closed: %', own.origin, own.closed_why USING ERRCODE = 'GG002';
     END IF;
-    RETURN QUERY SELECT known.log_id, known.next_seq, clock_timestamp();
+    IF (own.origin, own.verifier_key) IS DISTINCT FROM (log_origin, log_key) THEN
+        UPDATE audit_log a SET origin = log_origin, verifier_key = log_key WHERE a.replica_id = replica;
+    END IF;
+    RETURN QUERY SELECT own.log_id, own.next_seq, clock_timestamp();
 END $$;
 
 -- The log whose token this is, locked until the end of the transaction.
@@ -149,8 +171,8 @@ LANGUAGE plpgsql SET search_path = grantgate, pg_temp AS $$
 DECLARE
     own audit_log;
 BEGIN
-    SELECT * INTO own FROM audit_log a WHERE a.log_id = log AND a.token_sha256 = sha256(token)
-        FOR UPDATE;
+    SELECT a.* INTO own FROM audit_log a JOIN replica r USING (replica_id)
+        WHERE a.log_id = log AND r.token_sha256 = sha256(token) FOR UPDATE OF a;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no log has this number and this token' USING ERRCODE = 'GG001';
     END IF;
@@ -202,20 +224,13 @@ BEGIN
     ), added AS (
         INSERT INTO audit_record
         SELECT greatest(own.last_day, oldest, max(least((time AT TIME ZONE 'UTC')::date,
-                                                        current_date + 1)) OVER (ORDER BY place)),
+                                                        today() + 1)) OVER (ORDER BY place)),
                log, first + place - 1, time, event, request_id, caller, workspace, entrance, grantee,
                decision, reason, outcome, decision_seq, seam_request_id, idempotency_key, line
         FROM sent
         RETURNING day, time
     )
     SELECT max(day) INTO newest FROM added;
-    -- Once a day at most, since all logs share these rows.
-    UPDATE audit_partition p SET
-        time_min = least(p.time_min, date_trunc('day', t.low)),
-        time_max = greatest(p.time_max, date_trunc('day', t.high) + interval '1 day')
-        FROM (SELECT min(time) AS low, max(time) AS high FROM unnest(times) AS s(time)) t
-        WHERE p.to_day > own.last_day AND p.from_day <= newest
-          AND (p.time_min IS NULL OR p.time_min > t.low OR p.time_max <= t.high);
     UPDATE audit_log a SET next_seq = first + count, last_day = newest, shipped_at = clock_timestamp()
         WHERE a.log_id = log;
     RETURN first + count;
@@ -253,17 +268,16 @@ END $$;
 
 -- Says how a gateway is, and answers the time.
 CREATE FUNCTION beat_1(
-    replica uuid, log integer, token bytea, version text, address text, state text, revision text,
+    replica uuid, token bytea, version text, address text, state text, revision text,
     durable bigint, confirmed bigint, clock timestamptz
 ) RETURNS timestamptz
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = grantgate, pg_temp AS $$
 DECLARE
     skew bigint := extract(epoch FROM clock - clock_timestamp()) * 1000;
 BEGIN
-    PERFORM FROM audit_log a
-        WHERE a.log_id = log AND a.replica_id = replica AND a.token_sha256 = sha256(token);
+    PERFORM FROM replica r WHERE r.replica_id = replica AND r.token_sha256 = sha256(token);
     IF NOT FOUND THEN
-        RAISE EXCEPTION 'no log has this number and this token' USING ERRCODE = 'GG001';
+        RAISE EXCEPTION 'no gateway has this id and this token' USING ERRCODE = 'GG001';
     END IF;
     INSERT INTO replica_beat VALUES (replica, clock_timestamp(), version, address, state, revision,
                                      durable, confirmed, skew)
@@ -284,5 +298,6 @@ CREATE VIEW log AS
 GRANT USAGE ON SCHEMA grantgate TO grantgate_gateway, grantgate_reader;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA grantgate FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION hello_1, append_1, gap_1, head_1, beat_1 TO grantgate_gateway;
-GRANT SELECT ON refinery_schema_history, log, replica, replica_beat, audit_record, audit_partition, audit_head, audit_gap
+GRANT SELECT (replica_id, name, first_seen, retired_at, retired_why) ON replica TO grantgate_reader;
+GRANT SELECT ON refinery_schema_history, log, replica_beat, audit_record, audit_partition, audit_head, audit_gap
     TO grantgate_reader;

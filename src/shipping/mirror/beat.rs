@@ -41,11 +41,7 @@ impl Beats {
                 _ = each.tick() => false,
                 () = ending.cancelled() => true,
             };
-            // Who it is the sink has said, or there is no connection either.
-            let known = *self.shared.known.lock();
-            if let Some(known) = known
-                && let Err(error) = self.say(known.number, &condition()).await
-            {
+            if let Err(error) = self.say(&condition()).await {
                 tracing::debug!(%error, "the database was not told how this gateway is");
             }
             if ends {
@@ -54,8 +50,9 @@ impl Beats {
         }
     }
 
-    async fn say(&self, number: i32, beat: &Beat) -> Result<(), DatabaseError> {
-        self.shared.link().beat(number, &self.shared.log, beat).await.map(drop)
+    /// On the connection that there is: whoever sends records makes new ones, and knows when.
+    async fn say(&self, beat: &Beat) -> Result<(), DatabaseError> {
+        self.shared.link().beat(&self.shared.log, beat).await
     }
 }
 

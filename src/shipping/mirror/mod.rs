@@ -62,13 +62,14 @@ impl MirrorSink {
                     return Ok(Answer::Behind);
                 }
             }
+            // Before the records: where these are lost there, and sent again, so are the checkpoints.
+            for (size, note) in run.iter().filter_map(Row::checkpoint) {
+                link.head(known.number, &log.token, (size, &note)).await?;
+            }
             let there = link.append(known.number, &log.token, run).await?;
             self.shared.move_to(there);
             if there <= last.seq {
                 return Ok(Answer::Behind);
-            }
-            for (size, note) in run.iter().filter_map(Row::checkpoint) {
-                link.head(known.number, &log.token, (size, &note)).await?;
             }
         }
         Ok(Answer::Accepted)
@@ -128,18 +129,22 @@ impl Sink for MirrorSink {
     }
 
     async fn send(&self, batch: Batch) -> Answer {
+        let all = batch.records.len();
         let rows = spawn_blocking(move || {
-            batch.records.iter().map(|record| Row::of(&record.line)).collect::<Option<Vec<Row>>>()
+            let rows = batch.records.iter().filter_map(|record| Row::of(&record.line));
+            rows.collect::<Vec<Row>>()
         });
         let rows = match rows.await {
-            Ok(Some(rows)) => rows,
-            // Faults of the program, which the next try meets again.
-            Ok(None) => {
-                return Answer::Stop { text: "a record cannot be read".into(), after: None };
-            }
+            Ok(rows) => rows,
+            // A fault of the program, which the next try meets again.
             Err(error) => return Answer::Stop { text: error.to_string(), after: None },
         };
         match self.add(&rows).await {
+            // What is no whole record becomes a gap there, with what comes next.
+            Ok(Answer::Accepted) if rows.len() < all => Answer::RejectedInPart {
+                records: (all - rows.len()) as u64,
+                message: "damaged: they are no records".into(),
+            },
             Ok(answer) => answer,
             Err(error) => answer(error),
         }
