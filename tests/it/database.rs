@@ -648,15 +648,21 @@ async fn partitions_follow_one_another_whatever_was_missed() {
     let reader = server.admin("grantgate").await;
     reader.batch_execute("BEGIN; SELECT count(*) FROM grantgate.audit_record").await.unwrap();
     assert!(maintain("8").starts_with("2 partition(s) made"));
-    // Nothing was made for weeks: what is newest is of long ago.
-    let lose = "DO $$ DECLARE one text; BEGIN
-        FOR one IN SELECT name FROM grantgate.audit_partition ORDER BY from_day DESC LIMIT 5 LOOP
+    // Nobody made any for five weeks: what is newest is of then.
+    let lose = "DO $$ DECLARE one text; week date := date_trunc('week', now()) - interval '35 days';
+        BEGIN
+        FOR one IN SELECT name FROM grantgate.audit_partition LOOP
             EXECUTE 'DROP TABLE grantgate.' || quote_ident(one);
             DELETE FROM grantgate.audit_partition WHERE name = one;
-        END LOOP; END $$";
+        END LOOP;
+        EXECUTE format('CREATE TABLE grantgate.old PARTITION OF grantgate.audit_record FOR VALUES FROM \
+        (%L) TO (%L)', week, week + 7);
+        INSERT INTO grantgate.audit_partition VALUES ('old', week, week + 7);
+        END $$";
     reader.batch_execute("COMMIT").await.unwrap();
     admin.batch_execute(lose).await.unwrap();
-    assert!(maintain("8").starts_with("5 partition(s) made"));
+    let made = maintain("1");
+    assert!(made.starts_with("6 partition(s) made"), "{made}");
     let apart = "SELECT count(*) FROM (SELECT from_day - lag(to_day) OVER (ORDER BY from_day) AS gap \
                  FROM grantgate.audit_partition) g WHERE gap <> 0";
     let apart: i64 = admin.query_one(apart, &[]).await.unwrap().get(0);
