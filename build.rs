@@ -1,9 +1,11 @@
-//! Tells the program which commit it was built from.
+//! Tells the program which commit it was built from, and cargo of files that no code names.
 
 use std::process::Command;
 
 fn main() {
     println!("cargo:rerun-if-env-changed=GRANTGATE_COMMIT");
+    // A migration that is new has no line of code that names it.
+    println!("cargo:rerun-if-changed=src/database/migrations");
     println!("cargo:rerun-if-changed=.git/HEAD");
     println!("cargo:rerun-if-changed=.git/logs/HEAD");
     // Packages are built without the repository: they give the commit.

@@ -17,6 +17,11 @@ pub trait Sink: Send + Sync + 'static {
     /// Where it is, for people.
     fn host(&self) -> &str;
 
+    /// How often the log is looked at for it.
+    fn every(&self) -> Duration {
+        Duration::from_millis(500)
+    }
+
     /// The most records of a batch.
     fn records_max(&self) -> usize;
 

@@ -15,9 +15,6 @@ use super::state::{Failure, Kind, ShippingState};
 use crate::audit::follow::{Follower, Passage, Position};
 use crate::audit::{Journal, LogReader, Record};
 
-/// How often the log is looked at.
-const POLL: Duration = Duration::from_millis(500);
-
 /// A request gets no further record once its lines have so many bytes.
 const BATCH_BYTES_MAX: usize = 4 << 20;
 
@@ -110,7 +107,7 @@ impl<S: Sink> Worker<S> {
                 Ok(None) if ending => break,
                 Ok(None) => {
                     self.keep().await;
-                    self.pause(POLL).await;
+                    self.pause(self.sink.every()).await;
                     Go::On
                 }
                 Ok(Some(reading)) => self.deliver(reading).await,
@@ -219,7 +216,7 @@ impl<S: Sink> Worker<S> {
                 Answer::Behind => {
                     self.placed = false;
                     // One that says this again and again is not asked without end.
-                    self.pause(POLL).await;
+                    self.pause(self.sink.every()).await;
                     return Go::On;
                 }
                 Answer::TryAgain { cause, text, after } => {
@@ -248,7 +245,7 @@ impl<S: Sink> Worker<S> {
             self.keep().await;
         }
         if !full {
-            self.pause(POLL).await;
+            self.pause(self.sink.every()).await;
         }
         Go::On
     }

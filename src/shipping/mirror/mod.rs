@@ -6,6 +6,7 @@
 mod beat;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use parking_lot::Mutex;
 use tokio::task::spawn_blocking;
@@ -15,6 +16,9 @@ use super::sink::{Answer, Batch, Cause, Place, Sink};
 use crate::audit::Row;
 use crate::database::{Access, DatabaseError, Files, Known, Link, Log};
 pub use beat::{Beating, Beats, Condition};
+
+/// How far behind it may be while all is well.
+const EVERY: Duration = Duration::from_millis(200);
 
 /// Records in one statement.
 const RECORDS_MAX: usize = 500;
@@ -114,6 +118,10 @@ impl Sink for MirrorSink {
 
     fn host(&self) -> &str {
         &self.host
+    }
+
+    fn every(&self) -> Duration {
+        EVERY
     }
 
     fn records_max(&self) -> usize {
