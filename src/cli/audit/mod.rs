@@ -5,6 +5,7 @@ mod plot;
 mod prove;
 mod query;
 mod retain;
+mod rows;
 mod search;
 mod show;
 mod source;

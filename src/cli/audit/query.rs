@@ -1,22 +1,19 @@
 //! `grantgate audit query`: the decisions that are searched for, with what became of them.
 
 use std::collections::BTreeMap;
-use std::io::{self, BufWriter, IsTerminal as _, Write};
+use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::time::Instant;
 
+use clap::Args;
 use clap::builder::PossibleValuesParser;
-use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
-use super::search::{
-    Common, csv_cell, csv_writer, door, io_error, is_unfit, name, printable, reason, shown,
-    tell_damage, usage,
-};
+use super::rows::{RowFormat, Rows};
+use super::search::{Common, reason, shown, tell_damage, usage};
 use super::source::{Log, Source, Wanted};
-use super::table::Table;
 use super::when::time;
-use crate::audit::search::{self, Filter, Found, Hit, Indexes, QuerySummary, Take};
+use crate::audit::search::{self, Filter, Hit, Indexes, QuerySummary, Take};
 use crate::audit::{Event, LogReader, PseudonymKey, ReadError, Record};
 use crate::catalogue::Catalogue;
 use crate::cli::{Exit, fail, note};
@@ -77,16 +74,6 @@ pub(in crate::cli) struct Arguments {
     /// `json` prints the lines of decisions and outcomes as they are stored
     #[arg(long, value_enum, default_value_t = RowFormat::Human)]
     format: RowFormat,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum RowFormat {
-    /// A table for people.
-    Human,
-    /// The stored lines.
-    Json,
-    /// For spreadsheets.
-    Csv,
 }
 
 /// An id in its canonical form, or a pseudonym.
@@ -269,179 +256,6 @@ fn print_all(
     Ok(summary)
 }
 
-/// Rows as they are asked for.
-struct Rows<'c> {
-    to: To,
-    catalogue: &'c Catalogue,
-    of_several: bool,
-}
-
-enum To {
-    Table(Box<Table<BufWriter<Stdout>>>),
-    Lines { out: BufWriter<Stdout>, is_terminal: bool },
-    Csv(Box<csv::Writer<BufWriter<Stdout>>>),
-}
-
-type Stdout = io::StdoutLock<'static>;
-
-impl<'c> Rows<'c> {
-    fn new(format: RowFormat, catalogue: &'c Catalogue, of_several: bool) -> Self {
-        let stdout = io::stdout().lock();
-        let is_terminal = stdout.is_terminal();
-        let out = BufWriter::new(stdout);
-        let to = match format {
-            RowFormat::Human if of_several => {
-                let names: Vec<&str> = HUMAN.into_iter().chain(["REPLICA"]).collect();
-                To::Table(Box::new(Table::new(out, &names)))
-            }
-            RowFormat::Human => To::Table(Box::new(Table::new(out, &HUMAN))),
-            RowFormat::Json => To::Lines { out, is_terminal },
-            RowFormat::Csv => To::Csv(Box::new(csv_writer(out))),
-        };
-        Self { to, catalogue, of_several }.with_names()
-    }
-
-    /// CSV has its names also where nothing is found.
-    fn with_names(mut self) -> Self {
-        if let To::Csv(writer) = &mut self.to {
-            let more = self.of_several.then_some("replica");
-            // What cannot be written is told with the first row, or at the end.
-            let _ = writer.write_record(CSV.into_iter().chain(more));
-        }
-        self
-    }
-
-    fn row(&mut self, replica: &str, hit: &Hit, later: Option<&[u8]>) -> io::Result<()> {
-        let resolution = later.and_then(|line| Some(Record::parse(line)?.resolution()?.1));
-        let resolution = resolution.as_deref();
-        match &mut self.to {
-            To::Table(table) => {
-                let mut row = human(&hit.fields(), resolution, self.catalogue);
-                row.extend(self.of_several.then(|| printable(replica)));
-                table.row(row)
-            }
-            To::Lines { out, is_terminal } => {
-                let lines = [Some(hit.line()), hit.outcome_line(), later];
-                lines.into_iter().flatten().try_for_each(|line| stored(out, line, *is_terminal))
-            }
-            To::Csv(writer) => {
-                let row = csv_row(&hit.fields(), resolution.unwrap_or_default(), self.catalogue);
-                let more = self.of_several.then(|| csv_cell(replica));
-                writer.write_record(row.into_iter().chain(more)).map_err(io_error)
-            }
-        }
-    }
-
-    fn finish(self) -> io::Result<()> {
-        match self.to {
-            To::Table(table) => table.finish(),
-            To::Lines { mut out, .. } => out.flush(),
-            To::Csv(mut writer) => writer.flush(),
-        }
-    }
-}
-
-/// The line as it is; on a terminal, characters that JSON lets through and a terminal
-/// obeys are escaped.
-pub(super) fn stored(out: &mut impl Write, line: &[u8], terminal: bool) -> io::Result<()> {
-    match std::str::from_utf8(line) {
-        Ok(text) if terminal && text.contains(is_unfit) => {
-            for c in text.chars() {
-                if is_unfit(c) {
-                    write!(out, "\\u{:04x}", u32::from(c))?;
-                } else {
-                    write!(out, "{c}")?;
-                }
-            }
-        }
-        _ => out.write_all(line)?,
-    }
-    out.write_all(b"\n")
-}
-
-const HUMAN: [&str; 8] =
-    ["TIME", "CALLER", "ENTRANCE", "GRANTEE", "DECISION", "REASON", "OUTCOME", "REQUEST"];
-
-fn human(found: &Found, resolution: Option<&str>, catalogue: &Catalogue) -> Vec<String> {
-    let shown = |text: &str| if text.is_empty() { "-".to_owned() } else { printable(text) };
-    // Of a decision this is said by the column's name.
-    let decision = if found.decision.is_empty() { &found.event } else { &found.decision };
-    let outcome = match found.outcome_reason.as_str() {
-        reason if reason.is_empty() || reason == found.reason => shown(&found.outcome),
-        reason => format!("{} ({})", shown(&found.outcome), printable(reason)),
-    };
-    let outcome = match found.same_as {
-        Some(seq) => format!("{outcome}, same as {seq}"),
-        None => outcome,
-    };
-    let outcome = match resolution {
-        Some(resolution) => format!("{outcome}, then {}", printable(resolution)),
-        None => outcome,
-    };
-    // Nobody is to get access where entrances are read.
-    let grantee = if found.grantee.is_empty() { &found.operation } else { &found.grantee };
-    let entrance = match found.workspace.as_str() {
-        "" => door(catalogue, &found.entrance_id),
-        name => format!("{} in {}", door(catalogue, &found.entrance_id), printable(name)),
-    };
-    vec![
-        shown(&found.time),
-        shown(&found.caller),
-        entrance,
-        shown(grantee),
-        shown(decision),
-        shown(&found.reason),
-        outcome,
-        shown(&found.request_id),
-    ]
-}
-
-const CSV: [&str; 18] = [
-    "seq",
-    "time",
-    "event",
-    "request_id",
-    "caller",
-    "entrance_id",
-    "entrance_name",
-    "grantee",
-    "decision",
-    "reason",
-    "outcome",
-    "outcome_reason",
-    "seam_request_id",
-    "operation",
-    "resolution",
-    "workspace",
-    "idempotency_key",
-    "same_as",
-];
-
-fn csv_row(found: &Found, resolution: &str, catalogue: &Catalogue) -> [String; 18] {
-    let same_as = found.same_as.map(|seq| seq.to_string()).unwrap_or_default();
-    [
-        found.seq.to_string().as_str(),
-        &found.time,
-        &found.event,
-        &found.request_id,
-        &found.caller,
-        &found.entrance_id,
-        name(catalogue, &found.entrance_id).unwrap_or_default(),
-        &found.grantee,
-        &found.decision,
-        &found.reason,
-        &found.outcome,
-        &found.outcome_reason,
-        &found.seam_request_id,
-        &found.operation,
-        resolution,
-        &found.workspace,
-        &found.idempotency_key,
-        &same_as,
-    ]
-    .map(csv_cell)
-}
-
 fn tell(summary: &QuerySummary, began: Instant, is_database: bool) {
     let seconds = began.elapsed().as_secs_f64();
     if is_database {
@@ -473,32 +287,5 @@ mod tests {
         for wrong in ["", "anna", "hmac-sha256:", "hmac-sha256:F404473fe9b5ca393be62a67128c7aca"] {
             assert!(grantee(wrong).unwrap_err().contains("36 characters"), "{wrong}");
         }
-    }
-
-    #[test]
-    fn a_row_tells_what_became_of_it() {
-        let mut found = Found {
-            time: "t\u{1b}".into(),
-            event: "grant.decision".into(),
-            decision: "allow".into(),
-            reason: "allowed-by-rule".into(),
-            outcome: "unknown".into(),
-            outcome_reason: "upstream-timeout".into(),
-            ..Found::default()
-        };
-        let row = human(&found, Some("granted"), &Catalogue::default()).join("|");
-        assert_eq!(
-            row,
-            "t\\u{1b}|-|-|-|allow|allowed-by-rule|unknown (upstream-timeout), then granted|-"
-        );
-        found.same_as = Some(7);
-        let row = human(&found, Some("granted"), &Catalogue::default()).join("|");
-        assert!(row.contains("|unknown (upstream-timeout), same as 7, then granted|"), "{row}");
-        found.decision.clear();
-        assert_eq!(human(&found, None, &Catalogue::default())[4], "grant.decision");
-        let mut out = Vec::new();
-        stored(&mut out, "{\"a\":\"\u{9b}\"}".as_bytes(), true).unwrap();
-        stored(&mut out, "{\"a\":\"\u{9b}\"}".as_bytes(), false).unwrap();
-        assert_eq!(String::from_utf8(out).unwrap(), "{\"a\":\"\\u009b\"}\n{\"a\":\"\u{9b}\"}\n");
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use clap::Args;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
-use super::query::stored;
+use super::rows::stored;
 use super::search::{Common, printable};
 use crate::audit::search::{Tail, TailFilter, Tailed};
 use crate::audit::{LogReader, ReadError, for_people};
