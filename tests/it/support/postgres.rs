@@ -125,6 +125,10 @@ impl Postgres {
 
     /// `kill -9` of the server: nothing is finished.
     pub fn kill(&mut self) {
+        if self.child.is_some() {
+            // What is stopped would stay for ever.
+            self.signal(Signal::CONT);
+        }
         if let Some(mut child) = self.child.take() {
             // Its children notice by themselves.
             let _ = child.kill();
@@ -136,7 +140,8 @@ impl Postgres {
     /// Stops or goes on with every process of the server: half open, as if its machine hung.
     pub fn signal(&self, signal: Signal) {
         let child = self.child.as_ref().unwrap().id();
-        let all = fs::read_to_string(format!("/proc/{child}/task/{child}/children")).unwrap();
+        let all = fs::read_to_string(format!("/proc/{child}/task/{child}/children"));
+        let all = all.unwrap_or_default();
         let children = all.split_whitespace().map(|id| id.parse::<i32>().unwrap());
         for id in children.chain([i32::try_from(child).unwrap()]) {
             let _ = kill_process(Pid::from_raw(id).unwrap(), signal);
