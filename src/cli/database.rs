@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{Exit, Format, fail, note, report, say, say_json};
+use super::{Exit, Format, fail, report, say, say_json};
 use crate::config::load_database;
 use crate::database::{self, Access, DatabaseError, Schema};
 use crate::domain::Problem;
@@ -151,9 +151,6 @@ fn print(status: &Status) {
             log.name,
             log.next_seq.saturating_sub(1)
         ));
-        if let Some(why) = &log.closed {
-            note(format_args!("log {} is closed: {why}", log.origin));
-        }
     }
 }
 

@@ -34,16 +34,6 @@ impl From<tokio_postgres::Error> for CopyError {
     }
 }
 
-/// What a whole copy showed.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Copied {
-    /// Records.
-    pub records: u64,
-    /// Records that are kept under a number, or with something to search for, that their line does
-    /// not have: how many, and the first.
-    pub differing: (u64, Option<u64>),
-}
-
 /// One connection that only reads.
 pub struct Reader(Client);
 
@@ -59,31 +49,31 @@ impl Reader {
         Ok(Self(client))
     }
 
-    /// Copies a whole log into this directory, and compares what is searched for with its lines.
+    /// Copies a whole log into this directory, and gives how many records are kept under a number, or
+    /// with something to search for, that their line does not have, and the first of them.
     ///
     /// # Errors
     /// [`CopyError`].
-    pub async fn log(&self, log: i32, to: &Path) -> Result<Copied, CopyError> {
+    pub async fn log(&self, log: i32, to: &Path) -> Result<(u64, Option<u64>), CopyError> {
         const ALL: &str = "SELECT seq, line, time, event, request_id, caller, workspace, entrance, \
                            grantee, decision, reason, outcome, decision_seq, seam_request_id, \
                            idempotency_key FROM audit_record WHERE log_id = $1 ORDER BY seq";
         let mut files = ScratchLog::new(to);
-        let mut copied = Copied::default();
+        let (mut differing, mut first) = (0, None);
         let values: [&(dyn ToSql + Sync); 1] = [&log];
         let rows = self.0.query_raw(ALL, values).await?;
         let mut rows = pin!(rows);
         while let Some(row) = poll_fn(|context| rows.as_mut().poll_next(context)).await {
             let row = row?;
             let (seq, line) = (unsigned(row.try_get(0)?), row.try_get::<_, &str>(1)?);
-            copied.records += 1;
             if !agrees(&row, seq, line)? {
-                copied.differing.0 += 1;
-                copied.differing.1.get_or_insert(seq);
+                differing += 1;
+                first.get_or_insert(seq);
             }
             files.add(seq, line)?;
         }
         files.finish()?;
-        Ok(copied)
+        Ok((differing, first))
     }
 
     /// Copies what a search may find, with what belongs to it.
@@ -95,19 +85,16 @@ impl Reader {
         log: i32,
         (filter, take): (&Filter, Take),
         to: &Path,
-    ) -> Result<u64, CopyError> {
+    ) -> Result<(), CopyError> {
         let narrowed = Narrowed::new(log, filter, take);
         let mut files = ScratchLog::new(to);
         let rows = self.0.query_raw(&narrowed.statement, narrowed.values()).await?;
         let mut rows = pin!(rows);
-        let mut records = 0;
         while let Some(row) = poll_fn(|context| rows.as_mut().poll_next(context)).await {
             let row = row?;
             files.add(unsigned(row.try_get(0)?), row.try_get(1)?)?;
-            records += 1;
         }
-        files.finish()?;
-        Ok(records)
+        Ok(files.finish()?)
     }
 
     /// Every checkpoint that was handed over, as it was signed.

@@ -5,6 +5,8 @@ use std::io;
 
 use tokio_postgres::error::SqlState;
 
+use crate::domain::innermost;
+
 /// Why something was not done, as far as is known.
 #[derive(Debug, thiserror::Error)]
 pub enum DatabaseError {
@@ -25,7 +27,7 @@ pub enum DatabaseError {
 impl From<tokio_postgres::Error> for DatabaseError {
     fn from(error: tokio_postgres::Error) -> Self {
         let Some(said) = error.as_db_error() else {
-            let cause = innermost(&error);
+            let cause = told(&error);
             // Nothing of what is wrong with these goes away by itself.
             return match (error.is_closed(), io_of(&error)) {
                 // What TLS says of a certificate comes as this.
@@ -68,14 +70,10 @@ fn io_of(error: &tokio_postgres::Error) -> Option<io::ErrorKind> {
     None
 }
 
-/// The end of the chain, which says most.
-fn innermost(error: &tokio_postgres::Error) -> String {
-    let mut last: &dyn std::error::Error = error;
-    while let Some(source) = last.source() {
-        last = source;
-    }
-    match last.to_string() {
-        text if text == error.to_string() => text,
-        text => format!("{error}: {text}"),
+/// What the library says, and the cause behind it, which says most.
+fn told(error: &tokio_postgres::Error) -> String {
+    match (error.to_string(), innermost(error)) {
+        (text, cause) if text == cause => text,
+        (text, cause) => format!("{text}: {cause}"),
     }
 }

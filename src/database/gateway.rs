@@ -10,7 +10,6 @@ use uuid::Uuid;
 
 use super::error::DatabaseError;
 use super::link::{Link, answered};
-
 use crate::audit::Row;
 use crate::domain::Secret;
 
@@ -23,8 +22,8 @@ pub struct Log {
     pub name: String,
     /// The log's name, which no other has.
     pub origin: String,
-    /// With which its checkpoints are verified; none where they are not signed.
-    pub verifier_key: Option<String>,
+    /// With which its checkpoints are verified.
+    pub verifier_key: String,
     /// What nobody else can add to the log without.
     pub token: Secret,
 }
@@ -36,8 +35,6 @@ pub struct Known {
     pub number: i32,
     /// The record that comes next.
     pub next: u64,
-    /// What time it is there.
-    pub clock: Timestamp,
 }
 
 /// How a gateway is.
@@ -65,15 +62,11 @@ impl Link {
         let token = token.expose().as_bytes();
         let row = self
             .one(
-                "SELECT log, next, clock FROM hello_1($1, $2, $3, $4, $5)",
+                "SELECT log, next FROM hello_1($1, $2, $3, $4, $5)",
                 &[replica, name, origin, verifier_key, &token],
             )
             .await?;
-        Ok(Known {
-            number: row.try_get(0)?,
-            next: unsigned(row.try_get(1)?),
-            clock: time(row.try_get(2)?),
-        })
+        Ok(Known { number: row.try_get(0)?, next: unsigned(row.try_get(1)?) })
     }
 
     /// Adds records that follow one another, and gives the one that comes next there: another one

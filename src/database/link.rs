@@ -43,12 +43,14 @@ impl Access {
     pub fn load(files: &Files) -> Result<Self, Vec<Problem>> {
         let password = files.password_file.as_deref().map(|path| {
             let bytes = read_secret(path)?;
-            let text = String::from_utf8(bytes.to_vec()).ok();
-            let text = text.filter(|text| !text.trim_end_matches(['\r', '\n']).is_empty());
-            let text = text.ok_or_else(|| {
-                Problem::of_file(path.display().to_string(), "holds no password: one line of UTF-8")
-            })?;
-            Ok(Secret::new(text.trim_end_matches(['\r', '\n']).to_owned()))
+            let text = std::str::from_utf8(&bytes).unwrap_or_default();
+            match text.trim_end_matches(['\r', '\n']) {
+                "" => {
+                    let text = "holds no password: one line of UTF-8";
+                    Err(Problem::of_file(path.display().to_string(), text))
+                }
+                password => Ok(Secret::new(password.to_owned())),
+            }
         });
         let tls = (!files.address.is_socket()).then(|| tls(files));
         match (password.transpose(), tls.transpose()) {
@@ -151,12 +153,6 @@ impl Link {
     #[must_use]
     pub fn new(access: Access) -> Self {
         Self { access, client: Mutex::new(None) }
-    }
-
-    /// Where.
-    #[must_use]
-    pub fn host(&self) -> String {
-        self.access.host()
     }
 
     /// The connection, or a new one.

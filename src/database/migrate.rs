@@ -6,6 +6,7 @@ use tokio_postgres::Client;
 
 use super::error::DatabaseError;
 use super::link::Access;
+use crate::domain::innermost;
 
 mod embedded {
     refinery::embed_migrations!("src/database/migrations");
@@ -38,7 +39,8 @@ pub async fn migrate(access: &Access) -> Result<Vec<String>, DatabaseError> {
     client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await?;
     client.batch_execute("CREATE SCHEMA IF NOT EXISTS grantgate").await?;
     let runner = embedded::migrations::runner().set_grouped(true);
-    let report = runner.run_async(&mut client).await.map_err(refused)?;
+    let report = runner.run_async(&mut client).await;
+    let report = report.map_err(|error| DatabaseError::Refused(innermost(&error)))?;
     // The lock goes with the connection.
     Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
 }
@@ -82,12 +84,4 @@ pub async fn maintain(access: &Access, weeks: i32) -> Result<i32, DatabaseError>
             Err(error) => return Err(error),
         }
     }
-}
-
-fn refused(error: refinery::Error) -> DatabaseError {
-    let mut last: &dyn std::error::Error = &error;
-    while let Some(source) = last.source() {
-        last = source;
-    }
-    DatabaseError::Refused(last.to_string())
 }

@@ -14,7 +14,7 @@ mod narrow;
 mod read;
 
 pub use address::{Address, Files};
-pub use copy::{Copied, CopyError, Reader};
+pub use copy::{CopyError, Reader};
 pub use error::DatabaseError;
 pub use gateway::{Beat, Known, Log};
 pub use link::{Access, Link};

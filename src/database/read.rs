@@ -24,8 +24,6 @@ pub struct LogState {
     pub next: u64,
     /// When records came last.
     pub shipped: Option<Timestamp>,
-    /// Why no more come.
-    pub closed: Option<String>,
 }
 
 /// A gateway, as it said last that it was.
@@ -61,7 +59,7 @@ pub async fn logs(access: &Access) -> Result<Vec<LogState>, DatabaseError> {
     let client = access.connect(None).await?;
     let rows = client
         .query(
-            "SELECT log_id, replica_id, name, origin, next_seq, shipped_at, closed_why FROM log \
+            "SELECT log_id, replica_id, name, origin, next_seq, shipped_at FROM log \
              ORDER BY name, log_id",
             &[],
         )
@@ -74,7 +72,6 @@ pub async fn logs(access: &Access) -> Result<Vec<LogState>, DatabaseError> {
             origin: row.try_get(3)?,
             next: unsigned(row.try_get(4)?),
             shipped: row.try_get::<_, Option<SystemTime>>(5)?.map(time),
-            closed: row.try_get(6)?,
         })
     };
     rows.iter().map(log).collect()

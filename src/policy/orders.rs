@@ -113,14 +113,18 @@ impl Orders {
         Evaluation { reason, rules: [order.reference()].into() }
     }
 
-    /// The order by which a question is answered, where that is not the policy.
+    /// The order by which a question is answered, where that is not the policy, which has said this.
     #[must_use]
-    pub fn deciding(&self, policy: &Policy, question: Question<'_>) -> Option<&Order> {
+    pub fn deciding(
+        &self,
+        policy: &Policy,
+        question: Question<'_>,
+        said: Reason,
+    ) -> Option<&Order> {
         let Question { caller, act, entrance, workspace, moment } = question;
         let asking = Asking { caller, act, workspace, moment };
         let objects = Objects::One(entrance);
-        self.freeze(policy, asking, objects)
-            .or_else(|| self.excepting(asking, objects, policy.evaluate(question).reason))
+        self.freeze(policy, asking, objects).or_else(|| self.excepting(asking, objects, said))
     }
 
     /// An exception for what the policy says nothing about.

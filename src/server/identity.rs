@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
+use zeroize::Zeroizing;
 
 use crate::audit::SigningKey;
 use crate::domain::{RequestId, Secret};
@@ -116,12 +117,12 @@ fn token(path: &Path) -> Result<String, IdentityError> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn read(path: &Path) -> Result<Option<Vec<u8>>, IdentityError> {
+fn read(path: &Path) -> Result<Option<Zeroizing<Vec<u8>>>, IdentityError> {
     // A link to nothing is there, and is refused when it is read.
     if path.symlink_metadata().is_err_and(|error| error.kind() == io::ErrorKind::NotFound) {
         return Ok(None);
     }
-    read_secret(path).map(|bytes| Some(bytes.to_vec())).map_err(IdentityError::Read)
+    read_secret(path).map(Some).map_err(IdentityError::Read)
 }
 
 fn write(path: &Path, bytes: &[u8]) -> Result<(), IdentityError> {

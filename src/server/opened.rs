@@ -103,7 +103,7 @@ pub(super) fn log(
             replica,
             name: name.clone(),
             origin: verifier.name().to_owned(),
-            verifier_key: Some(verifier.to_string()),
+            verifier_key: verifier.to_string(),
             token,
         });
     }

@@ -57,8 +57,6 @@ pub struct ShownLog {
     pub next_seq: u64,
     /// When records came last.
     pub shipped: Option<String>,
-    /// Why none comes any more.
-    pub closed: Option<String>,
 }
 
 impl ShownReplica {
@@ -97,7 +95,6 @@ impl ShownLog {
             origin: state.origin.clone(),
             next_seq: state.next,
             shipped: state.shipped.map(|time| time.to_string()),
-            closed: state.closed.clone(),
         }
     }
 }

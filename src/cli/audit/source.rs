@@ -124,7 +124,7 @@ async fn copy(from: &Reader, log: LogState, wanted: Wanted<'_>) -> Result<Log, C
     let (mut heads, mut differing) = (Vec::new(), (0, None));
     match wanted {
         Wanted::Whole => {
-            differing = from.log(log.number, directory.path()).await?.differing;
+            differing = from.log(log.number, directory.path()).await?;
             heads = from.heads(log.number).await?;
         }
         Wanted::Found(filter, take) => {

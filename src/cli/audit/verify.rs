@@ -132,7 +132,12 @@ fn one(arguments: &Arguments, log: &Log, keys: &[VerifierKey], given: &[Checkpoi
                 ));
             }
             print(&named, &report, exit);
-            if exit == Exit::Done && given.is_empty() {
+            // A directory has its newest checkpoint beside it; a mirror's own prove nothing of its end.
+            let lacks = match log.origin {
+                Some(_) => given.is_empty(),
+                None => report.anchors.is_empty(),
+            };
+            if exit == Exit::Done && lacks {
                 note(
                     "note: no anchored checkpoint was given: records removed from the end would not show",
                 );

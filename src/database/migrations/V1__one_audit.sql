@@ -8,9 +8,7 @@ CREATE TABLE replica (
     name       text NOT NULL,
     -- Of what only its data directory has: nobody else speaks for it, nor adds to its log.
     token_sha256 bytea NOT NULL CHECK (length(token_sha256) = 32),
-    first_seen timestamptz NOT NULL DEFAULT now(),
-    retired_at timestamptz,
-    retired_why text
+    first_seen timestamptz NOT NULL DEFAULT now()
 );
 
 -- Apart from `replica`, and with room in each page: a beat each second must stay a HOT update.
@@ -31,13 +29,11 @@ CREATE TABLE audit_log (
     -- A data directory has one log, also when it is signed with another key from some record on.
     replica_id   uuid NOT NULL UNIQUE REFERENCES replica,
     origin       text NOT NULL UNIQUE,
-    verifier_key text,
+    verifier_key text NOT NULL,
     -- The record that comes next. Moved only by who says what it is now.
     next_seq     bigint NOT NULL DEFAULT 1 CHECK (next_seq > 0),
     last_day     date NOT NULL DEFAULT '-infinity',
-    shipped_at   timestamptz,
-    closed_at    timestamptz,
-    closed_why   text
+    shipped_at   timestamptz
 ) WITH (fillfactor = 50);
 
 -- `line` is the line of the log, unchanged. The other columns say the same, to be searched for, and
@@ -132,7 +128,7 @@ SELECT make_partitions(6);
 
 -- Introduces a gateway and its log; what there is of the log is in the answer.
 CREATE FUNCTION hello_1(replica uuid, called text, log_origin text, log_key text, token bytea)
-RETURNS TABLE (log integer, next bigint, clock timestamptz)
+RETURNS TABLE (log integer, next bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = grantgate, pg_temp AS $$
 DECLARE
     known replica%ROWTYPE;
@@ -156,13 +152,10 @@ BEGIN
     INSERT INTO audit_log (replica_id, origin, verifier_key) VALUES (replica, log_origin, log_key)
         ON CONFLICT (replica_id) DO NOTHING;
     SELECT * INTO own FROM audit_log a WHERE a.replica_id = replica;
-    IF own.closed_at IS NOT NULL THEN
-        RAISE EXCEPTION 'the log % is closed: %', own.origin, own.closed_why USING ERRCODE = 'GG002';
-    END IF;
     IF (own.origin, own.verifier_key) IS DISTINCT FROM (log_origin, log_key) THEN
         UPDATE audit_log a SET origin = log_origin, verifier_key = log_key WHERE a.replica_id = replica;
     END IF;
-    RETURN QUERY SELECT own.log_id, own.next_seq, clock_timestamp();
+    RETURN QUERY SELECT own.log_id, own.next_seq;
 END $$;
 
 -- The log whose token this is, locked until the end of the transaction.
@@ -175,9 +168,6 @@ BEGIN
         WHERE a.log_id = log AND r.token_sha256 = sha256(token) FOR UPDATE OF a;
     IF NOT FOUND THEN
         RAISE EXCEPTION 'no log has this number and this token' USING ERRCODE = 'GG001';
-    END IF;
-    IF own.closed_at IS NOT NULL THEN
-        RAISE EXCEPTION 'the log % is closed: %', own.origin, own.closed_why USING ERRCODE = 'GG002';
     END IF;
     RETURN own;
 END $$;
@@ -266,11 +256,11 @@ BEGIN
     END IF;
 END $$;
 
--- Says how a gateway is, and answers the time.
+-- Says how a gateway is.
 CREATE FUNCTION beat_1(
     replica uuid, token bytea, version text, address text, state text, revision text,
     durable bigint, confirmed bigint, clock timestamptz
-) RETURNS timestamptz
+) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = grantgate, pg_temp AS $$
 DECLARE
     skew bigint := extract(epoch FROM clock - clock_timestamp()) * 1000;
@@ -286,18 +276,16 @@ BEGIN
             state = excluded.state, revision = excluded.revision,
             durable_seq = excluded.durable_seq, confirmed_seq = excluded.confirmed_seq,
             skew_ms = excluded.skew_ms;
-    RETURN clock_timestamp();
 END $$;
 
 -- What may be read: without tokens.
 CREATE VIEW log AS
-    SELECT a.log_id, a.replica_id, r.name, a.origin, a.verifier_key, a.next_seq, a.shipped_at,
-           a.closed_at, a.closed_why
+    SELECT a.log_id, a.replica_id, r.name, a.origin, a.verifier_key, a.next_seq, a.shipped_at
     FROM audit_log a JOIN replica r USING (replica_id);
 
 GRANT USAGE ON SCHEMA grantgate TO grantgate_gateway, grantgate_reader;
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA grantgate FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION hello_1, append_1, gap_1, head_1, beat_1 TO grantgate_gateway;
-GRANT SELECT (replica_id, name, first_seen, retired_at, retired_why) ON replica TO grantgate_reader;
+GRANT SELECT (replica_id, name, first_seen) ON replica TO grantgate_reader;
 GRANT SELECT ON refinery_schema_history, log, replica_beat, audit_record, audit_partition, audit_head, audit_gap
     TO grantgate_reader;

@@ -70,7 +70,7 @@ pub struct Miss {
 #[must_use]
 pub fn explain(policy: &Policy, question: Question<'_>, orders: &Orders) -> Explanation {
     let evaluation = policy.evaluate(question);
-    let order = orders.deciding(policy, question);
+    let order = orders.deciding(policy, question, evaluation.reason);
     let (request, moment) = (policy.request(question), question.moment);
     let explaining = Explaining { policy, request, moment };
     let judged = policy.judge(question).map(|(_, verdict)| verdict.rules);

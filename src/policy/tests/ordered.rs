@@ -110,7 +110,11 @@ fn reading_is_not_frozen_and_not_excepted() {
     for kind in
         [OrderKind::Freeze(Scope::Everything), OrderKind::Exception(reader.clone(), door(OFFICE))]
     {
-        assert!(Orders::new([order(1, kind)]).deciding(&policy, question).is_none());
+        assert!(
+            Orders::new([order(1, kind)])
+                .deciding(&policy, question, policy.evaluate(question).reason)
+                .is_none()
+        );
     }
 }
 
@@ -148,7 +152,9 @@ fn a_workspace_that_there_is_not_could_be_any() {
             workspace: asked.as_ref(),
             moment,
         };
-        Orders::new([freeze]).deciding(&policy, question).is_some()
+        Orders::new([freeze])
+            .deciding(&policy, question, policy.evaluate(question).reason)
+            .is_some()
     };
     assert!(frozen("lab", Some("lab")) && !frozen("lab", Some("hq")));
     assert!(frozen("lab", None), "it is not known in which it is");

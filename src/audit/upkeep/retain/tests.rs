@@ -1,7 +1,9 @@
 use super::*;
 use crate::audit::Checkpoint;
+use crate::audit::follow::{OF_DATABASE, OF_EXPORT, Position};
 use crate::audit::proof::AnchorFinding;
 use crate::audit::testing::Log;
+use crate::audit::upkeep::lacked;
 
 impl Log {
     /// Every checkpoint that is in a segment now.
@@ -220,4 +222,21 @@ fn a_segment_that_is_compressed_between_list_and_read_is_read() {
     compress(log.path()).unwrap();
     let mut lines = log.reader().read(&listed[0]).unwrap();
     assert!(lines.next().unwrap().unwrap().whole().is_some());
+}
+
+#[test]
+fn what_somebody_lacks_and_what_may_be_lacked_again_stays() {
+    let log = Log::new(60);
+    let all = Retention { before: Some(Timestamp::MAX), ..Retention::default() };
+    let young = Retention { keep_since: Some(Timestamp::UNIX_EPOCH), ..all };
+    assert_eq!(prune(log.path(), &young).unwrap().segments, 0);
+    let second = log.reader().list().unwrap()[1].first_seq;
+    for (keep_from, gone) in [(1, 0), (second - 1, 0), (second, 1)] {
+        let lacked = Retention { keep_from: Some(keep_from), ..all };
+        assert_eq!(prune(log.path(), &lacked).unwrap().segments, gone, "{keep_from}");
+    }
+    assert_eq!(lacked(log.path()), None, "nothing was ever sent");
+    Position::of(log.path(), OF_EXPORT).store(40).unwrap();
+    Position::of(log.path(), OF_DATABASE).store(20).unwrap();
+    assert_eq!(lacked(log.path()), Some(20));
 }
