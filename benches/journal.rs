@@ -21,12 +21,13 @@ use std::time::{Duration, Instant};
 use grantgate::audit::proof::verify;
 use grantgate::audit::{
     DecisionEntry, Event, Evidence, FileStore, Journal, JournalSettings, LogReader, Observer,
-    Published, SigningKey, Started,
+    Published, Started,
 };
 use grantgate::domain::{
     EntranceId, GrantRequest, Grantee, Operation, Reason, RequestId, Revision, RuleRef,
     SystemClock, UserIdentityId,
 };
+use grantgate::note::SigningKey;
 
 const ROUNDS: usize = 7;
 /// In flight, and decisions of each worker in one round.

@@ -15,16 +15,19 @@
 
 pub mod audit;
 pub mod authn;
+pub mod bundle;
 pub mod catalogue;
 pub mod cli;
 pub mod config;
 pub mod database;
 pub mod domain;
 pub mod files;
+pub mod fleet;
 pub mod gateway;
 pub mod issuers;
 pub mod json;
 pub mod listener;
+pub mod note;
 pub mod orders;
 pub mod pki;
 pub mod policy;

@@ -6,7 +6,7 @@
 //!
 //! | wing | what it is | may use |
 //! |---|---|---|
-//! | `tree` | the Merkle tree of the lines, checkpoints, notes | |
+//! | `tree` | the Merkle tree of the lines, checkpoints | |
 //! | `record` | what a record is: its events and fields, written and read here only | `tree` |
 //! | `log` | a log to read: [`LogReader`], and the cursor that walks its lines | `tree`, `record` |
 //! | `journal` | the one writer | all above |
@@ -45,8 +45,8 @@ pub use log::error::{InputError, ReadError};
 pub use log::scratch::ScratchLog;
 pub use record::columns::for_people;
 pub use record::entry::{
-    CandidateEntry, CertificateEntry, DecisionEntry, Evidence, OrderChange, OrderEntry,
-    OutcomeEntry, ReloadEntry, ResolvedEntry, StrangerEntry,
+    BundleEntry, CandidateEntry, CertificateEntry, DecisionEntry, Evidence, OrderChange,
+    OrderEntry, OutcomeEntry, ReloadEntry, ResolvedEntry, StrangerEntry,
 };
 pub use record::event::Event;
 pub use record::mark::GranteeMark;
@@ -54,4 +54,3 @@ pub use record::parse::Record;
 pub use record::pseudonym::PseudonymKey;
 pub use record::row::Row;
 pub use tree::checkpoint::Checkpoint;
-pub use tree::note::{SigningKey, VerifierKey};

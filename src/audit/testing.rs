@@ -12,12 +12,12 @@ use crate::audit::journal::store::{Batch, FileStore, Store, StoreError};
 use crate::audit::journal::{Journal, Started};
 use crate::audit::proof::{VerifyReport, verify};
 use crate::audit::record::entry::{DecisionEntry, OutcomeEntry};
-use crate::audit::tree::note::{SigningKey, VerifierKey};
 use crate::audit::{Checkpoint, Evidence, LogReader, Recorded};
 use crate::domain::{
     EntranceId, Grantee, Operation, Outcome, Reason, RequestId, Revision, RuleRef, SystemClock,
     UserIdentityId,
 };
+use crate::note::{SigningKey, VerifierKey};
 
 /// What a store is asked to do.
 #[derive(Debug, Clone, Copy)]

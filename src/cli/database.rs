@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::{Exit, Format, fail, report, say, say_json};
-use crate::config::load_database;
+use crate::bundle::Trust;
+use crate::config::{Desk, load_database};
 use crate::database::{self, Access, DatabaseError, Schema};
 use crate::domain::Problem;
 use crate::files::read_plain;
@@ -73,7 +74,7 @@ pub(super) struct MaintainArguments {
 
 /// A gateway that has said nothing for so long is silent, and a log with so many records to come
 /// is behind.
-const SILENT_S: f64 = 10.0;
+pub(super) const SILENT_S: f64 = 10.0;
 const BEHIND: u64 = 10_000;
 
 pub(super) fn run(command: &Command) -> Exit {
@@ -177,13 +178,31 @@ pub(super) fn with(
     }
 }
 
-fn failed(access: &Access, error: impl Display) -> Exit {
+pub(super) fn failed(access: &Access, error: impl Display) -> Exit {
     fail(format_args!("the database at `{}`, asked as `{}`: {error}", access.host(), access.user()))
 }
 
 fn access(at: &At) -> Result<Access, Vec<Problem>> {
+    Access::load(&read(at)?.files)
+}
+
+/// The same, and whose signatures count there; what is wrong was printed.
+pub(super) fn desk(at: &At) -> Result<(Access, Trust), Exit> {
+    let loaded = read(at).and_then(|Desk { files, trust }| {
+        let name = at.database.display().to_string();
+        let text = "names no `[bundle]`: `name`, `keys` and `signatures_min` as gateways have them";
+        let trust = trust.ok_or_else(|| vec![Problem::of_file(name, text)])?;
+        Ok((Access::load(&files)?, trust))
+    });
+    loaded.map_err(|problems| {
+        report("error", &problems);
+        Exit::Invalid
+    })
+}
+
+fn read(at: &At) -> Result<Desk, Vec<Problem>> {
     let bytes = read_plain(&at.database).map_err(|problem| vec![problem])?;
     let text = std::str::from_utf8(&bytes)
         .map_err(|_| vec![Problem::of_file(at.database.display().to_string(), "is not UTF-8")])?;
-    Access::load(&load_database(&at.database, text)?)
+    load_database(&at.database, text)
 }

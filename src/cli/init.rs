@@ -8,9 +8,9 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::{Exit, fail, note, say};
-use crate::audit::SigningKey;
 use crate::authn::{CallerToken, TokenForm};
 use crate::files::create_new;
+use crate::note::SigningKey;
 use crate::pki::DevelopmentPki;
 
 const CONFIG: &str = include_str!("templates/grantgate.toml");

@@ -12,6 +12,7 @@ use super::{
 use crate::audit::OpenError;
 use crate::config::{Environment, Settings};
 use crate::domain::Problem;
+use crate::fleet::first_bundle;
 use crate::listener::Stop;
 use crate::server::{Prepared, Server, StartError, service_manager};
 use crate::snapshot::ReloadHandle;
@@ -52,8 +53,15 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     let (exit, traces) = runtime.block_on(async {
         let stop = stop_at_signals(settings.stop_delay);
         let watchdog = service_manager::feed_watchdog();
-        let prepared = tokio::task::spawn_blocking(|| prepare(settings, &environment().0)).await;
-        let ended = match prepared {
+        let first = tokio::select! {
+            first = first_bundle(&settings) => first,
+            () = stop.left() => Ok(()),
+        };
+        let prepared = tokio::task::spawn_blocking(move || match first {
+            Ok(()) => prepare(settings, &environment().0),
+            Err(problems) => Err(invalid(log_format, &problems)),
+        });
+        let ended = match prepared.await {
             Ok(Ok(prepared)) => {
                 let traces = prepared.traces();
                 (serve(prepared, inherited, |_| {}, stop).await, Some(traces))
@@ -152,6 +160,7 @@ fn start_failed(format: LogFormat, error: &StartError) -> Exit {
         | StartError::Orders(_)
         | StartError::Recent(_)
         | StartError::Identity(_)
+        | StartError::Bundle(_)
         | StartError::Workers(_)
         | StartError::Metrics(_) => exit,
     }

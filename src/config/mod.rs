@@ -12,6 +12,7 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use crate::bundle::Trust;
 use crate::database;
 use crate::domain::{
     Budget, BundleForm, Host, JwsAlgorithm, Networks, Problem, Secret, TrustDomain, WorkspaceId,
@@ -20,7 +21,9 @@ use crate::domain::{
 use crate::listener::ListenerLimits;
 use crate::telemetry::LogFormat;
 use crate::upstream::BreakerSettings;
-pub use read::{Environment, all_settings, environment_of, load, load_database, log_format};
+pub use read::{
+    Desk, Environment, all_settings, environment_of, in_force, load, load_database, log_format,
+};
 
 /// All settings, checked.
 #[derive(Debug)]
@@ -41,6 +44,8 @@ pub struct Settings {
     pub policy_entrances_file: PathBuf,
     /// `callers.file`
     pub callers_file: PathBuf,
+    /// `[policy.bundle]`: all these files are in a bundle. The paths are those of its verified copy.
+    pub policy_bundle: Option<BundleSettings>,
     /// `[[issuer]]`: whose JSON Web Tokens are accepted.
     pub issuers: Vec<IssuerSettings>,
     /// `[orders]`
@@ -384,6 +389,17 @@ pub struct DatabaseSettings {
     /// Records that it has are kept here all the same while they are younger: it may fall back
     /// behind them.
     pub keep_confirmed: Duration,
+}
+
+/// `[policy.bundle]`: policies are signed, and come from the database.
+#[derive(Debug, Clone)]
+pub struct BundleSettings {
+    /// Who must have signed them.
+    pub trust: Trust,
+    /// Where verified copies are kept.
+    pub directory: PathBuf,
+    /// A bundle to begin with, as `grantgate policy pull` writes it.
+    pub seed_directory: Option<PathBuf>,
 }
 
 /// `[replica]`: one gateway of several.

@@ -11,8 +11,9 @@ use crate::listener::ListenerLimits;
 use crate::telemetry::LogFormat;
 use crate::toml_source::{Place, Section, TomlSource};
 use conflicts::NamedAddress;
-pub use database::load_database;
+pub use database::{Desk, load_database};
 pub use environment::{Environment, environment_of};
+pub use policy::in_force;
 use values::Use;
 
 mod audit;
@@ -24,6 +25,7 @@ mod idempotency;
 mod issuers;
 mod limits;
 mod listener;
+mod policy;
 mod trust_domains;
 mod upstream;
 mod urls;
@@ -121,23 +123,24 @@ impl<'a> Reader<'a> {
         let answer_deadline = limits.as_ref().map(|limits: &AllLimits| limits.1.answer_deadline);
         let workspaces = root.sections("workspace");
         let upstream = self.upstream(root.section("upstream"), workspaces, answer_deadline);
-        let policy = root.section("policy");
-        let model = self.path(&policy, "model_file", Some("policies/model.conf"), Use::Alone);
-        let rules = self.path(&policy, "rules_file", Some("policies/policy.csv"), Use::Alone);
-        let candidate = self.optional_path(&policy, "candidate_rules_file", Use::Alone);
-        let entrances = Some("policies/entrances.csv");
-        let entrances = self.path(&policy, "entrances_file", entrances, Use::Alone);
-        policy.finish();
-        let callers = root.section("callers");
-        let callers_file = self.path(&callers, "file", Some("callers.toml"), Use::Alone);
-        callers.finish();
+        let policy = self.policy(root.section("policy"), root.section("callers"));
         let issuers = self.issuers(root.sections("issuer"));
         let orders = self.orders(root.section("orders"));
         let audit = self.audit(root.section("audit"), answer_deadline);
         let kept = audit.as_ref().and_then(|audit| audit.retention_age_max);
         let idempotency = self.idempotency(root.section("idempotency"), kept);
         let database = self.database(root.section("database"));
-        let replica = self.replica(root.section("replica"), matches!(database, Some(Some(_))));
+        let has_database = matches!(database, Some(Some(_)));
+        if let Some(Some(_)) = policy.as_ref().map(|policy| &policy.bundle)
+            && !has_database
+        {
+            self.source
+                .root()
+                .section("policy")
+                .section("bundle")
+                .refuse("`[policy.bundle]` needs `[database]`, where bundles come from");
+        }
+        let replica = self.replica(root.section("replica"), has_database);
         self.refuse_shared_files();
         let reload = root.section("reload");
         let reload_poll = self.millis(&reload, "poll_ms", 1_000..=3_600_000, 30_000);
@@ -148,16 +151,18 @@ impl<'a> Reader<'a> {
         log.finish();
         root.finish();
         let (connection_limits, limits, stop_delay) = limits?;
+        let policy = policy?;
         Some(Settings {
             listener: listener?,
             connection_limits,
             admin: admin?,
             upstream: upstream?,
-            policy_model_file: model?,
-            policy_rules_file: rules?,
-            policy_candidate_rules_file: candidate,
-            policy_entrances_file: entrances?,
-            callers_file: callers_file?,
+            policy_model_file: policy.model,
+            policy_rules_file: policy.rules,
+            policy_candidate_rules_file: policy.candidate,
+            policy_entrances_file: policy.entrances,
+            callers_file: policy.callers,
+            policy_bundle: policy.bundle,
             issuers: issuers?,
             orders: orders?,
             idempotency: idempotency?,

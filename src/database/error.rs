@@ -19,6 +19,9 @@ pub enum DatabaseError {
     /// It cannot do it now.
     #[error("{0}")]
     Unavailable(String),
+    /// It has an older schema.
+    #[error("{0}")]
+    Older(String),
     /// It does not do it until somebody changes something.
     #[error("{0}")]
     Refused(String),
@@ -52,7 +55,7 @@ impl From<tokio_postgres::Error> for DatabaseError {
             ]
             .contains(said.code()) =>
             {
-                Self::Refused(format!("{text}: run `grantgate database migrate`"))
+                Self::Older(format!("{text}: run `grantgate database migrate`"))
             }
             _ => Self::Refused(text),
         }

@@ -8,9 +8,11 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Client, Row as Answered};
 use uuid::Uuid;
 
+use super::bundles::offer;
 use super::error::DatabaseError;
 use super::link::{Link, answered};
 use crate::audit::Row;
+use crate::bundle::Offer;
 use crate::domain::Secret;
 
 /// A log, as its gateway introduces it.
@@ -50,7 +52,21 @@ pub struct Beat {
     pub durable: u64,
     /// The newest that the database has said to have.
     pub confirmed: u64,
+    /// The bundle in force, where policies come as bundles.
+    pub bundle: BundleState,
 }
+
+/// How the bundle in force is, and one that is not.
+#[derive(Debug, Clone, Default)]
+pub struct BundleState {
+    /// The number of the one in force.
+    pub in_force: Option<u64>,
+    /// Of one that was offered and is not in force, and why.
+    pub refused: Option<(u64, String)>,
+}
+
+/// How much of a reason the register has room for.
+const REASON_CHARACTERS_MAX: usize = 500;
 
 impl Link {
     /// Introduces a log.
@@ -146,38 +162,67 @@ impl Link {
         Ok(())
     }
 
-    /// Says how a gateway is, where there is a connection.
+    /// Says how a gateway is, and hears which bundle it is to have.
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn beat(&self, log: &Log, beat: &Beat) -> Result<(), DatabaseError> {
-        let Some(client) = self.existing().await else { return Ok(()) };
-        let Beat { address, state, revision, durable, confirmed } = beat;
+    pub async fn beat(&self, log: &Log, beat: &Beat) -> Result<Option<Offer>, DatabaseError> {
+        let Beat { address, state, revision, durable, confirmed, bundle } = beat;
         let token = log.token.expose().as_bytes();
-        let values: [&(dyn ToSql + Sync); 9] = [
+        let (durable, confirmed) = (signed(*durable), signed(*confirmed));
+        let (version, now) = (env!("CARGO_PKG_VERSION"), there(Timestamp::now()));
+        let in_force = bundle.in_force.map(signed);
+        let refused = bundle.refused.as_ref().map(|(number, _)| signed(*number));
+        let problem = bundle.refused.as_ref().map(|(_, why)| {
+            why.chars().filter(|c| *c != '\0').take(REASON_CHARACTERS_MAX).collect::<String>()
+        });
+        let values: [&(dyn ToSql + Sync); 12] = [
             &log.replica,
             &token,
-            &env!("CARGO_PKG_VERSION"),
+            &version,
             address,
             state,
             revision,
-            &signed(*durable),
-            &signed(*confirmed),
-            &there(Timestamp::now()),
+            &durable,
+            &confirmed,
+            &now,
+            &in_force,
+            &refused,
+            &problem,
         ];
-        let statement = "SELECT beat_1($1, $2, $3, $4, $5, $6, $7, $8, $9)";
-        answered(client.query_one(statement, &values)).await.map(drop)
+        let statement = "SELECT number, digest FROM \
+                         beat_2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+        let answer = match self.all(statement, &values).await {
+            // One that knows no bundles yet is told the rest.
+            Err(DatabaseError::Older(_)) => {
+                let (values, _) = values.split_at(9);
+                self.all("SELECT beat_1($1, $2, $3, $4, $5, $6, $7, $8, $9)", values).await?;
+                return Ok(None);
+            }
+            answer => answer?,
+        };
+        answer.first().map(|row| offer(row.try_get(0)?, row.try_get(1)?)).transpose()
     }
 
-    /// One question with one answer. Without one the connection is given up: what comes on it
-    /// later would be the answer to this.
-    async fn one(
+    /// One question with one answer.
+    pub(super) async fn one(
         &self,
         statement: &str,
         values: &[&(dyn ToSql + Sync)],
     ) -> Result<Answered, DatabaseError> {
+        let mut rows = self.all(statement, values).await?;
+        rows.pop().ok_or_else(|| DatabaseError::Refused("it gave no answer".into()))
+    }
+
+    /// One question, and all that is answered. Without an answer the connection is given up: what
+    /// comes on it later would be the answer to this.
+    pub(super) async fn all(
+        &self,
+        statement: &str,
+        values: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Answered>, DatabaseError> {
         let client: Arc<Client> = self.client().await?;
-        let answer = answered(client.query_one(statement, values)).await;
+        let answer = answered(client.query(statement, values)).await;
         if matches!(answer, Err(DatabaseError::Timeout(_) | DatabaseError::Connection(_))) {
             self.give_up(&client).await;
         }
@@ -186,7 +231,7 @@ impl Link {
 }
 
 /// Numbers of records are less than 2^53.
-fn signed(number: u64) -> i64 {
+pub(super) fn signed(number: u64) -> i64 {
     i64::try_from(number).unwrap_or(i64::MAX)
 }
 

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::Mutex;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::{Mutex, Notify};
 use tokio::time::timeout;
 use tokio_postgres::config::{ChannelBinding, SslMode, TargetSessionAttrs};
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{AsyncMessage, Client, Config, Connection, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::address::{Address, CONNECT_TIMEOUT, Files};
@@ -77,6 +78,15 @@ impl Access {
     /// # Errors
     /// [`DatabaseError`].
     pub async fn connect(&self, statements: Option<Duration>) -> Result<Client, DatabaseError> {
+        self.connect_to_hear(statements, &Arc::default()).await
+    }
+
+    /// The same, and `told` is told when somebody notifies those who listen.
+    async fn connect_to_hear(
+        &self,
+        statements: Option<Duration>,
+        told: &Arc<Notify>,
+    ) -> Result<Client, DatabaseError> {
         let mut config = self.address.config();
         if let Some(password) = &self.password {
             config.password(password.expose());
@@ -88,7 +98,7 @@ impl Access {
         // One after the other, each with its own time: one that takes a connection and says nothing
         // must not keep the next from being asked.
         for config in self.address.each(&config) {
-            match timeout(CONNECT_TIMEOUT, self.connect_to(config)).await {
+            match timeout(CONNECT_TIMEOUT, self.connect_to(config, told)).await {
                 Ok(Ok(client)) => return Ok(client),
                 Ok(Err(error)) => last = error.into(),
                 Err(_) => last = DatabaseError::Timeout(CONNECT_TIMEOUT.as_secs()),
@@ -97,28 +107,44 @@ impl Access {
         Err(last)
     }
 
-    async fn connect_to(&self, mut config: Config) -> Result<Client, tokio_postgres::Error> {
+    async fn connect_to(
+        &self,
+        mut config: Config,
+        told: &Arc<Notify>,
+    ) -> Result<Client, tokio_postgres::Error> {
         match self.tls.clone() {
             Some(tls) => {
                 config.ssl_mode(SslMode::Require).channel_binding(ChannelBinding::Require);
                 let (client, connection) = config.connect(tls).await?;
-                tokio::spawn(ended(connection));
+                tokio::spawn(heard(connection, told.clone()));
                 Ok(client)
             }
             None => {
                 config.ssl_mode(SslMode::Disable).channel_binding(ChannelBinding::Disable);
                 let (client, connection) = config.connect(NoTls).await?;
-                tokio::spawn(ended(connection));
+                tokio::spawn(heard(connection, told.clone()));
                 Ok(client)
             }
         }
     }
 }
 
-/// Whoever asks next is told why there is no connection any more.
-async fn ended<E: std::fmt::Display>(connection: impl Future<Output = Result<(), E>>) {
-    if let Err(error) = connection.await {
-        tracing::debug!(%error, "the connection to the database ended");
+/// Moves a connection on to its end. Whoever asks next is told why there is none any more.
+async fn heard<S, T>(mut connection: Connection<S, T>, told: Arc<Notify>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    loop {
+        match std::future::poll_fn(|context| connection.poll_message(context)).await {
+            Some(Ok(AsyncMessage::Notification(_))) => told.notify_one(),
+            Some(Ok(_)) => {}
+            Some(Err(error)) => {
+                tracing::debug!(%error, "the connection to the database ended");
+                return;
+            }
+            None => return,
+        }
     }
 }
 
@@ -142,17 +168,37 @@ pub(super) async fn answered<T>(
     Ok(answer.map_err(|_| DatabaseError::Timeout(ANSWER_TIMEOUT.as_secs()))??)
 }
 
+/// Which those who give bundles to gateways notify.
+const LISTEN: &str = "LISTEN grantgate_bundle";
+
 /// One connection, for all that a gateway asks.
 pub struct Link {
-    access: Access,
+    access: parking_lot::Mutex<Arc<Access>>,
     client: Mutex<Option<Arc<Client>>>,
+    told: Arc<Notify>,
 }
 
 impl Link {
     /// Connects when it is first needed.
     #[must_use]
     pub fn new(access: Access) -> Self {
-        Self { access, client: Mutex::new(None) }
+        Self {
+            access: parking_lot::Mutex::new(Arc::new(access)),
+            client: Mutex::new(None),
+            told: Arc::default(),
+        }
+    }
+
+    /// Connects anew, with what the files hold now.
+    pub async fn renew(&self, access: Access) {
+        *self.access.lock() = Arc::new(access);
+        *self.client.lock().await = None;
+    }
+
+    /// Resolves when something may have changed there: somebody said so, or there is a new
+    /// connection, which does not know what was said before. It is a hint, and may never come.
+    pub async fn told(&self) {
+        self.told.notified().await;
     }
 
     /// The connection, or a new one.
@@ -161,14 +207,16 @@ impl Link {
         if let Some(client) = kept.as_ref().filter(|client| !client.is_closed()) {
             return Ok(client.clone());
         }
-        let client = Arc::new(self.access.connect(Some(STATEMENT_TIMEOUT)).await?);
+        let access = self.access.lock().clone();
+        let client = access.connect_to_hear(Some(STATEMENT_TIMEOUT), &self.told).await?;
+        // A pooler between may not have it: then the second's word has to do.
+        if let Err(error) = answered(client.batch_execute(LISTEN)).await {
+            tracing::debug!(%error, "the database does not say when there is something new");
+        }
+        self.told.notify_one();
+        let client = Arc::new(client);
         *kept = Some(client.clone());
         Ok(client)
-    }
-
-    /// The connection, where there is one.
-    pub(super) async fn existing(&self) -> Option<Arc<Client>> {
-        self.client.lock().await.clone().filter(|client| !client.is_closed())
     }
 
     /// What was asked on this connection had no answer: it is not asked again on it.

@@ -1,10 +1,11 @@
-//! PostgreSQL: a mirror of the audit logs of all gateways, to search in one place, and a register
-//! of gateways. The only user of its client.
+//! PostgreSQL: a mirror of the audit logs of all gateways, to search in one place, a register of
+//! gateways, and the signed bundles that they are to have. The only user of its client.
 //!
 //! It is not trusted, and nothing on the way of a grant waits for it. What it is told was durable
 //! in a gateway's own log before; what it answers is held against that log.
 
 mod address;
+mod bundles;
 mod copy;
 mod error;
 mod gateway;
@@ -14,9 +15,10 @@ mod narrow;
 mod read;
 
 pub use address::{Address, Files};
+pub use bundles::{Desk, Promoted, Proposal};
 pub use copy::{CopyError, Reader};
 pub use error::DatabaseError;
-pub use gateway::{Beat, Known, Log};
+pub use gateway::{Beat, BundleState, Known, Log};
 pub use link::{Access, Link};
 pub use migrate::{ROLES, Schema, maintain, migrate, schema};
 pub use read::{LogState, ReplicaState, logs, replicas};

@@ -49,6 +49,10 @@ pub struct ReplicaState {
     pub confirmed: u64,
     /// How far its clock is ahead of the database's, in milliseconds.
     pub skew_ms: i64,
+    /// The signed bundle in force, where policies come as such.
+    pub bundle: Option<u64>,
+    /// One that is not taken, and why.
+    pub bundle_refused: Option<(u64, String)>,
 }
 
 /// Every log, by name.
@@ -83,11 +87,14 @@ pub async fn logs(access: &Access) -> Result<Vec<LogState>, DatabaseError> {
 /// [`DatabaseError`].
 pub async fn replicas(access: &Access) -> Result<Vec<ReplicaState>, DatabaseError> {
     let client = access.connect(None).await?;
+    // By way of JSON: an older schema has no bundles.
     let rows = client
         .query(
             "SELECT replica_id, name, extract(epoch FROM clock_timestamp() - seen)::float8, version, \
-             address, state, revision, durable_seq, confirmed_seq, skew_ms \
-             FROM replica_beat JOIN replica USING (replica_id) ORDER BY name, replica_id",
+             address, state, revision, durable_seq, confirmed_seq, skew_ms, \
+             (to_jsonb(b)->>'bundle')::bigint, (to_jsonb(b)->>'bundle_refused')::bigint, \
+             to_jsonb(b)->>'bundle_problem' \
+             FROM replica_beat b JOIN replica USING (replica_id) ORDER BY name, replica_id",
             &[],
         )
         .await?;
@@ -103,6 +110,11 @@ pub async fn replicas(access: &Access) -> Result<Vec<ReplicaState>, DatabaseErro
             durable: unsigned(row.try_get(7)?),
             confirmed: unsigned(row.try_get(8)?),
             skew_ms: row.try_get(9)?,
+            bundle: row.try_get::<_, Option<i64>>(10)?.map(unsigned),
+            bundle_refused: row
+                .try_get::<_, Option<i64>>(11)?
+                .map(unsigned)
+                .zip(row.try_get::<_, Option<String>>(12)?),
         })
     };
     rows.iter().map(replica).collect()

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::audit::JournalHealth;
 use crate::audit::upkeep::Anchors;
 use crate::authn::jwt::{self, IssuerKeys};
-use crate::database::Beat;
+use crate::database::{Beat, BundleState};
 use crate::domain::{COMMIT, Order, Problem, VERSION, WorkspaceName};
 use crate::gateway::Gateway;
 use crate::listener::{Listener, Stop};
@@ -65,6 +65,7 @@ pub(super) fn condition(health: Arc<Health>, listener: &Listener) -> Condition {
         revision: health.gateway.snapshot.load().policy.revision().to_string(),
         durable: health.gateway.journal.durable_seq(),
         confirmed: health.database.as_ref().map_or(0, |state| state.confirmed()),
+        bundle: health.bundle_state(),
     })
 }
 
@@ -79,6 +80,31 @@ fn shipping(name: &'static str, of: Option<&Arc<ShippingState>>) -> Check {
 }
 
 impl Health {
+    fn bundle_state(&self) -> BundleState {
+        let refused = self.reloader.bundles().and_then(|bundles| bundles.refused());
+        BundleState {
+            in_force: self.gateway.snapshot.load().bundle.as_ref().map(|one| one.offer.number),
+            refused: refused.map(|(offer, why)| (offer.number, why)),
+        }
+    }
+
+    /// Where policies come as bundles.
+    fn bundle(&self) -> Option<Check> {
+        let bundles = self.reloader.bundles()?;
+        let snapshot = self.gateway.snapshot.load();
+        let in_force = snapshot.bundle.as_ref()?;
+        let number = in_force.offer.number;
+        let (state, text) = match bundles.refused() {
+            None => {
+                let by = in_force.signers.join(", ");
+                (State::Ok, format!("{number} of {}, signed by {by}", in_force.name))
+            }
+            // What is in force is still decided and recorded by.
+            Some((_, why)) => (State::Warning, format!("{number} stays in force: {why}")),
+        };
+        Some(Check { name: "bundle", state, text })
+    }
+
     fn checks(&self) -> Vec<Check> {
         let (policy, trial, reload) = (self.policy(), self.trial(), self.reload());
         let database = self.database.as_ref().map(|state| shipping("database", Some(state)));
@@ -95,7 +121,7 @@ impl Health {
             self.issuers(),
             self.draining(),
         ];
-        all.into_iter().chain(database).collect()
+        all.into_iter().chain(self.bundle()).chain(database).collect()
     }
 
     /// Whether grants can be decided and recorded, and a text that says so: the checks
@@ -150,6 +176,7 @@ impl Health {
             }),
             orders: self.orders_in_force(),
             orders_failure: orders.unread.or(orders.unrecorded),
+            bundle: self.shown_bundle(),
             upstream_suspended: snapshot.workspaces.is_any_suspended(),
             workspaces: snapshot.workspaces.named().map(workspace).collect(),
             audit: self.gateway.journal.health().to_string(),
@@ -164,6 +191,19 @@ impl Health {
             certificates: expiries(&snapshot.certificates).collect(),
             certificate_findings: findings.into_iter().map(finding).collect(),
         }
+    }
+
+    fn shown_bundle(&self) -> Option<view::Bundle> {
+        let snapshot = self.gateway.snapshot.load();
+        let in_force = snapshot.bundle.as_ref()?;
+        let refused = self.reloader.bundles().and_then(|bundles| bundles.refused());
+        Some(view::Bundle {
+            name: in_force.name.clone(),
+            number: in_force.offer.number,
+            digest: in_force.offer.digest.to_string(),
+            signers: in_force.signers.clone(),
+            refused: refused.map(|(offer, why)| view::RefusedBundle { number: offer.number, why }),
+        })
     }
 
     fn orders_in_force(&self) -> Vec<view::OrderInForce> {

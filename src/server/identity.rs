@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 use zeroize::Zeroizing;
 
-use crate::audit::SigningKey;
 use crate::domain::{RequestId, Secret};
 use crate::files::{read_secret, replace};
+use crate::note::SigningKey;
 
 const FILE: &str = "replica.json";
 const KEY: &str = "signing.key";

@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use crate::audit::{JournalSettings, PseudonymKey, SigningKey, VerifierKey};
+use crate::audit::{JournalSettings, PseudonymKey};
 use crate::config::AuditSettings;
 use crate::domain::Problem;
 use crate::files::read_secret;
+use crate::note::{SigningKey, VerifierKey};
 
 /// The journal's bounds and keys.
 ///

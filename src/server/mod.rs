@@ -29,17 +29,18 @@ use tokio::time::sleep;
 use crate::audit::upkeep::Anchors;
 use crate::audit::{LogReader, OpenError, RecoveryReport, Started};
 use crate::domain::{Problem, SystemClock};
+use crate::fleet::Follower;
 use crate::gateway::{Admission, CertificateLog, Gateway};
 use crate::listener::{Listener, Peer, Stop};
 use crate::orders::Keeper;
 use crate::resolver::Resolving;
-use crate::shipping::{Beats, Shipper, Shipping};
+use crate::shipping::{Shipper, Shipping};
 use crate::snapshot::{FirstLoad, ReloadHandle, ReloadRequests, Reloader};
 use crate::telemetry::{ClosedSets, Metrics};
 use admin::Admin;
 use health::Health;
 pub use identity::IdentityError;
-use observe::AuditObserver;
+use opened::Mirror;
 use prepared::Fixed;
 pub use prepared::{Found, Prepared};
 use stack::Shared;
@@ -85,6 +86,9 @@ pub enum StartError {
     /// a grant twice.
     #[error("recent grants cannot be read from the audit log, which must be known: {0}")]
     Recent(String),
+    /// The bundle to start with cannot be kept, so that the next start might begin with an older one.
+    #[error("{0}")]
+    Bundle(Problem),
     /// Who this gateway is among several is not known.
     #[error("{0}")]
     Identity(#[from] IdentityError),
@@ -112,7 +116,9 @@ pub struct Server {
     anchors: Arc<Anchors>,
     shipper: Option<Shipper>,
     /// To the database, and what says there how this gateway is.
-    mirror: Option<(Shipper, Beats)>,
+    mirror: Option<Mirror>,
+    /// From the database, where policies come as bundles.
+    follower: Option<Follower>,
     /// Fetches the keys of issuers.
     fetching: JoinSet<()>,
 }
@@ -137,9 +143,7 @@ impl Server {
         let listener = opened::listener(tcp, &settings, &snapshot, &metrics);
         let admin = Admin::bind(&settings.admin, &snapshot).await?;
 
-        let observer = AuditObserver::start(&settings, metrics.clone());
-        let observer = observer.map_err(|e| opened::no_log(&settings, e.into()))?;
-        let observer = Arc::new(observer);
+        let observer = opened::observer(&settings, &metrics)?;
         let opened = opened::log(&settings, journal, &snapshot.load(), observer.clone());
         let (Started { journal, closer, recovery }, own) = opened?;
         observer.opened();
@@ -150,6 +154,7 @@ impl Server {
             opened::resolver(&settings, &snapshot, &journal, &metrics, &duplicates);
         let (shipper, mirror) =
             opened::shippers(&settings, sink, (database, own), &journal, &metrics);
+        origin.keep().map_err(StartError::Bundle)?;
 
         let gateway = Arc::new(Gateway {
             snapshot: snapshot.clone(),
@@ -172,14 +177,14 @@ impl Server {
         let workers = Workers::start(settings.listener.workers, &journal);
         let workers = workers.map_err(StartError::Workers)?;
         let shared = Arc::new(Shared::new(&gateway, &settings.listener));
-        let clock = Arc::new(SystemClock);
-        let current = (snapshot, keeper.in_force());
+        let (current, clock) = ((snapshot.clone(), keeper.in_force()), gateway.clock.clone());
         let reloader = Reloader::new(settings, current, origin, journal, metrics, clock);
         if let Some(trial) = trial {
             reloader.load_trial(trial);
         }
         let reloading = Reloader::handle();
-        let anchors = observer.anchors();
+        let reload = (&reloading.0, &reloader);
+        let follower = mirror.as_ref().and_then(|own| own.follower(&gateway, reload));
         Ok(Self {
             gateway,
             listener,
@@ -192,9 +197,10 @@ impl Server {
             resolving,
             reloader,
             reloading,
-            anchors,
+            anchors: observer.anchors(),
             shipper,
             mirror,
+            follower,
             fetching,
         })
     }
@@ -243,7 +249,7 @@ impl Server {
         let (reloader, reloading, anchors) = (self.reloader, self.reloading, self.anchors);
         let export = self.shipper.as_ref().map(Shipper::state);
         let shipping = self.shipper.map(Shipper::start);
-        let (mirror, beats) = self.mirror.unzip();
+        let (mirror, beats) = self.mirror.map(|own| (own.shipper, own.beats)).unzip();
         let database = mirror.as_ref().map(Shipper::state);
         let mirroring = mirror.map(Shipper::start);
         let health = Health {
@@ -262,6 +268,7 @@ impl Server {
         let (handle, requests) = reloading;
         let reloading = tokio::spawn(reloader.run(requests));
         let keeping = tokio::spawn(self.keeper.run());
+        let following = self.follower.map(|follower| tokio::spawn(follower.run()));
         let resolving = self.resolving.map(|(resolving, log)| tokio::spawn(resolving.run(log)));
         let services = workers.each().map(|(handle, worker)| {
             let shared = shared.clone();
@@ -277,7 +284,7 @@ impl Server {
                 tracing::warn!(left, "requests were cut off; the next start closes them as unknown");
             }
         }
-        for task in [reloading, keeping].into_iter().chain(resolving) {
+        for task in [reloading, keeping].into_iter().chain(resolving).chain(following) {
             task.abort();
             let _ = task.await;
         }

@@ -13,14 +13,15 @@ use crate::audit::follow;
 use crate::audit::search::attempts;
 use crate::audit::{FileStore, Journal, JournalSettings, LogReader, OpenError, ReadError, Started};
 use crate::config::{ReplicaSettings, Settings};
-use crate::database::{Access, Log};
+use crate::database::{Access, Link, Log};
 use crate::domain::{CallerId, Clock as _, SystemClock};
-use crate::gateway::{Budgets, Duplicates, midnight};
+use crate::fleet::Follower;
+use crate::gateway::{Budgets, Duplicates, Gateway, midnight};
 use crate::listener::Listener;
 use crate::orders::{Keeper, OrdersFile, Place};
 use crate::resolver::{self, Resolver, Resolving};
 use crate::shipping::{Beats, MirrorSink, OtlpSink, Shipper};
-use crate::snapshot::Snapshot;
+use crate::snapshot::{ReloadHandle, Reloader, Snapshot};
 use crate::telemetry::Metrics;
 
 /// Where callers connect, with the certificates of whatever snapshot is in force.
@@ -71,7 +72,16 @@ pub(super) async fn granted_before(
     ended.map_err(|error: ReadError| StartError::Recent(error.to_string()))
 }
 
-pub(super) fn no_log(settings: &Settings, error: OpenError) -> StartError {
+/// What watches the log.
+pub(super) fn observer(
+    settings: &Settings,
+    metrics: &Arc<Metrics>,
+) -> Result<Arc<AuditObserver>, StartError> {
+    let started = AuditObserver::start(settings, metrics.clone());
+    started.map(Arc::new).map_err(|error| no_log(settings, error.into()))
+}
+
+fn no_log(settings: &Settings, error: OpenError) -> StartError {
     StartError::Audit(settings.audit.directory.clone(), error)
 }
 
@@ -120,7 +130,7 @@ pub(super) fn shippers(
     (database, own): (Option<Access>, Option<Log>),
     journal: &Journal,
     metrics: &Metrics,
-) -> (Option<Shipper>, Option<(Shipper, Beats)>) {
+) -> (Option<Shipper>, Option<Mirror>) {
     let directory = &settings.audit.directory;
     let collector = collector.map(|sink| {
         Shipper::new(sink, (directory, follow::OF_EXPORT), journal, &metrics.sinks.collector)
@@ -128,11 +138,39 @@ pub(super) fn shippers(
     let files = settings.database.as_ref().map(|database| database.files.clone());
     let mirror = files.zip(database).zip(own).map(|((files, access), own)| {
         let sink = MirrorSink::new(files, access, own);
-        let beats = sink.beats();
+        let (beats, link) = (sink.beats(), sink.link());
         let place = (directory.as_path(), follow::OF_DATABASE);
-        (Shipper::new(sink, place, journal, &metrics.sinks.database), beats)
+        let shipper = Shipper::new(sink, place, journal, &metrics.sinks.database);
+        Mirror { shipper, beats, link }
     });
     (collector, mirror)
+}
+
+/// What this gateway has to do with the database.
+pub(super) struct Mirror {
+    /// Sends it every record.
+    pub(super) shipper: Shipper,
+    /// Says there how this gateway is, and hears which bundle it is to have.
+    pub(super) beats: Beats,
+    link: Arc<Link>,
+}
+
+impl Mirror {
+    /// What puts bundles in force, where policies come as such.
+    pub(super) fn follower(
+        &self,
+        gateway: &Gateway,
+        (handle, reloader): (&ReloadHandle, &Arc<Reloader>),
+    ) -> Option<Follower> {
+        Some(Follower {
+            link: self.link.clone(),
+            newest: self.beats.newest_bundle(),
+            snapshot: gateway.snapshot.clone(),
+            bundles: reloader.bundles()?,
+            reload: (handle.clone(), reloader.clone()),
+            metrics: gateway.metrics.bundles.clone(),
+        })
+    }
 }
 
 pub(super) fn resolver(

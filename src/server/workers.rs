@@ -126,8 +126,13 @@ mod tests {
             let died = runtime.block_on(handle.spawn(async { panic!("on purpose") }));
             assert!(died.unwrap_err().is_panic());
             let recorded = handle.spawn(async move {
-                let entry =
-                    ReloadEntry { parts: &[], revision_before: "a", revision: "b", problems: &[] };
+                let entry = ReloadEntry {
+                    parts: &[],
+                    revision_before: "a",
+                    revision: "b",
+                    problems: &[],
+                    bundle: None,
+                };
                 worker.journal.record_reload(&entry).await
             });
             assert_eq!(runtime.block_on(recorded).unwrap(), Ok(()));

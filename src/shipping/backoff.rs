@@ -36,7 +36,7 @@ impl Backoff {
 }
 
 /// From 0 to 1.
-fn chance() -> f64 {
+pub(super) fn chance() -> f64 {
     let mut bytes = [0; 4];
     let filled = aws_lc_rs::rand::fill(&mut bytes);
     filled.map_or(0.5, |()| f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX))

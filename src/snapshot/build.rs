@@ -1,5 +1,6 @@
 //! Building a snapshot from the files of one moment, whole or not at all.
 
+use super::bundles::BundleInForce;
 use super::inputs::{Digests, Inputs};
 use super::part::Part;
 use super::parts::trial::TrialToLoad;
@@ -53,6 +54,7 @@ impl<'b> Building<'b> {
 pub(super) fn build(
     settings: &Settings,
     (inputs, digests): (Inputs, Digests),
+    bundle: Option<BundleInForce>,
     before: Option<(&Snapshot, &Digests)>,
     orders: &Orders,
 ) -> Result<Built, Unloaded> {
@@ -70,8 +72,16 @@ pub(super) fn build(
         (Some(certificates), Some(callers), Some(issuers), Some(policy), Some(workspaces))
             if problems.is_empty() =>
         {
-            let snapshot =
-                Snapshot { callers, issuers, policy, trial, names, workspaces, certificates };
+            let snapshot = Snapshot {
+                bundle,
+                callers,
+                issuers,
+                policy,
+                trial,
+                names,
+                workspaces,
+                certificates,
+            };
             Ok(Built { snapshot, digests, warnings, trial: trial_to_load })
         }
         (certificates, ..) => Err(Unloaded { problems, certificates }),

@@ -4,20 +4,26 @@ use std::collections::BTreeMap;
 
 use aws_lc_rs::digest;
 
+use super::bundles::{Whole, is_of_bundle};
 use super::part::{PARTS, Part};
 use super::source::{File, Source, Wanted};
+use crate::bundle::Offer;
 use crate::config::Settings;
 
 /// What a snapshot is built from: the files of all parts, by name.
 pub(super) struct Inputs(BTreeMap<String, File>);
 
-/// SHA-256 of each part's files. Kept in memory only: some are of secrets.
+/// SHA-256 of each part's files, and the bundle that some are of. Kept in memory only: some are
+/// of secrets.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) struct Digests([[u8; 32]; PARTS.len()]);
+pub(super) struct Digests {
+    parts: [[u8; 32]; PARTS.len()],
+    bundle: Option<Offer>,
+}
 
 impl Digests {
     fn of(&self, part: &Part) -> Option<&[u8; 32]> {
-        PARTS.iter().zip(&self.0).find(|(known, _)| known.name == part.name).map(|(_, of)| of)
+        PARTS.iter().zip(&self.parts).find(|(known, _)| known.name == part.name).map(|(_, of)| of)
     }
 
     /// Whether the files of this part are the same.
@@ -27,7 +33,8 @@ impl Digests {
 
     /// Whether all that decides is the same.
     pub(super) fn decide_as(&self, other: &Self) -> bool {
-        PARTS.iter().filter(|part| part.decides).all(|part| self.agree_on(part, other))
+        let mut deciding = PARTS.iter().filter(|part| part.decides);
+        self.bundle == other.bundle && deciding.all(|part| self.agree_on(part, other))
     }
 
     /// The names of the parts whose files are not the same.
@@ -35,24 +42,34 @@ impl Digests {
         let changed = PARTS.iter().filter(|part| !self.agree_on(part, other));
         changed.map(|part| part.name).collect()
     }
+
+    /// Whether nothing but the files of bundles is another than in `other`: they are whole.
+    pub(super) fn differ_by_bundle(&self, other: &Self, settings: &Settings) -> bool {
+        let mut changed = PARTS.iter().filter(|part| !self.agree_on(part, other));
+        self.bundle.is_some() && changed.all(|part| (part.files)(settings).iter().all(is_of_bundle))
+    }
 }
 
 impl Inputs {
-    /// Reads the files of all parts.
-    pub(super) fn read(settings: &Settings, source: &dyn Source) -> (Self, Digests) {
+    /// Reads the files of all parts; those that come in bundles from this one.
+    pub(super) fn read(
+        settings: &Settings,
+        source: &dyn Source,
+        bundle: Option<&Whole>,
+    ) -> (Self, Digests) {
         let mut all = BTreeMap::new();
-        let digests = PARTS.map(|part| {
-            let files = read(&part, settings, source);
+        let parts = PARTS.map(|part| {
+            let files = read(&part, settings, source, bundle);
             let digest = digest(files.iter().map(|(_, file)| file.as_ref()));
             all.extend(files.into_iter().filter_map(|(name, file)| Some((name, file?))));
             digest
         });
-        (Self(all), Digests(digests))
+        (Self(all), Digests { parts, bundle: bundle.map(Whole::offer) })
     }
 
-    /// Reads those of one part.
+    /// Reads those of one part, none of which comes in a bundle.
     pub(super) fn of_part(part: &Part, settings: &Settings, source: &dyn Source) -> Self {
-        let files = read(part, settings, source).into_iter();
+        let files = read(part, settings, source, None).into_iter();
         Self(files.filter_map(|(name, file)| Some((name, file?))).collect())
     }
 
@@ -78,9 +95,18 @@ impl Inputs {
     }
 }
 
-fn read(part: &Part, settings: &Settings, source: &dyn Source) -> Vec<(String, Option<File>)> {
+fn read(
+    part: &Part,
+    settings: &Settings,
+    source: &dyn Source,
+    bundle: Option<&Whole>,
+) -> Vec<(String, Option<File>)> {
+    let read = |wanted: &Wanted<'_>| match bundle {
+        Some(bundle) if is_of_bundle(wanted) => bundle.file(wanted),
+        _ => source.read(wanted),
+    };
     let wanted = (part.files)(settings).into_iter();
-    wanted.map(|wanted| (wanted.name.to_owned(), source.read(&wanted))).collect()
+    wanted.map(|wanted| (wanted.name.to_owned(), read(&wanted))).collect()
 }
 
 /// Each file goes in with its length, and a missing one as its problem, so that no two

@@ -6,6 +6,7 @@
 //! to Seam, TLS sessions.
 
 mod build;
+mod bundles;
 mod doubts;
 mod inputs;
 mod part;
@@ -24,6 +25,7 @@ use crate::domain::{EntranceId, Problem};
 use crate::policy::{Orders, Policy};
 use crate::upstream::Workspaces;
 use build::{Built, build};
+pub use bundles::{BundleInForce, Bundles, Whole, read_bundle, write_bundle};
 use inputs::{Digests, Inputs};
 pub use part::PART_NAMES;
 pub use parts::certificates::Certificates;
@@ -37,6 +39,8 @@ pub use source::{Bytes, File, Files, Source, Wanted};
 /// What one request works with, from start to end.
 #[derive(Debug, Clone)]
 pub struct Snapshot {
+    /// The signed bundle that callers and policy are of, where they come as such.
+    pub bundle: Option<BundleInForce>,
     /// Who may call.
     pub callers: Arc<Callers>,
     /// Whose JSON Web Tokens prove it.
@@ -88,7 +92,18 @@ pub struct FirstLoad {
 /// Which files a snapshot was made from.
 pub struct Origin {
     source: Arc<dyn Source>,
+    bundles: Option<Arc<Bundles>>,
     digests: Digests,
+}
+
+impl Origin {
+    /// The next start begins with the bundle that this one did.
+    ///
+    /// # Errors
+    /// It cannot be written.
+    pub fn keep(&self) -> Result<(), Problem> {
+        self.bundles.as_ref().map_or(Ok(()), |bundles| bundles.keep(&bundles.wanted()))
+    }
 }
 
 /// Why there is no snapshot.
@@ -104,11 +119,17 @@ pub struct Unloaded {
 /// # Errors
 /// [`Unloaded`]: every problem of every file.
 pub fn load(settings: &Settings, source: Arc<dyn Source>) -> Result<FirstLoad, Unloaded> {
-    let read = Inputs::read(settings, &*source);
-    let orders = Orders::default();
-    let Built { snapshot, digests, mut warnings, trial } = build(settings, read, None, &orders)?;
+    let bundles = settings.policy_bundle.as_ref().map(Bundles::open).transpose();
+    let bundles = bundles
+        .map_err(|problem| Unloaded { problems: vec![problem], certificates: None })?
+        .map(Arc::new);
+    let whole = bundles.as_ref().map(|bundles| bundles.wanted());
+    let read = Inputs::read(settings, &*source, whole.as_deref());
+    let (bundle, orders) = (whole.map(|whole| whole.in_force()), Orders::default());
+    let built = build(settings, read, bundle, None, &orders)?;
+    let Built { snapshot, digests, mut warnings, trial } = built;
     warnings.extend(doubts::doubts(settings, &snapshot.callers));
-    Ok(FirstLoad { snapshot, origin: Origin { source, digests }, warnings, trial })
+    Ok(FirstLoad { snapshot, origin: Origin { source, bundles, digests }, warnings, trial })
 }
 
 #[cfg(test)]

@@ -10,12 +10,13 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::sleep;
 
 use super::build::{Built, build};
+use super::bundles::{BundleInForce, Bundles, Whole, is_of_bundle};
 use super::inputs::{Digests, Inputs};
 use super::part::{PART_NAMES, PARTS};
 use super::parts::trial;
-use super::source::Source;
+use super::source::{Source, Wanted};
 use super::{Origin, Snapshot, TrialToLoad};
-use crate::audit::{AuditError, Journal, ReloadEntry};
+use crate::audit::{AuditError, BundleEntry, Journal, ReloadEntry};
 use crate::config::Settings;
 use crate::domain::{Clock, Problem};
 use crate::policy::Orders;
@@ -73,6 +74,7 @@ impl ReloadHandle {
 pub struct Reloader {
     settings: Arc<Settings>,
     source: Arc<dyn Source>,
+    bundles: Option<Arc<Bundles>>,
     current: Arc<ArcSwap<Snapshot>>,
     orders: Arc<ArcSwap<Orders>>,
     journal: Journal,
@@ -92,8 +94,12 @@ const LOOKS_MAX: usize = 40;
 const DROP_LOOK: Duration = Duration::from_millis(200);
 const DROP_LOOKS_MAX: usize = 600;
 
-/// The parts whose files changed, and what was made of the files.
-type Attempt = (Vec<&'static str>, Result<Built, Vec<Problem>>);
+/// The parts whose files changed, the bundle that some are of, and what was made of the files.
+struct Attempt {
+    parts: Vec<&'static str>,
+    bundle: Option<Arc<Whole>>,
+    built: Result<Built, Vec<Problem>>,
+}
 
 struct State {
     in_force: Digests,
@@ -114,13 +120,14 @@ impl Reloader {
         metrics: Arc<Metrics>,
         clock: Arc<dyn Clock>,
     ) -> Arc<Self> {
-        let Origin { source, digests } = origin;
+        let Origin { source, bundles, digests } = origin;
         let status = ReloadStatus { loaded: clock.now(), failure: None };
         let state = Mutex::new(State { in_force: digests, tried: None, unrecorded: false, status });
         let loading_trial = tokio::sync::Mutex::default();
         let reloader = Self {
             settings,
             source,
+            bundles,
             current,
             orders,
             journal,
@@ -137,6 +144,12 @@ impl Reloader {
     #[must_use]
     pub fn status(&self) -> ReloadStatus {
         self.state().status.clone()
+    }
+
+    /// Where policies come as bundles.
+    #[must_use]
+    pub fn bundles(&self) -> Option<Arc<Bundles>> {
+        self.bundles.clone()
     }
 
     pub(super) fn settings(&self) -> &Settings {
@@ -157,23 +170,28 @@ impl Reloader {
     pub(super) async fn reload(self: &Arc<Self>, again: bool) -> bool {
         for _ in 0..LOOKS_MAX {
             let reloader = self.clone();
-            let looked = blocking(move || reloader.read().1).await;
+            let looked = blocking(move || reloader.read().1.1).await;
             let Some(seen) = looked.filter(|seen| self.is_worth_trying(seen, again)) else {
                 return false;
             };
             // What is still being written must not be taken for whole: a policy without
-            // its last lines may be valid and allow more.
-            sleep(STEADY).await;
+            // its last lines may be valid and allow more. A bundle is whole.
+            if !self.is_by_bundle(&seen) {
+                sleep(STEADY).await;
+            }
             let reloader = self.clone();
             match blocking(move || reloader.build(&seen)).await {
-                Some(Some((parts, Ok(loaded)))) => return self.put_in_force(&parts, loaded).await,
-                Some(Some((parts, Err(problems)))) => {
-                    self.fail(&parts, &problems, true);
+                Some(Some(Attempt { parts, bundle, built: Ok(loaded) })) => {
+                    return self.put_in_force(&parts, bundle, loaded).await;
+                }
+                Some(Some(Attempt { parts, bundle, built: Err(problems) })) => {
+                    self.fail((&parts, bundle.as_deref()), &problems, true);
                     return false;
                 }
                 Some(None) => {}
                 None => {
-                    self.fail(&[], &[Problem::of_file("reload", "ended in a panic")], true);
+                    let problem = Problem::of_file("reload", "ended in a panic");
+                    self.fail((&[], None), &[problem], true);
                     return false;
                 }
             }
@@ -185,11 +203,20 @@ impl Reloader {
     /// What to watch.
     pub(super) fn watched(&self) -> Vec<&Path> {
         let wanted = PARTS.iter().flat_map(|part| (part.files)(&self.settings));
+        let of_bundle = |wanted: &Wanted<'_>| self.bundles.is_some() && is_of_bundle(wanted);
+        let wanted = wanted.filter(|wanted| !of_bundle(wanted));
         wanted.filter_map(|wanted| self.source.watched(&wanted)).collect()
     }
 
-    fn read(&self) -> (Inputs, Digests) {
-        Inputs::read(&self.settings, &*self.source)
+    fn read(&self) -> (Option<Arc<Whole>>, (Inputs, Digests)) {
+        let bundle = self.bundles.as_ref().map(|bundles| bundles.wanted());
+        let read = Inputs::read(&self.settings, &*self.source, bundle.as_deref());
+        (bundle, read)
+    }
+
+    fn is_by_bundle(&self, seen: &Digests) -> bool {
+        let in_force = self.state().in_force;
+        seen.differ_by_bundle(&in_force, &self.settings)
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -213,7 +240,7 @@ impl Reloader {
     /// Reads and builds, off the request path. `None` when the files are no longer those
     /// that were seen.
     fn build(&self, seen: &Digests) -> Option<Attempt> {
-        let (inputs, now) = self.read();
+        let (bundle, (inputs, now)) = self.read();
         if !now.decide_as(seen) {
             return None;
         }
@@ -227,17 +254,32 @@ impl Reloader {
         let parts = now.changed_from(&in_force);
         let before = self.current.load_full();
         let orders = self.orders.load();
-        let built = build(&self.settings, (inputs, now), Some((&before, &in_force)), &orders);
-        Some((parts, built.map_err(|unloaded| unloaded.problems)))
+        let of_bundle = bundle.as_ref().map(|whole| whole.in_force());
+        let in_force = Some((&*before, &in_force));
+        let built = build(&self.settings, (inputs, now), of_bundle, in_force, &orders);
+        Some(Attempt { parts, bundle, built: built.map_err(|unloaded| unloaded.problems) })
     }
 
     /// Recorded first: a policy that is in force is one that the audit log knows.
-    async fn put_in_force(self: &Arc<Self>, parts: &[&'static str], loaded: Built) -> bool {
+    async fn put_in_force(
+        self: &Arc<Self>,
+        parts: &[&'static str],
+        bundle: Option<Arc<Whole>>,
+        loaded: Built,
+    ) -> bool {
+        if let Some(problem) = self.keep(bundle.as_ref()).await {
+            self.state().tried = None;
+            self.fail((parts, bundle.as_deref()), &[problem], true);
+            return false;
+        }
         let before = self.current.load_full();
         let revision_before = before.policy.revision().clone();
         let revision_before = revision_before.as_str();
         let revision = loaded.snapshot.policy.revision().as_str();
-        let entry = ReloadEntry { parts, revision_before, revision, problems: &[] };
+        let signed = bundle.as_deref().map(Signature::of);
+        let bundle_entry = signed.as_ref().map(Signature::entry);
+        let entry =
+            ReloadEntry { parts, revision_before, revision, problems: &[], bundle: bundle_entry };
         if let Err(error) = self.journal.record_reload(&entry).await {
             let text = format!("the reload was not recorded: {error}");
             let first = {
@@ -247,7 +289,8 @@ impl Reloader {
             };
             // The record may still reach the disk; the next one then takes it back. One is
             // enough: while nothing can be written they would pile up.
-            self.fail(parts, &[Problem::of_file("audit log", text)], first);
+            let what = (parts, bundle.as_deref());
+            self.fail(what, &[Problem::of_file("audit log", text)], first);
             // A revocation must not wait for long because a commit was slow.
             return !matches!(error, AuditError::Broken(_));
         }
@@ -257,7 +300,8 @@ impl Reloader {
         if !Arc::ptr_eq(&before.certificates, &loaded.snapshot.certificates) {
             loaded.snapshot.certificates.warn(self.clock.now());
         }
-        tracing::info!(?parts, revision_before, revision, "reloaded");
+        let number = bundle.as_deref().map(|whole| whole.offer().number);
+        tracing::info!(?parts, revision_before, revision, bundle = number, "reloaded");
         self.current.store(Arc::new(loaded.snapshot));
         if let Some(trial) = loaded.trial {
             self.load_trial(trial);
@@ -276,6 +320,16 @@ impl Reloader {
         false
     }
 
+    /// The next start begins with this bundle: before it is in force, so that none ever begins
+    /// with an older one.
+    async fn keep(&self, bundle: Option<&Arc<Whole>>) -> Option<Problem> {
+        let (bundles, whole) = self.bundles.clone().zip(bundle.cloned())?;
+        match blocking(move || bundles.keep(&whole)).await {
+            Some(kept) => kept.err(),
+            None => Some(Problem::of_file("reload", "ended in a panic")),
+        }
+    }
+
     /// Loads a policy on trial beside everything else. Call it in a runtime.
     pub fn load_trial(self: &Arc<Self>, trial: TrialToLoad) {
         let reloader = self.clone();
@@ -291,7 +345,12 @@ impl Reloader {
     }
 
     /// Nothing changes but what is shown.
-    fn fail(&self, parts: &[&'static str], problems: &[Problem], record: bool) {
+    fn fail(
+        &self,
+        (parts, bundle): (&[&'static str], Option<&Whole>),
+        problems: &[Problem],
+        record: bool,
+    ) {
         let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
         for text in &texts {
             tracing::error!("reload failed, the state before stays in force: {text}");
@@ -305,7 +364,14 @@ impl Reloader {
         }
         let before = self.current.load_full();
         let revision = before.policy.revision().as_str();
-        let entry = ReloadEntry { parts, revision_before: revision, revision, problems: &short };
+        let signed = bundle.map(Signature::of);
+        let entry = ReloadEntry {
+            parts,
+            revision_before: revision,
+            revision,
+            problems: &short,
+            bundle: signed.as_ref().map(Signature::entry),
+        };
         if record {
             self.journal.note_reload(&entry);
         }
@@ -322,6 +388,24 @@ impl Reloader {
             self.metrics.last_reload.with_label_values(&[part]).set(now);
         }
         self.metrics.reload_failing.set(0);
+    }
+}
+
+/// What a record says of a bundle.
+struct Signature {
+    number: u64,
+    digest: String,
+    signers: Vec<String>,
+}
+
+impl Signature {
+    fn of(whole: &Whole) -> Self {
+        let BundleInForce { offer, signers, .. } = whole.in_force();
+        Self { number: offer.number, digest: offer.digest.to_string(), signers }
+    }
+
+    fn entry(&self) -> BundleEntry<'_> {
+        BundleEntry { number: self.number, digest: &self.digest, signers: &self.signers }
     }
 }
 

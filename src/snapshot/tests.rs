@@ -53,9 +53,9 @@ fn settings() -> Settings {
 
 fn again(set: &Set, before: &Snapshot, digests: &Digests) -> (Vec<&'static str>, Built) {
     let settings = settings();
-    let (inputs, now) = Inputs::read(&settings, set);
+    let (inputs, now) = Inputs::read(&settings, set, None);
     let parts = now.changed_from(digests);
-    let built = build(&settings, (inputs, now), Some((before, digests)), &Orders::default());
+    let built = build(&settings, (inputs, now), None, Some((before, digests)), &Orders::default());
     (parts, built.map_err(|unloaded| unloaded.problems).unwrap())
 }
 
@@ -88,8 +88,8 @@ fn a_snapshot_can_come_from_files_that_have_no_path() {
 #[test]
 fn parts_are_carried_over_where_their_files_are_the_same() {
     let set = set();
-    let (inputs, digests) = Inputs::read(&settings(), &set);
-    let built = build(&settings(), (inputs, digests), None, &Orders::default());
+    let (inputs, digests) = Inputs::read(&settings(), &set, None);
+    let built = build(&settings(), (inputs, digests), None, None, &Orders::default());
     let old = built.map_err(|unloaded| unloaded.problems).unwrap().snapshot;
     let same = |new: &Snapshot| {
         let trials = (old.trial.as_ref().unwrap(), new.trial.as_ref().unwrap());
@@ -133,8 +133,8 @@ fn names_with_a_mistake_keep_those_from_before_and_only_warn() {
          {name},gate,3c5e9a1f-7b20-4d68-9e41-a0f2b6c8d713\n"
     );
     set.0.lock().insert("entrances.csv", text);
-    let (inputs, digests) = Inputs::read(&settings(), &set);
-    let built = build(&settings(), (inputs, digests), None, &Orders::default());
+    let (inputs, digests) = Inputs::read(&settings(), &set, None);
+    let built = build(&settings(), (inputs, digests), None, None, &Orders::default());
     let old = built.map_err(|unloaded| unloaded.problems).unwrap().snapshot;
     set.0.lock().insert("entrances.csv", "nonsense\n".to_owned());
     let (parts, built) = again(&set, &old, &digests);

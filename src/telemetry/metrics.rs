@@ -7,6 +7,7 @@ use prometheus::{
 };
 
 use super::audit::AuditMetrics;
+use super::bundles::BundleMetrics;
 use super::duplicates::DuplicateMetrics;
 use super::export::SinkMetrics;
 use super::issuers::IssuerMetrics;
@@ -100,6 +101,8 @@ pub struct Metrics {
     pub duplicates: DuplicateMetrics,
     /// That of resolving unknown outcomes.
     pub resolver: ResolverMetrics,
+    /// Of signed bundles.
+    pub bundles: BundleMetrics,
     /// The orders' part.
     pub orders: OrderMetrics,
     /// That of token issuers.
@@ -223,14 +226,19 @@ fn domain_expiry(made: &Registrar) -> Result<IntGaugeVec> {
     )
 }
 
+fn of_process() -> Result<Registry> {
+    let process = Registry::new();
+    process.register(Box::new(ProcessCollector::for_self()))?;
+    Ok(process)
+}
+
 impl Metrics {
     /// Makes the registry and every metric in it.
     ///
     /// # Errors
     /// Never for these constant names.
     pub fn new(sets: &ClosedSets) -> Result<Self> {
-        let process = Registry::new();
-        process.register(Box::new(ProcessCollector::for_self()))?;
+        let process = of_process()?;
         let made = Registrar::new("grantgate")?;
         made.gauges("build_info", "The running build.", &["version", "commit"])?
             .with_label_values(&[VERSION, COMMIT])
@@ -294,6 +302,7 @@ impl Metrics {
             sinks: SinkMetrics::new(&made, sets.export_failures)?,
             duplicates: DuplicateMetrics::new(&made, sets.duplicates)?,
             resolver: ResolverMetrics::new(&made)?,
+            bundles: BundleMetrics::new(&made)?,
             orders: OrderMetrics::new(&made)?,
             issuers: IssuerMetrics::new(&made, sets.fetch_results)?,
             registry: made.into_registry(),

@@ -4,6 +4,7 @@
 //! grantee, token or path is in any of the three.
 
 mod audit;
+mod bundles;
 mod duplicates;
 mod export;
 mod issuers;
@@ -16,6 +17,7 @@ mod traces;
 mod workspaces;
 
 pub use audit::AuditMetrics;
+pub use bundles::BundleMetrics;
 pub use duplicates::DuplicateMetrics;
 pub use export::ExportMetrics;
 pub use issuers::IssuerMetrics;

@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::health::RefusedBundle;
 use crate::database::{LogState, ReplicaState};
 
 /// All of it.
@@ -40,6 +41,10 @@ pub struct ShownReplica {
     pub confirmed_seq: u64,
     /// How far its clock is ahead of the database's.
     pub clock_ahead_ms: i64,
+    /// The signed bundle in force, where policies come as such.
+    pub bundle: Option<u64>,
+    /// One that is not taken.
+    pub bundle_refused: Option<RefusedBundle>,
 }
 
 /// A log, as far as it was sent.
@@ -80,6 +85,11 @@ impl ShownReplica {
             durable_seq: state.durable,
             confirmed_seq: state.confirmed,
             clock_ahead_ms: state.skew_ms,
+            bundle: state.bundle,
+            bundle_refused: state
+                .bundle_refused
+                .as_ref()
+                .map(|(number, why)| RefusedBundle { number: *number, why: why.clone() }),
         }
     }
 }

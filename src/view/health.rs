@@ -21,6 +21,9 @@ pub struct Status {
     pub policy: PolicyInForce,
     /// The policy on trial, where there is one.
     pub candidate: Option<Trial>,
+    /// The signed bundle in force, where policies come as such.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub bundle: Option<Bundle>,
     /// Why the files are not what is in force.
     pub reload_failure: Option<ReloadFailure>,
     /// Freezes and exceptions in force.
@@ -88,6 +91,30 @@ pub struct PolicyInForce {
     pub callers: usize,
     /// When it was loaded.
     pub loaded: String,
+}
+
+/// A signed bundle.
+#[derive(Debug, Serialize)]
+pub struct Bundle {
+    /// Whose policy it is.
+    pub name: String,
+    /// Its number.
+    pub number: u64,
+    /// The digest of its text.
+    pub digest: String,
+    /// Whose keys signed it.
+    pub signers: Vec<String>,
+    /// One that the database offers and that is not taken.
+    pub refused: Option<RefusedBundle>,
+}
+
+/// A bundle that is not taken.
+#[derive(Debug, Serialize)]
+pub struct RefusedBundle {
+    /// Its number.
+    pub number: u64,
+    /// Why.
+    pub why: String,
 }
 
 /// A policy on trial.

@@ -5,6 +5,7 @@
 //! again. Its fields are the keys of the JSON, which are stable.
 
 pub mod audit;
+pub mod bundle;
 pub mod changes;
 pub mod database;
 pub mod health;

@@ -55,6 +55,13 @@ fn every_command_has_help_with_an_example() {
         &["database", "migrate"],
         &["database", "status"],
         &["database", "maintain"],
+        &["policy", "push"],
+        &["policy", "review"],
+        &["policy", "approve"],
+        &["policy", "rollback"],
+        &["policy", "status"],
+        &["policy", "pull"],
+        &["policy", "restore"],
         &["sandbox"],
     ] {
         let (code, out, _) = run(&[command, &["--help"]].concat());

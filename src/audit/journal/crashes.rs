@@ -15,9 +15,10 @@ use crate::audit::log::directory::LogReader;
 use crate::audit::log::wal::{HEADER, SLOT, WAL};
 use crate::audit::proof::verify;
 use crate::audit::testing::{asked, outcome, small};
-use crate::audit::tree::note::VerifierKey;
-use crate::audit::{Checkpoint, Event, SigningKey};
+use crate::audit::{Checkpoint, Event};
 use crate::domain::{RuleRef, SystemClock};
+use crate::note::SigningKey;
+use crate::note::VerifierKey;
 
 /// So small that frames are overwritten all the time.
 pub(super) const RING: u64 = 12 * SLOT as u64;

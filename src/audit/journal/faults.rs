@@ -16,9 +16,10 @@ use crate::audit::log::directory::LogReader;
 use crate::audit::log::segment::segment_name;
 use crate::audit::proof::verify;
 use crate::audit::testing::{asked, outcome, small};
-use crate::audit::tree::note::VerifierKey;
-use crate::audit::{Checkpoint, Observer, Published, SigningKey};
+use crate::audit::{Checkpoint, Observer, Published};
 use crate::domain::{RequestId, SystemClock};
+use crate::note::SigningKey;
+use crate::note::VerifierKey;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Fault {

@@ -35,9 +35,9 @@ use crate::audit::record::entry::{
     Evidence, OrderEntry, OutcomeEntry, ReloadEntry, ResolvedEntry, StrangerEntry,
 };
 use crate::audit::record::mark::GranteeMark;
-use crate::audit::tree::note::SigningKey;
 use crate::audit::tree::{Frontier, Hash};
 use crate::domain::{Clock, Grantee, GranteeKind, Reason, Revision};
+use crate::note::SigningKey;
 
 /// The one way to record. Cheap to clone.
 #[derive(Clone)]

@@ -23,8 +23,8 @@ use crate::audit::log::segment::Segment;
 use crate::audit::log::wal::Held;
 use crate::audit::tree::Frontier;
 use crate::audit::tree::checkpoint::Checkpoint;
-use crate::audit::tree::note::VerifierKey;
 use crate::files::install;
+use crate::note::VerifierKey;
 use scan::{Head, Scan, Tail};
 
 /// A state to go on from.

@@ -5,14 +5,15 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::*;
+use crate::audit::NoObserver;
 use crate::audit::journal::store::{Batch, FileStore};
 use crate::audit::log::directory::LogReader;
 use crate::audit::log::segment::segment_name;
 use crate::audit::log::wal::{HEADER, Held, SLOT, WAL};
 use crate::audit::proof::verify;
 use crate::audit::testing::asked;
-use crate::audit::{NoObserver, SigningKey};
 use crate::domain::SystemClock;
+use crate::note::SigningKey;
 
 const RING: u64 = 64 * SLOT as u64;
 

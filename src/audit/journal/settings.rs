@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::audit::record::pseudonym::PseudonymKey;
-use crate::audit::tree::note::SigningKey;
+use crate::note::SigningKey;
 
 /// Bounds and keys of the journal.
 #[derive(Debug)]

@@ -226,7 +226,13 @@ async fn a_full_disk_refuses_decisions_and_takes_the_outcomes_that_it_has_room_f
     assert!(matches!(journal.record(asked(true)).await, Err(AuditError::Failed(_))));
     // A note may not take the room of an outcome.
     let problems = ["policy.csv:1: no".to_owned()];
-    let note = ReloadEntry { parts: &[], revision_before: "a", revision: "a", problems: &problems };
+    let note = ReloadEntry {
+        parts: &[],
+        revision_before: "a",
+        revision: "a",
+        problems: &problems,
+        bundle: None,
+    };
     journal.note_reload(&note);
     journal.complete(&outcome(&first));
     until("the outcome is written", || store.durable().contains("\"outcome\":\"granted\"")).await;

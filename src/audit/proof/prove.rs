@@ -15,11 +15,11 @@ use crate::audit::record::event::Event;
 use crate::audit::record::glance::Peek;
 use crate::audit::record::parse::{Record, seq_of};
 use crate::audit::tree::checkpoint::{Checkpoint, CheckpointError};
-use crate::audit::tree::note::VerifierKey;
 use crate::audit::tree::{
     Frontier, Hash, RangeHashes, consistency_ranges, inclusion_ranges, proves_consistency,
     proves_inclusion,
 };
+use crate::note::VerifierKey;
 
 /// The first line of a proof.
 const HEADER: &str = "c2sp.org/tlog-proof@v1";

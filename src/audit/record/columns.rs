@@ -139,7 +139,9 @@ impl Shown<'_> {
     fn reload(&self) -> String {
         let (parts, problems) = (listed(self.0, "parts"), listed(self.0, "problems"));
         let (result, revision) = (self.text("result"), self.text("revision"));
-        format!("reload    {result}{parts}  revision {revision}{problems}")
+        let (bundle, signers) = (self.with("bundle", "bundle"), listed(self.0, "signers"));
+        let by = if signers.is_empty() { "" } else { "  signed by" };
+        format!("reload    {result}{parts}  revision {revision}{bundle}{by}{signers}{problems}")
     }
 
     /// Version 0 said in it what a record of its own says now.

@@ -241,6 +241,9 @@ impl Draft {
             revision_before: entry.revision_before,
             revision: entry.revision,
             problems: entry.problems,
+            bundle: entry.bundle.map(|bundle| bundle.number),
+            bundle_digest: entry.bundle.map(|bundle| bundle.digest),
+            signers: entry.bundle.map_or(&[], |bundle| bundle.signers),
         })
     }
 

@@ -118,6 +118,19 @@ pub struct ReloadEntry<'a> {
     pub revision: &'a str,
     /// Why it failed; empty when it did not.
     pub problems: &'a [String],
+    /// The signed bundle that was loaded, where policies come as such.
+    pub bundle: Option<BundleEntry<'a>>,
+}
+
+/// A signed bundle.
+#[derive(Debug, Clone, Copy)]
+pub struct BundleEntry<'a> {
+    /// Its number.
+    pub number: u64,
+    /// The digest of its text.
+    pub digest: &'a str,
+    /// The names of the keys that signed it.
+    pub signers: &'a [String],
 }
 
 /// What an `order.change` record says.

@@ -1,8 +1,8 @@
 //! Checkpoints as C2SP's tlog-checkpoint says: a signed note with the log's name, the
 //! number of its records and the hash of its tree.
 
-use crate::audit::tree::note::{self, NoteError, SigningKey, VerifierKey};
 use crate::audit::tree::{Frontier, Hash};
+use crate::note::{self, NoteError, SigningKey, VerifierKey};
 
 /// The head of the tree at some number of records.
 #[derive(Debug, Clone, PartialEq, Eq)]

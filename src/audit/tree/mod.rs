@@ -5,7 +5,6 @@
 //! hashes.
 
 pub(in crate::audit) mod checkpoint;
-pub(in crate::audit) mod note;
 mod proof;
 
 use aws_lc_rs::digest::{Context, SHA256, digest};

@@ -233,7 +233,8 @@ mod tests {
     use std::fs::OpenOptions;
 
     use super::*;
-    use crate::audit::{Checkpoint, SigningKey};
+    use crate::audit::Checkpoint;
+    use crate::note::SigningKey;
 
     fn published(key: &SigningKey, size: u64) -> Published {
         let root = crate::audit::tree::Hash::of_leaf(b"x").to_base64();

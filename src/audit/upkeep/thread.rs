@@ -121,10 +121,10 @@ fn told(task: Task, result: Result<Retained, RetainError>, failed: &OnFailure) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::audit::SigningKey;
     use crate::audit::log::directory::LogReader;
     use crate::audit::proof::verify;
     use crate::audit::testing::{fill, small};
+    use crate::note::SigningKey;
 
     #[test]
     fn closed_segments_are_compressed_and_old_ones_removed() {

@@ -3,6 +3,7 @@
 //! Read from `callers.toml`, which belongs to the security team. The file is read
 //! strictly and whole: one mistake and nothing of it is used.
 
+mod changes;
 mod edit;
 mod file;
 mod jwt;
@@ -16,6 +17,7 @@ use jiff::Timestamp;
 use super::jwt::Claims;
 use super::{Principal, TokenDigest, TokenForm};
 use crate::domain::{Budget, CallerId, Problem, Reason, WorkspaceName};
+pub use changes::{CallerChange, changes};
 pub use edit::{
     EditError, NewToken, Removed, Rotation, add_token, resume, revoke, rotate, suspend,
 };
@@ -127,6 +129,12 @@ impl Callers {
     ) -> Result<Self, Vec<Problem>> {
         let callers = file::read(file, bytes, Some(known))?;
         Ok(Self::of(callers, bytes, Some(known.workspaces.clone())))
+    }
+
+    /// None at all.
+    #[must_use]
+    pub fn none() -> Self {
+        Self::of(Vec::new(), b"", None)
     }
 
     fn of(callers: Vec<Caller>, bytes: &[u8], workspaces: Option<Vec<WorkspaceName>>) -> Self {

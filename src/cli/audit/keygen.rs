@@ -4,9 +4,10 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 
-use crate::audit::{PseudonymKey, SigningKey};
+use crate::audit::PseudonymKey;
 use crate::cli::{Exit, fail, note, say};
 use crate::files::{create_new, read_secret};
+use crate::note::SigningKey;
 
 #[derive(Args)]
 #[command(

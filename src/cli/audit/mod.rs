@@ -21,8 +21,9 @@ use clap::Subcommand;
 
 use super::entrances::{self, DEFAULT_CATALOGUE};
 use super::{Exit, fail, note, report};
-use crate::audit::{Checkpoint, VerifierKey};
+use crate::audit::Checkpoint;
 use crate::catalogue::Catalogue;
+use crate::note::VerifierKey;
 
 #[derive(Subcommand)]
 pub(super) enum Command {

@@ -8,9 +8,10 @@ use super::search::printable;
 use super::source::{Log, Source, Wanted};
 use super::{checkpoints, key};
 use crate::audit::proof::{self, VerifyReport};
-use crate::audit::{Checkpoint, ReadError, VerifierKey};
+use crate::audit::{Checkpoint, ReadError};
 use crate::cli::progress::progress;
 use crate::cli::{Exit, Format, fail, note, say, say_json};
+use crate::note::VerifierKey;
 use crate::view::audit::verified;
 
 /// Findings beyond this number are counted and not printed.

@@ -66,19 +66,8 @@ fn human(callers: &Callers) {
             say(format_args!("  certificate  {name}"));
         }
         for jwt in &caller.jwts {
-            let (issuer, which) = (&jwt.issuer, which(&jwt.matches));
+            let (issuer, which) = (&jwt.issuer, &jwt.matches);
             say(format_args!("  jwt          {}  of {issuer}, {which}", jwt.name));
-        }
-    }
-}
-
-/// Which tokens of an issuer.
-fn which(matches: &Match) -> String {
-    match matches {
-        Match::Subject(subject) => format!("subject {subject}"),
-        Match::Claims(rules) => {
-            let rules: Vec<String> = rules.iter().map(ToString::to_string).collect();
-            rules.join(" and ")
         }
     }
 }

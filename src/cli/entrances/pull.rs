@@ -46,6 +46,10 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
 fn pull(arguments: &Arguments) -> Result<Exit, Exit> {
     let settings = settings(&arguments.config)?;
     report("warning", &settings.warnings);
+    if settings.policy_bundle.is_some() && arguments.out.is_none() {
+        let text = "`entrances.csv` is in the signed bundle: name the file of your own with --out";
+        return Err(fail(text));
+    }
     let file = arguments.out.as_ref().unwrap_or(&settings.policy_entrances_file);
     // A damaged catalogue is told of before Seam is asked.
     old(file)?;

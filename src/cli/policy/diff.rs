@@ -116,7 +116,7 @@ fn name(effect: Effect, act: Act) -> String {
     }
 }
 
-fn human(new: &Ready, found: &Diff) {
+pub(super) fn human(new: &Ready, found: &Diff) {
     let mut last = None;
     for change in &found.changes {
         let kind = (change.effect, change.act);

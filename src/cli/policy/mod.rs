@@ -1,5 +1,6 @@
 //! `grantgate policy`: look at the policy, without a configuration and without a gateway.
 
+mod bundle;
 mod check;
 mod diff;
 mod explain;
@@ -36,8 +37,22 @@ pub(super) enum Command {
     Diff(diff::Arguments),
     /// Judge audited decisions again under another policy
     Replay(replay::Arguments),
-    /// Put the candidate policy in force
+    /// Put the candidate policy in force; or give a signed bundle to gateways
     Promote(promote::Arguments),
+    /// Propose a signed bundle of these files
+    Push(bundle::PushArguments),
+    /// Show what a proposed bundle changes, for services and doors
+    Review(bundle::ReviewArguments),
+    /// Sign a proposed bundle
+    Approve(bundle::ApproveArguments),
+    /// Propose a signed bundle with the files of an earlier one
+    Rollback(bundle::RollbackArguments),
+    /// Show which bundle is in force where, and what is proposed
+    Status(bundle::StatusArguments),
+    /// Write a signed bundle as a directory
+    Pull(bundle::PullArguments),
+    /// Put back a bundle that the database has lost
+    Restore(bundle::RestoreArguments),
 }
 
 pub(super) fn run(command: &Command) -> Exit {
@@ -53,5 +68,12 @@ pub(super) fn run(command: &Command) -> Exit {
         Command::Diff(arguments) => diff::run(arguments, now),
         Command::Replay(arguments) => replay::run(arguments, now),
         Command::Promote(arguments) => promote::run(arguments, now),
+        Command::Push(arguments) => bundle::push(arguments, now),
+        Command::Review(arguments) => bundle::review(arguments, now),
+        Command::Approve(arguments) => bundle::approve(arguments, now),
+        Command::Rollback(arguments) => bundle::rollback(arguments, now),
+        Command::Status(arguments) => bundle::status(arguments),
+        Command::Pull(arguments) => bundle::pull(arguments),
+        Command::Restore(arguments) => bundle::restore(arguments),
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use jiff::Timestamp;
 
+use super::bundle::{BundleArguments, promote};
 use super::sources::{Files, Sources};
 use crate::cli::problems::report_in;
 use crate::cli::{Exit, default_config, fail, note, say, settings};
@@ -21,21 +22,32 @@ const REVISION_BYTES_MIN: usize = 12;
     first 12 digits: what is put in force is what was tried. The rules that were in force stay\n\
     beside them with `.before` at the end of their name. A running gateway puts the new ones in\n\
     force as any edit, and records both revisions.\n\n\
-    Exit codes: 0 done, 1 cannot be written, 2 the candidate has another revision, \
-    3 invalid configuration or candidate.")]
+    Example: grantgate policy promote 44 --database publisher.toml --wait 30s\n\n\
+    With --database a bundle that enough keys have signed is given to gateways, and is waited for.\n\n\
+    Exit codes: 0 done, 1 failed, 2 the candidate has another revision, or the bundle is not in force \
+    everywhere yet, 3 invalid configuration or candidate.")]
 pub(in crate::cli) struct Arguments {
-    /// The candidate's revision
+    /// The candidate's revision; with --database the bundle's number, or 44@DIGITS
+    #[arg(value_name = "REVISION|BUNDLE")]
     revision: String,
     /// The configuration file
     #[arg(long, value_name = "FILE", default_value_os_t = default_config())]
     config: PathBuf,
+    #[command(flatten)]
+    bundle: BundleArguments,
 }
 
 pub(super) fn run(arguments: &Arguments, now: Timestamp) -> Exit {
+    if let Some(exit) = promote(&arguments.revision, &arguments.bundle) {
+        return exit;
+    }
     let settings = match settings(&arguments.config) {
         Ok(settings) => settings,
         Err(exit) => return exit,
     };
+    if settings.policy_bundle.is_some() {
+        return fail("policies come as signed bundles here: promote one with --database");
+    }
     let Some(candidate) = settings.policy_candidate_rules_file.clone() else {
         return fail("there is no candidate: set `policy.candidate_rules_file`");
     };

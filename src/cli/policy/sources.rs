@@ -7,6 +7,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use crate::authn::Callers;
 use crate::authn::callers::Suspension;
+use crate::bundle::{Contents, FileName};
 use crate::catalogue::Catalogue;
 use crate::cli::entrances;
 use crate::cli::problems::report_in;
@@ -21,6 +22,9 @@ const UNKNOWN_NAMED_MAX: usize = 100;
 
 /// Mistakes of the catalogue that are shown beside an answer.
 const DAMAGE_SHOWN_MAX: usize = 3;
+
+/// Rules that allow nothing: there must be one.
+const NOBODY: &[u8] = b"p, role:nobody, *, grant, deny\n";
 
 /// The files of a policy.
 #[derive(Args, Clone)]
@@ -179,6 +183,45 @@ impl Files {
 }
 
 impl Sources {
+    /// The files of a bundle.
+    pub(super) fn of_bundle(id: &str, contents: &Contents) -> Self {
+        let file = |name: FileName| SourceFile {
+            name: format!("bundle {id}: {}", name.as_str()),
+            bytes: contents.get(&name).cloned().unwrap_or_default(),
+        };
+        let names = file(FileName::Entrances);
+        let (catalogue, damage) = match contents.get(&FileName::Entrances) {
+            None => (Catalogue::default(), Vec::new()),
+            Some(bytes) => match Catalogue::parse(&names.name, bytes) {
+                Ok(catalogue) => (catalogue, Vec::new()),
+                Err(problems) => (Catalogue::default(), problems),
+            },
+        };
+        Self {
+            policy: PolicySource { model: file(FileName::Model), rules: file(FileName::Rules) },
+            callers: file(FileName::Callers),
+            catalogue,
+            catalogue_file: names.name,
+            damage,
+        }
+    }
+
+    /// The same callers, of whom none may do anything.
+    pub(super) fn without_rules(of: &Self) -> Self {
+        let file = |file: &SourceFile, bytes| SourceFile { name: file.name.clone(), bytes };
+        let PolicySource { model, rules } = &of.policy;
+        Self {
+            policy: PolicySource {
+                model: file(model, model.bytes.clone()),
+                rules: file(rules, NOBODY.to_vec()),
+            },
+            callers: file(&of.callers, of.callers.bytes.clone()),
+            catalogue: Catalogue::default(),
+            catalogue_file: of.catalogue_file.clone(),
+            damage: Vec::new(),
+        }
+    }
+
     /// Loads the policy, or reports every problem with its line; reports damaged names, too.
     pub(super) fn load(self, now: Timestamp) -> Result<Ready, Exit> {
         for problem in self.damage.iter().take(DAMAGE_SHOWN_MAX) {

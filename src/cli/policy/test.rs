@@ -4,7 +4,7 @@ mod cases;
 mod report;
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use jiff::Timestamp;
@@ -79,15 +79,9 @@ pub(super) fn run(arguments: &Arguments, now: Timestamp) -> Exit {
         Ok(ready) => ready,
         Err(exit) => return exit,
     };
-    let cases = match cases::read(&arguments.paths, &ready) {
+    let cases = match read_cases(&arguments.paths, &ready) {
         Ok(cases) => cases,
-        Err(found) => {
-            for (problem, text) in &found {
-                report_in("error", problem, text.as_deref());
-            }
-            note(format_args!("{} problem(s)", found.len()));
-            return Exit::Invalid;
-        }
+        Err(exit) => return exit,
     };
     let rules = ready.policy.rule_texts().collect();
     let mut coverage = Coverage { rules, reached: BTreeSet::new() };
@@ -114,6 +108,32 @@ pub(super) fn run(arguments: &Arguments, now: Timestamp) -> Exit {
     }
     let passed = outcomes.iter().all(|outcome| outcome.failure.is_none());
     if passed && covered { Exit::Done } else { Exit::Different }
+}
+
+/// The cases of files or folders that fail, and why; or a report of what is wrong with the cases.
+pub(super) fn failures(
+    ready: &Ready,
+    path: &Path,
+    span: Span,
+) -> Result<Vec<(String, String)>, Exit> {
+    let cases = read_cases(&[path.to_owned()], ready)?;
+    let mut coverage =
+        Coverage { rules: ready.policy.rule_texts().collect(), reached: BTreeSet::new() };
+    let fails = |case: Case| {
+        let failure = judge(ready, &case, span, &mut coverage).err()?;
+        Some((case.name, failure))
+    };
+    Ok(cases.into_iter().filter_map(fails).collect())
+}
+
+fn read_cases(paths: &[PathBuf], ready: &Ready) -> Result<Vec<Case>, Exit> {
+    cases::read(paths, ready).map_err(|found| {
+        for (problem, text) in &found {
+            report_in("error", problem, text.as_deref());
+        }
+        note(format_args!("{} problem(s)", found.len()));
+        Exit::Invalid
+    })
 }
 
 /// Puts one case to the engine, in every form and at every time that it leaves open.

@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::Reader;
 use super::environment::Environment;
+use super::policy::read_trust;
 use super::values::Use;
+use crate::bundle::Trust;
 use crate::config::{DatabaseSettings, ReplicaSettings};
 use crate::database::{Address, Files};
 use crate::domain::Problem;
@@ -88,12 +90,21 @@ fn is_name(text: &str) -> bool {
     (1..=NAME_MAX).contains(&text.len()) && text.chars().all(is_part)
 }
 
+/// What a file for the command line says of a database.
+#[derive(Debug)]
+pub struct Desk {
+    /// Where it is, and how to be known there.
+    pub files: Files,
+    /// Whose signatures count on bundles, where the file says so.
+    pub trust: Option<Trust>,
+}
+
 /// Reads a file that says where a database is, for the command line: what `[database]` has, on
-/// its own.
+/// its own, and `[bundle]` with what `[policy.bundle]` has about signatures.
 ///
 /// # Errors
 /// Every problem, in the order of the file.
-pub fn load_database(file: &Path, text: &str) -> Result<Files, Vec<Problem>> {
+pub fn load_database(file: &Path, text: &str) -> Result<Desk, Vec<Problem>> {
     let name = file.display().to_string();
     let source = TomlSource::parse(name, text.to_owned()).map_err(|problem| vec![problem])?;
     let (base, environment) = (file.parent().unwrap_or(Path::new("")), Environment::new());
@@ -101,10 +112,11 @@ pub fn load_database(file: &Path, text: &str) -> Result<Files, Vec<Problem>> {
     let root = source.root();
     reader.known_as(&root, "url", None, true);
     let files = reader.database_files(&root);
+    let trust = read_trust(&mut reader, root.section("bundle"));
     root.finish();
     let problems = source.into_problems();
-    match files {
-        Some(files) if problems.is_empty() => Ok(files),
+    match (files, trust) {
+        (Some(files), Some(trust)) if problems.is_empty() => Ok(Desk { files, trust }),
         _ => Err(problems),
     }
 }

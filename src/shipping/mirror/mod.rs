@@ -32,7 +32,7 @@ pub struct MirrorSink {
 
 /// What the sink and the beats share: one connection, and what is known.
 struct Shared {
-    link: Mutex<Arc<Link>>,
+    link: Arc<Link>,
     log: Log,
     known: Mutex<Option<Known>>,
 }
@@ -42,7 +42,7 @@ impl MirrorSink {
     #[must_use]
     pub fn new(files: Files, access: Access, log: Log) -> Self {
         let host = access.host();
-        let (link, known) = (Mutex::new(Arc::new(Link::new(access))), Mutex::new(None));
+        let (link, known) = (Arc::new(Link::new(access)), Mutex::new(None));
         Self { files, host, shared: Arc::new(Shared { link, log, known }) }
     }
 
@@ -52,9 +52,15 @@ impl MirrorSink {
         Beats::new(self.shared.clone())
     }
 
+    /// The connection, for whoever else asks the database.
+    #[must_use]
+    pub fn link(&self) -> Arc<Link> {
+        self.shared.link.clone()
+    }
+
     async fn add(&self, rows: &[Row]) -> Result<Answer, DatabaseError> {
-        let (link, log) = (self.shared.link(), &self.shared.log);
-        let known = self.shared.known(&link).await?;
+        let Shared { link, log, .. } = &*self.shared;
+        let known = self.shared.known().await?;
         for run in runs(rows) {
             let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
             let next = self.shared.next().unwrap_or(first.seq);
@@ -81,10 +87,6 @@ impl MirrorSink {
 }
 
 impl Shared {
-    fn link(&self) -> Arc<Link> {
-        self.link.lock().clone()
-    }
-
     fn next(&self) -> Option<u64> {
         self.known.lock().map(|known| known.next)
     }
@@ -96,16 +98,16 @@ impl Shared {
     }
 
     /// What is known of this log there; it is introduced where nothing is.
-    async fn known(&self, link: &Link) -> Result<Known, DatabaseError> {
+    async fn known(&self) -> Result<Known, DatabaseError> {
         let known = *self.known.lock();
         match known {
             Some(known) => Ok(known),
-            None => self.hello(link).await,
+            None => self.hello().await,
         }
     }
 
-    async fn hello(&self, link: &Link) -> Result<Known, DatabaseError> {
-        let known = link.hello(&self.log).await?;
+    async fn hello(&self) -> Result<Known, DatabaseError> {
+        let known = self.link.hello(&self.log).await?;
         *self.known.lock() = Some(known);
         Ok(known)
     }
@@ -129,8 +131,7 @@ impl Sink for MirrorSink {
     }
 
     async fn place(&mut self, confirmed: Option<u64>, durable: u64) -> Result<Place, Answer> {
-        let link = self.shared.link();
-        let known = self.shared.hello(&link).await.map_err(answer)?;
+        let known = self.shared.hello().await.map_err(answer)?;
         let resumed = resume(known.next, confirmed, durable)
             .map_err(|claim| Answer::Stop { text: claim.to_string(), after: None })?;
         Ok(Place::Known(resumed))
@@ -161,7 +162,7 @@ impl Sink for MirrorSink {
     async fn renew(&mut self) {
         let files = self.files.clone();
         match spawn_blocking(move || Access::load(&files)).await {
-            Ok(Ok(access)) => *self.shared.link.lock() = Arc::new(Link::new(access)),
+            Ok(Ok(access)) => self.shared.link.renew(access).await,
             Ok(Err(problems)) => problems.iter().for_each(|problem| tracing::warn!("{problem}")),
             // The runtime ends.
             Err(_) => {}
@@ -175,7 +176,9 @@ fn answer(error: DatabaseError) -> Answer {
         DatabaseError::Connection(_) => Cause::Connection,
         DatabaseError::Timeout(_) => Cause::Timeout,
         DatabaseError::Unavailable(_) => Cause::Unavailable,
-        DatabaseError::Refused(_) => return Answer::Stop { text, after: None },
+        DatabaseError::Older(_) | DatabaseError::Refused(_) => {
+            return Answer::Stop { text, after: None };
+        }
     };
     Answer::TryAgain { cause, text, after: None }
 }

@@ -2,6 +2,7 @@
 //! makes them.
 
 use std::fs;
+use std::io::Write as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -81,11 +82,12 @@ impl Postgres {
         fs::write(data.join("pg_hba.conf"), rules).unwrap();
         let mut server = Self { directory, port: 0, child: None };
         server.run().await;
-        let admin = server.admin("postgres").await;
-        for statement in grantgate(&["database", "roles"]).split_inclusive(";\n") {
-            admin.batch_execute(statement).await.unwrap();
+        // Twice: it can be repeated.
+        for _ in 0..2 {
+            server.psql(&grantgate(&["database", "roles"]));
         }
-        for role in ["owner", "gateway", "reader"] {
+        let admin = server.admin("postgres").await;
+        for role in ["owner", "gateway", "publisher", "reader"] {
             let set = format!("ALTER ROLE grantgate_{role} PASSWORD '{PASSWORD}'");
             admin.batch_execute(&set).await.unwrap();
             let file = server.file(site, role);
@@ -94,6 +96,25 @@ impl Postgres {
         fs::write(site.path("secrets/database"), PASSWORD).unwrap();
         done(Command::new("chmod").arg("0600").arg(site.path("secrets/database")));
         Some(server)
+    }
+
+    /// What an administrator does.
+    fn psql(&self, script: &str) {
+        let mut psql = Command::new(programs().unwrap().join("psql"));
+        psql.args([
+            "-X",
+            "-q",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-U",
+            "postgres",
+            "-p",
+            &self.port.to_string(),
+        ]);
+        psql.arg("-h").arg(self.directory.path()).stdin(Stdio::piped()).stdout(Stdio::null());
+        let mut child = psql.spawn().unwrap();
+        child.stdin.take().unwrap().write_all(script.as_bytes()).unwrap();
+        assert!(child.wait().unwrap().success());
     }
 
     /// Starts the server, on its port if it had one. No server takes port 0, so a free one may be

@@ -13,8 +13,8 @@ use crate::audit::log::wal::{Held, WAL};
 use crate::audit::record::event::Event;
 use crate::audit::record::parse::{Parsed, Record};
 use crate::audit::tree::checkpoint::Checkpoint;
-use crate::audit::tree::note::VerifierKey;
 use crate::audit::tree::{Frontier, Hash};
+use crate::note::VerifierKey;
 
 /// What the first records of a segment say.
 #[derive(Default)]

@@ -4,8 +4,9 @@ use crate::audit::log::directory::NEWEST_CHECKPOINT;
 use crate::audit::log::segment::segment_name;
 use crate::audit::testing::{asked, fill, outcome, small};
 use crate::audit::tree::Hash;
-use crate::audit::{Journal, JournalSettings, NoObserver, SigningKey, Started, Store};
+use crate::audit::{Journal, JournalSettings, NoObserver, Started, Store};
 use crate::domain::{Revision, SystemClock};
+use crate::note::SigningKey;
 use proptest::prelude::*;
 use std::sync::Arc;
 

@@ -4,11 +4,12 @@ mod on_disk;
 mod places;
 
 use super::*;
+use crate::audit::Evidence as _;
 use crate::audit::record::encode::{CheckpointEntry, Draft};
 use crate::audit::testing::asked;
 use crate::audit::tree::checkpoint::Checkpoint;
 use crate::audit::tree::{Frontier, Hash};
-use crate::audit::{Evidence as _, SigningKey};
+use crate::note::SigningKey;
 use places::{Ahead, Files, Memory, Place};
 
 /// More room than there is anywhere.

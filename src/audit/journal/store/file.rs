@@ -26,8 +26,8 @@ use crate::audit::journal::recovery::{self, Recovered};
 use crate::audit::log::directory::LogReader;
 use crate::audit::log::segment::segment_name;
 use crate::audit::log::wal::{Held, WAL, WalError};
-use crate::audit::tree::note::VerifierKey;
 use crate::files::sync_directory;
+use crate::note::VerifierKey;
 
 /// The audit log on disk.
 #[derive(Debug)]

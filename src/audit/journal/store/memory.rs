@@ -7,7 +7,7 @@ use std::time::Instant;
 use super::{Batch, Stage, Store, StoreError};
 use crate::audit::journal::error::OpenError;
 use crate::audit::journal::recovery::{Recovered, recover_bytes};
-use crate::audit::tree::note::VerifierKey;
+use crate::note::VerifierKey;
 
 /// A log in memory. Clones share it, so that a test can look at what a journal wrote.
 #[derive(Debug, Clone, Default)]

@@ -14,7 +14,7 @@ use std::time::Instant;
 use crate::audit::journal::error::OpenError;
 use crate::audit::journal::recovery::Recovered;
 use crate::audit::tree::Hash;
-use crate::audit::tree::note::VerifierKey;
+use crate::note::VerifierKey;
 pub use error::Stage;
 pub(in crate::audit) use error::StoreError;
 pub use file::FileStore;

@@ -1,6 +1,6 @@
 use super::*;
-use crate::audit::SigningKey;
 use crate::audit::testing::Log;
+use crate::note::SigningKey;
 use proptest::prelude::*;
 
 impl Log {

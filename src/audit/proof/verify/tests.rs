@@ -1,9 +1,9 @@
 use super::*;
-use crate::audit::SigningKey;
 use crate::audit::log::directory::NEWEST_CHECKPOINT;
 use crate::audit::proof::pruned;
 use crate::audit::record::limits::LINE_BYTES_MAX;
 use crate::audit::testing::{Log, fill};
+use crate::note::SigningKey;
 use proptest::prelude::*;
 
 impl Log {

@@ -3,8 +3,8 @@
 use crate::audit::record::parse::Record;
 use crate::audit::tree::checkpoint::Checkpoint;
 use crate::audit::tree::checkpoint::CheckpointError;
-use crate::audit::tree::note::{NoteError, VerifierKey};
 use crate::audit::tree::{Frontier, Hash};
+use crate::note::{NoteError, VerifierKey};
 
 /// The public keys that were given; without one every checkpoint is believed.
 #[derive(Clone, Copy)]

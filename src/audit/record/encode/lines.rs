@@ -94,6 +94,12 @@ pub(super) struct ReloadLine<'a> {
     pub(super) revision: &'a str,
     #[serde(skip_serializing_if = "<[String]>::is_empty")]
     pub(super) problems: &'a [String],
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) bundle: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) bundle_digest: Option<&'a str>,
+    #[serde(skip_serializing_if = "<[String]>::is_empty")]
+    pub(super) signers: &'a [String],
 }
 
 #[derive(Serialize)]

@@ -1,5 +1,7 @@
 use super::*;
-use crate::audit::record::entry::{CandidateEntry, CertificateEntry, OrderChange, ResolvedEntry};
+use crate::audit::record::entry::{
+    BundleEntry, CandidateEntry, CertificateEntry, OrderChange, ResolvedEntry,
+};
 use crate::audit::tree::Hash;
 use crate::domain::{
     EntranceId, Grantee, Order, OrderKind, Resolution, RuleRef, Scope, Signature, UserIdentityId,
@@ -86,7 +88,10 @@ fn every_kind() -> Vec<Draft> {
         revision_before: "sha256:00",
         revision: "sha256:01",
         problems,
+        bundle: None,
     };
+    let signers = ["alice".to_owned(), "bob".to_owned()];
+    let bundle = BundleEntry { number: 43, digest: "sha256:02", signers: &signers };
     let mut tree = Frontier::default();
     for leaf in 0..3_u8 {
         tree.push(Hash::of_leaf(&[leaf]));
@@ -184,6 +189,7 @@ fn every_kind() -> Vec<Draft> {
         Draft::decision(&keyed, None),
         Draft::outcome(&OutcomeEntry { same_as: Some(1), ..outcome(None, false) }, time()),
         suspended,
+        Draft::reload(&ReloadEntry { bundle: Some(bundle), ..reload(&[]) }, time()),
     ]
 }
 

@@ -43,7 +43,7 @@ fn a_database_needs_a_url_without_a_secret_and_a_name() {
 fn a_file_for_the_command_line_has_the_same_keys_alone() {
     let file = Path::new("/etc/gg/reader.toml");
     let files = load_database(file, &format!("{URL}ca_file = \"ca.pem\"\n")).unwrap();
-    assert_eq!(files.ca_file.as_deref(), Some(Path::new("/etc/gg/ca.pem")));
+    assert_eq!(files.files.ca_file.as_deref(), Some(Path::new("/etc/gg/ca.pem")));
     let found = |text: &str| load_database(file, text).unwrap_err()[0].to_string();
     assert!(found("").contains("`url` is missing"), "{}", found(""));
     assert!(found(&format!("{URL}name = \"x\"\n")).contains("reader.toml:2:"));

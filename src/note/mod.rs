@@ -91,6 +91,12 @@ impl VerifierKey {
         &self.name
     }
 
+    /// Whether both have one name, or are one key under two.
+    #[must_use]
+    pub fn is_alike(&self, other: &Self) -> bool {
+        self.name == other.name || self.public == other.public
+    }
+
     fn id(&self) -> [u8; 4] {
         let mut input = self.name.as_bytes().to_vec();
         input.extend([b'\n', ED25519_TYPE]);
@@ -158,12 +164,25 @@ impl SigningKey {
     }
 
     /// The note: the text, which ends with a newline, and the line that signs it.
-    pub(in crate::audit) fn sign(&self, text: &str) -> String {
+    #[must_use]
+    pub fn sign(&self, text: &str) -> String {
+        join(text, &[self.signature(text)])
+    }
+
+    /// The line that signs a text, which ends with a newline, as this does.
+    #[must_use]
+    pub fn signature(&self, text: &str) -> String {
         let signature = self.pair.sign(text.as_bytes());
         let signed: Vec<u8> =
             self.verifier.id().iter().chain(signature.as_ref()).copied().collect();
-        format!("{text}\n\u{2014} {} {}\n", self.verifier.name, STANDARD.encode(signed))
+        format!("\u{2014} {} {}\n", self.verifier.name, STANDARD.encode(signed))
     }
+}
+
+/// The note: a text and the lines that sign it.
+#[must_use]
+pub fn join(text: &str, signatures: &[String]) -> String {
+    format!("{text}\n{}", signatures.concat())
 }
 
 /// The text of a note that this key has signed. Signatures of others are ignored, as
@@ -171,9 +190,22 @@ impl SigningKey {
 ///
 /// # Errors
 /// [`NoteError`]
-pub(in crate::audit) fn verify<'a>(note: &'a str, key: &VerifierKey) -> Result<&'a str, NoteError> {
+pub fn verify<'a>(note: &'a str, key: &VerifierKey) -> Result<&'a str, NoteError> {
+    let (text, signers) = signers(note, std::slice::from_ref(key))?;
+    (!signers.is_empty()).then_some(text).ok_or_else(|| NoteError::KeyUnknown(key.name.clone()))
+}
+
+/// The text of a note, and which of these keys have signed it: each once, in the order of `keys`.
+/// Signatures of others are ignored.
+///
+/// # Errors
+/// [`NoteError`]: also where a signature of one of the keys is false.
+pub fn signers<'a, 'k>(
+    note: &'a str,
+    keys: &'k [VerifierKey],
+) -> Result<(&'a str, Vec<&'k VerifierKey>), NoteError> {
     let (text, signatures) = split(note).ok_or(NoteError::NoteMalformed)?;
-    let mut signed = false;
+    let mut signed = vec![false; keys.len()];
     for line in signatures.lines().take(SIGNATURES_MAX) {
         let parsed = line.strip_prefix("\u{2014} ").and_then(|line| line.split_once(' '));
         let Some((name, encoded)) = parsed.filter(|(name, _)| is_name(name)) else {
@@ -181,19 +213,23 @@ pub(in crate::audit) fn verify<'a>(note: &'a str, key: &VerifierKey) -> Result<&
         };
         let bytes = STANDARD.decode(encoded).map_err(|_| NoteError::NoteMalformed)?;
         let (id, signature) = bytes.split_at_checked(4).ok_or(NoteError::NoteMalformed)?;
-        if name != key.name || id != key.id() {
-            continue;
+        for (key, signed) in keys.iter().zip(&mut signed) {
+            if name != key.name || id != key.id() {
+                continue;
+            }
+            UnparsedPublicKey::new(&ED25519, &key.public)
+                .verify(text.as_bytes(), signature)
+                .map_err(|_| NoteError::SignatureFalse(key.name.clone()))?;
+            *signed = true;
         }
-        UnparsedPublicKey::new(&ED25519, &key.public)
-            .verify(text.as_bytes(), signature)
-            .map_err(|_| NoteError::SignatureFalse(key.name.clone()))?;
-        signed = true;
     }
-    signed.then_some(text).ok_or_else(|| NoteError::KeyUnknown(key.name.clone()))
+    let signers = keys.iter().zip(signed).filter(|(_, signed)| *signed).map(|(key, _)| key);
+    Ok((text, signers.collect()))
 }
 
 /// Text with its last newline, and signature lines.
-pub(in crate::audit) fn split(note: &str) -> Option<(&str, &str)> {
+#[must_use]
+pub fn split(note: &str) -> Option<(&str, &str)> {
     if note.chars().any(|c| c.is_ascii_control() && c != '\n') || !note.ends_with('\n') {
         return None;
     }

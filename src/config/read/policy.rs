@@ -1,0 +1,181 @@
+//! `[policy]`, `[policy.bundle]` and `[callers]`: where what is judged by comes from.
+
+use std::path::{Path, PathBuf};
+
+use super::Reader;
+use super::values::Use;
+use crate::bundle::{FileName, Trust, TrustError, is_name};
+use crate::config::BundleSettings;
+use crate::note::VerifierKey;
+use crate::toml_source::{Place, Section};
+
+/// Where the verified copy of the bundle in force is found.
+const IN_FORCE: &str = "current";
+
+/// The files of a policy.
+pub(super) struct PolicyFiles {
+    pub(super) model: PathBuf,
+    pub(super) rules: PathBuf,
+    pub(super) candidate: Option<PathBuf>,
+    pub(super) entrances: PathBuf,
+    pub(super) callers: PathBuf,
+    pub(super) bundle: Option<BundleSettings>,
+}
+
+impl PolicyFiles {
+    fn of_bundle(bundle: BundleSettings) -> Self {
+        let in_force = bundle.directory.join(IN_FORCE);
+        let file = |name: FileName| in_force.join(name.as_str());
+        Self {
+            model: file(FileName::Model),
+            rules: file(FileName::Rules),
+            candidate: Some(file(FileName::Candidate)),
+            entrances: file(FileName::Entrances),
+            callers: file(FileName::Callers),
+            bundle: Some(bundle),
+        }
+    }
+}
+
+impl<'a> Reader<'a> {
+    /// Files that the settings name, or those of a bundle.
+    pub(super) fn policy(
+        &mut self,
+        section: Section<'a>,
+        callers: Section<'a>,
+    ) -> Option<PolicyFiles> {
+        let bundle = self.bundle(section.section("bundle"));
+        let set = |section: &Section<'a>, key: &str| section.value(key);
+        let named = ["model_file", "rules_file", "candidate_rules_file", "entrances_file"];
+        let mut named: Vec<Place<'a>> = named.iter().filter_map(|key| set(&section, key)).collect();
+        named.extend(set(&callers, "file"));
+        let model = self.path(&section, "model_file", Some("policies/model.conf"), Use::Alone);
+        let rules = self.path(&section, "rules_file", Some("policies/policy.csv"), Use::Alone);
+        let candidate = self.optional_path(&section, "candidate_rules_file", Use::Alone);
+        let entrances = Some("policies/entrances.csv");
+        let entrances = self.path(&section, "entrances_file", entrances, Use::Alone);
+        section.finish();
+        let callers_file = self.path(&callers, "file", Some("callers.toml"), Use::Alone);
+        callers.finish();
+        match bundle? {
+            None => Some(PolicyFiles {
+                model: model?,
+                rules: rules?,
+                candidate,
+                entrances: entrances?,
+                callers: callers_file?,
+                bundle: None,
+            }),
+            Some(bundle) => {
+                for place in named {
+                    place.refuse(format!(
+                        "`{}` does nothing beside `[policy.bundle]`: the file is in the bundle",
+                        place.path()
+                    ));
+                }
+                Some(PolicyFiles::of_bundle(bundle))
+            }
+        }
+    }
+
+    /// None where policies are files.
+    fn bundle(&mut self, section: Section<'a>) -> Option<Option<BundleSettings>> {
+        let name = self.known(&section, "name");
+        let keys = self.known(&section, "keys");
+        let min = self.known(&section, "signatures_min");
+        let directory = self.known_as(&section, "directory", Some("\"bundles\"".into()), false);
+        let seed_directory = self.optional_path(&section, "seed_directory", Use::Alone);
+        let set = ["name", "keys", "signatures_min", "directory", "seed_directory"];
+        if !set.iter().any(|key| section.has(key)) {
+            section.finish();
+            return Some(None);
+        }
+        let (name, min) = match (name, min) {
+            (Some(name), Some(min)) => (name, min),
+            (name, _) => {
+                let missing = if name.is_none() { "name" } else { "signatures_min" };
+                section.refuse(format!("`[policy.bundle]` needs `policy.bundle.{missing}`"));
+                section.finish();
+                return None;
+            }
+        };
+        let directory = match &directory {
+            Some(place) => self.base.join(place.string()?),
+            None => self.base.join("bundles"),
+        };
+        let keys = keys.map_or(Some(Vec::new()), |place| place.strings());
+        let trust = trust(&section, &name, &keys?, &min);
+        section.finish();
+        Some(Some(BundleSettings { trust: trust?, directory, seed_directory }))
+    }
+}
+
+/// Whose signatures count.
+fn trust<'a>(
+    section: &Section<'a>,
+    name: &Place<'a>,
+    keys: &[(Place<'a>, String)],
+    min: &Place<'a>,
+) -> Option<Trust> {
+    let text = name.string()?;
+    if !is_name(text) {
+        name.refuse(format!("`{}` must be a name such as `example.org/doors`", name.path()));
+        return None;
+    }
+    let mut known = Vec::new();
+    for (place, text) in keys {
+        match VerifierKey::parse(text) {
+            Ok(key) => known.push(key),
+            Err(error) => {
+                place.refuse(format!("a key of `{}` is {error}", section.path_of("keys")))
+            }
+        }
+    }
+    if known.is_empty() || known.len() != keys.len() {
+        if keys.is_empty() {
+            section.refuse(format!("`[policy.bundle]` needs `{}`", section.path_of("keys")));
+        }
+        return None;
+    }
+    let count = usize::try_from(min.integer(1..=64)?).ok()?;
+    match Trust::new(text.to_owned(), known, count) {
+        Ok(trust) => Some(trust),
+        Err(error @ TrustError::Same(..)) => {
+            section.refuse(error.to_string());
+            None
+        }
+        Err(error @ TrustError::SignaturesMin(_)) => {
+            min.refuse(format!("`{}` {error}", min.path()));
+            None
+        }
+    }
+}
+
+/// Reads the `[bundle]` of a file for the command line: whose signatures count there.
+pub(super) fn read_trust<'a>(
+    reader: &mut Reader<'a>,
+    section: Section<'a>,
+) -> Option<Option<Trust>> {
+    let name = reader.known(&section, "name");
+    let keys = reader.known(&section, "keys");
+    let min = reader.known(&section, "signatures_min");
+    let trust = match (name, min) {
+        (None, None) if !section.has("keys") => Some(None),
+        (Some(name), Some(min)) => {
+            let keys = keys.map_or(Some(Vec::new()), |place| place.strings());
+            keys.and_then(|keys| trust(&section, &name, &keys, &min)).map(Some)
+        }
+        _ => {
+            section.refuse("`[bundle]` needs `name`, `keys` and `signatures_min`");
+            None
+        }
+    };
+    section.finish();
+    trust
+}
+
+/// The link to what is in force, in a directory of bundles.
+#[must_use]
+pub fn in_force(directory: &Path) -> PathBuf {
+    directory.join(IN_FORCE)
+}

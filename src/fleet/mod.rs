@@ -1,0 +1,74 @@
+//! What gateways have in common by way of the database: the signed bundle that each is to have.
+//!
+//! The database says which one is the newest. It is not believed: signatures, numbers and digests
+//! decide whether it is taken.
+
+mod follower;
+
+use crate::bundle::{Contents, Offer, Signed, Trust};
+use crate::config::Settings;
+use crate::database::{Access, DatabaseError, Link};
+use crate::domain::Problem;
+use crate::snapshot::Bundles;
+pub use follower::Follower;
+
+/// Why a bundle that the database offers is not there.
+#[derive(Debug, thiserror::Error)]
+enum FetchError {
+    #[error("the database: {0}")]
+    Database(#[from] DatabaseError),
+    #[error("the database offers bundle {0} and does not have all of it: {1}")]
+    Missing(u64, String),
+    #[error("bundle {0}: {1}")]
+    Refused(u64, String),
+}
+
+/// Asks for a bundle, and verifies its signatures before its files are asked for. Those are still
+/// to be looked at.
+async fn fetch(link: &Link, offer: Offer, trust: &Trust) -> Result<(Signed, Contents), FetchError> {
+    let note = link.bundle_note(offer.digest).await?;
+    let number = offer.number;
+    let missing = |what: String| FetchError::Missing(number, what);
+    let note = note.ok_or_else(|| missing("its text".into()))?;
+    let signed = trust.accept(&note);
+    let signed = signed.map_err(|error| FetchError::Refused(number, error.to_string()))?;
+    if signed.offer() != offer {
+        let text = format!("what comes for it is bundle {}", signed.id());
+        return Err(FetchError::Refused(number, text));
+    }
+    let mut contents = Contents::new();
+    for entry in &signed.bundle.files {
+        let bytes = link.bundle_file(entry.digest).await?;
+        let bytes = bytes.ok_or_else(|| missing(entry.name.as_str().into()))?;
+        contents.insert(entry.name, bytes);
+    }
+    Ok((signed, contents))
+}
+
+/// Takes a bundle from the database where policies come as such and there is none to start with.
+///
+/// # Errors
+/// Why there is none.
+pub async fn first_bundle(settings: &Settings) -> Result<(), Vec<Problem>> {
+    let Settings { policy_bundle: Some(bundle), database: Some(database), .. } = settings else {
+        return Ok(());
+    };
+    if !Bundles::is_empty(bundle).map_err(|problem| vec![problem])? {
+        return Ok(());
+    }
+    let link = Link::new(Access::load(&database.files)?);
+    let name = settings.replica.as_ref().map_or("", |replica| replica.name.as_str());
+    let problem = |text: String| vec![Problem::of_file("policy.bundle", text)];
+    let newest = link.newest_bundle(name).await;
+    let newest = newest.map_err(|error| {
+        problem(format!("there is no bundle here yet, and the database gives none: {error}"))
+    })?;
+    let Some(offer) = newest else {
+        let text = "there is no bundle yet, here or in the database: sign one with `grantgate policy \
+                    push`, or name one to begin with, `policy.bundle.seed_directory`";
+        return Err(problem(text.into()));
+    };
+    let fetched = fetch(&link, offer, &bundle.trust).await;
+    let (signed, contents) = fetched.map_err(|error| problem(error.to_string()))?;
+    Bundles::keep_first(bundle, signed, contents).map_err(|problem| vec![problem])
+}

@@ -1,0 +1,528 @@
+//! Policies that come as signed bundles: who gets them in force, and what nobody can.
+
+use super::*;
+use crate::support::process::Process;
+
+/// Which the visitor desk may not grant.
+const OFFICE: &str = "e4a7c9b2-18d3-4e6f-a5b0-3c2d1e0f9a8b";
+
+const NAME: &str = "example.org/doors";
+const KEYS: [&str; 3] = ["alice", "bob", "carol"];
+
+/// Authors of bundles, with a database.
+struct Authors {
+    site: Site,
+    server: Postgres,
+    keys: Vec<String>,
+}
+
+impl Authors {
+    /// With a key for each, of which two must sign; none where there is no server here.
+    async fn new() -> Option<Self> {
+        let site = Site::new();
+        let server = database(&site).await?;
+        let path = |name: &str| site.path(name).display().to_string();
+        let key = |name: &&str| {
+            let out = path(&format!("{name}.key"));
+            grantgate(&["audit", "keygen", name, "--out", &out]).trim().to_owned()
+        };
+        // Its cases say that the desk may not do what these tests allow it.
+        std::fs::remove_dir_all(site.path("policies/tests")).unwrap();
+        let authors = Self { keys: KEYS.iter().map(key).collect(), site, server };
+        for role in ["publisher", "reader"] {
+            let file = authors.site.path(&format!("{role}.toml"));
+            let text = std::fs::read_to_string(&file).unwrap();
+            std::fs::write(&file, format!("{text}[bundle]\n{}", authors.trust())).unwrap();
+        }
+        Some(authors)
+    }
+
+    fn trust(&self) -> String {
+        format!("name = \"{NAME}\"\nkeys = {:?}\nsignatures_min = 2\n", self.keys)
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.site.path(name).display().to_string()
+    }
+
+    /// The site, and others like it, take bundles from now on.
+    fn follow(&self, site: &Site) {
+        let config = site.path("grantgate.toml");
+        let text = std::fs::read_to_string(&config).unwrap();
+        let text = text.replace("[policy.bundle]\n", &format!("[policy.bundle]\n{}", self.trust()));
+        std::fs::write(config, text).unwrap();
+    }
+
+    fn run(&self, command: &str, arguments: &[&str]) -> (i32, String, String) {
+        let file = self.path("publisher.toml");
+        run(&[&["policy", command], arguments, &["--database", &file]].concat())
+    }
+
+    fn done(&self, command: &str, arguments: &[&str]) -> String {
+        let (code, out, error) = self.run(command, arguments);
+        assert_eq!(code, 0, "{command}: {out}{error}");
+        out
+    }
+
+    fn push_with(&self, more: &[&str]) -> (i32, String, String) {
+        let [model, rules, callers, entrances, tests, key] = [
+            "policies/model.conf",
+            "policies/policy.csv",
+            "callers.toml",
+            "policies/entrances.csv",
+            "policies/tests",
+            "alice.key",
+        ]
+        .map(|name| self.path(name));
+        let files = [
+            "--model",
+            &model,
+            "--rules",
+            &rules,
+            "--callers",
+            &callers,
+            "--entrances",
+            &entrances,
+            "--tests",
+            &tests,
+            "--key",
+            &key,
+            "--why",
+            "a test",
+        ];
+        self.run("push", &[&files, more].concat())
+    }
+
+    /// Proposes the site's files, and gives the bundle's name.
+    fn push(&self) -> String {
+        let (code, out, error) = self.push_with(&[]);
+        assert_eq!(code, 0, "{out}{error}");
+        out.lines().last().unwrap().to_owned()
+    }
+
+    /// Proposes the files and has them signed.
+    fn signed(&self) -> String {
+        let id = self.push();
+        self.done("approve", &[&id, "--key", &self.path("bob.key")]);
+        id
+    }
+
+    /// Has new rules in force, however they come.
+    fn publish(&self) -> String {
+        let id = self.signed();
+        let (code, _, error) = self.run("promote", &[&id, "--wait", "0"]);
+        assert!(code == 0 || code == 2, "{error}");
+        id
+    }
+
+    /// Adds or takes away a rule.
+    fn allow_office(&self, allow: bool) {
+        let file = self.site.path("policies/policy.csv");
+        let text = std::fs::read_to_string(&file).unwrap();
+        let rule = format!("p, caller:visitor-desk, entrance:{OFFICE}, grant, allow\n");
+        let text = text.replace(&rule, "");
+        std::fs::write(&file, if allow { format!("{text}{rule}") } else { text }).unwrap();
+    }
+
+    /// A bundle that the gateway has before it first speaks to the database.
+    fn seed(&self, site: &Site) {
+        let seed = site.path("seed");
+        let _ = std::fs::remove_dir_all(&seed);
+        self.done("pull", &["--out", seed.to_str().unwrap()]);
+        let config = site.path("grantgate.toml");
+        let text = std::fs::read_to_string(&config).unwrap();
+        let named = "[policy.bundle]\nseed_directory = \"seed\"\n";
+        std::fs::write(config, text.replace("[policy.bundle]\n", named)).unwrap();
+    }
+}
+
+async fn status_of(site: &Site, gateway: &Gateway, entrance: &str) -> u16 {
+    post(&site.client(), gateway, &site.token, fresh_grant(entrance)).await.status().as_u16()
+}
+
+async fn bundle_of(gateway: &Gateway) -> Value {
+    let status: Value = serde_json::from_str(&gateway.admin("/status").await.1).unwrap();
+    status["bundle"].clone()
+}
+
+/// Until this bundle is in force, or one is refused for this reason.
+async fn until_bundle(gateway: &Gateway, number: u64, refused: Option<&str>) {
+    for _ in 0..1_000 {
+        let bundle = bundle_of(gateway).await;
+        let why = bundle["refused"]["why"].as_str();
+        let is_so = match refused {
+            Some(said) => why.is_some_and(|why| why.contains(said)),
+            None => why.is_none(),
+        };
+        if bundle["number"] == number && is_so {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{number}, {refused:?}: {}", bundle_of(gateway).await);
+}
+
+/// From an edit to doors: proposed, looked at, signed by two, promoted, in force, recorded.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_bundle_is_in_force_once_two_have_signed_it() {
+    let Some(authors) = Authors::new().await else { return };
+    let site = &authors.site;
+    authors.allow_office(false);
+    let first = authors.publish();
+    assert!(first.starts_with("1@"), "{first}");
+    authors.follow(site);
+    authors.seed(site);
+    let seam = Seam::start(site, Behaviour::confirm()).await;
+    let gateway = site.start(&seam, &[]).await;
+    assert_eq!(status_of(site, &gateway, LOBBY).await, 200);
+    assert_eq!(status_of(site, &gateway, OFFICE).await, 403);
+
+    authors.allow_office(true);
+    let second = authors.push();
+    let review = authors.done("review", &["2"]);
+    assert!(review.contains("gains") && review.contains("visitor-desk"), "{review}");
+    assert!(review.contains("signed by alice (1 of 2)"), "{review}");
+    let (code, _, error) = authors.run("promote", &["2"]);
+    assert!(code == 1 && error.contains("signed by 1 of the keys"), "{error}");
+    let (code, _, error) = authors.run("approve", &["2", "--key", &authors.path("bob.key")]);
+    assert!(code == 1 && error.contains("with its digits"), "{error}");
+    let (code, _, error) = authors.run("approve", &[&second, "--key", &authors.path("alice.key")]);
+    assert!(code == 1 && error.contains("has signed it already"), "{error}");
+    assert_eq!(status_of(site, &gateway, OFFICE).await, 403);
+    until_beating(site).await;
+    authors.done("approve", &[&second, "--key", &authors.path("bob.key")]);
+    authors.done("promote", &["2"]);
+    until_bundle(&gateway, 2, None).await;
+    assert_eq!(status_of(site, &gateway, OFFICE).await, 200);
+    let state = authors.done("status", &[]);
+    assert!(state.contains("north: bundle 2; ready"), "{state}");
+
+    // Back to what was: a bundle of its own.
+    let back = ["--to", "1", "--why", "it was wrong", "--key", &authors.path("carol.key")];
+    let out = authors.done("rollback", &back);
+    let third = out.lines().last().unwrap();
+    authors.done("approve", &[third, "--key", &authors.path("bob.key")]);
+    authors.done("promote", &["3"]);
+    assert_eq!(status_of(site, &gateway, OFFICE).await, 403);
+    gateway.stop().await;
+    let records = site.records();
+    let reloads: Vec<&Value> =
+        records.iter().filter(|record| record["event"] == "config.reload").collect();
+    let said: Vec<_> = reloads.iter().map(|r| (&r["bundle"], r["signers"].to_string())).collect();
+    assert_eq!(
+        said,
+        [
+            (&2.into(), "[\"alice\",\"bob\"]".to_owned()),
+            (&3.into(), "[\"bob\",\"carol\"]".to_owned()),
+        ]
+    );
+    // The next start goes on with the newest, also without a database.
+    drop(authors.server);
+    let gateway = site.start(&seam, &[]).await;
+    assert_eq!(bundle_of(&gateway).await["number"], 3);
+    assert_eq!(status_of(site, &gateway, OFFICE).await, 403);
+    gateway.stop().await;
+}
+
+/// A first start takes what the database has; without any it says what to do.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_first_start_takes_the_newest_bundle() {
+    let Some(authors) = Authors::new().await else { return };
+    let site = &authors.site;
+    let seam = Seam::start(site, Behaviour::confirm()).await;
+    let before = std::fs::read_to_string(site.path("grantgate.toml")).unwrap();
+    authors.follow(site);
+    let serve = || {
+        let mut command = crate::support::process::serve(site, &seam, &[]);
+        let output = command.output().unwrap();
+        (output.status.code().unwrap(), String::from_utf8(output.stderr).unwrap())
+    };
+    let (code, error) = serve();
+    assert!(code == 3 && error.contains("there is no bundle yet"), "{error}");
+    let (code, text) = crate::support::check(site, &[]);
+    assert!(code == Some(3) && text.contains("holds no bundle yet"), "{text}");
+    authors.publish();
+    let gateway = Process::serve(site, &seam);
+    let status: Value =
+        serde_json::from_str(&crate::support::admin(gateway.admin, "/status").await.1).unwrap();
+    assert_eq!(status["bundle"]["number"], 1);
+    assert_eq!(status["bundle"]["signers"], serde_json::json!(["alice", "bob"]));
+    gateway.kill();
+    let (code, text) = crate::support::check(site, &[]);
+    assert_eq!(code, Some(0), "{text}");
+    // Where it is kept nobody changes it unseen.
+    let callers = site.path("bundles/current/callers.toml");
+    let text = std::fs::read_to_string(&callers).unwrap();
+    std::fs::write(&callers, format!("{text}\n")).unwrap();
+    let (code, error) = serve();
+    assert!(code == 3 && error.contains("`callers.toml` is not as it was signed"), "{error}");
+    // Files beside a bundle are refused, not guessed about.
+    let both = before.replace("[callers]\n", "[callers]\nfile = \"callers.toml\"\n");
+    std::fs::write(site.path("grantgate.toml"), both).unwrap();
+    authors.follow(site);
+    let (code, text) = crate::support::check(site, &[]);
+    assert!(code == Some(3) && text.contains("`callers.file` does nothing beside"), "{text}");
+}
+
+/// Whoever has the database can keep a bundle away. They cannot make one, change one, or bring one
+/// back; and what they try is told.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_lies_changes_no_policy() {
+    let Some(authors) = Authors::new().await else { return };
+    let site = &authors.site;
+    authors.allow_office(false);
+    authors.publish();
+    authors.follow(site);
+    authors.seed(site);
+    let seam = Seam::start(site, Behaviour::confirm()).await;
+    let gateway = site.start(&seam, &[]).await;
+    authors.allow_office(true);
+    authors.publish();
+    until_bundle(&gateway, 2, None).await;
+    let admin = authors.server.admin("grantgate").await;
+    let sql = async |text: &str| {
+        admin.batch_execute(text).await.unwrap();
+        admin.batch_execute("NOTIFY grantgate_bundle").await.unwrap();
+    };
+    let note = "SELECT note FROM grantgate.bundle WHERE number = 2";
+    let note: String = admin.query_one(note, &[]).await.unwrap().get(0);
+
+    // The newest is hidden, and put back from a gateway's own copy.
+    sql("DELETE FROM grantgate.bundle WHERE number = 2").await;
+    until_bundle(&gateway, 2, Some("which is older than 2")).await;
+    assert!(gateway.admin("/readyz?verbose").await.1.contains("[!] bundle: 2 stays in force"));
+    let (code, out, _) = authors.run("status", &[]);
+    assert!(code == 2 && out.contains("which the database has lost"), "{out}");
+    authors.done("restore", &[&authors.path("bundles/2")]);
+    until_bundle(&gateway, 2, None).await;
+    // Another one of the same number.
+    let digest =
+        "UPDATE grantgate.bundle SET digest = decode(repeat('00', 32), 'hex') WHERE number = 2";
+    sql(digest).await;
+    until_bundle(&gateway, 2, Some("another bundle 2")).await;
+    let back = "UPDATE grantgate.bundle SET digest = sha256(convert_to((SELECT text FROM \
+                grantgate.proposal WHERE number = 2), 'UTF8')) WHERE number = 2";
+    sql(back).await;
+    until_bundle(&gateway, 2, None).await;
+
+    // One with a higher number: unsigned, with a signature too few, or another's text.
+    let three = note.replace("number 2\n", "number 3\n");
+    let forged = async |note: &str| {
+        let text = note.rsplit_once("\n\n").unwrap().0.to_owned() + "\n";
+        let put = "INSERT INTO grantgate.bundle (number, digest, note) VALUES (3, \
+                   sha256(convert_to($1, 'UTF8')), $2)";
+        admin.execute(put, &[&text, &note]).await.unwrap();
+        admin.batch_execute("NOTIFY grantgate_bundle").await.unwrap();
+    };
+    forged(&three).await;
+    until_bundle(&gateway, 2, Some("its signature by the key `alice` is false")).await;
+    sql("DELETE FROM grantgate.bundle WHERE number = 3").await;
+    until_bundle(&gateway, 2, None).await;
+    authors.allow_office(false);
+    let half = authors.push();
+    let proposed = "SELECT p.text, a.line FROM grantgate.proposal p JOIN grantgate.approval a USING (digest) \
+                    WHERE number = 3";
+    let row = admin.query_one(proposed, &[]).await.unwrap();
+    let (text, line): (String, String) = (row.get(0), row.get(1));
+    forged(&format!("{text}\n{line}")).await;
+    until_bundle(&gateway, 2, Some("signed by 1 of the keys")).await;
+    // Another one in its place.
+    let swap = "UPDATE grantgate.bundle SET note = (SELECT note FROM grantgate.bundle WHERE number = 2) \
+                WHERE number = 3";
+    sql("DELETE FROM grantgate.bundle WHERE number = 3").await;
+    until_bundle(&gateway, 2, None).await;
+    forged(&format!("{text}\n{line}")).await;
+    sql(swap).await;
+    until_bundle(&gateway, 2, Some("what comes for it is bundle 2@")).await;
+    sql("DELETE FROM grantgate.bundle WHERE number = 3").await;
+
+    // A file with other bytes than were signed: by hand, since the database looks at them, too.
+    authors.done("approve", &[&half, "--key", &authors.path("bob.key")]);
+    let whole = "CREATE TABLE kept AS SELECT * FROM grantgate.bundle_file; \
+                 ALTER TABLE grantgate.bundle_file DROP CONSTRAINT bundle_file_check; \
+                 UPDATE grantgate.bundle_file SET content = content || 'p, role:front-desk, *, grant, allow\n' \
+                 WHERE position('role:front-desk' IN encode(content, 'escape')) > 0";
+    admin.batch_execute(whole).await.unwrap();
+    let (code, _, error) = authors.run("promote", &["3", "--wait", "0"]);
+    assert!(code == 1 && error.contains("`policy.csv` is not as it was signed"), "{error}");
+    let both = format!("{text}\n{line}{}", {
+        let lines = "SELECT line FROM grantgate.approval a JOIN grantgate.proposal p USING (digest) WHERE \
+                     number = 3 AND line LIKE '%bob%'";
+        admin.query_one(lines, &[]).await.unwrap().get::<_, String>(0)
+    });
+    forged(&both).await;
+    until_bundle(&gateway, 2, Some("`policy.csv` is not as it was signed")).await;
+    // Other files do not wait for it.
+    assert!(gateway.admin("/readyz?verbose").await.1.contains("[+] reload"));
+    sql("DELETE FROM grantgate.bundle WHERE number = 3").await;
+    let back =
+        "DELETE FROM grantgate.bundle_file; INSERT INTO grantgate.bundle_file SELECT * FROM kept";
+    admin.batch_execute(back).await.unwrap();
+
+    // A file that is not there.
+    let lose = "DELETE FROM grantgate.bundle_file";
+    let (code, _, error) = {
+        admin.batch_execute(lose).await.unwrap();
+        authors.run("promote", &["3", "--wait", "0"])
+    };
+    assert!(code == 1 && error.contains("does not have"), "{error}");
+    admin.batch_execute("INSERT INTO grantgate.bundle_file SELECT * FROM kept").await.unwrap();
+    assert_eq!(status_of(site, &gateway, OFFICE).await, 200, "nothing has changed so far");
+    authors.done("promote", &["3"]);
+    until_bundle(&gateway, 3, None).await;
+    assert_eq!(status_of(site, &gateway, OFFICE).await, 403);
+    gateway.stop().await;
+}
+
+/// Two who push at once: the second is told, and looks at what it changes anew.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn of_two_bundles_of_one_number_one_counts() {
+    let Some(authors) = Authors::new().await else { return };
+    authors.allow_office(false);
+    authors.publish();
+    authors.allow_office(true);
+    let one = authors.signed();
+    let callers = authors.site.path("callers.toml");
+    grantgate(&[
+        "caller",
+        "suspend",
+        "visitor-desk",
+        "--reason",
+        "lost",
+        "--callers",
+        callers.to_str().unwrap(),
+    ]);
+    let (code, out, error) = authors.push_with(&[]);
+    assert_eq!(code, 0, "{error}");
+    assert!(out.contains("caller visitor-desk\n  + is SUSPENDED: lost"), "{out}");
+    let other = out.lines().last().unwrap().to_owned();
+    let (code, _, error) = authors.run("review", &["2"]);
+    assert!(code == 1 && error.contains(&one) && error.contains(&other), "{error}");
+    authors.done("approve", &[&other, "--key", &authors.path("carol.key")]);
+    authors.done("promote", &[&one, "--wait", "0"]);
+    let admin = authors.server.admin("grantgate").await;
+    let past = "SELECT grantgate.promote_1(p.number, p.digest, (SELECT digest FROM grantgate.bundle WHERE \
+                number = 1), p.text, NULL) FROM grantgate.proposal p WHERE p.number = 2";
+    let refused = admin.batch_execute(past).await.unwrap_err();
+    assert_eq!(
+        refused.code().map(|code| code.code()),
+        Some("GG004"),
+        "not past the commands either"
+    );
+    let (code, _, error) = authors.run("promote", &[&other, "--wait", "0"]);
+    assert!(code == 1 && error.contains("2 is not proposed any more"), "{error}");
+    let (code, out, _) = authors.push_with(&[]);
+    assert!(code == 0 && out.lines().last().unwrap().starts_with("3@"), "{out}");
+    let (code, _, error) = authors.push_with(&["--candidate", &authors.path("none.csv")]);
+    assert!(code == 1 && error.contains("none.csv"), "{error}");
+    // What is no policy is not proposed, nor what breaks a case.
+    let rules = authors.site.path("policies/policy.csv");
+    let text = std::fs::read_to_string(&rules).unwrap();
+    std::fs::write(&rules, format!("{text}p, nonsense\n")).unwrap();
+    assert_eq!(authors.push_with(&[]).0, 3);
+    std::fs::write(&rules, text).unwrap();
+    let case = format!(
+        "[[case]]\nname = \"never\"\ncaller = \"visitor-desk\"\nentrance = \"{LOBBY}\"\ndecision = \"deny\"\n"
+    );
+    std::fs::create_dir_all(authors.site.path("policies/tests")).unwrap();
+    std::fs::write(authors.site.path("policies/tests/never.toml"), case).unwrap();
+    let (code, _, error) = authors.push_with(&[]);
+    assert!(code == 2 && error.contains("case `never` fails"), "{error}");
+    // A key that nobody trusts signs nothing.
+    let eve = authors.path("eve.key");
+    grantgate(&["audit", "keygen", "eve", "--out", &eve]);
+    let id = authors.done("status", &["--format", "json"]);
+    let id: Value = serde_json::from_str(&id).unwrap();
+    let id = id["proposed"][0]["id"].as_str().unwrap();
+    let (code, _, error) = authors.run("approve", &[id, "--key", &eve]);
+    assert!(code == 1 && error.contains("is none of those that count"), "{error}");
+    // A program may sign in the place of a file.
+    let program = authors.site.path("sign");
+    std::fs::write(&program, "#!/bin/sh\ncat > /dev/null\necho nothing\n").unwrap();
+    std::os::unix::fs::chown(&program, None, None).unwrap();
+    let _ = Command::new("chmod").arg("+x").arg(&program).status();
+    let by = ["--sign-command", program.to_str().unwrap(), "--signer", "bob"];
+    let (code, _, error) = authors.run("approve", &[&[id], &by[..]].concat());
+    assert!(code == 1 && error.contains("the signature is of no use"), "{error}");
+}
+
+/// Some gateways first; one that cannot load a bundle keeps its own, and says so.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_canary_goes_first_and_a_bundle_that_does_not_load_changes_nothing() {
+    let Some(authors) = Authors::new().await else { return };
+    let (site, other) = (&authors.site, Site::new());
+    authors.allow_office(false);
+    authors.publish();
+    let config = other.path("grantgate.toml");
+    let known = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, known.replace("signing_key_file", "# signing_key_file")).unwrap();
+    let [password, authorities] =
+        ["secrets/database", "certs/servers-ca.pem"].map(|f| authors.path(f));
+    let url = authors.server.url("gateway");
+    let south = [
+        ("GRANTGATE__REPLICA__NAME", "south"),
+        ("GRANTGATE__DATABASE__URL", &url),
+        ("GRANTGATE__DATABASE__PASSWORD_FILE", &password),
+        ("GRANTGATE__DATABASE__CA_FILE", &authorities),
+    ];
+    for one in [site, &other] {
+        authors.follow(one);
+        authors.seed(one);
+    }
+    let seams = [
+        Seam::start(site, Behaviour::confirm()).await,
+        Seam::start(&other, Behaviour::confirm()).await,
+    ];
+    let north = site.start(&seams[0], &[]).await;
+    let south = other.start(&seams[1], &south).await;
+    for _ in 0..500 {
+        if status(site).1["replicas"].as_array().unwrap().len() == 2 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    authors.allow_office(true);
+    let second = authors.signed();
+    let (code, _, error) = authors.run("promote", &[&second, "--replicas", "nowhere"]);
+    assert!(code == 1 && error.contains("known: north, south"), "{error}");
+    authors.done("promote", &[&second, "--replicas", "south"]);
+    until_bundle(&south, 2, None).await;
+    until_bundle(&north, 1, None).await;
+    let (code, out, _) = authors.run("status", &[]);
+    assert!(code == 0 && out.contains("for only south"), "{out}");
+    // A freeze of a zone that the new rules do not know: this gateway cannot load them.
+    authors.done("promote", &["2"]);
+    until_bundle(&north, 2, None).await;
+    let log = authors.path("grantgate.toml");
+    let text = std::fs::read_to_string(site.path("policies/policy.csv")).unwrap();
+    let zone =
+        text.split("zone:").nth(1).unwrap().split([',', '\n']).next().unwrap().trim().to_owned();
+    let freeze = ["freeze", "--zone", &zone, "--reason", "a test", "--config", &log];
+    let (code, _, error) = run(&freeze);
+    assert!(code == 2, "{error}");
+    for _ in 0..500 {
+        if north.admin("/readyz?verbose").await.1.contains("freeze") {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    std::fs::write(
+        site.path("policies/policy.csv"),
+        text.replace(&format!("zone:{zone}"), "zone:other"),
+    )
+    .unwrap();
+    let third = authors.signed();
+    let (code, _, error) = authors.run("promote", &[&third, "--wait", "5s"]);
+    assert!(
+        code == 2 && error.contains("north has bundle 2") && error.contains("is frozen by order"),
+        "{error}"
+    );
+    until_bundle(&south, 3, None).await;
+    until_bundle(&north, 2, Some("is frozen by order")).await;
+    // Lifted, it is taken by itself.
+    let (code, _, error) = run(&["unfreeze", "1", "--reason", "over", "--config", &log]);
+    assert!(code == 2, "{error}");
+    until_bundle(&north, 3, None).await;
+    north.stop().await;
+    south.stop().await;
+}

@@ -1,0 +1,192 @@
+//! Who may do what, and who is believed.
+
+use std::path::Path;
+
+use super::*;
+
+/// What it says is held against the log, and a grant waits for none of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_database_that_lies_is_told_from_one_that_is_behind() {
+    let site = Site::new();
+    let Some(server) = database(&site).await else { return };
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let gateway = site.start(&seam, &[]).await;
+    grants(&site, &gateway, 20).await;
+    until_all_is_there(&site, &gateway).await;
+    gateway.stop().await;
+    let client = server.admin("grantgate").await;
+    for (lie, said) in [
+        ("UPDATE grantgate.audit_log SET next_seq = next_seq + 1000", "it claims to have every"),
+        (
+            "UPDATE grantgate.audit_log SET next_seq = next_seq - 1000;
+             UPDATE grantgate.audit_record SET line = replace(line, 'visitor', 'hostile') WHERE \
+             seq > 10",
+            "is here already and differs",
+        ),
+    ] {
+        client.batch_execute(lie).await.unwrap();
+        // What it was known to have is not compared again, unless nothing is known.
+        std::fs::write(site.path("audit/database.position"), "5\n").unwrap();
+        let gateway = site.start(&seam, &[]).await;
+        grants(&site, &gateway, 5).await;
+        until_said(&gateway, said).await;
+        grants(&site, &gateway, 5).await;
+        gateway.stop().await;
+    }
+}
+
+/// Each with its own key and token: whoever copies a directory, or has only the password, adds
+/// nothing to the log of another.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_is_of_one_data_directory_and_a_role_sees_no_table() {
+    let site = Site::new();
+    let Some(server) = database(&site).await else { return };
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let gateway = site.start(&seam, &[]).await;
+    until_all_is_there(&site, &gateway).await;
+    gateway.stop().await;
+    let identity = site.path("audit/replica.json");
+    let text = std::fs::read_to_string(&identity).unwrap();
+    let mut other: Value = serde_json::from_str(&text).unwrap();
+    let replica = other["replica"].as_str().unwrap().to_owned();
+    // Whoever knows the id, which is no secret, and whoever has the key.
+    for (field, value, said) in [
+        ("token", "0".repeat(64), "another data directory has the id "),
+        ("replica", LOBBY.to_owned(), "another data directory has a log of the name north/"),
+    ] {
+        other[field] = value.into();
+        std::fs::write(&identity, other.to_string()).unwrap();
+        let gateway = site.start(&seam, &[]).await;
+        until_said(&gateway, said).await;
+        gateway.stop().await;
+    }
+
+    let admin = server.admin("grantgate").await;
+    admin.batch_execute("SET ROLE grantgate_gateway; SET search_path = grantgate").await.unwrap();
+    for statement in [
+        "SELECT * FROM audit_record",
+        "SELECT * FROM audit_log",
+        "INSERT INTO audit_gap VALUES (1, 1, 1)",
+        "UPDATE audit_log SET next_seq = 1",
+        "DELETE FROM audit_record",
+        "CREATE TABLE mine ()",
+        "SELECT own_log(1, ''::bytea)",
+        "SELECT make_partitions(1)",
+        "SELECT * FROM bundle",
+        "SELECT * FROM proposal",
+        "INSERT INTO bundle VALUES (1, '', '')",
+        "SELECT put_file_1('', '')",
+        "SELECT sign_1(1, '', '')",
+        "SELECT promote_1(1, '', NULL, '', NULL)",
+        "SELECT restore_1(1, '', '')",
+    ] {
+        let refused = admin.batch_execute(statement).await.unwrap_err();
+        assert_eq!(refused.code().map(|code| code.code()), Some("42501"), "{statement}");
+    }
+    let wrong = "SELECT append_1(1, ''::bytea, 1, '{}', '{}', '{}', '{}', '{}', '{}', '{}', '{}', \
+                 '{}', '{}', '{}', '{}', '{}', '{}')";
+    let refused = admin.batch_execute(wrong).await.unwrap_err();
+    assert_eq!(refused.code().map(|code| code.code()), Some("GG001"));
+    for statement in [
+        format!("SELECT hello_1('{replica}', 'mine', 'fresh', NULL, 'x')"),
+        format!("SELECT beat_1('{replica}', 'x', '1', '', 'ready', '', 9, 9, now())"),
+        "SELECT gap_1(1, 'x', 1, 2)".to_owned(),
+        "SELECT head_1(1, 'x', 1, 'forged')".to_owned(),
+    ] {
+        let refused = admin.batch_execute(&statement).await.unwrap_err();
+        assert_eq!(refused.code().map(|code| code.code()), Some("GG001"), "{statement}");
+    }
+    admin.batch_execute("SET ROLE grantgate_reader").await.unwrap();
+    admin.batch_execute("SELECT * FROM audit_record, log, replica_beat").await.unwrap();
+    for statement in [
+        "SELECT token_sha256 FROM replica",
+        "DELETE FROM audit_record",
+        "SELECT sign_1(1, '', '')",
+        "SELECT promote_1(1, '', NULL, '', NULL)",
+    ] {
+        admin.batch_execute(statement).await.unwrap_err();
+    }
+    admin.batch_execute("SET ROLE grantgate_publisher").await.unwrap();
+    admin.batch_execute("SELECT * FROM bundle, proposal, approval, replica_beat").await.unwrap();
+    for statement in [
+        "SELECT * FROM audit_record",
+        "SELECT token_sha256 FROM replica",
+        "INSERT INTO bundle VALUES (1, '', '')",
+        "DELETE FROM approval",
+        "UPDATE bundle_file SET content = ''",
+        "SELECT own_log(1, 'x')",
+        "SELECT beat_2(NULL, '', '', '', '', '', 1, 1, now(), NULL, NULL, NULL)",
+    ] {
+        let refused = admin.batch_execute(statement).await.unwrap_err();
+        assert_eq!(refused.code().map(|code| code.code()), Some("42501"), "{statement}");
+    }
+}
+
+/// A server that cannot prove its name, and one to which the password is of use.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_server_that_is_not_the_right_one_gets_nothing() {
+    let site = Site::new();
+    let Some(server) = database(&site).await else { return };
+    let text = std::fs::read_to_string(site.path("reader.toml")).unwrap();
+    let ask = |text: &str| {
+        let file = site.path("asked.toml");
+        std::fs::write(&file, text).unwrap();
+        run(&["database", "status", "--database", file.to_str().unwrap()])
+    };
+    let (code, out, error) = ask(&text);
+    assert_eq!(code, 2, "{error}");
+    assert!(out.starts_with("schema 2 of 2\nno gateway has said how it is\n"), "{out}");
+    // The first of two hosts takes connections and says nothing.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let first = format!("@localhost:{},localhost", silent.local_addr().unwrap().port());
+    let (code, out, error) = ask(&text.replace("@localhost", &first));
+    assert!(code == 2 && out.starts_with("schema 2 of 2"), "{error}");
+    let other_name = ask(&text.replace("@localhost", "@127.0.0.2"));
+    let other_ca = ask(&text.replace("servers-ca.pem", "callers-ca.pem"));
+    for (code, _, error) in [other_name, other_ca] {
+        assert_eq!(code, 1);
+        assert!(error.contains("certificate"), "{error}");
+    }
+    std::fs::write(site.path("secrets/database"), "wrong").unwrap();
+    let (code, _, error) = ask(&text);
+    assert!(code == 1 && error.contains("password authentication failed"), "{error}");
+    // A password that the server is to see, or a server that does not speak TLS at all.
+    let admin = server.admin("postgres").await;
+    let set = "SET password_encryption = 'md5'; ALTER ROLE grantgate_reader PASSWORD 'wrong'";
+    admin.batch_execute(set).await.unwrap();
+    let data: String = admin.query_one("SHOW data_directory", &[]).await.unwrap().get(0);
+    let rules = "local all postgres trust\nhostssl all all 127.0.0.1/32 password\n";
+    let rewrite = async |rules: &str| {
+        std::fs::write(Path::new(&data).join("pg_hba.conf"), rules).unwrap();
+        admin.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+    };
+    rewrite(rules).await;
+    let (code, _, error) = ask(&text);
+    assert!(code == 1 && error.contains("channel binding"), "{error}");
+    admin.batch_execute("ALTER SYSTEM SET ssl = off").await.unwrap();
+    rewrite("local all postgres trust\nhost all all 127.0.0.1/32 trust\n").await;
+    let (code, _, error) = ask(&text);
+    assert!(code == 1 && error.contains("TLS"), "{error}");
+}
+
+/// What the client tells of its statements has the token in it, and people's ids.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_log_never_has_the_password_or_the_token() {
+    let site = Site::new();
+    let Some(_server) = database(&site).await else { return };
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let more = [("GRANTGATE__LOG__LEVEL", "debug")];
+    let process = crate::support::process::Process::serve_with(&site, &seam, &more);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let log = process.log().concat();
+    process.kill();
+    assert!(log.contains("\"serving\""), "{log}");
+    let identity = std::fs::read_to_string(site.path("audit/replica.json")).unwrap();
+    let identity: Value = serde_json::from_str(&identity).unwrap();
+    let token = identity["token"].as_str().unwrap();
+    let bytes = format!("{:?}", token.as_bytes());
+    for secret in [token, &bytes[..40], "not a secret", "parameters"] {
+        assert!(!log.contains(secret), "{secret}");
+    }
+}
