@@ -9,7 +9,7 @@ use super::{Exit, Format, default_config, environment, note, read_settings, say}
 use crate::config::Settings;
 use crate::domain::Problem;
 use crate::server::Prepared;
-use crate::snapshot::TrialToLoad;
+use crate::snapshot::{Bundles, TrialToLoad};
 use crate::tls::{Finding, Severity};
 
 #[derive(Args)]
@@ -45,11 +45,17 @@ fn find(file: &Path) -> (Vec<Problem>, Vec<Problem>) {
         Err(unusable) => return (unusable.problems, Vec::new()),
     };
     let in_directory = audit_directory(&settings);
+    let bundle = settings.policy_bundle.as_ref();
+    let waits_for_bundle = bundle.is_some_and(|own| Bundles::is_empty(own).unwrap_or_default());
     let found = match Prepared::load(settings, &environment().0) {
         Ok(prepared) => prepared.into_found(),
         Err(found) => *found,
     };
     let (mut problems, mut warnings) = (found.reloadable, found.warnings);
+    if waits_for_bundle {
+        // All that is said is that there is none, which the first start may find.
+        warnings.append(&mut problems);
+    }
     warnings.extend(found.trial.map(TrialToLoad::load).into_iter().flatten());
     for Finding { severity, problem } in found.certificates {
         match severity {

@@ -12,7 +12,7 @@ use super::{
 use crate::audit::OpenError;
 use crate::config::{Environment, Settings};
 use crate::domain::Problem;
-use crate::fleet::first_bundle;
+use crate::fleet::{NoBundle, first_bundle};
 use crate::listener::Stop;
 use crate::server::{Prepared, Server, StartError, service_manager};
 use crate::snapshot::ReloadHandle;
@@ -59,7 +59,8 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         };
         let prepared = tokio::task::spawn_blocking(move || match first {
             Ok(()) => prepare(settings, &environment().0),
-            Err(problems) => Err(invalid(log_format, &problems)),
+            Err(NoBundle::Invalid(problems)) => Err(invalid(log_format, &problems)),
+            Err(NoBundle::NotYet(text)) => Err(failed(log_format, text)),
         });
         let ended = match prepared.await {
             Ok(Ok(prepared)) => {

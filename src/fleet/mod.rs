@@ -45,30 +45,41 @@ async fn fetch(link: &Link, offer: Offer, trust: &Trust) -> Result<(Signed, Cont
     Ok((signed, contents))
 }
 
+/// Why there is no bundle to start with.
+#[derive(Debug)]
+pub enum NoBundle {
+    /// Files are not what they should be.
+    Invalid(Vec<Problem>),
+    /// There may be one later.
+    NotYet(String),
+}
+
 /// Takes a bundle from the database where policies come as such and there is none to start with.
 ///
 /// # Errors
-/// Why there is none.
-pub async fn first_bundle(settings: &Settings) -> Result<(), Vec<Problem>> {
+/// [`NoBundle`]
+pub async fn first_bundle(settings: &Settings) -> Result<(), NoBundle> {
     let Settings { policy_bundle: Some(bundle), database: Some(database), .. } = settings else {
         return Ok(());
     };
-    if !Bundles::is_empty(bundle).map_err(|problem| vec![problem])? {
+    let invalid = |problem| NoBundle::Invalid(vec![problem]);
+    if !Bundles::is_empty(bundle).map_err(invalid)? {
         return Ok(());
     }
-    let link = Link::new(Access::load(&database.files)?);
+    let link = Link::new(Access::load(&database.files).map_err(NoBundle::Invalid)?);
     let name = settings.replica.as_ref().map_or("", |replica| replica.name.as_str());
-    let problem = |text: String| vec![Problem::of_file("policy.bundle", text)];
-    let newest = link.newest_bundle(name).await;
-    let newest = newest.map_err(|error| {
-        problem(format!("there is no bundle here yet, and the database gives none: {error}"))
+    let newest = link.newest_bundle(name).await.map_err(|error| {
+        NoBundle::NotYet(format!(
+            "there is no bundle here yet, and the database at `{}` gives none: {error}",
+            database.files.address.host()
+        ))
     })?;
     let Some(offer) = newest else {
         let text = "there is no bundle yet, here or in the database: sign one with `grantgate policy \
                     push`, or name one to begin with, `policy.bundle.seed_directory`";
-        return Err(problem(text.into()));
+        return Err(NoBundle::NotYet(text.into()));
     };
     let fetched = fetch(&link, offer, &bundle.trust).await;
-    let (signed, contents) = fetched.map_err(|error| problem(error.to_string()))?;
-    Bundles::keep_first(bundle, signed, contents).map_err(|problem| vec![problem])
+    let (signed, contents) = fetched.map_err(|error| NoBundle::NotYet(error.to_string()))?;
+    Bundles::keep_first(bundle, signed, contents).map_err(invalid)
 }

@@ -1,6 +1,7 @@
 //! Gateways with a real PostgreSQL, which fails and lies.
 
 mod bundles;
+mod demo;
 mod search;
 mod shipping;
 mod trust;

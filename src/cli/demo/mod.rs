@@ -3,6 +3,9 @@
 //! Makes the files that `init --dev-certs` makes, starts the sandbox in place of Seam,
 //! and runs the very path of `serve` on them.
 
+mod postgres;
+mod replicas;
+
 use std::net::{SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -21,7 +24,10 @@ use crate::server::Server;
 use crate::telemetry::{LogFormat, start_logging};
 
 #[derive(Args)]
-#[command(after_help = "Example: grantgate demo --keep gateway")]
+#[command(after_help = "Example: grantgate demo --keep gateway\n\n\
+    Example: grantgate demo --replicas 3\n\n\
+    With --replicas there are so many gateways, with a PostgreSQL server of this machine: one policy \
+    that two sign, all logs in one place, and processes to kill.")]
 pub(super) struct Arguments {
     /// Keep the files in DIR, which `serve` and `sandbox` can use afterwards
     #[arg(long, value_name = "DIR")]
@@ -32,6 +38,10 @@ pub(super) struct Arguments {
     /// Where metrics are served; a free port is taken when this one is in use
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9464")]
     admin_address: SocketAddr,
+    /// Run so many gateways, 2 to 6, with a database; all on free ports
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u8).range(2..=6),
+          conflicts_with_all = ["address", "admin_address"])]
+    replicas: Option<u8>,
 }
 
 const CALLER: &str = "visitor-desk";
@@ -56,13 +66,18 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
 }
 
 fn demonstrate(arguments: &Arguments, directory: &Path) -> Result<Exit, Failure> {
+    if let Some(count) = arguments.replicas {
+        let exit = replicas::demonstrate(directory, count)?;
+        say(ended(arguments));
+        return Ok(exit);
+    }
     let files = init::files(true)?;
     init::write(directory, &files)?;
     let directory = directory.canonicalize()?;
     let token = give_token(&directory)?;
 
     let read = |path: &str| std::fs::read(directory.join(path));
-    let identity = super::sandbox::identity(
+    let identity = crate::cli::sandbox::identity(
         &directory.join("certs/sandbox.pem"),
         &directory.join("certs/sandbox.key"),
     )?;
@@ -70,7 +85,7 @@ fn demonstrate(arguments: &Arguments, directory: &Path) -> Result<Exit, Failure>
 
     runtime()?.block_on(async {
         let listener =
-            super::sandbox::bind(SocketAddr::from(([127, 0, 0, 1], 0)), &identity).await?;
+            crate::cli::sandbox::bind(SocketAddr::from(([127, 0, 0, 1], 0)), &identity).await?;
         let sandbox_address = listener.local_address()?;
         let sandbox = Sandbox::new(Secret::new(key));
         let sandbox = tokio::spawn(listener.serve(move |_| sandbox.clone(), Stop::default()));
@@ -110,13 +125,22 @@ fn demonstrate(arguments: &Arguments, directory: &Path) -> Result<Exit, Failure>
             }
         };
         sandbox.abort();
-        say(if arguments.keep.is_some() {
-            "stopped; the files are kept"
-        } else {
-            "stopped; nothing is left behind"
-        });
+        say(ended(arguments));
         Ok(exit)
     })
+}
+
+/// Before something is looked at again.
+#[expect(clippy::disallowed_methods, reason = "there is no runtime around it")]
+fn pause() {
+    std::thread::sleep(Duration::from_millis(50));
+}
+
+fn ended(arguments: &Arguments) -> &'static str {
+    match arguments.keep {
+        Some(_) => "stopped; the files are kept",
+        None => "stopped; nothing is left behind",
+    }
 }
 
 /// The wanted address, or a free port beside it.
