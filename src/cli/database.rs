@@ -5,10 +5,12 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
-use super::{Exit, Format, fail, report, say, say_json};
+use super::{Exit, Format, fail, note, report, say, say_json};
 use crate::bundle::Trust;
 use crate::config::{Desk, load_database};
-use crate::database::{self, Access, DatabaseError, Schema};
+use crate::database::{
+    self, Access, CopyError, DatabaseError, Dropped, Old, RetentionError, Schema,
+};
 use crate::domain::Problem;
 use crate::files::read_plain;
 use crate::view::database::{ShownLog, ShownReplica, Status};
@@ -62,14 +64,22 @@ pub(super) struct StatusArguments {
 #[derive(Args)]
 #[command(after_help = "Example: grantgate database maintain --database owner.toml\n\n\
     Without it records of more than six weeks after the last time have no place, and wait in the \
-    gateways' own logs.\n\n\
-    Exit codes: 0 done, 1 failed, 3 invalid file.")]
+    gateways' own logs. With --keep-weeks old weeks are dropped, each whole, after what proves the \
+    rest was kept.\n\n\
+    Exit codes: 0 done, 1 failed, 3 invalid file, 4 a log does not agree with its checkpoints: nothing \
+    is dropped.")]
 pub(super) struct MaintainArguments {
     #[command(flatten)]
     at: At,
     /// For so many weeks from now on
     #[arg(long, value_name = "N", default_value_t = 6, value_parser = clap::value_parser!(i32).range(1..=52))]
     weeks: i32,
+    /// Drop records of weeks that ended so many weeks ago, 1 to 5200 [default: none are dropped]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=5200))]
+    keep_weeks: Option<i32>,
+    /// Also where a log does not agree with its checkpoints, and nothing will prove its rest
+    #[arg(long, requires = "keep_weeks")]
+    unproven: bool,
 }
 
 /// A gateway that has said nothing for so long is silent, and a log with so many records to come
@@ -89,8 +99,9 @@ pub(super) fn run(command: &Command) -> Exit {
             with(&arguments.at, async |access| status(access, format).await)
         }
         Command::Maintain(arguments) => {
-            let weeks = arguments.weeks;
-            with(&arguments.at, async |access| maintain(access, weeks).await)
+            let (weeks, unproven) = (arguments.weeks, arguments.unproven);
+            let old = arguments.keep_weeks.map(|weeks| Old { weeks, unproven });
+            with(&arguments.at, async |access| maintain(access, weeks, old).await)
         }
     }
 }
@@ -104,10 +115,31 @@ async fn migrate(access: &Access) -> Result<Exit, DatabaseError> {
     Ok(Exit::Done)
 }
 
-async fn maintain(access: &Access, weeks: i32) -> Result<Exit, DatabaseError> {
+async fn maintain(access: &Access, weeks: i32, old: Option<Old>) -> Result<Exit, DatabaseError> {
     let made = database::maintain(access, weeks).await?;
     say(format_args!("{made} partition(s) made; there are partitions for {weeks} weeks"));
-    Ok(Exit::Done)
+    let Some(old) = old else { return Ok(Exit::Done) };
+    let scratch = match tempfile::tempdir() {
+        Ok(scratch) => scratch,
+        Err(error) => return Ok(fail(format_args!("the temporary directory: {error}"))),
+    };
+    loop {
+        match database::drop_oldest(access, old, scratch.path()).await {
+            Ok(Some(Dropped { name, records })) => {
+                say(format_args!("dropped {name} with {records} record(s)"));
+            }
+            Ok(None) => return Ok(Exit::Done),
+            Err(RetentionError::Copy(CopyError::Database(error))) => return Err(error),
+            Err(error @ RetentionError::Copy(_)) => return Ok(fail(error)),
+            Err(error @ RetentionError::Unproven { .. }) => {
+                fail(format_args!("nothing is dropped: {error}"));
+                note(
+                    "`grantgate audit verify --database` says more; --unproven drops it all the same",
+                );
+                return Ok(Exit::Damaged);
+            }
+        }
+    }
 }
 
 async fn status(access: &Access, format: Format) -> Result<Exit, DatabaseError> {

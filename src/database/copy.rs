@@ -15,6 +15,7 @@ use super::gateway::{time, unsigned};
 use super::link::Access;
 use super::narrow::Narrowed;
 use crate::audit::search::{Filter, Take};
+use crate::audit::upkeep::vouch;
 use crate::audit::{Row, ScratchLog};
 
 /// Why there is no copy.
@@ -58,6 +59,10 @@ impl Reader {
         const ALL: &str = "SELECT seq, line, time, event, request_id, caller, workspace, entrance, \
                            grantee, decision, reason, outcome, decision_seq, seam_request_id, \
                            idempotency_key FROM audit_record WHERE log_id = $1 ORDER BY seq";
+        let base = "SELECT links FROM audit_base WHERE log_id = $1";
+        if let Some(row) = self.0.query_opt(base, &[&log]).await? {
+            vouch(to, row.try_get(0)?)?;
+        }
         let mut files = ScratchLog::new(to);
         let (mut differing, mut first) = (0, None);
         let values: [&(dyn ToSql + Sync); 1] = [&log];

@@ -13,6 +13,7 @@ mod link;
 mod migrate;
 mod narrow;
 mod read;
+mod retention;
 
 pub use address::{Address, Files};
 pub use bundles::{Desk, Promoted, Proposal};
@@ -22,3 +23,4 @@ pub use gateway::{Beat, BundleState, Known, Log};
 pub use link::{Access, Link};
 pub use migrate::{ROLES, Schema, maintain, migrate, schema};
 pub use read::{LogState, ReplicaState, logs, replicas};
+pub use retention::{Dropped, Old, RetentionError, drop_oldest};

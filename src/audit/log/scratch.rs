@@ -4,7 +4,11 @@ use std::fs::File;
 use std::io::{self, BufWriter, Write as _};
 use std::path::Path;
 
-/// A file gets no further line once it has so many bytes.
+use crate::audit::record::event::Event;
+use crate::audit::record::parse::Record;
+
+/// Once a file has so many bytes, the next checkpoint begins another one: as segments do, each file
+/// begins with one.
 const FILE_BYTES_MAX: u64 = 64 << 20;
 
 /// Its files are named as segments are: by the number of their first record.
@@ -25,7 +29,8 @@ impl<'p> ScratchLog<'p> {
     /// # Errors
     /// When it cannot be written.
     pub fn add(&mut self, seq: u64, line: &str) -> io::Result<()> {
-        if self.open.as_ref().is_some_and(|(_, bytes)| *bytes >= FILE_BYTES_MAX) {
+        let is_full = self.open.as_ref().is_some_and(|(_, bytes)| *bytes >= FILE_BYTES_MAX);
+        if is_full && Record::parse(line.as_bytes()).is_some_and(|it| it.is(Event::Checkpoint)) {
             self.finish()?;
         }
         let (file, bytes) = match &mut self.open {

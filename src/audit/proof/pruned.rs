@@ -121,6 +121,14 @@ pub(in crate::audit) fn verify(
     }
 }
 
+/// All links, as they are written.
+///
+/// # Errors
+/// When the file cannot be read.
+pub(in crate::audit) fn text(log: &LogReader) -> io::Result<String> {
+    io::read_to_string(File::open(log.beside(FILE))?)
+}
+
 /// Where the next links go.
 pub(in crate::audit) struct End {
     file: File,

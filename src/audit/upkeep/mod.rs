@@ -2,6 +2,7 @@
 //! carried out of reach.
 
 pub(in crate::audit) mod anchor;
+mod elsewhere;
 pub(in crate::audit) mod retain;
 pub(in crate::audit) mod thread;
 
@@ -9,6 +10,7 @@ use std::sync::Arc;
 
 use crate::domain::closed_set;
 pub use anchor::{AnchorSettings, Anchors};
+pub use elsewhere::{let_go, vouch};
 pub use retain::{RetainError, Retained, Retention, compress, prune};
 pub use thread::{Upkeep, UpkeepSettings, lacked};
 

@@ -2,6 +2,7 @@
 
 mod bundles;
 mod demo;
+mod retention;
 mod search;
 mod shipping;
 mod trust;

@@ -1,0 +1,106 @@
+//! Old weeks are dropped, and what is left still proves that it is the rest of the same log.
+
+use super::*;
+
+/// Some weeks later, as far as the database knows.
+async fn later(server: &Postgres, weeks: i32) {
+    let today = format!(
+        "CREATE OR REPLACE FUNCTION grantgate.today() RETURNS date LANGUAGE sql STABLE \
+         SET search_path = grantgate, pg_temp AS \
+         $$ SELECT (now() AT TIME ZONE 'UTC')::date + 7 * {weeks} $$"
+    );
+    server.admin("grantgate").await.batch_execute(&today).await.unwrap();
+}
+
+fn maintain(site: &Site, more: &[&str]) -> (i32, String, String) {
+    let owner = site.path("owner.toml");
+    let file = owner.to_str().unwrap();
+    run(&[&["database", "maintain", "--keep-weeks", "2", "--database", file], more].concat())
+}
+
+fn verify(site: &Site, checkpoint: Option<&str>) -> (i32, String) {
+    let [reader, key] = ["reader.toml", "audit/signing.pub"].map(|name| site.path(name));
+    let [reader, key] = [&reader, &key].map(|path| path.to_str().unwrap());
+    let mut arguments = vec!["audit", "verify", "--database", reader, "--key", key];
+    arguments.extend(checkpoint.iter().flat_map(|file| ["--checkpoint", file]));
+    let (code, out, error) = run(&arguments);
+    (code, format!("{out}{error}"))
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn old_weeks_are_dropped_and_the_rest_is_proven() {
+    let site = Site::new();
+    let Some(server) = database(&site).await else { return };
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let settings = [("GRANTGATE__AUDIT__CHECKPOINT_RECORDS_MAX", "7")];
+    let gateway = site.start(&seam, &settings).await;
+    grants(&site, &gateway, 40).await;
+    until_all_is_there(&site, &gateway).await;
+    let admin = server.admin("grantgate").await;
+    let head = "SELECT checkpoint FROM grantgate.audit_head ORDER BY size LIMIT 1";
+    let head: String = admin.query_one(head, &[]).await.unwrap().get(0);
+    std::fs::write(site.path("head"), head).unwrap();
+    let head = site.path("head").to_str().unwrap().to_owned();
+    let count = async || -> i64 {
+        let all = "SELECT count(*) FROM grantgate.audit_record";
+        admin.query_one(all, &[]).await.unwrap().get(0)
+    };
+    let (code, out, error) = maintain(&site, &[]);
+    assert!(code == 0 && !out.contains("dropped"), "too young: {out}{error}");
+    let before = count().await;
+
+    // Something is wrong with it: then it stays, all of it.
+    later(&server, 4).await;
+    let spoil = "UPDATE grantgate.audit_record SET line = replace(line, '\"allow\"', '\"deny\"') WHERE seq = \
+                 (SELECT min(seq) FROM grantgate.audit_record WHERE event = 'grant.decision')";
+    admin.batch_execute("CREATE TABLE kept AS SELECT * FROM grantgate.audit_record").await.unwrap();
+    admin.batch_execute(spoil).await.unwrap();
+    let (code, _, error) = maintain(&site, &[]);
+    assert!(code == 4 && error.contains("nothing is dropped: log 1"), "{code}: {error}");
+    assert_eq!(count().await, before);
+    let mend = "UPDATE grantgate.audit_record r SET line = k.line FROM kept k WHERE k.seq = r.seq";
+    admin.batch_execute(mend).await.unwrap();
+
+    let (code, out, error) = maintain(&site, &[]);
+    assert!(code == 0 && out.contains("dropped audit_record_"), "{out}{error}");
+    let after = count().await;
+    assert!(after > 0 && after < 16, "all but what is behind the last checkpoint: {after}");
+    for checkpoint in [None, Some(head.as_str())] {
+        let (code, out) = verify(&site, checkpoint);
+        assert_eq!(code, 0, "{out}");
+    }
+    // It goes on, and once more.
+    grants(&site, &gateway, 20).await;
+    until_all_is_there(&site, &gateway).await;
+    assert!(count().await > after + 40);
+    later(&server, 9).await;
+    let (code, out, error) = maintain(&site, &[]);
+    assert!(code == 0 && out.contains("dropped"), "{out}{error}");
+    assert!(count().await < 16);
+    let (code, out) = verify(&site, Some(&head));
+    assert_eq!(code, 0, "{out}");
+    grants(&site, &gateway, 3).await;
+    until_all_is_there(&site, &gateway).await;
+    gateway.stop().await;
+    assert_eq!(verify(&site, Some(&head)).0, 0);
+    admin.batch_execute("CREATE TABLE base AS SELECT * FROM grantgate.audit_base").await.unwrap();
+    // What vouches for the rest cannot be changed, nor left out.
+    let other =
+        "UPDATE grantgate.audit_base SET links = replace(links, '\"size\":7', '\"size\":8')";
+    for change in [other, "DELETE FROM grantgate.audit_base"] {
+        admin.batch_execute(change).await.unwrap();
+        let (code, out) = verify(&site, None);
+        assert_ne!(code, 0, "{out}");
+    }
+    let back = "INSERT INTO grantgate.audit_base SELECT * FROM base";
+    admin.batch_execute(back).await.unwrap();
+    // A record that is gone for good does not keep all others for ever.
+    later(&server, 14).await;
+    let lose = "DELETE FROM grantgate.audit_record WHERE seq = (SELECT min(seq) + 1 FROM grantgate.audit_record)";
+    admin.batch_execute(lose).await.unwrap();
+    assert_eq!(maintain(&site, &[]).0, 4);
+    let (code, out, error) = maintain(&site, &["--unproven"]);
+    assert!(code == 0 && out.contains("dropped"), "{out}{error}");
+    let (code, out) = verify(&site, None);
+    assert!(code != 0 && out.contains("nothing else vouches"), "{out}");
+}
