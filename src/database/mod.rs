@@ -14,6 +14,7 @@ mod migrate;
 mod narrow;
 mod read;
 mod retention;
+mod tail;
 
 pub use address::{Address, Files};
 pub use bundles::{Desk, Promoted, Proposal};
@@ -24,3 +25,4 @@ pub use link::{Access, Link};
 pub use migrate::{ROLES, Schema, maintain, migrate, schema};
 pub use read::{LogState, ReplicaState, logs, replicas};
 pub use retention::{Dropped, Old, RetentionError, drop_oldest};
+pub use tail::{TailedLine, Tails};

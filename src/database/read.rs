@@ -3,6 +3,7 @@
 use std::time::SystemTime;
 
 use jiff::Timestamp;
+use tokio_postgres::Client;
 use uuid::Uuid;
 
 use super::error::DatabaseError;
@@ -60,7 +61,11 @@ pub struct ReplicaState {
 /// # Errors
 /// [`DatabaseError`].
 pub async fn logs(access: &Access) -> Result<Vec<LogState>, DatabaseError> {
-    let client = access.connect(None).await?;
+    logs_of(&access.connect(None).await?).await
+}
+
+/// The same on a connection that there is.
+pub(super) async fn logs_of(client: &Client) -> Result<Vec<LogState>, DatabaseError> {
     let rows = client
         .query(
             "SELECT log_id, replica_id, name, origin, next_seq, shipped_at FROM log \

@@ -14,5 +14,5 @@ pub use decisions::{AuditedDecision, DecisionsSummary, decision_about, decisions
 pub use query::{Filter, Found, Hit, Indexes, Making, QuerySummary, Take, query};
 pub use show::{ShowFormat, ShowSummary, show};
 pub use stats::{By, Counts, Every, Series, Stats, StatsRequest, stats, stats_of};
-pub use tail::{Tail, TailFilter, Tailed};
+pub use tail::{Chosen, Tail, TailFilter, Tailed};
 pub use unresolved::{UnknownGrant, unresolved};

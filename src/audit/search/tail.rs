@@ -31,6 +31,14 @@ pub struct TailFilter {
     pub allowed: Option<bool>,
 }
 
+/// Which records of one log are shown, as they come one after the other.
+#[derive(Debug, Clone)]
+pub struct Chosen {
+    filter: TailFilter,
+    /// Decisions whose outcomes are still to be shown.
+    shown: HashSet<u64>,
+}
+
 /// What comes out of a log.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tailed {
@@ -48,8 +56,7 @@ pub enum Tailed {
 /// A place in a log, at the end of what was read.
 pub struct Tail {
     log: LogReader,
-    filter: TailFilter,
-    shown: HashSet<u64>,
+    chosen: Chosen,
     cursor: Cursor,
 }
 
@@ -87,8 +94,7 @@ impl Tail {
     ) -> Result<(Self, VecDeque<Tailed>), ReadError> {
         let mut tail = Self {
             log: log.clone(),
-            filter: filter.clone(),
-            shown: HashSet::new(),
+            chosen: Chosen::new(filter.clone()),
             cursor: log.read(first)?,
         };
         let mut kept = VecDeque::new();
@@ -145,7 +151,7 @@ impl Tail {
                 // Its gateway was killed while it wrote it, and the next start has cut it off.
                 None if line.was_cut_off() => return Ok(any),
                 None => each(Tailed::Damaged { file: line.segment.name(), line: line.number }),
-                Some(record) if fits(&self.filter, &record, &mut self.shown) => {
+                Some(record) if self.chosen.takes(&record) => {
                     each(Tailed::Record(line.bytes.to_vec()));
                 }
                 Some(_) => {}
@@ -153,6 +159,19 @@ impl Tail {
             any = true;
         }
         Ok(any)
+    }
+}
+
+impl Chosen {
+    /// By this filter.
+    #[must_use]
+    pub fn new(filter: TailFilter) -> Self {
+        Self { filter, shown: HashSet::new() }
+    }
+
+    /// Whether this record, which comes next, is shown.
+    pub fn takes(&mut self, record: &Record<'_>) -> bool {
+        fits(&self.filter, record, &mut self.shown)
     }
 }
 

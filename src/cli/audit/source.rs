@@ -51,6 +51,11 @@ pub(super) enum Wanted<'f> {
 }
 
 impl Source {
+    /// The file about the database, and which gateway's log is meant of several.
+    pub(super) fn mirror(&self) -> Option<(At, Option<String>)> {
+        Some((At { database: self.database.clone()? }, self.replica.clone()))
+    }
+
     pub(super) const fn is_database(&self) -> bool {
         self.database.is_some()
     }
@@ -96,7 +101,7 @@ impl Source {
         logs.pop().ok_or(Exit::Failed)
     }
 
-    fn nobody(&self) -> Exit {
+    pub(super) fn nobody(&self) -> Exit {
         match &self.replica {
             Some(name) => fail(format_args!(
                 "the database has no log of a gateway `{name}`; `grantgate database status` lists them"

@@ -1,7 +1,6 @@
 //! `grantgate audit tail`: the newest records, and those that come.
 
 use std::io::{self, BufWriter, IsTerminal as _, Write};
-use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
@@ -9,10 +8,13 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::rows::stored;
 use super::search::{Common, printable};
+use super::source::Source;
 use crate::audit::search::{Tail, TailFilter, Tailed};
 use crate::audit::{LogReader, ReadError, for_people};
 use crate::catalogue::Catalogue;
+use crate::cli::database::with;
 use crate::cli::{Exit, Format, fail, note};
+use crate::database::{TailedLine, Tails};
 
 /// How often a log that is followed is looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -21,12 +23,12 @@ const LOOK_EVERY: Duration = Duration::from_millis(200);
 #[command(after_help = "Example: grantgate audit tail --follow --decision deny \
     /var/lib/grantgate/audit\n\n\
     With filters, decisions that fit are shown, and their outcomes. --follow goes on into new\n\
-    segments and ends with Ctrl-C, or when nobody reads any more.\n\n\
+    segments and ends with Ctrl-C, or when nobody reads any more. Of a database the records of all\n\
+    gateways are shown, by time, each with the name of its own.\n\n\
     Exit codes: 0 done, 1 cannot be read, 4 damaged lines were met.")]
 pub(in crate::cli) struct Arguments {
-    /// The audit directory
-    #[arg(value_name = "DIR", default_value = "audit")]
-    directory: PathBuf,
+    #[command(flatten)]
+    source: Source,
     /// So many of the newest records
     #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
     lines: usize,
@@ -59,11 +61,30 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         catalogue: &catalogue,
         damaged: false,
     };
-    match tail(arguments, filter, &mut printer) {
+    if let Some((at, replica)) = arguments.source.mirror() {
+        return with(&at, async |access| {
+            let open = Tails::open(access, replica.clone(), filter.clone(), arguments.lines);
+            let (mut tails, last) = open.await?;
+            if tails.is_empty() && !arguments.follow {
+                return Ok(arguments.source.nobody());
+            }
+            let mut printed = printer.all(&last);
+            while printed.is_ok() && arguments.follow && !reader_is_gone() {
+                printed = printer.all(&tails.more().await?);
+            }
+            Ok(ended(printed.map_err(ReadError::Output), printer.damaged))
+        });
+    }
+    let read = tail(arguments, filter, &mut printer);
+    ended(read, printer.damaged)
+}
+
+fn ended(read: Result<(), ReadError>, damaged: bool) -> Exit {
+    match read {
         // The reader has seen enough: `audit tail | head`.
         Err(ReadError::Output(error)) if error.kind() == io::ErrorKind::BrokenPipe => Exit::Done,
         Err(error) => fail(error),
-        Ok(()) if printer.damaged => Exit::Damaged,
+        Ok(()) if damaged => Exit::Damaged,
         Ok(()) => Exit::Done,
     }
 }
@@ -74,7 +95,7 @@ fn tail(
     printer: &mut Printer<'_, impl Write>,
 ) -> Result<(), ReadError> {
     let (mut tail, last) =
-        Tail::open(&LogReader::new(&arguments.directory), filter, arguments.lines)?;
+        Tail::open(&LogReader::new(&arguments.source.directory), filter, arguments.lines)?;
     last.into_iter().try_for_each(|tailed| printer.print(&tailed)).map_err(ReadError::Output)?;
     printer.out.flush().map_err(ReadError::Output)?;
     while arguments.follow && !reader_is_gone() {
@@ -98,6 +119,28 @@ struct Printer<'c, W: Write> {
 }
 
 impl<W: Write> Printer<'_, W> {
+    /// Records of several logs.
+    fn all(&mut self, lines: &[TailedLine]) -> io::Result<()> {
+        for TailedLine { replica, line } in lines {
+            if self.format == Format::Human {
+                write!(self.out, "{}  ", printable(replica))?;
+            }
+            self.record(line.as_bytes())?;
+        }
+        self.out.flush()
+    }
+
+    fn record(&mut self, line: &[u8]) -> io::Result<()> {
+        match self.format {
+            Format::Json => stored(&mut self.out, line, self.terminal),
+            Format::Human => {
+                let name_of = |id| self.catalogue.name_of(id).map(str::to_owned);
+                let text = for_people(line, &name_of).unwrap_or_default();
+                writeln!(self.out, "{}", printable(&text))
+            }
+        }
+    }
+
     fn print(&mut self, tailed: &Tailed) -> io::Result<()> {
         match tailed {
             Tailed::Damaged { file, line } => {
@@ -105,14 +148,7 @@ impl<W: Write> Printer<'_, W> {
                 note(format_args!("damaged: {}:{line}: not a whole record", printable(file)));
                 Ok(())
             }
-            Tailed::Record(line) if self.format == Format::Json => {
-                stored(&mut self.out, line, self.terminal)
-            }
-            Tailed::Record(line) => {
-                let name_of = |id| self.catalogue.name_of(id).map(str::to_owned);
-                let text = for_people(line, &name_of).unwrap_or_default();
-                writeln!(self.out, "{}", printable(&text))
-            }
+            Tailed::Record(line) => self.record(line),
         }
     }
 }

@@ -1,5 +1,7 @@
 //! What is found there is what the logs have.
 
+use std::io::BufRead as _;
+
 use super::*;
 
 /// Every command that reads the log of a directory says the same of its mirror.
@@ -147,6 +149,8 @@ async fn the_logs_of_two_gateways_are_searched_together_and_told_apart() {
     }
     until_all_is_there(&site, &north).await;
     until_all_is_there(&other, &south).await;
+    follows(&site, async || grants(&other, &south, 1).await).await;
+    until_all_is_there(&other, &south).await;
     north.stop().await;
     south.stop().await;
     let reader = site.path("reader.toml");
@@ -159,17 +163,29 @@ async fn the_logs_of_two_gateways_are_searched_together_and_told_apart() {
         let rows = rows.lines().skip(1);
         rows.map(|row| row.rsplit_once(',').unwrap().1.to_owned()).collect()
     };
-    let all = ["north", "south", "north", "south", "north", "south"];
+    let all = ["north", "south", "north", "south", "north", "south", "south"];
     assert_eq!(places(&["query"]), all);
-    assert_eq!(places(&["query", "--last", "3"]), all[3..]);
+    assert_eq!(places(&["query", "--last", "3"]), all[4..]);
     assert_eq!(places(&["query", "--limit", "2"]), all[..2]);
-    assert_eq!(places(&["query", "--replica", "south"]), ["south"; 3]);
+    assert_eq!(places(&["query", "--replica", "south"]), ["south"; 4]);
     let (code, rows, _) = audit(&["stats", "--by", "decision", "--format", "csv"]);
-    assert!(code == 0 && rows.contains('6'), "{rows}");
+    assert!(code == 0 && rows.contains('7'), "{rows}");
     let (code, _, error) = audit(&["show"]);
     assert!(code == 64 && error.contains("name one with --replica"), "{error}");
     let keys = [&site, &other].map(|site| site.path("audit/signing.pub"));
     let [north, south] = keys.each_ref().map(|key| key.to_str().unwrap());
+    let tailed = |arguments: &[&str]| -> Vec<String> {
+        let (code, lines, error) = audit(&[&["tail"], arguments].concat());
+        assert_eq!(code, 0, "{error}");
+        lines.lines().map(|line| line.split("  ").next().unwrap().to_owned()).collect()
+    };
+    let of_caller = ["--caller", "visitor-desk"];
+    let twice =
+        |names: &[&'static str]| names.iter().flat_map(|n| [*n, *n]).collect::<Vec<&'static str>>();
+    assert_eq!(tailed(&[&of_caller[..], &["-n", "14"]].concat()), twice(&all));
+    assert_eq!(tailed(&[&of_caller[..], &["-n", "4"]].concat()), twice(&all[5..]));
+    assert_eq!(tailed(&["-n", "100", "--replica", "south", "--decision", "allow"]), ["south"; 8]);
+    assert!(tailed(&["--decision", "deny"]).is_empty());
     let (code, out, error) = audit(&["verify", "--key", north, "--key", south]);
     assert_eq!(code, 0, "{out}{error}");
     assert_eq!(out.matches("\nverified: ").count(), 2, "{out}");
@@ -190,4 +206,25 @@ async fn the_logs_of_two_gateways_are_searched_together_and_told_apart() {
     admin.batch_execute(forget).await.unwrap();
     let (code, out, _) = audit(&["verify", "--key", south, "--replica", "south"]);
     assert!(code != 0, "{out}");
+}
+
+/// `tail --follow` shows what comes, and ends when nobody reads any more.
+async fn follows(site: &Site, grant: impl AsyncFnOnce()) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_grantgate"))
+        .args(["audit", "tail", "--follow", "-n", "1", "--database"])
+        .arg(site.path("reader.toml"))
+        .stdout(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut out = std::io::BufReader::new(child.stdout.take().unwrap()).lines();
+    out.next().unwrap().unwrap();
+    grant().await;
+    let line = tokio::task::spawn_blocking(move || {
+        out.map_while(Result::ok).find(|line| line.contains("visitor-desk"))
+    });
+    let line = tokio::time::timeout(Duration::from_secs(20), line).await;
+    let _ = child.kill();
+    let line = line.unwrap().unwrap().unwrap();
+    assert!(line.starts_with("south  "), "{line}");
+    child.wait().unwrap();
 }
