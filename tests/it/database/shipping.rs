@@ -3,6 +3,7 @@
 use rustix::process::Signal;
 
 use super::*;
+use crate::support::wire::Wire;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_record_is_there_once_and_as_it_was_stored() {
@@ -236,4 +237,80 @@ async fn partitions_follow_one_another_whatever_was_missed() {
                  FROM grantgate.audit_partition) g WHERE gap <> 0";
     let apart: i64 = admin.query_one(apart, &[]).await.unwrap().get(0);
     assert_eq!(apart, 0);
+}
+
+/// Cut in the middle of messages, again and again, and slow: each record comes once.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wire_that_cuts_and_delays_costs_no_record() {
+    let site = Site::new();
+    let Some(server) = database(&site).await else { return };
+    let wire = Wire::to(server.port()).await;
+    let url = server.url("gateway").replace(&server.port().to_string(), &wire.port.to_string());
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    // Some of them within the handshake, some within records.
+    wire.cut_after(300);
+    let gateway = site.start(&seam, &[("GRANTGATE__DATABASE__URL", &url)]).await;
+    for bytes in [300, 2_500, 5_000, 12_000] {
+        let before = wire.cuts();
+        wire.cut_after(bytes);
+        for _ in 0..1_000 {
+            grants(&site, &gateway, 2).await;
+            if wire.cuts() > before {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        assert!(wire.cuts() > before, "{bytes}: {}", wire.cuts());
+    }
+    wire.mend();
+    wire.delay(Duration::from_millis(500));
+    grants(&site, &gateway, 50).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    wire.delay(Duration::ZERO);
+    until_all_is_there(&site, &gateway).await;
+    gateway.stop().await;
+    assert_eq!(mirrored(&server).await, lines(&site));
+}
+
+/// The copy that takes over lacks what came after it was cut off: it gets that again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_standby_that_takes_over_gets_what_it_lacks() {
+    let site = Site::new();
+    let Some(mut server) = database(&site).await else { return };
+    let standby = server.standby().await;
+    let both = format!("localhost:{},localhost:{}", server.port(), standby.port());
+    let own = format!("localhost:{}", server.port());
+    let url = server.url("gateway").replace(&own, &both);
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let gateway = site.start(&seam, &[("GRANTGATE__DATABASE__URL", &url)]).await;
+    grants(&site, &gateway, 20).await;
+    until_all_is_there(&site, &gateway).await;
+    let admin = standby.admin("grantgate").await;
+    let follows = "SELECT count(*) FROM grantgate.audit_record";
+    for _ in 0..500 {
+        if admin.query_one(follows, &[]).await.unwrap().get::<_, i64>(0) >= 40 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    admin.batch_execute("ALTER SYSTEM SET primary_conninfo = \'\'").await.unwrap();
+    admin.batch_execute("SELECT pg_reload_conf()").await.unwrap();
+    let is_cut_off = "SELECT count(*) FROM pg_stat_wal_receiver WHERE status = \'streaming\'";
+    for _ in 0..500 {
+        if admin.query_one(is_cut_off, &[]).await.unwrap().get::<_, i64>(0) == 0 {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    grants(&site, &gateway, 200).await;
+    until_all_is_there(&site, &gateway).await;
+    server.kill();
+    admin.execute("SELECT pg_promote()", &[]).await.unwrap();
+    let had: i64 = admin.query_one(follows, &[]).await.unwrap().get(0);
+    assert!(had < 400, "{had}");
+    grants(&site, &gateway, 20).await;
+    until_all_is_there(&site, &gateway).await;
+    assert!(metric(&gateway, "fell_back_records_total").await >= 200);
+    gateway.stop().await;
+    assert_eq!(mirrored(&standby).await, lines(&site));
 }

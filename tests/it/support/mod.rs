@@ -9,6 +9,7 @@ pub mod issuer;
 pub mod minter;
 pub mod postgres;
 pub mod process;
+pub mod wire;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};

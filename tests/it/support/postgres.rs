@@ -78,7 +78,7 @@ impl Postgres {
         let include = "include 'grantgate.conf'\n";
         let known = fs::read_to_string(data.join("postgresql.conf")).unwrap();
         fs::write(data.join("postgresql.conf"), known + include).unwrap();
-        let rules = "local all postgres trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n";
+        let rules = "local all postgres trust\nlocal replication postgres trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n";
         fs::write(data.join("pg_hba.conf"), rules).unwrap();
         let mut server = Self { directory, port: 0, child: None };
         server.run().await;
@@ -96,6 +96,26 @@ impl Postgres {
         fs::write(site.path("secrets/database"), PASSWORD).unwrap();
         done(Command::new("chmod").arg("0600").arg(site.path("secrets/database")));
         Some(server)
+    }
+
+    /// A copy that follows this one.
+    pub async fn standby(&self) -> Self {
+        let directory = tempfile::tempdir().unwrap();
+        if rustix::process::geteuid().is_root() {
+            done(Command::new("chown").args(["postgres:postgres"]).arg(directory.path()));
+        }
+        let mut copy = unprivileged(&programs().unwrap().join("pg_basebackup"));
+        copy.args(["--write-recovery-conf", "--checkpoint=fast", "-U", "postgres", "-p"]);
+        copy.arg(self.port.to_string()).arg("-h").arg(self.directory.path());
+        done(copy.arg("-D").arg(directory.path().join("data")));
+        let mut standby = Self { directory, port: 0, child: None };
+        standby.run().await;
+        standby
+    }
+
+    /// The port of its server.
+    pub fn port(&self) -> u16 {
+        self.port
     }
 
     /// What an administrator does.
@@ -127,7 +147,8 @@ impl Postgres {
             }
             let mut command = unprivileged(&programs().unwrap().join("postgres"));
             command.arg("-D").arg(self.directory.path().join("data"));
-            command.args(["-p", &self.port.to_string()]);
+            command.args(["-p", &self.port.to_string(), "-c"]);
+            command.arg(format!("unix_socket_directories={}", self.directory.path().display()));
             command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
             self.child = Some(command.spawn().unwrap());
             for _ in 0..1_000 {
