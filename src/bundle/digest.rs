@@ -10,8 +10,8 @@ pub struct Digest([u8; 32]);
 
 const PREFIX: &str = "sha256:";
 
-/// So many digits name a bundle among those of one number: enough that nobody can make two texts
-/// with the same ones.
+/// So many digits name a bundle among those of one number: two texts with the same ones take 2^64
+/// tries, and somebody who can sign.
 const SHORT_DIGITS: usize = 32;
 
 impl Digest {

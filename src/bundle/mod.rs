@@ -5,6 +5,7 @@
 //! one, or bring back one of before. Nothing here reads or writes.
 
 mod digest;
+mod directive;
 mod offer;
 mod text;
 mod trust;
@@ -12,8 +13,9 @@ mod trust;
 use std::collections::BTreeMap;
 
 pub use digest::Digest;
+pub use directive::{Directed, Directive, SignedDirective};
 pub use offer::{Offer, Offered};
-pub use text::{Bundle, Entry, FileName, Malformed, Needs, is_name, is_why};
+pub use text::{Bundle, Entry, FileName, Malformed, Needs, is_confusing, is_name, is_why};
 pub use trust::{Signed, Trust, TrustError, Untrusted};
 
 /// The longest note.

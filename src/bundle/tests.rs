@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::domain::{CallerId, DirectiveId, EntranceId, OrderKind, Scope, WorkspaceName};
 use crate::note::{SigningKey, join};
 
 fn key(name: &str) -> SigningKey {
@@ -173,6 +174,88 @@ fn files_are_those_that_were_signed() {
     assert_eq!(fewer.check(&files()), Err(NotWhole::Unknown("entrances.csv".into())));
 }
 
+fn directive(what: Directed) -> Directive {
+    Directive {
+        name: "example.org/doors".into(),
+        id: DirectiveId::of([7; 16]),
+        made: "2026-11-28T09:00:00Z".parse().unwrap(),
+        by: "alice@example.org".into(),
+        what,
+        why: "token of visitor-desk stolen".into(),
+    }
+}
+
+fn directives() -> Vec<Directed> {
+    let desk = CallerId::parse("visitor-desk").unwrap();
+    let lobby = EntranceId::parse("d23d7180-c1ee-4bbe-8630-05df5031ce35").unwrap();
+    let until = Some("2026-11-28T11:00:00Z".parse().unwrap());
+    let scopes = [
+        Scope::Everything,
+        Scope::Caller(desk.clone()),
+        Scope::Zone("zone:server-room".into()),
+        Scope::Entrance(lobby),
+        Scope::Workspace(WorkspaceName::parse("north").unwrap()),
+    ];
+    let freezes =
+        scopes.iter().cloned().map(|scope| Directed::Given(OrderKind::Freeze(scope), None));
+    let drills =
+        scopes.iter().cloned().map(|scope| Directed::Given(OrderKind::Drill(scope), until));
+    let allow = Directed::Given(OrderKind::Exception(desk, lobby), until);
+    freezes.chain(drills).chain([allow, Directed::Lifted(DirectiveId::of([9; 16]))]).collect()
+}
+
+#[test]
+fn an_order_is_written_and_read_in_one_way_only() {
+    for what in directives() {
+        let own = directive(what);
+        let text = own.to_string();
+        assert_eq!(Directive::parse(&text), Ok(own));
+        assert!(Bundle::parse(&text).is_err(), "it is no bundle");
+        for (from, to) in [
+            ("order 1", "order 2"),
+            ("id 07", "id 0G"),
+            ("id 07", "id 7"),
+            (" by alice", " by al ice"),
+            ("09:00:00Z", "09:00:00.0Z"),
+            ("until ", "until  "),
+            ("freeze everything", "freeze everybody"),
+            ("caller visitor-desk", "caller Visitor-Desk"),
+            ("zone zone:", "zone "),
+            ("entrance d23", "entrance D23"),
+            ("drill", "freeze-drill"),
+            ("allow visitor-desk ", "allow visitor-desk  "),
+            ("lift 09", "lift *"),
+            ("stolen\n", "stolen"),
+            ("stolen\n", "stolen\nmore\n"),
+            ("why ", "why"),
+        ] {
+            let altered = text.replacen(from, to, 1);
+            assert!(altered == text || Directive::parse(&altered).is_err(), "{altered}");
+        }
+    }
+}
+
+/// One may stop; to allow takes as many as a policy.
+#[test]
+fn what_allows_something_takes_as_many_as_a_bundle() {
+    let (alice, bob, eve) = (key("alice@example.org"), key("bob"), key("eve"));
+    let trust = trust(&[&alice, &bob], 2);
+    for what in directives() {
+        let own = directive(what);
+        let text = own.to_string();
+        let signed = |keys: &[&SigningKey]| trust.accept_directive(&note(&text, keys));
+        assert!(signed(&[&alice, &bob]).is_ok());
+        let allows =
+            matches!(own.what, Directed::Lifted(_) | Directed::Given(OrderKind::Exception(..), _));
+        assert_eq!(own.allows(), allows);
+        assert_eq!(signed(&[&alice]).is_ok(), !allows, "{text}");
+        assert!(signed(&[&bob]).is_err(), "not by who made it");
+        assert!(signed(&[&eve]).is_err());
+        let other = Directive { name: "example.org/staging".into(), ..own };
+        assert!(trust.accept_directive(&note(&other.to_string(), &[&alice, &bob])).is_err());
+    }
+}
+
 proptest! {
     /// Whatever is offered in whatever order, the number in force never falls, and never has
     /// another text.
@@ -195,7 +278,7 @@ proptest! {
     #[test]
     fn any_text_is_read_or_refused(text in "[a-z0-9 :.\n\u{2014}]{0,200}") {
         let alice = key("alice");
-        let _ = Bundle::parse(&text);
+        let _ = (Bundle::parse(&text), Directive::parse(&text));
         prop_assert!(trust(&[&alice], 1).accept(&text).is_err());
     }
 }

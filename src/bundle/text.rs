@@ -215,12 +215,20 @@ impl Bundle {
 pub fn is_why(text: &str) -> bool {
     (1..=WHY_MAX).contains(&text.chars().count())
         && text.trim() == text
+        // They would let a wrapped line look like one of another kind.
+        && !text.contains("  ")
         && !text.chars().any(|c| c.is_control() || is_confusing(c))
 }
 
 /// Characters that change what others look like, or cannot be seen.
-fn is_confusing(c: char) -> bool {
-    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+#[must_use]
+pub const fn is_confusing(c: char) -> bool {
+    matches!(
+        c,
+        '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
+            | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+    )
 }
 
 /// Whether a bundle, or who makes one, may be called this.

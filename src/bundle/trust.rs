@@ -131,11 +131,19 @@ impl Trust {
     /// # Errors
     /// [`Untrusted`]
     pub fn gather(&self, text: &str, lines: &[String]) -> Result<Signed, Untrusted> {
+        self.read(&self.true_note(text, lines)?)
+    }
+
+    /// A text with those lines that sign it, one of each key.
+    pub(super) fn true_note(&self, text: &str, lines: &[String]) -> Result<String, Untrusted> {
         let mut known: Vec<&VerifierKey> = Vec::new();
         let mut kept = Vec::new();
         for line in lines {
             let note = note::join(text, std::slice::from_ref(line));
-            if let Ok((_, signers)) = note::signers(&note, &self.keys)
+            let is_line = line.ends_with('\n') && line.matches('\n').count() == 1;
+            if is_line
+                && let Ok((of, signers)) = note::signers(&note, &self.keys)
+                && of == text
                 && let Some(new) = signers.first().filter(|key| !known.contains(*key))
             {
                 known.push(new);
@@ -145,7 +153,7 @@ impl Trust {
         if kept.is_empty() {
             return Err(Untrusted::TooFew(0, self.signatures_min));
         }
-        self.read(&note::join(text, &kept))
+        Ok(note::join(text, &kept))
     }
 
     /// Reads a bundle to be loaded: signed by enough, and for this version.

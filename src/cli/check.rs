@@ -45,8 +45,11 @@ fn find(file: &Path) -> (Vec<Problem>, Vec<Problem>) {
         Err(unusable) => return (unusable.problems, Vec::new()),
     };
     let in_directory = audit_directory(&settings);
+    let certificate = settings.listener.certificate_file.display().to_string();
     let bundle = settings.policy_bundle.as_ref();
-    let waits_for_bundle = bundle.is_some_and(|own| Bundles::is_empty(own).unwrap_or_default());
+    let waits_for_bundle = bundle.is_some_and(|own| {
+        Bundles::is_first_start(own).unwrap_or_default() && !Bundles::has_some(own)
+    });
     let found = match Prepared::load(settings, &environment().0) {
         Ok(prepared) => prepared.into_found(),
         Err(found) => *found,
@@ -55,6 +58,9 @@ fn find(file: &Path) -> (Vec<Problem>, Vec<Problem>) {
     if waits_for_bundle {
         // All that is said is that there is none, which the first start may find.
         warnings.append(&mut problems);
+        let text =
+            "was not looked at, nor any other file that a reload reads: there is no bundle yet";
+        warnings.push(Problem::of_file(certificate, text));
     }
     warnings.extend(found.trial.map(TrialToLoad::load).into_iter().flatten());
     for Finding { severity, problem } in found.certificates {

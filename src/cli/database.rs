@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
 
+use super::problems::printable;
 use super::{Exit, Format, fail, note, report, say, say_json};
 use crate::bundle::Trust;
 use crate::config::{Desk, load_database};
@@ -169,6 +170,7 @@ fn print(status: &Status) {
     }
     for replica in &status.replicas {
         let ShownReplica { name, state, silent_s, version, .. } = replica;
+        let (name, state, version) = (printable(name), printable(state), printable(version));
         say(format_args!(
             "{name}: {state} {silent_s:.0} s ago, version {version}, {} record(s) to come, clock {} ms \
              ahead",
@@ -180,8 +182,8 @@ fn print(status: &Status) {
         let shipped = log.shipped.as_deref().unwrap_or("never");
         say(format_args!(
             "log {} of {}: {} record(s), the last at {shipped}",
-            log.origin,
-            log.name,
+            printable(&log.origin),
+            printable(&log.name),
             log.next_seq.saturating_sub(1)
         ));
     }
@@ -211,6 +213,7 @@ pub(super) fn with(
 }
 
 pub(super) fn failed(access: &Access, error: impl Display) -> Exit {
+    let error = printable(&error.to_string());
     fail(format_args!("the database at `{}`, asked as `{}`: {error}", access.host(), access.user()))
 }
 

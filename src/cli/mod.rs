@@ -9,6 +9,7 @@ mod check;
 mod completions;
 mod database;
 mod demo;
+mod desk;
 mod duration;
 mod entrances;
 mod init;
@@ -76,6 +77,8 @@ enum Command {
     Allow(orders::AllowArguments),
     /// Take such an exception back before its time
     Withdraw(orders::WithdrawArguments),
+    /// Sign an order for all gateways that somebody else made
+    Countersign(orders::CountersignArguments),
     /// List freezes and exceptions
     Orders(orders::ListArguments),
     /// Look up and fetch the names of entrances
@@ -147,6 +150,7 @@ pub fn run() -> ExitCode {
         Command::Unfreeze(arguments) => orders::unfreeze(&arguments),
         Command::Allow(arguments) => orders::allow(&arguments),
         Command::Withdraw(arguments) => orders::withdraw(&arguments),
+        Command::Countersign(arguments) => orders::countersign(&arguments),
         Command::Orders(arguments) => orders::list(&arguments),
         Command::Entrances(command) => entrances::run(&command),
         Command::Audit(command) => audit::run(&command),

@@ -4,6 +4,7 @@
 use anstyle::{AnsiColor, Style};
 
 use super::note;
+use crate::bundle::is_confusing;
 use crate::domain::Problem;
 
 /// Longer lines are cut.
@@ -57,7 +58,8 @@ pub(super) fn printable(text: &str) -> String {
     text.chars().map(visible).collect()
 }
 
-/// Control characters are shown, not obeyed.
+/// Control characters are shown, not obeyed, and so are those that cannot be seen or change what
+/// others look like.
 fn visible(c: char) -> char {
-    if c.is_control() { '\u{fffd}' } else { c }
+    if c.is_control() || is_confusing(c) { '\u{fffd}' } else { c }
 }

@@ -55,7 +55,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         let watchdog = service_manager::feed_watchdog();
         let first = tokio::select! {
             first = first_bundle(&settings) => first,
-            () = stop.left() => Ok(()),
+            () = stop.left() => return (Exit::Done, None),
         };
         let prepared = tokio::task::spawn_blocking(move || match first {
             Ok(()) => prepare(settings, &environment().0),

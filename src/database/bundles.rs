@@ -1,14 +1,16 @@
 //! Bundles in a database: what a gateway asks for, and what authors put there.
 
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
 
 use jiff::Timestamp;
+use tokio::time::timeout;
 use tokio_postgres::Client;
+use tokio_postgres::types::ToSql;
 
 use super::error::DatabaseError;
 use super::gateway::{signed, time, unsigned};
-use super::link::{Access, Link};
-use crate::bundle::{Digest, Offer, Signed};
+use super::link::{ANSWER_TIMEOUT, Access, Link};
+use crate::bundle::{Contents, Digest, Entry, FileName, Offer, Signed};
 
 impl Link {
     /// The newest bundle for a gateway of this name.
@@ -29,15 +31,32 @@ impl Link {
         Ok(row.try_get(0)?)
     }
 
-    /// A file; none where the database has none of this digest.
+    /// Files, by a connection of their own: a large one over a slow line must not keep records back.
+    /// None where the database does not have all of them, with the first that is missing.
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn bundle_file(&self, digest: Digest) -> Result<Option<Vec<u8>>, DatabaseError> {
-        let row = self.one("SELECT bundle_file_1($1)", &[&digest.as_bytes()]).await?;
-        Ok(row.try_get(0)?)
+    pub async fn bundle_files(
+        &self,
+        entries: &[Entry],
+    ) -> Result<Result<Contents, FileName>, DatabaseError> {
+        let client = self.another().await?;
+        let mut contents = Contents::new();
+        for Entry { name, bytes, digest } in entries {
+            let least = ANSWER_TIMEOUT + Duration::from_secs(*bytes as u64 / BYTES_A_SECOND);
+            let digest = digest.as_bytes();
+            let values: [&(dyn ToSql + Sync); 1] = [&digest];
+            let row = timeout(least, client.query_one("SELECT bundle_file_1($1)", &values)).await;
+            let row = row.map_err(|_| DatabaseError::Timeout(least.as_secs()))??;
+            let Some(file) = row.try_get(0)? else { return Ok(Err(*name)) };
+            contents.insert(*name, file);
+        }
+        Ok(Ok(contents))
     }
 }
+
+/// The slowest line that is waited for.
+const BYTES_A_SECOND: u64 = 64 << 10;
 
 pub(super) fn offer(number: i64, digest: &[u8]) -> Result<Offer, DatabaseError> {
     let digest = Digest::from_bytes(digest);
@@ -73,6 +92,10 @@ pub struct Proposal {
 pub struct Desk(Client);
 
 impl Desk {
+    pub(super) const fn client(&self) -> &Client {
+        &self.0
+    }
+
     /// Connects.
     ///
     /// # Errors
@@ -172,9 +195,14 @@ impl Desk {
     ///
     /// # Errors
     /// [`DatabaseError`]; also where it has a newer one.
-    pub async fn restore(&self, own: &Signed) -> Result<(), DatabaseError> {
+    pub async fn restore(
+        &self,
+        own: &Signed,
+        only_for: Option<&[String]>,
+    ) -> Result<(), DatabaseError> {
         let (number, digest) = (signed(own.bundle.number), own.digest.as_bytes());
-        self.0.execute("SELECT restore_1($1, $2, $3)", &[&number, &digest, &own.note]).await?;
+        let statement = "SELECT restore_1($1, $2, $3, $4)";
+        self.0.execute(statement, &[&number, &digest, &own.note, &only_for]).await?;
         Ok(())
     }
 }

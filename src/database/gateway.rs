@@ -63,6 +63,17 @@ pub struct BundleState {
     pub in_force: Option<u64>,
     /// Of one that was offered and is not in force, and why.
     pub refused: Option<(u64, String)>,
+    /// Up to which place signed orders are followed.
+    pub directives: Option<u64>,
+}
+
+/// What there is for a gateway.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Heads {
+    /// The bundle that it is to have.
+    pub bundle: Option<Offer>,
+    /// The place of the newest signed order; 0 where there is none.
+    pub directives: u64,
 }
 
 /// How much of a reason the register has room for.
@@ -162,11 +173,12 @@ impl Link {
         Ok(())
     }
 
-    /// Says how a gateway is, and hears which bundle it is to have.
+    /// Says how a gateway is, and hears what there is for it: nothing of a database that knows no
+    /// bundles yet.
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn beat(&self, log: &Log, beat: &Beat) -> Result<Option<Offer>, DatabaseError> {
+    pub async fn beat(&self, log: &Log, beat: &Beat) -> Result<Option<Heads>, DatabaseError> {
         let Beat { address, state, revision, durable, confirmed, bundle } = beat;
         let token = log.token.expose().as_bytes();
         let (durable, confirmed) = (signed(*durable), signed(*confirmed));
@@ -176,7 +188,8 @@ impl Link {
         let problem = bundle.refused.as_ref().map(|(_, why)| {
             why.chars().filter(|c| *c != '\0').take(REASON_CHARACTERS_MAX).collect::<String>()
         });
-        let values: [&(dyn ToSql + Sync); 12] = [
+        let directives = bundle.directives.map(signed);
+        let values: [&(dyn ToSql + Sync); 13] = [
             &log.replica,
             &token,
             &version,
@@ -189,9 +202,10 @@ impl Link {
             &in_force,
             &refused,
             &problem,
+            &directives,
         ];
-        let statement = "SELECT number, digest FROM \
-                         beat_2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)";
+        let statement = "SELECT number, digest, directives FROM \
+                         beat_2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
         let answer = match self.all(statement, &values).await {
             // One that knows no bundles yet is told the rest.
             Err(DatabaseError::Older(_)) => {
@@ -201,7 +215,11 @@ impl Link {
             }
             answer => answer?,
         };
-        answer.first().map(|row| offer(row.try_get(0)?, row.try_get(1)?)).transpose()
+        let Some(row) = answer.first() else { return Ok(None) };
+        let (number, digest): (Option<i64>, Option<&[u8]>) = (row.try_get(0)?, row.try_get(1)?);
+        let bundle =
+            number.zip(digest).map(|(number, digest)| offer(number, digest)).transpose()?;
+        Ok(Some(Heads { bundle, directives: unsigned(row.try_get(2)?) }))
     }
 
     /// One question with one answer.

@@ -219,6 +219,12 @@ impl Link {
         Ok(client)
     }
 
+    /// A connection for something that takes long.
+    pub(super) async fn another(&self) -> Result<Client, DatabaseError> {
+        let access = self.access.lock().clone();
+        access.connect(None).await
+    }
+
     /// What was asked on this connection had no answer: it is not asked again on it.
     pub(super) async fn give_up(&self, client: &Arc<Client>) {
         let mut kept = self.client.lock().await;

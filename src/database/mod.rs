@@ -7,6 +7,7 @@
 mod address;
 mod bundles;
 mod copy;
+mod directives;
 mod error;
 mod gateway;
 mod link;
@@ -19,8 +20,9 @@ mod tail;
 pub use address::{Address, Files};
 pub use bundles::{Desk, Promoted, Proposal};
 pub use copy::{CopyError, Reader};
+pub use directives::{Placed, Unfinished};
 pub use error::DatabaseError;
-pub use gateway::{Beat, BundleState, Known, Log};
+pub use gateway::{Beat, BundleState, Heads, Known, Log};
 pub use link::{Access, Link};
 pub use migrate::{ROLES, Schema, maintain, migrate, schema};
 pub use read::{LogState, ReplicaState, logs, replicas};

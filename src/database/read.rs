@@ -54,6 +54,8 @@ pub struct ReplicaState {
     pub bundle: Option<u64>,
     /// One that is not taken, and why.
     pub bundle_refused: Option<(u64, String)>,
+    /// Up to which place it follows signed orders, where it does.
+    pub directives: Option<u64>,
 }
 
 /// Every log, by name.
@@ -98,7 +100,7 @@ pub async fn replicas(access: &Access) -> Result<Vec<ReplicaState>, DatabaseErro
             "SELECT replica_id, name, extract(epoch FROM clock_timestamp() - seen)::float8, version, \
              address, state, revision, durable_seq, confirmed_seq, skew_ms, \
              (to_jsonb(b)->>'bundle')::bigint, (to_jsonb(b)->>'bundle_refused')::bigint, \
-             to_jsonb(b)->>'bundle_problem' \
+             to_jsonb(b)->>'bundle_problem', (to_jsonb(b)->>'directives')::bigint \
              FROM replica_beat b JOIN replica USING (replica_id) ORDER BY name, replica_id",
             &[],
         )
@@ -120,6 +122,7 @@ pub async fn replicas(access: &Access) -> Result<Vec<ReplicaState>, DatabaseErro
                 .try_get::<_, Option<i64>>(11)?
                 .map(unsigned)
                 .zip(row.try_get::<_, Option<String>>(12)?),
+            directives: row.try_get::<_, Option<i64>>(13)?.map(unsigned),
         })
     };
     rows.iter().map(replica).collect()

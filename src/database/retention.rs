@@ -164,7 +164,9 @@ async fn apply(
     let logs: Vec<i32> = cuts.iter().map(|cut| cut.log).collect();
     let firsts: Vec<i64> = cuts.iter().map(|cut| signed(cut.first)).collect();
     let links: Vec<Option<&str>> = cuts.iter().map(|cut| cut.links.as_deref()).collect();
-    change.execute("LOCK TABLE audit_record IN ACCESS EXCLUSIVE MODE", &[]).await?;
+    // In the order in which those who add records take them.
+    change.batch_execute("LOCK TABLE audit_log IN EXCLUSIVE MODE").await?;
+    change.batch_execute("LOCK TABLE audit_record IN ACCESS EXCLUSIVE MODE").await?;
     change.execute("DELETE FROM audit_base WHERE log_id = ANY ($1)", &[&logs]).await?;
     let keep = "INSERT INTO audit_base (log_id, first_seq, links) SELECT k.log, k.first, k.links FROM \
                 unnest($1::integer[], $2::bigint[], $3::text[]) k (log, first, links) \

@@ -42,7 +42,7 @@ pub use ids::{
 };
 pub use networks::{Networks, network_of};
 pub use operation::{Act, Effect, Operation};
-pub use order::{Order, OrderKind, Scope, Signature};
+pub use order::{DirectiveId, Order, OrderKind, Scope, Signature};
 pub use outcome::{Outcome, Resolution};
 pub use problem::Problem;
 pub use reason::Reason;

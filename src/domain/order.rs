@@ -18,6 +18,39 @@ pub struct Order {
     pub until: Option<Timestamp>,
     /// Who took it back, where somebody did.
     pub lifted: Option<Signature>,
+    /// Where it was given to all gateways: what it is called there.
+    pub directive: Option<DirectiveId>,
+}
+
+/// What a signed order for all gateways is called: 32 digits of its own.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DirectiveId(String);
+
+impl DirectiveId {
+    /// Reads 32 hexadecimal digits in lower case.
+    #[must_use]
+    pub fn parse(text: &str) -> Option<Self> {
+        let is_digit = |b: u8| matches!(b, b'0'..=b'9' | b'a'..=b'f');
+        (text.len() == 32 && text.bytes().all(is_digit)).then(|| Self(text.to_owned()))
+    }
+
+    /// Of random bytes.
+    #[must_use]
+    pub fn of(bytes: [u8; 16]) -> Self {
+        Self(format!("{:032x}", u128::from_be_bytes(bytes)))
+    }
+
+    /// Its digits.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Display for DirectiveId {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 /// What is ordered.

@@ -5,10 +5,13 @@ use std::io;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
+use rustix::fs::{CWD, RenameFlags, renameat_with};
+use rustix::io::Errno;
+
 use super::durable::{create_new, parent, sync_directory};
 
 /// Makes a directory with these files, durably; what had its name is removed. If the process dies
-/// before the end there is what was there, or nothing, or all of it.
+/// before the end there is what was there, or all of it.
 ///
 /// # Errors
 /// Of the operating system.
@@ -20,9 +23,18 @@ pub fn install_directory(place: &Path, files: &[(&str, &[u8])]) -> io::Result<()
         create_new(&making.join(name), bytes, 0o600)?;
     }
     sync_directory(&making)?;
-    remove(place)?;
-    std::fs::rename(&making, place)?;
-    sync_directory(parent(place))
+    match renameat_with(CWD, &making, CWD, place, RenameFlags::EXCHANGE) {
+        Ok(()) => {}
+        Err(Errno::NOENT) => std::fs::rename(&making, place)?,
+        // A file system that cannot: for a moment there is nothing.
+        Err(Errno::INVAL | Errno::NOSYS) => {
+            remove(place)?;
+            std::fs::rename(&making, place)?;
+        }
+        Err(error) => return Err(error.into()),
+    }
+    sync_directory(parent(place))?;
+    remove(&making)
 }
 
 /// Lets a link name something else in its directory, in one step.

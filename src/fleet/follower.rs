@@ -8,24 +8,24 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use super::{FetchError, fetch};
+use super::{FetchError, chance, fetch};
 use crate::bundle::{Offer, Offered};
-use crate::database::Link;
+use crate::database::{Heads, Link};
 use crate::domain::Backoff;
-use crate::snapshot::{Bundles, ReloadHandle, Reloader, Snapshot};
+use crate::snapshot::{Bundles, ReloadHandle, Reloader, Snapshot, Whole};
 use crate::telemetry::BundleMetrics;
 
 /// A bundle that could not be put in force is tried again after this, doubled each time: what was
 /// in its way may be gone.
 const AGAIN_FIRST: Duration = Duration::from_secs(1);
-const AGAIN_LONGEST: Duration = Duration::from_secs(600);
+const AGAIN_LONGEST: Duration = Duration::from_secs(60);
 
 /// Puts in force what the database offers, where that is signed and newer.
 pub struct Follower {
     /// The connection to the database.
     pub link: Arc<Link>,
-    /// Which bundle it offers.
-    pub newest: watch::Receiver<Option<Offer>>,
+    /// What it offers.
+    pub heads: watch::Receiver<Option<Heads>>,
     /// What is in force.
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     /// Where bundles are kept.
@@ -41,10 +41,16 @@ impl Follower {
     pub async fn run(mut self) {
         let mut backoff = (None, Backoff::default());
         loop {
-            let offer = *self.newest.borrow_and_update();
-            let wait = match offer {
-                Some(offer) => self.consider(offer).await,
-                None => Ok(()),
+            let heads = *self.heads.borrow_and_update();
+            let offer = heads.and_then(|heads| heads.bundle);
+            let wait = match (heads, offer) {
+                (_, Some(offer)) => self.consider(offer).await,
+                (Some(_), None) => {
+                    self.nothing();
+                    Ok(())
+                }
+                // Nobody has said anything yet, or it knows no bundles.
+                (None, None) => Ok(()),
             };
             self.show();
             if backoff.0 != offer {
@@ -53,11 +59,11 @@ impl Follower {
             let again = async {
                 match wait {
                     Ok(()) => std::future::pending().await,
-                    Err(Again) => sleep(backoff.1.wait(AGAIN_FIRST, AGAIN_LONGEST, 1.0)).await,
+                    Err(Again) => sleep(backoff.1.wait(AGAIN_FIRST, AGAIN_LONGEST, chance())).await,
                 }
             };
             tokio::select! {
-                changed = self.newest.changed() => if changed.is_err() { return },
+                changed = self.heads.changed() => if changed.is_err() { return },
                 () = again => {}
             }
         }
@@ -65,6 +71,18 @@ impl Follower {
 
     fn in_force(&self) -> Option<Offer> {
         self.snapshot.load().bundle.as_ref().map(|bundle| bundle.offer)
+    }
+
+    /// The database has none, and one is in force.
+    fn nothing(&self) {
+        if let Some(own) = self.in_force() {
+            let text = format!(
+                "the database has no bundle, and {} is in force: it has lost them, or hides them; \
+                 `grantgate policy restore` puts it back",
+                own.number
+            );
+            self.refused(0, text);
+        }
     }
 
     async fn consider(&self, offer: Offer) -> Result<(), Again> {
@@ -78,7 +96,7 @@ impl Follower {
                      it has lost newer ones, or hides them; `grantgate policy restore` puts it back",
                     in_force.number
                 );
-                self.refused(offer, text);
+                self.refused(offer.number, text);
             }
             Offered::Forked => {
                 let text = format!(
@@ -87,7 +105,7 @@ impl Follower {
                     offer.digest.short(),
                     in_force.digest.short()
                 );
-                self.refused(offer, text);
+                self.refused(offer.number, text);
             }
             Offered::Newer => return self.take(offer).await,
         }
@@ -96,6 +114,9 @@ impl Follower {
 
     /// Puts it in force, or says why not.
     async fn take(&self, offer: Offer) -> Result<(), Again> {
+        if let Some(before) = self.kept(offer).await {
+            return self.try_it(offer, before).await;
+        }
         let (signed, contents) = match fetch(&self.link, offer, self.bundles.trust()).await {
             Ok(fetched) => fetched,
             Err(
@@ -103,20 +124,43 @@ impl Follower {
                 | FetchError::Missing(..)
                 | FetchError::Refused(..)),
             ) => {
-                self.refused(offer, error.to_string());
+                self.refused(offer.number, error.to_string());
                 return Err(Again);
             }
         };
+        let in_force = self.in_force();
+        let parent = signed.bundle.parent;
+        if in_force.is_some_and(|own| own.number + 1 == offer.number && Some(own.digest) != parent)
+        {
+            let text = format!(
+                "bundle {} was not made from the one in force, though it is the next: sign one with the \
+                 number after it",
+                offer.number
+            );
+            self.refused(offer.number, text);
+            return Err(Again);
+        }
         let bundles = self.bundles.clone();
         let before = match spawn_blocking(move || bundles.want(signed, contents)).await {
             Ok(Ok(before)) => before,
             Ok(Err(problem)) => {
-                self.refused(offer, problem.to_string());
+                self.refused(offer.number, problem.to_string());
                 return Err(Again);
             }
             // The runtime ends.
             Err(_) => return Err(Again),
         };
+        self.try_it(offer, before).await
+    }
+
+    /// The copy of a try before, which is looked at again and needs no fetching.
+    async fn kept(&self, offer: Offer) -> Option<Arc<Whole>> {
+        let bundles = self.bundles.clone();
+        spawn_blocking(move || bundles.want_kept(offer)).await.ok().flatten()
+    }
+
+    /// Has what is wanted now put in force, or takes back what was before.
+    async fn try_it(&self, offer: Offer, before: Arc<Whole>) -> Result<(), Again> {
         let (handle, reloader) = &self.reload;
         handle.reload().await;
         if self.in_force() == Some(offer) {
@@ -131,15 +175,15 @@ impl Follower {
             || "it could not be put in force".to_owned(),
             |failure| failure.problems.join("; "),
         );
-        self.refused(offer, text);
+        self.refused(offer.number, text);
         Err(Again)
     }
 
-    fn refused(&self, offer: Offer, text: String) {
-        if self.bundles.refused() != Some((offer, text.clone())) {
-            tracing::error!(bundle = offer.number, "not in force: {text}");
+    fn refused(&self, number: u64, text: String) {
+        if self.bundles.refused() != Some((number, text.clone())) {
+            tracing::error!(bundle = number, "not in force: {text}");
         }
-        self.bundles.refuse(Some((offer, text)));
+        self.bundles.refuse(Some((number, text)));
     }
 
     fn show(&self) {

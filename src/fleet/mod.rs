@@ -1,16 +1,26 @@
-//! What gateways have in common by way of the database: the signed bundle that each is to have.
+//! What gateways have in common by way of the database: the signed bundle that each is to have, and
+//! signed orders.
 //!
 //! The database says which one is the newest. It is not believed: signatures, numbers and digests
 //! decide whether it is taken.
 
+mod directives;
 mod follower;
 
 use crate::bundle::{Contents, Offer, Signed, Trust};
-use crate::config::Settings;
+use crate::config::{BundleSettings, DatabaseSettings, Settings};
 use crate::database::{Access, DatabaseError, Link};
 use crate::domain::Problem;
 use crate::snapshot::Bundles;
+pub use directives::{Directives, Followed};
 pub use follower::Follower;
+
+/// From 0 to 1.
+fn chance() -> f64 {
+    let mut bytes = [0; 4];
+    let filled = aws_lc_rs::rand::fill(&mut bytes);
+    filled.map_or(0.5, |()| f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX))
+}
 
 /// Why a bundle that the database offers is not there.
 #[derive(Debug, thiserror::Error)]
@@ -36,12 +46,8 @@ async fn fetch(link: &Link, offer: Offer, trust: &Trust) -> Result<(Signed, Cont
         let text = format!("what comes for it is bundle {}", signed.id());
         return Err(FetchError::Refused(number, text));
     }
-    let mut contents = Contents::new();
-    for entry in &signed.bundle.files {
-        let bytes = link.bundle_file(entry.digest).await?;
-        let bytes = bytes.ok_or_else(|| missing(entry.name.as_str().into()))?;
-        contents.insert(entry.name, bytes);
-    }
+    let contents = link.bundle_files(&signed.bundle.files).await?;
+    let contents = contents.map_err(|name| missing(name.as_str().into()))?;
     Ok((signed, contents))
 }
 
@@ -63,9 +69,25 @@ pub async fn first_bundle(settings: &Settings) -> Result<(), NoBundle> {
         return Ok(());
     };
     let invalid = |problem| NoBundle::Invalid(vec![problem]);
-    if !Bundles::is_empty(bundle).map_err(invalid)? {
+    if !Bundles::is_first_start(bundle).map_err(invalid)? {
         return Ok(());
     }
+    match take_first(settings, bundle, database).await {
+        // It was asked before, and what it said then is here.
+        Err(NoBundle::NotYet(why)) if Bundles::has_some(bundle) => {
+            tracing::warn!("a bundle of before is gone on with: {why}");
+            Ok(())
+        }
+        taken => taken,
+    }
+}
+
+async fn take_first(
+    settings: &Settings,
+    bundle: &BundleSettings,
+    database: &DatabaseSettings,
+) -> Result<(), NoBundle> {
+    let invalid = |problem| NoBundle::Invalid(vec![problem]);
     let link = Link::new(Access::load(&database.files).map_err(NoBundle::Invalid)?);
     let name = settings.replica.as_ref().map_or("", |replica| replica.name.as_str());
     let newest = link.newest_bundle(name).await.map_err(|error| {

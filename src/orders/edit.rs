@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::OrdersFile;
 use super::file::{check_signature, check_time, load};
 use super::told::Told;
-use crate::domain::{Order, OrderKind, Problem, RequestId, Signature};
+use crate::domain::{DirectiveId, Order, OrderKind, Problem, RequestId, Signature};
 use crate::files::{lock_within, replace};
 
 /// Orders that hold no more are kept for this long, and until there are so many.
@@ -133,8 +133,36 @@ impl OrdersFile {
         self.forget(now);
         let number = self.next;
         self.next = number.saturating_add(1);
-        self.orders.push(Order { number, kind, given, until, lifted: None });
+        self.orders.push(Order { number, kind, given, until, lifted: None, directive: None });
         Ok(number)
+    }
+
+    /// Adds an order that was given to all gateways, and returns its number; none where it is known
+    /// here. It was checked where it was made: what a clock here says does not keep it out.
+    ///
+    /// # Errors
+    /// When it is not one that may be given.
+    pub fn give_directed(
+        &mut self,
+        directive: &DirectiveId,
+        (kind, until, given): (OrderKind, Option<Timestamp>, Signature),
+        exception_max: SignedDuration,
+    ) -> Result<Option<u32>, EditError> {
+        if self.number_of(directive).is_some() {
+            return Ok(None);
+        }
+        let number = self.give(kind, until, given, exception_max)?;
+        if let Some(order) = self.orders.last_mut() {
+            order.directive = Some(directive.clone());
+        }
+        Ok(Some(number))
+    }
+
+    /// The number here of an order that was given to all gateways.
+    #[must_use]
+    pub fn number_of(&self, directive: &DirectiveId) -> Option<u32> {
+        let is_it = |order: &&Order| order.directive.as_ref() == Some(directive);
+        self.orders.iter().find(is_it).map(|order| order.number)
     }
 
     /// Takes an order back.

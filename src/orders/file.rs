@@ -6,8 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::{
-    CallerId, EntranceId, Order, OrderKind, Problem, Scope, Signature, WorkspaceName, rfc3339,
-    rfc3339_micros,
+    CallerId, DirectiveId, EntranceId, Order, OrderKind, Problem, Scope, Signature, WorkspaceName,
+    rfc3339, rfc3339_micros,
 };
 use crate::files::read_plain;
 
@@ -197,6 +197,8 @@ struct Entry {
     until: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lifted: Option<Signed>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    directive: Option<String>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -219,6 +221,7 @@ impl Entry {
             given: Signed::of(&order.given),
             until: order.until.map(rfc3339_micros),
             lifted: order.lifted.as_ref().map(Signed::of),
+            directive: order.directive.as_ref().map(ToString::to_string),
         }
     }
 
@@ -246,7 +249,11 @@ impl Entry {
         let until = self.until.map(|text| rfc3339(&text).map_err(|e| format!("`until` {e}")));
         let until = until.transpose()?;
         check_time(&kind, given.at, until)?;
-        Ok(Order { number: self.number, kind, given, until, lifted })
+        let directive = self.directive.map(|id| {
+            DirectiveId::parse(&id).ok_or("`directive` must be 32 hexadecimal digits".to_owned())
+        });
+        let directive = directive.transpose()?;
+        Ok(Order { number: self.number, kind, given, until, lifted, directive })
     }
 }
 

@@ -87,6 +87,12 @@ impl Keeper {
         Ok(keeper)
     }
 
+    /// Where the orders are.
+    #[must_use]
+    pub const fn place(&self) -> &Place {
+        &self.place
+    }
+
     /// What is in force, at any moment.
     #[must_use]
     pub fn in_force(&self) -> Arc<ArcSwap<Orders>> {
@@ -132,7 +138,7 @@ impl Keeper {
     }
 
     /// Reads the file, and puts in force what makes grants fewer.
-    pub(super) async fn look(&self) {
+    pub async fn look(&self) {
         let file = self.place.file.clone();
         let Ok(read) = tokio::task::spawn_blocking(move || load(&file)).await else { return };
         {

@@ -10,6 +10,7 @@ use crate::audit::upkeep::Anchors;
 use crate::authn::jwt::{self, IssuerKeys};
 use crate::database::{Beat, BundleState};
 use crate::domain::{COMMIT, Order, Problem, VERSION, WorkspaceName};
+use crate::fleet::Followed;
 use crate::gateway::Gateway;
 use crate::listener::{Listener, Stop};
 use crate::orders::Keeper;
@@ -30,6 +31,8 @@ pub(super) struct Health {
     pub(super) stop: Stop,
     pub(super) started: Timestamp,
     pub(super) anchors: Arc<Anchors>,
+    /// Where signed orders are followed.
+    pub(super) directives: Option<Arc<Followed>>,
     /// Where records are sent to a collector.
     pub(super) export: Option<Arc<ShippingState>>,
     /// And to the database.
@@ -84,7 +87,8 @@ impl Health {
         let refused = self.reloader.bundles().and_then(|bundles| bundles.refused());
         BundleState {
             in_force: self.gateway.snapshot.load().bundle.as_ref().map(|one| one.offer.number),
-            refused: refused.map(|(offer, why)| (offer.number, why)),
+            refused,
+            directives: self.directives.as_ref().map(|followed| followed.place()),
         }
     }
 
@@ -202,7 +206,7 @@ impl Health {
             number: in_force.offer.number,
             digest: in_force.offer.digest.to_string(),
             signers: in_force.signers.clone(),
-            refused: refused.map(|(offer, why)| view::RefusedBundle { number: offer.number, why }),
+            refused: refused.map(|(number, why)| view::RefusedBundle { number, why }),
         })
     }
 
@@ -262,7 +266,8 @@ impl Health {
         let (status, now) = (self.keeper.status(), self.gateway.clock.now());
         let in_force = self.gateway.orders.load();
         let held: Vec<String> = in_force.holding(now).map(orders::in_words).collect();
-        let wrong = [status.unread, status.unrecorded].into_iter().flatten();
+        let unfollowed = self.directives.as_ref().and_then(|followed| followed.problem());
+        let wrong = [status.unread, status.unrecorded, unfollowed].into_iter().flatten();
         let text: Vec<String> = wrong.chain(held).collect();
         match text.is_empty() {
             true => Check { name: "orders", state: State::Ok, text: "none".into() },

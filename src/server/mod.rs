@@ -29,7 +29,6 @@ use tokio::time::sleep;
 use crate::audit::upkeep::Anchors;
 use crate::audit::{LogReader, OpenError, RecoveryReport, Started};
 use crate::domain::{Problem, SystemClock};
-use crate::fleet::Follower;
 use crate::gateway::{Admission, CertificateLog, Gateway};
 use crate::listener::{Listener, Peer, Stop};
 use crate::orders::Keeper;
@@ -40,7 +39,7 @@ use crate::telemetry::{ClosedSets, Metrics};
 use admin::Admin;
 use health::Health;
 pub use identity::IdentityError;
-use opened::Mirror;
+use opened::{Following, Mirror};
 use prepared::Fixed;
 pub use prepared::{Found, Prepared};
 use stack::Shared;
@@ -118,7 +117,7 @@ pub struct Server {
     /// To the database, and what says there how this gateway is.
     mirror: Option<Mirror>,
     /// From the database, where policies come as bundles.
-    follower: Option<Follower>,
+    following: Option<Following>,
     /// Fetches the keys of issuers.
     fetching: JoinSet<()>,
 }
@@ -184,7 +183,7 @@ impl Server {
         }
         let reloading = Reloader::handle();
         let reload = (&reloading.0, &reloader);
-        let follower = mirror.as_ref().and_then(|own| own.follower(&gateway, reload));
+        let following = mirror.as_ref().map(|own| own.following(&gateway, reload, &keeper));
         Ok(Self {
             gateway,
             listener,
@@ -200,7 +199,7 @@ impl Server {
             anchors: observer.anchors(),
             shipper,
             mirror,
-            follower,
+            following: following.transpose()?.flatten(),
             fetching,
         })
     }
@@ -252,7 +251,8 @@ impl Server {
         let (mirror, beats) = self.mirror.map(|own| (own.shipper, own.beats)).unzip();
         let database = mirror.as_ref().map(Shipper::state);
         let mirroring = mirror.map(Shipper::start);
-        let health = Health {
+        let health = Arc::new(Health {
+            directives: self.following.as_ref().map(Following::followed),
             export,
             database,
             started: gateway.clock.now(),
@@ -261,14 +261,13 @@ impl Server {
             reloader: reloader.clone(),
             stop: stop.clone(),
             anchors: anchors.clone(),
-        };
-        let health = Arc::new(health);
+        });
         let beating = beats.map(|beats| beats.start(health::condition(health.clone(), &listener)));
         let admin = tokio::spawn(admin.serve(health));
         let (handle, requests) = reloading;
         let reloading = tokio::spawn(reloader.run(requests));
         let keeping = tokio::spawn(self.keeper.run());
-        let following = self.follower.map(|follower| tokio::spawn(follower.run()));
+        let following = self.following.map(Following::start).into_iter().flatten();
         let resolving = self.resolving.map(|(resolving, log)| tokio::spawn(resolving.run(log)));
         let services = workers.each().map(|(handle, worker)| {
             let shared = shared.clone();

@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
 
 use super::StartError;
 use super::identity::Identity;
@@ -15,7 +16,7 @@ use crate::audit::{FileStore, Journal, JournalSettings, LogReader, OpenError, Re
 use crate::config::{ReplicaSettings, Settings};
 use crate::database::{Access, Link, Log};
 use crate::domain::{CallerId, Clock as _, SystemClock};
-use crate::fleet::Follower;
+use crate::fleet::{Directives, Followed, Follower};
 use crate::gateway::{Budgets, Duplicates, Gateway, midnight};
 use crate::listener::Listener;
 use crate::orders::{Keeper, OrdersFile, Place};
@@ -156,20 +157,42 @@ pub(super) struct Mirror {
 }
 
 impl Mirror {
-    /// What puts bundles in force, where policies come as such.
-    pub(super) fn follower(
+    /// What comes from there, where it is known whose signatures count.
+    pub(super) fn following(
         &self,
         gateway: &Gateway,
         (handle, reloader): (&ReloadHandle, &Arc<Reloader>),
-    ) -> Option<Follower> {
-        Some(Follower {
+        keeper: &Arc<Keeper>,
+    ) -> Result<Option<Following>, StartError> {
+        let Some(bundles) = reloader.bundles() else { return Ok(None) };
+        let (link, trust) = (self.link.clone(), bundles.trust().clone());
+        let directives = Directives::new(link, self.beats.heads(), trust, keeper.clone());
+        let follower = Follower {
             link: self.link.clone(),
-            newest: self.beats.newest_bundle(),
+            heads: self.beats.heads(),
             snapshot: gateway.snapshot.clone(),
-            bundles: reloader.bundles()?,
+            bundles,
             reload: (handle.clone(), reloader.clone()),
             metrics: gateway.metrics.bundles.clone(),
-        })
+        };
+        Ok(Some(Following { follower, directives: directives.map_err(StartError::Orders)? }))
+    }
+}
+
+/// What follows the database: bundles and signed orders.
+pub(super) struct Following {
+    follower: Follower,
+    directives: Directives,
+}
+
+impl Following {
+    /// How far signed orders are followed.
+    pub(super) fn followed(&self) -> Arc<Followed> {
+        self.directives.followed()
+    }
+
+    pub(super) fn start(self) -> [JoinHandle<()>; 2] {
+        [tokio::spawn(self.follower.run()), tokio::spawn(self.directives.run())]
     }
 }
 

@@ -18,6 +18,8 @@ pub struct ShownOrder {
     why: String,
     at: String,
     until: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    directive: Option<String>,
 }
 
 /// An order of a list that has those of before, too.
@@ -52,6 +54,7 @@ impl ShownOrder {
             why: given.why.clone(),
             at: given.at.to_string(),
             until: order.until.map(|until| until.to_string()),
+            directive: order.directive.as_ref().map(ToString::to_string),
         }
     }
 }
@@ -72,7 +75,7 @@ impl ListedOrder {
 /// An order in one line, for people.
 #[must_use]
 pub fn in_words(order: &Order) -> String {
-    let Order { number, kind, given, until, .. } = order;
+    let Order { number, kind, given, until, directive, .. } = order;
     let what = match kind {
         OrderKind::Freeze(scope) => frozen(scope),
         OrderKind::Drill(_) => "a drill of a freeze, which stops nobody".to_owned(),
@@ -81,7 +84,9 @@ pub fn in_words(order: &Order) -> String {
         }
     };
     let until = until.map_or_else(String::new, |until| format!(" until {until:.0}"));
-    format!("order {number}: {what}{until}, by {} at {:.0}: {}", given.by, given.at, given.why)
+    let all = directive.as_ref();
+    let all = all.map_or_else(String::new, |id| format!(" (of all gateways: {id})"));
+    format!("order {number}{all}: {what}{until}, by {} at {:.0}: {}", given.by, given.at, given.why)
 }
 
 fn frozen(scope: &Scope) -> String {

@@ -56,10 +56,8 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
             "audit",
             "authn",
             "catalogue",
-            "files",
             "listener",
             "note",
-            "orders",
             "pki",
             "policy",
             "seam",
@@ -145,7 +143,10 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("rustix", &["audit", "cli", "files", "server"]),
     ("webpki", &["authn", "tls"]),
     ("tracing_subscriber", &["telemetry"]),
-    ("serde_json", &["json", "seam", "audit", "orders", "upstream", "server", "sandbox", "cli"]),
+    (
+        "serde_json",
+        &["fleet", "json", "seam", "audit", "orders", "upstream", "server", "sandbox", "cli"],
+    ),
     ("arc_swap", &["authn", "fleet", "gateway", "orders", "resolver", "snapshot", "server"]),
 ];
 

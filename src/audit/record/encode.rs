@@ -24,7 +24,8 @@ use crate::audit::record::limits::LINE_BYTES_MAX;
 use crate::audit::record::pseudonym::PseudonymKey;
 use crate::audit::tree::{Frontier, Hash};
 use crate::domain::{
-    CallerId, Effect, Operation, Outcome, Reason, RequestId, VERSION, WorkspaceName, rfc3339_micros,
+    CallerId, DirectiveId, Effect, Operation, Outcome, Reason, RequestId, VERSION, WorkspaceName,
+    rfc3339_micros,
 };
 
 use lines::{
@@ -262,6 +263,7 @@ impl Draft {
             why: signature.map(|signature| signature.why.as_str()),
             at: signature.map(|signature| rfc3339_micros(signature.at)),
             until: order.until.map(rfc3339_micros),
+            directive: order.directive.as_ref().map(DirectiveId::as_str),
         })
     }
 

@@ -114,6 +114,7 @@ impl Postgres {
         for setting in [
             "listen_addresses=127.0.0.1".to_owned(),
             format!("unix_socket_directories={shown}"),
+            "unix_socket_permissions=0700".to_owned(),
             "fsync=off".to_owned(),
             "ssl=on".to_owned(),
             format!("ssl_cert_file={shown}/server.crt"),

@@ -264,12 +264,19 @@ fn show(
     ));
     say("\nOne edit for all: proposed, looked at, signed by a second, in force.\n");
     say(EDIT);
+    say("\nA freeze of all of them takes one signature, letting go takes two:\n");
+    say(FREEZE);
     say("\nNo grant waits for the database, and no gateway for another:\n");
     say(format_args!("  kill -9 {}      # the database", database.id()));
     say(format_args!("  kill -9 {}      # {name}", first.running.child.id()));
     say(format_args!("  grantgate serve --config {name}.toml"));
     say("\nCtrl-C stops.");
 }
+
+const FREEZE: &str = "  id=$(grantgate freeze --reason 'token stolen' --key alice.key --database publisher.toml | sed -n 's/^id //p')
+  grantgate orders --database reader.toml
+  id=$(grantgate unfreeze $id --reason 'replaced' --key alice.key --database publisher.toml | sed -n 's/^id //p' | tail -n 1)
+  grantgate countersign $id --key bob.key --database publisher.toml";
 
 /// The front desk may see what it may open.
 const EDIT: &str = "  echo 'p, role:front-desk, zone:lobby, read, allow' >> policies/policy.csv

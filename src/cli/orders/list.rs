@@ -6,6 +6,7 @@ use clap::Args;
 use jiff::Timestamp;
 use serde_json::json;
 
+use super::for_all;
 use crate::cli::{Exit, Format, default_config, note, report, say, say_json, settings};
 use crate::config::Settings;
 use crate::domain::Order;
@@ -25,9 +26,16 @@ pub(in crate::cli) struct ListArguments {
     /// The gateway's configuration file
     #[arg(long, value_name = "FILE", default_value_os_t = default_config())]
     config: PathBuf,
+    /// Those of all gateways, by this database: a TOML file with `url`, `[bundle]`, and as needed
+    /// `password_file` and `ca_file`
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    database: Option<PathBuf>,
 }
 
 pub(in crate::cli) fn list(arguments: &ListArguments) -> Exit {
+    if let Some(file) = &arguments.database {
+        return for_all::list(file, (arguments.all, arguments.format));
+    }
     let read = settings(&arguments.config).and_then(|settings| read(&settings));
     let file = match read {
         Ok(file) => file,

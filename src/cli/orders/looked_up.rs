@@ -15,7 +15,8 @@ const SHOWN_MAX: usize = 10;
 /// The workspaces of the configuration, and the policy with its names; or what is wrong with the
 /// first of their files.
 pub(super) struct LookedUp {
-    workspaces: Vec<WorkspaceName>,
+    /// None where it is not known which there are.
+    workspaces: Option<Vec<WorkspaceName>>,
     policy: Result<Ready, String>,
 }
 
@@ -34,7 +35,13 @@ impl LookedUp {
                 .map_err(|problems| problems.first().map_or_else(String::new, ToString::to_string))
         });
         let all = settings.upstream.workspaces.iter();
-        Self { workspaces: all.filter_map(|one| one.name.clone()).collect(), policy }
+        let workspaces = Some(all.filter_map(|one| one.name.clone()).collect());
+        Self { workspaces, policy }
+    }
+
+    /// By the policy of all gateways, or why there is none.
+    pub(super) const fn of_bundle(policy: Result<Ready, String>) -> Self {
+        Self { workspaces: None, policy }
     }
 
     /// None, with a warning, where the files cannot be read.
@@ -75,9 +82,12 @@ impl LookedUp {
 
     /// A workspace of the configuration, which is read in any case.
     pub(super) fn workspace(&self, name: &str) -> Result<WorkspaceName, String> {
-        let known = self.workspaces.iter().find(|known| known.as_str() == name);
+        let Some(all) = &self.workspaces else {
+            return WorkspaceName::parse(name).map_err(|error| format!("`{name}` {error}"));
+        };
+        let known = all.iter().find(|known| known.as_str() == name);
         known.cloned().ok_or_else(|| {
-            let names: Vec<&str> = self.workspaces.iter().map(WorkspaceName::as_str).collect();
+            let names: Vec<&str> = all.iter().map(WorkspaceName::as_str).collect();
             format!(
                 "there is no [[workspace]] `{name}` in the configuration; there: {}",
                 some(&names)

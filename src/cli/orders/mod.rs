@@ -2,6 +2,7 @@
 //! decides for a time, beside the policy.
 
 mod confirm;
+mod for_all;
 mod list;
 mod looked_up;
 
@@ -16,6 +17,8 @@ use crate::config::Settings;
 use crate::domain::{CallerId, Order, OrderKind, Scope, Signature};
 use crate::orders::{EditError, edit};
 use crate::view::orders::in_words;
+pub(super) use for_all::{CountersignArguments, countersign};
+use for_all::{ForAll, given};
 pub(super) use list::{ListArguments, list};
 use looked_up::LookedUp;
 
@@ -54,8 +57,10 @@ pub(super) struct FreezeArguments {
     Exit codes: 0 grants go through again, 2 lifted but no gateway says so, 1 not lifted, \
     3 invalid configuration.")]
 pub(super) struct UnfreezeArguments {
-    /// The order's number; may be left out where there is one freeze only
-    number: Option<u32>,
+    /// The order's number, which may be left out where there is one freeze only; of all gateways its
+    /// name, or the first 8 digits
+    #[arg(value_name = "ORDER")]
+    order: Option<String>,
     #[command(flatten)]
     common: Common,
 }
@@ -85,8 +90,9 @@ pub(super) struct AllowArguments {
     Exit codes: 0 withdrawn, 2 withdrawn but no gateway says so, 1 not withdrawn, \
     3 invalid configuration.")]
 pub(super) struct WithdrawArguments {
-    /// The order's number
-    number: u32,
+    /// The order's number; of all gateways its name, or the first 8 digits
+    #[arg(value_name = "ORDER")]
+    order: String,
     #[command(flatten)]
     common: Common,
 }
@@ -102,6 +108,8 @@ struct Common {
     /// The gateway's configuration file
     #[arg(long, value_name = "FILE", default_value_os_t = default_config())]
     config: PathBuf,
+    #[command(flatten)]
+    all: ForAll,
 }
 
 /// How long an order holds.
@@ -134,21 +142,35 @@ impl Common {
     }
 }
 
-pub(super) fn freeze(arguments: &FreezeArguments) -> Exit {
-    let settings = match settings(&arguments.common.config) {
-        Ok(settings) => settings,
-        Err(exit) => return exit,
-    };
-    let looked_up = LookedUp::of(&settings);
+/// What a freeze is about, as far as it can be looked up.
+fn scope(arguments: &FreezeArguments, looked_up: &LookedUp) -> Result<Scope, String> {
     let FreezeArguments { caller, zone, workspace, entrance, .. } = arguments;
-    let scope = match (caller, zone, workspace, entrance) {
+    match (caller, zone, workspace, entrance) {
         (Some(caller), ..) => looked_up.caller(caller).map(|()| Scope::Caller(caller.clone())),
         (None, Some(zone), ..) => looked_up.zone(zone).map(Scope::Zone),
         (None, None, Some(name), _) => looked_up.workspace(name).map(Scope::Workspace),
         (None, None, None, Some(entrance)) => looked_up.entrance(entrance).map(Scope::Entrance),
         (None, None, None, None) => Ok(Scope::Everything),
+    }
+}
+
+pub(super) fn freeze(arguments: &FreezeArguments) -> Exit {
+    let Common { all, reason, .. } = &arguments.common;
+    if all.is_meant() {
+        let what = Box::new(|looked_up: &LookedUp, made| {
+            let scope = scope(arguments, looked_up)?;
+            match arguments.drill {
+                true => given(OrderKind::Drill(scope), Some(DRILL), made),
+                false => given(OrderKind::Freeze(scope), arguments.length, made),
+            }
+        });
+        return all.order(reason.trim(), what);
+    }
+    let settings = match settings(&arguments.common.config) {
+        Ok(settings) => settings,
+        Err(exit) => return exit,
     };
-    let scope = match scope {
+    let scope = match scope(arguments, &LookedUp::of(&settings)) {
         Ok(scope) => scope,
         Err(text) => return fail(text),
     };
@@ -196,6 +218,17 @@ fn drill(settings: &Settings, scope: Scope, common: &Common) -> Exit {
 }
 
 pub(super) fn allow(arguments: &AllowArguments) -> Exit {
+    let Common { all, reason, .. } = &arguments.common;
+    if all.is_meant() {
+        let what = Box::new(|looked_up: &LookedUp, made| {
+            let caller = arguments.caller.clone();
+            looked_up.caller(&caller)?;
+            let entrance = looked_up.entrance(&arguments.entrance)?;
+            looked_up.warn_of_rules(&caller, entrance);
+            given(OrderKind::Exception(caller, entrance), Some(arguments.length), made)
+        });
+        return all.order(reason.trim(), what);
+    }
     let settings = match settings(&arguments.common.config) {
         Ok(settings) => settings,
         Err(exit) => return exit,
@@ -222,13 +255,21 @@ pub(super) fn allow(arguments: &AllowArguments) -> Exit {
 }
 
 pub(super) fn unfreeze(arguments: &UnfreezeArguments) -> Exit {
+    let Common { all, reason, .. } = &arguments.common;
+    if all.is_meant() {
+        return match &arguments.order {
+            Some(order) => all.lift(order, reason.trim()),
+            None => fail("name the signed order; `grantgate orders --database` lists them"),
+        };
+    }
     let settings = match settings(&arguments.common.config) {
         Ok(settings) => settings,
         Err(exit) => return exit,
     };
-    let number = match arguments.number {
-        Some(number) => number,
-        None => match only_freeze(&settings) {
+    let number = match arguments.order.as_deref().map(number).transpose() {
+        Err(exit) => return exit,
+        Ok(Some(number)) => number,
+        Ok(None) => match only_freeze(&settings) {
             Ok(number) => number,
             Err(exit) => return exit,
         },
@@ -237,10 +278,19 @@ pub(super) fn unfreeze(arguments: &UnfreezeArguments) -> Exit {
 }
 
 pub(super) fn withdraw(arguments: &WithdrawArguments) -> Exit {
-    match settings(&arguments.common.config) {
-        Ok(settings) => take_back(&settings, arguments.number, &arguments.common, "exception"),
-        Err(exit) => exit,
+    let Common { all, reason, .. } = &arguments.common;
+    if all.is_meant() {
+        return all.lift(&arguments.order, reason.trim());
     }
+    match (settings(&arguments.common.config), number(&arguments.order)) {
+        (Ok(settings), Ok(number)) => take_back(&settings, number, &arguments.common, "exception"),
+        (Err(exit), _) | (_, Err(exit)) => exit,
+    }
+}
+
+/// An order of one gateway goes by its number.
+fn number(order: &str) -> Result<u32, Exit> {
+    order.parse().map_err(|_| fail(format_args!("`{order}` is no number of an order")))
 }
 
 /// The number of the one freeze that there is; where there are several, one must be named.
@@ -296,7 +346,7 @@ fn give(
     let given = edit(&list::place(settings), |file| {
         let number = file.give(kind.clone(), until, given.clone(), most)?;
         let (kind, given) = (kind.clone(), given.clone());
-        Ok(Order { number, kind, given, until, lifted: None })
+        Ok(Order { number, kind, given, until, lifted: None, directive: None })
     });
     given.map_err(not_done)
 }

@@ -16,6 +16,7 @@ use clap::Subcommand;
 use jiff::Timestamp;
 
 use super::Exit;
+pub(super) use bundle::newest_bundle;
 pub(super) use explain::caller_id;
 pub(super) use sources::{Files, Ready};
 

@@ -12,7 +12,7 @@ fn at() -> Timestamp {
 
 fn order(number: u32, kind: OrderKind) -> Order {
     let given = Signature { at: at(), by: "ada".into(), why: "test".into() };
-    Order { number, kind, given, until: None, lifted: None }
+    Order { number, kind, given, until: None, lifted: None, directive: None }
 }
 
 fn caller(id: &str) -> CallerId {

@@ -9,16 +9,15 @@ use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
 use super::Shared;
-use crate::bundle::Offer;
-use crate::database::{Beat, DatabaseError};
+use crate::database::{Beat, Heads};
 use crate::domain::Backoff;
 use crate::shipping::backoff::chance;
 
 /// How often.
 const EVERY: Duration = Duration::from_secs(1);
 
-/// Several who say something at once are answered once.
-const TOGETHER: Duration = Duration::from_millis(5);
+/// However often somebody says that there is something new.
+const APART: Duration = Duration::from_millis(100);
 
 /// How a gateway is, asked each time.
 pub type Condition = Box<dyn Fn() -> Beat + Send>;
@@ -26,22 +25,22 @@ pub type Condition = Box<dyn Fn() -> Beat + Send>;
 /// Says it, once it is started, and passes on what is answered.
 pub struct Beats {
     shared: Arc<Shared>,
-    newest: watch::Sender<Option<Offer>>,
+    heads: watch::Sender<Option<Heads>>,
 }
 
-/// A connection that cannot be made is tried again after this, doubled each time.
+/// What failed is tried again after this, doubled each time.
 const AGAIN_FIRST: Duration = Duration::from_millis(500);
 const AGAIN_LONGEST: Duration = Duration::from_secs(30);
 
 impl Beats {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, newest: watch::Sender::default() }
+        Self { shared, heads: watch::Sender::default() }
     }
 
-    /// Which bundle this gateway is to have, as the database said last.
+    /// What there is for this gateway, as the database said last.
     #[must_use]
-    pub fn newest_bundle(&self) -> watch::Receiver<Option<Offer>> {
-        self.newest.subscribe()
+    pub fn heads(&self) -> watch::Receiver<Option<Heads>> {
+        self.heads.subscribe()
     }
 
     /// Begins. What cannot be said now is not said later: the next second has its own word.
@@ -59,10 +58,7 @@ impl Beats {
             let ends = tokio::select! {
                 _ = each.tick() => false,
                 // Its answer has what is new.
-                () = self.shared.link.told() => {
-                    tokio::time::sleep(TOGETHER).await;
-                    false
-                }
+                () = self.shared.link.told() => false,
                 () = ending.cancelled() => true,
             };
             let said = self.shared.link.beat(&self.shared.log, &condition()).await;
@@ -70,27 +66,25 @@ impl Beats {
                 break;
             }
             let error = match said {
-                Ok(newest) => {
+                Ok(heads) => {
                     backoff.reset();
-                    self.newest.send_if_modified(|known| {
-                        let is_new = newest.is_some() && *known != newest;
-                        if is_new {
-                            *known = newest;
-                        }
-                        is_new
+                    self.heads.send_if_modified(|known| {
+                        let before = std::mem::replace(known, heads);
+                        before != heads
                     });
+                    tokio::select! {
+                        () = tokio::time::sleep(APART) => {}
+                        () = ending.cancelled() => {}
+                    }
                     continue;
                 }
                 Err(error) => error,
             };
             tracing::debug!(%error, "the database was not told how this gateway is");
-            let is_away = matches!(error, DatabaseError::Connection(_) | DatabaseError::Timeout(_));
-            if is_away {
-                let wait = backoff.wait(AGAIN_FIRST, AGAIN_LONGEST, chance());
-                tokio::select! {
-                    () = tokio::time::sleep(wait) => {}
-                    () = ending.cancelled() => {}
-                }
+            let wait = backoff.wait(AGAIN_FIRST, AGAIN_LONGEST, chance());
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = ending.cancelled() => {}
             }
         }
     }

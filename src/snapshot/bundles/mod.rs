@@ -49,8 +49,8 @@ pub struct Bundles {
     shelf: Shelf,
     /// What the next look reads. Only bundles that were verified are ever here.
     wanted: Mutex<Arc<Whole>>,
-    /// One that was offered and is not in force, and why.
-    refused: Mutex<Option<(Offer, String)>>,
+    /// The number of one that was offered and is not in force, and why; 0 where none is offered.
+    refused: Mutex<Option<(u64, String)>>,
 }
 
 impl Whole {
@@ -91,8 +91,20 @@ impl Bundles {
     pub fn open(settings: &BundleSettings) -> Result<Self, Problem> {
         let BundleSettings { trust, directory, seed_directory } = settings;
         let shelf = Shelf::new(directory.clone());
-        let kept = shelf.current(trust)?;
-        let seed = seed_directory.as_deref().map(|from| shelf::read(from, trust)).transpose()?;
+        let kept = match shelf.current(trust)? {
+            Some(kept) => Some(kept),
+            // A first start, which took it from the database.
+            None => shelf.newest(trust),
+        };
+        let seed = seed_directory.as_deref().map(|from| shelf::read(from, trust));
+        let seed = match seed.transpose() {
+            Err(problem) if kept.is_some() => {
+                // It is of no use any more.
+                tracing::warn!("{problem}; the bundle of before is gone on with");
+                None
+            }
+            seed => seed?,
+        };
         let whole = match (kept, seed) {
             (Some(kept), Some(seed)) => match kept.offer().beside(&seed.offer()) {
                 Offered::Newer => seed,
@@ -118,16 +130,22 @@ impl Bundles {
         Ok(Self { trust: trust.clone(), shelf, wanted, refused: Mutex::default() })
     }
 
-    /// Whether there is a bundle to start with.
+    /// Whether none was in force yet, and there is none to begin with.
     ///
     /// # Errors
     /// It cannot be known.
-    pub fn is_empty(settings: &BundleSettings) -> Result<bool, Problem> {
+    pub fn is_first_start(settings: &BundleSettings) -> Result<bool, Problem> {
         let has_seed = settings.seed_directory.is_some();
         Ok(!has_seed && !Shelf::new(settings.directory.clone()).has_current()?)
     }
 
-    /// Keeps a bundle to start with.
+    /// Whether a first start has one from a try before.
+    #[must_use]
+    pub fn has_some(settings: &BundleSettings) -> bool {
+        Shelf::new(settings.directory.clone()).newest(&settings.trust).is_some()
+    }
+
+    /// Keeps a bundle for a first start. Only when it was loaded do later ones begin with it.
     ///
     /// # Errors
     /// It is not whole, or cannot be written.
@@ -137,8 +155,15 @@ impl Bundles {
         contents: Contents,
     ) -> Result<(), Problem> {
         let shelf = Shelf::new(settings.directory.clone());
-        let whole = shelf.put(signed, contents)?;
-        shelf.point_to(&whole)
+        shelf.put(signed, contents, &settings.trust).map(drop)
+    }
+
+    /// Puts a bundle where the next look reads it, as [`Self::want`] does, out of the copy of a try
+    /// before; none where there is no good one.
+    #[must_use]
+    pub fn want_kept(&self, offer: Offer) -> Option<Arc<Whole>> {
+        let whole = Arc::new(self.shelf.find(offer, &self.trust)?);
+        Some(std::mem::replace(&mut *self.wanted.lock(), whole))
     }
 
     /// Whose signatures count.
@@ -159,7 +184,7 @@ impl Bundles {
     /// # Errors
     /// It is not whole, or cannot be written.
     pub fn want(&self, signed: Signed, contents: Contents) -> Result<Arc<Whole>, Problem> {
-        let whole = Arc::new(self.shelf.put(signed, contents)?);
+        let whole = Arc::new(self.shelf.put(signed, contents, &self.trust)?);
         Ok(std::mem::replace(&mut *self.wanted.lock(), whole))
     }
 
@@ -170,17 +195,17 @@ impl Bundles {
 
     /// From now on a start begins with this one, which was loaded and is about to be in force.
     pub(super) fn keep(&self, whole: &Whole) -> Result<(), Problem> {
-        self.shelf.point_to(whole)
+        self.shelf.point_to(whole, &self.trust)
     }
 
     /// Remembers why one that was offered is not in force; or that none is.
-    pub fn refuse(&self, refused: Option<(Offer, String)>) {
+    pub fn refuse(&self, refused: Option<(u64, String)>) {
         *self.refused.lock() = refused;
     }
 
     /// One that was offered and is not in force, and why.
     #[must_use]
-    pub fn refused(&self) -> Option<(Offer, String)> {
+    pub fn refused(&self) -> Option<(u64, String)> {
         self.refused.lock().clone()
     }
 }

@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use super::Whole;
-use crate::bundle::{Contents, Signed, Trust};
+use crate::bundle::{Contents, Offer, Signed, Trust};
 use crate::config::in_force;
 use crate::domain::Problem;
 use crate::files::{install_directory, point, read_plain, remove};
@@ -59,7 +59,13 @@ impl Shelf {
         match std::fs::read_link(&link) {
             Ok(_) => Ok(true),
             Err(error) if error.kind() == ErrorKind::NotFound => Ok(false),
-            Err(error) => Err(problem(&link, format_args!("is no link to a bundle: {error}"))),
+            Err(error) => Err(problem(
+                &link,
+                format_args!(
+                    "is no link to a bundle: {error}; remove it, and \
+                 the next start takes the newest bundle from the database"
+                ),
+            )),
         }
     }
 
@@ -82,26 +88,56 @@ impl Shelf {
         }
     }
 
-    /// Keeps a verified bundle, whose files are looked at here.
-    pub(super) fn put(&self, signed: Signed, contents: Contents) -> Result<Whole, Problem> {
-        let number = signed.bundle.number;
-        let directory = self.0.join(number.to_string());
+    /// The copy of a bundle, where there is a good one.
+    pub(super) fn find(&self, offer: Offer, trust: &Trust) -> Option<Whole> {
+        let found = read(&self.place(offer.number), trust).ok()?;
+        (found.offer() == offer).then_some(found)
+    }
+
+    /// The newest copy of which none was in force yet: of a first start.
+    pub(super) fn newest(&self, trust: &Trust) -> Option<Whole> {
+        let mut numbers = self.numbers();
+        numbers.sort_unstable();
+        numbers.into_iter().rev().find_map(|number| read(&self.place(number), trust).ok())
+    }
+
+    fn place(&self, number: u64) -> PathBuf {
+        self.0.join(number.to_string())
+    }
+
+    fn numbers(&self) -> Vec<u64> {
+        let names = std::fs::read_dir(&self.0).into_iter().flatten();
+        names.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect()
+    }
+
+    /// Keeps a verified bundle, whose files are looked at here. A good copy stays as it is: it may be
+    /// the one that the next start begins with.
+    pub(super) fn put(
+        &self,
+        signed: Signed,
+        contents: Contents,
+        trust: &Trust,
+    ) -> Result<Whole, Problem> {
+        let directory = self.place(signed.bundle.number);
         signed.bundle.check(&contents).map_err(|error| problem(&directory, error))?;
-        write(&directory, &signed, &contents)?;
+        if self.find(signed.offer(), trust).is_none() {
+            write(&directory, &signed, &contents)?;
+        }
         Ok(Whole { signed, contents, directory })
     }
 
     /// Makes it the one that a start begins with. Old ones are removed.
-    pub(super) fn point_to(&self, whole: &Whole) -> Result<(), Problem> {
-        let place = self.0.join(whole.offer().number.to_string());
-        if place != whole.directory {
-            // It is elsewhere: the one to begin with.
-            write(&place, &whole.signed, &whole.contents)?;
-        }
+    pub(super) fn point_to(&self, whole: &Whole, trust: &Trust) -> Result<(), Problem> {
         let link = in_force(&self.0);
         let target = whole.offer().number.to_string();
-        if std::fs::read_link(&link).is_ok_and(|now| now == Path::new(&target)) {
+        let place = self.place(whole.offer().number);
+        let is_kept = place == whole.directory || self.find(whole.offer(), trust).is_some();
+        if is_kept && std::fs::read_link(&link).is_ok_and(|now| now == Path::new(&target)) {
             return Ok(());
+        }
+        if !is_kept {
+            // It is elsewhere: the one to begin with.
+            write(&place, &whole.signed, &whole.contents)?;
         }
         point(&link, &target)
             .map_err(|error| problem(&link, format_args!("cannot be written: {error}")))?;
@@ -111,9 +147,8 @@ impl Shelf {
 
     /// What cannot be removed is in nobody's way.
     fn tidy(&self, current: u64) {
-        let Ok(names) = std::fs::read_dir(&self.0) else { return };
-        let numbers = names.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok());
-        let mut before: Vec<u64> = numbers.filter(|number| *number < current).collect();
+        let mut before = self.numbers();
+        before.retain(|number| *number < current);
         before.sort_unstable_by(|one, other| other.cmp(one));
         for number in before.into_iter().skip(BEFORE_MAX) {
             if let Err(error) = remove(&self.0.join(number.to_string())) {

@@ -43,6 +43,10 @@ impl Author {
     fn keep(&self, number: u64, rules: &str) {
         let (signed, contents) = self.make(number, rules);
         Bundles::keep_first(&self.settings, signed, contents).unwrap();
+        // As when it has been loaded.
+        let shelf = Shelf::new(self.settings.directory.clone());
+        let whole = shelf::read(&self.path(&number.to_string()), &self.settings.trust).unwrap();
+        shelf.point_to(&whole, &self.settings.trust).unwrap();
     }
 
     fn open(&self) -> Result<Bundles, String> {
@@ -61,10 +65,10 @@ impl Author {
 #[test]
 fn what_is_kept_is_what_the_next_start_verifies_and_takes() {
     let author = Author::new();
-    assert!(Bundles::is_empty(&author.settings).unwrap());
+    assert!(Bundles::is_first_start(&author.settings).unwrap());
     assert!(author.open().err().unwrap().contains("holds no bundle yet"));
     author.keep(7, "seven");
-    assert!(!Bundles::is_empty(&author.settings).unwrap());
+    assert!(!Bundles::is_first_start(&author.settings).unwrap());
     assert_eq!(author.number(), 7);
     let bundles = author.open().unwrap();
     let (signed, contents) = author.make(8, "eight");
@@ -134,4 +138,47 @@ fn the_one_to_begin_with_is_taken_where_it_is_newer() {
     assert!(author.open().err().unwrap().contains("another bundle 9"));
     put(10, "ten");
     assert_eq!(author.number(), 10);
+}
+
+/// One that does not load, the first of all, must not keep a later one from being loaded.
+#[test]
+fn a_first_start_is_over_when_a_bundle_was_loaded() {
+    let author = Author::new();
+    let first = |number, rules| {
+        let (signed, contents) = author.make(number, rules);
+        Bundles::keep_first(&author.settings, signed, contents).unwrap();
+        assert!(Bundles::is_first_start(&author.settings).unwrap());
+    };
+    first(7, "does not load");
+    assert!(Bundles::has_some(&author.settings));
+    assert_eq!(author.number(), 7);
+    first(8, "is better");
+    assert_eq!(author.number(), 8);
+    let bundles = author.open().unwrap();
+    bundles.keep(&bundles.wanted()).unwrap();
+    assert!(!Bundles::is_first_start(&author.settings).unwrap());
+}
+
+/// What the next start begins with is never written anew, and a seed that is of no use any more is
+/// in nobody's way.
+#[test]
+fn a_good_copy_stays_as_it_is() {
+    let mut author = Author::new();
+    author.keep(7, "seven");
+    let inode = || {
+        use std::os::unix::fs::MetadataExt as _;
+        author.path("7").metadata().unwrap().ino()
+    };
+    let before = inode();
+    let bundles = author.open().unwrap();
+    let (signed, contents) = author.make(7, "seven");
+    bundles.want(signed, contents).unwrap();
+    bundles.keep(&bundles.wanted()).unwrap();
+    assert_eq!(inode(), before);
+    let (signed, _) = author.make(7, "seven");
+    assert!(bundles.want_kept(signed.offer()).is_some());
+    let (other, _) = author.make(7, "other");
+    assert!(bundles.want_kept(other.offer()).is_none());
+    author.settings.seed_directory = Some(author.path("none"));
+    assert_eq!(author.number(), 7);
 }

@@ -1,144 +1,8 @@
 //! Policies that come as signed bundles: who gets them in force, and what nobody can.
 
+use super::authors::{Authors, OFFICE, status_of};
 use super::*;
 use crate::support::process::Process;
-
-/// Which the visitor desk may not grant.
-const OFFICE: &str = "e4a7c9b2-18d3-4e6f-a5b0-3c2d1e0f9a8b";
-
-const NAME: &str = "example.org/doors";
-const KEYS: [&str; 3] = ["alice", "bob", "carol"];
-
-/// Authors of bundles, with a database.
-struct Authors {
-    site: Site,
-    server: Postgres,
-    keys: Vec<String>,
-}
-
-impl Authors {
-    /// With a key for each, of which two must sign; none where there is no server here.
-    async fn new() -> Option<Self> {
-        let site = Site::new();
-        let server = database(&site).await?;
-        let path = |name: &str| site.path(name).display().to_string();
-        let key = |name: &&str| {
-            let out = path(&format!("{name}.key"));
-            grantgate(&["audit", "keygen", name, "--out", &out]).trim().to_owned()
-        };
-        // Its cases say that the desk may not do what these tests allow it.
-        std::fs::remove_dir_all(site.path("policies/tests")).unwrap();
-        let authors = Self { keys: KEYS.iter().map(key).collect(), site, server };
-        for role in ["publisher", "reader"] {
-            let file = authors.site.path(&format!("{role}.toml"));
-            let text = std::fs::read_to_string(&file).unwrap();
-            std::fs::write(&file, format!("{text}[bundle]\n{}", authors.trust())).unwrap();
-        }
-        Some(authors)
-    }
-
-    fn trust(&self) -> String {
-        format!("name = \"{NAME}\"\nkeys = {:?}\nsignatures_min = 2\n", self.keys)
-    }
-
-    fn path(&self, name: &str) -> String {
-        self.site.path(name).display().to_string()
-    }
-
-    /// The site, and others like it, take bundles from now on.
-    fn follow(&self, site: &Site) {
-        let config = site.path("grantgate.toml");
-        let text = std::fs::read_to_string(&config).unwrap();
-        let text = text.replace("[policy.bundle]\n", &format!("[policy.bundle]\n{}", self.trust()));
-        std::fs::write(config, text).unwrap();
-    }
-
-    fn run(&self, command: &str, arguments: &[&str]) -> (i32, String, String) {
-        let file = self.path("publisher.toml");
-        run(&[&["policy", command], arguments, &["--database", &file]].concat())
-    }
-
-    fn done(&self, command: &str, arguments: &[&str]) -> String {
-        let (code, out, error) = self.run(command, arguments);
-        assert_eq!(code, 0, "{command}: {out}{error}");
-        out
-    }
-
-    fn push_with(&self, more: &[&str]) -> (i32, String, String) {
-        let [model, rules, callers, entrances, tests, key] = [
-            "policies/model.conf",
-            "policies/policy.csv",
-            "callers.toml",
-            "policies/entrances.csv",
-            "policies/tests",
-            "alice.key",
-        ]
-        .map(|name| self.path(name));
-        let files = [
-            "--model",
-            &model,
-            "--rules",
-            &rules,
-            "--callers",
-            &callers,
-            "--entrances",
-            &entrances,
-            "--tests",
-            &tests,
-            "--key",
-            &key,
-            "--why",
-            "a test",
-        ];
-        self.run("push", &[&files, more].concat())
-    }
-
-    /// Proposes the site's files, and gives the bundle's name.
-    fn push(&self) -> String {
-        let (code, out, error) = self.push_with(&[]);
-        assert_eq!(code, 0, "{out}{error}");
-        out.lines().last().unwrap().to_owned()
-    }
-
-    /// Proposes the files and has them signed.
-    fn signed(&self) -> String {
-        let id = self.push();
-        self.done("approve", &[&id, "--key", &self.path("bob.key")]);
-        id
-    }
-
-    /// Has new rules in force, however they come.
-    fn publish(&self) -> String {
-        let id = self.signed();
-        let (code, _, error) = self.run("promote", &[&id, "--wait", "0"]);
-        assert!(code == 0 || code == 2, "{error}");
-        id
-    }
-
-    /// Adds or takes away a rule.
-    fn allow_office(&self, allow: bool) {
-        let file = self.site.path("policies/policy.csv");
-        let text = std::fs::read_to_string(&file).unwrap();
-        let rule = format!("p, caller:visitor-desk, entrance:{OFFICE}, grant, allow\n");
-        let text = text.replace(&rule, "");
-        std::fs::write(&file, if allow { format!("{text}{rule}") } else { text }).unwrap();
-    }
-
-    /// A bundle that the gateway has before it first speaks to the database.
-    fn seed(&self, site: &Site) {
-        let seed = site.path("seed");
-        let _ = std::fs::remove_dir_all(&seed);
-        self.done("pull", &["--out", seed.to_str().unwrap()]);
-        let config = site.path("grantgate.toml");
-        let text = std::fs::read_to_string(&config).unwrap();
-        let named = "[policy.bundle]\nseed_directory = \"seed\"\n";
-        std::fs::write(config, text.replace("[policy.bundle]\n", named)).unwrap();
-    }
-}
-
-async fn status_of(site: &Site, gateway: &Gateway, entrance: &str) -> u16 {
-    post(&site.client(), gateway, &site.token, fresh_grant(entrance)).await.status().as_u16()
-}
 
 async fn bundle_of(gateway: &Gateway) -> Value {
     let status: Value = serde_json::from_str(&gateway.admin("/status").await.1).unwrap();
@@ -339,6 +203,19 @@ async fn a_database_that_lies_changes_no_policy() {
     sql(swap).await;
     until_bundle(&gateway, 2, Some("what comes for it is bundle 2@")).await;
     sql("DELETE FROM grantgate.bundle WHERE number = 3").await;
+
+    // Who looks at a bundle is not shown another one in the place of the one that it changes.
+    let newest = "SELECT number, digest, note FROM grantgate.bundle WHERE number = 2";
+    admin.batch_execute(&format!("CREATE TABLE hidden AS {newest}")).await.unwrap();
+    sql("DELETE FROM grantgate.bundle WHERE number = 2").await;
+    for command in [&["review", "3"][..], &["approve", &half, "--key", &authors.path("bob.key")]] {
+        let (code, _, error) = authors.run(command[0], &command[1..]);
+        assert!(code == 1 && error.contains("was not made from the newest"), "{error}");
+    }
+    sql("DELETE FROM grantgate.bundle").await;
+    until_bundle(&gateway, 2, Some("the database has no bundle, and 2 is in force")).await;
+    authors.done("restore", &[&authors.path("bundles/2")]);
+    until_bundle(&gateway, 2, None).await;
 
     // A file with other bytes than were signed: by hand, since the database looks at them, too.
     authors.done("approve", &[&half, "--key", &authors.path("bob.key")]);

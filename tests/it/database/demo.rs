@@ -11,7 +11,10 @@ struct Demo(Child);
 
 impl Drop for Demo {
     fn drop(&mut self) {
-        let _ = self.0.kill();
+        // It ends those that it has started.
+        if self.0.try_wait().unwrap().is_none() {
+            signal(self.0.id(), "TERM");
+        }
         let _ = self.0.wait();
     }
 }
@@ -62,6 +65,13 @@ fn what_it_prints_works_and_nothing_is_left_behind() {
     let within = |script: &str| sh(&format!("{folder}{script}"));
     let edited = within(&block(&printed, "One edit for all"));
     assert!(edited.contains("in force in 3 gateway(s)"), "{edited}");
+    let frozen = within(&block(&printed, "A freeze of all of them"));
+    for said in ["3 gateway(s) follow it", "token stolen [in force]", "why replaced"] {
+        assert!(frozen.contains(said), "{said}: {frozen}");
+    }
+    // That it was lifted is recorded first.
+    let all_granted = || (0..50).any(|_| granted(&grants) == 3);
+    assert!(all_granted());
     // The next checkpoint is half a second away.
     let glance = block(&printed, "All of them at a glance");
     let verify = glance.lines().last().unwrap();

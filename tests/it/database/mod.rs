@@ -1,7 +1,9 @@
 //! Gateways with a real PostgreSQL, which fails and lies.
 
+mod authors;
 mod bundles;
 mod demo;
+mod orders;
 mod retention;
 mod search;
 mod shipping;

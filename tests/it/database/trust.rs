@@ -78,7 +78,7 @@ async fn a_log_is_of_one_data_directory_and_a_role_sees_no_table() {
         "SELECT put_file_1('', '')",
         "SELECT sign_1(1, '', '')",
         "SELECT promote_1(1, '', NULL, '', NULL)",
-        "SELECT restore_1(1, '', '')",
+        "SELECT restore_1(1, '', '', NULL)",
     ] {
         let refused = admin.batch_execute(statement).await.unwrap_err();
         assert_eq!(refused.code().map(|code| code.code()), Some("42501"), "{statement}");
@@ -115,7 +115,7 @@ async fn a_log_is_of_one_data_directory_and_a_role_sees_no_table() {
         "DELETE FROM approval",
         "UPDATE bundle_file SET content = ''",
         "SELECT own_log(1, 'x')",
-        "SELECT beat_2(NULL, '', '', '', '', '', 1, 1, now(), NULL, NULL, NULL)",
+        "SELECT beat_2(NULL, '', '', '', '', '', 1, 1, now(), NULL, NULL, NULL, NULL)",
     ] {
         let refused = admin.batch_execute(statement).await.unwrap_err();
         assert_eq!(refused.code().map(|code| code.code()), Some("42501"), "{statement}");

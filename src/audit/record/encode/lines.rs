@@ -125,6 +125,8 @@ pub(super) struct OrderLine<'a> {
     pub(super) at: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) until: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) directive: Option<&'a str>,
 }
 
 #[derive(Serialize)]

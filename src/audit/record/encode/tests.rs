@@ -126,6 +126,7 @@ fn every_kind() -> Vec<Draft> {
         given: Signature { at: time(), by: "ada".into(), why: "token stolen".into() },
         until,
         lifted: None,
+        directive: None,
     };
     let everything = order(1, OrderKind::Freeze(Scope::Everything), None);
     let lab = WorkspaceName::parse("lab").unwrap();
@@ -152,6 +153,7 @@ fn every_kind() -> Vec<Draft> {
         reason: status.map(|_| Reason::UpstreamKeyRefused),
         status,
     };
+    let of_all = Order { directive: Some(DirectiveId::of([7; 16])), ..everything.clone() };
     let given = |order| OrderEntry { order, change: OrderChange::Given };
     vec![
         Draft::decision(&decision(true), None),
@@ -190,6 +192,7 @@ fn every_kind() -> Vec<Draft> {
         Draft::outcome(&OutcomeEntry { same_as: Some(1), ..outcome(None, false) }, time()),
         suspended,
         Draft::reload(&ReloadEntry { bundle: Some(bundle), ..reload(&[]) }, time()),
+        Draft::order(&given(&of_all), time()),
     ]
 }
 

@@ -3,13 +3,17 @@
 use jiff::Timestamp;
 
 use super::fetched::Heads;
-use super::{Ended, Open};
 use crate::authn::callers::{CallerChange, changes};
 use crate::bundle::{Bundle, Contents, Entry, FileName, Signed};
+use crate::cli::desk::{Ended, Open};
 use crate::cli::policy::diff::human;
 use crate::cli::policy::sources::{Ready, Sources, SpanArguments};
+use crate::cli::problems::printable;
 use crate::cli::{note, say};
 use crate::policy::review::{Diff, diff};
+
+/// Doors with another name that are listed.
+const RENAMED_MAX: usize = 50;
 
 /// What a bundle changes of one that gateways are to have.
 pub(super) struct Effect {
@@ -23,7 +27,7 @@ pub(super) struct Effect {
 
 /// A policy out of a bundle's files.
 pub(super) fn ready(id: &str, contents: &Contents, now: Timestamp) -> Result<Ready, Ended> {
-    Ok(Sources::of_bundle(id, contents).load_silently(now)?)
+    Ok(Sources::of_bundle(id, contents).load(now)?)
 }
 
 /// What it changes of each bundle that gateways are to have.
@@ -77,15 +81,44 @@ pub(super) fn show(new: &Ready, effects: &[Effect]) {
         for CallerChange { caller, added, removed } in callers {
             say(format_args!("caller {caller}"));
             for text in removed {
-                say(format_args!("  - {text}"));
+                say(format_args!("  - {}", printable(text)));
             }
             for text in added {
-                say(format_args!("  + {text}"));
+                say(format_args!("  + {}", printable(text)));
             }
+        }
+        if let Some((_, old)) = before {
+            names(old, new);
         }
         if files.contains(&FileName::Model.as_str()) && before.is_some() {
             note("note: the model differs: how rules are matched may be another");
         }
         human(new, diff);
     }
+}
+
+/// Doors that are called otherwise from now on: below they have their new names.
+fn names(old: &Ready, new: &Ready) {
+    let changes = old.names().changes_to(new.names());
+    for (before, after) in changes.renamed.iter().take(RENAMED_MAX) {
+        let (id, was, is) = (before.id(), printable(before.name()), printable(after.name()));
+        say(format_args!("door {id} is called `{is}`, and was `{was}`"));
+    }
+    let more = changes.renamed.len().saturating_sub(RENAMED_MAX);
+    if more > 0 {
+        say(format_args!("and {more} more doors are called otherwise"));
+    }
+    let (added, removed) = (changes.added.len(), changes.removed.len());
+    if added + removed > 0 {
+        say(format_args!("names of {added} door(s) are new, of {removed} gone"));
+    }
+}
+
+/// The policy that all gateways are to have; or why it cannot be looked at.
+pub(in crate::cli) async fn newest_bundle(open: &Open<'_>) -> Result<Ready, String> {
+    let heads = open.heads().await.map_err(|ended| ended.to_string())?;
+    let newest = heads.each().last().ok_or("there is no bundle yet")?;
+    let contents = open.contents(newest).await.map_err(|ended| ended.to_string())?;
+    let loaded = Sources::of_bundle(&newest.id(), &contents).try_load(Timestamp::now());
+    loaded.map_err(|problems| problems.first().map_or_else(String::new, ToString::to_string))
 }

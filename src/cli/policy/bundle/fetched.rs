@@ -1,7 +1,7 @@
 //! Bundles as the database has them, verified here.
 
-use super::{Ended, Open, failed};
-use crate::bundle::{Contents, Signed};
+use crate::bundle::{Contents, Signed, Trust};
+use crate::cli::desk::{Ended, Open, failed};
 use crate::cli::note;
 use crate::database::{Promoted, Proposal};
 
@@ -22,6 +22,27 @@ impl Heads {
         self.newest.as_ref().map_or(1, |(newest, _)| newest.bundle.number + 1)
     }
 
+    /// A proposal that was made from the newest: what it changes is what is shown. Whoever hides a
+    /// bundle from who looks at it would have something else looked at.
+    fn takes(&self, one: Signed) -> Result<Signed, Ended> {
+        let newest = self.newest.as_ref().map(|(newest, _)| newest.digest);
+        if one.bundle.parent == newest && one.bundle.number == self.next() {
+            return Ok(one);
+        }
+        Err(failed(format_args!(
+            "bundle {} was not made from the newest that the database has, {}: push it again; if the \
+             database has lost bundles that gateways have, `grantgate policy restore` comes first",
+            one.id(),
+            self.newest.as_ref().map_or_else(|| "none".to_owned(), |(newest, _)| newest.id())
+        )))
+    }
+
+    /// The newest that is for all gateways.
+    pub(super) fn newest_for_all(&self) -> Option<&Signed> {
+        let newest = self.newest.as_ref().filter(|(_, given)| given.only_for.is_none());
+        newest.or(self.for_all.as_ref()).map(|(signed, _)| signed)
+    }
+
     /// Those that gateways are to have, the newest first.
     pub(super) fn each(&self) -> impl Iterator<Item = &Signed> {
         [&self.newest, &self.for_all].into_iter().flatten().map(|(signed, _)| signed)
@@ -31,11 +52,20 @@ impl Heads {
 impl Open<'_> {
     /// What gateways are to have, by signatures that count.
     pub(super) async fn heads(&self) -> Result<Heads, Ended> {
-        let mut found = self.desk.promoted(LOOKED_AT).await?.into_iter();
-        let newest = found.next().map(|one| self.accepted(one)).transpose()?;
+        let mut good = Vec::new();
+        for one in self.desk.promoted(LOOKED_AT).await? {
+            match self.accepted(one) {
+                Ok(one) => good.push(one),
+                Err(ended) => note(format_args!(
+                    "WARNING: {ended}; gateways do not take it, and the database's owner can delete it"
+                )),
+            }
+        }
+        let mut good = good.into_iter();
+        let newest = good.next();
         let needs_more = newest.as_ref().is_some_and(|(_, one)| one.only_for.is_some());
-        let for_all = found.find(|one| needs_more && one.only_for.is_none());
-        Ok(Heads { newest, for_all: for_all.map(|one| self.accepted(one)).transpose()? })
+        let for_all = good.find(|(_, one)| needs_more && one.only_for.is_none());
+        Ok(Heads { newest, for_all })
     }
 
     pub(super) fn accepted(&self, one: Promoted) -> Result<(Signed, Promoted), Ended> {
@@ -84,7 +114,7 @@ impl Open<'_> {
         let mut found: Vec<Signed> =
             self.proposals(heads).await?.into_iter().filter(is_meant).collect();
         match (found.pop(), found.len()) {
-            (Some(one), 0) => Ok(one),
+            (Some(one), 0) => heads.takes(one),
             (Some(one), _) => {
                 let all: Vec<String> = found.iter().chain([&one]).map(Signed::id).collect();
                 Err(failed(format_args!("several are proposed as {number}: {}", all.join(", "))))
@@ -116,4 +146,10 @@ impl Open<'_> {
         whole.map_err(|error| failed(format_args!("bundle {}: {error}", signed.id())))?;
         Ok(contents)
     }
+}
+
+/// How far it is signed, in words.
+pub(super) fn signed_by(signed: &Signed, trust: &Trust) -> String {
+    let (has, takes) = (signed.signers.len(), trust.signatures_min());
+    format!("signed by {} ({has} of {takes})", signed.signers.join(", "))
 }

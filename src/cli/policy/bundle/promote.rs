@@ -7,10 +7,11 @@ use clap::Args;
 use tokio::time::{Instant, sleep};
 
 use super::fetched::Heads;
-use super::{Ended, Open, failed, with};
 use crate::bundle::{Needs, Signed};
 use crate::cli::database::{At, SILENT_S};
+use crate::cli::desk::{Ended, Open, failed, with};
 use crate::cli::duration::argument;
+use crate::cli::problems::printable;
 use crate::cli::{Exit, note, say};
 use crate::database::{self, ReplicaState};
 
@@ -125,7 +126,7 @@ async fn wait(
                     .bundle_refused
                     .as_ref()
                     .map_or_else(String::new, |(of, why)| format!("; {of} is refused: {why}"));
-                note(format_args!("{} has bundle {has}{why}", one.name));
+                note(printable(&format!("{} has bundle {has}{why}", one.name)));
             }
             note("it is given to them, and not in force everywhere");
             return Ok(Exit::Different);

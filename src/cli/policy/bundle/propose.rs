@@ -7,10 +7,10 @@ use jiff::{Timestamp, Unit};
 
 use super::effect::{effects, ready, show};
 use super::fetched::Heads;
-use super::signer::{Signer, SignerArguments, SignerName, signed_by};
-use super::{Ended, Open, failed, with};
+use super::fetched::signed_by;
 use crate::bundle::{Bundle, Contents, Entry, FILE_BYTES_MAX, FileName, Needs, is_name, is_why};
 use crate::cli::database::At;
+use crate::cli::desk::{Ended, Open, Signer, SignerArguments, SignerName, failed, with};
 use crate::cli::policy::sources::{Files, Ready, SpanArguments};
 use crate::cli::policy::test;
 use crate::cli::{Exit, note, say};
@@ -225,7 +225,7 @@ async fn propose(
 pub(super) fn next_step(signed: &crate::bundle::Signed, open: &Open<'_>) -> String {
     let id = signed.id();
     match signed.signers.len() < open.trust.signatures_min() {
-        true => format!("next: `grantgate policy review {id}`, then `approve`, by somebody else"),
+        true => format!("next: `grantgate policy approve {id}`, by somebody else"),
         false => format!("next: `grantgate policy promote {id}`"),
     }
 }

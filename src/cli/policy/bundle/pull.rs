@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::{failed, with};
 use crate::cli::database::At;
+use crate::cli::desk::{failed, with};
 use crate::cli::{Exit, note, say};
 use crate::snapshot::{read_bundle, write_bundle};
 
@@ -29,13 +29,17 @@ pub(in crate::cli) struct PullArguments {
 #[command(
     after_help = "Example: grantgate policy restore bundles/43 --database publisher.toml\n\n\
     For a database that was put back from before, or failed over to a copy that was behind: gateways \
-    keep the newer bundle and say so. The directory is one of theirs, or written by `pull`.\n\n\
+    keep the newer bundle and say so. The directory is one of theirs, or written by `pull`. Name the \
+    gateways of one that was for some only.\n\n\
     Exit codes: 0 restored, 1 failed, 3 invalid file."
 )]
 pub(in crate::cli) struct RestoreArguments {
     /// The directory of the bundle
     #[arg(value_name = "DIR")]
     directory: PathBuf,
+    /// Only to gateways of these names
+    #[arg(long, value_name = "NAME", value_delimiter = ',')]
+    replicas: Vec<String>,
     #[command(flatten)]
     at: At,
 }
@@ -51,9 +55,9 @@ pub(in crate::cli::policy) fn pull(arguments: &PullArguments) -> Exit {
                 Some(found) => open.accepted(found)?.0,
                 None => return Err(failed(format_args!("there is no bundle {number}"))),
             },
-            None => match open.heads().await?.each().last() {
+            None => match open.heads().await?.newest_for_all() {
                 Some(signed) => signed.clone(),
-                None => return Err(failed("no bundle was given to gateways yet")),
+                None => return Err(failed("no bundle was given to all gateways yet")),
             },
         };
         let contents = open.contents(&signed).await?;
@@ -69,7 +73,8 @@ pub(in crate::cli::policy) fn restore(arguments: &RestoreArguments) -> Exit {
         for bytes in contents.values() {
             open.desk.put_file(bytes).await?;
         }
-        open.desk.restore(&signed).await?;
+        let only_for = Some(arguments.replicas.as_slice()).filter(|names| !names.is_empty());
+        open.desk.restore(&signed, only_for).await?;
         say(signed.id());
         note("the database has it again");
         Ok(Exit::Done)

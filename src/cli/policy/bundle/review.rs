@@ -5,11 +5,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::effect::{Effect, effects, ready, show};
+use super::fetched::signed_by;
 use super::propose::next_step;
-use super::signer::{Signer, SignerArguments, SignerName, signed_by};
-use super::{Ended, Open, failed, with};
 use crate::bundle::Signed;
 use crate::cli::database::At;
+use crate::cli::desk::{Ended, Open, Signer, SignerArguments, SignerName, failed, with};
 use crate::cli::policy::sources::{Ready, SpanArguments};
 use crate::cli::{Exit, Format, note, say, say_json};
 use crate::view;
@@ -85,7 +85,7 @@ pub(in crate::cli::policy) fn review(arguments: &ReviewArguments, now: Timestamp
             Format::Json => say_json(&json(open, &reviewed)),
             Format::Human => {
                 print(open, &reviewed);
-                note(next_step(&reviewed.signed, open).replace("review", "approve"));
+                note(next_step(&reviewed.signed, open));
             }
         }
         Ok(Exit::Done)

@@ -2,9 +2,10 @@
 
 use clap::Args;
 
-use super::signer::signed_by;
-use super::{Open, with};
+use super::fetched::signed_by;
 use crate::cli::database::{At, SILENT_S};
+use crate::cli::desk::{Open, with};
+use crate::cli::problems::printable;
 use crate::cli::{Exit, Format, say, say_json};
 use crate::database::{self, ReplicaState};
 use crate::view::bundle::{Bundle, Promoted, Status};
@@ -66,6 +67,7 @@ pub(in crate::cli::policy) fn status(arguments: &StatusArguments) -> Exit {
                         |names| format!("only {}", names.join(", ")),
                     );
                     let (id, why) = (signed.id(), &signed.bundle.why);
+                    let to = printable(&to);
                     say(format_args!("{id} for {to} since {}: {why}", given.promoted));
                     say(format_args!("  {}", signed_by(signed, &open.trust)));
                 }
@@ -74,7 +76,7 @@ pub(in crate::cli::policy) fn status(arguments: &StatusArguments) -> Exit {
                     say(format_args!("  {}", signed_by(signed, &open.trust)));
                 }
                 for replica in &replicas {
-                    say(line(replica, wanted(replica)));
+                    say(printable(&line(replica, wanted(replica))));
                 }
                 explain(open);
             }

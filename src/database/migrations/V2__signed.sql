@@ -1,4 +1,4 @@
--- Policies for all gateways: bundles that their authors signed, with their files.
+-- For all gateways: bundles of policies that their authors signed, with their files, and signed orders.
 --
 -- Nothing here is trusted by who reads it. What the functions check is form, so that a mistake is met
 -- where it is made; whose signatures count is known to gateways and authors alone.
@@ -27,12 +27,35 @@ CREATE TABLE approval (
 
 -- What gateways are to have in force: the one with the highest number.
 CREATE TABLE bundle (
-    number   bigint PRIMARY KEY,
-    digest   bytea NOT NULL UNIQUE,
+    number   bigint PRIMARY KEY CHECK (number BETWEEN 1 AND 9007199254740991),
+    digest   bytea NOT NULL UNIQUE CHECK (length(digest) = 32),
     note     text NOT NULL CHECK (octet_length(note) <= 65536),
     promoted timestamptz NOT NULL DEFAULT now(),
     -- The names of the gateways that it is for; for all where there are none.
     only_for text[] CHECK (cardinality(only_for) > 0)
+);
+
+-- Orders for all gateways: freezes, exceptions, and taking them back.
+CREATE TABLE directive (
+    -- Without gaps, and in the order in which they can be seen: given out under a lock.
+    place  bigint PRIMARY KEY,
+    digest bytea NOT NULL UNIQUE,
+    note   text NOT NULL CHECK (octet_length(note) <= 65536),
+    made   timestamptz NOT NULL DEFAULT now()
+);
+
+-- Those that have too few signatures yet.
+CREATE TABLE directive_proposal (
+    digest bytea PRIMARY KEY CHECK (digest = sha256(convert_to(text, 'UTF8'))),
+    text   text NOT NULL CHECK (octet_length(text) <= 65536),
+    made   timestamptz NOT NULL DEFAULT now()
+);
+
+CREATE TABLE directive_approval (
+    digest bytea NOT NULL REFERENCES directive_proposal,
+    line   text NOT NULL CHECK (octet_length(line) <= 1024),
+    made   timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (digest, line)
 );
 
 ALTER TABLE replica_beat
@@ -40,7 +63,9 @@ ALTER TABLE replica_beat
     ADD COLUMN bundle         bigint,
     -- One that was offered and is not in force, and why.
     ADD COLUMN bundle_refused bigint,
-    ADD COLUMN bundle_problem text;
+    ADD COLUMN bundle_problem text,
+    -- Up to which place it follows signed orders.
+    ADD COLUMN directives     bigint;
 
 -- The newest bundle for a gateway of this name.
 CREATE FUNCTION newest_bundle_1(called text) RETURNS TABLE (number bigint, digest bytea)
@@ -59,19 +84,27 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = grantgate, pg_temp AS $$
     SELECT f.content FROM bundle_file f WHERE f.sha256 = wanted
 $$;
 
--- Says how a gateway is, and answers which bundle it is to have.
+-- Signed orders behind a place.
+CREATE FUNCTION directives_1(behind bigint) RETURNS TABLE (place bigint, note text)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = grantgate, pg_temp AS $$
+    SELECT d.place, d.note FROM directive d WHERE d.place > behind ORDER BY d.place LIMIT 200
+$$;
+
+-- Says how a gateway is, and answers which bundle it is to have, and the place of the newest order.
 CREATE FUNCTION beat_2(
     replica uuid, token bytea, version text, address text, state text, revision text,
     durable bigint, confirmed bigint, clock timestamptz,
-    in_force bigint, refused bigint, problem text
-) RETURNS TABLE (number bigint, digest bytea)
+    in_force bigint, refused bigint, problem text, followed bigint
+) RETURNS TABLE (number bigint, digest bytea, directives bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = grantgate, pg_temp AS $$
 BEGIN
     PERFORM beat_1(replica, token, version, address, state, revision, durable, confirmed, clock);
-    UPDATE replica_beat b SET bundle = in_force, bundle_refused = refused, bundle_problem = problem
+    UPDATE replica_beat b
+        SET bundle = in_force, bundle_refused = refused, bundle_problem = left(problem, 2000),
+            directives = followed
         WHERE b.replica_id = replica;
-    RETURN QUERY SELECT n.number, n.digest
-        FROM replica r, newest_bundle_1(r.name) n WHERE r.replica_id = replica;
+    RETURN QUERY SELECT n.number, n.digest, (SELECT coalesce(max(d.place), 0) FROM directive d)
+        FROM replica r LEFT JOIN newest_bundle_1(r.name) n ON true WHERE r.replica_id = replica;
 END $$;
 
 -- Keeps a file of a bundle that is to be proposed.
@@ -103,11 +136,12 @@ BEGIN
     LOCK TABLE bundle IN SHARE ROW EXCLUSIVE MODE;
     SELECT * INTO newest FROM bundle b ORDER BY b.number DESC LIMIT 1;
     IF newest.digest = own THEN
-        IF newest.only_for IS NULL AND names IS NOT NULL THEN
-            RAISE EXCEPTION 'bundle % is given to all gateways already', own_number USING ERRCODE = 'GG004';
+        -- Who has it would be told to have an older one.
+        IF names IS NOT NULL AND NOT coalesce(newest.only_for <@ names, false) THEN
+            RAISE EXCEPTION 'bundle % is given to other gateways already', own_number USING ERRCODE = 'GG004';
         END IF;
         UPDATE bundle b SET only_for = names, promoted = now() WHERE b.number = newest.number;
-    ELSIF newest.digest IS DISTINCT FROM parent OR own_number <= coalesce(newest.number, 0) THEN
+    ELSIF newest.digest IS DISTINCT FROM parent OR own_number <> coalesce(newest.number, 0) + 1 THEN
         RAISE EXCEPTION 'the newest bundle is %, and this one was made from another: push it again, so that '
             'what it changes is looked at anew', coalesce(newest.number, 0) USING ERRCODE = 'GG004';
     ELSE
@@ -117,7 +151,7 @@ BEGIN
 END $$;
 
 -- Puts back a bundle that gateways have, and the database has lost.
-CREATE FUNCTION restore_1(own_number bigint, own bytea, own_note text) RETURNS void
+CREATE FUNCTION restore_1(own_number bigint, own bytea, own_note text, names text[]) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = grantgate, pg_temp AS $$
 DECLARE
     newest bundle;
@@ -129,8 +163,34 @@ BEGIN
     ELSIF own_number <= newest.number THEN
         RAISE EXCEPTION 'the newest bundle is % already', newest.number USING ERRCODE = 'GG004';
     END IF;
-    INSERT INTO bundle (number, digest, note) VALUES (own_number, own, own_note);
+    INSERT INTO bundle (number, digest, note, only_for) VALUES (own_number, own, own_note, names);
     PERFORM pg_notify('grantgate_bundle', own_number::text);
+END $$;
+
+-- Gives a signed order to all gateways.
+CREATE FUNCTION direct_1(own bytea, own_note text) RETURNS bigint
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = grantgate, pg_temp AS $$
+DECLARE
+    own_place bigint;
+BEGIN
+    LOCK TABLE directive IN SHARE ROW EXCLUSIVE MODE;
+    SELECT d.place INTO own_place FROM directive d WHERE d.digest = own;
+    IF own_place IS NULL THEN
+        SELECT coalesce(max(d.place), 0) + 1 INTO own_place FROM directive d;
+        INSERT INTO directive (place, digest, note) VALUES (own_place, own, own_note);
+        PERFORM pg_notify('grantgate_bundle', 'directive');
+    END IF;
+    RETURN own_place;
+END $$;
+
+-- Adds a signature to an order that has too few, or proposes it.
+CREATE FUNCTION sign_directive_1(signed_text text, signature text) RETURNS void
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = grantgate, pg_temp AS $$
+DECLARE
+    own bytea := sha256(convert_to(signed_text, 'UTF8'));
+BEGIN
+    INSERT INTO directive_proposal (digest, text) VALUES (own, signed_text) ON CONFLICT (digest) DO NOTHING;
+    INSERT INTO directive_approval (digest, line) VALUES (own, signature) ON CONFLICT DO NOTHING;
 END $$;
 
 DO $$ BEGIN
@@ -141,10 +201,12 @@ DO $$ BEGIN
 END $$;
 
 GRANT USAGE ON SCHEMA grantgate TO grantgate_publisher;
-REVOKE ALL ON FUNCTION newest_bundle_1, bundle_note_1, bundle_file_1, beat_2, put_file_1, sign_1, promote_1,
-    restore_1 FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION newest_bundle_1, bundle_note_1, bundle_file_1, beat_2 TO grantgate_gateway;
-GRANT EXECUTE ON FUNCTION put_file_1, sign_1, promote_1, restore_1 TO grantgate_publisher;
-GRANT SELECT ON bundle, bundle_file, proposal, approval TO grantgate_publisher, grantgate_reader;
+REVOKE ALL ON FUNCTION newest_bundle_1, bundle_note_1, bundle_file_1, directives_1, beat_2, put_file_1, sign_1,
+    promote_1, restore_1, direct_1, sign_directive_1 FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION newest_bundle_1, bundle_note_1, bundle_file_1, directives_1, beat_2 TO grantgate_gateway;
+GRANT EXECUTE ON FUNCTION put_file_1, sign_1, promote_1, restore_1, direct_1, sign_directive_1
+    TO grantgate_publisher;
+GRANT SELECT ON bundle, bundle_file, proposal, approval, directive, directive_proposal, directive_approval
+    TO grantgate_publisher, grantgate_reader;
 GRANT SELECT (replica_id, name, first_seen) ON replica TO grantgate_publisher;
 GRANT SELECT ON replica_beat TO grantgate_publisher;

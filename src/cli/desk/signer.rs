@@ -1,19 +1,19 @@
 //! Who signs: a key in a file, or a program that has one.
 
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use clap::Args;
 
 use super::{Ended, failed};
-use crate::bundle::{Signed, Trust};
+use crate::bundle::Trust;
 use crate::files::read_secret;
 use crate::note::{self, SigningKey};
 
 #[derive(Args)]
 #[group(required = true, multiple = false)]
-pub(super) struct SignerArguments {
+pub(in crate::cli) struct SignerArguments {
     /// The file of your private key, as `grantgate audit keygen` writes it
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
@@ -24,25 +24,32 @@ pub(super) struct SignerArguments {
 }
 
 #[derive(Args)]
-pub(super) struct SignerName {
+pub(in crate::cli) struct SignerName {
     /// The name of the key with which that program signs
     #[arg(long = "signer", id = "signer", value_name = "NAME", requires = "sign_command")]
     name: Option<String>,
 }
 
 /// Signs bundles.
-pub(super) enum Signer {
+pub(in crate::cli) enum Signer {
     Key(Box<SigningKey>),
     Program { program: PathBuf, name: String },
 }
 
 impl Signer {
-    pub(super) fn new(arguments: &SignerArguments, name: &SignerName) -> Result<Self, Ended> {
+    pub(in crate::cli) fn new(
+        arguments: &SignerArguments,
+        name: &SignerName,
+    ) -> Result<Self, Ended> {
         if let (Some(program), Some(name)) = (&arguments.sign_command, &name.name) {
             return Ok(Self::Program { program: program.clone(), name: name.clone() });
         }
-        let path = arguments.key.clone().unwrap_or_default();
-        let bytes = read_secret(&path).map_err(failed)?;
+        Self::of_key(&arguments.key.clone().unwrap_or_default())
+    }
+
+    /// With the key in a file.
+    pub(in crate::cli) fn of_key(path: &Path) -> Result<Self, Ended> {
+        let bytes = read_secret(path).map_err(failed)?;
         let text = std::str::from_utf8(&bytes).unwrap_or_default();
         let key = SigningKey::parse(text);
         let key = key.map_err(|error| failed(format_args!("`{}`: {error}", path.display())))?;
@@ -50,7 +57,7 @@ impl Signer {
     }
 
     /// The name of its key.
-    pub(super) fn name(&self) -> &str {
+    pub(in crate::cli) fn name(&self) -> &str {
         match self {
             Self::Key(key) => key.verifier().name(),
             Self::Program { name, .. } => name,
@@ -58,7 +65,7 @@ impl Signer {
     }
 
     /// The line that signs a text, which must be one that counts.
-    pub(super) fn sign(&self, text: &str, trust: &Trust) -> Result<String, Ended> {
+    pub(in crate::cli) fn sign(&self, text: &str, trust: &Trust) -> Result<String, Ended> {
         let line = match self {
             Self::Key(key) => key.signature(text),
             Self::Program { program, .. } => run(program, text)
@@ -88,10 +95,4 @@ fn run(program: &PathBuf, text: &str) -> std::io::Result<String> {
     }
     let line = String::from_utf8_lossy(&output.stdout);
     Ok(format!("{}\n", line.trim_end_matches('\n')))
-}
-
-/// How far it is signed, in words.
-pub(super) fn signed_by(signed: &Signed, trust: &Trust) -> String {
-    let (has, takes) = (signed.signers.len(), trust.signatures_min());
-    format!("signed by {} ({has} of {takes})", signed.signers.join(", "))
 }

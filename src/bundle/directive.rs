@@ -1,0 +1,232 @@
+//! Orders for all gateways, signed: freezes, exceptions, and taking them back.
+//!
+//! A freeze takes one signature, since it can only make grants fewer. What allows something takes as
+//! many as a bundle.
+
+use std::fmt;
+
+use jiff::Timestamp;
+
+use super::text::{is_name, is_why};
+use super::{Malformed, NOTE_BYTES_MAX, Trust, Untrusted};
+use crate::domain::{CallerId, DirectiveId, EntranceId, OrderKind, Scope, WorkspaceName};
+use crate::note;
+
+const FIRST: &str = "grantgate order 1";
+
+/// What a signed order says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Directive {
+    /// Whose gateways it is for.
+    pub name: String,
+    /// What tells it from every other.
+    pub id: DirectiveId,
+    /// When it was made, by the clock of who made it.
+    pub made: Timestamp,
+    /// The name of the key of who made it.
+    pub by: String,
+    /// What is ordered.
+    pub what: Directed,
+    /// Why.
+    pub why: String,
+}
+
+/// What is ordered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Directed {
+    /// An order, which ends by itself where it has an end.
+    Given(OrderKind, Option<Timestamp>),
+    /// An order of before is taken back.
+    Lifted(DirectiveId),
+}
+
+/// A directive whose signatures by keys that are trusted are true; there may be too few.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SignedDirective {
+    /// What it says.
+    pub directive: Directive,
+    /// The names of the keys that signed.
+    pub signers: Vec<String>,
+    /// Its text with the signatures.
+    pub note: String,
+}
+
+impl Directive {
+    /// Whether something may be granted for it that may not be granted without.
+    #[must_use]
+    pub const fn allows(&self) -> bool {
+        match &self.what {
+            Directed::Given(OrderKind::Freeze(_) | OrderKind::Drill(_), _) => false,
+            Directed::Given(OrderKind::Exception(..), _) | Directed::Lifted(_) => true,
+        }
+    }
+
+    /// Reads a text. There is one text for each directive: every other way to write it is refused.
+    ///
+    /// # Errors
+    /// [`Malformed`]
+    pub fn parse(text: &str) -> Result<Self, Malformed> {
+        let mut lines = text.split_inclusive('\n').map(|line| line.strip_suffix('\n'));
+        let mut at = 0;
+        let mut next = |form: &'static str| {
+            at += 1;
+            lines.next().flatten().ok_or(Malformed::Line(at, form))
+        };
+        if next(FIRST)? != FIRST {
+            return Err(Malformed::Kind);
+        }
+        let name = next("NAME")?.to_owned();
+        let id = next("id ID")?.strip_prefix("id ").and_then(DirectiveId::parse);
+        let id = id.ok_or(Malformed::Line(3, "id ID"))?;
+        let made = next("made TIME by NAME")?.strip_prefix("made ");
+        let made = made.and_then(|line| line.split_once(" by "));
+        let (made, by) = made
+            .and_then(|(time, by)| Some((time.parse::<Timestamp>().ok()?, by.to_owned())))
+            .ok_or(Malformed::Line(4, "made TIME by NAME"))?;
+        let what = next("freeze …, drill …, allow … or lift ID")?;
+        let what = match what.strip_prefix("lift ") {
+            Some(id) => DirectiveId::parse(id).map(Directed::Lifted),
+            None => {
+                let until = match next("until TIME")?.strip_prefix("until ") {
+                    Some("lifted") => Ok(None),
+                    Some(time) => time.parse().map(Some).map_err(|_| ()),
+                    None => Err(()),
+                };
+                let until = until.map_err(|()| Malformed::Line(6, "until TIME"))?;
+                kind(what).map(|kind| Directed::Given(kind, until))
+            }
+        };
+        let what = what.ok_or(Malformed::Line(5, "freeze …, drill …, allow … or lift ID"))?;
+        let why = next("why TEXT")?.strip_prefix("why ").unwrap_or_default().to_owned();
+        let directive = Self { name, id, made, by, what, why };
+        let is_fit = is_name(&directive.name) && is_name(&directive.by) && is_why(&directive.why);
+        match is_fit && directive.to_string() == text {
+            true => Ok(directive),
+            false => Err(Malformed::Form),
+        }
+    }
+}
+
+fn kind(text: &str) -> Option<OrderKind> {
+    let (word, about) = text.split_once(' ')?;
+    match word {
+        "freeze" => scope(about).map(OrderKind::Freeze),
+        "drill" => scope(about).map(OrderKind::Drill),
+        "allow" => {
+            let (caller, entrance) = about.split_once(' ')?;
+            let (caller, entrance) = (CallerId::parse(caller).ok()?, entrance);
+            Some(OrderKind::Exception(caller, EntranceId::parse(entrance).ok()?))
+        }
+        _ => None,
+    }
+}
+
+fn scope(text: &str) -> Option<Scope> {
+    if text == "everything" {
+        return Some(Scope::Everything);
+    }
+    let (word, about) = text.split_once(' ')?;
+    match word {
+        "caller" => CallerId::parse(about).ok().map(Scope::Caller),
+        "zone" => {
+            let is_zone = about.starts_with("zone:") && about.chars().all(|c| c.is_ascii_graphic());
+            is_zone.then(|| Scope::Zone(about.to_owned()))
+        }
+        "workspace" => WorkspaceName::parse(about).ok().map(Scope::Workspace),
+        "entrance" => EntranceId::parse(about).ok().map(Scope::Entrance),
+        _ => None,
+    }
+}
+
+impl fmt::Display for Directive {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, id, made, by, what, why } = self;
+        writeln!(f, "{FIRST}\n{name}\nid {id}\nmade {made} by {by}\n{what}\nwhy {why}")
+    }
+}
+
+impl fmt::Display for Directed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (kind, until) = match self {
+            Self::Lifted(id) => return write!(f, "lift {id}"),
+            Self::Given(kind, until) => (kind, until),
+        };
+        match kind {
+            OrderKind::Freeze(scope) => write!(f, "freeze {}", Shown(scope))?,
+            OrderKind::Drill(scope) => write!(f, "drill {}", Shown(scope))?,
+            OrderKind::Exception(caller, entrance) => write!(f, "allow {caller} {entrance}")?,
+        }
+        match until {
+            Some(until) => write!(f, "\nuntil {until}"),
+            None => f.write_str("\nuntil lifted"),
+        }
+    }
+}
+
+struct Shown<'a>(&'a Scope);
+
+impl fmt::Display for Shown<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Scope::Everything => f.write_str("everything"),
+            Scope::Caller(caller) => write!(f, "caller {caller}"),
+            Scope::Zone(zone) => write!(f, "zone {zone}"),
+            Scope::Workspace(name) => write!(f, "workspace {name}"),
+            Scope::Entrance(entrance) => write!(f, "entrance {entrance}"),
+        }
+    }
+}
+
+impl Trust {
+    /// Reads a directive that may have too few signatures yet. All that there are must be true.
+    ///
+    /// # Errors
+    /// [`Untrusted`]
+    pub fn read_directive(&self, note: &str) -> Result<SignedDirective, Untrusted> {
+        if note.len() > NOTE_BYTES_MAX {
+            return Err(Untrusted::Long);
+        }
+        let signers = self.signers(note)?;
+        let text = note::split(note).map(|(text, _)| text).unwrap_or_default();
+        let directive = Directive::parse(text)?;
+        if directive.name != self.name() {
+            return Err(Untrusted::OtherName(directive.name, self.name().to_owned()));
+        }
+        if !signers.contains(&directive.by) {
+            return Err(Untrusted::NotByAuthor(directive.by));
+        }
+        Ok(SignedDirective { directive, signers, note: note.to_owned() })
+    }
+
+    /// Reads a directive that is to be followed.
+    ///
+    /// # Errors
+    /// [`Untrusted`]
+    pub fn accept_directive(&self, note: &str) -> Result<SignedDirective, Untrusted> {
+        let signed = self.read_directive(note)?;
+        let (has, takes) = (signed.signers.len(), self.signatures_of(&signed.directive));
+        if has < takes {
+            return Err(Untrusted::TooFew(has, takes));
+        }
+        Ok(signed)
+    }
+
+    /// How many signatures it takes.
+    #[must_use]
+    pub const fn signatures_of(&self, directive: &Directive) -> usize {
+        if directive.allows() { self.signatures_min() } else { 1 }
+    }
+
+    /// Reads a text with the lines that are said to sign it, of which those that do not are left
+    /// out.
+    ///
+    /// # Errors
+    /// [`Untrusted`]
+    pub fn gather_directive(
+        &self,
+        text: &str,
+        lines: &[String],
+    ) -> Result<SignedDirective, Untrusted> {
+        self.read_directive(&self.true_note(text, lines)?)
+    }
+}

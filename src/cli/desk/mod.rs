@@ -1,0 +1,75 @@
+//! Commands that sign, and put what is signed into a database.
+
+mod signer;
+
+use std::fmt::Display;
+
+use super::database::{At, desk};
+use super::problems::printable;
+use super::{Exit, fail};
+use crate::bundle::Trust;
+use crate::database::{Access, DatabaseError, Desk};
+pub(super) use signer::{Signer, SignerArguments, SignerName};
+
+/// Why a command ended: everything else was said already.
+pub(super) enum Ended {
+    With(Exit),
+    Database(DatabaseError),
+    /// What is wrong, for people.
+    Failed(String),
+}
+
+impl Display for Ended {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::With(_) => f.write_str("it cannot be loaded"),
+            Self::Database(error) => Display::fmt(error, f),
+            Self::Failed(text) => f.write_str(text),
+        }
+    }
+}
+
+impl From<DatabaseError> for Ended {
+    fn from(error: DatabaseError) -> Self {
+        Self::Database(error)
+    }
+}
+
+impl From<Exit> for Ended {
+    fn from(exit: Exit) -> Self {
+        Self::With(exit)
+    }
+}
+
+pub(super) fn failed(text: impl Display) -> Ended {
+    Ended::Failed(text.to_string())
+}
+
+/// A connection, and whose signatures count.
+pub(super) struct Open<'a> {
+    pub(super) access: &'a Access,
+    pub(super) desk: Desk,
+    pub(super) trust: Trust,
+}
+
+/// Does something with bundles in a database.
+pub(super) fn with(at: &At, work: impl AsyncFnOnce(&Open<'_>) -> Result<Exit, Ended>) -> Exit {
+    let (access, trust) = match desk(at) {
+        Ok(desk) => desk,
+        Err(exit) => return exit,
+    };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => return fail(error),
+    };
+    let ended = runtime.block_on(async {
+        let desk = Desk::connect(&access).await?;
+        work(&Open { access: &access, desk, trust }).await
+    });
+    match ended {
+        Ok(exit) | Err(Ended::With(exit)) => exit,
+        Err(Ended::Failed(text)) => fail(printable(&text)),
+        Err(Ended::Database(error)) => super::database::failed(&access, error),
+    }
+}
