@@ -142,8 +142,7 @@ impl Trust {
             let note = note::join(text, std::slice::from_ref(line));
             let is_line = line.ends_with('\n') && line.matches('\n').count() == 1;
             if is_line
-                && let Ok((of, signers)) = note::signers(&note, &self.keys)
-                && of == text
+                && let Ok((_, signers)) = note::signers(&note, &self.keys)
                 && let Some(new) = signers.first().filter(|key| !known.contains(*key))
             {
                 known.push(new);

@@ -10,7 +10,8 @@ use super::{Exit, Format, fail, note, report, say, say_json};
 use crate::bundle::Trust;
 use crate::config::{Desk, load_database};
 use crate::database::{
-    self, Access, CopyError, DatabaseError, Dropped, Old, RetentionError, Schema,
+    self, Access, CopyError, DatabaseError, Dropped, Old, RETIRED, ReplicaState, RetentionError,
+    Schema,
 };
 use crate::domain::Problem;
 use crate::files::read_plain;
@@ -26,6 +27,8 @@ pub(super) enum Command {
     Status(StatusArguments),
     /// Make the partitions of the next weeks; to be run each day
     Maintain(MaintainArguments),
+    /// Take a gateway off the register that will not come back; its log stays
+    Retire(RetireArguments),
 }
 
 #[derive(Args)]
@@ -83,6 +86,22 @@ pub(super) struct MaintainArguments {
     unproven: bool,
 }
 
+#[derive(Args)]
+#[command(after_help = "Example: grantgate database retire north-1 --database owner.toml\n\n\
+    Nobody speaks for it any more, nor adds to its log. A gateway that is started anew on an empty disk gets \
+    an identity of its own, also under the same name.\n\n\
+    Exit codes: 0 taken off, 1 failed, 2 it still speaks, or has records that never came, 3 invalid file.")]
+pub(super) struct RetireArguments {
+    /// The gateway's name, or its id where several have that name
+    #[arg(value_name = "NAME")]
+    replica: String,
+    #[command(flatten)]
+    at: At,
+    /// Also where records that it had never came: its disk is lost
+    #[arg(long)]
+    disk_lost: bool,
+}
+
 /// A gateway that has said nothing for so long is silent, and a log with so many records to come
 /// is behind.
 pub(super) const SILENT_S: f64 = 10.0;
@@ -103,6 +122,10 @@ pub(super) fn run(command: &Command) -> Exit {
             let (weeks, unproven) = (arguments.weeks, arguments.unproven);
             let old = arguments.keep_weeks.map(|weeks| Old { weeks, unproven });
             with(&arguments.at, async |access| maintain(access, weeks, old).await)
+        }
+        Command::Retire(arguments) => {
+            let RetireArguments { replica, disk_lost, .. } = arguments;
+            with(&arguments.at, async |access| retire(access, replica, *disk_lost).await)
         }
     }
 }
@@ -143,6 +166,40 @@ async fn maintain(access: &Access, weeks: i32, old: Option<Old>) -> Result<Exit,
     }
 }
 
+async fn retire(access: &Access, name: &str, disk_lost: bool) -> Result<Exit, DatabaseError> {
+    let all = database::replicas(access).await?;
+    let is_it = |one: &&ReplicaState| one.name == name || one.replica.to_string() == name;
+    let is_left = |one: &&ReplicaState| one.state != RETIRED;
+    let found: Vec<&ReplicaState> = all.iter().filter(is_it).filter(is_left).collect();
+    let [replica] = found.as_slice() else {
+        let ids: Vec<String> = found.iter().map(|one| one.replica.to_string()).collect();
+        return Ok(match ids.is_empty() {
+            true => fail(format_args!(
+                "no gateway is called `{name}`; `grantgate database status` lists them"
+            )),
+            false => {
+                fail(format_args!("several are called `{name}`: name one, {}", ids.join(", ")))
+            }
+        });
+    };
+    if replica.silent_s < SILENT_S && replica.state != "leaving" {
+        note(format_args!("`{name}` spoke {:.0} s ago: stop it first", replica.silent_s));
+        return Ok(Exit::Different);
+    }
+    let lost = replica.durable.saturating_sub(replica.confirmed);
+    if lost > 0 && !disk_lost {
+        note(format_args!(
+            "`{name}` had {} records, and the last {lost} are not known to be here: start it once more, so \
+             that they come; --disk-lost takes it off without them",
+            replica.durable
+        ));
+        return Ok(Exit::Different);
+    }
+    database::retire(access, replica.replica).await?;
+    say(format_args!("`{}` is taken off; {lost} of its records never came", printable(name)));
+    Ok(Exit::Done)
+}
+
 async fn status(access: &Access, format: Format) -> Result<Exit, DatabaseError> {
     let Schema { made, newest } = database::schema(access).await?;
     let (logs, replicas) = (database::logs(access).await?, database::replicas(access).await?);
@@ -151,7 +208,8 @@ async fn status(access: &Access, format: Format) -> Result<Exit, DatabaseError> 
     let spoken = !replicas.is_empty() && made == Some(newest);
     let well = spoken
         && replicas.iter().all(|replica| {
-            (replica.state == "leaving" && replica.to_come() == 0)
+            replica.state == RETIRED
+                || (replica.state == "leaving" && replica.to_come() == 0)
                 || (replica.silent_s < SILENT_S && replica.to_come() < BEHIND)
         });
     let status = Status { schema: made, schema_newest: newest, replicas, logs };

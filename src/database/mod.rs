@@ -15,6 +15,7 @@ mod migrate;
 mod narrow;
 mod read;
 mod retention;
+mod retire;
 mod tail;
 
 pub use address::{Address, Files};
@@ -27,4 +28,5 @@ pub use link::{Access, Link};
 pub use migrate::{ROLES, Schema, maintain, migrate, schema};
 pub use read::{LogState, ReplicaState, logs, replicas};
 pub use retention::{Dropped, Old, RetentionError, drop_oldest};
+pub use retire::{RETIRED, retire};
 pub use tail::{TailedLine, Tails};

@@ -55,6 +55,7 @@ fn every_command_has_help_with_an_example() {
         &["database", "migrate"],
         &["database", "status"],
         &["database", "maintain"],
+        &["database", "retire"],
         &["countersign"],
         &["freeze"],
         &["unfreeze"],

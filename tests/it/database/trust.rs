@@ -190,3 +190,40 @@ async fn the_log_never_has_the_password_or_the_token() {
         assert!(!log.contains(secret), "{secret}");
     }
 }
+
+/// A gateway that is gone for good is no alarm, and comes back as another one only.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retired_gateway_is_heard_no_more() {
+    let site = Site::new();
+    let Some(server) = database(&site).await else { return };
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let gateway = site.start(&seam, &[]).await;
+    grants(&site, &gateway, 3).await;
+    until_all_is_there(&site, &gateway).await;
+    until_beating(&site).await;
+    let owner = site.path("owner.toml");
+    let retire = |name: &str, more: &[&str]| {
+        let file = owner.to_str().unwrap();
+        run(&[&["database", "retire", name, "--database", file], more].concat())
+    };
+    assert_eq!(retire("south", &[]).0, 1);
+    let (code, _, error) = retire("north", &[]);
+    assert!(code == 2 && error.contains("stop it first"), "{error}");
+    gateway.stop().await;
+    let lose = "UPDATE grantgate.replica_beat SET confirmed_seq = durable_seq - 2";
+    server.admin("grantgate").await.batch_execute(lose).await.unwrap();
+    let (code, _, error) = retire("north", &[]);
+    assert!(code == 2 && error.contains("the last 2 are not known"), "{error}");
+    let (code, out, _) = retire("north", &["--disk-lost"]);
+    assert!(code == 0 && out.contains("2 of its records never came"), "{out}");
+    let (code, state) = status(&site);
+    assert_eq!((code, &state["replicas"][0]["state"]), (0, &"retired".into()));
+    let gateway = site.start(&seam, &[]).await;
+    until_said(&gateway, "another data directory has the id").await;
+    gateway.stop().await;
+    std::fs::remove_dir_all(site.path("audit")).unwrap();
+    let gateway = site.start(&seam, &[]).await;
+    until_all_is_there(&site, &gateway).await;
+    gateway.stop().await;
+    assert_eq!(status(&site).1["replicas"].as_array().unwrap().len(), 2);
+}
