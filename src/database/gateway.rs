@@ -65,6 +65,8 @@ pub struct BundleState {
     pub refused: Option<(u64, String)>,
     /// Up to which place signed orders are followed.
     pub directives: Option<u64>,
+    /// Why one of these is not.
+    pub directive_problem: Option<String>,
 }
 
 /// What there is for a gateway.
@@ -185,11 +187,13 @@ impl Link {
         let (version, now) = (env!("CARGO_PKG_VERSION"), there(Timestamp::now()));
         let in_force = bundle.in_force.map(signed);
         let refused = bundle.refused.as_ref().map(|(number, _)| signed(*number));
-        let problem = bundle.refused.as_ref().map(|(_, why)| {
-            why.chars().filter(|c| *c != '\0').take(REASON_CHARACTERS_MAX).collect::<String>()
-        });
+        let short = |why: &String| -> String {
+            why.chars().filter(|c| *c != '\0').take(REASON_CHARACTERS_MAX).collect()
+        };
+        let problem = bundle.refused.as_ref().map(|(_, why)| short(why));
+        let unfollowed = bundle.directive_problem.as_ref().map(short);
         let directives = bundle.directives.map(signed);
-        let values: [&(dyn ToSql + Sync); 13] = [
+        let values: [&(dyn ToSql + Sync); 14] = [
             &log.replica,
             &token,
             &version,
@@ -203,9 +207,10 @@ impl Link {
             &refused,
             &problem,
             &directives,
+            &unfollowed,
         ];
         let statement = "SELECT number, digest, directives FROM \
-                         beat_2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)";
+                         beat_2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
         let answer = match self.all(statement, &values).await {
             // One that knows no bundles yet is told the rest.
             Err(DatabaseError::Older(_)) => {

@@ -56,6 +56,8 @@ pub struct ReplicaState {
     pub bundle_refused: Option<(u64, String)>,
     /// Up to which place it follows signed orders, where it does.
     pub directives: Option<u64>,
+    /// Why one of these is not followed.
+    pub directive_problem: Option<String>,
 }
 
 /// Every log, by name.
@@ -100,7 +102,8 @@ pub async fn replicas(access: &Access) -> Result<Vec<ReplicaState>, DatabaseErro
             "SELECT replica_id, name, extract(epoch FROM clock_timestamp() - seen)::float8, version, \
              address, state, revision, durable_seq, confirmed_seq, skew_ms, \
              (to_jsonb(b)->>'bundle')::bigint, (to_jsonb(b)->>'bundle_refused')::bigint, \
-             to_jsonb(b)->>'bundle_problem', (to_jsonb(b)->>'directives')::bigint \
+             to_jsonb(b)->>'bundle_problem', (to_jsonb(b)->>'directives')::bigint, \
+             to_jsonb(b)->>'directive_problem' \
              FROM replica_beat b JOIN replica USING (replica_id) ORDER BY name, replica_id",
             &[],
         )
@@ -123,6 +126,7 @@ pub async fn replicas(access: &Access) -> Result<Vec<ReplicaState>, DatabaseErro
                 .map(unsigned)
                 .zip(row.try_get::<_, Option<String>>(12)?),
             directives: row.try_get::<_, Option<i64>>(13)?.map(unsigned),
+            directive_problem: row.try_get(14)?,
         })
     };
     rows.iter().map(replica).collect()

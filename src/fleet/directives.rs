@@ -2,15 +2,12 @@
 //! put in force, recorded and kept over restarts as one that was given here.
 
 use std::collections::BTreeSet;
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use parking_lot::Mutex;
-use serde::{Deserialize, Serialize};
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
@@ -18,12 +15,8 @@ use tokio::time::sleep;
 use super::chance;
 use crate::bundle::{Directed, Directive, SignedDirective, Trust};
 use crate::database::{Heads, Link, Placed};
-use crate::domain::{Backoff, DirectiveId, Problem, Signature};
-use crate::files::{install, read_plain};
+use crate::domain::{Backoff, DirectiveId, Signature};
 use crate::orders::{BY_CHARS_MAX, EditError, Keeper, OrdersFile, WHY_BYTES_MAX, edit};
-
-/// Beside the log's segments.
-const NAME: &str = "directives.json";
 
 /// What failed is tried again after this, doubled each time.
 const AGAIN_FIRST: Duration = Duration::from_millis(500);
@@ -37,7 +30,7 @@ pub struct Followed {
 }
 
 impl Followed {
-    /// All up to this place are followed, or refused.
+    /// All up to this place were looked at.
     #[must_use]
     pub fn place(&self) -> u64 {
         self.place.load(Ordering::Relaxed)
@@ -50,40 +43,31 @@ impl Followed {
     }
 }
 
-/// What is kept from one process to the next.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Kept {
-    /// All up to this place are followed.
-    place: u64,
-    /// What was taken back, also where the order itself never came.
-    lifted: BTreeSet<String>,
-}
-
 /// Follows signed orders.
 pub struct Directives {
     link: Arc<Link>,
     heads: watch::Receiver<Option<Heads>>,
     trust: Trust,
     keeper: Arc<Keeper>,
-    kept: Kept,
+    /// All up to this place were looked at since this process began. None is kept: with other keys, or
+    /// more room, a start may follow what was refused before.
+    place: u64,
+    /// What was taken back, also where the order itself is not known here.
+    lifted: BTreeSet<DirectiveId>,
     followed: Arc<Followed>,
 }
 
 impl Directives {
-    /// Goes on where an earlier process ended.
-    ///
-    /// # Errors
-    /// What is kept of it cannot be read.
+    /// Looks at all of them anew: what is known here is not done twice.
+    #[must_use]
     pub fn new(
         link: Arc<Link>,
         heads: watch::Receiver<Option<Heads>>,
         trust: Trust,
         keeper: Arc<Keeper>,
-    ) -> Result<Self, Problem> {
-        let kept = load(&keeper.place().log)?;
-        let followed = Arc::new(Followed { place: kept.place.into(), ..Followed::default() });
-        Ok(Self { link, heads, trust, keeper, kept, followed })
+    ) -> Self {
+        let (place, lifted, followed) = (0, BTreeSet::new(), Arc::default());
+        Self { link, heads, trust, keeper, place, lifted, followed }
     }
 
     /// How far they are followed.
@@ -124,22 +108,19 @@ impl Directives {
 
     /// Follows all up to the newest.
     async fn catch_up(&mut self, newest: u64) -> Result<(), String> {
-        if newest < self.kept.place {
-            // It was put back from before, and may have others at these places by now. What is
-            // known here is not done twice.
-            self.kept.place = 0;
+        if newest < self.place {
+            // It was put back from before, and may have others at these places by now.
+            self.place = 0;
         }
-        while self.kept.place < newest {
-            let some = self.link.directives(self.kept.place).await;
+        while self.place < newest {
+            let some = self.link.directives(self.place).await;
             let some = some.map_err(|error| error.to_string())?;
-            let Some(last) = some.last().map(|one| one.place) else {
+            let Some(last) = some.last().map(|one| one.place).filter(|last| *last > self.place)
+            else {
                 return Err(format!("the database has none at {newest}"));
             };
             self.follow(some).await?;
-            self.kept.place = last;
-            let (kept, directory) = (self.kept.clone(), self.keeper.place().log.clone());
-            let saved = spawn_blocking(move || save(&directory, &kept)).await;
-            saved.map_err(|error| error.to_string())?.map_err(|error| error.to_string())?;
+            self.place = last;
             self.followed.place.store(last, Ordering::Relaxed);
         }
         Ok(())
@@ -157,10 +138,10 @@ impl Directives {
         }
         for SignedDirective { directive, .. } in &good {
             if let Directed::Lifted(id) = &directive.what {
-                self.kept.lifted.insert(id.to_string());
+                self.lifted.insert(id.clone());
             }
         }
-        let (place, lifted) = (self.keeper.place().clone(), self.kept.lifted.clone());
+        let (place, lifted) = (self.keeper.place().clone(), self.lifted.clone());
         let edited = spawn_blocking(move || {
             let most = place.exception_max;
             edit(&place, |file| Ok(apply(file, &good, &lifted, most)))
@@ -182,18 +163,16 @@ impl Directives {
 fn apply(
     file: &mut OrdersFile,
     good: &[SignedDirective],
-    lifted: &BTreeSet<String>,
+    lifted: &BTreeSet<DirectiveId>,
     exception_max: SignedDuration,
 ) -> Vec<String> {
-    let mut problems = Vec::new();
+    let (mut problems, now) = (Vec::new(), Timestamp::now());
     for SignedDirective { directive, .. } in good {
         let Directive { id, what, .. } = directive;
         let done = match what {
             // Taken back before it came, or long ago.
-            Directed::Given(..) if lifted.contains(id.as_str()) => lift(file, id, directive),
-            Directed::Given(_, Some(until)) if *until <= directive.made => {
-                Err(EditError::Refused("ends before it begins".into()))
-            }
+            Directed::Given(..) if lifted.contains(id) => lift(file, id, directive),
+            Directed::Given(_, Some(until)) if *until <= now => Ok(()),
             Directed::Given(kind, until) => {
                 let given = (kind.clone(), *until, signature(directive));
                 file.give_directed(id, given, exception_max).map(drop)
@@ -228,29 +207,4 @@ fn signature(directive: &Directive) -> Signature {
     }
     let why = directive.why.get(..end).unwrap_or_default().to_owned();
     Signature { at: directive.made, by, why }
-}
-
-fn path(directory: &Path) -> PathBuf {
-    directory.join(NAME)
-}
-
-fn load(directory: &Path) -> Result<Kept, Problem> {
-    let path = path(directory);
-    if matches!(path.try_exists(), Ok(false)) {
-        return Ok(Kept::default());
-    }
-    let bytes = read_plain(&path)?;
-    serde_json::from_slice(&bytes).map_err(|error| {
-        let text = format!(
-            "does not say which signed orders are followed: {error}; remove it, and all are looked \
-             at once more"
-        );
-        Problem::of_file(path.display().to_string(), text)
-    })
-}
-
-fn save(directory: &Path, kept: &Kept) -> io::Result<()> {
-    let place = path(directory);
-    let bytes = serde_json::to_vec(kept)?;
-    install(&place.with_extension("new"), &place, |file| file.write_all(&bytes))
 }

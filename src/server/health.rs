@@ -89,6 +89,7 @@ impl Health {
             in_force: self.gateway.snapshot.load().bundle.as_ref().map(|one| one.offer.number),
             refused,
             directives: self.directives.as_ref().map(|followed| followed.place()),
+            directive_problem: self.directives.as_ref().and_then(|followed| followed.problem()),
         }
     }
 

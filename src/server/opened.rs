@@ -163,8 +163,8 @@ impl Mirror {
         gateway: &Gateway,
         (handle, reloader): (&ReloadHandle, &Arc<Reloader>),
         keeper: &Arc<Keeper>,
-    ) -> Result<Option<Following>, StartError> {
-        let Some(bundles) = reloader.bundles() else { return Ok(None) };
+    ) -> Option<Following> {
+        let bundles = reloader.bundles()?;
         let (link, trust) = (self.link.clone(), bundles.trust().clone());
         let directives = Directives::new(link, self.beats.heads(), trust, keeper.clone());
         let follower = Follower {
@@ -175,7 +175,7 @@ impl Mirror {
             reload: (handle.clone(), reloader.clone()),
             metrics: gateway.metrics.bundles.clone(),
         };
-        Ok(Some(Following { follower, directives: directives.map_err(StartError::Orders)? }))
+        Some(Following { follower, directives })
     }
 }
 

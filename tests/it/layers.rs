@@ -56,6 +56,7 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
             "audit",
             "authn",
             "catalogue",
+            "files",
             "listener",
             "note",
             "pki",
@@ -143,10 +144,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("rustix", &["audit", "cli", "files", "server"]),
     ("webpki", &["authn", "tls"]),
     ("tracing_subscriber", &["telemetry"]),
-    (
-        "serde_json",
-        &["fleet", "json", "seam", "audit", "orders", "upstream", "server", "sandbox", "cli"],
-    ),
+    ("serde_json", &["json", "seam", "audit", "orders", "upstream", "server", "sandbox", "cli"]),
     ("arc_swap", &["authn", "fleet", "gateway", "orders", "resolver", "snapshot", "server"]),
 ];
 

@@ -160,6 +160,16 @@ async fn confirmed(open: &Open<'_>, place: u64, wait: SignedDuration) -> Result<
             all.iter().filter(speaks).partition(|one| one.directives >= Some(place));
         if others.is_empty() && !follow.is_empty() {
             let after = since.elapsed().as_secs_f64();
+            let refuse: Vec<_> = follow
+                .iter()
+                .filter_map(|one| Some((&one.name, one.directive_problem.as_ref()?)))
+                .collect();
+            for (name, problem) in &refuse {
+                note(printable(&format!("WARNING: {name} does not follow all of them: {problem}")));
+            }
+            if !refuse.is_empty() {
+                return Ok(Exit::Different);
+            }
             note(format_args!("{} gateway(s) follow it, after {after:.2} s", follow.len()));
             return Ok(Exit::Done);
         }

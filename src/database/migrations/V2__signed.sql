@@ -65,7 +65,9 @@ ALTER TABLE replica_beat
     ADD COLUMN bundle_refused bigint,
     ADD COLUMN bundle_problem text,
     -- Up to which place it follows signed orders.
-    ADD COLUMN directives     bigint;
+    ADD COLUMN directives     bigint,
+    -- Why one of these is not followed.
+    ADD COLUMN directive_problem text;
 
 -- The newest bundle for a gateway of this name.
 CREATE FUNCTION newest_bundle_1(called text) RETURNS TABLE (number bigint, digest bytea)
@@ -94,14 +96,15 @@ $$;
 CREATE FUNCTION beat_2(
     replica uuid, token bytea, version text, address text, state text, revision text,
     durable bigint, confirmed bigint, clock timestamptz,
-    in_force bigint, refused bigint, problem text, followed bigint
+    in_force bigint, refused bigint, problem text, followed bigint,
+    unfollowed text
 ) RETURNS TABLE (number bigint, digest bytea, directives bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = grantgate, pg_temp AS $$
 BEGIN
     PERFORM beat_1(replica, token, version, address, state, revision, durable, confirmed, clock);
     UPDATE replica_beat b
         SET bundle = in_force, bundle_refused = refused, bundle_problem = left(problem, 2000),
-            directives = followed
+            directives = followed, directive_problem = left(unfollowed, 2000)
         WHERE b.replica_id = replica;
     RETURN QUERY SELECT n.number, n.digest, (SELECT coalesce(max(d.place), 0) FROM directive d)
         FROM replica r LEFT JOIN newest_bundle_1(r.name) n ON true WHERE r.replica_id = replica;
