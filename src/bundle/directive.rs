@@ -99,12 +99,24 @@ impl Directive {
         let what = what.ok_or(Malformed::Line(5, "freeze …, drill …, allow … or lift ID"))?;
         let why = next("why TEXT")?.strip_prefix("why ").unwrap_or_default().to_owned();
         let directive = Self { name, id, made, by, what, why };
-        let is_fit = is_name(&directive.name) && is_name(&directive.by) && is_why(&directive.why);
+        let until = match directive.what {
+            Directed::Given(_, until) => until,
+            Directed::Lifted(_) => None,
+        };
+        let is_fit = is_name(&directive.name)
+            && is_name(&directive.by)
+            && is_why(&directive.why)
+            && [Some(made), until].into_iter().flatten().all(is_plain);
         match is_fit && directive.to_string() == text {
             true => Ok(directive),
             false => Err(Malformed::Form),
         }
     }
+}
+
+/// Whole seconds of the years 1970 to 9999: what every file and every reader of these has.
+fn is_plain(time: Timestamp) -> bool {
+    time.subsec_nanosecond() == 0 && (0..253_402_300_800).contains(&time.as_second())
 }
 
 fn kind(text: &str) -> Option<OrderKind> {

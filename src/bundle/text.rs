@@ -217,7 +217,7 @@ pub fn is_why(text: &str) -> bool {
         && text.trim() == text
         // They would let a wrapped line look like one of another kind.
         && !text.contains("  ")
-        && !text.chars().any(|c| c.is_control() || is_confusing(c))
+        && !text.chars().any(|c| c.is_control() || is_confusing(c) || (c.is_whitespace() && c != ' '))
 }
 
 /// Characters that change what others look like, or cannot be seen.
@@ -227,6 +227,9 @@ pub const fn is_confusing(c: char) -> bool {
         c,
         '\u{ad}' | '\u{61c}' | '\u{115f}' | '\u{1160}' | '\u{180e}' | '\u{200b}'..='\u{200f}'
             | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{3164}' | '\u{feff}' | '\u{ffa0}'
+            | '\u{2800}'
+            | '\u{fe00}'..='\u{fe0f}'
+            | '\u{e0100}'..='\u{e01ef}'
             | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
     )
 }

@@ -4,7 +4,8 @@ use super::bundles::Desk;
 use super::error::DatabaseError;
 use super::gateway::{signed, unsigned};
 use super::link::Link;
-use crate::bundle::{Digest, SignedDirective};
+use super::read::{ReplicaState, replicas_of};
+use crate::bundle::SignedDirective;
 
 /// A signed order, with its place among all.
 #[derive(Debug, Clone)]
@@ -45,14 +46,13 @@ impl Desk {
         self.client().query(all, &[]).await?.iter().map(placed).collect()
     }
 
-    /// Those that have too few signatures yet, the newest last.
+    /// All that were proposed, the newest last: also those that gateways follow by now.
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn unfinished_directives(&self) -> Result<Vec<Unfinished>, DatabaseError> {
+    pub async fn proposed_directives(&self) -> Result<Vec<Unfinished>, DatabaseError> {
         let statement = "SELECT p.text, (SELECT coalesce(array_agg(a.line ORDER BY a.made, a.line), \
-                         '{}') FROM directive_approval a WHERE a.digest = p.digest) FROM directive_proposal p \
-                         WHERE NOT EXISTS (SELECT FROM directive d WHERE d.digest = p.digest) ORDER BY p.made";
+                         '{}') FROM directive_approval a WHERE a.digest = p.digest) FROM directive_proposal p ORDER BY p.made";
         let rows = self.client().query(statement, &[]).await?;
         rows.iter()
             .map(|row| Ok(Unfinished { text: row.try_get(0)?, lines: row.try_get(1)? }))
@@ -68,14 +68,20 @@ impl Desk {
         Ok(())
     }
 
+    /// Every gateway that has ever said how it is, by name.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn replicas(&self) -> Result<Vec<ReplicaState>, DatabaseError> {
+        replicas_of(self.client()).await
+    }
+
     /// Gives an order to all gateways, and tells its place.
     ///
     /// # Errors
     /// [`DatabaseError`].
     pub async fn direct(&self, own: &SignedDirective) -> Result<u64, DatabaseError> {
-        let digest = Digest::of(own.directive.to_string().as_bytes());
-        let statement = "SELECT direct_1($1, $2)";
-        let row = self.client().query_one(statement, &[&digest.as_bytes(), &own.note]).await?;
+        let row = self.client().query_one("SELECT direct_1($1)", &[&own.note]).await?;
         Ok(unsigned(row.try_get(0)?))
     }
 }

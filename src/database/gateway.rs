@@ -12,7 +12,7 @@ use super::bundles::offer;
 use super::error::DatabaseError;
 use super::link::{Link, answered};
 use crate::audit::Row;
-use crate::bundle::Offer;
+use crate::bundle::{Digest, Offer};
 use crate::domain::Secret;
 
 /// A log, as its gateway introduces it.
@@ -63,8 +63,8 @@ pub struct BundleState {
     pub in_force: Option<u64>,
     /// Of one that was offered and is not in force, and why.
     pub refused: Option<(u64, String)>,
-    /// Up to which place signed orders are followed.
-    pub directives: Option<u64>,
+    /// Up to which place signed orders are followed, 0 for none yet, and the digest of what is there.
+    pub directives: Option<(u64, Option<Digest>)>,
     /// Why one of these is not.
     pub directive_problem: Option<String>,
 }
@@ -74,8 +74,8 @@ pub struct BundleState {
 pub struct Heads {
     /// The bundle that it is to have.
     pub bundle: Option<Offer>,
-    /// The place of the newest signed order; 0 where there is none.
-    pub directives: u64,
+    /// The newest signed order, by its place and the digest of its text with signatures.
+    pub directive: Option<Offer>,
 }
 
 /// How much of a reason the register has room for.
@@ -192,8 +192,10 @@ impl Link {
         };
         let problem = bundle.refused.as_ref().map(|(_, why)| short(why));
         let unfollowed = bundle.directive_problem.as_ref().map(short);
-        let directives = bundle.directives.map(signed);
-        let values: [&(dyn ToSql + Sync); 14] = [
+        let directives = bundle.directives.map(|(place, _)| signed(place));
+        let directive_digest = bundle.directives.and_then(|(_, digest)| digest);
+        let directive_digest = directive_digest.as_ref().map(Digest::as_bytes);
+        let values: [&(dyn ToSql + Sync); 15] = [
             &log.replica,
             &token,
             &version,
@@ -207,10 +209,11 @@ impl Link {
             &refused,
             &problem,
             &directives,
+            &directive_digest,
             &unfollowed,
         ];
-        let statement = "SELECT number, digest, directives FROM \
-                         beat_2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14)";
+        let statement = "SELECT number, digest, directives, newest_digest FROM \
+                         beat_2($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)";
         let answer = match self.all(statement, &values).await {
             // One that knows no bundles yet is told the rest.
             Err(DatabaseError::Older(_)) => {
@@ -224,7 +227,9 @@ impl Link {
         let (number, digest): (Option<i64>, Option<&[u8]>) = (row.try_get(0)?, row.try_get(1)?);
         let bundle =
             number.zip(digest).map(|(number, digest)| offer(number, digest)).transpose()?;
-        Ok(Some(Heads { bundle, directives: unsigned(row.try_get(2)?) }))
+        let (place, digest): (i64, Option<&[u8]>) = (row.try_get(2)?, row.try_get(3)?);
+        let directive = digest.map(|digest| offer(place, digest)).transpose()?;
+        Ok(Some(Heads { bundle, directive }))
     }
 
     /// One question with one answer.

@@ -9,6 +9,7 @@ use uuid::Uuid;
 use super::error::DatabaseError;
 use super::gateway::{time, unsigned};
 use super::link::Access;
+use crate::bundle::Digest;
 
 /// A log, as far as it was sent.
 #[derive(Debug, Clone)]
@@ -56,6 +57,8 @@ pub struct ReplicaState {
     pub bundle_refused: Option<(u64, String)>,
     /// Up to which place it follows signed orders, where it does.
     pub directives: Option<u64>,
+    /// The digest of what is there.
+    pub directive_digest: Option<Digest>,
     /// Why one of these is not followed.
     pub directive_problem: Option<String>,
 }
@@ -95,7 +98,11 @@ pub(super) async fn logs_of(client: &Client) -> Result<Vec<LogState>, DatabaseEr
 /// # Errors
 /// [`DatabaseError`].
 pub async fn replicas(access: &Access) -> Result<Vec<ReplicaState>, DatabaseError> {
-    let client = access.connect(None).await?;
+    replicas_of(&access.connect(None).await?).await
+}
+
+/// The same on a connection that there is.
+pub(super) async fn replicas_of(client: &Client) -> Result<Vec<ReplicaState>, DatabaseError> {
     // By way of JSON: an older schema has no bundles.
     let rows = client
         .query(
@@ -103,7 +110,8 @@ pub async fn replicas(access: &Access) -> Result<Vec<ReplicaState>, DatabaseErro
              address, state, revision, durable_seq, confirmed_seq, skew_ms, \
              (to_jsonb(b)->>'bundle')::bigint, (to_jsonb(b)->>'bundle_refused')::bigint, \
              to_jsonb(b)->>'bundle_problem', (to_jsonb(b)->>'directives')::bigint, \
-             to_jsonb(b)->>'directive_problem' \
+             to_jsonb(b)->>'directive_problem', \
+             decode(substr(to_jsonb(b)->>'directive_digest', 3), 'hex') \
              FROM replica_beat b JOIN replica USING (replica_id) ORDER BY name, replica_id",
             &[],
         )
@@ -127,6 +135,7 @@ pub async fn replicas(access: &Access) -> Result<Vec<ReplicaState>, DatabaseErro
                 .zip(row.try_get::<_, Option<String>>(12)?),
             directives: row.try_get::<_, Option<i64>>(13)?.map(unsigned),
             directive_problem: row.try_get(14)?,
+            directive_digest: row.try_get::<_, Option<&[u8]>>(15)?.and_then(Digest::from_bytes),
         })
     };
     rows.iter().map(replica).collect()

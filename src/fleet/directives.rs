@@ -1,45 +1,71 @@
 //! Follows signed orders: each becomes an order of this gateway's own, in its file, from where it is
 //! put in force, recorded and kept over restarts as one that was given here.
 
-use std::collections::BTreeSet;
+mod apply;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use super::chance;
-use crate::bundle::{Directed, Directive, SignedDirective, Trust};
+use crate::bundle::{Digest, Directed, Offer, SignedDirective, Trust};
 use crate::database::{Heads, Link, Placed};
-use crate::domain::{Backoff, DirectiveId, Signature};
-use crate::orders::{BY_CHARS_MAX, EditError, Keeper, OrdersFile, WHY_BYTES_MAX, edit};
+use crate::domain::{Backoff, DirectiveId, Problem};
+use crate::files::{install, read_plain};
+use crate::orders::{Keeper, edit};
+use apply::{apply, freezes};
 
-/// What failed is tried again after this, doubled each time.
-const AGAIN_FIRST: Duration = Duration::from_millis(500);
-const AGAIN_LONGEST: Duration = Duration::from_secs(30);
+/// Beside the log's segments: what was taken back.
+const NAME: &str = "directives-lifted";
+
+/// What failed is tried again after this, doubled each time: a freeze may wait for it.
+const AGAIN_FIRST: Duration = Duration::from_millis(250);
+const AGAIN_LONGEST: Duration = Duration::from_secs(5);
+
+/// Reasons that are shown at once.
+const SHOWN_MAX: usize = 3;
 
 /// How far they are followed.
 #[derive(Default)]
-pub struct Followed {
-    place: AtomicU64,
-    problem: Mutex<Option<String>>,
+pub struct Followed(Mutex<Seen>);
+
+#[derive(Default)]
+struct Seen {
+    /// All up to this place were looked at since this process began. It is not kept: with other keys, or
+    /// more room, a start may follow what was refused before.
+    place: u64,
+    /// What is there.
+    digest: Option<Digest>,
+    /// Why those at these places are not followed.
+    refused: BTreeMap<u64, String>,
+    /// Why none is followed for now.
+    failure: Option<String>,
 }
 
 impl Followed {
-    /// All up to this place were looked at.
+    /// All up to this place were looked at, and the digest of what is there.
     #[must_use]
-    pub fn place(&self) -> u64 {
-        self.place.load(Ordering::Relaxed)
+    pub fn place(&self) -> (u64, Option<Digest>) {
+        let seen = self.0.lock();
+        (seen.place, seen.digest)
     }
 
-    /// Why one is not followed.
+    /// Why some are not followed, the newest first.
     #[must_use]
     pub fn problem(&self) -> Option<String> {
-        self.problem.lock().clone()
+        let seen = self.0.lock();
+        let refused = seen.refused.iter().rev().take(SHOWN_MAX);
+        let refused = refused.map(|(place, why)| format!("the signed order at {place}: {why}"));
+        let all: Vec<String> = seen.failure.iter().cloned().chain(refused).collect();
+        (!all.is_empty()).then(|| all.join("; "))
     }
 }
 
@@ -49,25 +75,24 @@ pub struct Directives {
     heads: watch::Receiver<Option<Heads>>,
     trust: Trust,
     keeper: Arc<Keeper>,
-    /// All up to this place were looked at since this process began. None is kept: with other keys, or
-    /// more room, a start may follow what was refused before.
-    place: u64,
-    /// What was taken back, also where the order itself is not known here.
+    /// What was taken back, also where the order itself never came, or is forgotten.
     lifted: BTreeSet<DirectiveId>,
     followed: Arc<Followed>,
 }
 
 impl Directives {
     /// Looks at all of them anew: what is known here is not done twice.
-    #[must_use]
+    ///
+    /// # Errors
+    /// It cannot be read what was taken back.
     pub fn new(
         link: Arc<Link>,
         heads: watch::Receiver<Option<Heads>>,
         trust: Trust,
         keeper: Arc<Keeper>,
-    ) -> Self {
-        let (place, lifted, followed) = (0, BTreeSet::new(), Arc::default());
-        Self { link, heads, trust, keeper, place, lifted, followed }
+    ) -> Result<Self, Problem> {
+        let lifted = load(&keeper.place().log)?;
+        Ok(Self { link, heads, trust, keeper, lifted, followed: Arc::default() })
     }
 
     /// How far they are followed.
@@ -80,19 +105,19 @@ impl Directives {
     pub async fn run(mut self) {
         let mut backoff = Backoff::default();
         loop {
-            let newest = self.heads.borrow_and_update().map_or(0, |heads| heads.directives);
-            let again = match newest {
+            let newest = self.heads.borrow_and_update().and_then(|heads| heads.directive);
+            let failure = match newest {
                 // Nothing is known yet, or there is nothing.
-                0 => None,
-                _ => self.catch_up(newest).await.err(),
+                None => None,
+                Some(newest) => self.catch_up(newest).await.err(),
             };
-            if let Some(why) = &again {
-                tracing::error!("signed orders are not followed: {why}");
-            } else {
-                backoff.reset();
+            let wait =
+                failure.is_some().then(|| backoff.wait(AGAIN_FIRST, AGAIN_LONGEST, chance()));
+            match &failure {
+                Some(why) => tracing::error!("signed orders are not followed: {why}"),
+                None => backoff.reset(),
             }
-            let wait = again.is_some().then(|| backoff.wait(AGAIN_FIRST, AGAIN_LONGEST, chance()));
-            *self.followed.problem.lock() = again.or_else(|| self.followed.problem());
+            self.followed.0.lock().failure = failure;
             let again = async {
                 match wait {
                     None => std::future::pending().await,
@@ -107,104 +132,135 @@ impl Directives {
     }
 
     /// Follows all up to the newest.
-    async fn catch_up(&mut self, newest: u64) -> Result<(), String> {
-        if newest < self.place {
-            // It was put back from before, and may have others at these places by now.
-            self.place = 0;
+    async fn catch_up(&mut self, newest: Offer) -> Result<(), String> {
+        let (place, digest) = self.followed.place();
+        if place == newest.number && digest == Some(newest.digest) {
+            return Ok(());
         }
-        while self.place < newest {
-            let some = self.link.directives(self.place).await;
-            let some = some.map_err(|error| error.to_string())?;
-            let Some(last) = some.last().map(|one| one.place).filter(|last| *last > self.place)
-            else {
-                return Err(format!("the database has none at {newest}"));
-            };
-            self.follow(some).await?;
-            self.place = last;
-            self.followed.place.store(last, Ordering::Relaxed);
+        let mut all = self.behind(place).await?;
+        let is_other = match place.checked_sub(1) {
+            None => false,
+            // It was put back from before, and has others at these places by now.
+            Some(_) if newest.number <= place => true,
+            Some(before) => {
+                let there = self.link.directives(before).await.map_err(|e| e.to_string())?;
+                let there = there.first().map(|one| Digest::of(one.note.as_bytes()));
+                there != digest
+            }
+        };
+        if is_other {
+            *self.followed.0.lock() = Seen::default();
+            all = self.behind(0).await?;
         }
-        Ok(())
+        // All in one go: what is given and taken back is never in force between.
+        let (from, _) = self.followed.place();
+        let missing = (from + 1..).zip(&all).find(|(wanted, one)| one.place != *wanted);
+        let missing = missing.map(|(wanted, _)| wanted);
+        self.follow(&all).await?;
+        let last = all.iter().take_while(|one| missing.is_none_or(|wanted| one.place < wanted));
+        if let Some(last) = last.last() {
+            let mut seen = self.followed.0.lock();
+            (seen.place, seen.digest) = (last.place, Some(Digest::of(last.note.as_bytes())));
+        }
+        match missing {
+            // Those behind it are followed all the same.
+            Some(wanted) => Err(format!("the database has none at {wanted}")),
+            None if all.last().is_none_or(|last| last.place < newest.number) => {
+                Err(format!("the database has none at {}", newest.number))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// All behind a place.
+    async fn behind(&self, place: u64) -> Result<Vec<Placed>, String> {
+        let mut all: Vec<Placed> = Vec::new();
+        loop {
+            let last = all.last().map_or(place, |one| one.place);
+            let some = self.link.directives(last).await.map_err(|error| error.to_string())?;
+            if some.first().is_none_or(|one| one.place <= last) {
+                return Ok(all);
+            }
+            all.extend(some);
+        }
     }
 
     /// Follows some, in their order; those that are not good are told and passed over.
-    async fn follow(&mut self, some: Vec<Placed>) -> Result<(), String> {
-        let mut refused = None;
-        let mut good = Vec::new();
-        for Placed { place, note } in some {
-            match self.trust.accept_directive(&note) {
-                Ok(signed) => good.push(signed),
-                Err(error) => refused = Some(format!("the signed order at {place}: {error}")),
+    async fn follow(&mut self, all: &[Placed]) -> Result<(), String> {
+        let mut good: Vec<(u64, SignedDirective)> = Vec::new();
+        let mut refused = BTreeMap::new();
+        for Placed { place, note } in all {
+            match self.trust.accept_directive(note) {
+                Ok(signed) => good.push((*place, signed)),
+                Err(error) => drop(refused.insert(*place, error.to_string())),
             }
         }
-        for SignedDirective { directive, .. } in &good {
-            if let Directed::Lifted(id) = &directive.what {
-                self.lifted.insert(id.clone());
-            }
-        }
+        let taken_back = good.iter().filter_map(|(_, signed)| match &signed.directive.what {
+            Directed::Lifted(id) => Some(id.clone()),
+            Directed::Given(..) => None,
+        });
+        let before = self.lifted.len();
+        self.lifted.extend(taken_back);
         let (place, lifted) = (self.keeper.place().clone(), self.lifted.clone());
+        let is_new = lifted.len() > before;
+        let shared = Arc::new(good);
+        let (good, now) = (shared.clone(), Timestamp::now());
         let edited = spawn_blocking(move || {
+            if is_new {
+                save(&place.log, &lifted).map_err(|error| error.to_string())?;
+            }
             let most = place.exception_max;
-            edit(&place, |file| Ok(apply(file, &good, &lifted, most)))
+            let edited = edit(&place, |file| Ok(apply(file, &good, &lifted, (most, now))));
+            edited.map_err(|error| error.to_string())
         });
         let edited = edited.await.map_err(|error| error.to_string())?;
-        let problems = edited.map_err(|error: EditError| error.to_string())?;
-        // In force, where they make grants fewer, before anybody is told that they are followed.
-        self.keeper.look().await;
-        let problem = problems.into_iter().next_back().or(refused);
-        if let Some(text) = &problem {
-            tracing::error!("a signed order is not followed: {text}");
+        let taken = match edited {
+            // In force, where they make grants fewer, before anybody is told that they are followed.
+            Ok(problems) if self.keeper.look().await => Ok(problems),
+            Ok(_) => Err("the file of orders is not what is in force".to_owned()),
+            Err(error) => Err(error),
+        };
+        match taken {
+            Ok(problems) => {
+                self.keeper.hold(Vec::new());
+                refused.extend(problems);
+            }
+            Err(error) => {
+                self.keeper.hold(freezes(&shared, &self.lifted));
+                return Err(error);
+            }
         }
-        *self.followed.problem.lock() = problem;
+        let mut seen = self.followed.0.lock();
+        for (place, why) in &refused {
+            if seen.refused.get(place) != Some(why) {
+                tracing::error!(place, "a signed order is not followed: {why}");
+            }
+        }
+        seen.refused.extend(refused);
         Ok(())
     }
 }
 
-/// Gives and takes back; what cannot be done is told.
-fn apply(
-    file: &mut OrdersFile,
-    good: &[SignedDirective],
-    lifted: &BTreeSet<DirectiveId>,
-    exception_max: SignedDuration,
-) -> Vec<String> {
-    let (mut problems, now) = (Vec::new(), Timestamp::now());
-    for SignedDirective { directive, .. } in good {
-        let Directive { id, what, .. } = directive;
-        let done = match what {
-            // Taken back before it came, or long ago.
-            Directed::Given(..) if lifted.contains(id) => lift(file, id, directive),
-            Directed::Given(_, Some(until)) if *until <= now => Ok(()),
-            Directed::Given(kind, until) => {
-                let given = (kind.clone(), *until, signature(directive));
-                file.give_directed(id, given, exception_max).map(drop)
-            }
-            Directed::Lifted(id) => lift(file, id, directive),
-        };
-        if let Err(error) = done {
-            problems.push(format!("signed order {id}: {error}"));
-        }
-    }
-    problems
+fn path(directory: &Path) -> PathBuf {
+    directory.join(NAME)
 }
 
-/// Takes back an order that is in force here.
-fn lift(file: &mut OrdersFile, id: &DirectiveId, by: &Directive) -> Result<(), EditError> {
-    let Some(number) = file.number_of(id) else { return Ok(()) };
-    let order = file.orders().iter().find(|order| order.number == number);
-    let now = Timestamp::now();
-    if order.is_none_or(|order| !order.holds(now)) {
-        return Ok(());
+fn load(directory: &Path) -> Result<BTreeSet<DirectiveId>, Problem> {
+    let path = path(directory);
+    if matches!(path.try_exists(), Ok(false)) {
+        return Ok(BTreeSet::new());
     }
-    let own = signature(by);
-    file.lift(number, own).map(drop)
+    let bytes = read_plain(&path)?;
+    let text = Problem::or_text(&path.display().to_string(), &bytes)?.to_owned();
+    let ids: Option<BTreeSet<DirectiveId>> = text.lines().map(DirectiveId::parse).collect();
+    ids.ok_or_else(|| {
+        let text = "does not say which signed orders were taken back; bring it back from a backup";
+        Problem::of_file(path.display().to_string(), text)
+    })
 }
 
-/// As an order has it, which is shorter.
-fn signature(directive: &Directive) -> Signature {
-    let by = directive.by.chars().take(BY_CHARS_MAX).collect();
-    let mut end = directive.why.len().min(WHY_BYTES_MAX);
-    while !directive.why.is_char_boundary(end) {
-        end -= 1;
-    }
-    let why = directive.why.get(..end).unwrap_or_default().to_owned();
-    Signature { at: directive.made, by, why }
+fn save(directory: &Path, lifted: &BTreeSet<DirectiveId>) -> io::Result<()> {
+    let place = path(directory);
+    let text: String = lifted.iter().map(|id| format!("{id}\n")).collect();
+    install(&place.with_extension("new"), &place, |file| file.write_all(text.as_bytes()))
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use super::OrdersFile;
-use super::file::{check_signature, check_time, load};
+use super::file::{ORDERS_MAX, check_signature, check_time, load};
 use super::told::Told;
 use crate::domain::{DirectiveId, Order, OrderKind, Problem, RequestId, Signature};
 use crate::files::{lock_within, replace};
@@ -18,6 +18,9 @@ const KEPT_MAX: usize = 500;
 
 /// Exceptions in force at a time. There may be any number of freezes.
 const EXCEPTIONS_MAX: usize = 400;
+
+/// How far a clock may be ahead that made an exception.
+const EARLY_MAX: SignedDuration = SignedDuration::from_mins(5);
 
 /// How long the lock is waited for: a freeze waits for nobody.
 const LOCK_WAIT: Duration = Duration::from_secs(1);
@@ -74,6 +77,7 @@ pub fn edit<T>(
         if file.id.is_empty() {
             file.id = RequestId::generate().to_string();
         }
+        file.is_readable().map_err(EditError::Refused)?;
         // Somebody who did not wait for the lock may have been faster.
         if place.read().map_err(EditError::Invalid)? == before {
             // Everybody may read it: it must be readable to the gateway's own user, and has no
@@ -113,8 +117,19 @@ impl OrdersFile {
         exception_max: SignedDuration,
     ) -> Result<u32, EditError> {
         let now = given.at;
+        self.give_at(kind, until, given, (exception_max, now))
+    }
+
+    /// The same by another clock than that of who gave it.
+    fn give_at(
+        &mut self,
+        kind: OrderKind,
+        until: Option<Timestamp>,
+        given: Signature,
+        (exception_max, now): (SignedDuration, Timestamp),
+    ) -> Result<u32, EditError> {
         check_signature(&given).map_err(EditError::Refused)?;
-        check_time(&kind, now, until).map_err(EditError::Refused)?;
+        check_time(&kind, given.at, until).map_err(EditError::Refused)?;
         if let (OrderKind::Exception(..), Some(until)) = (&kind, until) {
             let is_exception = |o: &&Order| matches!(o.kind, OrderKind::Exception(..));
             let held = self.orders.iter().filter(|order| order.holds(now)).filter(is_exception);
@@ -131,6 +146,9 @@ impl OrdersFile {
             }
         }
         self.forget(now);
+        if self.orders.len() >= ORDERS_MAX {
+            return Err(EditError::Refused(format!("there are {ORDERS_MAX} orders already")));
+        }
         let number = self.next;
         self.next = number.saturating_add(1);
         self.orders.push(Order { number, kind, given, until, lifted: None, directive: None });
@@ -138,7 +156,7 @@ impl OrdersFile {
     }
 
     /// Adds an order that was given to all gateways, and returns its number; none where it is known
-    /// here. It was checked where it was made: what a clock here says does not keep it out.
+    /// here. `now` is what the clock here says: somebody else's may be wrong.
     ///
     /// # Errors
     /// When it is not one that may be given.
@@ -146,15 +164,23 @@ impl OrdersFile {
         &mut self,
         directive: &DirectiveId,
         (kind, until, given): (OrderKind, Option<Timestamp>, Signature),
-        exception_max: SignedDuration,
+        (exception_max, now): (SignedDuration, Timestamp),
     ) -> Result<Option<u32>, EditError> {
         if self.number_of(directive).is_some() {
             return Ok(None);
         }
-        let number = self.give(kind, until, given, exception_max)?;
-        if let Some(order) = self.orders.last_mut() {
+        let is_early = given.at.duration_since(now) > EARLY_MAX;
+        if matches!(kind, OrderKind::Exception(..)) && is_early {
+            let text = "it was made by a clock that is ahead of this one's".to_owned();
+            return Err(EditError::Refused(text));
+        }
+        let mut changed = self.clone();
+        let number = changed.give_at(kind, until, given, (exception_max, now))?;
+        if let Some(order) = changed.orders.last_mut() {
             order.directive = Some(directive.clone());
         }
+        changed.is_readable().map_err(EditError::Refused)?;
+        *self = changed;
         Ok(Some(number))
     }
 
@@ -170,6 +196,20 @@ impl OrdersFile {
     /// # Errors
     /// When there is none of this number in force.
     pub fn lift(&mut self, number: u32, lifted: Signature) -> Result<Order, EditError> {
+        let now = lifted.at;
+        self.lift_at(number, lifted, now)
+    }
+
+    /// The same by another clock than that of who takes it back.
+    ///
+    /// # Errors
+    /// When there is none of this number in force.
+    pub fn lift_at(
+        &mut self,
+        number: u32,
+        lifted: Signature,
+        now: Timestamp,
+    ) -> Result<Order, EditError> {
         check_signature(&lifted).map_err(EditError::Refused)?;
         let refuse = |why: &str| EditError::Refused(format!("order {number} {why}"));
         let found = self.orders.iter_mut().find(|order| order.number == number);
@@ -177,7 +217,7 @@ impl OrdersFile {
         if order.lifted.is_some() {
             return Err(refuse("was lifted before"));
         }
-        if order.is_over(lifted.at) {
+        if order.is_over(now) {
             return Err(refuse("is over already"));
         }
         order.lifted = Some(lifted);
@@ -190,10 +230,16 @@ impl OrdersFile {
             (Some(lifted), _) => Some(lifted.at),
             (None, until) => until.filter(|until| *until <= now),
         };
-        self.orders.retain(|order| ended(order).is_none_or(|at| now.duration_since(at) < KEPT));
+        // One of all gateways may be told again, for as long as it would hold.
+        let may_come = |order: &Order| {
+            order.directive.is_some() && order.until.is_some_and(|until| until > now)
+        };
+        self.orders.retain(|order| {
+            may_come(order) || ended(order).is_none_or(|at| now.duration_since(at) < KEPT)
+        });
         let mut surplus = self.orders.len().saturating_sub(KEPT_MAX);
         self.orders.retain(|order| {
-            let goes = surplus > 0 && ended(order).is_some();
+            let goes = surplus > 0 && ended(order).is_some() && !may_come(order);
             surplus -= usize::from(goes);
             !goes
         });

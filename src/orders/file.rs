@@ -11,11 +11,13 @@ use crate::domain::{
 };
 use crate::files::read_plain;
 
-/// The version of the file that is written and read.
+/// The version of the file that is written; and of one that has orders of all gateways, which
+/// programs of before do not know.
 const VERSION: u32 = 1;
+const VERSION_DIRECTED: u32 = 2;
 
 /// More orders than any file has.
-const ORDERS_MAX: usize = 10_000;
+pub(super) const ORDERS_MAX: usize = 10_000;
 
 /// The longest name of who gave an order, in characters.
 pub const BY_CHARS_MAX: usize = 64;
@@ -90,8 +92,11 @@ impl OrdersFile {
             }
         })?;
         let refuse = |text: String| Problem::of_file(file, text);
-        if document.version != VERSION {
-            let text = format!("has version {}; this program knows {VERSION}", document.version);
+        if ![VERSION, VERSION_DIRECTED].contains(&document.version) {
+            let text = format!(
+                "has version {}; this program knows {VERSION} and {VERSION_DIRECTED}",
+                document.version
+            );
             return Err(refuse(text));
         }
         if document.orders.len() > ORDERS_MAX {
@@ -160,11 +165,28 @@ impl OrdersFile {
         }
     }
 
+    /// Whether what is written is read as the same: a file that cannot be read would keep every
+    /// order back.
+    pub(super) fn is_readable(&self) -> Result<(), String> {
+        let micros = |time: Timestamp| time.as_microsecond();
+        let read =
+            Self::parse("the file", self.text().as_bytes()).map_err(|problem| problem.text)?;
+        let same = self.orders.iter().zip(&read.orders).all(|(own, read)| {
+            own.number == read.number && micros(own.given.at) == micros(read.given.at)
+        });
+        match same && self.orders.len() == read.orders.len() && self.next == read.next {
+            true => Ok(()),
+            false => Err("it could not be read again as it is written".into()),
+        }
+    }
+
     /// The file's text.
     #[must_use]
     pub fn text(&self) -> String {
         let orders = self.orders.iter().map(Entry::of).collect();
-        let document = Document { version: VERSION, id: self.id.clone(), next: self.next, orders };
+        let is_directed = self.orders.iter().any(|order| order.directive.is_some());
+        let version = if is_directed { VERSION_DIRECTED } else { VERSION };
+        let document = Document { version, id: self.id.clone(), next: self.next, orders };
         // Strings, numbers and lists always encode.
         serde_json::to_string_pretty(&document).unwrap_or_default() + "\n"
     }

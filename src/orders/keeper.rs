@@ -32,10 +32,14 @@ pub struct Keeper {
     clock: Arc<dyn Clock>,
     metrics: OrderMetrics,
     known: Mutex<Known>,
+    /// One look at a time: an older one must not come after a newer.
+    looking: tokio::sync::Mutex<()>,
 }
 
 struct Known {
     told: Told,
+    /// Freezes of all gateways that could not be written into the file yet.
+    held: Vec<Order>,
     /// Freezes of a file that does not follow from what is recorded: they count all the same.
     strange: Vec<Order>,
     status: OrdersStatus,
@@ -79,9 +83,11 @@ impl Keeper {
         })?;
         told.take(file);
         let (strange, status) = (Vec::new(), OrdersStatus::default());
-        let known = Known { told, strange, status, looked: Instant::now(), saved };
+        let (held, looked) = (Vec::new(), Instant::now());
+        let known = Known { told, held, strange, status, looked, saved };
         let in_force = Arc::new(ArcSwap::from_pointee(Orders::default()));
-        let keeper = Self { place, in_force, journal, clock, metrics, known: Mutex::new(known) };
+        let (known, looking) = (Mutex::new(known), tokio::sync::Mutex::default());
+        let keeper = Self { place, in_force, journal, clock, metrics, known, looking };
         keeper.put_in_force(&keeper.known.lock());
         keeper.show();
         Ok(keeper)
@@ -137,17 +143,27 @@ impl Keeper {
         tokio::join!(looking, recording);
     }
 
-    /// Reads the file, and puts in force what makes grants fewer.
-    pub async fn look(&self) {
+    /// Freezes that are in force although they are not in the file, until they are.
+    pub fn hold(&self, freezes: Vec<Order>) {
+        let mut known = self.known.lock();
+        known.held = freezes;
+        self.put_in_force(&known);
+    }
+
+    /// Reads the file, and puts in force what makes grants fewer. Tells whether it is what is in force.
+    pub async fn look(&self) -> bool {
+        let _looking = self.looking.lock().await;
         let file = self.place.file.clone();
-        let Ok(read) = tokio::task::spawn_blocking(move || load(&file)).await else { return };
-        {
+        let Ok(read) = tokio::task::spawn_blocking(move || load(&file)).await else { return false };
+        let is_taken = {
             let mut known = self.known.lock();
             known.looked = Instant::now();
             self.take(&mut known, read);
             self.put_in_force(&known);
-        }
+            known.status.unread.is_none()
+        };
         self.show();
+        is_taken
     }
 
     /// Goes by the file as it is now, or as it was before it had a mistake or was another one.
@@ -200,7 +216,7 @@ impl Keeper {
             }
         };
         let orders = told.file().within(self.place.exception_max).filter_map(counts);
-        let orders = Orders::new(orders.chain(known.strange.iter().cloned()));
+        let orders = Orders::new(orders.chain(known.strange.iter().chain(&known.held).cloned()));
         if self.in_force.load().all() != orders.all() {
             self.in_force.store(Arc::new(orders));
         }

@@ -64,7 +64,7 @@ fn a_file_with_a_mistake_is_refused_with_its_place() {
     let of_two = format!("\"caller\":\"desk\",\"entrance_id\":\"{LOBBY}\"");
     for (text, said) in [
         (String::new(), "o:1:0: is no file of orders"),
-        (freeze.replace("\"version\":1", "\"version\":2"), "has version 2; this program knows 1"),
+        (freeze.replace("\"version\":1", "\"version\":3"), "has version 3; this program knows 1"),
         (freeze.replace("\"number\":1", "\"number\":9"), "order 9: numbers must grow"),
         (freeze.replace("\"number\":1", "\"number\":0"), "order 0: numbers must grow"),
         (freeze.replace("\"by\":\"ada\"", "\"by\":\"\""), "`by` must be a name"),

@@ -183,7 +183,7 @@ impl Server {
         }
         let reloading = Reloader::handle();
         let reload = (&reloading.0, &reloader);
-        let following = mirror.as_ref().and_then(|own| own.following(&gateway, reload, &keeper));
+        let following = mirror.as_ref().map(|own| own.following(&gateway, reload, &keeper));
         Ok(Self {
             gateway,
             listener,
@@ -199,7 +199,7 @@ impl Server {
             anchors: observer.anchors(),
             shipper,
             mirror,
-            following,
+            following: following.transpose()?.flatten(),
             fetching,
         })
     }

@@ -163,8 +163,8 @@ impl Mirror {
         gateway: &Gateway,
         (handle, reloader): (&ReloadHandle, &Arc<Reloader>),
         keeper: &Arc<Keeper>,
-    ) -> Option<Following> {
-        let bundles = reloader.bundles()?;
+    ) -> Result<Option<Following>, StartError> {
+        let Some(bundles) = reloader.bundles() else { return Ok(None) };
         let (link, trust) = (self.link.clone(), bundles.trust().clone());
         let directives = Directives::new(link, self.beats.heads(), trust, keeper.clone());
         let follower = Follower {
@@ -175,7 +175,7 @@ impl Mirror {
             reload: (handle.clone(), reloader.clone()),
             metrics: gateway.metrics.bundles.clone(),
         };
-        Some(Following { follower, directives })
+        Ok(Some(Following { follower, directives: directives.map_err(StartError::Orders)? }))
     }
 }
 

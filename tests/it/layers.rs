@@ -56,7 +56,6 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
             "audit",
             "authn",
             "catalogue",
-            "files",
             "listener",
             "note",
             "pki",

@@ -275,7 +275,7 @@ fn show(
 
 const FREEZE: &str = "  id=$(grantgate freeze --reason 'token stolen' --key alice.key --database publisher.toml | sed -n 's/^id //p')
   grantgate orders --database reader.toml
-  id=$(grantgate unfreeze $id --reason 'replaced' --key alice.key --database publisher.toml | sed -n 's/^id //p' | tail -n 1)
+  id=$(grantgate unfreeze $id --reason 'replaced' --key alice.key --database publisher.toml 2>&1 | sed -n 's/.*countersign \\([0-9a-f@]*\\).*/\\1/p')
   grantgate countersign $id --key bob.key --database publisher.toml";
 
 /// The front desk may see what it may open.

@@ -9,17 +9,20 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use super::looked_up::LookedUp;
-use crate::bundle::{Directed, Directive, SignedDirective};
+use crate::bundle::{Digest, Directed, Directive, Offer, SignedDirective};
 use crate::cli::database::{At, SILENT_S};
 use crate::cli::desk::{Ended, Open, Signer, failed, with};
 use crate::cli::duration::argument;
 use crate::cli::policy::newest_bundle;
 use crate::cli::problems::printable;
 use crate::cli::{Exit, Format, note, say, say_json};
-use crate::database::{self, Placed, ReplicaState, Unfinished};
+use crate::database::{DatabaseError, Placed, RETIRED, ReplicaState, Unfinished};
 use crate::domain::{DirectiveId, OrderKind};
 
 const LOOK_EVERY: Duration = Duration::from_millis(50);
+
+/// A name is looked up for so long.
+const LOOK_UP_MAX: Duration = Duration::from_secs(3);
 
 /// Digits that name a signed order among the others.
 const DIGITS_MIN: usize = 8;
@@ -40,14 +43,15 @@ pub(super) struct ForAll {
 
 #[derive(Args)]
 #[command(
-    after_help = "Example: grantgate countersign 6f2d1c0a --key bob.key --database publisher.toml\n\n\
+    after_help = "Example: grantgate countersign 6f2d1c0a9b3e4f105d1c0b7e9a3f4c2e@8b1f5c0e2d3a4b6978c1d2e3f4a5b6c7 \
+    --key bob.key --database publisher.toml\n\n\
     What allows something takes as many signatures as a policy: taking a freeze back, and exceptions. It \
-    is shown before it is signed.\n\n\
-    Exit codes: 0 in force on all gateways, 2 more signatures are needed, or a gateway does not follow \
+    is shown once more; the digits behind the `@` are those of the text that was looked at.\n\n\
+    Exit codes: 0 all gateways follow it, 2 more signatures are needed, or a gateway does not follow \
     yet, 1 not signed, 3 invalid file."
 )]
 pub(in crate::cli) struct CountersignArguments {
-    /// The signed order, or the first 8 digits of its name
+    /// The signed order as `orders --database` shows it: its name, `@` and the digits of its text
     #[arg(value_name = "ORDER")]
     order: String,
     /// A TOML file with `url`, `[bundle]`, and as needed `password_file` and `ca_file`
@@ -74,11 +78,14 @@ impl ForAll {
         At { database: self.database.clone().unwrap_or_default() }
     }
 
-    /// Orders something.
-    pub(super) fn order(&self, why: &str, what: Wanted<'_>) -> Exit {
+    /// Orders something; looked up, where that is wanted, in the newest bundle.
+    pub(super) fn order(&self, why: &str, lookup: bool, what: Wanted<'_>) -> Exit {
         with(&self.at(), async |open| {
             let signer = Signer::of_key(&self.key.clone().unwrap_or_default())?;
-            let looked_up = LookedUp::of_bundle(newest_bundle(open).await);
+            let looked_up = LookedUp::of_bundle(match lookup {
+                true => in_time(newest_bundle(open)).await,
+                false => Err("nothing was looked up".into()),
+            });
             let now = Timestamp::now();
             let made = now.round(Unit::Second).unwrap_or(now);
             let what = what(&looked_up, made).map_err(failed)?;
@@ -103,6 +110,12 @@ impl ForAll {
             sign(open, &signer, (what, why, made), self.wait).await
         })
     }
+}
+
+/// No freeze waits for long because of a name.
+async fn in_time<T>(asked: impl Future<Output = Result<T, String>>) -> Result<T, String> {
+    let answer = tokio::time::timeout(LOOK_UP_MAX, asked).await;
+    answer.unwrap_or_else(|_| Err("the database does not give the newest bundle in time".into()))
 }
 
 async fn sign(
@@ -143,59 +156,100 @@ async fn give(
         open.desk.sign_directive(&directive.to_string(), line).await?;
         let by = signers.join(", ");
         note(format_args!("signed by {by} ({has} of {takes}): it is not in force"));
-        note(format_args!("next: `grantgate countersign {}`, by somebody else", directive.id));
+        note(format_args!(
+            "next: `grantgate countersign {}`, by somebody else",
+            proposed_id(signed)
+        ));
         return Ok(Exit::Different);
     }
     let place = open.desk.direct(signed).await?;
-    confirmed(open, place, wait).await
+    let own = Offer { number: place, digest: Digest::of(signed.note.as_bytes()) };
+    match confirmed(open, own, wait).await {
+        Ok(exit) => Ok(exit),
+        Err(error) => {
+            let error = printable(&error.to_string());
+            note(format_args!("WARNING: it is given, and who follows it is not known: {error}"));
+            Ok(Exit::Different)
+        }
+    }
 }
 
-/// Waits until every gateway that speaks follows it.
-async fn confirmed(open: &Open<'_>, place: u64, wait: SignedDuration) -> Result<Exit, Ended> {
+/// Waits until every gateway follows it that speaks; those that do not are named.
+async fn confirmed(
+    open: &Open<'_>,
+    own: Offer,
+    wait: SignedDuration,
+) -> Result<Exit, DatabaseError> {
     let since = Instant::now();
     loop {
-        let all = database::replicas(open.access).await?;
-        let speaks = |one: &&ReplicaState| one.silent_s < SILENT_S && one.state != "leaving";
-        let (follow, others): (Vec<_>, Vec<_>) =
-            all.iter().filter(speaks).partition(|one| one.directives >= Some(place));
-        if others.is_empty() && !follow.is_empty() {
-            let after = since.elapsed().as_secs_f64();
-            let refuse: Vec<_> = follow
-                .iter()
-                .filter_map(|one| Some((&one.name, one.directive_problem.as_ref()?)))
-                .collect();
-            for (name, problem) in &refuse {
-                note(printable(&format!("WARNING: {name} does not follow all of them: {problem}")));
+        let asked = tokio::time::timeout(LOOK_UP_MAX, open.desk.replicas()).await;
+        let all = asked.map_err(|_| DatabaseError::Timeout(LOOK_UP_MAX.as_secs()))??;
+        let is_left = |one: &&ReplicaState| {
+            one.state != RETIRED && (one.state != "leaving" || one.confirmed < one.durable)
+        };
+        let (speak, silent): (Vec<&ReplicaState>, Vec<&ReplicaState>) =
+            all.iter().filter(is_left).partition(|one| one.silent_s < SILENT_S);
+        let follows = |one: &&ReplicaState| match one.directives {
+            Some(place) if place == own.number => one.directive_digest == Some(own.digest),
+            place => place > Some(own.number),
+        };
+        let (follow, others): (Vec<&ReplicaState>, Vec<_>) = speak.into_iter().partition(follows);
+        let is_over = since.elapsed() >= wait.unsigned_abs();
+        if !is_over && (follow.is_empty() || !others.is_empty()) {
+            sleep(LOOK_EVERY).await;
+            continue;
+        }
+        let after = since.elapsed().as_secs_f64();
+        let mut warnings: Vec<String> = Vec::new();
+        for one in &others {
+            warnings.push(match one.directives {
+                Some(_) => format!("{} does not follow it yet", one.name),
+                None => format!("{} follows no signed orders: order it there", one.name),
+            });
+        }
+        let refused = format!("the signed order at {}: ", own.number);
+        for one in &follow {
+            let problem = one.directive_problem.as_deref().unwrap_or_default();
+            if problem.contains(&refused) {
+                warnings.push(format!("{} does not follow it: {problem}", one.name));
             }
-            if !refuse.is_empty() {
-                return Ok(Exit::Different);
-            }
+        }
+        for one in &silent {
+            let name = &one.name;
+            warnings.push(format!(
+                "{name} has been silent for {:.0} s: order it there, with --config, or take it off \
+                 (`grantgate database retire {name}`)",
+                one.silent_s
+            ));
+        }
+        if follow.is_empty() {
+            warnings.push("no gateway follows it yet".into());
+        }
+        for warning in &warnings {
+            note(format_args!("WARNING: {}", printable(warning)));
+        }
+        if warnings.is_empty() {
             note(format_args!("{} gateway(s) follow it, after {after:.2} s", follow.len()));
             return Ok(Exit::Done);
         }
-        if since.elapsed() >= wait.unsigned_abs() {
-            for one in others {
-                let name = printable(&one.name);
-                note(match one.directives {
-                    Some(_) => format!("WARNING: {name} does not follow it yet"),
-                    None => format!("WARNING: {name} follows no signed orders: order it there"),
-                });
-            }
-            if follow.is_empty() {
-                note("WARNING: no gateway follows it yet");
-            }
-            return Ok(Exit::Different);
-        }
-        sleep(LOOK_EVERY).await;
+        return Ok(Exit::Different);
     }
 }
 
 pub(in crate::cli) fn countersign(arguments: &CountersignArguments) -> Exit {
+    let Some((id, digits)) = arguments.order.split_once('@') else {
+        let text = "write the order as `grantgate orders --database` shows it, with the digits of its \
+                    text: what is signed is what was looked at";
+        return crate::cli::fail(text);
+    };
     let at = At { database: arguments.database.clone() };
     with(&at, async |open| {
         let signer = Signer::of_key(&arguments.key)?;
-        let unfinished = unfinished(open).await?;
-        let found = one(&unfinished, &arguments.order)?;
+        let given = all(open).await?;
+        let of_text = |one: &SignedDirective| digest(one).begins(digits);
+        let mut proposed = unfinished(open, &given).await?;
+        proposed.retain(of_text);
+        let found = one(&proposed, id)?;
         if found.signers.iter().any(|name| name == signer.name()) {
             let name = signer.name();
             return Err(failed(format_args!(
@@ -204,19 +258,34 @@ pub(in crate::cli) fn countersign(arguments: &CountersignArguments) -> Exit {
         }
         let text = found.directive.to_string();
         say(text.trim_end());
+        if let Directed::Lifted(of) = &found.directive.what {
+            say("\nwhich takes back:");
+            say(one(&given, of.as_str())?.directive.to_string().trim_end());
+        }
         let line = signer.sign(&text, &open.trust)?;
         open.desk.sign_directive(&text, &line).await?;
-        let unfinished = self::unfinished(open).await?;
-        let signed = one(&unfinished, found.directive.id.as_str())?;
+        let mut proposed = unfinished(open, &given).await?;
+        proposed.retain(of_text);
+        let signed = one(&proposed, found.directive.id.as_str())?;
         give(open, signed, &line, arguments.wait).await
     })
+}
+
+/// Of the text that is signed.
+fn digest(of: &SignedDirective) -> Digest {
+    Digest::of(of.directive.to_string().as_bytes())
+}
+
+/// How a proposed one is named, so that nothing else is signed.
+fn proposed_id(of: &SignedDirective) -> String {
+    format!("{}@{}", of.directive.id, digest(of).short())
 }
 
 /// Lists them.
 pub(super) fn list(file: &std::path::Path, (all_of_them, format): (bool, Format)) -> Exit {
     with(&At { database: file.to_owned() }, async |open| {
         let given = all(open).await?;
-        let pending = unfinished(open).await?;
+        let pending = unfinished(open, &given).await?;
         let now = Timestamp::now();
         let mut shown = Vec::new();
         for SignedDirective { directive, signers, .. } in &given {
@@ -230,9 +299,11 @@ pub(super) fn list(file: &std::path::Path, (all_of_them, format): (bool, Format)
                 shown.push((directive, signers, state));
             }
         }
-        for SignedDirective { directive, signers, .. } in &pending {
+        for pending in &pending {
+            let SignedDirective { directive, signers, .. } = pending;
             let (has, takes) = (signers.len(), open.trust.signatures_of(directive));
-            shown.push((directive, signers, format!("signed by {has} of {takes}")));
+            let state = format!("signed by {has} of {takes}: {}", proposed_id(pending));
+            shown.push((directive, signers, state));
         }
         match format {
             Format::Json => {
@@ -276,10 +347,14 @@ async fn all(open: &Open<'_>) -> Result<Vec<SignedDirective>, Ended> {
 }
 
 /// Those that too few have signed.
-async fn unfinished(open: &Open<'_>) -> Result<Vec<SignedDirective>, Ended> {
+async fn unfinished(
+    open: &Open<'_>,
+    given: &[SignedDirective],
+) -> Result<Vec<SignedDirective>, Ended> {
     let mut found = Vec::new();
-    for Unfinished { text, lines } in open.desk.unfinished_directives().await? {
+    for Unfinished { text, lines } in open.desk.proposed_directives().await? {
         match open.trust.gather_directive(&text, &lines) {
+            Ok(signed) if given.iter().any(|one| one.directive == signed.directive) => {}
             Ok(signed) => found.push(signed),
             Err(error) => note(format_args!("a proposed order is left out: {error}")),
         }

@@ -158,13 +158,22 @@ pub(super) fn freeze(arguments: &FreezeArguments) -> Exit {
     let Common { all, reason, .. } = &arguments.common;
     if all.is_meant() {
         let what = Box::new(|looked_up: &LookedUp, made| {
-            let scope = scope(arguments, looked_up)?;
+            let scope = match scope(arguments, looked_up) {
+                // The bundle that was looked at may be an old one: nobody is kept from a freeze.
+                Err(why) if arguments.caller.is_some() => {
+                    note(format_args!("WARNING: {why}"));
+                    Scope::Caller(arguments.caller.clone().ok_or_else(String::new)?)
+                }
+                scope => scope?,
+            };
             match arguments.drill {
                 true => given(OrderKind::Drill(scope), Some(DRILL), made),
                 false => given(OrderKind::Freeze(scope), arguments.length, made),
             }
         });
-        return all.order(reason.trim(), what);
+        let FreezeArguments { caller, zone, entrance, .. } = arguments;
+        let lookup = caller.is_some() || zone.is_some() || entrance.is_some();
+        return all.order(reason.trim(), lookup, what);
     }
     let settings = match settings(&arguments.common.config) {
         Ok(settings) => settings,
@@ -227,7 +236,7 @@ pub(super) fn allow(arguments: &AllowArguments) -> Exit {
             looked_up.warn_of_rules(&caller, entrance);
             given(OrderKind::Exception(caller, entrance), Some(arguments.length), made)
         });
-        return all.order(reason.trim(), what);
+        return all.order(reason.trim(), true, what);
     }
     let settings = match settings(&arguments.common.config) {
         Ok(settings) => settings,

@@ -39,7 +39,8 @@ CREATE TABLE bundle (
 CREATE TABLE directive (
     -- Without gaps, and in the order in which they can be seen: given out under a lock.
     place  bigint PRIMARY KEY,
-    digest bytea NOT NULL UNIQUE,
+    -- Of the text with its signatures.
+    digest bytea NOT NULL UNIQUE CHECK (digest = sha256(convert_to(note, 'UTF8'))),
     note   text NOT NULL CHECK (octet_length(note) <= 65536),
     made   timestamptz NOT NULL DEFAULT now()
 );
@@ -66,6 +67,7 @@ ALTER TABLE replica_beat
     ADD COLUMN bundle_problem text,
     -- Up to which place it follows signed orders.
     ADD COLUMN directives     bigint,
+    ADD COLUMN directive_digest bytea,
     -- Why one of these is not followed.
     ADD COLUMN directive_problem text;
 
@@ -97,17 +99,19 @@ CREATE FUNCTION beat_2(
     replica uuid, token bytea, version text, address text, state text, revision text,
     durable bigint, confirmed bigint, clock timestamptz,
     in_force bigint, refused bigint, problem text, followed bigint,
-    unfollowed text
-) RETURNS TABLE (number bigint, digest bytea, directives bigint)
+    followed_digest bytea, unfollowed text
+) RETURNS TABLE (number bigint, digest bytea, directives bigint, newest_digest bytea)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = grantgate, pg_temp AS $$
 BEGIN
     PERFORM beat_1(replica, token, version, address, state, revision, durable, confirmed, clock);
     UPDATE replica_beat b
         SET bundle = in_force, bundle_refused = refused, bundle_problem = left(problem, 2000),
-            directives = followed, directive_problem = left(unfollowed, 2000)
+            directives = followed, directive_digest = followed_digest, directive_problem = left(unfollowed, 2000)
         WHERE b.replica_id = replica;
-    RETURN QUERY SELECT n.number, n.digest, (SELECT coalesce(max(d.place), 0) FROM directive d)
-        FROM replica r LEFT JOIN newest_bundle_1(r.name) n ON true WHERE r.replica_id = replica;
+    RETURN QUERY SELECT n.number, n.digest, coalesce(d.place, 0), d.digest
+        FROM replica r LEFT JOIN newest_bundle_1(r.name) n ON true
+        LEFT JOIN (SELECT * FROM directive ORDER BY place DESC LIMIT 1) d ON true
+        WHERE r.replica_id = replica;
 END $$;
 
 -- Keeps a file of a bundle that is to be proposed.
@@ -171,9 +175,10 @@ BEGIN
 END $$;
 
 -- Gives a signed order to all gateways.
-CREATE FUNCTION direct_1(own bytea, own_note text) RETURNS bigint
+CREATE FUNCTION direct_1(own_note text) RETURNS bigint
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = grantgate, pg_temp AS $$
 DECLARE
+    own bytea := sha256(convert_to(own_note, 'UTF8'));
     own_place bigint;
 BEGIN
     LOCK TABLE directive IN SHARE ROW EXCLUSIVE MODE;

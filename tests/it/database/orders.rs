@@ -10,6 +10,12 @@ fn id_of(printed: &str) -> String {
     line.unwrap_or_else(|| panic!("{printed}")).to_owned()
 }
 
+/// What is to be countersigned.
+fn next_of(printed: &str) -> String {
+    let command = printed.split("countersign ").nth(1).unwrap_or_else(|| panic!("{printed}"));
+    command.split('`').next().unwrap().to_owned()
+}
+
 /// A second gateway like the site's own.
 fn another(authors: &Authors) -> (Site, [(&'static str, String); 4]) {
     let other = Site::new();
@@ -73,14 +79,22 @@ async fn one_stops_all_gateways_and_two_let_go() {
 
     // Letting go: alone it is a proposal.
     let lift = ["unfreeze", &frozen[..8], "--reason", "it was replaced", "--key", &alice];
-    let (code, out, error) = authors.order(&lift);
+    let (code, _, error) = authors.order(&lift);
     assert!(code == 2 && error.contains("signed by alice (1 of 2): it is not in force"), "{error}");
-    let lifting = id_of(out.rsplit("grantgate order 1").next().unwrap());
+    let lifting = next_of(&error);
     assert_eq!(status_of(site, &north, LOBBY).await, 403);
     let (code, _, error) = authors.order(&["countersign", &lifting, "--key", &alice]);
     assert!(code == 1 && error.contains("has signed it already"), "{error}");
+    let (code, _, error) = authors.order(&["countersign", &lifting[..32], "--key", &bob]);
+    assert!(code == 1 && error.contains("with the digits of its text"), "{error}");
+    let other = format!("{}@{}", &lifting[..32], "0".repeat(32));
+    assert_eq!(authors.order(&["countersign", &other, "--key", &bob]).0, 1);
     let (code, out, error) = authors.order(&["countersign", &lifting, "--key", &bob]);
     assert!(code == 0 && out.contains(&format!("lift {frozen}")), "{code} {out}{error}");
+    assert!(
+        out.contains("which takes back:") && out.contains("freeze caller visitor-desk"),
+        "{out}"
+    );
     until_ready(&north).await;
     assert_eq!(status_of(site, &north, LOBBY).await, 200);
     let (code, _, error) = authors.order(&lift);
@@ -89,10 +103,10 @@ async fn one_stops_all_gateways_and_two_let_go() {
     // An exception as well.
     assert_eq!(status_of(site, &north, OFFICE).await, 403);
     let allow = ["allow", "visitor-desk", OFFICE, "--for", "2h", "--reason", "fire", "--key", &bob];
-    let (code, out, _) = authors.order(&allow);
+    let (code, _, error) = authors.order(&allow);
     assert_eq!(code, 2);
     assert_eq!(status_of(site, &north, OFFICE).await, 403);
-    let (code, out, error) = authors.order(&["countersign", &id_of(&out), "--key", &alice]);
+    let (code, out, error) = authors.order(&["countersign", &next_of(&error), "--key", &alice]);
     assert_eq!(code, 0, "{out}{error}");
     for _ in 0..500 {
         if status_of(site, &north, OFFICE).await == 200 {
@@ -138,7 +152,7 @@ async fn a_database_that_lies_gives_no_order() {
     let admin = authors.server.admin("grantgate").await;
     let forge = async |note: &str| {
         let put = "INSERT INTO grantgate.directive (place, digest, note) SELECT coalesce(max(place), 0) + 1, \
-                   sha256(convert_to($1 || random(), 'UTF8')), $1 FROM grantgate.directive";
+                   sha256(convert_to($1, 'UTF8')), $1 FROM grantgate.directive";
         admin.execute(put, &[&note]).await.unwrap();
     };
     let unsigned = format!(
@@ -165,10 +179,54 @@ async fn a_database_that_lies_gives_no_order() {
     let (code, out, error) = authors.order(&freeze);
     assert_eq!(code, 0, "{out}{error}");
     assert_eq!(status_of(site, &gateway, LOBBY).await, 403);
-    // It is taken away, and all comes again in another order: the freeze stays.
-    let away = "DELETE FROM grantgate.directive WHERE place > 1";
+    // It is taken away, and another freeze takes its place: both hold.
+    let away = "DELETE FROM grantgate.directive WHERE place > 2";
     admin.batch_execute(away).await.unwrap();
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    assert_eq!(status_of(site, &gateway, LOBBY).await, 403);
+    let other = ["freeze", "--caller", "facilities", "--reason", "one more", "--key", &alice];
+    let (code, out, error) = authors.order(&other);
+    assert_eq!(code, 0, "{out}{error}");
+    let text = gateway.admin("/readyz?verbose").await.1;
+    assert!(text.contains("all of it") && text.contains("one more"), "{text}");
+    // One that is missing keeps those behind it from nobody.
+    admin
+        .batch_execute("UPDATE grantgate.directive SET place = place + 5 WHERE place > 2")
+        .await
+        .unwrap();
+    let (code, _, error) = authors.order(&[
+        "freeze",
+        "--caller",
+        "cleaning-rota",
+        "--reason",
+        "behind",
+        "--key",
+        &alice,
+        "--wait",
+        "3s",
+    ]);
+    assert_eq!(code, 2, "{error}");
+    let text = gateway.admin("/readyz?verbose").await.1;
+    assert!(text.contains("behind") && text.contains("the database has none at"), "{text}");
+    // The file cannot be written: it holds all the same, and comes into it.
+    let orders = site.path("orders.json");
+    let kept = std::fs::read(&orders).unwrap();
+    std::fs::write(&orders, "damaged").unwrap();
+    let (code, _, _) = authors.order(&[
+        "freeze",
+        "--zone",
+        "lobby",
+        "--reason",
+        "on a bad day",
+        "--key",
+        &alice,
+        "--wait",
+        "3s",
+    ]);
+    assert_eq!(code, 2);
+    until_said(&gateway, "on a bad day").await;
+    std::fs::write(&orders, kept).unwrap();
+    until("it is in the file", || {
+        std::fs::read_to_string(&orders).unwrap().contains("on a bad day")
+    })
+    .await;
     gateway.stop().await;
 }

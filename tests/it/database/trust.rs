@@ -115,7 +115,7 @@ async fn a_log_is_of_one_data_directory_and_a_role_sees_no_table() {
         "DELETE FROM approval",
         "UPDATE bundle_file SET content = ''",
         "SELECT own_log(1, 'x')",
-        "SELECT beat_2(NULL, '', '', '', '', '', 1, 1, now(), NULL, NULL, NULL, NULL, NULL)",
+        "SELECT beat_2(NULL, '', '', '', '', '', 1, 1, now(), NULL, NULL, NULL, NULL, NULL, NULL)",
     ] {
         let refused = admin.batch_execute(statement).await.unwrap_err();
         assert_eq!(refused.code().map(|code| code.code()), Some("42501"), "{statement}");
