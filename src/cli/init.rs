@@ -177,7 +177,8 @@ mod tests {
         // Of each table of which there may be several there is one; that of a workspace takes the
         // place of what `[upstream]` has.
         let (before, _, after) = around_workspace();
-        let tables = format!("{before}{after}").replace("# [[", "[[");
+        let (files, _, rest) = around_bundle(after);
+        let tables = format!("{before}{files}{rest}").replace("# [[", "[[");
         // The keys of a collector need one; an issuer and a trust domain have what they cannot be
         // without.
         let needed = ["url = ", "name = ", "issuer = ", "jwks_url = ", "audience = ", BUNDLE];
@@ -213,6 +214,28 @@ mod tests {
         let (before, rest) = CONFIG.split_once("# [[workspace]]\n").unwrap();
         let at = rest.find("[policy]").unwrap();
         (before, &rest[..at], &rest[at..])
+    }
+
+    /// What stands before the table of bundles, that table, and what is behind it.
+    fn around_bundle(text: &str) -> (&str, &str, &str) {
+        let at = text.find("[policy.bundle]").unwrap();
+        let end = text.find("[callers]").unwrap();
+        (&text[..at], &text[at..end], &text[end..])
+    }
+
+    #[test]
+    fn a_table_of_bundles_takes_the_place_of_files() {
+        let (before, table, after) = around_bundle(CONFIG);
+        let table = without("# example: ", table);
+        let needed = ["name = \"north-1\"", "url = \"postgresql"];
+        let needed = needed
+            .iter()
+            .fold(after.to_owned(), |text, key| text.replace(&format!("# example: {key}"), key));
+        let of = |table: &str| load(&format!("{before}{table}{needed}")).policy_bundle.unwrap();
+        let (few, all) = (of(&table), of(&without("# ", &table)));
+        assert_eq!(format!("{few:?}"), format!("{all:?}"));
+        assert_eq!((few.trust.name(), few.trust.signatures_min()), ("example.org/doors", 1));
+        assert!(few.seed_directory.is_some());
     }
 
     #[test]

@@ -30,6 +30,9 @@ const NAME: &str = "directives-lifted";
 const AGAIN_FIRST: Duration = Duration::from_millis(250);
 const AGAIN_LONGEST: Duration = Duration::from_secs(5);
 
+/// One that is missing is asked for again after this.
+const MISSING_AGAIN: Duration = Duration::from_secs(60);
+
 /// Reasons that are shown at once.
 const SHOWN_MAX: usize = 3;
 
@@ -46,6 +49,8 @@ struct Seen {
     digest: Option<Digest>,
     /// Why those at these places are not followed.
     refused: BTreeMap<u64, String>,
+    /// One that the database does not have, though it has some behind it.
+    missing: Option<u64>,
     /// Why none is followed for now.
     failure: Option<String>,
 }
@@ -64,7 +69,10 @@ impl Followed {
         let seen = self.0.lock();
         let refused = seen.refused.iter().rev().take(SHOWN_MAX);
         let refused = refused.map(|(place, why)| format!("the signed order at {place}: {why}"));
-        let all: Vec<String> = seen.failure.iter().cloned().chain(refused).collect();
+        let missing =
+            seen.missing.map(|place| format!("the database has no signed order at {place}"));
+        let all = seen.failure.iter().cloned().chain(missing).chain(refused);
+        let all: Vec<String> = all.collect();
         (!all.is_empty()).then(|| all.join("; "))
     }
 }
@@ -111,8 +119,12 @@ impl Directives {
                 None => None,
                 Some(newest) => self.catch_up(newest).await.err(),
             };
-            let wait =
-                failure.is_some().then(|| backoff.wait(AGAIN_FIRST, AGAIN_LONGEST, chance()));
+            let missing = self.followed.0.lock().missing;
+            let wait = match (&failure, missing) {
+                (Some(_), _) => Some(backoff.wait(AGAIN_FIRST, AGAIN_LONGEST, chance())),
+                (None, Some(_)) => Some(MISSING_AGAIN),
+                (None, None) => None,
+            };
             match &failure {
                 Some(why) => tracing::error!("signed orders are not followed: {why}"),
                 None => backoff.reset(),
@@ -134,14 +146,15 @@ impl Directives {
     /// Follows all up to the newest.
     async fn catch_up(&mut self, newest: Offer) -> Result<(), String> {
         let (place, digest) = self.followed.place();
-        if place == newest.number && digest == Some(newest.digest) {
+        let missing = self.followed.0.lock().missing;
+        if place == newest.number && digest == Some(newest.digest) && missing.is_none() {
             return Ok(());
         }
-        let mut all = self.behind(place).await?;
         let is_other = match place.checked_sub(1) {
             None => false,
             // It was put back from before, and has others at these places by now.
-            Some(_) if newest.number <= place => true,
+            Some(_) if newest.number < place => true,
+            Some(_) if newest.number == place => digest != Some(newest.digest),
             Some(before) => {
                 let there = self.link.directives(before).await.map_err(|e| e.to_string())?;
                 let there = there.first().map(|one| Digest::of(one.note.as_bytes()));
@@ -150,25 +163,26 @@ impl Directives {
         };
         if is_other {
             *self.followed.0.lock() = Seen::default();
-            all = self.behind(0).await?;
         }
-        // All in one go: what is given and taken back is never in force between.
-        let (from, _) = self.followed.place();
+        let from = match is_other {
+            true => 0,
+            // What is known is not done twice.
+            false => missing.map_or(place, |missing| missing - 1),
+        };
+        let all = self.behind(from).await?;
         let missing = (from + 1..).zip(&all).find(|(wanted, one)| one.place != *wanted);
         let missing = missing.map(|(wanted, _)| wanted);
+        // All in one go: what is given and taken back is never in force between.
         self.follow(&all).await?;
-        let last = all.iter().take_while(|one| missing.is_none_or(|wanted| one.place < wanted));
-        if let Some(last) = last.last() {
+        if let Some(last) = all.last() {
             let mut seen = self.followed.0.lock();
             (seen.place, seen.digest) = (last.place, Some(Digest::of(last.note.as_bytes())));
-        }
-        match missing {
             // Those behind it are followed all the same.
-            Some(wanted) => Err(format!("the database has none at {wanted}")),
-            None if all.last().is_none_or(|last| last.place < newest.number) => {
-                Err(format!("the database has none at {}", newest.number))
-            }
-            None => Ok(()),
+            seen.missing = missing;
+        }
+        match all.last().is_some_and(|last| last.place >= newest.number) {
+            true => Ok(()),
+            false => Err(format!("the database has none at {}", newest.number)),
         }
     }
 
