@@ -15,7 +15,6 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use super::chance;
 use crate::bundle::{Digest, Directed, Offer, SignedDirective, Trust};
 use crate::database::{Heads, Link, Placed};
 use crate::domain::{Backoff, DirectiveId, Problem};
@@ -121,7 +120,7 @@ impl Directives {
             };
             let missing = self.followed.0.lock().missing;
             let wait = match (&failure, missing) {
-                (Some(_), _) => Some(backoff.wait(AGAIN_FIRST, AGAIN_LONGEST, chance())),
+                (Some(_), _) => Some(backoff.wait(AGAIN_FIRST, AGAIN_LONGEST)),
                 (None, Some(_)) => Some(MISSING_AGAIN),
                 (None, None) => None,
             };

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use super::{FetchError, chance, fetch};
+use super::{FetchError, fetch};
 use crate::bundle::{Offer, Offered};
 use crate::database::{Heads, Link};
 use crate::domain::Backoff;
@@ -59,7 +59,7 @@ impl Follower {
             let again = async {
                 match wait {
                     Ok(()) => std::future::pending().await,
-                    Err(Again) => sleep(backoff.1.wait(AGAIN_FIRST, AGAIN_LONGEST, chance())).await,
+                    Err(Again) => sleep(backoff.1.wait(AGAIN_FIRST, AGAIN_LONGEST)).await,
                 }
             };
             tokio::select! {

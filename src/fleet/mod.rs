@@ -15,13 +15,6 @@ use crate::snapshot::Bundles;
 pub use directives::{Directives, Followed};
 pub use follower::Follower;
 
-/// From 0 to 1.
-fn chance() -> f64 {
-    let mut bytes = [0; 4];
-    let filled = aws_lc_rs::rand::fill(&mut bytes);
-    filled.map_or(0.5, |()| f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX))
-}
-
 /// Why a bundle that the database offers is not there.
 #[derive(Debug, thiserror::Error)]
 enum FetchError {

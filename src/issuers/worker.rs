@@ -41,7 +41,7 @@ impl Worker {
                 }
                 Err(failure) => {
                     self.fail(&failure, &mut failing);
-                    backoff.wait(FIRST.min(refresh), LONGEST.min(refresh), chance())
+                    backoff.wait(FIRST.min(refresh), LONGEST.min(refresh))
                 }
             };
             tokio::select! {
@@ -98,13 +98,6 @@ impl Worker {
 fn next(refresh: Duration, fresh: Option<Duration>) -> Duration {
     let least = REFRESH_MIN.min(refresh);
     fresh.map_or(refresh, |fresh| fresh.mul_f64(0.8).clamp(least, refresh))
-}
-
-/// From 0 to 1.
-fn chance() -> f64 {
-    let mut bytes = [0; 4];
-    let filled = aws_lc_rs::rand::fill(&mut bytes);
-    filled.map_or(0.5, |()| f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX))
 }
 
 #[cfg(test)]

@@ -26,20 +26,13 @@ impl Backoff {
             Kind::Stopped => (STOPPED_FIRST, STOPPED_LONGEST),
             Kind::Again(_) | Kind::Read => (FIRST, LONGEST),
         };
-        let own = self.0.wait(first, longest, chance());
+        let own = self.0.wait(first, longest);
         own.max(failure.after.unwrap_or_default().min(ASKED_FOR_MAX))
     }
 
     pub(super) fn reset(&mut self) {
         self.0.reset();
     }
-}
-
-/// From 0 to 1.
-pub(super) fn chance() -> f64 {
-    let mut bytes = [0; 4];
-    let filled = aws_lc_rs::rand::fill(&mut bytes);
-    filled.map_or(0.5, |()| f64::from(u32::from_le_bytes(bytes)) / f64::from(u32::MAX))
 }
 
 #[cfg(test)]

@@ -11,7 +11,6 @@ use tokio_util::sync::CancellationToken;
 use super::Shared;
 use crate::database::{Beat, Heads};
 use crate::domain::Backoff;
-use crate::shipping::backoff::chance;
 
 /// How often.
 const EVERY: Duration = Duration::from_secs(1);
@@ -81,7 +80,7 @@ impl Beats {
                 Err(error) => error,
             };
             tracing::debug!(%error, "the database was not told how this gateway is");
-            let wait = backoff.wait(AGAIN_FIRST, AGAIN_LONGEST, chance());
+            let wait = backoff.wait(AGAIN_FIRST, AGAIN_LONGEST);
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = ending.cancelled() => {}
