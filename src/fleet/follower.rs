@@ -8,8 +8,8 @@ use tokio::sync::watch;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use super::{FetchError, fetch};
-use crate::bundle::{Offer, Offered};
+use super::fetch;
+use crate::bundle::{Bundle, Offer, Offered, Signed};
 use crate::database::{Heads, Link};
 use crate::domain::Backoff;
 use crate::snapshot::{Bundles, ReloadHandle, Reloader, Snapshot, Whole};
@@ -114,61 +114,55 @@ impl Follower {
 
     /// Puts it in force, or says why not.
     async fn take(&self, offer: Offer) -> Result<(), Again> {
-        if let Some(before) = self.kept(offer).await {
-            return self.try_it(offer, before).await;
-        }
-        let (signed, contents) = match fetch(&self.link, offer, self.bundles.trust()).await {
-            Ok(fetched) => fetched,
-            Err(
-                error @ (FetchError::Database(_)
-                | FetchError::Missing(..)
-                | FetchError::Refused(..)),
-            ) => {
-                self.refused(offer.number, error.to_string());
-                return Err(Again);
+        match self.whole(offer).await {
+            Ok(whole) => self.try_it(whole).await,
+            Err(text) => {
+                self.refused(offer.number, text);
+                Err(Again)
             }
-        };
-        let in_force = self.in_force();
-        let parent = signed.bundle.parent;
-        if in_force.is_some_and(|own| own.number + 1 == offer.number && Some(own.digest) != parent)
-        {
-            let text = format!(
-                "bundle {} was not made from the one in force, though it is the next: sign one with the \
-                 number after it",
-                offer.number
-            );
-            self.refused(offer.number, text);
-            return Err(Again);
         }
-        let bundles = self.bundles.clone();
-        let before = match spawn_blocking(move || bundles.want(signed, contents)).await {
-            Ok(Ok(before)) => before,
-            Ok(Err(problem)) => {
-                self.refused(offer.number, problem.to_string());
-                return Err(Again);
-            }
-            // The runtime ends.
-            Err(_) => return Err(Again),
-        };
-        self.try_it(offer, before).await
     }
 
-    /// The copy of a try before, which is looked at again and needs no fetching.
-    async fn kept(&self, offer: Offer) -> Option<Arc<Whole>> {
+    /// All of it, or why that is not to be had: the copy of a try before, or what is fetched.
+    async fn whole(&self, offer: Offer) -> Result<Arc<Whole>, String> {
         let bundles = self.bundles.clone();
-        spawn_blocking(move || bundles.want_kept(offer)).await.ok().flatten()
+        if let Ok(Some(kept)) = spawn_blocking(move || bundles.find(offer)).await {
+            self.follows(kept.signed())?;
+            return Ok(kept);
+        }
+        let fetched = fetch(&self.link, offer, self.bundles.trust()).await;
+        let (signed, contents) = fetched.map_err(|error| error.to_string())?;
+        self.follows(&signed)?;
+        let bundles = self.bundles.clone();
+        let put = spawn_blocking(move || bundles.put(signed, contents)).await;
+        put.map_err(|error| error.to_string())?.map_err(|problem| problem.to_string())
     }
 
-    /// Has what is wanted now put in force, or takes back what was before.
-    async fn try_it(&self, offer: Offer, before: Arc<Whole>) -> Result<(), Again> {
+    /// Whether the next one was made from the one in force: else what somebody has looked at is
+    /// another change than the one that it makes here.
+    fn follows(&self, signed: &Signed) -> Result<(), String> {
+        let Bundle { number, parent, .. } = &signed.bundle;
+        match self.in_force() {
+            Some(own) if own.number + 1 == *number && Some(own.digest) != *parent => Err(format!(
+                "bundle {number} was not made from the one in force, though it is the next: sign one \
+                 with the number after it"
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Has it put in force, or what was before goes on.
+    async fn try_it(&self, whole: Arc<Whole>) -> Result<(), Again> {
+        let offer = whole.offer();
         let (handle, reloader) = &self.reload;
+        let before = self.bundles.want(whole);
         handle.reload().await;
         if self.in_force() == Some(offer) {
             self.bundles.refuse(None);
             return Ok(());
         }
         // Other files must not wait for it to be mended.
-        self.bundles.want_again(before);
+        self.bundles.want(before);
         let failure = reloader.status().failure;
         handle.reload().await;
         let text = failure.map_or_else(

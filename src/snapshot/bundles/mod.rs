@@ -60,6 +60,12 @@ impl Whole {
         self.signed.offer()
     }
 
+    /// What was signed.
+    #[must_use]
+    pub const fn signed(&self) -> &Signed {
+        &self.signed
+    }
+
     /// A file; none that is not in it, or is in no bundle.
     pub(super) fn file(&self, wanted: &Wanted<'_>) -> Option<File> {
         let name = FileName::parse(wanted.name)?;
@@ -158,14 +164,6 @@ impl Bundles {
         shelf.put(signed, contents, &settings.trust).map(drop)
     }
 
-    /// Puts a bundle where the next look reads it, as [`Self::want`] does, out of the copy of a try
-    /// before; none where there is no good one.
-    #[must_use]
-    pub fn want_kept(&self, offer: Offer) -> Option<Arc<Whole>> {
-        let whole = Arc::new(self.shelf.find(offer, &self.trust)?);
-        Some(std::mem::replace(&mut *self.wanted.lock(), whole))
-    }
-
     /// Whose signatures count.
     #[must_use]
     pub const fn trust(&self) -> &Trust {
@@ -178,19 +176,23 @@ impl Bundles {
         self.wanted.lock().clone()
     }
 
-    /// Puts a verified bundle where the next look reads it, and gives what was there. Its files
-    /// are looked at and written before.
+    /// The copy of a bundle, where there is a good one.
+    #[must_use]
+    pub fn find(&self, offer: Offer) -> Option<Arc<Whole>> {
+        self.shelf.find(offer, &self.trust).map(Arc::new)
+    }
+
+    /// Keeps a copy of a bundle whose signatures were verified, after a look at its files.
     ///
     /// # Errors
     /// It is not whole, or cannot be written.
-    pub fn want(&self, signed: Signed, contents: Contents) -> Result<Arc<Whole>, Problem> {
-        let whole = Arc::new(self.shelf.put(signed, contents, &self.trust)?);
-        Ok(std::mem::replace(&mut *self.wanted.lock(), whole))
+    pub fn put(&self, signed: Signed, contents: Contents) -> Result<Arc<Whole>, Problem> {
+        self.shelf.put(signed, contents, &self.trust).map(Arc::new)
     }
 
-    /// Takes back what was wanted.
-    pub fn want_again(&self, before: Arc<Whole>) {
-        *self.wanted.lock() = before;
+    /// Has the next look read this one, and gives what was wanted before.
+    pub fn want(&self, whole: Arc<Whole>) -> Arc<Whole> {
+        std::mem::replace(&mut *self.wanted.lock(), whole)
     }
 
     /// From now on a start begins with this one, which was loaded and is about to be in force.

@@ -72,7 +72,7 @@ fn what_is_kept_is_what_the_next_start_verifies_and_takes() {
     assert_eq!(author.number(), 7);
     let bundles = author.open().unwrap();
     let (signed, contents) = author.make(8, "eight");
-    bundles.want(signed, contents).unwrap();
+    bundles.want(bundles.put(signed, contents).unwrap());
     assert_eq!(author.number(), 7, "it is not in force yet");
     bundles.keep(&bundles.wanted()).unwrap();
     assert_eq!(author.number(), 8);
@@ -172,13 +172,13 @@ fn a_good_copy_stays_as_it_is() {
     let before = inode();
     let bundles = author.open().unwrap();
     let (signed, contents) = author.make(7, "seven");
-    bundles.want(signed, contents).unwrap();
+    bundles.want(bundles.put(signed, contents).unwrap());
     bundles.keep(&bundles.wanted()).unwrap();
     assert_eq!(inode(), before);
     let (signed, _) = author.make(7, "seven");
-    assert!(bundles.want_kept(signed.offer()).is_some());
+    assert!(bundles.find(signed.offer()).is_some());
     let (other, _) = author.make(7, "other");
-    assert!(bundles.want_kept(other.offer()).is_none());
+    assert!(bundles.find(other.offer()).is_none());
     author.settings.seed_directory = Some(author.path("none"));
     assert_eq!(author.number(), 7);
 }

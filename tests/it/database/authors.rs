@@ -143,3 +143,25 @@ impl Authors {
 pub async fn status_of(site: &Site, gateway: &Gateway, entrance: &str) -> u16 {
     post(&site.client(), gateway, &site.token, fresh_grant(entrance)).await.status().as_u16()
 }
+
+pub async fn bundle_of(gateway: &Gateway) -> Value {
+    let status: Value = serde_json::from_str(&gateway.admin("/status").await.1).unwrap();
+    status["bundle"].clone()
+}
+
+/// Until this bundle is in force, or one is refused for this reason.
+pub async fn until_bundle(gateway: &Gateway, number: u64, refused: Option<&str>) {
+    for _ in 0..1_000 {
+        let bundle = bundle_of(gateway).await;
+        let why = bundle["refused"]["why"].as_str();
+        let is_so = match refused {
+            Some(said) => why.is_some_and(|why| why.contains(said)),
+            None => why.is_none(),
+        };
+        if bundle["number"] == number && is_so {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("{number}, {refused:?}: {}", bundle_of(gateway).await);
+}

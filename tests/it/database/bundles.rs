@@ -1,30 +1,8 @@
 //! Policies that come as signed bundles: who gets them in force, and what nobody can.
 
-use super::authors::{Authors, OFFICE, status_of};
+use super::authors::{Authors, OFFICE, bundle_of, status_of, until_bundle};
 use super::*;
 use crate::support::process::Process;
-
-async fn bundle_of(gateway: &Gateway) -> Value {
-    let status: Value = serde_json::from_str(&gateway.admin("/status").await.1).unwrap();
-    status["bundle"].clone()
-}
-
-/// Until this bundle is in force, or one is refused for this reason.
-async fn until_bundle(gateway: &Gateway, number: u64, refused: Option<&str>) {
-    for _ in 0..1_000 {
-        let bundle = bundle_of(gateway).await;
-        let why = bundle["refused"]["why"].as_str();
-        let is_so = match refused {
-            Some(said) => why.is_some_and(|why| why.contains(said)),
-            None => why.is_none(),
-        };
-        if bundle["number"] == number && is_so {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
-    panic!("{number}, {refused:?}: {}", bundle_of(gateway).await);
-}
 
 /// From an edit to doors: proposed, looked at, signed by two, promoted, in force, recorded.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -132,129 +110,6 @@ async fn a_first_start_takes_the_newest_bundle() {
     assert!(code == Some(3) && text.contains("`callers.file` does nothing beside"), "{text}");
 }
 
-/// Whoever has the database can keep a bundle away. They cannot make one, change one, or bring one
-/// back; and what they try is told.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_lies_changes_no_policy() {
-    let Some(authors) = Authors::new().await else { return };
-    let site = &authors.site;
-    authors.allow_office(false);
-    authors.publish();
-    authors.follow(site);
-    authors.seed(site);
-    let seam = Seam::start(site, Behaviour::confirm()).await;
-    let gateway = site.start(&seam, &[]).await;
-    authors.allow_office(true);
-    authors.publish();
-    until_bundle(&gateway, 2, None).await;
-    let admin = authors.server.admin("grantgate").await;
-    let sql = async |text: &str| {
-        admin.batch_execute(text).await.unwrap();
-        admin.batch_execute("NOTIFY grantgate_bundle").await.unwrap();
-    };
-    let note = "SELECT note FROM grantgate.bundle WHERE number = 2";
-    let note: String = admin.query_one(note, &[]).await.unwrap().get(0);
-
-    // The newest is hidden, and put back from a gateway's own copy.
-    sql("DELETE FROM grantgate.bundle WHERE number = 2").await;
-    until_bundle(&gateway, 2, Some("which is older than 2")).await;
-    assert!(gateway.admin("/readyz?verbose").await.1.contains("[!] bundle: 2 stays in force"));
-    let (code, out, _) = authors.run("status", &[]);
-    assert!(code == 2 && out.contains("which the database has lost"), "{out}");
-    authors.done("restore", &[&authors.path("bundles/2")]);
-    until_bundle(&gateway, 2, None).await;
-    // Another one of the same number.
-    let digest =
-        "UPDATE grantgate.bundle SET digest = decode(repeat('00', 32), 'hex') WHERE number = 2";
-    sql(digest).await;
-    until_bundle(&gateway, 2, Some("another bundle 2")).await;
-    let back = "UPDATE grantgate.bundle SET digest = sha256(convert_to((SELECT text FROM \
-                grantgate.proposal WHERE number = 2), 'UTF8')) WHERE number = 2";
-    sql(back).await;
-    until_bundle(&gateway, 2, None).await;
-
-    // One with a higher number: unsigned, with a signature too few, or another's text.
-    let three = note.replace("number 2\n", "number 3\n");
-    let forged = async |note: &str| {
-        let text = note.rsplit_once("\n\n").unwrap().0.to_owned() + "\n";
-        let put = "INSERT INTO grantgate.bundle (number, digest, note) VALUES (3, \
-                   sha256(convert_to($1, 'UTF8')), $2)";
-        admin.execute(put, &[&text, &note]).await.unwrap();
-        admin.batch_execute("NOTIFY grantgate_bundle").await.unwrap();
-    };
-    forged(&three).await;
-    until_bundle(&gateway, 2, Some("its signature by the key `alice` is false")).await;
-    sql("DELETE FROM grantgate.bundle WHERE number = 3").await;
-    until_bundle(&gateway, 2, None).await;
-    authors.allow_office(false);
-    let half = authors.push();
-    let proposed = "SELECT p.text, a.line FROM grantgate.proposal p JOIN grantgate.approval a USING (digest) \
-                    WHERE number = 3";
-    let row = admin.query_one(proposed, &[]).await.unwrap();
-    let (text, line): (String, String) = (row.get(0), row.get(1));
-    forged(&format!("{text}\n{line}")).await;
-    until_bundle(&gateway, 2, Some("signed by 1 of the keys")).await;
-    // Another one in its place.
-    let swap = "UPDATE grantgate.bundle SET note = (SELECT note FROM grantgate.bundle WHERE number = 2) \
-                WHERE number = 3";
-    sql("DELETE FROM grantgate.bundle WHERE number = 3").await;
-    until_bundle(&gateway, 2, None).await;
-    forged(&format!("{text}\n{line}")).await;
-    sql(swap).await;
-    until_bundle(&gateway, 2, Some("what comes for it is bundle 2@")).await;
-    sql("DELETE FROM grantgate.bundle WHERE number = 3").await;
-
-    // Who looks at a bundle is not shown another one in the place of the one that it changes.
-    let newest = "SELECT number, digest, note FROM grantgate.bundle WHERE number = 2";
-    admin.batch_execute(&format!("CREATE TABLE hidden AS {newest}")).await.unwrap();
-    sql("DELETE FROM grantgate.bundle WHERE number = 2").await;
-    for command in [&["review", "3"][..], &["approve", &half, "--key", &authors.path("bob.key")]] {
-        let (code, _, error) = authors.run(command[0], &command[1..]);
-        assert!(code == 1 && error.contains("was not made from the newest"), "{error}");
-    }
-    sql("DELETE FROM grantgate.bundle").await;
-    until_bundle(&gateway, 2, Some("the database has no bundle, and 2 is in force")).await;
-    authors.done("restore", &[&authors.path("bundles/2")]);
-    until_bundle(&gateway, 2, None).await;
-
-    // A file with other bytes than were signed: by hand, since the database looks at them, too.
-    authors.done("approve", &[&half, "--key", &authors.path("bob.key")]);
-    let whole = "CREATE TABLE kept AS SELECT * FROM grantgate.bundle_file; \
-                 ALTER TABLE grantgate.bundle_file DROP CONSTRAINT bundle_file_check; \
-                 UPDATE grantgate.bundle_file SET content = content || 'p, role:front-desk, *, grant, allow\n' \
-                 WHERE position('role:front-desk' IN encode(content, 'escape')) > 0";
-    admin.batch_execute(whole).await.unwrap();
-    let (code, _, error) = authors.run("promote", &["3", "--wait", "0"]);
-    assert!(code == 1 && error.contains("`policy.csv` is not as it was signed"), "{error}");
-    let both = format!("{text}\n{line}{}", {
-        let lines = "SELECT line FROM grantgate.approval a JOIN grantgate.proposal p USING (digest) WHERE \
-                     number = 3 AND line LIKE '%bob%'";
-        admin.query_one(lines, &[]).await.unwrap().get::<_, String>(0)
-    });
-    forged(&both).await;
-    until_bundle(&gateway, 2, Some("`policy.csv` is not as it was signed")).await;
-    // Other files do not wait for it.
-    assert!(gateway.admin("/readyz?verbose").await.1.contains("[+] reload"));
-    sql("DELETE FROM grantgate.bundle WHERE number = 3").await;
-    let back =
-        "DELETE FROM grantgate.bundle_file; INSERT INTO grantgate.bundle_file SELECT * FROM kept";
-    admin.batch_execute(back).await.unwrap();
-
-    // A file that is not there.
-    let lose = "DELETE FROM grantgate.bundle_file";
-    let (code, _, error) = {
-        admin.batch_execute(lose).await.unwrap();
-        authors.run("promote", &["3", "--wait", "0"])
-    };
-    assert!(code == 1 && error.contains("does not have"), "{error}");
-    admin.batch_execute("INSERT INTO grantgate.bundle_file SELECT * FROM kept").await.unwrap();
-    assert_eq!(status_of(site, &gateway, OFFICE).await, 200, "nothing has changed so far");
-    authors.done("promote", &["3"]);
-    until_bundle(&gateway, 3, None).await;
-    assert_eq!(status_of(site, &gateway, OFFICE).await, 403);
-    gateway.stop().await;
-}
-
 /// Two who push at once: the second is told, and looks at what it changes anew.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn of_two_bundles_of_one_number_one_counts() {
@@ -331,21 +186,10 @@ async fn of_two_bundles_of_one_number_one_counts() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_canary_goes_first_and_a_bundle_that_does_not_load_changes_nothing() {
     let Some(authors) = Authors::new().await else { return };
-    let (site, other) = (&authors.site, Site::new());
+    let site = &authors.site;
+    let other = another(site, &authors.server);
     authors.allow_office(false);
     authors.publish();
-    let config = other.path("grantgate.toml");
-    let known = std::fs::read_to_string(&config).unwrap();
-    std::fs::write(&config, known.replace("signing_key_file", "# signing_key_file")).unwrap();
-    let [password, authorities] =
-        ["secrets/database", "certs/servers-ca.pem"].map(|f| authors.path(f));
-    let url = authors.server.url("gateway");
-    let south = [
-        ("GRANTGATE__REPLICA__NAME", "south"),
-        ("GRANTGATE__DATABASE__URL", &url),
-        ("GRANTGATE__DATABASE__PASSWORD_FILE", &password),
-        ("GRANTGATE__DATABASE__CA_FILE", &authorities),
-    ];
     for one in [site, &other] {
         authors.follow(one);
         authors.seed(one);
@@ -355,7 +199,7 @@ async fn a_canary_goes_first_and_a_bundle_that_does_not_load_changes_nothing() {
         Seam::start(&other, Behaviour::confirm()).await,
     ];
     let north = site.start(&seams[0], &[]).await;
-    let south = other.start(&seams[1], &south).await;
+    let south = other.start(&seams[1], &[]).await;
     for _ in 0..500 {
         if status(site).1["replicas"].as_array().unwrap().len() == 2 {
             break;

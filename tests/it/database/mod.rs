@@ -3,6 +3,7 @@
 mod authors;
 mod bundles;
 mod demo;
+mod lies;
 mod orders;
 mod retention;
 mod search;
@@ -26,17 +27,30 @@ async fn database(site: &Site) -> Option<Postgres> {
     let made = grantgate(&migrate);
     assert!(made.starts_with("made: V1"), "{made}");
     assert_eq!(grantgate(&migrate), "the schema is what this version needs\n");
+    connect(site, "north", (site, &server));
+    Some(server)
+}
+
+/// A gateway of this name sends its records, with the files of the site that has the server.
+fn connect(site: &Site, name: &str, (of, server): (&Site, &Postgres)) {
     let config = site.path("grantgate.toml");
     let known = std::fs::read_to_string(&config).unwrap();
     let known = known.replace("signing_key_file", "# signing_key_file");
-    let named = known.replace("[replica]\n", "[replica]\nname = \"north\"\n");
+    let named = known.replace("[replica]\n", &format!("[replica]\nname = \"{name}\"\n"));
     let more = format!(
-        "[database]\nurl = \"{}\"\npassword_file = \"secrets/database\"\nca_file = \
-         \"certs/servers-ca.pem\"\n",
-        server.url("gateway")
+        "[database]\nurl = \"{}\"\npassword_file = {:?}\nca_file = {:?}\n",
+        server.url("gateway"),
+        of.path("secrets/database"),
+        of.path("certs/servers-ca.pem")
     );
     std::fs::write(config, named.replace("[database]\n", &more)).unwrap();
-    Some(server)
+}
+
+/// A second gateway like the first, with the same database.
+fn another(first: &Site, server: &Postgres) -> Site {
+    let other = Site::new();
+    connect(&other, "south", (first, server));
+    other
 }
 
 /// The lines of the log, as they are stored.

@@ -16,28 +16,13 @@ fn next_of(printed: &str) -> String {
     command.split('`').next().unwrap().to_owned()
 }
 
-/// A second gateway like the site's own.
-fn another(authors: &Authors) -> (Site, [(&'static str, String); 4]) {
-    let other = Site::new();
-    let config = other.path("grantgate.toml");
-    let known = std::fs::read_to_string(&config).unwrap();
-    std::fs::write(&config, known.replace("signing_key_file", "# signing_key_file")).unwrap();
-    let settings = [
-        ("GRANTGATE__REPLICA__NAME", "south".to_owned()),
-        ("GRANTGATE__DATABASE__URL", authors.server.url("gateway")),
-        ("GRANTGATE__DATABASE__PASSWORD_FILE", authors.path("secrets/database")),
-        ("GRANTGATE__DATABASE__CA_FILE", authors.path("certs/servers-ca.pem")),
-    ];
-    (other, settings)
-}
-
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn one_stops_all_gateways_and_two_let_go() {
     let Some(authors) = Authors::new().await else { return };
     let site = &authors.site;
     authors.allow_office(false);
     authors.publish();
-    let (other, settings) = another(&authors);
+    let other = another(site, &authors.server);
     for one in [site, &other] {
         authors.follow(one);
         authors.seed(one);
@@ -46,9 +31,8 @@ async fn one_stops_all_gateways_and_two_let_go() {
         Seam::start(site, Behaviour::confirm()).await,
         Seam::start(&other, Behaviour::confirm()).await,
     ];
-    let settings = settings.each_ref().map(|(name, value)| (*name, value.as_str()));
     let north = site.start(&seams[0], &[]).await;
-    let south = other.start(&seams[1], &settings).await;
+    let south = other.start(&seams[1], &[]).await;
     for _ in 0..500 {
         if status(site).1["replicas"].as_array().unwrap().len() == 2 {
             break;
@@ -136,100 +120,4 @@ async fn until_ready(gateway: &Gateway) {
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
     panic!("{}", gateway.admin("/readyz?verbose").await.1);
-}
-
-/// Whoever has the database can keep an order away, and neither make one nor take one back.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_database_that_lies_gives_no_order() {
-    let Some(authors) = Authors::new().await else { return };
-    let site = &authors.site;
-    authors.allow_office(false);
-    authors.publish();
-    authors.follow(site);
-    authors.seed(site);
-    let seam = Seam::start(site, Behaviour::confirm()).await;
-    let gateway = site.start(&seam, &[]).await;
-    let admin = authors.server.admin("grantgate").await;
-    let forge = async |note: &str| {
-        let put = "INSERT INTO grantgate.directive (place, digest, note) SELECT coalesce(max(place), 0) + 1, \
-                   sha256(convert_to($1, 'UTF8')), $1 FROM grantgate.directive";
-        admin.execute(put, &[&note]).await.unwrap();
-    };
-    let unsigned = format!(
-        "grantgate order 1\nexample.org/doors\nid {}\nmade 2026-11-28T09:00:00Z by alice\nallow \
-         visitor-desk {OFFICE}\nuntil 2099-01-01T00:00:00Z\nwhy nothing\n",
-        "0".repeat(32)
-    );
-    forge(&format!("{unsigned}\n\u{2014} alice AAAAAAAA\n")).await;
-    until_said(&gateway, "the signed order at 1: ").await;
-    // What one has signed, and takes two.
-    let alice = authors.path("alice.key");
-    let allow =
-        ["allow", "visitor-desk", OFFICE, "--for", "2h", "--reason", "fire", "--key", &alice];
-    assert_eq!(authors.order(&allow).0, 2);
-    let row = "SELECT p.text, a.line FROM grantgate.directive_proposal p JOIN grantgate.directive_approval a \
-               USING (digest)";
-    let row = admin.query_one(row, &[]).await.unwrap();
-    let (text, line): (String, String) = (row.get(0), row.get(1));
-    forge(&format!("{text}\n{line}")).await;
-    until_said(&gateway, "the signed order at 2: it is signed by 1 of the keys").await;
-    assert_eq!(status_of(site, &gateway, OFFICE).await, 403);
-    // One that is not good keeps none back.
-    let freeze = ["freeze", "--reason", "all of it", "--key", &alice];
-    let (code, out, error) = authors.order(&freeze);
-    assert_eq!(code, 0, "{out}{error}");
-    assert_eq!(status_of(site, &gateway, LOBBY).await, 403);
-    // It is taken away, and another freeze takes its place: both hold.
-    let away = "DELETE FROM grantgate.directive WHERE place > 2";
-    admin.batch_execute(away).await.unwrap();
-    let other = ["freeze", "--caller", "facilities", "--reason", "one more", "--key", &alice];
-    let (code, out, error) = authors.order(&other);
-    assert_eq!(code, 0, "{out}{error}");
-    let text = gateway.admin("/readyz?verbose").await.1;
-    assert!(text.contains("all of it") && text.contains("one more"), "{text}");
-    // One that is missing keeps those behind it from nobody.
-    admin
-        .batch_execute("UPDATE grantgate.directive SET place = place + 5 WHERE place > 2")
-        .await
-        .unwrap();
-    let (code, _, error) = authors.order(&[
-        "freeze",
-        "--caller",
-        "cleaning-rota",
-        "--reason",
-        "behind",
-        "--key",
-        &alice,
-        "--wait",
-        "3s",
-    ]);
-    assert_eq!(code, 0, "{error}");
-    let text = gateway.admin("/readyz?verbose").await.1;
-    assert!(
-        text.contains("behind") && text.contains("the database has no signed order at 4"),
-        "{text}"
-    );
-    // The file cannot be written: it holds all the same, and comes into it.
-    let orders = site.path("orders.json");
-    let kept = std::fs::read(&orders).unwrap();
-    std::fs::write(&orders, "damaged").unwrap();
-    let (code, _, _) = authors.order(&[
-        "freeze",
-        "--zone",
-        "lobby",
-        "--reason",
-        "on a bad day",
-        "--key",
-        &alice,
-        "--wait",
-        "3s",
-    ]);
-    assert_eq!(code, 2);
-    until_said(&gateway, "on a bad day").await;
-    std::fs::write(&orders, kept).unwrap();
-    until("it is in the file", || {
-        std::fs::read_to_string(&orders).unwrap().contains("on a bad day")
-    })
-    .await;
-    gateway.stop().await;
 }
