@@ -8,9 +8,8 @@ use std::fmt;
 use jiff::Timestamp;
 
 use super::text::{is_name, is_why};
-use super::{Malformed, NOTE_BYTES_MAX, Trust, Untrusted};
+use super::{Malformed, Trust, Untrusted};
 use crate::domain::{CallerId, DirectiveId, EntranceId, OrderKind, Scope, WorkspaceName};
-use crate::note;
 
 const FIRST: &str = "grantgate order 1";
 
@@ -195,18 +194,9 @@ impl Trust {
     /// # Errors
     /// [`Untrusted`]
     pub fn read_directive(&self, note: &str) -> Result<SignedDirective, Untrusted> {
-        if note.len() > NOTE_BYTES_MAX {
-            return Err(Untrusted::Long);
-        }
-        let signers = self.signers(note)?;
-        let text = note::split(note).map(|(text, _)| text).unwrap_or_default();
+        let (text, signers) = self.text(note)?;
         let directive = Directive::parse(text)?;
-        if directive.name != self.name() {
-            return Err(Untrusted::OtherName(directive.name, self.name().to_owned()));
-        }
-        if !signers.contains(&directive.by) {
-            return Err(Untrusted::NotByAuthor(directive.by));
-        }
+        self.check(&directive.name, &directive.by, &signers)?;
         Ok(SignedDirective { directive, signers, note: note.to_owned() })
     }
 

@@ -110,19 +110,30 @@ impl Trust {
     /// # Errors
     /// [`Untrusted`]
     pub fn read(&self, note: &str) -> Result<Signed, Untrusted> {
+        let (text, signers) = self.text(note)?;
+        let bundle = Bundle::parse(text)?;
+        self.check(&bundle.name, &bundle.by, &signers)?;
+        Ok(Signed { digest: Digest::of(text.as_bytes()), bundle, signers, note: note.to_owned() })
+    }
+
+    /// The text of a note, and the names of the keys that have signed it.
+    pub(super) fn text<'n>(&self, note: &'n str) -> Result<(&'n str, Vec<String>), Untrusted> {
         if note.len() > NOTE_BYTES_MAX {
             return Err(Untrusted::Long);
         }
         let (text, signers) = note::signers(note, &self.keys)?;
-        let bundle = Bundle::parse(text)?;
-        if bundle.name != self.name {
-            return Err(Untrusted::OtherName(bundle.name, self.name.clone()));
+        Ok((text, signers.iter().map(|key| key.name().to_owned()).collect()))
+    }
+
+    /// Whether it is for those who trust these keys, and signed by who made it.
+    pub(super) fn check(&self, name: &str, by: &str, signers: &[String]) -> Result<(), Untrusted> {
+        if name != self.name {
+            return Err(Untrusted::OtherName(name.to_owned(), self.name.clone()));
         }
-        let signers: Vec<String> = signers.iter().map(|key| key.name().to_owned()).collect();
-        if !signers.contains(&bundle.by) {
-            return Err(Untrusted::NotByAuthor(bundle.by));
+        match signers.iter().any(|signer| signer == by) {
+            true => Ok(()),
+            false => Err(Untrusted::NotByAuthor(by.to_owned())),
         }
-        Ok(Signed { digest: Digest::of(text.as_bytes()), bundle, signers, note: note.to_owned() })
     }
 
     /// Reads a text with the lines that are said to sign it. Those that do not are left out: anybody
