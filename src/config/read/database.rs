@@ -112,7 +112,9 @@ pub fn load_database(file: &Path, text: &str) -> Result<Desk, Vec<Problem>> {
     let root = source.root();
     reader.known_as(&root, "url", None, true);
     let files = reader.database_files(&root);
-    let trust = read_trust(&mut reader, root.section("bundle"));
+    let bundle = root.section("bundle");
+    let trust = read_trust(&mut reader, &bundle, false);
+    bundle.finish();
     root.finish();
     let problems = source.into_problems();
     match (files, trust) {

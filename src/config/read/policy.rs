@@ -80,33 +80,16 @@ impl<'a> Reader<'a> {
 
     /// None where policies are files.
     fn bundle(&mut self, section: Section<'a>) -> Option<Option<BundleSettings>> {
-        let name = self.known(&section, "name");
-        let keys = self.known(&section, "keys");
-        let min = self.known(&section, "signatures_min");
         let directory = self.known_as(&section, "directory", Some("\"bundles\"".into()), false);
         let seed_directory = self.optional_path(&section, "seed_directory", Use::Alone);
-        let set = ["name", "keys", "signatures_min", "directory", "seed_directory"];
-        if !set.iter().any(|key| section.has(key)) {
-            section.finish();
-            return Some(None);
-        }
-        let (name, min) = match (name, min) {
-            (Some(name), Some(min)) => (name, min),
-            (name, _) => {
-                let missing = if name.is_none() { "name" } else { "signatures_min" };
-                section.refuse(format!("`[policy.bundle]` needs `policy.bundle.{missing}`"));
-                section.finish();
-                return None;
-            }
-        };
+        let is_set = ["directory", "seed_directory"].iter().any(|key| section.has(key));
+        let trust = read_trust(self, &section, is_set);
+        section.finish();
         let directory = match &directory {
             Some(place) => self.base.join(place.string()?),
             None => self.base.join("bundles"),
         };
-        let keys = keys.map_or(Some(Vec::new()), |place| place.strings());
-        let trust = trust(&section, &name, &keys?, &min);
-        section.finish();
-        Some(Some(BundleSettings { trust: trust?, directory, seed_directory }))
+        Some(trust?.map(|trust| BundleSettings { trust, directory, seed_directory }))
     }
 }
 
@@ -131,10 +114,10 @@ fn trust<'a>(
             }
         }
     }
+    if keys.is_empty() {
+        section.refuse(format!("`{}` names no key", section.path_of("keys")));
+    }
     if known.is_empty() || known.len() != keys.len() {
-        if keys.is_empty() {
-            section.refuse(format!("`[policy.bundle]` needs `{}`", section.path_of("keys")));
-        }
         return None;
     }
     let count = usize::try_from(min.integer(1..=64)?).ok()?;
@@ -151,27 +134,29 @@ fn trust<'a>(
     }
 }
 
-/// Reads the `[bundle]` of a file for the command line: whose signatures count there.
+/// Reads whose signatures count; none where nothing says so, which is wrong where it is needed.
 pub(super) fn read_trust<'a>(
     reader: &mut Reader<'a>,
-    section: Section<'a>,
+    section: &Section<'a>,
+    is_needed: bool,
 ) -> Option<Option<Trust>> {
-    let name = reader.known(&section, "name");
-    let keys = reader.known(&section, "keys");
-    let min = reader.known(&section, "signatures_min");
-    let trust = match (name, min) {
-        (None, None) if !section.has("keys") => Some(None),
-        (Some(name), Some(min)) => {
-            let keys = keys.map_or(Some(Vec::new()), |place| place.strings());
-            keys.and_then(|keys| trust(&section, &name, &keys, &min)).map(Some)
+    let [name, keys, min] =
+        ["name", "keys", "signatures_min"].map(|key| reader.known(section, key));
+    match (name, keys, min) {
+        (None, None, None) if !is_needed => Some(None),
+        (Some(name), Some(keys), Some(min)) => {
+            trust(section, &name, &keys.strings()?, &min).map(Some)
         }
-        _ => {
-            section.refuse("`[bundle]` needs `name`, `keys` and `signatures_min`");
+        (name, keys, _) => {
+            let missing = match (name, keys) {
+                (None, _) => "name",
+                (Some(_), None) => "keys",
+                (Some(_), Some(_)) => "signatures_min",
+            };
+            section.refuse(format!("`{}` is missing", section.path_of(missing)));
             None
         }
-    };
-    section.finish();
-    trust
+    }
 }
 
 /// The link to what is in force, in a directory of bundles.
