@@ -168,8 +168,8 @@ pub(super) async fn answered<T>(
     Ok(answer.map_err(|_| DatabaseError::Timeout(ANSWER_TIMEOUT.as_secs()))??)
 }
 
-/// Which those who give bundles to gateways notify.
-const LISTEN: &str = "LISTEN grantgate_bundle";
+/// Which those notify who give a bundle or an order to gateways.
+const LISTEN: &str = "LISTEN grantgate_heads";
 
 /// One connection, for all that a gateway asks.
 pub struct Link {

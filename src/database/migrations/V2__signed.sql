@@ -154,7 +154,7 @@ BEGIN
     ELSE
         INSERT INTO bundle (number, digest, note, only_for) VALUES (own_number, own, own_note, names);
     END IF;
-    PERFORM pg_notify('grantgate_bundle', own_number::text);
+    PERFORM pg_notify('grantgate_heads', own_number::text);
 END $$;
 
 -- Puts back a bundle that gateways have, and the database has lost.
@@ -171,7 +171,7 @@ BEGIN
         RAISE EXCEPTION 'the newest bundle is % already', newest.number USING ERRCODE = 'GG004';
     END IF;
     INSERT INTO bundle (number, digest, note, only_for) VALUES (own_number, own, own_note, names);
-    PERFORM pg_notify('grantgate_bundle', own_number::text);
+    PERFORM pg_notify('grantgate_heads', own_number::text);
 END $$;
 
 -- Gives a signed order to all gateways.
@@ -186,7 +186,7 @@ BEGIN
     IF own_place IS NULL THEN
         SELECT coalesce(max(d.place), 0) + 1 INTO own_place FROM directive d;
         INSERT INTO directive (place, digest, note) VALUES (own_place, own, own_note);
-        PERFORM pg_notify('grantgate_bundle', 'directive');
+        PERFORM pg_notify('grantgate_heads', 'directive');
     END IF;
     RETURN own_place;
 END $$;

@@ -22,7 +22,7 @@ async fn a_database_that_lies_changes_no_policy() {
     let admin = authors.server.admin("grantgate").await;
     let sql = async |text: &str| {
         admin.batch_execute(text).await.unwrap();
-        admin.batch_execute("NOTIFY grantgate_bundle").await.unwrap();
+        admin.batch_execute("NOTIFY grantgate_heads").await.unwrap();
     };
     let note = "SELECT note FROM grantgate.bundle WHERE number = 2";
     let note: String = admin.query_one(note, &[]).await.unwrap().get(0);
@@ -52,7 +52,7 @@ async fn a_database_that_lies_changes_no_policy() {
         let put = "INSERT INTO grantgate.bundle (number, digest, note) VALUES (3, \
                    sha256(convert_to($1, 'UTF8')), $2)";
         admin.execute(put, &[&text, &note]).await.unwrap();
-        admin.batch_execute("NOTIFY grantgate_bundle").await.unwrap();
+        admin.batch_execute("NOTIFY grantgate_heads").await.unwrap();
     };
     forged(&three).await;
     until_bundle(&gateway, 2, Some("its signature by the key `alice` is false")).await;
