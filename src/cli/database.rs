@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::problems::printable;
-use super::{Exit, Format, fail, note, report, say, say_json};
+use super::{Exit, Format, fail, note, report, runtime, say, say_json};
 use crate::bundle::Trust;
 use crate::config::{Desk, load_database};
 use crate::database::{
@@ -102,9 +102,7 @@ pub(super) struct RetireArguments {
     disk_lost: bool,
 }
 
-/// A gateway that has said nothing for so long is silent, and a log with so many records to come
-/// is behind.
-pub(super) const SILENT_S: f64 = 10.0;
+/// A log with so many records to come is behind.
 const BEHIND: u64 = 10_000;
 
 pub(super) fn run(command: &Command) -> Exit {
@@ -182,11 +180,11 @@ async fn retire(access: &Access, name: &str, disk_lost: bool) -> Result<Exit, Da
             }
         });
     };
-    if replica.silent_s < SILENT_S && replica.state != "leaving" {
+    if replica.speaks() {
         note(format_args!("`{name}` spoke {:.0} s ago: stop it first", replica.silent_s));
         return Ok(Exit::Different);
     }
-    let lost = replica.durable.saturating_sub(replica.confirmed);
+    let lost = replica.to_come();
     if lost > 0 && !disk_lost {
         note(format_args!(
             "`{name}` had {} records, and the last {lost} are not known to be here: start it once more, so \
@@ -203,15 +201,12 @@ async fn retire(access: &Access, name: &str, disk_lost: bool) -> Result<Exit, Da
 async fn status(access: &Access, format: Format) -> Result<Exit, DatabaseError> {
     let Schema { made, newest } = database::schema(access).await?;
     let (logs, replicas) = (database::logs(access).await?, database::replicas(access).await?);
-    let logs: Vec<ShownLog> = logs.iter().map(ShownLog::of).collect();
-    let replicas: Vec<ShownReplica> = replicas.iter().map(ShownReplica::of).collect();
     let spoken = !replicas.is_empty() && made == Some(newest);
-    let well = spoken
-        && replicas.iter().all(|replica| {
-            replica.state == RETIRED
-                || (replica.state == "leaving" && replica.to_come() == 0)
-                || (replica.silent_s < SILENT_S && replica.to_come() < BEHIND)
-        });
+    let is_well =
+        |one: &ReplicaState| one.is_gone() || (!one.is_silent() && one.to_come() < BEHIND);
+    let well = spoken && replicas.iter().all(is_well);
+    let logs = logs.iter().map(ShownLog::of).collect();
+    let replicas = replicas.iter().map(ShownReplica::of).collect();
     let status = Status { schema: made, schema_newest: newest, replicas, logs };
     match format {
         Format::Json => say_json(&status),
@@ -259,15 +254,16 @@ pub(super) fn with(
             return Exit::Invalid;
         }
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(error),
-    };
-    match runtime.block_on(work(&access)) {
-        Ok(exit) => exit,
-        Err(error) => failed(&access, error),
+    match block_on(work(&access)) {
+        Ok(Ok(exit)) => exit,
+        Ok(Err(error)) => failed(&access, error),
+        Err(exit) => exit,
     }
+}
+
+/// Waits for what a database answers; where that cannot be done, it was printed why.
+pub(super) fn block_on<T>(work: impl Future<Output = T>) -> Result<T, Exit> {
+    Ok(runtime().map_err(fail)?.block_on(work))
 }
 
 pub(super) fn failed(access: &Access, error: impl Display) -> Exit {

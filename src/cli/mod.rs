@@ -205,7 +205,7 @@ fn environment() -> (Environment, Vec<Problem>) {
     config::environment_of(std::env::vars_os())
 }
 
-/// A runtime for the commands that serve.
+/// A runtime for the commands that serve, or ask somebody who does.
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_multi_thread().enable_all().build()
 }

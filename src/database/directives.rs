@@ -16,7 +16,7 @@ pub struct Placed {
     pub note: String,
 }
 
-/// A text that has too few signatures yet.
+/// A signed order that was proposed, with the signatures that it has.
 #[derive(Debug, Clone)]
 pub struct Unfinished {
     /// Its text.

@@ -63,6 +63,54 @@ pub struct ReplicaState {
     pub directive_problem: Option<String>,
 }
 
+/// How a gateway is shown that stops, or was stopped.
+pub const LEAVING: &str = "leaving";
+
+/// How a gateway is shown that was taken off.
+pub const RETIRED: &str = "retired";
+
+/// A gateway that has said nothing for so many seconds is silent.
+const SILENT_S: f64 = 10.0;
+
+impl ReplicaState {
+    /// Whether it has said nothing for long.
+    #[must_use]
+    pub fn is_silent(&self) -> bool {
+        self.silent_s >= SILENT_S
+    }
+
+    /// Whether it is there, and stays.
+    #[must_use]
+    pub fn speaks(&self) -> bool {
+        !self.is_silent() && self.state != LEAVING && self.state != RETIRED
+    }
+
+    /// Whether nothing more is to be heard of it: it was taken off, or stopped after it had sent all.
+    #[must_use]
+    pub fn is_gone(&self) -> bool {
+        self.state == RETIRED || (self.state == LEAVING && self.to_come() == 0)
+    }
+
+    /// Records that were not sent.
+    #[must_use]
+    pub const fn to_come(&self) -> u64 {
+        self.durable.saturating_sub(self.confirmed)
+    }
+
+    /// Why it does not follow the signed order at a place.
+    #[must_use]
+    pub fn refuses(&self, place: u64) -> Option<&str> {
+        let problem = self.directive_problem.as_deref()?;
+        problem.contains(&refused_at(place, "")).then_some(problem)
+    }
+}
+
+/// How a gateway says why it does not follow the signed order at a place.
+#[must_use]
+pub fn refused_at(place: u64, why: &str) -> String {
+    format!("the signed order at {place}: {why}")
+}
+
 /// Every log, by name.
 ///
 /// # Errors
@@ -108,11 +156,11 @@ pub(super) async fn replicas_of(client: &Client) -> Result<Vec<ReplicaState>, Da
         .query(
             "SELECT replica_id, name, extract(epoch FROM clock_timestamp() - seen)::float8, version, \
              address, state, revision, durable_seq, confirmed_seq, skew_ms, \
-             (to_jsonb(b)->>'bundle')::bigint, (to_jsonb(b)->>'bundle_refused')::bigint, \
-             to_jsonb(b)->>'bundle_problem', (to_jsonb(b)->>'directives')::bigint, \
-             to_jsonb(b)->>'directive_problem', \
-             decode(substr(to_jsonb(b)->>'directive_digest', 3), 'hex') \
-             FROM replica_beat b JOIN replica USING (replica_id) ORDER BY name, replica_id",
+             (more->>'bundle')::bigint, (more->>'bundle_refused')::bigint, more->>'bundle_problem', \
+             (more->>'directives')::bigint, more->>'directive_problem', \
+             decode(substr(more->>'directive_digest', 3), 'hex') \
+             FROM replica_beat b JOIN replica USING (replica_id), to_jsonb(b) more \
+             ORDER BY name, replica_id",
             &[],
         )
         .await?;

@@ -4,9 +4,7 @@ use uuid::Uuid;
 
 use super::error::DatabaseError;
 use super::link::Access;
-
-/// How a gateway is shown that was taken off.
-pub const RETIRED: &str = "retired";
+use super::read::RETIRED;
 
 /// Takes a gateway off: nobody speaks for it any more, nor adds to its log, which stays.
 ///

@@ -16,7 +16,7 @@ use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
 use crate::bundle::{Digest, Directed, Offer, SignedDirective, Trust};
-use crate::database::{Heads, Link, Placed};
+use crate::database::{Heads, Link, Placed, refused_at};
 use crate::domain::{Backoff, DirectiveId, Problem};
 use crate::files::{install, read_plain};
 use crate::orders::{Keeper, edit};
@@ -67,7 +67,7 @@ impl Followed {
     pub fn problem(&self) -> Option<String> {
         let seen = self.0.lock();
         let refused = seen.refused.iter().rev().take(SHOWN_MAX);
-        let refused = refused.map(|(place, why)| format!("the signed order at {place}: {why}"));
+        let refused = refused.map(|(place, why)| refused_at(*place, why));
         let missing =
             seen.missing.map(|place| format!("the database has no signed order at {place}"));
         let all = seen.failure.iter().cloned().chain(missing).chain(refused);

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use crate::audit::JournalHealth;
 use crate::audit::upkeep::Anchors;
 use crate::authn::jwt::{self, IssuerKeys};
-use crate::database::{Beat, BundleState};
+use crate::database::{Beat, BundleState, LEAVING};
 use crate::domain::{COMMIT, Order, Problem, VERSION, WorkspaceName};
 use crate::fleet::Followed;
 use crate::gateway::Gateway;
@@ -61,7 +61,7 @@ pub(super) fn condition(health: Arc<Health>, listener: &Listener) -> Condition {
     Box::new(move || Beat {
         address: address.clone(),
         state: match (health.stop.is_leaving(), health.ready(false).0) {
-            (true, _) => "leaving",
+            (true, _) => LEAVING,
             (false, true) => "ready",
             (false, false) => "not ready",
         },
@@ -84,22 +84,25 @@ fn shipping(name: &'static str, of: Option<&Arc<ShippingState>>) -> Check {
 
 impl Health {
     fn bundle_state(&self) -> BundleState {
-        let refused = self.reloader.bundles().and_then(|bundles| bundles.refused());
         BundleState {
             in_force: self.gateway.snapshot.load().bundle.as_ref().map(|one| one.offer.number),
-            refused,
+            refused: self.refused(),
             directives: self.directives.as_ref().map(|followed| followed.place()),
             directive_problem: self.directives.as_ref().and_then(|followed| followed.problem()),
         }
     }
 
+    /// A bundle that was offered and is not in force, and why.
+    fn refused(&self) -> Option<(u64, String)> {
+        self.reloader.bundles()?.refused()
+    }
+
     /// Where policies come as bundles.
     fn bundle(&self) -> Option<Check> {
-        let bundles = self.reloader.bundles()?;
         let snapshot = self.gateway.snapshot.load();
         let in_force = snapshot.bundle.as_ref()?;
         let number = in_force.offer.number;
-        let (state, text) = match bundles.refused() {
+        let (state, text) = match self.refused() {
             None => {
                 let by = in_force.signers.join(", ");
                 (State::Ok, format!("{number} of {}, signed by {by}", in_force.name))
@@ -201,13 +204,12 @@ impl Health {
     fn shown_bundle(&self) -> Option<view::Bundle> {
         let snapshot = self.gateway.snapshot.load();
         let in_force = snapshot.bundle.as_ref()?;
-        let refused = self.reloader.bundles().and_then(|bundles| bundles.refused());
         Some(view::Bundle {
             name: in_force.name.clone(),
             number: in_force.offer.number,
             digest: in_force.offer.digest.to_string(),
             signers: in_force.signers.clone(),
-            refused: refused.map(|(number, why)| view::RefusedBundle { number, why }),
+            refused: self.refused().map(|(number, why)| view::RefusedBundle { number, why }),
         })
     }
 

@@ -4,12 +4,12 @@ mod signer;
 
 use std::fmt::Display;
 
-use super::database::{At, desk};
+use super::database::{At, block_on, desk};
 use super::problems::printable;
 use super::{Exit, fail};
 use crate::bundle::Trust;
-use crate::database::{Access, DatabaseError, Desk};
-pub(super) use signer::{Signer, SignerArguments, SignerName};
+use crate::database::{DatabaseError, Desk};
+pub(super) use signer::{Signer, SignerArguments};
 
 /// Why a command ended: everything else was said already.
 pub(super) enum Ended {
@@ -46,30 +46,24 @@ pub(super) fn failed(text: impl Display) -> Ended {
 }
 
 /// A connection, and whose signatures count.
-pub(super) struct Open<'a> {
-    pub(super) access: &'a Access,
+pub(super) struct Open {
     pub(super) desk: Desk,
     pub(super) trust: Trust,
 }
 
 /// Does something with bundles in a database.
-pub(super) fn with(at: &At, work: impl AsyncFnOnce(&Open<'_>) -> Result<Exit, Ended>) -> Exit {
+pub(super) fn with(at: &At, work: impl AsyncFnOnce(&Open) -> Result<Exit, Ended>) -> Exit {
     let (access, trust) = match desk(at) {
         Ok(desk) => desk,
         Err(exit) => return exit,
     };
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-    let runtime = match runtime {
-        Ok(runtime) => runtime,
-        Err(error) => return fail(error),
-    };
-    let ended = runtime.block_on(async {
+    let ended = block_on(async {
         let desk = Desk::connect(&access).await?;
-        work(&Open { access: &access, desk, trust }).await
+        work(&Open { desk, trust }).await
     });
     match ended {
-        Ok(exit) | Err(Ended::With(exit)) => exit,
-        Err(Ended::Failed(text)) => fail(printable(&text)),
-        Err(Ended::Database(error)) => super::database::failed(&access, error),
+        Ok(Ok(exit) | Err(Ended::With(exit))) | Err(exit) => exit,
+        Ok(Err(Ended::Failed(text))) => fail(printable(&text)),
+        Ok(Err(Ended::Database(error))) => super::database::failed(&access, error),
     }
 }

@@ -11,9 +11,19 @@ use crate::bundle::Trust;
 use crate::files::read_secret;
 use crate::note::{self, SigningKey};
 
+/// Who signs.
+#[derive(Args)]
+pub(in crate::cli) struct SignerArguments {
+    #[command(flatten)]
+    with: SignWith,
+    /// The name of the key with which that program signs
+    #[arg(long, value_name = "NAME", requires = "sign_command")]
+    signer: Option<String>,
+}
+
 #[derive(Args)]
 #[group(required = true, multiple = false)]
-pub(in crate::cli) struct SignerArguments {
+struct SignWith {
     /// The file of your private key, as `grantgate audit keygen` writes it
     #[arg(long, value_name = "FILE")]
     key: Option<PathBuf>,
@@ -23,13 +33,6 @@ pub(in crate::cli) struct SignerArguments {
     sign_command: Option<PathBuf>,
 }
 
-#[derive(Args)]
-pub(in crate::cli) struct SignerName {
-    /// The name of the key with which that program signs
-    #[arg(long = "signer", id = "signer", value_name = "NAME", requires = "sign_command")]
-    name: Option<String>,
-}
-
 /// Signs bundles.
 pub(in crate::cli) enum Signer {
     Key(Box<SigningKey>),
@@ -37,14 +40,12 @@ pub(in crate::cli) enum Signer {
 }
 
 impl Signer {
-    pub(in crate::cli) fn new(
-        arguments: &SignerArguments,
-        name: &SignerName,
-    ) -> Result<Self, Ended> {
-        if let (Some(program), Some(name)) = (&arguments.sign_command, &name.name) {
+    pub(in crate::cli) fn new(arguments: &SignerArguments) -> Result<Self, Ended> {
+        let SignerArguments { with: SignWith { key, sign_command }, signer } = arguments;
+        if let (Some(program), Some(name)) = (sign_command, signer) {
             return Ok(Self::Program { program: program.clone(), name: name.clone() });
         }
-        Self::of_key(&arguments.key.clone().unwrap_or_default())
+        Self::of_key(&key.clone().unwrap_or_default())
     }
 
     /// With the key in a file.

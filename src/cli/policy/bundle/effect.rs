@@ -32,7 +32,7 @@ pub(super) fn ready(id: &str, contents: &Contents, now: Timestamp) -> Result<Rea
 
 /// What it changes of each bundle that gateways are to have.
 pub(super) async fn effects(
-    open: &Open<'_>,
+    open: &Open,
     heads: &Heads,
     (bundle, new): (&Bundle, &Ready),
     (span, now): (&SpanArguments, Timestamp),
@@ -115,9 +115,9 @@ fn names(old: &Ready, new: &Ready) {
 }
 
 /// The policy that all gateways are to have; or why it cannot be looked at.
-pub(in crate::cli) async fn newest_bundle(open: &Open<'_>) -> Result<Ready, String> {
+pub(in crate::cli) async fn newest_bundle(open: &Open) -> Result<Ready, String> {
     let heads = open.heads().await.map_err(|ended| ended.to_string())?;
-    let newest = heads.each().last().ok_or("there is no bundle yet")?;
+    let newest = heads.newest_for_all().ok_or("no bundle was given to all gateways yet")?;
     let contents = open.contents(newest).await.map_err(|ended| ended.to_string())?;
     let loaded = Sources::of_bundle(&newest.id(), &contents).try_load(Timestamp::now());
     loaded.map_err(|problems| problems.first().map_or_else(String::new, ToString::to_string))

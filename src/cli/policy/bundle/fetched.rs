@@ -49,7 +49,7 @@ impl Heads {
     }
 }
 
-impl Open<'_> {
+impl Open {
     /// What gateways are to have, by signatures that count.
     pub(super) async fn heads(&self) -> Result<Heads, Ended> {
         let mut good = Vec::new();

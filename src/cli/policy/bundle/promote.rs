@@ -8,12 +8,12 @@ use tokio::time::{Instant, sleep};
 
 use super::fetched::Heads;
 use crate::bundle::{Needs, Signed};
-use crate::cli::database::{At, SILENT_S};
+use crate::cli::database::At;
 use crate::cli::desk::{Ended, Open, failed, with};
 use crate::cli::duration::argument;
 use crate::cli::problems::printable;
 use crate::cli::{Exit, note, say};
-use crate::database::{self, ReplicaState};
+use crate::database::ReplicaState;
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -49,7 +49,7 @@ pub(in crate::cli::policy) fn promote(id: &str, arguments: &BundleArguments) -> 
 }
 
 /// A proposal with enough signatures, or the newest bundle once more.
-async fn wanted(open: &Open<'_>, heads: &Heads, id: &str) -> Result<Signed, Ended> {
+async fn wanted(open: &Open, heads: &Heads, id: &str) -> Result<Signed, Ended> {
     if let Some((newest, _)) = &heads.newest
         && (newest.id().starts_with(&format!("{id}@")) || is_meant(newest, id))
     {
@@ -68,8 +68,8 @@ fn is_meant(signed: &Signed, id: &str) -> bool {
 }
 
 /// The gateways that speak, of these names or all.
-async fn addressed(open: &Open<'_>, names: &[String]) -> Result<Vec<ReplicaState>, Ended> {
-    let all = database::replicas(open.access).await?;
+async fn addressed(open: &Open, names: &[String]) -> Result<Vec<ReplicaState>, Ended> {
+    let all = open.desk.replicas().await?;
     if let Some(name) = names.iter().find(|name| !all.iter().any(|one| one.name == **name)) {
         let known: Vec<&str> = all.iter().map(|replica| replica.name.as_str()).collect();
         return Err(failed(format_args!(
@@ -77,9 +77,8 @@ async fn addressed(open: &Open<'_>, names: &[String]) -> Result<Vec<ReplicaState
             known.join(", ")
         )));
     }
-    let is_live = |one: &ReplicaState| one.silent_s < SILENT_S && one.state != "leaving";
     let is_addressed = |one: &ReplicaState| names.is_empty() || names.contains(&one.name);
-    Ok(all.into_iter().filter(|one| is_live(one) && is_addressed(one)).collect())
+    Ok(all.into_iter().filter(|one| one.speaks() && is_addressed(one)).collect())
 }
 
 fn too_old(signed: &Signed, replicas: &[ReplicaState]) -> Result<(), Ended> {
@@ -98,11 +97,7 @@ fn too_old(signed: &Signed, replicas: &[ReplicaState]) -> Result<(), Ended> {
 }
 
 /// Until all have it; or says who has not.
-async fn wait(
-    open: &Open<'_>,
-    signed: &Signed,
-    arguments: &BundleArguments,
-) -> Result<Exit, Ended> {
+async fn wait(open: &Open, signed: &Signed, arguments: &BundleArguments) -> Result<Exit, Ended> {
     let number = signed.bundle.number;
     let until = Instant::now() + arguments.wait.unsigned_abs();
     loop {

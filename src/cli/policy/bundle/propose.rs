@@ -6,14 +6,13 @@ use clap::Args;
 use jiff::{Timestamp, Unit};
 
 use super::effect::{effects, ready, show};
-use super::fetched::Heads;
-use super::fetched::signed_by;
+use super::fetched::{Heads, signed_by};
 use crate::bundle::{Bundle, Contents, Entry, FILE_BYTES_MAX, FileName, Needs, is_name, is_why};
 use crate::cli::database::At;
-use crate::cli::desk::{Ended, Open, Signer, SignerArguments, SignerName, failed, with};
-use crate::cli::policy::sources::{Files, Ready, SpanArguments};
+use crate::cli::desk::{Ended, Open, Signer, SignerArguments, failed, with};
+use crate::cli::policy::sources::{Files, Ready, SpanArguments, reported};
 use crate::cli::policy::test;
-use crate::cli::{Exit, note, say};
+use crate::cli::{Exit, fail, note, say};
 use crate::files::read_plain;
 use crate::policy::{Policy, PolicySource, SourceFile};
 
@@ -44,8 +43,6 @@ pub(in crate::cli) struct PushArguments {
     #[command(flatten)]
     signer: SignerArguments,
     #[command(flatten)]
-    signer_name: SignerName,
-    #[command(flatten)]
     span: SpanArguments,
     #[command(flatten)]
     files: Files,
@@ -69,8 +66,6 @@ pub(in crate::cli) struct RollbackArguments {
     #[command(flatten)]
     signer: SignerArguments,
     #[command(flatten)]
-    signer_name: SignerName,
-    #[command(flatten)]
     span: SpanArguments,
 }
 
@@ -89,12 +84,10 @@ fn needs(text: &str) -> Result<Needs, String> {
 pub(in crate::cli::policy) fn push(arguments: &PushArguments, now: Timestamp) -> Exit {
     let files = match read(arguments, now) {
         Ok(files) => files,
-        Err(Ended::With(exit)) => return exit,
-        Err(Ended::Failed(text)) => return crate::cli::fail(text),
-        Err(Ended::Database(_)) => return Exit::Failed,
+        Err(exit) => return exit,
     };
     with(&arguments.at, async |open| {
-        let signer = Signer::new(&arguments.signer, &arguments.signer_name)?;
+        let signer = Signer::new(&arguments.signer)?;
         let heads = open.heads().await?;
         let (contents, new) = files;
         let made = Made {
@@ -108,7 +101,7 @@ pub(in crate::cli::policy) fn push(arguments: &PushArguments, now: Timestamp) ->
 
 pub(in crate::cli::policy) fn rollback(arguments: &RollbackArguments, now: Timestamp) -> Exit {
     with(&arguments.at, async |open| {
-        let signer = Signer::new(&arguments.signer, &arguments.signer_name)?;
+        let signer = Signer::new(&arguments.signer)?;
         let heads = open.heads().await?;
         let Some(found) = open.desk.bundle(arguments.to).await? else {
             return Err(failed(format_args!("there is no bundle {}", arguments.to)));
@@ -122,7 +115,7 @@ pub(in crate::cli::policy) fn rollback(arguments: &RollbackArguments, now: Times
 }
 
 /// The files as they are on disk, and what they mean.
-fn read(arguments: &PushArguments, now: Timestamp) -> Result<(Contents, Ready), Ended> {
+fn read(arguments: &PushArguments, now: Timestamp) -> Result<(Contents, Ready), Exit> {
     let new = arguments.files.load(now)?;
     let mut contents = Contents::new();
     let sources = &new.sources;
@@ -130,9 +123,9 @@ fn read(arguments: &PushArguments, now: Timestamp) -> Result<(Contents, Ready), 
     contents.insert(FileName::Rules, sources.policy.rules.bytes.clone());
     contents.insert(FileName::Callers, sources.callers.bytes.clone());
     let mut add = |name, path: &Path| {
-        let bytes = read_plain(path).map_err(failed)?;
+        let bytes = read_plain(path).map_err(fail)?;
         contents.insert(name, bytes.to_vec());
-        Ok::<(), Ended>(())
+        Ok::<(), Exit>(())
     };
     if arguments.files.entrances.exists() {
         add(FileName::Entrances, &arguments.files.entrances)?;
@@ -146,12 +139,12 @@ fn read(arguments: &PushArguments, now: Timestamp) -> Result<(Contents, Ready), 
             bytes: sources.policy.model.bytes.clone(),
         };
         if let Err(problems) = Policy::load_quietly(&PolicySource { model, rules }, &new.callers) {
-            return Err(super::super::sources::reported(&problems, None).into());
+            return Err(reported(&problems, None));
         }
     }
     if let Some((name, _)) = contents.iter().find(|(_, bytes)| bytes.len() > FILE_BYTES_MAX) {
         let name = name.as_str();
-        return Err(failed(format_args!("`{name}` is larger than {FILE_BYTES_MAX} bytes")));
+        return Err(fail(format_args!("`{name}` is larger than {FILE_BYTES_MAX} bytes")));
     }
     if !new.warnings.is_empty() {
         let count = new.warnings.len();
@@ -164,7 +157,7 @@ fn read(arguments: &PushArguments, now: Timestamp) -> Result<(Contents, Ready), 
         }
         if !failures.is_empty() {
             note("nothing is proposed");
-            return Err(Exit::Different.into());
+            return Err(Exit::Different);
         }
     }
     Ok((contents, new))
@@ -178,7 +171,7 @@ struct Made<'a> {
 }
 
 async fn propose(
-    open: &Open<'_>,
+    open: &Open,
     heads: &Heads,
     made: &Made<'_>,
     new: &Ready,
@@ -222,7 +215,7 @@ async fn propose(
 }
 
 /// What comes next, in words.
-pub(super) fn next_step(signed: &crate::bundle::Signed, open: &Open<'_>) -> String {
+pub(super) fn next_step(signed: &crate::bundle::Signed, open: &Open) -> String {
     let id = signed.id();
     match signed.signers.len() < open.trust.signatures_min() {
         true => format!("next: `grantgate policy approve {id}`, by somebody else"),

@@ -9,7 +9,7 @@ use super::fetched::signed_by;
 use super::propose::next_step;
 use crate::bundle::Signed;
 use crate::cli::database::At;
-use crate::cli::desk::{Ended, Open, Signer, SignerArguments, SignerName, failed, with};
+use crate::cli::desk::{Ended, Open, Signer, SignerArguments, failed, with};
 use crate::cli::policy::sources::{Ready, SpanArguments};
 use crate::cli::{Exit, Format, note, say, say_json};
 use crate::view;
@@ -46,8 +46,6 @@ pub(in crate::cli) struct ApproveArguments {
     #[command(flatten)]
     signer: SignerArguments,
     #[command(flatten)]
-    signer_name: SignerName,
-    #[command(flatten)]
     span: SpanArguments,
 }
 
@@ -59,7 +57,7 @@ struct Reviewed {
 }
 
 async fn look(
-    open: &Open<'_>,
+    open: &Open,
     id: &str,
     (span, now): (&SpanArguments, Timestamp),
 ) -> Result<Reviewed, Ended> {
@@ -71,7 +69,7 @@ async fn look(
     Ok(Reviewed { signed, new, effects })
 }
 
-fn print(open: &Open<'_>, Reviewed { signed, new, effects }: &Reviewed) {
+fn print(open: &Open, Reviewed { signed, new, effects }: &Reviewed) {
     say(signed.bundle.to_string().trim_end());
     say(signed_by(signed, &open.trust));
     say("");
@@ -99,7 +97,7 @@ pub(in crate::cli::policy) fn approve(arguments: &ApproveArguments, now: Timesta
         return crate::cli::fail(text);
     }
     with(&arguments.at, async |open| {
-        let signer = Signer::new(&arguments.signer, &arguments.signer_name)?;
+        let signer = Signer::new(&arguments.signer)?;
         let reviewed = look(open, &arguments.bundle, (&arguments.span, now)).await?;
         let Signed { bundle, signers, .. } = &reviewed.signed;
         if signers.iter().any(|name| name == signer.name()) {
@@ -133,7 +131,7 @@ struct Compared<'a> {
     diff: Option<view::changes::Diff<'a>>,
 }
 
-fn json<'a>(open: &Open<'_>, reviewed: &'a Reviewed) -> Shown<'a> {
+fn json<'a>(open: &Open, reviewed: &'a Reviewed) -> Shown<'a> {
     let Reviewed { signed, new, effects } = reviewed;
     let compared = effects.iter().map(|effect| Compared {
         with: effect.before.as_ref().map(|(before, _)| before.bundle.number),

@@ -3,11 +3,11 @@
 use clap::Args;
 
 use super::fetched::signed_by;
-use crate::cli::database::{At, SILENT_S};
-use crate::cli::desk::{Open, with};
+use crate::cli::database::At;
+use crate::cli::desk::with;
 use crate::cli::problems::printable;
-use crate::cli::{Exit, Format, say, say_json};
-use crate::database::{self, ReplicaState};
+use crate::cli::{Exit, Format, note, say, say_json};
+use crate::database::ReplicaState;
 use crate::view::bundle::{Bundle, Promoted, Status};
 use crate::view::database::ShownReplica;
 
@@ -27,7 +27,7 @@ pub(in crate::cli::policy) fn status(arguments: &StatusArguments) -> Exit {
     with(&arguments.at, async |open| {
         let heads = open.heads().await?;
         let proposed = open.proposals(&heads).await?;
-        let replicas = database::replicas(open.access).await?;
+        let replicas = open.desk.replicas().await?;
         let all: Vec<_> = [&heads.newest, &heads.for_all].into_iter().flatten().collect();
         let wanted = |replica: &ReplicaState| {
             let is_for = |names: &Option<Vec<String>>| {
@@ -37,12 +37,11 @@ pub(in crate::cli::policy) fn status(arguments: &StatusArguments) -> Exit {
                 .find(|(_, given)| is_for(&given.only_for))
                 .map(|(signed, _)| signed.bundle.number)
         };
-        let speaks = |one: &&ReplicaState| one.silent_s < SILENT_S && one.state != "leaving";
         // Some may have their policies from files.
         let has = |one: &ReplicaState| {
             one.bundle.is_none() || (one.bundle == wanted(one) && one.bundle_refused.is_none())
         };
-        let well = replicas.iter().filter(speaks).all(has);
+        let well = replicas.iter().filter(|one| one.speaks()).all(has);
         let min = open.trust.signatures_min();
         match arguments.format {
             Format::Json => say_json(&Status {
@@ -78,7 +77,8 @@ pub(in crate::cli::policy) fn status(arguments: &StatusArguments) -> Exit {
                 for replica in &replicas {
                     say(printable(&line(replica, wanted(replica))));
                 }
-                explain(open);
+                let (name, takes) = (open.trust.name(), open.trust.signatures_min());
+                note(format_args!("bundles of {name} take {takes} signature(s)"));
             }
         }
         Ok(if well { Exit::Done } else { Exit::Different })
@@ -98,9 +98,4 @@ fn line(replica: &ReplicaState, wanted: Option<u64>) -> String {
     let refused = bundle_refused.as_ref();
     let refused = refused.map_or_else(String::new, |(of, why)| format!("; {of} refused: {why}"));
     format!("{name}: {has}; {state} {silent_s:.0} s ago{refused}")
-}
-
-fn explain(open: &Open<'_>) {
-    let takes = open.trust.signatures_min();
-    crate::cli::note(format_args!("bundles of {} take {takes} signature(s)", open.trust.name()));
 }
