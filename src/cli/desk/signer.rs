@@ -17,7 +17,7 @@ pub(in crate::cli) struct SignerArguments {
     #[command(flatten)]
     with: SignWith,
     /// The name of the key with which that program signs
-    #[arg(long, value_name = "NAME", requires = "sign_command")]
+    #[arg(long, value_name = "NAME", requires = "sign_command", conflicts_with = "key")]
     signer: Option<String>,
 }
 
