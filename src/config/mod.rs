@@ -15,8 +15,8 @@ use std::time::Duration;
 use crate::bundle::Trust;
 use crate::database;
 use crate::domain::{
-    Budget, BundleForm, Host, JwsAlgorithm, Networks, Problem, Secret, TrustDomain, WorkspaceId,
-    WorkspaceName,
+    Budget, BundleForm, Host, JwsAlgorithm, Networks, Problem, Secret, TrustDomain, WhenAlone,
+    WorkspaceId, WorkspaceName,
 };
 use crate::listener::ListenerLimits;
 use crate::telemetry::LogFormat;
@@ -445,6 +445,9 @@ pub struct RequestLimits {
     pub caller_requests_burst: NonZeroU32,
     /// What a caller may grant on one day that has no budget of its own.
     pub caller_budget: Budget,
+    /// Where rates and daily budgets of a caller hold for all gateways together: what becomes of its
+    /// grants while the database does not answer.
+    pub shared: Option<WhenAlone>,
     /// Failures to authenticate of one network a minute, and at once; 0 is no limit. Further
     /// ones are refused with 429.
     pub authentication_failures_per_minute: u32,

@@ -131,14 +131,10 @@ impl<'a> Reader<'a> {
         let idempotency = self.idempotency(root.section("idempotency"), kept);
         let database = self.database(root.section("database"));
         let has_database = matches!(database, Some(Some(_)));
-        if let Some(Some(_)) = policy.as_ref().map(|policy| &policy.bundle)
-            && !has_database
-        {
-            self.source
-                .root()
-                .section("policy")
-                .section("bundle")
-                .refuse("`[policy.bundle]` needs `[database]`, where bundles come from");
+        let is_shared = limits.as_ref().is_some_and(|limits| limits.1.shared.is_some());
+        let has_bundles = policy.as_ref().is_some_and(|policy| policy.bundle.is_some());
+        if !has_database {
+            self.refuse_without_database(is_shared, has_bundles);
         }
         let replica = self.replica(root.section("replica"), has_database);
         self.refuse_shared_files();
@@ -181,6 +177,18 @@ impl<'a> Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
+    fn refuse_without_database(&self, is_shared: bool, has_bundles: bool) {
+        let root = self.source.root();
+        if has_bundles {
+            root.section("policy")
+                .section("bundle")
+                .refuse("`[policy.bundle]` needs `[database]`, where bundles come from");
+        }
+        if let Some(shared) = root.section("limits").value("shared").filter(|_| is_shared) {
+            shared.refuse("`limits.shared` needs `[database]`, where gateways know of each other");
+        }
+    }
+
     fn orders(&mut self, section: Section<'a>) -> Option<OrdersSettings> {
         let file = self.path(&section, "file", Some("orders.json"), Use::Alone);
         let hours = self.number(&section, "exception_hours_max", 1..=744, 24);

@@ -64,7 +64,8 @@ async fn made(client: &Client) -> Result<Option<i32>, DatabaseError> {
     Ok(client.query_one(newest, &[]).await?.try_get(0)?)
 }
 
-/// Makes the partitions of the next weeks, and gives how many it made.
+/// Makes the partitions of the next weeks, and gives how many it made; forgets what was taken of
+/// budgets of days that are over.
 ///
 /// # Errors
 /// [`DatabaseError`].
@@ -77,7 +78,11 @@ pub async fn maintain(access: &Access, weeks: i32) -> Result<i32, DatabaseError>
         tries -= 1;
         let made = client.query_one("SELECT make_partitions($1)", &[&weeks]).await;
         match made.map_err(DatabaseError::from) {
-            Ok(made) => return Ok(made.try_get(0)?),
+            Ok(made) => {
+                // Not those of yesterday: somebody may still look at them.
+                client.execute("DELETE FROM budget_day WHERE day < today() - 1", &[]).await?;
+                return Ok(made.try_get(0)?);
+            }
             Err(DatabaseError::Unavailable(_)) if tries > 0 => {
                 tokio::time::sleep(Duration::from_secs(3)).await;
             }

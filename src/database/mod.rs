@@ -16,6 +16,7 @@ mod narrow;
 mod read;
 mod retention;
 mod retire;
+mod shares;
 mod tail;
 
 pub use address::{Address, Files};
@@ -29,4 +30,5 @@ pub use migrate::{ROLES, Schema, maintain, migrate, schema};
 pub use read::{LEAVING, LogState, RETIRED, ReplicaState, logs, refused_at, replicas};
 pub use retention::{Dropped, Old, RetentionError, drop_oldest};
 pub use retire::retire;
+pub use shares::{Leased, Wanted};
 pub use tail::{TailedLine, Tails};

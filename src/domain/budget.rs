@@ -9,6 +9,16 @@ pub struct Budget {
     pub doors: Option<u32>,
 }
 
+/// What becomes of grants that cost budget, where budgets are shared among gateways and the database
+/// that counts them gives no answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum WhenAlone {
+    /// They are refused.
+    Refuse,
+    /// Each gateway may spend its share of the budget by itself.
+    Share,
+}
+
 impl Budget {
     /// The most that can be set.
     pub const MAX: u64 = 10_000_000;

@@ -51,6 +51,12 @@ macro_rules! uuid_id {
                 self.0.as_u128()
             }
 
+            /// The same as any uuid.
+            #[must_use]
+            pub const fn as_uuid(self) -> Uuid {
+                self.0
+            }
+
             /// Writes the canonical form: lower case, hyphenated.
             pub fn write(&self, out: &mut Vec<u8>) {
                 let mut text = [0; uuid::fmt::Hyphenated::LENGTH];

@@ -29,7 +29,7 @@ mod workspace;
 
 pub use algorithm::JwsAlgorithm;
 pub use backoff::Backoff;
-pub use budget::Budget;
+pub use budget::{Budget, WhenAlone};
 pub use cause::innermost;
 pub use clock::{Clock, FixedClock, SystemClock, rfc3339, rfc3339_micros, write_rfc3339_micros};
 pub(crate) use closed_set::closed_set;

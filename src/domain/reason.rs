@@ -27,6 +27,8 @@ pub enum Reason {
     Frozen = "frozen",
     /// The caller's budget of the day is used up.
     BudgetExhausted = "budget-exhausted",
+    /// The budget is shared among gateways, and it cannot be known what is left of it.
+    BudgetUnconfirmed = "budget-unconfirmed",
     /// Policy evaluation failed.
     PolicyError = "policy-error",
     /// Policy evaluation panicked.
@@ -219,7 +221,10 @@ impl Reason {
     pub const fn is_beyond_policy(self) -> bool {
         matches!(
             self,
-            Self::BudgetExhausted | Self::IdempotencyKeyReused | Self::IdempotencyKeysExhausted
+            Self::BudgetExhausted
+                | Self::BudgetUnconfirmed
+                | Self::IdempotencyKeyReused
+                | Self::IdempotencyKeysExhausted
         )
     }
 

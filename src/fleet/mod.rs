@@ -1,11 +1,13 @@
-//! What gateways have in common by way of the database: the signed bundle that each is to have, and
-//! signed orders.
+//! What gateways have in common by way of the database: the signed bundle that each is to have,
+//! signed orders, and limits that hold for all of them together.
 //!
 //! The database says which one is the newest. It is not believed: signatures, numbers and digests
 //! decide whether it is taken.
 
 mod directives;
 mod follower;
+mod gateways;
+mod leases;
 
 use crate::bundle::{Contents, Offer, Signed, Trust};
 use crate::config::{BundleSettings, DatabaseSettings, Settings};
@@ -14,6 +16,8 @@ use crate::domain::Problem;
 use crate::snapshot::Bundles;
 pub use directives::{Directives, Followed};
 pub use follower::Follower;
+pub use gateways::{Counting, Gateways};
+pub use leases::{LeaseResult, Leases, Lender, Lending, Paid};
 
 /// Why a bundle that the database offers is not there.
 #[derive(Debug, thiserror::Error)]

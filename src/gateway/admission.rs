@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::net::IpAddr;
+use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
@@ -19,6 +20,7 @@ use super::Refusal;
 use super::failures::Failures;
 use crate::config::RequestLimits;
 use crate::domain::{CallerId, Effect, Reason};
+use crate::fleet::Gateways;
 
 /// Refused requests whose body is taken off the connection at the same time.
 const DISCARDS_MAX: usize = 256;
@@ -38,7 +40,9 @@ pub struct Admission {
     discards: Semaphore,
     failures: Failures,
     in_flight_max: usize,
-    quota: Quota,
+    /// Of one caller, a second and at once.
+    rate: (NonZeroU32, NonZeroU32),
+    gateways: Arc<Gateways>,
     known: Mutex<Known>,
 }
 
@@ -50,12 +54,18 @@ struct Known {
 
 /// What is kept of a caller from one request to the next.
 struct KnownCaller {
-    rate: RateLimiter<NotKeyed, InMemoryState, MonotonicClock>,
     in_flight: Mutex<InFlight>,
+}
+
+/// A caller's rate, where so many gateways share it.
+struct Rate {
+    gateways: u32,
+    limiter: RateLimiter<NotKeyed, InMemoryState, MonotonicClock>,
 }
 
 /// What one caller has in flight.
 struct InFlight {
+    rate: Rate,
     all: usize,
     reads: usize,
     /// When it asked last.
@@ -88,6 +98,22 @@ fn share(places: usize) -> usize {
     (places / READS_SHARE).max(1)
 }
 
+impl Rate {
+    fn new(quota: Quota, gateways: u32) -> Self {
+        Self { gateways, limiter: RateLimiter::direct_with_clock(quota, MonotonicClock) }
+    }
+
+    /// Nobody gains anything by gateways that come and go: of what may be sent at once after a pause
+    /// only one is left.
+    fn used_up(quota: Quota, gateways: u32) -> Self {
+        let own = Self::new(quota, gateways);
+        if let Some(all_but_one) = NonZeroU32::new(quota.burst_size().get() - 1) {
+            let _ = own.limiter.check_n(all_but_one);
+        }
+        own
+    }
+}
+
 impl KnownCaller {
     /// Whether it would be the same if it were new: nothing of it is in flight, and its rate
     /// is all its own again.
@@ -116,35 +142,48 @@ impl Drop for Place {
 }
 
 impl Admission {
-    /// As the settings say.
+    /// As the settings say; rates are divided among so many gateways.
     #[must_use]
-    pub fn new(limits: &RequestLimits) -> Self {
-        let quota = Quota::per_second(limits.caller_requests_per_second)
-            .allow_burst(limits.caller_requests_burst);
+    pub fn new(limits: &RequestLimits, gateways: Arc<Gateways>) -> Self {
         Self {
             places: Places::new(limits.requests_in_flight_max),
             reads: Places::new(share(limits.requests_in_flight_max)),
             discards: Semaphore::new(DISCARDS_MAX),
             failures: Failures::new(limits.authentication_failures_per_minute),
             in_flight_max: limits.caller_requests_in_flight_max,
-            quota,
+            rate: (limits.caller_requests_per_second, limits.caller_requests_burst),
+            gateways,
             known: Mutex::new(Known { forget_at: KNOWN_MIN, ..Known::default() }),
         }
     }
 
+    /// The part of the rate that this gateway has.
+    fn quota(&self, gateways: u32) -> Quota {
+        let (per_second, burst) = self.rate;
+        let quota = Quota::per_second(per_second);
+        let one_each = quota.replenish_interval().saturating_mul(gateways);
+        let quota = Quota::with_period(one_each).unwrap_or(quota);
+        quota.allow_burst(NonZeroU32::new(burst.get() / gateways).unwrap_or(NonZeroU32::MIN))
+    }
+
     fn caller(&self, id: &CallerId) -> Arc<KnownCaller> {
+        let gateways = self.gateways.count();
         let mut known = self.known.lock();
         if let Some(caller) = known.callers.get(id) {
             return caller.clone();
         }
         // Callers come and go.
         if known.callers.len() >= known.forget_at {
-            known.callers.retain(|_, caller| !caller.can_be_forgotten(self.quota));
+            known.callers.retain(|_, caller| !caller.can_be_forgotten(self.quota(gateways)));
             known.forget_at = KNOWN_MIN.max(2 * known.callers.len());
         }
         let caller = Arc::new(KnownCaller {
-            rate: RateLimiter::direct_with_clock(self.quota, MonotonicClock),
-            in_flight: Mutex::new(InFlight { all: 0, reads: 0, asked: Instant::now() }),
+            in_flight: Mutex::new(InFlight {
+                rate: Rate::new(self.quota(gateways), gateways),
+                all: 0,
+                reads: 0,
+                asked: Instant::now(),
+            }),
         });
         known.callers.insert(id.clone(), caller.clone());
         caller
@@ -158,7 +197,11 @@ impl Admission {
         let caller = self.caller(caller);
         let mut own = caller.in_flight.lock();
         own.asked = Instant::now();
-        if let Err(early) = caller.rate.check() {
+        let gateways = self.gateways.count();
+        if own.rate.gateways != gateways {
+            own.rate = Rate::used_up(self.quota(gateways), gateways);
+        }
+        if let Err(early) = own.rate.limiter.check() {
             let wait = early.wait_time_from(MonotonicClock.now());
             return Err(Refusal::retry_after(Reason::RateLimited, whole_seconds(wait)));
         }

@@ -13,14 +13,17 @@ use parking_lot::Mutex;
 use super::Gateway;
 use crate::authn::Callers;
 use crate::domain::{Budget, CallerId, EntranceId, Reason};
+use crate::fleet::{Leases, Paid};
 use crate::policy::Decision;
 
 /// What was spent today, by each caller that has a budget.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Budgets {
     /// Of callers that have none of their own.
     default: Budget,
     today: Mutex<Today>,
+    /// Where they hold for all gateways together.
+    leases: Option<Leases>,
 }
 
 #[derive(Debug, Default)]
@@ -47,6 +50,8 @@ pub(super) struct Expense {
     caller: CallerId,
     entrance: EntranceId,
     at: Timestamp,
+    /// Where budgets are shared.
+    paid: Option<Paid>,
 }
 
 /// The day of a time, in UTC, counted from 1970.
@@ -67,6 +72,12 @@ impl Budgets {
         Self { default, ..Self::default() }
     }
 
+    /// Budgets hold for all gateways together.
+    #[must_use]
+    pub fn shared_by(self, leases: Option<Leases>) -> Self {
+        Self { leases, ..self }
+    }
+
     /// The budget of a caller.
     #[must_use]
     pub fn of(&self, callers: &Callers, caller: &CallerId) -> Budget {
@@ -83,6 +94,9 @@ impl Budgets {
     ) {
         if day_of(at) == day_of(now) {
             self.spend(Budget::default(), caller, entrance, at);
+            if let Some(leases) = &self.leases {
+                leases.recall(caller, entrance, day_of(at));
+            }
         }
     }
 
@@ -121,7 +135,10 @@ impl Budgets {
 
     /// Gives a grant back: nothing of it was sent.
     pub(super) fn give_back(&self, expense: Option<Expense>) {
-        let Some(Expense { caller, entrance, at }) = expense else { return };
+        let Some(Expense { caller, entrance, at, paid }) = expense else { return };
+        if let Some((leases, paid)) = self.leases.as_ref().zip(paid) {
+            leases.give_back(&caller, paid);
+        }
         let mut today = self.today.lock();
         if day_of(at) != today.day {
             return;
@@ -140,7 +157,7 @@ impl Budgets {
 impl Gateway {
     /// The decision, with what a permit costs of the caller's budget of the day; or a denial,
     /// where that is more than is left.
-    pub(super) fn within_budget(
+    pub(super) async fn within_budget(
         &self,
         callers: &Callers,
         decision: Decision,
@@ -153,12 +170,23 @@ impl Gateway {
         let Some(entrance) = limited.filter(|_| !budget.is_unlimited()) else {
             return (Decision::Permit(permit), None);
         };
-        if self.budgets.spend(budget, caller, entrance, attempt.at) {
-            let expense = Expense { caller: caller.clone(), entrance, at: attempt.at };
-            (Decision::Permit(permit), Some(expense))
-        } else {
-            (Decision::Denial(permit.refuse(Reason::BudgetExhausted)), None)
+        let at = attempt.at;
+        if !self.budgets.spend(budget, caller, entrance, at) {
+            return (Decision::Denial(permit.refuse(Reason::BudgetExhausted)), None);
         }
+        let mut expense = Expense { caller: caller.clone(), entrance, at, paid: None };
+        if let Some(leases) = &self.budgets.leases {
+            // Boxed: it may wait, and most requests have no such budget.
+            let paying = Box::pin(leases.pay(caller, entrance, (budget, day_of(at))));
+            match paying.await {
+                Ok(paid) => expense.paid = Some(paid),
+                Err(reason) => {
+                    self.budgets.give_back(Some(expense));
+                    return (Decision::Denial(permit.refuse(reason)), None);
+                }
+            }
+        }
+        (Decision::Permit(permit), Some(expense))
     }
 }
 
@@ -205,15 +233,30 @@ mod tests {
         let (desk, noon) = (caller("desk"), at("2026-11-28T12:00:00Z"));
         assert!(budgets.spend(BUDGET, &desk, door(1), noon));
         assert!(budgets.spend(BUDGET, &desk, door(2), noon));
-        budgets.give_back(Some(Expense { caller: desk.clone(), entrance: door(2), at: noon }));
+        budgets.give_back(Some(Expense {
+            caller: desk.clone(),
+            entrance: door(2),
+            at: noon,
+            paid: None,
+        }));
         assert!(budgets.spend(BUDGET, &desk, door(3), noon), "the door is given back, too");
         let next = at("2026-11-29T00:00:00Z");
         for _ in 0..3 {
             assert!(budgets.spend(BUDGET, &desk, door(1), next));
         }
-        budgets.give_back(Some(Expense { caller: desk.clone(), entrance: door(3), at: noon }));
+        budgets.give_back(Some(Expense {
+            caller: desk.clone(),
+            entrance: door(3),
+            at: noon,
+            paid: None,
+        }));
         assert!(!budgets.spend(BUDGET, &desk, door(1), next), "yesterday's is not today's");
-        budgets.give_back(Some(Expense { caller: caller("nobody"), entrance: door(1), at: next }));
+        budgets.give_back(Some(Expense {
+            caller: caller("nobody"),
+            entrance: door(1),
+            at: next,
+            paid: None,
+        }));
     }
 
     #[test]

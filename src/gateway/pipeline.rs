@@ -168,7 +168,7 @@ impl Gateway {
         // What is sent already, or was, costs nothing.
         let (decision, turn) = self.turn(&worker.journal, decision);
         let (decision, expense) = match turn {
-            Turn::Own(_) => self.within_budget(&snapshot.callers, decision),
+            Turn::Own(_) => self.within_budget(&snapshot.callers, decision).await,
             Turn::Again(_) => (decision, None),
         };
         match (decision, turn) {

@@ -251,6 +251,11 @@ fn wire(reason: Reason) -> (StatusCode, &'static str, &'static str) {
             "rate_limit_exceeded",
             "this caller has used up what it may grant on one day (UTC); nothing was sent to Seam",
         ),
+        R::BudgetUnconfirmed => (
+            S::SERVICE_UNAVAILABLE,
+            "service_unavailable",
+            "it cannot be known now what this caller may still grant today; nothing was sent to Seam",
+        ),
         R::RateLimited | R::CallerBusy => (
             S::TOO_MANY_REQUESTS,
             "rate_limit_exceeded",

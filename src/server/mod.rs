@@ -29,6 +29,7 @@ use tokio::time::sleep;
 use crate::audit::upkeep::Anchors;
 use crate::audit::{LogReader, OpenError, RecoveryReport, Started};
 use crate::domain::{Problem, SystemClock};
+use crate::fleet::{Counting, Lender, Lending};
 use crate::gateway::{Admission, CertificateLog, Gateway};
 use crate::listener::{Listener, Peer, Stop};
 use crate::orders::Keeper;
@@ -57,6 +58,7 @@ pub const CLOSED_SETS: ClosedSets = ClosedSets {
     parts: &crate::snapshot::PART_NAMES,
     export_failures: crate::shipping::FAILURES,
     duplicates: crate::gateway::Repeat::CODES,
+    lease_results: crate::fleet::LeaseResult::CODES,
     fetch_results: crate::issuers::FetchResult::CODES,
 };
 
@@ -118,6 +120,8 @@ pub struct Server {
     mirror: Option<Mirror>,
     /// From the database, where policies come as bundles.
     following: Option<Following>,
+    /// What asks the database for limits that gateways have in common.
+    sharing: Option<(Counting, Lender)>,
     /// Fetches the keys of issuers.
     fetching: JoinSet<()>,
 }
@@ -145,14 +149,13 @@ impl Server {
         let observer = opened::observer(&settings, &metrics)?;
         let opened = opened::log(&settings, journal, &snapshot.load(), observer.clone());
         let (Started { journal, closer, recovery }, own) = opened?;
-        observer.opened();
         let keeper = opened::keeper(&settings, orders, &journal, &metrics)?;
+        let (shipper, mirror, sharing) =
+            opened::shippers(&settings, sink, (database, own), &journal, &metrics);
         let (budgets, duplicates) =
-            opened::granted_before(&settings, &snapshot.load_full(), &journal).await?;
+            opened::granted_before(&settings, &snapshot, &journal, sharing.leases).await?;
         let (resolver, resolving) =
             opened::resolver(&settings, &snapshot, &journal, &metrics, &duplicates);
-        let (shipper, mirror) =
-            opened::shippers(&settings, sink, (database, own), &journal, &metrics);
         origin.keep().map_err(StartError::Bundle)?;
 
         let gateway = Arc::new(Gateway {
@@ -164,7 +167,7 @@ impl Server {
             resolver,
             duplicates,
             budgets,
-            admission: Admission::new(&settings.limits),
+            admission: Admission::new(&settings.limits, sharing.gateways),
             limits: settings.limits.clone(),
             hostnames: settings.listener.hostnames.clone(),
             clock: Arc::new(SystemClock),
@@ -200,6 +203,7 @@ impl Server {
             shipper,
             mirror,
             following: following.transpose()?.flatten(),
+            sharing: sharing.asking,
             fetching,
         })
     }
@@ -268,6 +272,7 @@ impl Server {
         let reloading = tokio::spawn(reloader.run(requests));
         let keeping = tokio::spawn(self.keeper.run());
         let following = self.following.map(Following::start).into_iter().flatten();
+        let lending = self.sharing.map(|(counting, lender)| lender.start(counting));
         let resolving = self.resolving.map(|(resolving, log)| tokio::spawn(resolving.run(log)));
         let services = workers.each().map(|(handle, worker)| {
             let shared = shared.clone();
@@ -299,14 +304,13 @@ impl Server {
         if let Err(error) = tokio::task::spawn_blocking(close).await {
             tracing::error!(%error, "the audit log was not closed");
         }
-        let finish = async |shipping: Option<Shipping>, at_most| {
-            if let Some(shipping) = shipping {
-                shipping.finish(at_most).await;
-            }
-        };
         tokio::select! {
             () = async {
-                tokio::join!(finish(shipping, LAST_RECORDS), finish(mirroring, LAST_MIRRORED));
+                tokio::join!(
+                    Shipping::finish(shipping, LAST_RECORDS),
+                    Shipping::finish(mirroring, LAST_MIRRORED),
+                    Lending::finish(lending, LAST_MOMENT),
+                );
                 // Not before: it tells that all was sent.
                 if let Some(beating) = beating {
                     beating.finish(LAST_MOMENT).await;

@@ -16,7 +16,7 @@ use crate::audit::{FileStore, Journal, JournalSettings, LogReader, OpenError, Re
 use crate::config::{ReplicaSettings, Settings};
 use crate::database::{Access, Link, Log};
 use crate::domain::{CallerId, Clock as _, SystemClock};
-use crate::fleet::{Directives, Followed, Follower};
+use crate::fleet::{Counting, Directives, Followed, Follower, Gateways, Leases, Lender};
 use crate::gateway::{Budgets, Duplicates, Gateway, midnight};
 use crate::listener::Listener;
 use crate::orders::{Keeper, OrdersFile, Place};
@@ -44,13 +44,14 @@ pub(super) fn listener(
 /// start has closed those that were open.
 pub(super) async fn granted_before(
     settings: &Settings,
-    snapshot: &Snapshot,
+    snapshot: &ArcSwap<Snapshot>,
     journal: &Journal,
+    leases: Option<Leases>,
 ) -> Result<(Budgets, Arc<Duplicates>), StartError> {
     let window = settings.idempotency.window;
     let duplicates = Duplicates::new(&settings.idempotency);
-    let budgets = Budgets::new(settings.limits.caller_budget);
-    let (callers, journal) = (snapshot.callers.clone(), journal.clone());
+    let budgets = Budgets::new(settings.limits.caller_budget).shared_by(leases);
+    let (callers, journal) = (snapshot.load().callers.clone(), journal.clone());
     let log = LogReader::new(&settings.audit.directory);
     let read = tokio::task::spawn_blocking(move || {
         let (began, now) = (Instant::now(), SystemClock.now());
@@ -119,32 +120,36 @@ pub(super) fn log(
         });
     }
     let revision = snapshot.policy.revision();
-    let started = Journal::open(store, journal, revision, Arc::new(SystemClock), observer)
-        .map_err(|error| no_log(settings, error))?;
+    let clock = Arc::new(SystemClock);
+    let started = Journal::open(store, journal, revision, clock, observer.clone());
+    let started = started.map_err(|error| no_log(settings, error))?;
+    observer.opened();
     Ok((started, own))
 }
 
-/// What sends every record to a sink.
+/// What sends every record to a sink, and what is shared by way of the database.
 pub(super) fn shippers(
     settings: &Settings,
     collector: Option<OtlpSink>,
     (database, own): (Option<Access>, Option<Log>),
     journal: &Journal,
     metrics: &Metrics,
-) -> (Option<Shipper>, Option<Mirror>) {
+) -> (Option<Shipper>, Option<Mirror>, Sharing) {
     let directory = &settings.audit.directory;
     let collector = collector.map(|sink| {
         Shipper::new(sink, (directory, follow::OF_EXPORT), journal, &metrics.sinks.collector)
     });
     let files = settings.database.as_ref().map(|database| database.files.clone());
     let mirror = files.zip(database).zip(own).map(|((files, access), own)| {
-        let sink = MirrorSink::new(files, access, own);
+        let log = Arc::new(own);
+        let sink = MirrorSink::new(files, access, log.clone());
         let (beats, link) = (sink.beats(), sink.link());
         let place = (directory.as_path(), follow::OF_DATABASE);
         let shipper = Shipper::new(sink, place, journal, &metrics.sinks.database);
-        Mirror { shipper, beats, link }
+        Mirror { shipper, beats, link, log }
     });
-    (collector, mirror)
+    let sharing = Sharing::new(settings, mirror.as_ref(), metrics);
+    (collector, mirror, sharing)
 }
 
 /// What this gateway has to do with the database.
@@ -154,6 +159,33 @@ pub(super) struct Mirror {
     /// Says there how this gateway is, and hears which bundle it is to have.
     pub(super) beats: Beats,
     link: Arc<Link>,
+    log: Arc<Log>,
+}
+
+/// Limits that hold for all gateways together.
+#[derive(Default)]
+pub(super) struct Sharing {
+    /// None of it where each gateway has its own.
+    pub(super) asking: Option<(Counting, Lender)>,
+    pub(super) leases: Option<Leases>,
+    pub(super) gateways: Arc<Gateways>,
+}
+
+impl Sharing {
+    fn new(settings: &Settings, mirror: Option<&Mirror>, metrics: &Metrics) -> Self {
+        let metrics = metrics.leases.clone();
+        let (Some(when_alone), Some(mirror)) = (settings.limits.shared, mirror) else {
+            metrics.gateways.set(1);
+            return Self::default();
+        };
+        let directory = settings.audit.directory.clone();
+        let gateways = Gateways::kept_in(&directory);
+        let at = (mirror.link.clone(), mirror.log.clone());
+        let (leases, lender) = Leases::new(at, gateways.clone(), when_alone, metrics.clone());
+        let link = mirror.link.clone();
+        let counting = Counting { link, gateways: gateways.clone(), directory, metrics };
+        Self { asking: Some((counting, lender)), leases: Some(leases), gateways }
+    }
 }
 
 impl Mirror {

@@ -86,10 +86,11 @@ impl Shipper {
 
 impl Shipping {
     /// Sends what is left, for at most this long. The next start sends the rest.
-    pub async fn finish(mut self, at_most: Duration) {
-        self.ending.cancel();
-        if tokio::time::timeout(at_most, &mut self.task).await.is_err() {
-            self.task.abort();
+    pub async fn finish(own: Option<Self>, at_most: Duration) {
+        let Some(mut own) = own else { return };
+        own.ending.cancel();
+        if tokio::time::timeout(at_most, &mut own.task).await.is_err() {
+            own.task.abort();
             tracing::warn!("the last audit records were not sent; the next start sends them");
         }
     }

@@ -100,7 +100,7 @@ async fn each_answer_of_a_sink_has_its_consequence() {
     let expected = [first.clone(), first.clone(), Asked::Renew, first];
     assert_eq!(sink.wait().await, expected);
     assert!(begun.elapsed() > Duration::from_millis(1_700), "as it asked, then longer");
-    shipping.finish(Duration::from_secs(5)).await;
+    Shipping::finish(Some(shipping), Duration::from_secs(5)).await;
     assert_eq!((metrics.lost.get(), metrics.exported.get()), (1, 0));
     for (kind, count) in [("timeout", 1), ("refused", 1), ("rejected", 1), ("position", 0)] {
         assert_eq!(metrics.failures.with_label_values(&[kind]).get(), count, "{kind}");
@@ -121,7 +121,7 @@ async fn a_position_does_not_move_before_the_sink_has_accepted() {
         Shipper::new(sink.clone(), (directory.path(), OF_EXPORT), &started.journal, &metrics);
     let shipping = shipper.start();
     sink.wait().await;
-    shipping.finish(Duration::from_secs(5)).await;
+    Shipping::finish(Some(shipping), Duration::from_secs(5)).await;
     assert_eq!(Position::of(directory.path(), OF_EXPORT).load().unwrap(), None);
     assert_eq!(metrics.exported.get(), 0);
 
@@ -130,6 +130,6 @@ async fn a_position_does_not_move_before_the_sink_has_accepted() {
         Shipper::new(again.clone(), (directory.path(), OF_EXPORT), &started.journal, &metrics);
     let shipping = shipper.start();
     assert_eq!(again.wait().await, [Asked::Send(vec![1])]);
-    shipping.finish(Duration::from_secs(5)).await;
+    Shipping::finish(Some(shipping), Duration::from_secs(5)).await;
     assert_eq!(Position::of(directory.path(), OF_EXPORT).load().unwrap(), Some(2));
 }

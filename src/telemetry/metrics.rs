@@ -11,6 +11,7 @@ use super::bundles::BundleMetrics;
 use super::duplicates::DuplicateMetrics;
 use super::export::SinkMetrics;
 use super::issuers::IssuerMetrics;
+use super::leases::LeaseMetrics;
 use super::logging::lost_lines;
 use super::orders::{OrderMetrics, ResolverMetrics};
 use super::recent::{Answered, Recent};
@@ -44,6 +45,8 @@ pub struct ClosedSets {
     pub export_failures: &'static [&'static str],
     /// How requests are answered for which nothing is sent.
     pub duplicates: &'static [&'static str],
+    /// What comes of asking for some of a budget.
+    pub lease_results: &'static [&'static str],
     /// What comes of fetching an issuer's keys.
     pub fetch_results: &'static [&'static str],
 }
@@ -103,6 +106,8 @@ pub struct Metrics {
     pub resolver: ResolverMetrics,
     /// Of signed bundles.
     pub bundles: BundleMetrics,
+    /// Of limits that gateways have in common.
+    pub leases: LeaseMetrics,
     /// The orders' part.
     pub orders: OrderMetrics,
     /// That of token issuers.
@@ -218,6 +223,11 @@ impl PolicyMetrics {
     }
 }
 
+fn certificate_expiry(made: &Registrar) -> Result<IntGaugeVec> {
+    let name = "certificate_expiry_timestamp_seconds";
+    made.gauges(name, "When certificates expire.", &["role"])
+}
+
 fn domain_expiry(made: &Registrar) -> Result<IntGaugeVec> {
     made.gauges(
         "trust_domain_expiry_timestamp_seconds",
@@ -291,11 +301,7 @@ impl Metrics {
             )?,
             whoami: made
                 .counter("whoami_total", "Callers that were told who they are taken for.")?,
-            certificate_expiry: made.gauges(
-                "certificate_expiry_timestamp_seconds",
-                "When certificates expire.",
-                &["role"],
-            )?,
+            certificate_expiry: certificate_expiry(&made)?,
             domain_expiry: domain_expiry(&made)?,
             listener: ListenerMetrics::new(&made)?,
             audit: AuditMetrics::new(&made, sets)?,
@@ -303,6 +309,7 @@ impl Metrics {
             duplicates: DuplicateMetrics::new(&made, sets.duplicates)?,
             resolver: ResolverMetrics::new(&made)?,
             bundles: BundleMetrics::new(&made)?,
+            leases: LeaseMetrics::new(&made, sets.lease_results)?,
             orders: OrderMetrics::new(&made)?,
             issuers: IssuerMetrics::new(&made, sets.fetch_results)?,
             registry: made.into_registry(),

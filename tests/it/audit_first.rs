@@ -51,7 +51,7 @@ fn gateway(
         resolver: Resolver::off(),
         duplicates: Arc::new(Duplicates::new(&settings.idempotency)),
         budgets: Budgets::default(),
-        admission: Admission::new(&settings.limits),
+        admission: Admission::new(&settings.limits, Arc::default()),
         limits: RequestLimits { answer_deadline, ..settings.limits },
         hostnames: Vec::new(),
         clock,

@@ -61,6 +61,7 @@ fn case(reason: Reason) -> Case {
         }
         R::AllowedByException | R::Frozen => Elsewhere("orders"),
         R::BudgetExhausted => Elsewhere("budgets"),
+        R::BudgetUnconfirmed => Elsewhere("database::limits"),
         R::PolicyError | R::PolicyPanic => Elsewhere("policy::engine::tests"),
         R::RouteUnknown => Send(Sent { path: "/acs/entrances/unlock", ..sent(404, "not_found") }),
         R::MethodNotAllowed => Send(Sent { method: "GET", ..sent(405, "method_not_allowed") }),
@@ -268,6 +269,7 @@ fn exists(path: &str) -> bool {
         [module, function] if in_tests(&[module]).is_ok() => {
             in_tests(&[module]).unwrap().contains(&format!("fn {function}("))
         }
+        [folder, module] if in_tests(&[folder, module]).is_ok() => true,
         [module, "tests"] => in_sources(&[module, "tests"]).is_ok(),
         [module, file, "tests"] => {
             in_sources(&[module, file, "tests"]).is_ok()

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::{AllLimits, Reader};
 use crate::config::RequestLimits;
-use crate::domain::Budget;
+use crate::domain::{Budget, WhenAlone};
 use crate::listener::ListenerLimits;
 use crate::toml_source::Section;
 
@@ -55,6 +55,15 @@ impl<'a> Reader<'a> {
         let burst = self.number(section, "caller_requests_burst", 1..=1_000_000, 200);
         let grants = self.optional_number(section, "caller_grants_per_day", 1..=Budget::MAX);
         let doors = self.optional_number(section, "caller_doors_per_day", 1..=Budget::MAX);
+        let shared = self.choice(section, "shared", &[("off", false), ("on", true)]);
+        let when_alone = self.choice(
+            section,
+            "budget_without_database",
+            &[("refuse", WhenAlone::Refuse), ("share", WhenAlone::Share)],
+        );
+        let text = "does nothing: `limits.shared` is \"off\"";
+        let is_idle = shared == Some(false) && when_alone == Some(WhenAlone::Share);
+        self.warn(section, "budget_without_database", is_idle, text);
         let most = |number: Option<u64>| number.and_then(|number| u32::try_from(number).ok());
         let failures =
             self.number(section, "authentication_failures_per_minute", 0..=1_000_000, 30);
@@ -69,6 +78,7 @@ impl<'a> Reader<'a> {
             caller_requests_per_second: count(rate?)?,
             caller_requests_burst: count(burst?)?,
             caller_budget: Budget { grants: most(grants?), doors: most(doors?) },
+            shared: shared?.then_some(when_alone?),
             authentication_failures_per_minute: u32::try_from(failures?).ok()?,
         })
     }

@@ -6,7 +6,11 @@ use crate::upstream::Forwarded;
 use std::num::NonZeroU32;
 
 fn admission(all: usize, own: usize, burst: u32) -> Admission {
-    Admission::new(&RequestLimits {
+    among(Arc::default(), (all, own, burst))
+}
+
+fn among(gateways: Arc<Gateways>, (all, own, burst): (usize, usize, u32)) -> Admission {
+    let limits = RequestLimits {
         body_bytes_max: 1,
         headers_max: 64,
         body_timeout: Duration::ZERO,
@@ -17,7 +21,9 @@ fn admission(all: usize, own: usize, burst: u32) -> Admission {
         caller_budget: crate::domain::Budget::default(),
         caller_requests_burst: NonZeroU32::new(burst).unwrap(),
         authentication_failures_per_minute: 0,
-    })
+        shared: None,
+    };
+    Admission::new(&limits, gateways)
 }
 
 fn id(text: &str) -> CallerId {
@@ -153,4 +159,31 @@ fn threads_together_take_no_more_places_than_there_are() {
     });
     assert!((1..=3).contains(&most.into_inner()));
     assert_eq!(places.taken.load(Ordering::Relaxed), 0);
+}
+
+#[test]
+fn a_rate_is_divided_among_gateways_and_a_change_gives_nothing_away() {
+    let directory = tempfile::tempdir().unwrap();
+    let kept = |count: u32| {
+        std::fs::write(directory.path().join("gateways"), format!("{count}\n")).unwrap();
+        Gateways::kept_in(directory.path())
+    };
+    for (gateways, at_once) in [(1, 9), (3, 3), (4, 2), (20, 1)] {
+        let limits = among(kept(gateways), (100, 100, 9));
+        let caller = id("a");
+        let admitted = (0..20).filter(|_| refused(&limits, &caller).is_none()).count();
+        assert_eq!(admitted, at_once, "among {gateways}");
+        let refusal = limits.admit(&caller, Effect::Changes).err().unwrap();
+        // One a second, by all of them.
+        let wait = refusal.retry_after_s.unwrap();
+        assert!((gateways..=gateways + 1).contains(&wait), "{wait} among {gateways}");
+    }
+    let limits = among(kept(3), (100, 100, 9));
+    let caller = id("a");
+    while refused(&limits, &caller).is_none() {}
+    for count in [2, 3, 1, 2, 3] {
+        limits.gateways.told(count);
+        assert_eq!(refused(&limits, &caller), None, "one, for the change");
+        assert_eq!(refused(&limits, &caller), Some(Reason::RateLimited));
+    }
 }

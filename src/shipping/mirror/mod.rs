@@ -33,14 +33,14 @@ pub struct MirrorSink {
 /// What the sink and the beats share: one connection, and what is known.
 struct Shared {
     link: Arc<Link>,
-    log: Log,
+    log: Arc<Log>,
     known: Mutex<Option<Known>>,
 }
 
 impl MirrorSink {
     /// For this log; connects to nothing yet.
     #[must_use]
-    pub fn new(files: Files, access: Access, log: Log) -> Self {
+    pub fn new(files: Files, access: Access, log: Arc<Log>) -> Self {
         let host = access.host();
         let (link, known) = (Arc::new(Link::new(access)), Mutex::new(None));
         Self { files, host, shared: Arc::new(Shared { link, log, known }) }

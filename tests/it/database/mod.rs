@@ -4,6 +4,7 @@ mod authors;
 mod bundles;
 mod demo;
 mod lies;
+mod limits;
 mod orders;
 mod retention;
 mod search;

@@ -135,12 +135,12 @@ async fn a_server_that_is_not_the_right_one_gets_nothing() {
     };
     let (code, out, error) = ask(&text);
     assert_eq!(code, 2, "{error}");
-    assert!(out.starts_with("schema 3 of 3\nno gateway has said how it is\n"), "{out}");
+    assert!(out.starts_with("schema 4 of 4\nno gateway has said how it is\n"), "{out}");
     // The first of two hosts takes connections and says nothing.
     let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let first = format!("@localhost:{},localhost", silent.local_addr().unwrap().port());
     let (code, out, error) = ask(&text.replace("@localhost", &first));
-    assert!(code == 2 && out.starts_with("schema 3 of 3"), "{error}");
+    assert!(code == 2 && out.starts_with("schema 4 of 4"), "{error}");
     let other_name = ask(&text.replace("@localhost", "@127.0.0.2"));
     let other_ca = ask(&text.replace("servers-ca.pem", "callers-ca.pem"));
     for (code, _, error) in [other_name, other_ca] {
