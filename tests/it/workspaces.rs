@@ -227,7 +227,10 @@ async fn one_workspace_that_fails_stops_no_other() {
 /// The others keep their connections and what their circuits know.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_new_key_of_one_workspace_concerns_no_other() {
-    let world = World::new(&[("GRANTGATE__UPSTREAM__BREAKER_FAILURES", "1")]).await;
+    // Of one worker, since each has connections of its own, and a client may come to another one.
+    let more =
+        [("GRANTGATE__UPSTREAM__BREAKER_FAILURES", "1"), ("GRANTGATE__LISTENER__WORKERS", "1")];
+    let world = World::new(&more).await;
     let own = world.site.token.as_str();
     world.seams[1].set(Behaviour::answer(500, "application/json", "{}"));
     assert_eq!(world.grant(own, &[LAB]).await.0, 502);
