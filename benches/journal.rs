@@ -300,6 +300,7 @@ impl Evidence for Allowed {
             at: jiff::Timestamp::now(),
             candidate: None,
             idempotency_key: None,
+            is_key_unconfirmed: false,
         }
     }
 }

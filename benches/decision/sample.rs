@@ -128,6 +128,7 @@ pub(crate) fn attempt(principal: &Principal, entrance: EntranceId) -> Attempt {
         }),
         body_sha256: [0; 32],
         key: None,
+        is_key_unconfirmed: false,
         at: jiff::Timestamp::now(),
         trial: None,
     }

@@ -103,6 +103,7 @@ impl Evidence for Asked {
             at: jiff::Timestamp::now(),
             candidate: None,
             idempotency_key: None,
+            is_key_unconfirmed: false,
         }
     }
 }
@@ -123,6 +124,7 @@ pub(in crate::audit) fn outcome(recorded: &Recorded<Asked>) -> OutcomeEntry {
         seam_request_id: Some(format!("seam-{}", recorded.seq())),
         upstream_ms: Some(3),
         same_as: None,
+        same_as_replica: None,
     }
 }
 

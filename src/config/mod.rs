@@ -278,6 +278,8 @@ pub struct IdempotencySettings {
     pub keys_per_caller_max: usize,
     /// The same of all callers together.
     pub keys_max: usize,
+    /// Whether keys count for all gateways of the database.
+    pub shared: bool,
 }
 
 /// One `[[issuer]]`.

@@ -131,10 +131,11 @@ impl<'a> Reader<'a> {
         let idempotency = self.idempotency(root.section("idempotency"), kept);
         let database = self.database(root.section("database"));
         let has_database = matches!(database, Some(Some(_)));
-        let is_shared = limits.as_ref().is_some_and(|limits| limits.1.shared.is_some());
-        let has_bundles = policy.as_ref().is_some_and(|policy| policy.bundle.is_some());
         if !has_database {
-            self.refuse_without_database(is_shared, has_bundles);
+            let limits = limits.as_ref().is_some_and(|limits| limits.1.shared.is_some());
+            let keys = idempotency.as_ref().is_some_and(|keys| keys.shared);
+            let bundles = policy.as_ref().is_some_and(|policy| policy.bundle.is_some());
+            self.refuse_without_database(limits, keys, bundles);
         }
         let replica = self.replica(root.section("replica"), has_database);
         self.refuse_shared_files();
@@ -177,15 +178,20 @@ impl<'a> Reader<'a> {
 }
 
 impl<'a> Reader<'a> {
-    fn refuse_without_database(&self, is_shared: bool, has_bundles: bool) {
+    fn refuse_without_database(&self, limits: bool, keys: bool, bundles: bool) {
         let root = self.source.root();
-        if has_bundles {
+        if bundles {
             root.section("policy")
                 .section("bundle")
                 .refuse("`[policy.bundle]` needs `[database]`, where bundles come from");
         }
-        if let Some(shared) = root.section("limits").value("shared").filter(|_| is_shared) {
-            shared.refuse("`limits.shared` needs `[database]`, where gateways know of each other");
+        for (section, is_shared) in [("limits", limits), ("idempotency", keys)] {
+            if let Some(place) = root.section(section).value("shared").filter(|_| is_shared) {
+                let path = place.path();
+                place.refuse(format!(
+                    "`{path}` needs `[database]`, where gateways know of each other"
+                ));
+            }
         }
     }
 

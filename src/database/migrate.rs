@@ -64,8 +64,8 @@ async fn made(client: &Client) -> Result<Option<i32>, DatabaseError> {
     Ok(client.query_one(newest, &[]).await?.try_get(0)?)
 }
 
-/// Makes the partitions of the next weeks, and gives how many it made; forgets what was taken of
-/// budgets of days that are over.
+/// Makes the partitions of the next weeks, and gives how many it made; forgets keys whose time is
+/// over, and what was taken of budgets of days before yesterday.
 ///
 /// # Errors
 /// [`DatabaseError`].
@@ -81,6 +81,7 @@ pub async fn maintain(access: &Access, weeks: i32) -> Result<i32, DatabaseError>
             Ok(made) => {
                 // Not those of yesterday: somebody may still look at them.
                 client.execute("DELETE FROM budget_day WHERE day < today() - 1", &[]).await?;
+                client.execute("DELETE FROM idempotency_key WHERE until < now()", &[]).await?;
                 return Ok(made.try_get(0)?);
             }
             Err(DatabaseError::Unavailable(_)) if tries > 0 => {

@@ -1,5 +1,5 @@
 //! What gateways have in common by way of the database: the signed bundle that each is to have,
-//! signed orders, and limits that hold for all of them together.
+//! signed orders, idempotency keys, and limits that hold for all of them together.
 //!
 //! The database says which one is the newest. It is not believed: signatures, numbers and digests
 //! decide whether it is taken.
@@ -7,6 +7,7 @@
 mod directives;
 mod follower;
 mod gateways;
+mod keys;
 mod leases;
 
 use crate::bundle::{Contents, Offer, Signed, Trust};
@@ -17,6 +18,7 @@ use crate::snapshot::Bundles;
 pub use directives::{Directives, Followed};
 pub use follower::Follower;
 pub use gateways::{Counting, Gateways};
+pub use keys::{ClaimResult, Claimed, Keys, Settled, Settling};
 pub use leases::{LeaseResult, Leases, Lender, Lending, Paid};
 
 /// Why a bundle that the database offers is not there.

@@ -44,6 +44,7 @@ impl Evidence for Refused {
             at: self.at,
             candidate: None,
             idempotency_key: self.key.as_ref().map(IdempotencyKey::as_str),
+            is_key_unconfirmed: false,
         }
     }
 }
@@ -88,6 +89,7 @@ fn entry<'a>(
             reason: opinion.reason,
         }),
         idempotency_key: attempt.key.as_ref().map(IdempotencyKey::as_str),
+        is_key_unconfirmed: attempt.is_key_unconfirmed,
     }
 }
 
@@ -122,6 +124,7 @@ pub(super) fn outcome_of(
         seam_request_id: forwarded.seam_request_id.clone(),
         upstream_ms: forwarded.took.map(millis),
         same_as: None,
+        same_as_replica: None,
     }
 }
 

@@ -166,7 +166,7 @@ impl Gateway {
         let attempt = self.attempt(context, &snapshot, principal, asked, key);
         let decision = self.decide(worker, &snapshot, attempt, account);
         // What is sent already, or was, costs nothing.
-        let (decision, turn) = self.turn(&worker.journal, decision);
+        let (decision, turn) = self.turn(&worker.journal, decision, deadline).await;
         let (decision, expense) = match turn {
             Turn::Own(_) => self.within_budget(&snapshot.callers, decision).await,
             Turn::Again(_) => (decision, None),
@@ -249,7 +249,17 @@ impl Gateway {
             }
             (Some(Trial::Judged(_) | Trial::Invalid(_)) | None, _) => None,
         };
-        Attempt { request_id, peer, principal, request, body_sha256, key, at, trial }
+        Attempt {
+            request_id,
+            peer,
+            principal,
+            request,
+            body_sha256,
+            key,
+            is_key_unconfirmed: false,
+            at,
+            trial,
+        }
     }
 
     fn decide(

@@ -26,6 +26,8 @@ pub struct Attempt {
     pub body_sha256: [u8; 32],
     /// The caller's own name for the request, where it has one.
     pub key: Option<IdempotencyKey>,
+    /// Whether it could not be asked if another gateway knows that name.
+    pub is_key_unconfirmed: bool,
     /// When it is decided: conditions are judged, and the record is dated, at this time.
     pub at: Timestamp,
     /// What a policy on trial says of it, where there is one. It decides nothing.
@@ -154,6 +156,12 @@ impl Permit {
     pub fn refuse(self, reason: Reason) -> Denial {
         let Self(grounds) = self;
         Denial(Box::new(Grounds { reason, rules: Arc::default(), ..*grounds }))
+    }
+
+    /// The same permit, of a request of which nobody could be asked if another gateway knows its key.
+    pub fn with_unconfirmed_key(mut self) -> Self {
+        self.0.attempt.is_key_unconfirmed = true;
+        self
     }
 
     /// The same permit, by what it permits.

@@ -68,6 +68,7 @@ fn attempt(callers: &Callers, caller: &str, entrance: &str) -> Attempt {
         }),
         body_sha256: [0; 32],
         key: None,
+        is_key_unconfirmed: false,
         at: jiff::Timestamp::UNIX_EPOCH,
         trial: None,
     }

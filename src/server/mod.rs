@@ -29,7 +29,6 @@ use tokio::time::sleep;
 use crate::audit::upkeep::Anchors;
 use crate::audit::{LogReader, OpenError, RecoveryReport, Started};
 use crate::domain::{Problem, SystemClock};
-use crate::fleet::{Counting, Lender, Lending};
 use crate::gateway::{Admission, CertificateLog, Gateway};
 use crate::listener::{Listener, Peer, Stop};
 use crate::orders::Keeper;
@@ -40,7 +39,7 @@ use crate::telemetry::{ClosedSets, Metrics};
 use admin::Admin;
 use health::Health;
 pub use identity::IdentityError;
-use opened::{Following, Mirror};
+use opened::{Asking, Following, Mirror};
 use prepared::Fixed;
 pub use prepared::{Found, Prepared};
 use stack::Shared;
@@ -58,6 +57,7 @@ pub const CLOSED_SETS: ClosedSets = ClosedSets {
     parts: &crate::snapshot::PART_NAMES,
     export_failures: crate::shipping::FAILURES,
     duplicates: crate::gateway::Repeat::CODES,
+    claim_results: crate::fleet::ClaimResult::CODES,
     lease_results: crate::fleet::LeaseResult::CODES,
     fetch_results: crate::issuers::FetchResult::CODES,
 };
@@ -121,7 +121,7 @@ pub struct Server {
     /// From the database, where policies come as bundles.
     following: Option<Following>,
     /// What asks the database for limits that gateways have in common.
-    sharing: Option<(Counting, Lender)>,
+    sharing: Asking,
     /// Fetches the keys of issuers.
     fetching: JoinSet<()>,
 }
@@ -150,10 +150,10 @@ impl Server {
         let opened = opened::log(&settings, journal, &snapshot.load(), observer.clone());
         let (Started { journal, closer, recovery }, own) = opened?;
         let keeper = opened::keeper(&settings, orders, &journal, &metrics)?;
-        let (shipper, mirror, sharing) =
+        let (shipper, mirror, mut sharing) =
             opened::shippers(&settings, sink, (database, own), &journal, &metrics);
         let (budgets, duplicates) =
-            opened::granted_before(&settings, &snapshot, &journal, sharing.leases).await?;
+            opened::granted_before(&settings, &snapshot, &journal, &mut sharing).await?;
         let (resolver, resolving) =
             opened::resolver(&settings, &snapshot, &journal, &metrics, &duplicates);
         origin.keep().map_err(StartError::Bundle)?;
@@ -272,7 +272,7 @@ impl Server {
         let reloading = tokio::spawn(reloader.run(requests));
         let keeping = tokio::spawn(self.keeper.run());
         let following = self.following.map(Following::start).into_iter().flatten();
-        let lending = self.sharing.map(|(counting, lender)| lender.start(counting));
+        let asking = self.sharing.start();
         let resolving = self.resolving.map(|(resolving, log)| tokio::spawn(resolving.run(log)));
         let services = workers.each().map(|(handle, worker)| {
             let shared = shared.clone();
@@ -309,7 +309,7 @@ impl Server {
                 tokio::join!(
                     Shipping::finish(shipping, LAST_RECORDS),
                     Shipping::finish(mirroring, LAST_MIRRORED),
-                    Lending::finish(lending, LAST_MOMENT),
+                    asking.finish(LAST_MOMENT),
                 );
                 // Not before: it tells that all was sent.
                 if let Some(beating) = beating {

@@ -1,7 +1,7 @@
 //! What a gateway works with, opened or set up one by one.
 
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
@@ -14,9 +14,12 @@ use crate::audit::follow;
 use crate::audit::search::attempts;
 use crate::audit::{FileStore, Journal, JournalSettings, LogReader, OpenError, ReadError, Started};
 use crate::config::{ReplicaSettings, Settings};
-use crate::database::{Access, Link, Log};
+use crate::database::{Access, KeyTimes, Link, Log};
 use crate::domain::{CallerId, Clock as _, SystemClock};
-use crate::fleet::{Counting, Directives, Followed, Follower, Gateways, Leases, Lender};
+use crate::fleet::{
+    Counting, Directives, Followed, Follower, Gateways, Keys, Leases, Lender, Lending, Settled,
+    Settling,
+};
 use crate::gateway::{Budgets, Duplicates, Gateway, midnight};
 use crate::listener::Listener;
 use crate::orders::{Keeper, OrdersFile, Place};
@@ -46,11 +49,11 @@ pub(super) async fn granted_before(
     settings: &Settings,
     snapshot: &ArcSwap<Snapshot>,
     journal: &Journal,
-    leases: Option<Leases>,
+    sharing: &mut Sharing,
 ) -> Result<(Budgets, Arc<Duplicates>), StartError> {
     let window = settings.idempotency.window;
-    let duplicates = Duplicates::new(&settings.idempotency);
-    let budgets = Budgets::new(settings.limits.caller_budget).shared_by(leases);
+    let duplicates = Duplicates::new(&settings.idempotency).shared_by(sharing.keys.take());
+    let budgets = Budgets::new(settings.limits.caller_budget).shared_by(sharing.leases.take());
     let (callers, journal) = (snapshot.load().callers.clone(), journal.clone());
     let log = LogReader::new(&settings.audit.directory);
     let read = tokio::task::spawn_blocking(move || {
@@ -166,25 +169,63 @@ pub(super) struct Mirror {
 #[derive(Default)]
 pub(super) struct Sharing {
     /// None of it where each gateway has its own.
-    pub(super) asking: Option<(Counting, Lender)>,
+    pub(super) asking: Asking,
     pub(super) leases: Option<Leases>,
     pub(super) gateways: Arc<Gateways>,
+    pub(super) keys: Option<Keys>,
+}
+
+/// What asks the database for it.
+#[derive(Default)]
+pub(super) struct Asking {
+    limits: Option<(Counting, Lender)>,
+    keys: Option<Settling>,
 }
 
 impl Sharing {
     fn new(settings: &Settings, mirror: Option<&Mirror>, metrics: &Metrics) -> Self {
-        let metrics = metrics.leases.clone();
-        let (Some(when_alone), Some(mirror)) = (settings.limits.shared, mirror) else {
-            metrics.gateways.set(1);
-            return Self::default();
-        };
-        let directory = settings.audit.directory.clone();
-        let gateways = Gateways::kept_in(&directory);
-        let at = (mirror.link.clone(), mirror.log.clone());
-        let (leases, lender) = Leases::new(at, gateways.clone(), when_alone, metrics.clone());
-        let link = mirror.link.clone();
-        let counting = Counting { link, gateways: gateways.clone(), directory, metrics };
-        Self { asking: Some((counting, lender)), leases: Some(leases), gateways }
+        metrics.leases.gateways.set(1);
+        let mut own = Self::default();
+        let Some(mirror) = mirror else { return own };
+        let (link, log) = (&mirror.link, &mirror.log);
+        if let Some(when_alone) = settings.limits.shared {
+            let (directory, metrics) = (settings.audit.directory.clone(), metrics.leases.clone());
+            own.gateways = Gateways::kept_in(&directory);
+            let (at, gateways) = ((link.clone(), log.clone()), own.gateways.clone());
+            let (leases, lender) = Leases::new(at, gateways.clone(), when_alone, metrics.clone());
+            own.leases = Some(leases);
+            let counting = Counting { link: link.clone(), gateways, directory, metrics };
+            own.asking.limits = Some((counting, lender));
+        }
+        if settings.idempotency.shared {
+            let (window, sending) =
+                (settings.idempotency.window, 2 * settings.limits.answer_deadline);
+            let times = KeyTimes { window, sending };
+            let (link, log) = (link.clone(), log.clone());
+            let (keys, settling) = Keys::new(link, log, times, metrics.duplicates.clone());
+            (own.keys, own.asking.keys) = (Some(keys), Some(settling));
+        }
+        own
+    }
+}
+
+impl Asking {
+    pub(super) fn start(self) -> Asked {
+        let limits = self.limits.map(|(counting, lender)| lender.start(counting));
+        Asked { limits, keys: self.keys.map(Settling::start) }
+    }
+}
+
+/// Asks it.
+pub(super) struct Asked {
+    limits: Option<Lending>,
+    keys: Option<Settled>,
+}
+
+impl Asked {
+    /// Says what is left to be said, for at most so long.
+    pub(super) async fn finish(self, at_most: Duration) {
+        tokio::join!(Lending::finish(self.limits, at_most), Settled::finish(self.keys, at_most));
     }
 }
 

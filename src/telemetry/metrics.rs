@@ -45,6 +45,8 @@ pub struct ClosedSets {
     pub export_failures: &'static [&'static str],
     /// How requests are answered for which nothing is sent.
     pub duplicates: &'static [&'static str],
+    /// What comes of asking whether another gateway knows a key.
+    pub claim_results: &'static [&'static str],
     /// What comes of asking for some of a budget.
     pub lease_results: &'static [&'static str],
     /// What comes of fetching an issuer's keys.
@@ -306,7 +308,7 @@ impl Metrics {
             listener: ListenerMetrics::new(&made)?,
             audit: AuditMetrics::new(&made, sets)?,
             sinks: SinkMetrics::new(&made, sets.export_failures)?,
-            duplicates: DuplicateMetrics::new(&made, sets.duplicates)?,
+            duplicates: DuplicateMetrics::new(&made, sets.duplicates, sets.claim_results)?,
             resolver: ResolverMetrics::new(&made)?,
             bundles: BundleMetrics::new(&made)?,
             leases: LeaseMetrics::new(&made, sets.lease_results)?,

@@ -98,7 +98,8 @@ impl Shown<'_> {
         let (reason, status) = (self.text("reason"), self.with("status", "status"));
         let entrances = self.with("entrances", "entrances");
         let same_as = self.with("same as", "same_as");
-        format!("{outcome:<8}  of {of}  {reason}{status}{entrances}{same_as}")
+        let replica = self.with("of gateway", "same_as_replica");
+        format!("{outcome:<8}  of {of}  {reason}{status}{entrances}{same_as}{replica}")
     }
 
     fn resolved(&self) -> String {

@@ -164,6 +164,7 @@ impl Draft {
             seam_request_id: None,
             upstream_ms: None,
             same_as: None,
+            same_as_replica: None,
             recovered: true,
         });
         draft.closing(decision_seq)
@@ -324,6 +325,9 @@ fn named(operation: Operation) -> Option<&'static str> {
     (operation != Operation::GrantAccess).then_some(operation.as_str())
 }
 
+/// How far a key counts that could not be asked for elsewhere.
+const UNCONFIRMED: &str = "gateway";
+
 /// What a decision permits, for the outcome that closes it.
 #[derive(Debug, Clone, Copy)]
 pub(in crate::audit) struct Permitted {
@@ -344,6 +348,7 @@ pub(in crate::audit) fn not_sent(permitted: Permitted, decision_seq: u64) -> Out
         seam_request_id: None,
         upstream_ms: None,
         same_as: None,
+        same_as_replica: None,
     }
 }
 

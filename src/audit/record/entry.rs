@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use crate::domain::{
     CallerId, EntranceId, Grantee, Operation, Order, Outcome, Reason, RequestId, Resolution,
@@ -50,6 +51,8 @@ pub struct DecisionEntry<'a> {
     pub candidate: Option<CandidateEntry<'a>>,
     /// The caller's own name for the request.
     pub idempotency_key: Option<&'a str>,
+    /// Whether it could not be asked if another gateway knows that name.
+    pub is_key_unconfirmed: bool,
 }
 
 /// What a policy said that decides nothing.
@@ -86,6 +89,8 @@ pub struct OutcomeEntry {
     pub upstream_ms: Option<u64>,
     /// The decision whose outcome this is too: nothing was sent for this one.
     pub same_as: Option<u64>,
+    /// The gateway whose decision that is, where it is another one's.
+    pub same_as_replica: Option<Uuid>,
 }
 
 /// The fields of an `outcome.resolved` record: what Seam said later of a grant whose outcome was

@@ -29,6 +29,12 @@ impl GranteeMark {
         Self { kind, bits: hidden.unwrap_or(bits).to_be_bytes() }
     }
 
+    /// In which form, and what tells it from others of that form.
+    #[must_use]
+    pub const fn parts(&self) -> (&'static str, [u8; 16]) {
+        (self.kind.as_str(), self.bits)
+    }
+
     /// Of whom a record names; none where it names nobody that can be.
     pub(in crate::audit) fn of_record(
         kind: GranteeKind,

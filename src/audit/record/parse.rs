@@ -76,6 +76,7 @@ struct Seldom {
     resolution: Option<String>,
     idempotency_key: Option<String>,
     same_as: Option<u64>,
+    same_as_replica: Option<String>,
 }
 
 /// What a whole line is.
@@ -242,9 +243,19 @@ impl<'a> Record<'a> {
         self.rare(b"\"idempotency_key\"")?.idempotency_key
     }
 
-    /// The decision whose outcome this is too.
+    /// The decision of this log whose outcome this is too.
     pub(in crate::audit) fn same_as(&self) -> Option<u64> {
-        self.rare(b"\"same_as\"")?.same_as
+        self.rare(b"\"same_as\"")?.same_as.filter(|_| self.same_as_replica().is_none())
+    }
+
+    /// The gateway one of whose decisions has this outcome, where it is another one's.
+    pub(in crate::audit) fn same_as_replica(&self) -> Option<String> {
+        self.rare(b"\"same_as_replica\"")?.same_as_replica
+    }
+
+    /// Whether it is the outcome of another decision, and nothing was sent for this one.
+    pub(in crate::audit) fn is_of_another(&self) -> bool {
+        self.same_as().is_some() || self.same_as_replica().is_some()
     }
 
     /// Seam's id of the request.

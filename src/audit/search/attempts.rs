@@ -98,6 +98,10 @@ pub fn attempts(
             let Some(attempt) = record.decision_seq.and_then(|seq| open.remove(&seq)) else {
                 continue;
             };
+            // What another gateway sent says nothing of what was sent here.
+            if record.same_as_replica().is_some() {
+                continue;
+            }
             let (outcome, same_as) = (outcome(&record), record.same_as());
             each(AttemptNews::Ended { attempt, outcome, same_as });
         } else if let Some((seq, resolution)) = record.resolution() {

@@ -305,11 +305,11 @@ mod tests {
         let of =
             |filter| seqs(&Tail::open(&LogReader::new(directory.path()), filter, 100).unwrap().1);
         let caller = |id| TailFilter { caller: CallerId::parse(id).ok(), ..TailFilter::default() };
-        assert_eq!(of(caller("desk")), [1, 2, 3, 4, 20, 21, 31, 33, 35]);
+        assert_eq!(of(caller("desk")), [1, 2, 3, 4, 20, 21, 31, 33, 35, 38]);
         assert!(of(caller("kiosk")).is_empty());
         assert_eq!(of(TailFilter { allowed: Some(false), ..TailFilter::default() }), [3]);
         let entrance = EntranceId::parse("d23d7180-c1ee-4bbe-8630-05df5031ce35").ok();
-        assert_eq!(of(TailFilter { entrance, ..TailFilter::default() }), [1, 2, 4, 20, 31, 33]);
+        assert_eq!(of(TailFilter { entrance, ..TailFilter::default() }), [1, 2, 4, 20, 31, 33, 38]);
         let workspace = WorkspaceName::parse("lab").ok();
         assert_eq!(of(TailFilter { workspace, ..TailFilter::default() }), [31]);
     }

@@ -74,7 +74,7 @@ fn still_unknown(log: &LogReader, segments: Vec<Segment>) -> Result<BTreeSet<u64
         let is_grant = record.operation() == Some(Operation::GrantAccess);
         if record.is(Event::Outcome) && record.outcome() == Some(Outcome::Unknown.as_str()) {
             // Of one that was answered from another, that one is asked about.
-            if is_grant && record.same_as().is_none() {
+            if is_grant && !record.is_of_another() {
                 open.insert(seq);
             }
         } else if record.is(Event::Resolved) {

@@ -122,9 +122,10 @@ fn human(found: &Found, resolution: Option<&str>, catalogue: &Catalogue) -> Vec<
         reason if reason.is_empty() || reason == found.reason => shown(&found.outcome),
         reason => format!("{} ({})", shown(&found.outcome), printable(reason)),
     };
-    let outcome = match found.same_as {
-        Some(seq) => format!("{outcome}, same as {seq}"),
-        None => outcome,
+    let outcome = match (found.same_as, &found.same_as_replica) {
+        (Some(seq), _) => format!("{outcome}, same as {seq}"),
+        (None, Some(replica)) => format!("{outcome}, by gateway {}", printable(replica)),
+        (None, None) => outcome,
     };
     let outcome = match resolution {
         Some(resolution) => format!("{outcome}, then {}", printable(resolution)),
@@ -148,7 +149,7 @@ fn human(found: &Found, resolution: Option<&str>, catalogue: &Catalogue) -> Vec<
     ]
 }
 
-const CSV: [&str; 18] = [
+const CSV: [&str; 19] = [
     "seq",
     "time",
     "event",
@@ -167,9 +168,10 @@ const CSV: [&str; 18] = [
     "workspace",
     "idempotency_key",
     "same_as",
+    "same_as_replica",
 ];
 
-fn csv_row(found: &Found, resolution: &str, catalogue: &Catalogue) -> [String; 18] {
+fn csv_row(found: &Found, resolution: &str, catalogue: &Catalogue) -> [String; 19] {
     let same_as = found.same_as.map(|seq| seq.to_string()).unwrap_or_default();
     [
         found.seq.to_string().as_str(),
@@ -190,6 +192,7 @@ fn csv_row(found: &Found, resolution: &str, catalogue: &Catalogue) -> [String; 1
         &found.workspace,
         &found.idempotency_key,
         &same_as,
+        found.same_as_replica.as_deref().unwrap_or_default(),
     ]
     .map(csv_cell)
 }

@@ -27,11 +27,13 @@ impl<'a> Reader<'a> {
         let never = own.zip(all).is_some_and(|(own, all)| own > all);
         let text = "is never reached: it is above `idempotency.keys_max`";
         self.warn(&section, "keys_per_caller_max", never, text);
+        let shared = self.choice(&section, "shared", &[("off", false), ("on", true)]);
         section.finish();
         Some(IdempotencySettings {
             window: window?,
             keys_per_caller_max: usize::try_from(own?).ok()?,
             keys_max: usize::try_from(all?).ok()?,
+            shared: shared?,
         })
     }
 }

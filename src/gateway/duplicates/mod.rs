@@ -11,6 +11,7 @@
 
 mod recall;
 mod repeat;
+mod shared;
 mod table;
 
 use std::sync::Arc;
@@ -18,14 +19,18 @@ use std::time::Instant;
 
 use http::StatusCode;
 use parking_lot::Mutex;
+use uuid::Uuid;
 
 use crate::config::IdempotencySettings;
+use crate::database::{Became, OtherClaim};
 use crate::domain::{IdempotencyKey, Outcome, Reason, Resolution, closed_set};
+use crate::fleet::Keys;
 use crate::seam::SeamError;
 use crate::upstream::Forwarded;
 pub use recall::Recall;
 pub(super) use repeat::{Turn, key_of};
-use table::{Begun, Bounds, Grant, Known, Table};
+use shared::digest_of;
+use table::{Begun, Bounds, Ended, Grant, Known, Table};
 
 closed_set! {
     /// How a request was answered for which nothing was sent.
@@ -40,14 +45,19 @@ closed_set! {
 }
 
 /// What is in flight and what is remembered.
-#[derive(Debug)]
-pub struct Duplicates(Mutex<Table>);
+pub struct Duplicates {
+    table: Mutex<Table>,
+    /// Where keys count for all gateways.
+    keys: Option<Keys>,
+}
 
 /// What came of a request, for those who asked for the same.
 #[derive(Debug, Clone)]
 pub(super) struct Told {
     /// The number of its decision, where that is durable.
     seq: Option<u64>,
+    /// Whose decision that is, where it is another gateway's.
+    replica: Option<Uuid>,
     outcome: Outcome,
     reason: Reason,
     status: Option<StatusCode>,
@@ -64,39 +74,58 @@ pub(super) struct Place<'d> {
     grant: Option<Grant>,
 }
 
+impl std::fmt::Debug for Duplicates {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Duplicates").field("table", &self.table).finish_non_exhaustive()
+    }
+}
+
 impl Duplicates {
     /// Nothing is in flight, nothing remembered.
     #[must_use]
     pub fn new(settings: &IdempotencySettings) -> Self {
-        Self(Mutex::new(Table::new(Bounds {
+        let bounds = Bounds {
             window: settings.window,
             of_caller: settings.keys_per_caller_max,
             of_all: settings.keys_max,
-        })))
+        };
+        Self { table: Mutex::new(Table::new(bounds)), keys: None }
+    }
+
+    /// Keys count for all gateways.
+    #[must_use]
+    pub fn shared_by(self, keys: Option<Keys>) -> Self {
+        Self { keys, ..self }
     }
 
     /// What was found out of an unknown outcome, by the number of its decision.
     pub fn resolved(&self, seq: u64, resolution: Resolution) {
-        self.0.lock().resolved(seq, resolution);
+        self.table.lock().resolved(seq, resolution);
+        if let Some(keys) = &self.keys {
+            keys.resolved(seq, resolution);
+        }
     }
 
     /// How many keys are remembered.
     #[must_use]
     pub fn keys(&self) -> usize {
-        self.0.lock().keys()
+        self.table.lock().keys()
     }
 
     fn begin(&self, grant: &Grant, key: Option<&IdempotencyKey>) -> Begun {
-        self.0.lock().begin(grant, key, Instant::now())
+        self.table.lock().begin(grant, key, Instant::now())
     }
 
     /// Frees a place and tells who waits, who are not told while others wait for the table.
     fn finish(&self, grant: &Grant, outcome: Outcome, told: impl FnOnce(Option<u64>) -> Told) {
-        let (seq, waiting) = {
-            let mut table = self.0.lock();
+        let (seq, Ended { waiting, keys, state }) = {
+            let mut table = self.table.lock();
             let seq = table.seq(grant);
             (seq, table.finish(grant, outcome, Instant::now()))
         };
+        if let Some(shared) = &self.keys {
+            keys.iter().for_each(|key| shared.settle(digest_of(grant, key), state.became(), seq));
+        }
         if waiting.is_empty() {
             return;
         }
@@ -112,7 +141,7 @@ impl Place<'_> {
     /// Its decision is durable.
     pub(super) fn recorded(&self, seq: u64) {
         if let Some(grant) = &self.grant {
-            self.duplicates.0.lock().recorded(grant, seq);
+            self.duplicates.table.lock().recorded(grant, seq);
         }
     }
 
@@ -121,12 +150,20 @@ impl Place<'_> {
         if let Some(grant) = self.grant.take() {
             self.duplicates.finish(&grant, forwarded.outcome, |seq| Told {
                 seq,
+                replica: None,
                 outcome: forwarded.outcome,
                 reason: forwarded.reason,
                 status: forwarded.status,
                 error: forwarded.error.clone().map(Arc::new),
                 retry_after_s: forwarded.retry_after_s,
             });
+        }
+    }
+
+    /// Another gateway sent it. What that is to whoever asks next, the database says.
+    pub(super) fn known(mut self, told: &Told) {
+        if let Some(grant) = self.grant.take() {
+            self.duplicates.finish(&grant, Outcome::NotSent, |_| told.clone());
         }
     }
 
@@ -142,7 +179,7 @@ impl Drop for Place<'_> {
     /// Given up: by a panic, or the end of the process. What may have been sent is unknown.
     fn drop(&mut self) {
         let Some(grant) = self.grant.take() else { return };
-        let sent = self.duplicates.0.lock().seq(&grant).is_some();
+        let sent = self.duplicates.table.lock().seq(&grant).is_some();
         let outcome = if sent { Outcome::Unknown } else { Outcome::NotSent };
         let told = |seq| Told { seq, outcome, ..Told::not_sent(Reason::InternalError) };
         self.duplicates.finish(&grant, outcome, told);
@@ -152,7 +189,15 @@ impl Drop for Place<'_> {
 impl Told {
     fn not_sent(reason: Reason) -> Self {
         let outcome = Outcome::NotSent;
-        Self { seq: None, outcome, reason, status: None, error: None, retry_after_s: None }
+        Self {
+            seq: None,
+            replica: None,
+            outcome,
+            reason,
+            status: None,
+            error: None,
+            retry_after_s: None,
+        }
     }
 
     /// What is known of what was sent before.
@@ -162,6 +207,16 @@ impl Told {
             Known::Unknown(seq) => (seq, Outcome::Unknown),
         };
         Self { seq: Some(seq), outcome, ..Self::not_sent(Reason::OutcomeUnknown) }
+    }
+
+    /// What is known of what another gateway sent.
+    fn elsewhere(OtherClaim { replica, seq, became }: OtherClaim) -> Self {
+        let outcome = match became {
+            Became::Granted => Outcome::Granted,
+            Became::Unknown | Became::Sending => Outcome::Unknown,
+        };
+        let replica = Some(replica);
+        Self { seq, replica, outcome, ..Self::not_sent(Reason::OutcomeUnknown) }
     }
 }
 

@@ -64,7 +64,7 @@ impl Recall<'_> {
             return;
         }
         let (seq, sent_as) = (attempt.seq, same_as.unwrap_or(attempt.seq));
-        let mut table = self.duplicates.0.lock();
+        let mut table = self.duplicates.table.lock();
         let state = match outcome {
             Outcome::Granted | Outcome::Answered => {
                 match same_as {
@@ -102,7 +102,7 @@ impl Recall<'_> {
 
     /// All of it was taken in.
     pub fn end(self) {
-        self.duplicates.0.lock().settle();
+        self.duplicates.table.lock().settle();
     }
 }
 

@@ -7,6 +7,7 @@ use http::HeaderMap;
 use http::header::HeaderName;
 use tokio::sync::oneshot;
 
+use super::shared::claim;
 use super::table::{Asked, Begun, Grant};
 use super::{Place, Repeat, Told};
 use crate::audit::{Journal, OutcomeEntry};
@@ -71,10 +72,12 @@ impl Turn<'_> {
 
 impl Gateway {
     /// Looks up what was decided: a key never makes a permit, so a denial stays one.
-    pub(in crate::gateway) fn turn(
+    /// Where keys count for all gateways, others are asked, too.
+    pub(in crate::gateway) async fn turn(
         &self,
         journal: &Journal,
         decision: Decision,
+        deadline: Instant,
     ) -> (Decision, Turn<'_>) {
         let Decision::Permit(permit) = decision else { return (decision, Turn::Own(None)) };
         let Some(grant) = grant_of(&permit, journal) else {
@@ -82,7 +85,13 @@ impl Gateway {
         };
         let turn = match self.duplicates.begin(&grant, permit.attempt().key.as_ref()) {
             Begun::Leads => {
-                Turn::Own(Some(Place { duplicates: &self.duplicates, grant: Some(grant) }))
+                let place = Place { duplicates: &self.duplicates, grant: Some(grant) };
+                let key = permit.attempt().key.clone();
+                if let Some((keys, key)) = self.duplicates.keys.as_ref().zip(key) {
+                    // Boxed: seldom, and it may wait.
+                    return Box::pin(claim(keys, (permit, &key), place, deadline)).await;
+                }
+                Turn::Own(Some(place))
             }
             Begun::Joins(told) => Turn::Again(Again::Joins(Box::new(grant), told)),
             Begun::Known(known) => Turn::Again(Again::Known(Box::new(Told::known(known)))),
@@ -114,7 +123,7 @@ impl Gateway {
                 (Repeat::InFlight, self.wait(&grant, told, deadline).await)
             }
         };
-        let Told { seq, outcome, reason, status, error, retry_after_s } = told;
+        let Told { seq, replica, outcome, reason, status, error, retry_after_s } = told;
         let granted = outcome == Outcome::Granted;
         let reason = if granted { judged.permitted_by } else { reason };
         worker.journal.complete(&OutcomeEntry {
@@ -128,8 +137,10 @@ impl Gateway {
             seam_request_id: None,
             upstream_ms: None,
             same_as: seq,
+            same_as_replica: replica,
         });
-        (account.outcome, account.same_as) = (Some(outcome), seq);
+        // The log line is about numbers of this log.
+        (account.outcome, account.same_as) = (Some(outcome), seq.filter(|_| replica.is_none()));
         self.metrics.duplicates.answered.with_label_values(&[repeat.as_str()]).inc();
         let forwarded = Forwarded {
             outcome,
@@ -150,7 +161,7 @@ impl Gateway {
             Ok(Ok(told)) => told,
             // Nobody knows yet, and it is not sent by this one.
             Ok(Err(_)) | Err(_) => Told {
-                seq: self.duplicates.0.lock().seq(grant),
+                seq: self.duplicates.table.lock().seq(grant),
                 outcome: Outcome::Unknown,
                 ..Told::not_sent(Reason::UpstreamTimeout)
             },

@@ -63,6 +63,17 @@ pub(super) enum Known {
     Unknown(u64),
 }
 
+/// What was in flight and is not any more.
+#[derive(Debug)]
+pub(super) struct Ended {
+    /// Who waits to be told.
+    pub(super) waiting: Vec<oneshot::Sender<Told>>,
+    /// The keys that it, and who joined it, came with.
+    pub(super) keys: Vec<IdempotencyKey>,
+    /// What became of them.
+    pub(super) state: State,
+}
+
 #[derive(Debug)]
 pub(super) struct Table {
     bounds: Bounds,
@@ -235,14 +246,11 @@ impl Table {
         }
     }
 
-    /// Frees the place of what was in flight, and gives who waits to be told.
-    pub(super) fn finish(
-        &mut self,
-        grant: &Grant,
-        outcome: Outcome,
-        now: Instant,
-    ) -> Vec<oneshot::Sender<Told>> {
-        let Some(Latest::Flying(flight)) = self.grants.remove(grant) else { return Vec::new() };
+    /// Frees the place of what was in flight.
+    pub(super) fn finish(&mut self, grant: &Grant, outcome: Outcome, now: Instant) -> Ended {
+        let Some(Latest::Flying(flight)) = self.grants.remove(grant) else {
+            return Ended { waiting: Vec::new(), keys: Vec::new(), state: State::Nothing };
+        };
         let Flight { seq, keys, waiting, before } = flight;
         let until = now + self.bounds.window;
         let state = match (outcome, seq) {
@@ -266,7 +274,7 @@ impl Table {
             self.keep(grant, Some(key), state, until);
             self.ends.push_back((until, End::Key(grant.caller.clone(), key.clone())));
         }
-        waiting
+        Ended { waiting, keys, state }
     }
 
     /// What was found out of an unknown outcome. What is found out once stays so.

@@ -225,7 +225,7 @@ fn place<'d>(duplicates: &'d Duplicates, grant: &Grant) -> Place<'d> {
 }
 
 fn settings() -> IdempotencySettings {
-    IdempotencySettings { window: HOUR, keys_per_caller_max: 10, keys_max: 10 }
+    IdempotencySettings { window: HOUR, keys_per_caller_max: 10, keys_max: 10, shared: false }
 }
 
 #[test]
@@ -356,10 +356,10 @@ fn what_is_recalled_has_the_rest_of_its_time_whatever_the_clock_was() {
         let grant = bench.grant("desk", number);
         let key = IdempotencyKey::of_record(key);
         let now = Instant::now() + Duration::from_secs(seconds);
-        let begun = duplicates.0.lock().begin(&grant, key.as_ref(), now);
+        let begun = duplicates.table.lock().begin(&grant, key.as_ref(), now);
         let word = said(begun);
         if word == "leads" {
-            drop(duplicates.0.lock().finish(&grant, Outcome::NotSent, now));
+            drop(duplicates.table.lock().finish(&grant, Outcome::NotSent, now));
         }
         word
     };

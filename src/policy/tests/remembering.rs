@@ -53,6 +53,7 @@ fn attempt(registry: &Callers, (_, who, act, entrance, hour, kind, around): Step
         },
         body_sha256: [0; 32],
         key: None,
+        is_key_unconfirmed: false,
         at: moment_of(act, (hour, kind)).at,
         trial: None,
     }

@@ -3,6 +3,7 @@
 mod authors;
 mod bundles;
 mod demo;
+mod keys;
 mod lies;
 mod limits;
 mod orders;

@@ -5,7 +5,7 @@ use std::io::Write as _;
 
 use jiff::Timestamp;
 
-use super::named;
+use super::{UNCONFIRMED, named};
 use crate::audit::record::entry::{DecisionEntry, OutcomeEntry};
 use crate::audit::record::event::{Event, verdict};
 use crate::audit::record::pseudonym::PseudonymKey;
@@ -63,6 +63,9 @@ pub(super) fn decision(entry: &DecisionEntry<'_>, key: Option<&PseudonymKey>, ou
     if let Some(key) = entry.idempotency_key {
         line.key("idempotency_key").string(key);
     }
+    if entry.is_key_unconfirmed {
+        line.key("idempotency_scope").string(UNCONFIRMED);
+    }
     line.out.push(b'}');
 }
 
@@ -90,6 +93,11 @@ pub(super) fn outcome(entry: &OutcomeEntry, time: Timestamp, out: &mut Vec<u8>) 
     }
     if let Some(seq) = entry.same_as {
         line.key("same_as").number(seq);
+    }
+    if let Some(replica) = entry.same_as_replica {
+        line.key("same_as_replica").quoted(|out| {
+            let _ = write!(out, "{replica}");
+        });
     }
     line.out.push(b'}');
 }

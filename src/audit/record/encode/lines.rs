@@ -31,6 +31,8 @@ pub(super) struct OutcomeLine<'a> {
     pub(super) upstream_ms: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) same_as: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) same_as_replica: Option<String>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) recovered: bool,
 }

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use serde::Serialize;
 
+use super::UNCONFIRMED;
 use super::lines::{Head, OutcomeLine};
 use super::{DecisionRecord, Draft, OutcomeRecord, Unnumbered, named};
 use crate::audit::record::entry::{CandidateEntry, DecisionEntry, OutcomeEntry};
@@ -45,6 +46,8 @@ pub(super) struct DecisionLine<'a> {
     pub(super) candidate: Option<Candidate<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) idempotency_key: Option<&'a str>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) idempotency_scope: Option<&'static str>,
 }
 
 #[derive(Serialize)]
@@ -89,6 +92,7 @@ impl Draft {
                 reason: candidate.reason.map(Reason::as_str),
             }),
             idempotency_key: entry.idempotency_key,
+            idempotency_scope: entry.is_key_unconfirmed.then_some(UNCONFIRMED),
         })
     }
 
@@ -107,6 +111,7 @@ impl Draft {
             seam_request_id: entry.seam_request_id.as_deref(),
             upstream_ms: entry.upstream_ms,
             same_as: entry.same_as,
+            same_as_replica: entry.same_as_replica.map(|replica| replica.to_string()),
             recovered: false,
         });
         draft.closing(entry.decision_seq)
@@ -177,7 +182,7 @@ proptest! {
         body_sha256 in proptest::option::of(any::<[u8; 32]>()),
         at in time(),
         candidate in proptest::option::of((text(), proptest::option::of(one_of(Reason::ALL)))),
-        idempotency_key in proptest::option::of(text()),
+        (idempotency_key, is_key_unconfirmed) in (proptest::option::of(text()), any::<bool>()),
         secret in proptest::option::of("[a-z]{32}"),
     ) {
         let rules: Vec<RuleRef> =
@@ -204,6 +209,7 @@ proptest! {
                 reason: *reason,
             }),
             idempotency_key: idempotency_key.as_deref(),
+            is_key_unconfirmed,
         };
         let key = secret.map(|secret| PseudonymKey::new(&secret).unwrap());
         let draft = Draft::decision(&entry, key.as_ref());
@@ -218,7 +224,7 @@ proptest! {
         (outcome, reason) in (one_of(&Outcome::ALL), one_of(Reason::ALL)),
         (decision_seq, entrances) in (any::<u64>(), any::<Option<usize>>()),
         (status, upstream_ms) in (any::<Option<u16>>(), any::<Option<u64>>()),
-        same_as in any::<Option<u64>>(),
+        (same_as, same_as_replica) in (any::<Option<u64>>(), proptest::option::of(uuid())),
         seam_request_id in proptest::option::of(text()),
         at in time(),
     ) {
@@ -233,6 +239,7 @@ proptest! {
             seam_request_id,
             upstream_ms,
             same_as,
+            same_as_replica,
         };
         let draft = Draft::outcome(&entry, at);
         let expected = String::from_utf8(draft.rest).unwrap();

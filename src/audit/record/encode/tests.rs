@@ -36,6 +36,7 @@ fn decision(candidate: bool) -> DecisionEntry<'static> {
             reason: Some(Reason::NoRuleMatches),
         }),
         idempotency_key: None,
+        is_key_unconfirmed: false,
     }
 }
 
@@ -64,6 +65,7 @@ fn every_kind() -> Vec<Draft> {
         seam_request_id: more.then(|| "r1".into()),
         upstream_ms: more.then_some(87),
         same_as: None,
+        same_as_replica: None,
     };
     let malformed = DecisionEntry {
         workspace: None,
@@ -78,6 +80,11 @@ fn every_kind() -> Vec<Draft> {
     let read =
         DecisionEntry { operation: Operation::GetEntrance, grantee: None, ..decision(false) };
     let keyed = DecisionEntry { idempotency_key: Some("visit \"7\""), ..decision(false) };
+    let elsewhere = OutcomeEntry {
+        same_as: Some(7),
+        same_as_replica: Some(uuid::Uuid::from_u128(7)),
+        ..outcome(None, false)
+    };
     let answered = |what| OutcomeEntry {
         operation: Operation::ListEntrances,
         outcome: what,
@@ -193,6 +200,8 @@ fn every_kind() -> Vec<Draft> {
         suspended,
         Draft::reload(&ReloadEntry { bundle: Some(bundle), ..reload(&[]) }, time()),
         Draft::order(&given(&of_all), time()),
+        Draft::decision(&DecisionEntry { is_key_unconfirmed: true, ..keyed }, None),
+        Draft::outcome(&elsewhere, time()),
     ]
 }
 

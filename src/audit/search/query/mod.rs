@@ -78,8 +78,10 @@ pub struct Found {
     pub seam_request_id: String,
     /// The caller's own name for the request.
     pub idempotency_key: String,
-    /// The decision whose outcome this is too.
+    /// The decision of this log whose outcome this is too.
     pub same_as: Option<u64>,
+    /// The gateway one of whose decisions it is, where it is another one's.
+    pub same_as_replica: Option<String>,
 }
 
 impl Found {
@@ -141,6 +143,7 @@ impl Hit {
             seam_request_id: owned(closed.and_then(Record::seam_request_id)),
             idempotency_key: line.idempotency_key().unwrap_or_default(),
             same_as: closed.and_then(Record::same_as),
+            same_as_replica: closed.and_then(Record::same_as_replica),
         }
     }
 }

@@ -1,0 +1,221 @@
+//! Idempotency keys that count for all gateways: each is claimed in the database before its request
+//! is recorded, and settled when it has ended.
+//!
+//! What the database cannot say in time is as if this gateway were alone: the record says so. What is
+//! not settled, since a gateway was killed or cut off, is unknown to others, and not sent again.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use parking_lot::Mutex;
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+use tokio_util::sync::CancellationToken;
+
+use crate::database::{Became, Claim, KeyDigest, KeyTimes, Link, Log, OtherClaim};
+use crate::domain::{Backoff, Resolution, closed_set};
+use crate::telemetry::DuplicateMetrics;
+
+/// A request waits so long for the database, and no longer.
+const ANSWER_WAIT: Duration = Duration::from_millis(100);
+
+/// After no answer, nobody waits for one for so long.
+const UNREACHABLE_FOR: Duration = Duration::from_secs(1);
+
+/// What is in flight at another gateway is asked for again after this.
+const AGAIN: Duration = Duration::from_millis(100);
+
+/// What is to be settled and cannot be for now; what comes on top is not, and stays unknown to others.
+const SETTLING_MAX: usize = 10_000;
+
+/// One that cannot be settled is tried again after this, doubled each time, and given up after so
+/// many times.
+const SETTLE_FIRST: Duration = Duration::from_millis(250);
+const SETTLE_LONGEST: Duration = Duration::from_secs(10);
+const SETTLE_TRIES: u32 = 10;
+
+closed_set! {
+    /// What came of asking whether another gateway knows a key.
+    pub enum ClaimResult {
+        /// It is this gateway's.
+        Own = "own",
+        /// Another gateway sent it, or is about to.
+        Other = "other",
+        /// It was used for something else, there or here.
+        Reused = "reused",
+        /// The database gave no answer in time.
+        NoAnswer = "no-answer",
+    }
+}
+
+/// Whose a key is, as far as is known.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Claimed {
+    /// This gateway may send it.
+    Own,
+    /// It was used for something else.
+    Reused,
+    /// Another gateway has it, and this became of it.
+    Other(OtherClaim),
+    /// Nobody could be asked.
+    Unconfirmed,
+}
+
+/// Claims and settles keys.
+#[derive(Clone)]
+pub struct Keys {
+    link: Arc<Link>,
+    log: Arc<Log>,
+    times: KeyTimes,
+    unreachable: Arc<Mutex<Option<Instant>>>,
+    settling: mpsc::Sender<Settle>,
+    metrics: DuplicateMetrics,
+}
+
+/// What is to be said of a key, not running yet.
+pub struct Settling {
+    link: Arc<Link>,
+    log: Arc<Log>,
+    window: Duration,
+    settled: mpsc::Receiver<Settle>,
+}
+
+#[derive(Debug)]
+enum Settle {
+    Ended(KeyDigest, Option<Became>, Option<u64>),
+    Resolved(u64, Option<Became>),
+}
+
+impl Keys {
+    /// For all that come with keys.
+    #[must_use]
+    pub fn new(
+        link: Arc<Link>,
+        log: Arc<Log>,
+        times: KeyTimes,
+        metrics: DuplicateMetrics,
+    ) -> (Self, Settling) {
+        let (settling, settled) = mpsc::channel(SETTLING_MAX);
+        let (unreachable, window) = (Arc::default(), times.window);
+        let later = Settling { link: link.clone(), log: log.clone(), window, settled };
+        (Self { link, log, times, unreachable, settling, metrics }, later)
+    }
+
+    /// Claims a key. What is in flight at another gateway is waited for, until then.
+    pub async fn claim(&self, digest: &KeyDigest, deadline: Instant) -> Claimed {
+        let mut claimed = self.ask(digest).await;
+        while let Claimed::Other(OtherClaim { became: became @ Became::Sending, .. }) = &mut claimed
+        {
+            if Instant::now() + AGAIN >= deadline {
+                *became = Became::Unknown;
+                break;
+            }
+            sleep(AGAIN).await;
+            claimed = self.ask(digest).await;
+        }
+        let result = match claimed {
+            Claimed::Own => ClaimResult::Own,
+            Claimed::Reused => ClaimResult::Reused,
+            Claimed::Other(_) => ClaimResult::Other,
+            Claimed::Unconfirmed => ClaimResult::NoAnswer,
+        };
+        self.metrics.claims.with_label_values(&[result.as_str()]).inc();
+        claimed
+    }
+
+    async fn ask(&self, digest: &KeyDigest) -> Claimed {
+        let now = Instant::now();
+        if self.unreachable.lock().is_some_and(|until| until > now) {
+            return Claimed::Unconfirmed;
+        }
+        let asked = self.link.claim_key(&self.log, digest, &self.times);
+        let why = match timeout(ANSWER_WAIT, asked).await {
+            Ok(Ok(Claim::Own)) => return Claimed::Own,
+            Ok(Ok(Claim::Reused)) => return Claimed::Reused,
+            Ok(Ok(Claim::Other(other))) => return Claimed::Other(other),
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("no answer within {} ms", ANSWER_WAIT.as_millis()),
+        };
+        tracing::warn!("the database does not say whether another gateway knows a key: {why}");
+        *self.unreachable.lock() = Some(Instant::now() + UNREACHABLE_FOR);
+        Claimed::Unconfirmed
+    }
+
+    /// What became of a request with this key; none where nothing was changed.
+    pub fn settle(&self, digest: KeyDigest, became: Option<Became>, seq: Option<u64>) {
+        self.later(Settle::Ended(digest, became, seq));
+    }
+
+    /// What was found out of an unknown outcome, by the number of its decision.
+    pub fn resolved(&self, seq: u64, resolution: Resolution) {
+        match resolution {
+            Resolution::Granted => self.later(Settle::Resolved(seq, Some(Became::Granted))),
+            Resolution::Absent => self.later(Settle::Resolved(seq, None)),
+            Resolution::CannotTell => {}
+        }
+    }
+
+    fn later(&self, settle: Settle) {
+        if self.settling.try_send(settle).is_err() {
+            tracing::warn!("other gateways are not told what became of a key: too many wait");
+        }
+    }
+}
+
+/// Says it.
+pub struct Settled {
+    task: JoinHandle<()>,
+    ending: CancellationToken,
+}
+
+impl Settled {
+    /// Says what is left, for at most so long.
+    pub async fn finish(own: Option<Self>, at_most: Duration) {
+        let Some(mut own) = own else { return };
+        own.ending.cancel();
+        if timeout(at_most, &mut own.task).await.is_err() {
+            own.task.abort();
+        }
+    }
+}
+
+impl Settling {
+    /// Begins to tell the database.
+    #[must_use]
+    pub fn start(self) -> Settled {
+        let ending = CancellationToken::new();
+        Settled { task: tokio::spawn(self.run(ending.clone())), ending }
+    }
+
+    /// Tells one after the other.
+    async fn run(mut self, ending: CancellationToken) {
+        loop {
+            let settle = tokio::select! {
+                biased;
+                settle = self.settled.recv() => settle,
+                () = ending.cancelled() => None,
+            };
+            let Some(settle) = settle else { return };
+            let (mut backoff, mut tries) = (Backoff::default(), 0);
+            while let Err(error) = self.say(&settle).await {
+                tries += 1;
+                if tries == SETTLE_TRIES {
+                    tracing::warn!(%error, "other gateways are not told what became of a key");
+                    break;
+                }
+                sleep(backoff.wait(SETTLE_FIRST, SETTLE_LONGEST)).await;
+            }
+        }
+    }
+
+    async fn say(&self, settle: &Settle) -> Result<(), crate::database::DatabaseError> {
+        match settle {
+            Settle::Ended(digest, became, seq) => {
+                let (key, became) = ((digest, self.window), (*became, *seq));
+                self.link.settle_key(&self.log, key, became).await
+            }
+            Settle::Resolved(seq, became) => self.link.resolve_key(&self.log, *seq, *became).await,
+        }
+    }
+}

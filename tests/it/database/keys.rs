@@ -1,0 +1,165 @@
+//! Idempotency keys that count for all gateways.
+
+use super::*;
+use crate::duplicates::{Asking, body, outcomes, sent};
+use crate::support::process::Process;
+use crate::support::{of_event, until};
+
+const SHARED: (&str, &str) = ("GRANTGATE__IDEMPOTENCY__SHARED", "on");
+const SHORT: (&str, &str) = ("GRANTGATE__LIMITS__ANSWER_DEADLINE_MS", "1000");
+const NO_BREAK: (&str, &str) = ("GRANTGATE__UPSTREAM__BREAKER_FAILURES", "0");
+const DEADLINE: (&str, &str) = ("GRANTGATE__UPSTREAM__DEADLINE_MS", "800");
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_is_one_grant_whichever_gateway_is_asked() {
+    let site = Site::new();
+    let Some(mut server) = database(&site).await else { return };
+    let other = another(&site, &server);
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let second = Seam::start(&other, Behaviour::confirm()).await;
+    let more = [SHARED, NO_BREAK];
+    let [one, two] = [site.start(&seam, &more).await, other.start(&second, &more).await];
+    until_beating(&site).await;
+    let [first, again] = [Asking::of(&site, &one), Asking::of(&other, &two)];
+    assert_eq!(first.status(1, "a").await, 200);
+    until_there_are(&server, "granted", 1).await;
+    assert_eq!(again.status(1, "a").await, 200);
+    assert_eq!((sent(&seam), sent(&second)), (1, 0), "it is not sent again");
+    assert_eq!(again.grant(2, "a").await.0, 422, "the key is of another grant");
+    assert_eq!([again.status(1, "b").await, again.status(1, "").await], [200, 200]);
+    assert_eq!((sent(&seam), sent(&second)), (1, 2));
+    // Of another caller, and here again.
+    assert_eq!((again.status(1, "a").await, first.status(1, "a").await), (200, 200));
+    assert_eq!((sent(&seam), sent(&second)), (1, 2));
+
+    // What was refused may be sent by anybody.
+    let text = r#"{"ok":false,"error":{"type":"acs_user_not_found","message":"no such user"}}"#;
+    let refused = Behaviour::answer(404, "application/json", text);
+    seam.set(refused);
+    assert_eq!(first.status(3, "c").await, 404);
+    until_there_are(&server, "sending", 0).await;
+    assert_eq!((again.status(3, "c").await, sent(&second)), (200, 3));
+
+    // What nobody knows is not sent by anybody, until it is known.
+    seam.set(Behaviour::Close);
+    assert_eq!(first.status(4, "d").await, 502);
+    until_there_are(&server, "unknown", 1).await;
+    assert_eq!((again.status(4, "d").await, sent(&second)), (504, 3));
+    // What is in flight is waited for.
+    seam.set(Behaviour::Slow(Duration::from_secs(2)));
+    let flying = tokio::spawn({
+        let asking = Asking { client: site.client(), ..first.clone() };
+        async move { asking.grant(5, "e").await.0 }
+    });
+    until_there_are(&server, "sending", 1).await;
+    assert_eq!((again.status(5, "e").await, flying.await.unwrap()), (200, 200));
+    assert_eq!(sent(&second), 3);
+
+    // Without the database each is alone, and says so.
+    server.kill();
+    assert_eq!((again.status(6, "f").await, first.status(6, "f").await), (200, 200));
+    assert_eq!(again.status(6, "f").await, 200, "here it is known");
+    assert_eq!(sent(&second), 4);
+    let replica = of_replica(&site);
+    one.stop().await;
+    two.stop().await;
+    let records = other.records();
+    let said = of_event(&records, "grant.decision");
+    let alone: Vec<_> = said.iter().filter(|r| r["idempotency_scope"] == "gateway").collect();
+    assert_eq!((alone.len(), &alone[0]["idempotency_key"]), (1, &"f".into()));
+    let elsewhere: Vec<_> = of_event(&records, "grant.outcome")
+        .into_iter()
+        .filter(|record| record["same_as_replica"] == replica.as_str())
+        .collect();
+    let said: Vec<_> = elsewhere.iter().map(|r| r["outcome"].as_str().unwrap()).collect();
+    assert_eq!(said, ["granted", "granted", "unknown", "granted"]);
+    let of_first = of_event(&site.records(), "grant.decision")[0]["seq"].clone();
+    assert_eq!(elsewhere[0]["same_as"], of_first);
+    assert!(elsewhere.iter().all(|record| record["upstream_ms"].is_null()));
+    let log = other.path("audit");
+    let shown = grantgate(&["audit", "query", log.to_str().unwrap(), "--idempotency-key", "a"]);
+    assert!(shown.contains(&format!("granted, by gateway {replica}")), "{shown}");
+}
+
+/// Many retries at once, at both gateways.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn at_once_it_is_sent_once() {
+    let site = Site::new();
+    let Some(server) = database(&site).await else { return };
+    let other = another(&site, &server);
+    let seam = Seam::start(&site, Behaviour::Slow(Duration::from_millis(200))).await;
+    let second = Seam::start(&other, Behaviour::Slow(Duration::from_millis(200))).await;
+    let [one, two] = [site.start(&seam, &[SHARED]).await, other.start(&second, &[SHARED]).await];
+    for gateway in [&one, &two] {
+        until_said(gateway, "[+] database").await;
+    }
+    until_beating(&site).await;
+    let [first, again] = [Asking::of(&site, &one), Asking::of(&other, &two)];
+    for (person, key) in [(1, "a"), (2, "b"), (3, "c")] {
+        let answers = tokio::join!(first.at_once(8, person, key), again.at_once(8, person, key));
+        let all = answers.0.iter().chain(&answers.1);
+        assert!(all.clone().all(|(status, _)| *status == 200), "{:?}", all.collect::<Vec<_>>());
+        assert_eq!(sent(&seam) + sent(&second), person);
+    }
+    one.stop().await;
+    two.stop().await;
+    // Those that wait for another gateway's are no grants of their own, whoever reads the log.
+    for site in [&site, &other] {
+        let (log, key) = (site.path("audit"), site.path("audit/signing.pub"));
+        grantgate(&["audit", "verify", log.to_str().unwrap(), "--key", key.to_str().unwrap()]);
+    }
+}
+
+/// Until the database has so many keys in a state.
+async fn until_there_are(server: &Postgres, state: &str, count: i64) {
+    let client = server.admin("grantgate").await;
+    let statement = "SELECT count(*) FROM grantgate.idempotency_key WHERE state = $1";
+    for _ in 0..500 {
+        let there: i64 = client.query_one(statement, &[&state]).await.unwrap().get(0);
+        if there == count {
+            return;
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+    panic!("there are never {count} keys that are {state}");
+}
+
+fn of_replica(site: &Site) -> String {
+    let text = std::fs::read_to_string(site.path("audit/replica.json")).unwrap();
+    let value: Value = serde_json::from_str(&text).unwrap();
+    value["replica"].as_str().unwrap().to_owned()
+}
+
+/// A gateway that is killed leaves what it sent unknown to others, also after it has started again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_killed_gateway_sent_is_sent_by_no_other() {
+    let site = Site::new();
+    let Some(server) = database(&site).await else { return };
+    let other = another(&site, &server);
+    let seam = Seam::start(&site, Behaviour::Hang).await;
+    let second = Seam::start(&other, Behaviour::confirm()).await;
+    let more = [SHARED, NO_BREAK, SHORT, DEADLINE];
+    let process = Process::serve_with(&site, &seam, &[SHARED, NO_BREAK]);
+    let two = other.start(&second, &more).await;
+    let again = Asking::of(&other, &two);
+    until_beating(&site).await;
+    let asking = Asking::of_process(&site, &process);
+    let flying = tokio::spawn(async move { asking.try_for(body(1), "a").await });
+    until("it is sent", || sent(&seam) == 1).await;
+    process.kill();
+    assert!(flying.await.unwrap().is_none());
+    let mut states = Vec::new();
+    for _ in 0..3 {
+        states.push(again.status(1, "a").await);
+    }
+    assert_eq!((states, sent(&second)), (vec![504; 3], 0));
+    assert_eq!((again.status(1, "b").await, sent(&second)), (200, 1), "a new key sends it");
+    let known = outcomes(&other, 4).await;
+    assert_eq!(known.iter().filter(|r| r["outcome"] == "unknown").count(), 3);
+    assert!(known[0]["same_as"].is_null() && known[0]["same_as_replica"].is_string());
+    two.stop().await;
+    // Nothing of that is to be asked of Seam here: it was never sent from here.
+    let two = other.start(&second, &more).await;
+    assert!(two.admin("/metrics").await.1.contains("grantgate_unresolved_outcomes 0\n"));
+    two.stop().await;
+}
