@@ -58,7 +58,7 @@ async fn what_seam_says_later_is_recorded() {
     let shown = query(&site, &[]);
     assert!(shown.contains("unknown (upstream-broken), then granted"), "{shown}");
     let csv = query(&site, &["--format", "csv"]);
-    assert!(csv.lines().nth(1).unwrap().ends_with(",granted,,,"), "{csv}");
+    assert!(csv.lines().nth(1).unwrap().ends_with(",granted,,,,"), "{csv}");
     assert_eq!(query(&site, &["--format", "json"]).lines().count(), 3);
     let id = records[0]["request_id"].as_str().unwrap();
     let log = site.path("audit");

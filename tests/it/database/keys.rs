@@ -26,11 +26,13 @@ async fn a_key_is_one_grant_whichever_gateway_is_asked() {
     assert_eq!(again.status(1, "a").await, 200);
     assert_eq!((sent(&seam), sent(&second)), (1, 0), "it is not sent again");
     assert_eq!(again.grant(2, "a").await.0, 422, "the key is of another grant");
+    assert_eq!(first.status(7, "g").await, 200);
+    until_there_are(&server, "granted", 2).await;
+    assert_eq!(again.grant(8, "g").await.0, 422, "also where it is not known");
     assert_eq!([again.status(1, "b").await, again.status(1, "").await], [200, 200]);
-    assert_eq!((sent(&seam), sent(&second)), (1, 2));
-    // Of another caller, and here again.
+    assert_eq!((sent(&seam), sent(&second)), (2, 2));
     assert_eq!((again.status(1, "a").await, first.status(1, "a").await), (200, 200));
-    assert_eq!((sent(&seam), sent(&second)), (1, 2));
+    assert_eq!((sent(&seam), sent(&second)), (2, 2));
 
     // What was refused may be sent by anybody.
     let text = r#"{"ok":false,"error":{"type":"acs_user_not_found","message":"no such user"}}"#;
@@ -153,13 +155,44 @@ async fn what_a_killed_gateway_sent_is_sent_by_no_other() {
         states.push(again.status(1, "a").await);
     }
     assert_eq!((states, sent(&second)), (vec![504; 3], 0));
-    assert_eq!((again.status(1, "b").await, sent(&second)), (200, 1), "a new key sends it");
+    // Nobody waits any more for what was cut off.
+    let began = std::time::Instant::now();
+    assert_eq!(again.status(1, "a").await, 504);
+    assert!(began.elapsed() < Duration::from_millis(700), "{:?}", began.elapsed());
     let known = outcomes(&other, 4).await;
-    assert_eq!(known.iter().filter(|r| r["outcome"] == "unknown").count(), 3);
+    assert_eq!(known.iter().filter(|r| r["outcome"] == "unknown").count(), 4);
     assert!(known[0]["same_as"].is_null() && known[0]["same_as_replica"].is_string());
     two.stop().await;
-    // Nothing of that is to be asked of Seam here: it was never sent from here.
+    // Nothing of that is to be asked of Seam here, nor is it in doubt: it was never sent from here.
     let two = other.start(&second, &more).await;
+    let again = Asking::of(&other, &two);
+    assert_eq!((again.status(1, "a").await, again.status(1, "").await), (504, 200));
+    assert_eq!((again.status(1, "b").await, sent(&second)), (200, 2), "a new key sends it");
+    // Time enough for a start to look what is to be asked about.
+    tokio::time::sleep(Duration::from_millis(500)).await;
     assert!(two.admin("/metrics").await.1.contains("grantgate_unresolved_outcomes 0\n"));
+    two.stop().await;
+}
+
+/// What Seam says later, others hear, too.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_found_out_is_known_to_all() {
+    let site = Site::new();
+    let Some(server) = database(&site).await else { return };
+    let other = another(&site, &server);
+    let seam = Seam::start(&site, Behaviour::Close).await;
+    let second = Seam::start(&other, Behaviour::confirm()).await;
+    let more = [SHARED, NO_BREAK, ("GRANTGATE__UPSTREAM__RESOLVE_DELAY_MS", "500")];
+    let [one, two] = [site.start(&seam, &more).await, other.start(&second, &more).await];
+    until_beating(&site).await;
+    let [first, again] = [Asking::of(&site, &one), Asking::of(&other, &two)];
+    assert_eq!(first.status(1, "a").await, 502);
+    until_there_are(&server, "unknown", 1).await;
+    assert_eq!(again.status(1, "a").await, 504);
+    let listing = format!(r#"{{"acs_entrances":[{{"acs_entrance_id":"{LOBBY}"}}],"ok":true}}"#);
+    seam.set(Behaviour::in_turn(&[listing]));
+    until_there_are(&server, "granted", 1).await;
+    assert_eq!((again.status(1, "a").await, sent(&second)), (200, 0));
+    one.stop().await;
     two.stop().await;
 }
