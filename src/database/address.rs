@@ -28,8 +28,8 @@ pub struct Files {
 }
 
 impl Address {
-    /// Reads `postgresql://user@host[:port][,host…]/database`, or with `?host=/directory` one that
-    /// listens on a Unix socket.
+    /// Reads `postgresql://user@host[:port][,host…]/database`, or with `?host=/directory[&port=…]` one
+    /// that listens on a Unix socket.
     ///
     /// # Errors
     /// What is wrong with it, without a password that may stand in it.
@@ -39,9 +39,13 @@ impl Address {
             return Err(form.into());
         }
         let (before, query) = text.split_once('?').unwrap_or((text, ""));
-        let is_socket = query.starts_with("host=%2F") || query.starts_with("host=/");
-        if !query.is_empty() && (!is_socket || query.contains('&')) {
-            return Err("may have no parameters but `?host=/directory`, for a Unix socket".into());
+        let (host, port) = query.split_once('&').unwrap_or((query, "port=5432"));
+        let is_socket = host.starts_with("host=%2F") || host.starts_with("host=/");
+        let is_port = port.strip_prefix("port=").is_some_and(|port| port.parse::<u16>().is_ok());
+        if !(query.is_empty() || is_socket && is_port) {
+            let text =
+                "may have no parameters but `?host=/directory`, for a Unix socket, and `&port=`";
+            return Err(text.into());
         }
         if before.contains('#') {
             return Err(form.into());
@@ -128,6 +132,7 @@ mod tests {
             "postgresql://gate@db.example/grantgate",
             "postgres://gate@db.example:5433,other.example:5433/grantgate",
             "postgresql://gate@/grantgate?host=/run/postgresql",
+            "postgresql://gate@/grantgate?host=/run/postgresql&port=5433",
         ] {
             assert!(Address::parse(good).is_ok(), "{good}: {:?}", Address::parse(good));
         }
