@@ -84,6 +84,9 @@ pub(super) struct MaintainArguments {
     /// Also where a log does not agree with its checkpoints, and nothing will prove its rest
     #[arg(long, requires = "keep_weeks")]
     unproven: bool,
+    /// Keep what is dropped in this directory, as compressed segments, one directory for each log
+    #[arg(long, value_name = "DIR", requires = "keep_weeks")]
+    archive: Option<PathBuf>,
 }
 
 #[derive(Args)]
@@ -117,8 +120,9 @@ pub(super) fn run(command: &Command) -> Exit {
             with(&arguments.at, async |access| status(access, format).await)
         }
         Command::Maintain(arguments) => {
-            let (weeks, unproven) = (arguments.weeks, arguments.unproven);
-            let old = arguments.keep_weeks.map(|weeks| Old { weeks, unproven });
+            let MaintainArguments { weeks, keep_weeks, unproven, archive, .. } = arguments;
+            let (weeks, unproven, archive) = (*weeks, *unproven, archive.clone());
+            let old = keep_weeks.map(|weeks| Old { weeks, unproven, archive });
             with(&arguments.at, async |access| maintain(access, weeks, old).await)
         }
         Command::Retire(arguments) => {
@@ -146,13 +150,16 @@ async fn maintain(access: &Access, weeks: i32, old: Option<Old>) -> Result<Exit,
         Err(error) => return Ok(fail(format_args!("the temporary directory: {error}"))),
     };
     loop {
-        match database::drop_oldest(access, old, scratch.path()).await {
+        match database::drop_oldest(access, &old, scratch.path()).await {
             Ok(Some(Dropped { name, records })) => {
                 say(format_args!("dropped {name} with {records} record(s)"));
             }
             Ok(None) => return Ok(Exit::Done),
             Err(RetentionError::Copy(CopyError::Database(error))) => return Err(error),
             Err(error @ RetentionError::Copy(_)) => return Ok(fail(error)),
+            Err(error @ RetentionError::Archive { .. }) => {
+                return Ok(fail(format_args!("nothing is dropped: {error}")));
+            }
             Err(error @ RetentionError::Unproven { .. }) => {
                 fail(format_args!("nothing is dropped: {error}"));
                 note(

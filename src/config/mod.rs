@@ -402,6 +402,8 @@ pub struct BundleSettings {
     pub directory: PathBuf,
     /// A bundle to begin with, as `grantgate policy pull` writes it.
     pub seed_directory: Option<PathBuf>,
+    /// A gateway that has not heard of signed orders for so long refuses grants.
+    pub isolation_max: Option<Duration>,
 }
 
 /// `[replica]`: one gateway of several.

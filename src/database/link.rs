@@ -201,6 +201,11 @@ impl Link {
         self.told.notified().await;
     }
 
+    /// What was new is followed: the database is to hear that soon.
+    pub fn tell_soon(&self) {
+        self.told.notify_one();
+    }
+
     /// The connection, or a new one.
     pub(super) async fn client(&self) -> Result<Arc<Client>, DatabaseError> {
         let mut kept = self.client.lock().await;

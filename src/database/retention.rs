@@ -6,19 +6,21 @@
 
 use std::future::poll_fn;
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::pin::pin;
 
 use futures_core::Stream as _;
+use tempfile::TempDir;
 use tokio::task::spawn_blocking;
 use tokio_postgres::Client;
 use tokio_postgres::types::ToSql;
+use uuid::Uuid;
 
 use super::copy::CopyError;
 use super::error::DatabaseError;
 use super::gateway::{signed, unsigned};
 use super::link::Access;
-use crate::audit::upkeep::{RetainError, let_go, vouch};
+use crate::audit::upkeep::{RetainError, archive, let_go, vouch};
 use crate::audit::{Event, ScratchLog};
 
 /// Why a week was not dropped.
@@ -33,6 +35,14 @@ pub enum RetentionError {
         /// Its number.
         log: i32,
         /// What is wrong with it.
+        error: RetainError,
+    },
+    /// What is dropped could not be kept elsewhere.
+    #[error("log {log} is not archived: {error}")]
+    Archive {
+        /// Its number.
+        log: i32,
+        /// What is wrong.
         error: RetainError,
     },
 }
@@ -74,12 +84,14 @@ struct Cut {
 }
 
 /// What is dropped.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Old {
     /// Weeks that ended so many weeks ago.
     pub weeks: i32,
     /// Also where nobody can vouch for the rest afterwards.
     pub unproven: bool,
+    /// Where it is kept, one directory for each log.
+    pub archive: Option<PathBuf>,
 }
 
 /// Drops the oldest week, if it is old enough; none where there is no such week. A copy of what is
@@ -89,7 +101,7 @@ pub struct Old {
 /// [`RetentionError`]; nothing is changed then.
 pub async fn drop_oldest(
     access: &Access,
-    old: Old,
+    old: &Old,
     scratch: &Path,
 ) -> Result<Option<Dropped>, RetentionError> {
     let mut client = access.connect(None).await?;
@@ -98,24 +110,42 @@ pub async fn drop_oldest(
                   ORDER BY from_day LIMIT 1";
     let Some(row) = client.query_opt(oldest, &[&old.weeks]).await? else { return Ok(None) };
     let (name, until): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-    let logs =
-        "SELECT DISTINCT log_id FROM audit_record WHERE day < $1::text::date ORDER BY log_id";
+    let logs = "SELECT DISTINCT log_id, name, replica_id FROM audit_record JOIN log USING (log_id) \
+                WHERE day < $1::text::date ORDER BY log_id";
     let mut cuts = Vec::new();
     for row in client.query(logs, &[&until]).await? {
-        let log = row.try_get(0)?;
-        let directory = tempfile::tempdir_in(scratch)?;
-        cuts.extend(cut(&client, (log, old.unproven), &until, directory.path()).await?);
+        let (log, name, replica) = (row.try_get(0)?, row.try_get(1)?, row.try_get(2)?);
+        // To be verified, which takes it apart; and to be kept.
+        let verified = tempfile::tempdir_in(scratch)?;
+        let kept = old.archive.as_ref().map(|_| tempfile::tempdir_in(scratch)).transpose()?;
+        let copies = [Some(&verified), kept.as_ref()].into_iter().flatten();
+        let copies: Vec<&Path> = copies.map(TempDir::path).collect();
+        cuts.extend(cut(&client, (log, old.unproven), &until, &copies).await?);
+        if let (Some(all), Some(kept)) = (&old.archive, kept) {
+            let to = all.join(directory_of(name, replica));
+            let done = spawn_blocking(move || archive(kept.path(), &to)).await;
+            let done = done.map_err(io::Error::other)?;
+            done.map_err(|error| RetentionError::Archive { log, error })?;
+        }
     }
     let records = apply(&mut client, &name, &until, &cuts).await?;
     Ok(Some(Dropped { name, records }))
 }
 
-/// Verifies what is dropped of a log; none where all of it moves on.
+/// What the archive of a log is called. The database's word for a name leads nowhere else.
+fn directory_of(name: &str, replica: Uuid) -> String {
+    let is_plain = |c: &char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
+    let name: String = name.chars().filter(is_plain).take(63).collect();
+    format!("{name}-{replica}")
+}
+
+/// Verifies what is dropped of a log, in the first of some directories that get a copy of it; none
+/// where all of it moves on.
 async fn cut(
     client: &Client,
     (log, unproven): (i32, bool),
     until: &String,
-    directory: &Path,
+    directories: &[&Path],
 ) -> Result<Option<Cut>, RetentionError> {
     let bounds = "SELECT min(seq), max(seq) FILTER (WHERE event = $3) FROM audit_record \
                   WHERE log_id = $1 AND day < $2::text::date";
@@ -124,25 +154,34 @@ async fn cut(
     let Some((from, to)) = from.zip(to).filter(|(from, to)| from < to) else { return Ok(None) };
     let base = "SELECT links FROM audit_base WHERE log_id = $1";
     if let Some(row) = client.query_opt(base, &[&log]).await? {
-        vouch(directory, row.try_get(0)?)?;
+        for directory in directories {
+            vouch(directory, row.try_get(0)?)?;
+        }
     }
     let lines = "SELECT seq, line FROM audit_record WHERE log_id = $1 AND seq >= $2 AND seq <= $3 \
                  ORDER BY seq";
-    let mut files = ScratchLog::new(directory);
+    let mut copies: Vec<ScratchLog<'_>> =
+        directories.iter().copied().map(ScratchLog::new).collect();
     let values: [&(dyn ToSql + Sync); 3] = [&log, &from, &to];
     let rows = client.query_raw(lines, values).await?;
     let mut rows = pin!(rows);
     while let Some(row) = poll_fn(|context| rows.as_mut().poll_next(context)).await {
         let row = row?;
         let seq: i64 = row.try_get(0)?;
-        if seq == to {
-            files.finish()?;
+        for files in &mut copies {
+            if seq == to {
+                files.finish()?;
+            }
+            files.add(unsigned(seq), row.try_get(1)?)?;
         }
-        files.add(unsigned(seq), row.try_get(1)?)?;
     }
-    files.finish()?;
-    let place = directory.to_owned();
-    let links = spawn_blocking(move || let_go(&place)).await.map_err(io::Error::other)?;
+    for files in &mut copies {
+        files.finish()?;
+    }
+    let Some(verified) = directories.first().map(|first| first.to_path_buf()) else {
+        return Ok(None);
+    };
+    let links = spawn_blocking(move || let_go(&verified)).await.map_err(io::Error::other)?;
     let links = match links {
         Ok(links) => Some(links),
         Err(_) if unproven => None,

@@ -25,6 +25,8 @@ pub enum Reason {
     AllowedByException = "allowed-by-exception",
     /// Grants like this are frozen.
     Frozen = "frozen",
+    /// This gateway has not heard for too long whether grants are frozen.
+    Isolated = "isolated",
     /// The caller's budget of the day is used up.
     BudgetExhausted = "budget-exhausted",
     /// The budget is shared among gateways, and it cannot be known what is left of it.
@@ -216,12 +218,14 @@ impl Reason {
         matches!(self, Self::AllowedByException | Self::Frozen)
     }
 
-    /// Whether what the policy permits was refused, for what the caller did before.
+    /// Whether what the policy permits was refused: for what the caller did before, or what the gateway
+    /// does not know.
     #[must_use]
     pub const fn is_beyond_policy(self) -> bool {
         matches!(
             self,
-            Self::BudgetExhausted
+            Self::Isolated
+                | Self::BudgetExhausted
                 | Self::BudgetUnconfirmed
                 | Self::IdempotencyKeyReused
                 | Self::IdempotencyKeysExhausted

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -52,6 +52,8 @@ struct Seen {
     missing: Option<u64>,
     /// Why none is followed for now.
     failure: Option<String>,
+    /// Since when some are not that could be.
+    behind: Option<Instant>,
 }
 
 impl Followed {
@@ -60,6 +62,16 @@ impl Followed {
     pub fn place(&self) -> (u64, Option<Digest>) {
         let seen = self.0.lock();
         (seen.place, seen.digest)
+    }
+
+    /// Since when some are not followed that the database has, or should have.
+    pub(super) fn behind_since(&self) -> Option<Instant> {
+        self.0.lock().behind
+    }
+
+    #[cfg(test)]
+    pub(super) fn behind(&self, since: Option<Instant>) {
+        self.0.lock().behind = since;
     }
 
     /// Why some are not followed, the newest first.
@@ -97,21 +109,17 @@ impl Directives {
         heads: watch::Receiver<Option<Heads>>,
         trust: Trust,
         keeper: Arc<Keeper>,
+        followed: Arc<Followed>,
     ) -> Result<Self, Problem> {
         let lifted = load(&keeper.place().log)?;
-        Ok(Self { link, heads, trust, keeper, lifted, followed: Arc::default() })
-    }
-
-    /// How far they are followed.
-    #[must_use]
-    pub fn followed(&self) -> Arc<Followed> {
-        self.followed.clone()
+        Ok(Self { link, heads, trust, keeper, lifted, followed })
     }
 
     /// Follows until nobody says any more that there are some.
     pub async fn run(mut self) {
         let mut backoff = Backoff::default();
         loop {
+            let before = self.followed.place();
             let newest = self.heads.borrow_and_update().and_then(|heads| heads.directive);
             let failure = match newest {
                 // Nothing is known yet, or there is nothing.
@@ -128,7 +136,16 @@ impl Directives {
                 Some(why) => tracing::error!("signed orders are not followed: {why}"),
                 None => backoff.reset(),
             }
-            self.followed.0.lock().failure = failure;
+            {
+                let mut seen = self.followed.0.lock();
+                let is_behind = failure.is_some() || missing.is_some();
+                seen.behind = is_behind.then(|| seen.behind.unwrap_or_else(Instant::now));
+                seen.failure = failure;
+            }
+            if self.followed.place() != before {
+                // Somebody waits for it.
+                self.link.tell_soon();
+            }
             let again = async {
                 match wait {
                     None => std::future::pending().await,

@@ -159,6 +159,7 @@ impl Follower {
         handle.reload().await;
         if self.in_force() == Some(offer) {
             self.bundles.refuse(None);
+            self.link.tell_soon();
             return Ok(());
         }
         // Other files must not wait for it to be mended.

@@ -7,6 +7,7 @@
 mod directives;
 mod follower;
 mod gateways;
+mod isolation;
 mod keys;
 mod leases;
 
@@ -18,6 +19,7 @@ use crate::snapshot::Bundles;
 pub use directives::{Directives, Followed};
 pub use follower::Follower;
 pub use gateways::{Counting, Gateways};
+pub use isolation::Isolation;
 pub use keys::{ClaimResult, Claimed, Keys, Settled, Settling};
 pub use leases::{LeaseResult, Leases, Lender, Lending, Paid};
 

@@ -25,6 +25,7 @@ use crate::config::{RecordedReads, RequestLimits};
 use crate::domain::{
     self, Clock, Grantee, Host, IdempotencyKey, Operation, Outcome, Reason, RequestId,
 };
+use crate::fleet::Isolation;
 use crate::policy::{Attempt, ByEffect, Decision, Memo, Moment, Orders, Permit, Question};
 use crate::resolver::{Resolver, UnknownGrant};
 use crate::seam;
@@ -69,6 +70,8 @@ pub struct Gateway {
     pub resolver: Resolver,
     /// Grants that are in flight or are remembered.
     pub duplicates: Arc<Duplicates>,
+    /// Where a gateway that hears of no orders stops.
+    pub isolation: Option<Arc<Isolation>>,
     /// What callers have granted today.
     pub budgets: Budgets,
     /// How much work is taken on.
@@ -278,7 +281,21 @@ impl Gateway {
             let agreement = opinion.agreement(matches!(decision, Decision::Permit(_)));
             self.metrics.candidate_decisions.with_label_values(&[agreement]).inc();
         }
-        decision
+        self.unless_isolated(decision)
+    }
+
+    /// A permit to grant is none where it cannot be heard whether grants are frozen.
+    fn unless_isolated(&self, decision: Decision) -> Decision {
+        let is_isolated = self.isolation.as_ref().is_some_and(|it| it.is_too_long().is_some());
+        match decision {
+            Decision::Permit(permit) if is_isolated => {
+                match permit.attempt().request.operation().act().gives_access() {
+                    true => Decision::Denial(permit.refuse(Reason::Isolated)),
+                    false => Decision::Permit(permit),
+                }
+            }
+            Decision::Permit(_) | Decision::Denial(_) => decision,
+        }
     }
 
     /// Records a permit, sends it, and records what became of it.

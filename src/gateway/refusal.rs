@@ -251,6 +251,11 @@ fn wire(reason: Reason) -> (StatusCode, &'static str, &'static str) {
             "rate_limit_exceeded",
             "this caller has used up what it may grant on one day (UTC); nothing was sent to Seam",
         ),
+        R::Isolated => (
+            S::SERVICE_UNAVAILABLE,
+            "service_unavailable",
+            "this gateway cannot hear whether grants are stopped; nothing was sent to Seam",
+        ),
         R::BudgetUnconfirmed => (
             S::SERVICE_UNAVAILABLE,
             "service_unavailable",

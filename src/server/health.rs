@@ -270,6 +270,13 @@ impl Health {
         let in_force = self.gateway.orders.load();
         let held: Vec<String> = in_force.holding(now).map(orders::in_words).collect();
         let unfollowed = self.directives.as_ref().and_then(|followed| followed.problem());
+        if let Some(lasts) = self.gateway.isolation.as_ref().and_then(|it| it.is_too_long()) {
+            let text = format!(
+                "grants are refused: nothing was heard of signed orders for {} s",
+                lasts.as_secs()
+            );
+            return Check { name: "orders", state: State::Failed, text };
+        }
         let wrong = [status.unread, status.unrecorded, unfollowed].into_iter().flatten();
         let text: Vec<String> = wrong.chain(held).collect();
         match text.is_empty() {

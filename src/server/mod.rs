@@ -167,6 +167,7 @@ impl Server {
             resolver,
             duplicates,
             budgets,
+            isolation: sharing.isolation,
             admission: Admission::new(&settings.limits, sharing.gateways),
             limits: settings.limits.clone(),
             hostnames: settings.listener.hostnames.clone(),
@@ -181,9 +182,7 @@ impl Server {
         let shared = Arc::new(Shared::new(&gateway, &settings.listener));
         let (current, clock) = ((snapshot.clone(), keeper.in_force()), gateway.clock.clone());
         let reloader = Reloader::new(settings, current, origin, journal, metrics, clock);
-        if let Some(trial) = trial {
-            reloader.load_trial(trial);
-        }
+        reloader.load_trial(trial);
         let reloading = Reloader::handle();
         let reload = (&reloading.0, &reloader);
         let following = mirror.as_ref().map(|own| own.following(&gateway, reload, &keeper));

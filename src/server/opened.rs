@@ -17,8 +17,8 @@ use crate::config::{ReplicaSettings, Settings};
 use crate::database::{Access, KeyTimes, Link, Log};
 use crate::domain::{CallerId, Clock as _, SystemClock};
 use crate::fleet::{
-    Counting, Directives, Followed, Follower, Gateways, Keys, Leases, Lender, Lending, Settled,
-    Settling,
+    Counting, Directives, Followed, Follower, Gateways, Isolation, Keys, Leases, Lender, Lending,
+    Settled, Settling,
 };
 use crate::gateway::{Budgets, Duplicates, Gateway, midnight};
 use crate::listener::Listener;
@@ -149,7 +149,7 @@ pub(super) fn shippers(
         let (beats, link) = (sink.beats(), sink.link());
         let place = (directory.as_path(), follow::OF_DATABASE);
         let shipper = Shipper::new(sink, place, journal, &metrics.sinks.database);
-        Mirror { shipper, beats, link, log }
+        Mirror { shipper, beats, link, log, followed: Arc::default() }
     });
     let sharing = Sharing::new(settings, mirror.as_ref(), metrics);
     (collector, mirror, sharing)
@@ -163,6 +163,7 @@ pub(super) struct Mirror {
     pub(super) beats: Beats,
     link: Arc<Link>,
     log: Arc<Log>,
+    followed: Arc<Followed>,
 }
 
 /// Limits that hold for all gateways together.
@@ -173,6 +174,8 @@ pub(super) struct Sharing {
     pub(super) leases: Option<Leases>,
     pub(super) gateways: Arc<Gateways>,
     pub(super) keys: Option<Keys>,
+    /// Where a gateway that hears of no orders stops.
+    pub(super) isolation: Option<Arc<Isolation>>,
 }
 
 /// What asks the database for it.
@@ -197,6 +200,10 @@ impl Sharing {
             let counting = Counting { link: link.clone(), gateways, directory, metrics };
             own.asking.limits = Some((counting, lender));
         }
+        let isolation_max = settings.policy_bundle.as_ref().and_then(|one| one.isolation_max);
+        own.isolation = isolation_max.map(|most| {
+            Arc::new(Isolation::new(mirror.beats.heard(), mirror.followed.clone(), most))
+        });
         if settings.idempotency.shared {
             let (window, sending) =
                 (settings.idempotency.window, 2 * settings.limits.answer_deadline);
@@ -239,7 +246,8 @@ impl Mirror {
     ) -> Result<Option<Following>, StartError> {
         let Some(bundles) = reloader.bundles() else { return Ok(None) };
         let (link, trust) = (self.link.clone(), bundles.trust().clone());
-        let directives = Directives::new(link, self.beats.heads(), trust, keeper.clone());
+        let (heads, followed) = (self.beats.heads(), self.followed.clone());
+        let directives = Directives::new(link, heads, trust, keeper.clone(), followed);
         let follower = Follower {
             link: self.link.clone(),
             heads: self.beats.heads(),
@@ -248,7 +256,8 @@ impl Mirror {
             reload: (handle.clone(), reloader.clone()),
             metrics: gateway.metrics.bundles.clone(),
         };
-        Ok(Some(Following { follower, directives: directives.map_err(StartError::Orders)? }))
+        let directives = directives.map_err(StartError::Orders)?;
+        Ok(Some(Following { follower, directives, followed: self.followed.clone() }))
     }
 }
 
@@ -256,12 +265,13 @@ impl Mirror {
 pub(super) struct Following {
     follower: Follower,
     directives: Directives,
+    followed: Arc<Followed>,
 }
 
 impl Following {
     /// How far signed orders are followed.
     pub(super) fn followed(&self) -> Arc<Followed> {
-        self.directives.followed()
+        self.followed.clone()
     }
 
     pub(super) fn start(self) -> [JoinHandle<()>; 2] {

@@ -303,9 +303,7 @@ impl Reloader {
         let number = bundle.as_deref().map(|whole| whole.offer().number);
         tracing::info!(?parts, revision_before, revision, bundle = number, "reloaded");
         self.current.store(Arc::new(loaded.snapshot));
-        if let Some(trial) = loaded.trial {
-            self.load_trial(trial);
-        }
+        self.load_trial(loaded.trial);
         tokio::spawn(drop_when_unused(before));
         {
             let mut state = self.state();
@@ -330,8 +328,9 @@ impl Reloader {
         }
     }
 
-    /// Loads a policy on trial beside everything else. Call it in a runtime.
-    pub fn load_trial(self: &Arc<Self>, trial: TrialToLoad) {
+    /// Loads a policy on trial, where there is one, beside everything else. Call it in a runtime.
+    pub fn load_trial(self: &Arc<Self>, trial: Option<TrialToLoad>) {
+        let Some(trial) = trial else { return };
         let reloader = self.clone();
         tokio::spawn(async move {
             // One after the other, and only one that is still wanted: however often the

@@ -51,6 +51,7 @@ fn gateway(
         resolver: Resolver::off(),
         duplicates: Arc::new(Duplicates::new(&settings.idempotency)),
         budgets: Budgets::default(),
+        isolation: None,
         admission: Admission::new(&settings.limits, Arc::default()),
         limits: RequestLimits { answer_deadline, ..settings.limits },
         hostnames: Vec::new(),

@@ -332,6 +332,7 @@ const OPENERS: &[(&str, &str)] = &[
     ("follow/position.rs", "a file beside the segments"),
     ("search/query/index.rs", "a file beside the segments"),
     ("upkeep/retain.rs", "compresses bytes, whatever they are"),
+    ("upkeep/archive.rs", "the same, to another place"),
 ];
 
 /// Whoever reads records takes a `LogReader` and its cursors: they alone know which files

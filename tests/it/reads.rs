@@ -404,7 +404,7 @@ async fn the_log_is_searched_by_what_was_asked_for() {
     assert_eq!((rows(&read), rows(&query(&["--act", "grant"])), rows(&query(&[]))), (2, 1, 3));
     assert!(read.contains("  acs/entrances/list  "), "{read}");
     let csv = query(&["--act", "read", "--decision", "deny", "--format", "csv"]);
-    assert!(csv.trim_end().ends_with(",acs/entrances/get,,,,"), "no resolution or more: {csv}");
+    assert!(csv.trim_end().ends_with(",acs/entrances/get,,,,,"), "no resolution or more: {csv}");
     let shown = crate::support::grantgate(&["audit", "show", &log]);
     assert!(shown.contains("entrance -  acs/entrances/list  allowed-by-rule"), "{shown}");
     assert!(shown.contains("status 200  entrances 1\n"), "{shown}");

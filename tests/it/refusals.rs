@@ -61,6 +61,7 @@ fn case(reason: Reason) -> Case {
         }
         R::AllowedByException | R::Frozen => Elsewhere("orders"),
         R::BudgetExhausted => Elsewhere("budgets"),
+        R::Isolated => Elsewhere("database::orders"),
         R::BudgetUnconfirmed => Elsewhere("database::limits"),
         R::PolicyError | R::PolicyPanic => Elsewhere("policy::engine::tests"),
         R::RouteUnknown => Send(Sent { path: "/acs/entrances/unlock", ..sent(404, "not_found") }),

@@ -2,6 +2,7 @@
 //! carried out of reach.
 
 pub(in crate::audit) mod anchor;
+mod archive;
 mod elsewhere;
 pub(in crate::audit) mod retain;
 pub(in crate::audit) mod thread;
@@ -10,6 +11,7 @@ use std::sync::Arc;
 
 use crate::domain::closed_set;
 pub use anchor::{AnchorSettings, Anchors};
+pub use archive::archive;
 pub use elsewhere::{let_go, vouch};
 pub use retain::{RetainError, Retained, Retention, compress, prune};
 pub use thread::{Upkeep, UpkeepSettings, lacked};

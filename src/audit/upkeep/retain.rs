@@ -24,7 +24,7 @@ use crate::audit::tree::{Frontier, Hash, RangeHashes, consistency_ranges};
 use crate::files::{install, sync_directory};
 
 /// A level that costs little time and saves nearly all that can be saved.
-const ZSTD_LEVEL: i32 = 3;
+pub(super) const ZSTD_LEVEL: i32 = 3;
 
 const LOCK: &str = "maintenance.lock";
 
@@ -48,6 +48,9 @@ pub enum RetainError {
     /// What was written compressed does not read as what it was made from.
     #[error("`{}` was not compressed: what was written reads differently", .0.display())]
     Differs(PathBuf),
+    /// The archive has something else in its place.
+    #[error("`{}` is in the archive already, and differs from what the database has", .0.display())]
+    Archived(PathBuf),
 }
 
 impl From<InputError> for RetainError {

@@ -1,6 +1,7 @@
 //! `[policy]`, `[policy.bundle]` and `[callers]`: where what is judged by comes from.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use super::Reader;
 use super::values::Use;
@@ -82,14 +83,17 @@ impl<'a> Reader<'a> {
     fn bundle(&mut self, section: Section<'a>) -> Option<Option<BundleSettings>> {
         let directory = self.known_as(&section, "directory", Some("\"bundles\"".into()), false);
         let seed_directory = self.optional_path(&section, "seed_directory", Use::Alone);
-        let is_set = ["directory", "seed_directory"].iter().any(|key| section.has(key));
+        let isolation = self.optional_number(&section, "isolation_max_s", 5..=604_800);
+        let keys = ["directory", "seed_directory", "isolation_max_s"];
+        let is_set = keys.iter().any(|key| section.has(key));
         let trust = read_trust(self, &section, is_set);
         section.finish();
         let directory = match &directory {
             Some(place) => self.base.join(place.string()?),
             None => self.base.join("bundles"),
         };
-        Some(trust?.map(|trust| BundleSettings { trust, directory, seed_directory }))
+        let isolation_max = isolation?.map(Duration::from_secs);
+        Some(trust?.map(|trust| BundleSettings { trust, directory, seed_directory, isolation_max }))
     }
 }
 

@@ -1,7 +1,7 @@
 //! A word each second: that this gateway is there, and how it is.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -25,6 +25,7 @@ pub type Condition = Box<dyn Fn() -> Beat + Send>;
 pub struct Beats {
     shared: Arc<Shared>,
     heads: watch::Sender<Option<Heads>>,
+    heard: watch::Sender<Option<Instant>>,
 }
 
 /// What failed is tried again after this, doubled each time.
@@ -33,13 +34,19 @@ const AGAIN_LONGEST: Duration = Duration::from_secs(30);
 
 impl Beats {
     pub(super) fn new(shared: Arc<Shared>) -> Self {
-        Self { shared, heads: watch::Sender::default() }
+        Self { shared, heads: watch::Sender::default(), heard: watch::Sender::default() }
     }
 
     /// What there is for this gateway, as the database said last.
     #[must_use]
     pub fn heads(&self) -> watch::Receiver<Option<Heads>> {
         self.heads.subscribe()
+    }
+
+    /// When the database said it last: also that there is nothing new.
+    #[must_use]
+    pub fn heard(&self) -> watch::Receiver<Option<Instant>> {
+        self.heard.subscribe()
     }
 
     /// Begins. What cannot be said now is not said later: the next second has its own word.
@@ -60,6 +67,8 @@ impl Beats {
                 () = self.shared.link.told() => false,
                 () = ending.cancelled() => true,
             };
+            // As of when it was asked: what came since, it may not have known.
+            let asked = Instant::now();
             let said = self.shared.link.beat(&self.shared.log, &condition()).await;
             if ends {
                 break;
@@ -67,6 +76,10 @@ impl Beats {
             let error = match said {
                 Ok(heads) => {
                     backoff.reset();
+                    // One that knows no orders yet has not said that there are none.
+                    if heads.is_some() {
+                        self.heard.send_replace(Some(asked));
+                    }
                     self.heads.send_if_modified(|known| {
                         let before = std::mem::replace(known, heads);
                         before != heads

@@ -95,7 +95,7 @@ impl Bundles {
     /// # Errors
     /// What is wrong with it, or that there is none yet.
     pub fn open(settings: &BundleSettings) -> Result<Self, Problem> {
-        let BundleSettings { trust, directory, seed_directory } = settings;
+        let BundleSettings { trust, directory, seed_directory, .. } = settings;
         let shelf = Shelf::new(directory.clone());
         let kept = match shelf.current(trust)? {
             Some(kept) => Some(kept),

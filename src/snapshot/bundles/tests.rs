@@ -14,7 +14,8 @@ impl Author {
         let key = SigningKey::generate("alice").unwrap().0;
         let trust = Trust::new("doors".into(), vec![key.verifier().clone()], 1).unwrap();
         let directory = root.path().join("bundles");
-        let settings = BundleSettings { trust, directory, seed_directory: None };
+        let settings =
+            BundleSettings { trust, directory, seed_directory: None, isolation_max: None };
         Self { key, settings, _root: root }
     }
 

@@ -2,6 +2,8 @@
 
 mod authors;
 mod bundles;
+mod chaos;
+mod clocks;
 mod demo;
 mod keys;
 mod lies;

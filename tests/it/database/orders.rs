@@ -121,3 +121,33 @@ async fn until_ready(gateway: &Gateway) {
     }
     panic!("{}", gateway.admin("/readyz?verbose").await.1);
 }
+
+/// A gateway that cannot hear of freezes stops after the time that somebody has set; one that is
+/// only away from the database for a moment does not.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_hears_of_no_orders_for_too_long_refuses_grants() {
+    let Some(mut authors) = Authors::new().await else { return };
+    authors.publish();
+    authors.follow(&authors.site);
+    authors.seed(&authors.site);
+    let seam = Seam::start(&authors.site, Behaviour::confirm()).await;
+    let most = ("GRANTGATE__POLICY__BUNDLE__ISOLATION_MAX_S", "5");
+    let gateway = authors.site.start(&seam, &[most]).await;
+    until_said(&gateway, "[+] database").await;
+    assert_eq!(status_of(&authors.site, &gateway, LOBBY).await, 200);
+    authors.server.kill();
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(status_of(&authors.site, &gateway, LOBBY).await, 200, "not yet");
+    until_said(&gateway, "[-] orders: grants are refused: nothing was heard of signed orders")
+        .await;
+    assert_eq!(status_of(&authors.site, &gateway, LOBBY).await, 503);
+    assert_eq!(gateway.admin("/readyz").await.0, 503);
+    authors.server.run().await;
+    until_said(&gateway, "[+] orders").await;
+    assert_eq!(status_of(&authors.site, &gateway, LOBBY).await, 200);
+    gateway.stop().await;
+    let refused = authors.site.records();
+    assert!(
+        refused.iter().any(|record| record["reason"] == "isolated" && record["decision"] == "deny")
+    );
+}

@@ -104,3 +104,59 @@ async fn old_weeks_are_dropped_and_the_rest_is_proven() {
     let (code, out) = verify(&site, None);
     assert!(code != 0 && out.contains("nothing else vouches"), "{out}");
 }
+
+/// Week by week what is dropped becomes an ordinary log elsewhere.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_dropped_can_be_kept_as_an_ordinary_log() {
+    let site = Site::new();
+    let Some(server) = database(&site).await else { return };
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let settings = [("GRANTGATE__AUDIT__CHECKPOINT_RECORDS_MAX", "7")];
+    let gateway = site.start(&seam, &settings).await;
+    let kept = site.path("kept");
+    let archive = ["--archive", kept.to_str().unwrap()];
+    let key = site.path("audit/signing.pub");
+    for weeks in [4, 9, 14] {
+        grants(&site, &gateway, 20).await;
+        until_all_is_there(&site, &gateway).await;
+        later(&server, weeks).await;
+        let (code, out, error) = maintain(&site, &archive);
+        assert!(code == 0 && out.contains("dropped"), "{out}{error}");
+        let logs: Vec<_> = std::fs::read_dir(&kept).unwrap().map(|one| one.unwrap()).collect();
+        assert_eq!(logs.len(), 1);
+        let log = logs[0].path();
+        let name = logs[0].file_name().into_string().unwrap();
+        assert!(name.starts_with("north-"), "{name}");
+        let (log, key) = (log.to_str().unwrap(), key.to_str().unwrap());
+        grantgate(&["audit", "verify", log, "--key", key]);
+        let shown = grantgate(&["audit", "show", "--format", "json", log]);
+        let whole = lines(&site);
+        let kept: Vec<&str> = shown.lines().collect();
+        assert!(kept.len() > whole.len() - 12, "{} of {}", kept.len(), whole.len());
+        assert!(kept.iter().zip(&whole).all(|(kept, own)| kept == own));
+        let found = grantgate(&["audit", "query", "--caller", "visitor-desk", "--limit", "3", log]);
+        assert_eq!(found.lines().filter(|line| line.contains("visitor-desk")).count(), 3);
+    }
+    // Something else is there already: then nothing is dropped, and nothing changed.
+    let log = std::fs::read_dir(&kept).unwrap().next().unwrap().unwrap().path();
+    let mut all: Vec<_> = std::fs::read_dir(&log).unwrap().map(|one| one.unwrap().path()).collect();
+    all.sort();
+    let newest = all.iter().rfind(|path| path.to_str().unwrap().ends_with(".zst")).unwrap();
+    let other = zstd::encode_all(&b"{\"another\":\"log\"}\n"[..], 3).unwrap();
+    std::fs::write(newest, &other).unwrap();
+    grants(&site, &gateway, 20).await;
+    until_all_is_there(&site, &gateway).await;
+    later(&server, 19).await;
+    let (code, out, error) = maintain(&site, &archive);
+    assert!(
+        code == 1 && !out.contains("dropped") && error.contains("in the archive already"),
+        "{error}"
+    );
+    assert_eq!(std::fs::read(newest).unwrap(), other);
+    // Nor where it cannot be written.
+    std::fs::write(site.path("file"), "").unwrap();
+    let file = site.path("file");
+    let (code, out, error) = maintain(&site, &["--archive", file.to_str().unwrap()]);
+    assert!(code == 1 && !out.contains("dropped") && error.contains("is not archived"), "{error}");
+    gateway.stop().await;
+}

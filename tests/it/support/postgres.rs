@@ -78,7 +78,7 @@ impl Postgres {
         let include = "include 'grantgate.conf'\n";
         let known = fs::read_to_string(data.join("postgresql.conf")).unwrap();
         fs::write(data.join("postgresql.conf"), known + include).unwrap();
-        let rules = "local all postgres trust\nlocal replication postgres trust\nhostssl all all 127.0.0.1/32 scram-sha-256\n";
+        let rules = "local all postgres trust\nlocal replication postgres trust\nlocal grantgate all scram-sha-256\nhostssl all all 127.0.0.1/32 scram-sha-256\n";
         fs::write(data.join("pg_hba.conf"), rules).unwrap();
         let mut server = Self { directory, port: 0, child: None };
         server.run().await;
@@ -206,6 +206,12 @@ impl Postgres {
     /// The URL for a role.
     pub fn url(&self, role: &str) -> String {
         format!("postgresql://grantgate_{role}@localhost:{}/grantgate", self.port)
+    }
+
+    /// The same by way of the socket of this machine.
+    pub fn socket_url(&self, role: &str) -> String {
+        let directory = self.directory.path().display();
+        format!("postgresql://grantgate_{role}@/grantgate?host={directory}&port={}", self.port)
     }
 
     /// A file for `--database`.
