@@ -5,6 +5,7 @@ mod bundles;
 mod chaos;
 mod clocks;
 mod demo;
+mod full;
 mod keys;
 mod lies;
 mod limits;
