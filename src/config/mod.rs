@@ -391,6 +391,8 @@ pub struct DatabaseSettings {
     /// Records that it has are kept here all the same while they are younger: it may fall back
     /// behind them.
     pub keep_confirmed: Duration,
+    /// How often the heads of other gateways' logs are written into the log.
+    pub witness_interval: Duration,
 }
 
 /// `[policy.bundle]`: policies are signed, and come from the database.

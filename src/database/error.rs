@@ -27,6 +27,17 @@ pub enum DatabaseError {
     Refused(String),
 }
 
+impl DatabaseError {
+    /// Whether it may go away by itself.
+    #[must_use]
+    pub const fn is_passing(&self) -> bool {
+        match self {
+            Self::Connection(_) | Self::Timeout(_) | Self::Unavailable(_) => true,
+            Self::Older(_) | Self::Refused(_) => false,
+        }
+    }
+}
+
 impl From<tokio_postgres::Error> for DatabaseError {
     fn from(error: tokio_postgres::Error) -> Self {
         let Some(said) = error.as_db_error() else {

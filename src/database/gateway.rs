@@ -232,6 +232,15 @@ impl Link {
         Ok(Some(Heads { bundle, directive }))
     }
 
+    /// The newest checkpoint of each other gateway's log, as it was signed.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn heads_of_others(&self, log: &Log) -> Result<Vec<String>, DatabaseError> {
+        let rows = self.all("SELECT checkpoint FROM heads_1($1)", &[&log.replica]).await?;
+        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
     /// One question with one answer.
     pub(super) async fn one(
         &self,

@@ -81,7 +81,7 @@ impl Link {
     pub async fn claim_key(
         &self,
         own: &Log,
-        digest: &KeyDigest,
+        (digest, attempt): (&KeyDigest, i64),
         times: &KeyTimes,
     ) -> Result<Claim, DatabaseError> {
         let token = own.token.expose().as_bytes();
@@ -89,8 +89,16 @@ impl Link {
         let (window, sending) = (seconds(times.window), times.sending.as_secs_f64());
         let row = self
             .one(
-                "SELECT is_own, is_same, by_replica, became, seq FROM claim_key_1($1, $2, $3, $4, $5, $6)",
-                &[&own.replica, &token, &key.as_slice(), &asked.as_slice(), &window, &sending],
+                "SELECT is_own, is_same, by_replica, became, seq FROM claim_key_1($1, $2, $3, $4, $5, $6, $7)",
+                &[
+                    &own.replica,
+                    &token,
+                    &key.as_slice(),
+                    &asked.as_slice(),
+                    &attempt,
+                    &window,
+                    &sending,
+                ],
             )
             .await?;
         if row.try_get(0)? {
@@ -116,15 +124,24 @@ impl Link {
     pub async fn settle_key(
         &self,
         own: &Log,
-        (digest, window): (&KeyDigest, Duration),
+        (digest, attempt, window): (&KeyDigest, i64, Duration),
         (became, seq): (Option<Became>, Option<u64>),
     ) -> Result<(), DatabaseError> {
         let token = own.token.expose().as_bytes();
         let KeyDigest { key, asked } = digest;
         let (became, seq, window) = (became.map(Became::as_str), seq.map(signed), seconds(window));
         self.one(
-            "SELECT settle_key_1($1, $2, $3, $4, $5, $6, $7)",
-            &[&own.replica, &token, &key.as_slice(), &asked.as_slice(), &window, &became, &seq],
+            "SELECT settle_key_1($1, $2, $3, $4, $5, $6, $7, $8)",
+            &[
+                &own.replica,
+                &token,
+                &key.as_slice(),
+                &asked.as_slice(),
+                &attempt,
+                &window,
+                &became,
+                &seq,
+            ],
         )
         .await?;
         Ok(())

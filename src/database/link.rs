@@ -173,7 +173,7 @@ const LISTEN: &str = "LISTEN grantgate_heads";
 
 /// One connection, for all that a gateway asks.
 pub struct Link {
-    access: parking_lot::Mutex<Arc<Access>>,
+    access: Arc<parking_lot::Mutex<Arc<Access>>>,
     client: Mutex<Option<Arc<Client>>>,
     told: Arc<Notify>,
 }
@@ -183,10 +183,18 @@ impl Link {
     #[must_use]
     pub fn new(access: Access) -> Self {
         Self {
-            access: parking_lot::Mutex::new(Arc::new(access)),
+            access: Arc::new(parking_lot::Mutex::new(Arc::new(access))),
             client: Mutex::new(None),
             told: Arc::default(),
         }
+    }
+
+    /// A connection of its own to the same place: what is asked on it waits for nothing that is asked
+    /// on this one.
+    #[must_use]
+    pub fn beside(&self) -> Self {
+        let access = self.access.clone();
+        Self { access, client: Mutex::new(None), told: Arc::default() }
     }
 
     /// Connects anew, with what the files hold now.

@@ -80,8 +80,16 @@ pub async fn maintain(access: &Access, weeks: i32) -> Result<i32, DatabaseError>
         match made.map_err(DatabaseError::from) {
             Ok(made) => {
                 // Not those of yesterday: somebody may still look at them.
-                client.execute("DELETE FROM budget_day WHERE day < today() - 1", &[]).await?;
-                client.execute("DELETE FROM idempotency_key WHERE until < now()", &[]).await?;
+                for forget in [
+                    "DELETE FROM budget_day WHERE day < today() - 1",
+                    "DELETE FROM idempotency_key WHERE until < now()",
+                ] {
+                    match client.execute(forget, &[]).await.map_err(DatabaseError::from) {
+                        // An older schema has none.
+                        Ok(_) | Err(DatabaseError::Older(_)) => {}
+                        Err(error) => return Err(error),
+                    }
+                }
                 return Ok(made.try_get(0)?);
             }
             Err(DatabaseError::Unavailable(_)) if tries > 0 => {

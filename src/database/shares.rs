@@ -25,6 +25,8 @@ pub struct Wanted {
 pub struct Leased {
     /// So many grants of those that were wanted.
     pub grants: u64,
+    /// What it has taken on this day in all.
+    pub taken: u64,
     /// Whether the entrance is among those of the day.
     pub door: bool,
     /// Of this day.
@@ -37,12 +39,12 @@ pub struct Leased {
 const EPOCH: &str = "date '2000-01-01'";
 
 impl Link {
-    /// How many gateways speak.
+    /// How many gateways speak, with this one.
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn gateways(&self) -> Result<u32, DatabaseError> {
-        let row = self.one("SELECT gateways_1()", &[]).await?;
+    pub async fn gateways(&self, own: &Log) -> Result<u32, DatabaseError> {
+        let row = self.one("SELECT gateways_1($1)", &[&own.replica]).await?;
         Ok(u32::try_from(row.try_get::<_, i32>(0)?).unwrap_or_default())
     }
 
@@ -62,7 +64,7 @@ impl Link {
         let (most, doors_most) = (budget.grants.map(i64::from), budget.doors.map(i64::from));
         let (grants, door) = (signed(grants), door.map(EntranceId::as_uuid));
         let statement = format!(
-            "SELECT grants, is_in, of_day - {EPOCH}, seconds_left \
+            "SELECT grants, taken, is_in, of_day - {EPOCH}, seconds_left \
              FROM lease_1($1, $2, $3, {EPOCH} + $4::integer, $5, $6, $7, $8, $9)"
         );
         let row = self
@@ -81,9 +83,9 @@ impl Link {
                 ],
             )
             .await?;
-        let lasts = Duration::try_from_secs_f64(row.try_get(3)?).unwrap_or_default();
-        let grants = unsigned(row.try_get(0)?);
-        Ok(Leased { grants, door: row.try_get(1)?, day: row.try_get(2)?, lasts })
+        let lasts = Duration::try_from_secs_f64(row.try_get(4)?).unwrap_or_default();
+        let (grants, taken) = (unsigned(row.try_get(0)?), unsigned(row.try_get(1)?));
+        Ok(Leased { grants, taken, door: row.try_get(2)?, day: row.try_get(3)?, lasts })
     }
 
     /// Gives back what was taken on a day and not used.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use crate::database::Link;
+use crate::database::{Link, Log};
 use crate::files::{install, read_plain};
 use crate::telemetry::LeaseMetrics;
 
@@ -60,6 +60,8 @@ impl Gateways {
 pub struct Counting {
     /// The connection to it.
     pub link: Arc<Link>,
+    /// As whom it is asked.
+    pub log: Arc<Log>,
     /// What is known.
     pub gateways: Arc<Gateways>,
     /// Where it is kept over a start that finds no database: the directory of the log.
@@ -72,13 +74,14 @@ impl Counting {
     /// Asks without end. What is known stays while there is no answer: those that are cut off do not
     /// share among fewer.
     pub async fn run(self) {
+        self.metrics.gateways.set(self.gateways.count().into());
         loop {
-            self.metrics.gateways.set(self.gateways.count().into());
-            sleep(EVERY).await;
-            match self.link.gateways().await {
+            match self.link.gateways(&self.log).await {
                 Ok(count) => self.told(count.clamp(1, MOST)).await,
                 Err(error) => tracing::debug!(%error, "how many gateways there are is not known"),
             }
+            self.metrics.gateways.set(self.gateways.count().into());
+            sleep(EVERY).await;
         }
     }
 

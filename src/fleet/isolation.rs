@@ -3,16 +3,21 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use parking_lot::Mutex;
 use tokio::sync::watch;
 
 use super::Followed;
+use crate::database::Heads;
 
 /// Where a gateway that hears of no signed orders for so long refuses grants.
 pub struct Isolation {
     /// When the database last said how far signed orders go.
     heard: watch::Receiver<Option<Instant>>,
+    /// And how far.
+    heads: watch::Receiver<Option<Heads>>,
     followed: Arc<Followed>,
-    /// Counted from here, before it has said anything.
+    /// Since when that is not how far they are followed.
+    behind: Mutex<Option<Instant>>,
     began: Instant,
     most: Duration,
 }
@@ -22,45 +27,62 @@ impl Isolation {
     #[must_use]
     pub fn new(
         heard: watch::Receiver<Option<Instant>>,
+        heads: watch::Receiver<Option<Heads>>,
         followed: Arc<Followed>,
         most: Duration,
     ) -> Self {
-        Self { heard, followed, began: Instant::now(), most }
+        let (behind, began) = (Mutex::new(None), Instant::now());
+        Self { heard, heads, followed, behind, began, most }
     }
 
-    /// For how long it has been too long, where it has.
+    /// For how long nothing was heard, or followed, where that is too long: also since the start,
+    /// since nobody knows for how long before.
     #[must_use]
     pub fn is_too_long(&self) -> Option<Duration> {
-        let heard = self.heard.borrow().unwrap_or(self.began);
-        let since = self.followed.behind_since().map_or(heard, |behind| behind.min(heard));
+        let Some(heard) = *self.heard.borrow() else { return Some(self.began.elapsed()) };
+        let all = [self.followed.behind_since(), self.behind_since()];
+        let since = all.into_iter().flatten().fold(heard, Instant::min);
         Some(since.elapsed()).filter(|lasts| *lasts > self.most)
+    }
+
+    /// Also where whoever follows them does nothing any more.
+    fn behind_since(&self) -> Option<Instant> {
+        let newest = (*self.heads.borrow()).and_then(|heads| heads.directive);
+        let is_behind = newest
+            .is_some_and(|newest| self.followed.place() != (newest.number, Some(newest.digest)));
+        let mut behind = self.behind.lock();
+        *behind = is_behind.then(|| behind.unwrap_or_else(Instant::now));
+        *behind
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::bundle::{Digest, Offer};
 
     #[test]
-    fn it_counts_from_the_start_from_the_last_word_and_from_what_is_not_followed() {
+    fn it_counts_from_the_last_word_and_from_what_is_not_followed() {
         let ago = |s| Instant::now().checked_sub(Duration::from_secs(s)).unwrap();
-        let (said, heard) = watch::channel(None);
+        let ((said, heard), (offered, heads)) = (watch::channel(None), watch::channel(None));
         let followed = Arc::<Followed>::default();
-        let isolation = |began| Isolation {
-            heard: heard.clone(),
-            followed: followed.clone(),
-            began,
-            most: Duration::from_secs(60),
-        };
-        assert!(isolation(ago(59)).is_too_long().is_none());
-        assert!(isolation(ago(61)).is_too_long().is_some());
+        let most = Duration::from_secs(60);
+        let isolation = Isolation::new(heard, heads, followed.clone(), most);
+        assert!(isolation.is_too_long().is_some(), "nothing was heard since the start");
         said.send_replace(Some(ago(30)));
-        assert!(isolation(ago(90)).is_too_long().is_none());
+        assert!(isolation.is_too_long().is_none());
         followed.behind(Some(ago(61)));
-        assert!(isolation(ago(90)).is_too_long().is_some(), "what it hears it does not follow");
+        assert!(isolation.is_too_long().is_some(), "what it hears it does not follow");
         followed.behind(None);
-        assert!(isolation(ago(90)).is_too_long().is_none());
+        assert!(isolation.is_too_long().is_none());
+        let directive = Some(Offer { number: 3, digest: Digest::of(b"a freeze") });
+        offered.send_replace(Some(Heads { bundle: None, directive }));
+        assert!(isolation.is_too_long().is_none(), "it has a moment for that");
+        *isolation.behind.lock() = Some(ago(61));
+        assert!(isolation.is_too_long().is_some(), "nobody follows any more");
+        offered.send_replace(Some(Heads { bundle: None, directive: None }));
+        assert!(isolation.is_too_long().is_none());
         said.send_replace(Some(ago(61)));
-        assert!(isolation(ago(90)).is_too_long().is_some());
+        assert!(isolation.is_too_long().is_some());
     }
 }

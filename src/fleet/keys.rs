@@ -4,6 +4,7 @@
 //! What the database cannot say in time is as if this gateway were alone: the record says so. What is
 //! not settled, since a gateway was killed or cut off, is unknown to others, and not sent again.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -33,7 +34,10 @@ const SETTLING_MAX: usize = 10_000;
 /// many times.
 const SETTLE_FIRST: Duration = Duration::from_millis(250);
 const SETTLE_LONGEST: Duration = Duration::from_secs(10);
-const SETTLE_TRIES: u32 = 10;
+const SETTLE_TRIES: u32 = 60;
+
+/// What is remembered of what the database has said of other gateways' keys, for when it says nothing.
+const TOLD_MAX: usize = 100_000;
 
 closed_set! {
     /// What came of asking whether another gateway knows a key.
@@ -68,22 +72,56 @@ pub struct Keys {
     link: Arc<Link>,
     log: Arc<Log>,
     times: KeyTimes,
-    unreachable: Arc<Mutex<Option<Instant>>>,
+    shared: Arc<Mutex<Shared>>,
     settling: mpsc::Sender<Settle>,
     metrics: DuplicateMetrics,
+}
+
+/// What is known without asking.
+struct Shared {
+    /// Nobody is asked before.
+    unreachable: Option<Instant>,
+    /// The tries that are in flight here, so that what is said of one is not taken for another.
+    attempts: HashMap<[u8; 32], i64>,
+    /// No two of one gateway have the same number.
+    next: i64,
+    /// What other gateways have, by the database's word, and until when that counts.
+    told: HashMap<[u8; 32], (OtherClaim, Instant)>,
+}
+
+impl Shared {
+    fn attempt(&mut self, digest: &KeyDigest) -> i64 {
+        let next = &mut self.next;
+        *self.attempts.entry(digest.key).or_insert_with(|| {
+            *next += 1;
+            *next
+        })
+    }
+
+    fn tell(&mut self, digest: &KeyDigest, other: OtherClaim, until: Instant) {
+        if self.told.len() >= TOLD_MAX {
+            let now = Instant::now();
+            self.told.retain(|_, (_, until)| *until > now);
+        }
+        if self.told.len() < TOLD_MAX {
+            self.told.insert(digest.key, (other, until));
+        }
+    }
 }
 
 /// What is to be said of a key, not running yet.
 pub struct Settling {
     link: Arc<Link>,
     log: Arc<Log>,
-    window: Duration,
+    times: KeyTimes,
     settled: mpsc::Receiver<Settle>,
 }
 
 #[derive(Debug)]
 enum Settle {
-    Ended(KeyDigest, Option<Became>, Option<u64>),
+    /// It waits for what another one of this gateway's brings.
+    Joined(KeyDigest, i64),
+    Ended(KeyDigest, i64, Option<Became>, Option<u64>),
     Resolved(u64, Option<Became>),
 }
 
@@ -97,22 +135,38 @@ impl Keys {
         metrics: DuplicateMetrics,
     ) -> (Self, Settling) {
         let (settling, settled) = mpsc::channel(SETTLING_MAX);
-        let (unreachable, window) = (Arc::default(), times.window);
-        let later = Settling { link: link.clone(), log: log.clone(), window, settled };
-        (Self { link, log, times, unreachable, settling, metrics }, later)
+        let since = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        let shared = Shared {
+            unreachable: None,
+            attempts: HashMap::new(),
+            // From one start to the next it rises.
+            next: i64::try_from(since.as_micros()).unwrap_or_default(),
+            told: HashMap::new(),
+        };
+        let later = Settling { link: link.clone(), log: log.clone(), times, settled };
+        let shared = Arc::new(Mutex::new(shared));
+        (Self { link, log, times, shared, settling, metrics }, later)
     }
 
     /// Claims a key. What is in flight at another gateway is waited for, until then.
     pub async fn claim(&self, digest: &KeyDigest, deadline: Instant) -> Claimed {
-        let mut claimed = self.ask(digest).await;
-        while let Claimed::Other(OtherClaim { became: became @ Became::Sending, .. }) = &mut claimed
-        {
+        let attempt = self.shared.lock().attempt(digest);
+        let mut claimed = self.ask(digest, attempt).await;
+        while let Claimed::Other(other @ OtherClaim { became: Became::Sending, .. }) = claimed {
+            let unknown = Claimed::Other(OtherClaim { became: Became::Unknown, ..other });
             if Instant::now() + AGAIN >= deadline {
-                *became = Became::Unknown;
+                claimed = unknown;
                 break;
             }
             sleep(AGAIN).await;
-            claimed = self.ask(digest).await;
+            claimed = match self.ask(digest, attempt).await {
+                // It is known that somebody is sending it.
+                Claimed::Unconfirmed => unknown,
+                answered @ (Claimed::Own | Claimed::Reused | Claimed::Other(_)) => answered,
+            };
+        }
+        if let Claimed::Other(other) = claimed {
+            self.shared.lock().tell(digest, other, Instant::now() + self.times.window);
         }
         let result = match claimed {
             Claimed::Own => ClaimResult::Own,
@@ -124,12 +178,12 @@ impl Keys {
         claimed
     }
 
-    async fn ask(&self, digest: &KeyDigest) -> Claimed {
+    async fn ask(&self, digest: &KeyDigest, attempt: i64) -> Claimed {
         let now = Instant::now();
-        if self.unreachable.lock().is_some_and(|until| until > now) {
-            return Claimed::Unconfirmed;
+        if self.shared.lock().unreachable.is_some_and(|until| until > now) {
+            return self.without_answer(digest);
         }
-        let asked = self.link.claim_key(&self.log, digest, &self.times);
+        let asked = self.link.claim_key(&self.log, (digest, attempt), &self.times);
         let why = match timeout(ANSWER_WAIT, asked).await {
             Ok(Ok(Claim::Own)) => return Claimed::Own,
             Ok(Ok(Claim::Reused)) => return Claimed::Reused,
@@ -138,13 +192,36 @@ impl Keys {
             Err(_) => format!("no answer within {} ms", ANSWER_WAIT.as_millis()),
         };
         tracing::warn!("the database does not say whether another gateway knows a key: {why}");
-        *self.unreachable.lock() = Some(Instant::now() + UNREACHABLE_FOR);
-        Claimed::Unconfirmed
+        self.shared.lock().unreachable = Some(Instant::now() + UNREACHABLE_FOR);
+        self.without_answer(digest)
     }
 
-    /// What became of a request with this key; none where nothing was changed.
+    /// What another gateway had once is not sent here for want of an answer.
+    fn without_answer(&self, digest: &KeyDigest) -> Claimed {
+        let told = self.shared.lock().told.get(&digest.key).copied();
+        match told.filter(|(_, until)| *until > Instant::now()) {
+            Some((other, _)) if other.became == Became::Sending => {
+                Claimed::Other(OtherClaim { became: Became::Unknown, ..other })
+            }
+            Some((other, _)) => Claimed::Other(other),
+            None => Claimed::Unconfirmed,
+        }
+    }
+
+    /// A request with this key waits for what another one of this gateway's brings: others are to
+    /// know. It waits for nothing itself.
+    pub fn joined(&self, digest: KeyDigest) {
+        let attempt = self.shared.lock().attempt(&digest);
+        self.later(Settle::Joined(digest, attempt));
+    }
+
+    /// What became of a request with this key; none where nothing was changed. It is over: what comes
+    /// with the key from now on is another try.
     pub fn settle(&self, digest: KeyDigest, became: Option<Became>, seq: Option<u64>) {
-        self.later(Settle::Ended(digest, became, seq));
+        let attempt = self.shared.lock().attempts.remove(&digest.key);
+        if let Some(attempt) = attempt {
+            self.later(Settle::Ended(digest, attempt, became, seq));
+        }
     }
 
     /// What was found out of an unknown outcome, by the number of its decision.
@@ -200,7 +277,8 @@ impl Settling {
             let (mut backoff, mut tries) = (Backoff::default(), 0);
             while let Err(error) = self.say(&settle).await {
                 tries += 1;
-                if tries == SETTLE_TRIES {
+                let is_passing = error.is_passing();
+                if tries == SETTLE_TRIES || !is_passing {
                     tracing::warn!(%error, "other gateways are not told what became of a key");
                     break;
                 }
@@ -211,8 +289,12 @@ impl Settling {
 
     async fn say(&self, settle: &Settle) -> Result<(), crate::database::DatabaseError> {
         match settle {
-            Settle::Ended(digest, became, seq) => {
-                let (key, became) = ((digest, self.window), (*became, *seq));
+            Settle::Joined(digest, attempt) => {
+                let claimed = self.link.claim_key(&self.log, (digest, *attempt), &self.times);
+                claimed.await.map(drop)
+            }
+            Settle::Ended(digest, attempt, became, seq) => {
+                let (key, became) = ((digest, *attempt, self.times.window), (*became, *seq));
                 self.link.settle_key(&self.log, key, became).await
             }
             Settle::Resolved(seq, became) => self.link.resolve_key(&self.log, *seq, *became).await,

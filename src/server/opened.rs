@@ -24,7 +24,7 @@ use crate::gateway::{Budgets, Duplicates, Gateway, midnight};
 use crate::listener::Listener;
 use crate::orders::{Keeper, OrdersFile, Place};
 use crate::resolver::{self, Resolver, Resolving};
-use crate::shipping::{Beats, MirrorSink, OtlpSink, Shipper};
+use crate::shipping::{Beats, MirrorSink, OtlpSink, Shipper, Witness};
 use crate::snapshot::{ReloadHandle, Reloader, Snapshot};
 use crate::telemetry::Metrics;
 
@@ -151,7 +151,7 @@ pub(super) fn shippers(
         let shipper = Shipper::new(sink, place, journal, &metrics.sinks.database);
         Mirror { shipper, beats, link, log, followed: Arc::default() }
     });
-    let sharing = Sharing::new(settings, mirror.as_ref(), metrics);
+    let sharing = Sharing::new(settings, mirror.as_ref(), journal, metrics);
     (collector, mirror, sharing)
 }
 
@@ -183,33 +183,51 @@ pub(super) struct Sharing {
 pub(super) struct Asking {
     limits: Option<(Counting, Lender)>,
     keys: Option<Settling>,
+    /// Writes down how the logs of the others were.
+    witness: Option<Witness>,
 }
 
 impl Sharing {
-    fn new(settings: &Settings, mirror: Option<&Mirror>, metrics: &Metrics) -> Self {
+    fn new(
+        settings: &Settings,
+        mirror: Option<&Mirror>,
+        journal: &Journal,
+        metrics: &Metrics,
+    ) -> Self {
         metrics.leases.gateways.set(1);
         let mut own = Self::default();
         let Some(mirror) = mirror else { return own };
-        let (link, log) = (&mirror.link, &mirror.log);
+        // What grants wait for does not wait behind records that are sent.
+        let (asking, log) = (Arc::new(mirror.link.beside()), &mirror.log);
+        own.asking.witness = settings
+            .database
+            .as_ref()
+            .map(|database| mirror.beats.witness(journal.clone(), database.witness_interval));
         if let Some(when_alone) = settings.limits.shared {
             let (directory, metrics) = (settings.audit.directory.clone(), metrics.leases.clone());
             own.gateways = Gateways::kept_in(&directory);
-            let (at, gateways) = ((link.clone(), log.clone()), own.gateways.clone());
+            let (at, gateways) = ((asking.clone(), log.clone()), own.gateways.clone());
             let (leases, lender) = Leases::new(at, gateways.clone(), when_alone, metrics.clone());
             own.leases = Some(leases);
-            let counting = Counting { link: link.clone(), gateways, directory, metrics };
+            let (link, log) = (asking.clone(), log.clone());
+            let counting = Counting { link, log, gateways, directory, metrics };
             own.asking.limits = Some((counting, lender));
         }
         let isolation_max = settings.policy_bundle.as_ref().and_then(|one| one.isolation_max);
         own.isolation = isolation_max.map(|most| {
-            Arc::new(Isolation::new(mirror.beats.heard(), mirror.followed.clone(), most))
+            Arc::new(Isolation::new(
+                mirror.beats.heard(),
+                mirror.beats.heads(),
+                mirror.followed.clone(),
+                most,
+            ))
         });
         if settings.idempotency.shared {
             let (window, sending) =
                 (settings.idempotency.window, 2 * settings.limits.answer_deadline);
             let times = KeyTimes { window, sending };
-            let (link, log) = (link.clone(), log.clone());
-            let (keys, settling) = Keys::new(link, log, times, metrics.duplicates.clone());
+            let (keys, settling) =
+                Keys::new(asking, log.clone(), times, metrics.duplicates.clone());
             (own.keys, own.asking.keys) = (Some(keys), Some(settling));
         }
         own
@@ -219,7 +237,8 @@ impl Sharing {
 impl Asking {
     pub(super) fn start(self) -> Asked {
         let limits = self.limits.map(|(counting, lender)| lender.start(counting));
-        Asked { limits, keys: self.keys.map(Settling::start) }
+        let witness = self.witness.map(|witness| tokio::spawn(witness.run()));
+        Asked { limits, keys: self.keys.map(Settling::start), witness }
     }
 }
 
@@ -227,11 +246,15 @@ impl Asking {
 pub(super) struct Asked {
     limits: Option<Lending>,
     keys: Option<Settled>,
+    witness: Option<JoinHandle<()>>,
 }
 
 impl Asked {
     /// Says what is left to be said, for at most so long.
     pub(super) async fn finish(self, at_most: Duration) {
+        if let Some(witness) = self.witness {
+            witness.abort();
+        }
         tokio::join!(Lending::finish(self.limits, at_most), Settled::finish(self.keys, at_most));
     }
 }

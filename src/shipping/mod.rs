@@ -25,7 +25,7 @@ use crate::audit::follow::Position;
 use crate::config::AuditSettings;
 use crate::domain::Problem;
 use crate::telemetry::ExportMetrics;
-pub use mirror::{Beating, Beats, Condition, MirrorSink};
+pub use mirror::{Beating, Beats, Condition, MirrorSink, Witness};
 pub use otlp::OtlpSink;
 pub use resume::Resumed;
 pub use sink::{Answer, Batch, Cause, Place, Sink};

@@ -229,6 +229,14 @@ impl Journal {
         }
     }
 
+    /// Records checkpoints of other logs, without waiting: nothing depends on it.
+    pub fn note_witnessed(&self, checkpoints: &[String]) {
+        let draft = Draft::witness(checkpoints, self.queue.clock.now());
+        if let Err(error) = self.note(&draft) {
+            tracing::warn!(%error, "checkpoints of other logs were not recorded");
+        }
+    }
+
     /// The same journal for one worker: what is recorded through it goes to the writer in
     /// groups, by [`Self::deliver`].
     #[must_use]

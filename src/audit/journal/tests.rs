@@ -281,7 +281,7 @@ async fn room_is_taken_for_the_outcome_of_every_permit_and_for_the_longest() {
         seam_request_id: Some("\"".repeat(100)),
         upstream_ms: Some(u64::MAX),
         same_as: Some(u64::MAX),
-        same_as_replica: Some(uuid::Uuid::max()),
+        same_as_replica: Some((uuid::Uuid::max(), Some(u64::MAX))),
         operation: Operation::ListEntrances,
         entrances: Some(usize::MAX),
         request_id: RequestId::generate(),

@@ -3,6 +3,8 @@
 pub(in crate::audit) mod prove;
 pub(in crate::audit) mod pruned;
 pub(in crate::audit) mod verify;
+mod witness;
 
 pub use prove::{ConsistencyProof, InclusionProof, ProofError, consistency, prove};
 pub use verify::{AnchorFinding, Damage, Finding, VerifyReport, verify};
+pub use witness::witnessed;

@@ -3,6 +3,7 @@
 use serde_json::Value;
 
 use crate::audit::record::event::Event;
+use crate::audit::tree::checkpoint::Checkpoint;
 use crate::domain::EntranceId;
 
 /// What people call an entrance, where that is known.
@@ -38,6 +39,7 @@ fn columns(record: &Value, name_of: NameOf<'_>) -> String {
         Some(Event::Start) => shown.start(),
         Some(Event::Recovery) => shown.recovery(),
         Some(Event::Checkpoint) => shown.checkpoint(),
+        Some(Event::Witness) => shown.witness(),
         Some(Event::Outage) => shown.outage(),
         Some(Event::Stop) => "stop".to_owned(),
         None => event,
@@ -98,8 +100,9 @@ impl Shown<'_> {
         let (reason, status) = (self.text("reason"), self.with("status", "status"));
         let entrances = self.with("entrances", "entrances");
         let same_as = self.with("same as", "same_as");
-        let replica = self.with("of gateway", "same_as_replica");
-        format!("{outcome:<8}  of {of}  {reason}{status}{entrances}{same_as}{replica}")
+        let replica = self.with("by gateway", "same_as_replica");
+        let seq = self.with("its decision", "same_as_replica_seq");
+        format!("{outcome:<8}  of {of}  {reason}{status}{entrances}{same_as}{replica}{seq}")
     }
 
     fn resolved(&self) -> String {
@@ -165,6 +168,16 @@ impl Shown<'_> {
         let (size, root) = (self.text("size"), self.text("root"));
         let signed = if self.0.get("checkpoint").is_some() { "signed" } else { "not signed" };
         format!("checkpoint of {size} records  {root}  {signed}")
+    }
+
+    fn witness(&self) -> String {
+        let all = self.0.get("checkpoints").and_then(Value::as_array);
+        let of = all.into_iter().flatten().filter_map(Value::as_str);
+        let named = of.filter_map(Checkpoint::unverified).map(|kept| {
+            let origin: String = kept.origin.chars().flat_map(visible).collect();
+            format!("{origin} ({} records)", kept.size)
+        });
+        format!("witness   {}", named.collect::<Vec<_>>().join(", "))
     }
 
     fn outage(&self) -> String {

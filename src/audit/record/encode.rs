@@ -30,7 +30,7 @@ use crate::domain::{
 
 use lines::{
     Certificate, CheckpointLine, Head, OrderLine, OutageLine, OutcomeLine, RecoveryLine,
-    ReloadLine, ResolvedLine, StartLine, StrangerLine, SuppressedLine,
+    ReloadLine, ResolvedLine, StartLine, StrangerLine, SuppressedLine, WitnessLine,
 };
 
 /// The version of the format that is written. What came before it has no `v` and counts
@@ -165,6 +165,7 @@ impl Draft {
             upstream_ms: None,
             same_as: None,
             same_as_replica: None,
+            same_as_replica_seq: None,
             recovered: true,
         });
         draft.closing(decision_seq)
@@ -266,6 +267,10 @@ impl Draft {
             until: order.until.map(rfc3339_micros),
             directive: order.directive.as_ref().map(DirectiveId::as_str),
         })
+    }
+
+    pub(in crate::audit) fn witness(checkpoints: &[String], time: Timestamp) -> Self {
+        Self::new(Event::Witness, time, |head| WitnessLine { head, checkpoints })
     }
 
     pub(in crate::audit) fn outage(outage: &Outage, time: Timestamp) -> Self {

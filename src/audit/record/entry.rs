@@ -89,8 +89,8 @@ pub struct OutcomeEntry {
     pub upstream_ms: Option<u64>,
     /// The decision whose outcome this is too: nothing was sent for this one.
     pub same_as: Option<u64>,
-    /// The gateway whose decision that is, where it is another one's.
-    pub same_as_replica: Option<Uuid>,
+    /// The same where it is another gateway's: which, and its number there where it is known.
+    pub same_as_replica: Option<(Uuid, Option<u64>)>,
 }
 
 /// The fields of an `outcome.resolved` record: what Seam said later of a grant whose outcome was

@@ -25,6 +25,8 @@ closed_set! {
         Recovery = "log.recovery",
         /// The tree's head over all records before.
         Checkpoint = "log.checkpoint",
+        /// Checkpoints of other gateways' logs that this one was shown.
+        Witness = "log.witness",
         /// Until now nothing could be written.
         Outage = "log.outage",
         /// The process ended in order.

@@ -77,6 +77,7 @@ struct Seldom {
     idempotency_key: Option<String>,
     same_as: Option<u64>,
     same_as_replica: Option<String>,
+    checkpoints: Option<Vec<String>>,
 }
 
 /// What a whole line is.
@@ -245,12 +246,18 @@ impl<'a> Record<'a> {
 
     /// The decision of this log whose outcome this is too.
     pub(in crate::audit) fn same_as(&self) -> Option<u64> {
-        self.rare(b"\"same_as\"")?.same_as.filter(|_| self.same_as_replica().is_none())
+        self.rare(b"\"same_as\"")?.same_as
     }
 
     /// The gateway one of whose decisions has this outcome, where it is another one's.
     pub(in crate::audit) fn same_as_replica(&self) -> Option<String> {
         self.rare(b"\"same_as_replica\"")?.same_as_replica
+    }
+
+    /// Checkpoints of other logs that were seen.
+    pub(in crate::audit) fn witnessed(&self) -> Vec<String> {
+        let seldom = self.is(Event::Witness).then(|| self.seldom()).flatten();
+        seldom.and_then(|seldom| seldom.checkpoints).unwrap_or_default()
     }
 
     /// Whether it is the outcome of another decision, and nothing was sent for this one.

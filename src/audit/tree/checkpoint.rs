@@ -58,7 +58,8 @@ impl Checkpoint {
     }
 
     /// Reads what a note says, whoever may have signed it.
-    pub(in crate::audit) fn unverified(text: &str) -> Option<Self> {
+    #[must_use]
+    pub fn unverified(text: &str) -> Option<Self> {
         Self::parse(note::split(text)?.0)
     }
 

@@ -4,14 +4,14 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use super::retain::{RetainError, ZSTD_LEVEL};
+use super::retain::{RetainError, ZSTD_LEVEL, lock};
 use crate::audit::log::directory::LogReader;
 use crate::audit::log::segment::Segment;
 use crate::audit::proof::pruned;
 use crate::files::{install, sync_directory};
 
-/// Adds the files of a log to a directory that has what was before them, or nothing. What is there
-/// already must be the same, or the beginning of it.
+/// Adds the files of a log but the last to a directory that has what was before them, or nothing: the last
+/// begins with a checkpoint and goes on. What is there already must be the same, or the beginning of it.
 ///
 /// # Errors
 /// [`RetainError`]; what was added is whole, and adding the same again goes on from there.
@@ -25,6 +25,7 @@ pub fn archive(log: &Path, to: &Path) -> Result<(), RetainError> {
     if is_new {
         to.parent().map_or(Ok(()), sync_directory).map_err(failed(to))?;
     }
+    let _lock = lock(to)?;
     let beginning = to.join(pruned::FILE);
     let vouches = log.join(pruned::FILE);
     let is_first = LogReader::new(to).segments_only().list()?.is_empty();
@@ -33,40 +34,58 @@ pub fn archive(log: &Path, to: &Path) -> Result<(), RetainError> {
         install(&beginning.with_extension("making"), &beginning, copy)
             .map_err(failed(&beginning))?;
     }
-    for segment in LogReader::new(log).segments_only().list()? {
+    let mut segments = LogReader::new(log).segments_only().list()?;
+    segments.pop();
+    for segment in segments {
         let name = segment.compressed_path();
         let Some(place) = name.file_name().map(|name| to.join(name)) else { continue };
         let making = place.with_extension("making");
-        if place.exists() && !is_beginning(&place, &segment).map_err(failed(&place))? {
-            return Err(RetainError::Archived(place));
+        if place.exists() {
+            match compared(&place, &segment).map_err(failed(&place))? {
+                Kept::Whole => continue,
+                Kept::Beginning => {}
+                Kept::Other => return Err(RetainError::Archived(place)),
+            }
         }
         let written = install(&making, &place, |out| {
             let mut encoder = zstd::Encoder::new(out, ZSTD_LEVEL)?;
             encoder.include_checksum(true)?;
             encoder.set_pledged_src_size(Some(segment.stored_bytes()))?;
             io::copy(&mut File::open(&segment.path)?, &mut encoder)?;
-            encoder.finish().map(drop)
+            encoder.finish()?;
+            match compared(&making, &segment)? == Kept::Whole {
+                true => Ok(()),
+                false => Err(io::Error::other("what was written reads differently")),
+            }
         });
         written.map_err(failed(&place))?;
     }
     Ok(())
 }
 
-/// Whether what is in the archive is how the segment begins.
-fn is_beginning(kept: &Path, segment: &Segment) -> io::Result<bool> {
+/// What is in the archive of a segment.
+#[derive(PartialEq, Eq)]
+enum Kept {
+    Whole,
+    Beginning,
+    Other,
+}
+
+fn compared(kept: &Path, segment: &Segment) -> io::Result<Kept> {
     let mut kept = zstd::Decoder::new(File::open(kept)?)?;
     let mut whole = io::BufReader::new(File::open(&segment.path)?);
     let (mut some, mut same) = (vec![0; 64 * 1024], vec![0; 64 * 1024]);
     loop {
         let read = kept.read(&mut some)?;
         if read == 0 {
-            return Ok(true);
+            let has_more = whole.read(&mut same)? > 0;
+            return Ok(if has_more { Kept::Beginning } else { Kept::Whole });
         }
         let same = same.get_mut(..read).unwrap_or_default();
         match whole.read_exact(same) {
             Ok(()) if some.get(..read) == Some(&*same) => {}
-            Ok(()) => return Ok(false),
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(false),
+            Ok(()) => return Ok(Kept::Other),
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(Kept::Other),
             Err(error) => return Err(error),
         }
     }

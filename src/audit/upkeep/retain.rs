@@ -84,7 +84,7 @@ pub struct Retained {
 }
 
 /// Keeps other processes from doing the same.
-fn lock(directory: &Path) -> Result<File, RetainError> {
+pub(super) fn lock(directory: &Path) -> Result<File, RetainError> {
     let path = directory.join(LOCK);
     let mut options = OpenOptions::new();
     let file = options.create(true).truncate(false).write(true).mode(0o600).open(&path);

@@ -58,10 +58,18 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Err(exit) => return exit,
     };
     let several = arguments.source.is_database();
+    // What the logs of others have of it, which nobody has changed who has not their keys as well.
+    let mut witnessed: Vec<Checkpoint> = Vec::new();
+    for log in logs.iter().filter(|_| several) {
+        // What cannot be read is told below.
+        let texts = proof::witnessed(&log.reader).unwrap_or_default();
+        let signed = |text: &String| keys.iter().find_map(|key| Checkpoint::verify(text, key).ok());
+        witnessed.extend(texts.iter().filter_map(signed));
+    }
     let mut exits: Vec<Exit> = Vec::new();
     for log in &logs {
         let Some(origin) = &log.origin else {
-            exits.push(one(arguments, log, &keys, &anchored));
+            exits.push(one(arguments, log, &keys, (&anchored, Vec::new())));
             continue;
         };
         // The key of one log says nothing of another one.
@@ -69,11 +77,12 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
             keys.iter().filter(|key| key.name() == origin).cloned().collect();
         let kept: Vec<Checkpoint> =
             anchored.iter().filter(|kept| kept.origin == *origin).cloned().collect();
+        let seen = witnessed.iter().filter(|kept| kept.origin == *origin).cloned().collect();
         exits.push(if own.is_empty() && !keys.is_empty() {
             say(format_args!("{origin}: none of the given keys is this log's"));
             Exit::Foreign
         } else {
-            one(arguments, log, &own, &kept)
+            one(arguments, log, &own, (&kept, seen))
         });
     }
     for key in keys.iter().filter(|_| several) {
@@ -92,7 +101,12 @@ fn worst(exits: Vec<Exit>) -> Exit {
     found.or(exits.first().copied()).unwrap_or(Exit::Empty)
 }
 
-fn one(arguments: &Arguments, log: &Log, keys: &[VerifierKey], given: &[Checkpoint]) -> Exit {
+fn one(
+    arguments: &Arguments,
+    log: &Log,
+    keys: &[VerifierKey],
+    (given, witnessed): (&[Checkpoint], Vec<Checkpoint>),
+) -> Exit {
     let named = match &log.origin {
         Some(origin) => origin.clone(),
         None => arguments.source.directory.display().to_string(),
@@ -101,7 +115,7 @@ fn one(arguments: &Arguments, log: &Log, keys: &[VerifierKey], given: &[Checkpoi
     let heads = log.heads.iter();
     let kept =
         heads.filter_map(|text| keys.iter().find_map(|key| Checkpoint::verify(text, key).ok()));
-    let anchored: Vec<Checkpoint> = given.iter().cloned().chain(kept).collect();
+    let anchored: Vec<Checkpoint> = given.iter().cloned().chain(kept).chain(witnessed).collect();
     let report = match proof::verify(&log.reader, keys, &anchored, progress()) {
         Ok(report) => report,
         Err(error @ ReadError::Empty(_)) => {

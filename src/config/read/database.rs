@@ -24,8 +24,9 @@ impl<'a> Reader<'a> {
         let place = self.known(&section, "url");
         let files = self.database_files(&section);
         let days = self.number(&section, "keep_confirmed_days", 0..=3_650, 7);
+        let witness = self.number(&section, "witness_interval_s", 1..=86_400, 300);
         if place.is_none() {
-            let keys = ["password_file", "ca_file", "keep_confirmed_days"];
+            let keys = ["password_file", "ca_file", "keep_confirmed_days", "witness_interval_s"];
             if let Some(set) = keys.iter().find_map(|key| section.value(key)) {
                 set.refuse(format!("`{}` needs `{}`", set.path(), section.path_of("url")));
             }
@@ -35,7 +36,8 @@ impl<'a> Reader<'a> {
             return Some(None);
         }
         let keep_confirmed = DAY.saturating_mul(u32::try_from(days?).ok()?);
-        Some(Some(DatabaseSettings { files: files?, keep_confirmed }))
+        let witness_interval = Duration::from_secs(witness?);
+        Some(Some(DatabaseSettings { files: files?, keep_confirmed, witness_interval }))
     }
 
     /// Where the database is and how to be known there; `url` is known to be a setting.

@@ -26,26 +26,28 @@ CREATE TABLE budget_door (
     FOREIGN KEY (day, caller) REFERENCES budget_day ON DELETE CASCADE
 );
 
--- How many gateways speak.
-CREATE FUNCTION gateways_1() RETURNS integer
+-- How many gateways speak, with the one that asks.
+CREATE FUNCTION gateways_1(own uuid) RETURNS integer
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = grantgate, pg_temp AS $$
-    SELECT count(*)::integer FROM replica_beat b
-        WHERE b.seen > clock_timestamp() - interval '10 s' AND b.state NOT IN ('leaving', 'retired')
+    SELECT 1 + count(*)::integer FROM replica_beat b
+        WHERE b.replica_id <> own AND b.seen > clock_timestamp() - interval '10 s' AND b.state NOT IN ('leaving', 'retired')
 $$;
 
 -- Takes some of a caller's budget of today, by the clock of the database, for one gateway; and one
 -- entrance. `had` is what it has taken on `had_day`, which counts where the database has lost it.
--- Answers what there was of the wanted grants, whether the entrance is among those of the day, which
--- day it is and for how many seconds.
+-- Answers what there was of the wanted grants, what the gateway has taken on this day in all, whether the
+-- entrance is among those of the day, which day it is and for how many seconds.
 CREATE FUNCTION lease_1(
     replica uuid, token bytea, called text, had_day date, had bigint,
     wanted bigint, grants_most bigint, door uuid, doors_most bigint
-) RETURNS TABLE (grants bigint, is_in boolean, of_day date, seconds_left float8)
+) RETURNS TABLE (grants bigint, taken bigint, is_in boolean, of_day date, seconds_left float8)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = grantgate, pg_temp AS $$
 DECLARE
     today date := today();
     others bigint;
     own bigint;
+    -- No budget is larger.
+    most CONSTANT bigint := 10000000;
 BEGIN
     PERFORM FROM replica r WHERE r.replica_id = replica AND r.token_sha256 = sha256(token);
     IF NOT FOUND THEN
@@ -69,14 +71,15 @@ BEGIN
         INTO others, own
         FROM budget_lease l WHERE l.day = today AND l.caller = called;
     IF had_day = today THEN
-        own := greatest(own, had);
+        own := greatest(own, least(had, most));
     END IF;
     grants := 0;
     IF is_in THEN
-        grants := greatest(0, least(wanted, coalesce(grants_most, 9007199254740991) - others - own));
+        grants := greatest(0, least(wanted, most, coalesce(grants_most, most) - others - own));
     END IF;
+    taken := own + grants;
     INSERT INTO budget_lease AS l (day, caller, replica_id, grants)
-        VALUES (today, called, replica, own + lease_1.grants)
+        VALUES (today, called, replica, taken)
         ON CONFLICT (day, caller, replica_id) DO UPDATE SET grants = excluded.grants;
     of_day := today;
     seconds_left := extract(epoch FROM (today + 1)::timestamp AT TIME ZONE 'UTC' - clock_timestamp());

@@ -5,6 +5,8 @@ CREATE TABLE idempotency_key (
     asked      bytea NOT NULL CHECK (length(asked) = 32),
     -- Who sends, or sent, it.
     replica_id uuid NOT NULL REFERENCES replica,
+    -- Which of its tries.
+    attempt    bigint NOT NULL,
     state      text NOT NULL CHECK (state IN ('sending', 'granted', 'unknown')),
     decision_seq bigint,
     claimed    timestamptz NOT NULL DEFAULT now(),
@@ -26,43 +28,51 @@ END $$;
 -- Claims a key for one gateway, unless another one has it: then tells what became of it there. One that
 -- is not settled after `sending_s` seconds is unknown: its gateway was killed, or is cut off.
 CREATE FUNCTION claim_key_1(
-    replica uuid, token bytea, key_digest bytea, key_asked bytea, window_s bigint, sending_s float8
+    replica uuid, token bytea, key_digest bytea, key_asked bytea, own_attempt bigint, window_s bigint,
+    sending_s float8
 ) RETURNS TABLE (is_own boolean, is_same boolean, by_replica uuid, became text, seq bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = grantgate, pg_temp AS $$
 DECLARE
     known idempotency_key;
+    -- Nobody else may have it while it is sent.
+    lasts float8 := greatest(least(window_s, 604800), least(sending_s, 600));
 BEGIN
     PERFORM check_token(replica, token);
-    INSERT INTO idempotency_key AS k (digest, asked, replica_id, state, until)
-        VALUES (key_digest, key_asked, replica, 'sending', now() + window_s * interval '1 s')
+    INSERT INTO idempotency_key AS k (digest, asked, replica_id, attempt, state, until)
+        VALUES (key_digest, key_asked, replica, own_attempt, 'sending', now() + lasts * interval '1 s')
         ON CONFLICT (digest) DO UPDATE
-            SET asked = excluded.asked, replica_id = excluded.replica_id, state = excluded.state,
-                decision_seq = NULL, claimed = now(), until = excluded.until
-            WHERE k.replica_id = replica OR k.until <= now();
+            SET asked = excluded.asked, replica_id = excluded.replica_id, attempt = excluded.attempt,
+                state = excluded.state, decision_seq = NULL, claimed = now(), until = excluded.until
+            -- What was granted stays so, also where its gateway has forgotten it.
+            WHERE (k.replica_id = replica AND k.state <> 'granted') OR k.until <= now();
     SELECT * INTO known FROM idempotency_key k WHERE k.digest = key_digest;
-    RETURN QUERY SELECT known.replica_id = replica, known.asked = key_asked, known.replica_id,
+    RETURN QUERY SELECT known.replica_id = replica AND known.attempt = own_attempt, known.asked = key_asked, known.replica_id,
         CASE WHEN known.state = 'sending' AND known.claimed < now() - sending_s * interval '1 s'
              THEN 'unknown' ELSE known.state END, known.decision_seq;
 END $$;
 
--- Says what became of a key that a gateway claimed; nothing was changed where `became` is null, and
--- whoever asks next may send it.
+-- Says what became of a try of a key that a gateway claimed, and says nothing of a later one. Nothing was
+-- changed where `became` is null: whoever asks next may send it.
 CREATE FUNCTION settle_key_1(
-    replica uuid, token bytea, key_digest bytea, key_asked bytea, window_s bigint, became text, seq bigint
+    replica uuid, token bytea, key_digest bytea, key_asked bytea, own_attempt bigint, window_s bigint,
+    became text, seq bigint
 ) RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = grantgate, pg_temp AS $$
 BEGIN
     PERFORM check_token(replica, token);
     IF became IS NULL THEN
-        DELETE FROM idempotency_key k WHERE k.digest = key_digest AND k.replica_id = replica;
+        DELETE FROM idempotency_key k
+            WHERE k.digest = key_digest AND k.replica_id = replica AND k.attempt = own_attempt;
         RETURN;
     END IF;
     -- Also where the claim was lost.
-    INSERT INTO idempotency_key AS k (digest, asked, replica_id, state, decision_seq, until)
-        VALUES (key_digest, key_asked, replica, became, seq, now() + window_s * interval '1 s')
+    INSERT INTO idempotency_key AS k (digest, asked, replica_id, attempt, state, decision_seq, until)
+        VALUES (key_digest, key_asked, replica, own_attempt, became, seq,
+                now() + least(window_s, 604800) * interval '1 s')
         ON CONFLICT (digest) DO UPDATE
-            SET state = excluded.state, decision_seq = excluded.decision_seq, until = excluded.until
-            WHERE k.replica_id = replica;
+            SET asked = excluded.asked, replica_id = excluded.replica_id, attempt = excluded.attempt,
+                state = excluded.state, decision_seq = excluded.decision_seq, until = excluded.until
+            WHERE (k.replica_id = replica AND k.attempt = own_attempt) OR k.until <= now();
 END $$;
 
 -- Says what was found out of an unknown outcome.

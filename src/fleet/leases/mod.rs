@@ -7,17 +7,18 @@
 
 mod table;
 
+use std::collections::HashMap;
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
-use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
-use tokio_util::sync::CancellationToken;
 
 use super::{Counting, Gateways};
-use crate::database::{Link, Log};
+use crate::database::{DatabaseError, Leased, Link, Log, Wanted};
 use crate::domain::{Budget, CallerId, EntranceId, Reason, WhenAlone, closed_set};
 use crate::telemetry::LeaseMetrics;
 pub use table::Paid;
@@ -28,9 +29,6 @@ const ANSWER_WAIT: Duration = Duration::from_millis(250);
 
 /// After no answer, nobody waits for one for so long.
 const UNREACHABLE_FOR: Duration = Duration::from_secs(1);
-
-/// Who asks at the same time; more are answered as if the database were gone.
-const ASKING_MAX: usize = 4_096;
 
 closed_set! {
     /// What comes of asking for some of a budget.
@@ -45,41 +43,30 @@ closed_set! {
 }
 
 /// What pays for grants.
-pub struct Leases {
-    shared: Arc<Shared>,
-    asks: mpsc::Sender<Ask>,
-}
+pub struct Leases(Arc<Shared>);
 
 struct Shared {
+    link: Arc<Link>,
+    log: Arc<Log>,
     table: Mutex<Table>,
+    /// One question about each caller at a time.
+    turns: Mutex<HashMap<CallerId, Arc<tokio::sync::Mutex<()>>>>,
+    /// Nobody is asked before.
+    unreachable: Mutex<Option<Instant>>,
+    /// The database knows this gateway.
+    is_known: AtomicBool,
     gateways: Arc<Gateways>,
     when_alone: WhenAlone,
     metrics: LeaseMetrics,
 }
 
-struct Ask {
-    expense: Expense,
-    /// None where more is asked for before it is needed.
-    reply: Option<oneshot::Sender<Pay>>,
-}
+/// What gives back at the end what is left, not running yet.
+pub struct Lender(Arc<Shared>);
 
-/// What asks the database, not running yet.
-pub struct Lender {
-    shared: Arc<Shared>,
-    asks: mpsc::Receiver<Ask>,
-    link: Arc<Link>,
-    log: Arc<Log>,
-    unreachable: Option<Instant>,
-    /// The database knows this gateway.
-    is_known: bool,
-    ending: CancellationToken,
-}
-
-/// Asks it.
+/// Asks how many gateways there are, meanwhile.
 pub struct Lending {
-    task: JoinHandle<()>,
+    shared: Arc<Shared>,
     counting: JoinHandle<()>,
-    ending: CancellationToken,
 }
 
 impl Leases {
@@ -91,19 +78,18 @@ impl Leases {
         when_alone: WhenAlone,
         metrics: LeaseMetrics,
     ) -> (Self, Lender) {
-        let table = Mutex::new(Table::default());
-        let shared = Arc::new(Shared { table, gateways, when_alone, metrics });
-        let (asks, asked) = mpsc::channel(ASKING_MAX);
-        let lender = Lender {
-            shared: shared.clone(),
-            asks: asked,
+        let shared = Arc::new(Shared {
             link,
             log,
-            unreachable: None,
-            is_known: false,
-            ending: CancellationToken::new(),
-        };
-        (Self { shared, asks }, lender)
+            table: Mutex::default(),
+            turns: Mutex::default(),
+            unreachable: Mutex::default(),
+            is_known: AtomicBool::new(false),
+            gateways,
+            when_alone,
+            metrics,
+        });
+        (Self(shared.clone()), Lender(shared))
     }
 
     /// Pays for a grant, on a day by this gateway's own clock (in days since 1970).
@@ -117,151 +103,155 @@ impl Leases {
         door: EntranceId,
         (budget, day): (Budget, i64),
     ) -> Result<Paid, Reason> {
+        let Self(shared) = self;
         let expense = Expense { caller: caller.clone(), door, budget };
-        let pay = self.shared.table.lock().pay(&expense, Instant::now());
-        let pay = match pay {
-            Pay::Ask => self.ask(&expense).await,
-            Pay::Paid(_) | Pay::UsedUp => pay,
-        };
+        let mut pay = shared.table.lock().pay(&expense, Instant::now());
+        if pay == Pay::Ask {
+            let asked = timeout(ANSWER_WAIT, shared.clone().ask(&expense)).await;
+            pay = asked.unwrap_or(Pay::Ask);
+        }
         match pay {
             Pay::Paid(paid) => {
-                let (gateways, now) = (self.shared.gateways.count(), Instant::now());
-                if self.shared.table.lock().is_low(&expense, gateways, now) {
-                    let ahead = Ask { expense: expense.clone(), reply: None };
-                    if self.asks.try_send(ahead).is_err() {
-                        self.shared.table.lock().unanswered(caller);
-                    }
-                }
+                shared.ask_ahead(expense);
                 Ok(paid)
             }
             Pay::UsedUp => Err(Reason::BudgetExhausted),
             Pay::Ask => {
-                let Shared { table, gateways, when_alone, .. } = &*self.shared;
-                let alone = table.lock().pay_alone(&expense, *when_alone, (gateways.count(), day));
+                let (table, gateways) = (&shared.table, shared.gateways.count());
+                let alone = table.lock().pay_alone(&expense, shared.when_alone, (gateways, day));
                 alone.ok_or(Reason::BudgetUnconfirmed)
             }
         }
     }
 
-    /// [`Pay::Ask`] where there was no answer.
-    async fn ask(&self, expense: &Expense) -> Pay {
-        let (reply, told) = oneshot::channel();
-        let ask = Ask { expense: expense.clone(), reply: Some(reply) };
-        match self.asks.try_send(ask) {
-            Err(_) => Pay::Ask,
-            // Who is asked has a time-out of its own, and many may be before this one.
-            Ok(()) => told.await.unwrap_or(Pay::Ask),
-        }
-    }
-
     /// A grant that was made before this process began.
     pub fn recall(&self, caller: &CallerId, door: EntranceId, day: i64) {
-        self.shared.table.lock().recall(caller, door, day);
+        self.0.table.lock().recall(caller, door, day);
     }
 
     /// Nothing of a grant was sent.
     pub fn give_back(&self, caller: &CallerId, paid: Paid) {
-        self.shared.table.lock().give_back(caller, paid);
+        self.0.table.lock().give_back(caller, paid);
+    }
+}
+
+impl Shared {
+    fn turn(&self, caller: &CallerId) -> Arc<tokio::sync::Mutex<()>> {
+        self.turns.lock().entry(caller.clone()).or_default().clone()
+    }
+
+    /// Asks the database, and pays; [`Pay::Ask`] where there was no answer.
+    async fn ask(self: Arc<Self>, expense: &Expense) -> Pay {
+        let mut turn = self.turn(&expense.caller).lock_owned().await;
+        // Twice: what is taken for one may be spent by others before it comes back.
+        for _ in 0..2 {
+            // Whoever came before may have taken enough for this one, too.
+            let known = self.table.lock().pay(expense, Instant::now());
+            if known != Pay::Ask {
+                return known;
+            }
+            let (shared, asked) = (self.clone(), expense.clone());
+            // A task of its own: what comes too late for this grant is there for the next one.
+            let question = tokio::spawn(async move { (shared.take(&asked, false).await, turn) });
+            match question.await {
+                Ok((Some(true), back)) => turn = back,
+                Ok((Some(false), _)) => return Pay::UsedUp,
+                Ok((None, _)) | Err(_) => return Pay::Ask,
+            }
+        }
+        self.table.lock().pay(expense, Instant::now())
+    }
+
+    /// Asks for some more before it is needed; nobody waits for it.
+    fn ask_ahead(self: &Arc<Self>, expense: Expense) {
+        let (gateways, now) = (self.gateways.count(), Instant::now());
+        if !self.table.lock().is_low(&expense, gateways, now) {
+            return;
+        }
+        match self.turn(&expense.caller).try_lock_owned() {
+            Ok(turn) => {
+                let shared = self.clone();
+                tokio::spawn(async move {
+                    let _ = shared.take(&expense, true).await;
+                    drop(turn);
+                });
+            }
+            // Somebody asks already.
+            Err(_) => self.table.lock().unanswered(&expense.caller, 0),
+        }
+    }
+
+    /// Takes some more. Whether there is any; none where there was no answer.
+    async fn take(&self, expense: &Expense, is_ahead: bool) -> Option<bool> {
+        let count =
+            |result: LeaseResult| self.metrics.asked.with_label_values(&[result.as_str()]).inc();
+        let (caller, now) = (&expense.caller, Instant::now());
+        if self.unreachable.lock().is_some_and(|until| until > now) {
+            self.table.lock().unanswered(caller, 0);
+            return None;
+        }
+        let wanted = self.table.lock().wanted(expense, (self.gateways.count(), now, is_ahead));
+        let mut asked = pin!(self.question(caller, &wanted));
+        let leased = match timeout(ANSWER_WAIT, &mut asked).await {
+            Ok(leased) => leased,
+            Err(_) => {
+                self.silent(caller, &format!("no answer within {} ms", ANSWER_WAIT.as_millis()));
+                count(LeaseResult::NoAnswer);
+                asked.await
+            }
+        };
+        match leased {
+            Ok(leased) => {
+                *self.unreachable.lock() = None;
+                let has_more = self.table.lock().take(caller, (&wanted, &leased), Instant::now());
+                count(if has_more { LeaseResult::Taken } else { LeaseResult::UsedUp });
+                Some(has_more)
+            }
+            Err(error) => {
+                // It may be another database by now, which never heard of this gateway.
+                self.is_known.store(false, Ordering::Relaxed);
+                self.silent(caller, &error.to_string());
+                self.table.lock().unanswered(caller, wanted.grants);
+                count(LeaseResult::NoAnswer);
+                None
+            }
+        }
+    }
+
+    async fn question(&self, caller: &CallerId, wanted: &Wanted) -> Result<Leased, DatabaseError> {
+        if !self.is_known.load(Ordering::Relaxed) {
+            self.link.hello(&self.log).await?;
+            self.is_known.store(true, Ordering::Relaxed);
+        }
+        self.link.lease(&self.log, caller.as_str(), wanted).await
+    }
+
+    fn silent(&self, caller: &CallerId, why: &str) {
+        tracing::warn!(%caller, "no part of the budget was taken from the database: {why}");
+        *self.unreachable.lock() = Some(Instant::now() + UNREACHABLE_FOR);
     }
 }
 
 impl Lender {
-    /// Begins to answer, and to ask how many gateways there are.
+    /// Begins to ask how many gateways there are.
     #[must_use]
     pub fn start(self, counting: Counting) -> Lending {
-        let ending = self.ending.clone();
-        let counting = tokio::spawn(counting.run());
-        Lending { task: tokio::spawn(self.run()), counting, ending }
-    }
-
-    /// Answers to its end; then gives back what is left.
-    async fn run(mut self) {
-        loop {
-            let asked = tokio::select! {
-                asked = self.asks.recv() => asked,
-                () = self.ending.cancelled() => None,
-            };
-            let Some(Ask { expense, reply }) = asked else { break };
-            let Some(reply) = reply else {
-                // It was to be ready before it is needed.
-                let _ = self.more(&expense, true).await;
-                continue;
-            };
-            if reply.is_closed() {
-                continue;
-            }
-            // Whoever came before may have taken enough for this one, too.
-            let known = self.shared.table.lock().pay(&expense, Instant::now());
-            let pay = match known {
-                Pay::Ask => self.more(&expense, false).await,
-                Pay::Paid(_) | Pay::UsedUp => known,
-            };
-            if let Err(Pay::Paid(paid)) = reply.send(pay) {
-                self.shared.table.lock().give_back(&expense.caller, paid);
-            }
-        }
-        let unused = self.shared.table.lock().unused(Instant::now());
-        for (caller, of_day) in unused {
-            let given = self.link.give_back(&self.log, caller.as_str(), of_day);
-            if !matches!(timeout(ANSWER_WAIT, given).await, Ok(Ok(()))) {
-                return;
-            }
-        }
-    }
-
-    /// Takes some more, and pays where it is not only to be ready.
-    async fn more(&mut self, expense: &Expense, is_ahead: bool) -> Pay {
-        let Shared { table, gateways, metrics, .. } = &*self.shared;
-        let count = |result: LeaseResult| metrics.asked.with_label_values(&[result.as_str()]).inc();
-        let (caller, now) = (&expense.caller, Instant::now());
-        if self.unreachable.is_some_and(|until| until > now) {
-            table.lock().unanswered(caller);
-            return Pay::Ask;
-        }
-        let wanted = table.lock().wanted(expense, (gateways.count(), now, is_ahead));
-        let leased = async {
-            if !self.is_known {
-                self.link.hello(&self.log).await?;
-                self.is_known = true;
-            }
-            self.link.lease(&self.log, caller.as_str(), &wanted).await
-        };
-        let why = match timeout(ANSWER_WAIT, leased).await {
-            Ok(Ok(leased)) => {
-                self.unreachable = None;
-                let (mut table, now) = (table.lock(), Instant::now());
-                let has_more = table.take(caller, (&wanted, &leased), now);
-                count(if has_more { LeaseResult::Taken } else { LeaseResult::UsedUp });
-                return match (has_more, is_ahead) {
-                    (true, false) => table.pay(expense, now),
-                    (true, true) => Pay::Ask,
-                    (false, _) => Pay::UsedUp,
-                };
-            }
-            Ok(Err(error)) => {
-                // It may be another database by now, which never heard of this gateway.
-                self.is_known = false;
-                error.to_string()
-            }
-            Err(_) => format!("no answer within {} ms", ANSWER_WAIT.as_millis()),
-        };
-        tracing::warn!(%caller, "no part of the budget was taken from the database: {why}");
-        self.unreachable = Some(Instant::now() + UNREACHABLE_FOR);
-        table.lock().unanswered(caller);
-        count(LeaseResult::NoAnswer);
-        Pay::Ask
+        Lending { shared: self.0, counting: tokio::spawn(counting.run()) }
     }
 }
 
 impl Lending {
     /// Gives back what is left, for at most so long. Nobody pays any more.
     pub async fn finish(own: Option<Self>, at_most: Duration) {
-        let Some(mut own) = own else { return };
-        own.counting.abort();
-        own.ending.cancel();
-        if timeout(at_most, &mut own.task).await.is_err() {
-            own.task.abort();
-        }
+        let Some(Self { shared, counting }) = own else { return };
+        counting.abort();
+        let unused = shared.table.lock().unused(Instant::now());
+        let giving = async {
+            for (caller, of_day) in unused {
+                let _ = shared.link.give_back(&shared.log, caller.as_str(), of_day).await;
+            }
+        };
+        let _ = timeout(at_most, giving).await;
     }
 }
 

@@ -54,6 +54,10 @@ struct Lease {
     until: Instant,
     had: u64,
     left: u64,
+    /// What earlier processes took on this day.
+    before: u64,
+    /// What was asked for without an answer: it may have been taken.
+    lost: u64,
     doors: HashSet<EntranceId>,
     /// There was nothing more at this time.
     used_up: Option<Instant>,
@@ -62,8 +66,10 @@ struct Lease {
 }
 
 impl Lease {
-    fn new(day: i32, now: Instant) -> Self {
+    fn new(day: i32, before: u64, now: Instant) -> Self {
         Self {
+            before,
+            lost: 0,
             day,
             until: now,
             had: 0,
@@ -154,24 +160,33 @@ impl Table {
         (wanted, leased): (&Wanted, &Leased),
         now: Instant,
     ) -> bool {
-        let known = self.leases.remove(caller).filter(|lease| lease.day == leased.day);
-        let mut lease = known.unwrap_or_else(|| Lease::new(leased.day, now));
         let grants = leased.grants.min(wanted.grants);
+        let before = leased.taken.saturating_sub(grants);
+        let known = self.leases.remove(caller).filter(|lease| lease.day == leased.day);
+        let mut lease = known.unwrap_or_else(|| Lease::new(leased.day, before, now));
+        // Taken by a question whose answer never came.
+        let back = before.saturating_sub(lease.before).saturating_sub(lease.had).min(lease.lost);
+        lease.lost = 0;
+        let grants = grants + back;
         lease.until = now + leased.lasts.min(DAY);
         lease.had = lease.had.saturating_add(grants);
         lease.left = lease.left.saturating_add(grants);
         lease.is_asked = false;
         lease.doors.extend(wanted.door.filter(|_| leased.door));
+        let is_in = wanted.door.is_none() || leased.door;
         let has_more = wanted.grants == 0 || grants > 0;
-        lease.used_up = (!has_more).then_some(now);
+        // Of an entrance that is not among those of the day no grants are given: that says nothing of
+        // those that are.
+        lease.used_up = (is_in && !has_more).then_some(now);
         self.leases.insert(caller.clone(), lease);
-        has_more && (wanted.door.is_none() || leased.door)
+        is_in && has_more
     }
 
-    /// No answer came.
-    pub(super) fn unanswered(&mut self, caller: &CallerId) {
+    /// No answer came to a question for so many.
+    pub(super) fn unanswered(&mut self, caller: &CallerId, grants: u64) {
         if let Some(lease) = self.leases.get_mut(caller) {
             lease.is_asked = false;
+            lease.lost = lease.lost.saturating_add(grants);
         }
     }
 

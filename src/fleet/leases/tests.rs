@@ -44,8 +44,9 @@ impl Model {
         let own = own.max(had.filter(|(day, _)| *day == DAY).map_or(0, |(_, had)| had));
         let most = budget.grants.map_or(u64::MAX, u64::from);
         let given = if is_in { grants.min(most.saturating_sub(others + own)) } else { 0 };
-        self.leases.insert(gateway, own + given);
-        Leased { grants: given, door: is_in, day: DAY, lasts: Duration::from_secs(3_600) }
+        let taken = own + given;
+        self.leases.insert(gateway, taken);
+        Leased { grants: given, taken, door: is_in, day: DAY, lasts: Duration::from_secs(3_600) }
     }
 }
 
@@ -157,7 +158,9 @@ impl World {
         if pay == Pay::Ask && answers != Answers::Never {
             let wanted = table.wanted(&expense, (gateways, now, false));
             let leased = self.model.lease(gateway, &wanted);
-            if answers == Answers::Comes {
+            if answers == Answers::IsLost {
+                table.unanswered(&caller(), wanted.grants);
+            } else {
                 pay = match table.take(&caller(), (&wanted, &leased), now) {
                     true => table.pay(&expense, now),
                     false => Pay::UsedUp,
@@ -224,8 +227,10 @@ fn expense(grants: Option<u32>, doors: Option<u32>) -> Expense {
     Expense { caller: caller(), door: door(1), budget: Budget { grants, doors } }
 }
 
-fn answer(grants: u64, day: i32) -> Leased {
-    Leased { grants, door: true, day, lasts: Duration::from_secs(60) }
+/// To a gateway that has `before`.
+fn answer(grants: u64, day: i32, before: u64) -> Leased {
+    let taken = before + grants;
+    Leased { grants, taken, door: true, day, lasts: Duration::from_secs(60) }
 }
 
 #[test]
@@ -233,7 +238,7 @@ fn a_lease_ends_with_its_day_and_is_asked_for_before_it_is_needed() {
     let (mut table, expense, now) = (Table::default(), expense(Some(800), None), Instant::now());
     let wanted = table.wanted(&expense, (2, now, false));
     assert_eq!((wanted.grants, wanted.had), (20, None));
-    assert!(table.take(&caller(), (&wanted, &answer(20, 1)), now));
+    assert!(table.take(&caller(), (&wanted, &answer(20, 1, 0)), now));
     for left in (0..20).rev() {
         assert_eq!(table.pay(&expense, now), Pay::Paid(Paid::Leased(1)));
         // Once, when it has come to less than half.
@@ -242,11 +247,11 @@ fn a_lease_ends_with_its_day_and_is_asked_for_before_it_is_needed() {
     assert_eq!(table.pay(&expense, now), Pay::Ask);
     let wanted = table.wanted(&expense, (2, now, false));
     assert_eq!(wanted.had, Some((1, 20)));
-    assert!(table.take(&caller(), (&wanted, &answer(20, 1)), now));
+    assert!(table.take(&caller(), (&wanted, &answer(20, 1, 20)), now));
     let tomorrow = now + Duration::from_secs(61);
     assert_eq!(table.pay(&expense, tomorrow), Pay::Ask, "it was of yesterday");
     let wanted = table.wanted(&expense, (2, tomorrow, false));
-    assert!(table.take(&caller(), (&wanted, &answer(20, 2)), tomorrow));
+    assert!(table.take(&caller(), (&wanted, &answer(20, 2, 0)), tomorrow));
     table.give_back(&caller(), Paid::Leased(1));
     assert_eq!(
         table.unused(tomorrow),
@@ -261,7 +266,7 @@ fn a_database_is_believed_so_far() {
     let (mut table, expense, now) = (Table::default(), expense(Some(40), None), Instant::now());
     let wanted = table.wanted(&expense, (1, now, false));
     let lasts = Duration::MAX;
-    let lies = Leased { lasts, ..answer(u64::MAX, 1) };
+    let lies = Leased { lasts, ..answer(u64::MAX / 2, 1, 0) };
     assert!(table.take(&caller(), (&wanted, &lies), now));
     assert_eq!(table.unused(now + Duration::from_secs(1)), [(caller(), (1, 2))]);
     assert!(table.take(&caller(), (&wanted, &lies), now));
@@ -272,7 +277,7 @@ fn a_database_is_believed_so_far() {
 fn what_is_used_up_is_asked_for_again_after_a_second() {
     let (mut table, expense, now) = (Table::default(), expense(Some(5), None), Instant::now());
     let wanted = table.wanted(&expense, (1, now, false));
-    assert!(!table.take(&caller(), (&wanted, &answer(0, 1)), now));
+    assert!(!table.take(&caller(), (&wanted, &answer(0, 1, 5)), now));
     assert_eq!(table.pay(&expense, now), Pay::UsedUp);
     assert!(!table.is_low(&expense, 1, now));
     assert_eq!(table.pay(&expense, now + Duration::from_secs(1)), Pay::Ask);
@@ -284,15 +289,50 @@ fn an_entrance_is_asked_for_once_a_day_and_no_grants_with_it_where_there_are_som
     let mut expense = expense(Some(40), Some(2));
     let wanted = table.wanted(&expense, (1, now, false));
     assert_eq!((wanted.grants, wanted.door), (2, Some(door(1))));
-    assert!(table.take(&caller(), (&wanted, &answer(2, 1)), now));
+    assert!(table.take(&caller(), (&wanted, &answer(2, 1, 0)), now));
     assert_eq!(table.pay(&expense, now), Pay::Paid(Paid::Leased(1)));
     expense.door = door(2);
     assert_eq!(table.pay(&expense, now), Pay::Ask);
     let wanted = table.wanted(&expense, (1, now, false));
     assert_eq!((wanted.grants, wanted.door), (0, Some(door(2))));
-    let no = Leased { door: false, ..answer(0, 1) };
+    let no = Leased { door: false, ..answer(0, 1, 2) };
     assert!(!table.take(&caller(), (&wanted, &no), now));
     assert_eq!(table.pay(&expense, now), Pay::Ask, "another gateway may have had it");
     expense.door = door(1);
     assert_eq!(table.pay(&expense, now), Pay::Paid(Paid::Leased(1)));
+}
+
+/// What a question took whose answer got lost comes back with the next one: nothing of a budget is lost
+/// to its caller while the database is slow.
+#[test]
+fn what_was_taken_without_an_answer_is_found_again() {
+    let (mut table, expense, now) = (Table::default(), expense(Some(40), None), Instant::now());
+    let wanted = table.wanted(&expense, (1, now, false));
+    assert!(table.take(&caller(), (&wanted, &answer(2, 1, 6)), now), "six by an earlier process");
+    for _ in 0..2 {
+        assert_eq!(table.pay(&expense, now), Pay::Paid(Paid::Leased(1)));
+    }
+    for _ in 0..3 {
+        table.unanswered(&caller(), 2);
+    }
+    // Two of the three had come to the database.
+    let wanted = table.wanted(&expense, (1, now, false));
+    assert!(table.take(&caller(), (&wanted, &answer(2, 1, 12)), now));
+    assert_eq!(table.unused(now + Duration::from_secs(1)), [(caller(), (1, 6))]);
+}
+
+/// Asking for what is not among the entrances of the day says nothing of those that are.
+#[test]
+fn an_entrance_that_is_refused_uses_nothing_up() {
+    let (mut table, now) = (Table::default(), Instant::now());
+    let mut expense = expense(Some(40), Some(1));
+    let wanted = table.wanted(&expense, (1, now, false));
+    assert!(table.take(&caller(), (&wanted, &answer(1, 1, 0)), now));
+    assert_eq!(table.pay(&expense, now), Pay::Paid(Paid::Leased(1)));
+    expense.door = door(2);
+    let wanted = table.wanted(&expense, (1, now, false));
+    let no = Leased { door: false, ..answer(0, 1, 1) };
+    assert!(!table.take(&caller(), (&wanted, &no), now));
+    expense.door = door(1);
+    assert_eq!(table.pay(&expense, now), Pay::Ask);
 }

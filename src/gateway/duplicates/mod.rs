@@ -113,19 +113,28 @@ impl Duplicates {
     }
 
     fn begin(&self, grant: &Grant, key: Option<&IdempotencyKey>) -> Begun {
-        self.table.lock().begin(grant, key, Instant::now())
+        let mut table = self.table.lock();
+        let begun = table.begin(grant, key, Instant::now());
+        if let (Begun::Joins(_), Some(key), Some(keys)) = (&begun, key, &self.keys) {
+            // Before what it waits for can end.
+            keys.joined(digest_of(grant, key));
+        }
+        begun
     }
 
     /// Frees a place and tells who waits, who are not told while others wait for the table.
     fn finish(&self, grant: &Grant, outcome: Outcome, told: impl FnOnce(Option<u64>) -> Told) {
-        let (seq, Ended { waiting, keys, state }) = {
+        let (seq, waiting) = {
             let mut table = self.table.lock();
             let seq = table.seq(grant);
-            (seq, table.finish(grant, outcome, Instant::now()))
+            let Ended { waiting, keys, state } = table.finish(grant, outcome, Instant::now());
+            // Before anybody begins anew with one of them.
+            if let Some(shared) = &self.keys {
+                let settle = |key| shared.settle(digest_of(grant, key), state.became(), seq);
+                keys.iter().for_each(settle);
+            }
+            (seq, waiting)
         };
-        if let Some(shared) = &self.keys {
-            keys.iter().for_each(|key| shared.settle(digest_of(grant, key), state.became(), seq));
-        }
         if waiting.is_empty() {
             return;
         }

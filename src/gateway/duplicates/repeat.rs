@@ -136,8 +136,8 @@ impl Gateway {
             status: status.map(|status| status.as_u16()),
             seam_request_id: None,
             upstream_ms: None,
-            same_as: seq,
-            same_as_replica: replica,
+            same_as: seq.filter(|_| replica.is_none()),
+            same_as_replica: replica.map(|replica| (replica, seq)),
         });
         // The log line is about numbers of this log.
         (account.outcome, account.same_as) = (Some(outcome), seq.filter(|_| replica.is_none()));

@@ -8,7 +8,8 @@ use tokio::task::JoinHandle;
 use tokio::time::MissedTickBehavior;
 use tokio_util::sync::CancellationToken;
 
-use super::Shared;
+use super::{Shared, Witness};
+use crate::audit::Journal;
 use crate::database::{Beat, Heads};
 use crate::domain::Backoff;
 
@@ -41,6 +42,12 @@ impl Beats {
     #[must_use]
     pub fn heads(&self) -> watch::Receiver<Option<Heads>> {
         self.heads.subscribe()
+    }
+
+    /// What writes down how the other gateways' logs were.
+    #[must_use]
+    pub fn witness(&self, journal: Journal, every: Duration) -> Witness {
+        Witness::new(self.shared.clone(), journal, every)
     }
 
     /// When the database said it last: also that there is nothing new.

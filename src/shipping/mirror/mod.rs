@@ -4,6 +4,7 @@
 //! that has lost its newest records, since it failed over to a copy that was behind, gets them again.
 
 mod beat;
+mod witness;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,7 @@ use super::sink::{Answer, Batch, Cause, Place, Sink};
 use crate::audit::Row;
 use crate::database::{Access, DatabaseError, Files, Known, Link, Log};
 pub use beat::{Beating, Beats, Condition};
+pub use witness::Witness;
 
 /// How far behind it may be while all is well.
 const EVERY: Duration = Duration::from_millis(200);

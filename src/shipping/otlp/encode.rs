@@ -67,6 +67,7 @@ fn needs_attention(record: &Record<'_>) -> bool {
             | Event::Start
             | Event::Recovery
             | Event::Checkpoint
+            | Event::Witness
             | Event::Stop,
         )
         | None => record.denies(),

@@ -76,7 +76,11 @@ async fn a_key_is_one_grant_whichever_gateway_is_asked() {
     let said: Vec<_> = elsewhere.iter().map(|r| r["outcome"].as_str().unwrap()).collect();
     assert_eq!(said, ["granted", "granted", "unknown", "granted"]);
     let of_first = of_event(&site.records(), "grant.decision")[0]["seq"].clone();
-    assert_eq!(elsewhere[0]["same_as"], of_first);
+    assert_eq!(elsewhere[0]["same_as_replica_seq"], of_first);
+    assert!(
+        elsewhere.iter().all(|record| record["same_as"].is_null()),
+        "it is no number of this log"
+    );
     assert!(elsewhere.iter().all(|record| record["upstream_ms"].is_null()));
     let log = other.path("audit");
     let shown = grantgate(&["audit", "query", log.to_str().unwrap(), "--idempotency-key", "a"]);
@@ -161,7 +165,7 @@ async fn what_a_killed_gateway_sent_is_sent_by_no_other() {
     assert!(began.elapsed() < Duration::from_millis(700), "{:?}", began.elapsed());
     let known = outcomes(&other, 4).await;
     assert_eq!(known.iter().filter(|r| r["outcome"] == "unknown").count(), 4);
-    assert!(known[0]["same_as"].is_null() && known[0]["same_as_replica"].is_string());
+    assert!(known[0]["same_as_replica_seq"].is_null() && known[0]["same_as_replica"].is_string());
     two.stop().await;
     // Nothing of that is to be asked of Seam here, nor is it in doubt: it was never sent from here.
     let two = other.start(&second, &more).await;
@@ -195,4 +199,72 @@ async fn what_was_found_out_is_known_to_all() {
     assert_eq!((again.status(1, "a").await, sent(&second)), (200, 0));
     one.stop().await;
     two.stop().await;
+}
+
+/// A database that goes away while somebody waits takes back nothing of what it said.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_known_to_be_in_flight_is_not_sent_when_the_database_goes() {
+    let site = Site::new();
+    let Some(mut server) = database(&site).await else { return };
+    let other = another(&site, &server);
+    let seam = Seam::start(&site, Behaviour::Slow(Duration::from_secs(4))).await;
+    let second = Seam::start(&other, Behaviour::confirm()).await;
+    let [one, two] = [site.start(&seam, &[SHARED]).await, other.start(&second, &[SHARED]).await];
+    until_beating(&site).await;
+    let [first, again] = [Asking::of(&site, &one), Asking::of(&other, &two)];
+    let flying = tokio::spawn(async move { first.status(1, "a").await });
+    until_there_are(&server, "sending", 1).await;
+    let waiting = tokio::spawn(async move { again.status(1, "a").await });
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    server.kill();
+    assert_eq!((flying.await.unwrap(), waiting.await.unwrap()), (200, 504));
+    assert_eq!((sent(&seam), sent(&second)), (1, 0));
+    one.stop().await;
+    two.stop().await;
+}
+
+/// What is said late of one try says nothing of the next one with the same key.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_is_said_late_of_a_try_leaves_the_next_alone() {
+    let site = Site::new();
+    let Some(server) = database(&site).await else { return };
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let gateway = site.start(&seam, &[]).await;
+    until_beating(&site).await;
+    gateway.stop().await;
+    let text = std::fs::read_to_string(site.path("audit/replica.json")).unwrap();
+    let own: Value = serde_json::from_str(&text).unwrap();
+    let replica = uuid::Uuid::parse_str(own["replica"].as_str().unwrap()).unwrap();
+    let token = own["token"].as_str().unwrap().as_bytes();
+    let admin = server.admin("grantgate").await;
+    let digest = [7_u8; 32].as_slice();
+    let claim = async |attempt: i64| -> bool {
+        let claim =
+            "SELECT is_own FROM grantgate.claim_key_1($1, $2, $3, $3, $4, 3600::bigint, 18)";
+        admin.query_one(claim, &[&replica, &token, &digest, &attempt]).await.unwrap().get(0)
+    };
+    let settle = async |attempt: i64, became: Option<&str>| {
+        let settle =
+            "SELECT grantgate.settle_key_1($1, $2, $3, $3, $4, 3600::bigint, $5, 5::bigint)";
+        admin.query_one(settle, &[&replica, &token, &digest, &attempt, &became]).await.unwrap();
+    };
+    let there = async || -> Option<(i64, String)> {
+        let all = "SELECT attempt, state FROM grantgate.idempotency_key";
+        let row = admin.query_opt(all, &[]).await.unwrap()?;
+        Some((row.get(0), row.get(1)))
+    };
+    assert!(claim(1).await && claim(2).await);
+    settle(1, None).await;
+    settle(1, Some("unknown")).await;
+    assert_eq!(there().await, Some((2, "sending".to_owned())));
+    settle(2, Some("granted")).await;
+    assert_eq!(there().await, Some((2, "granted".to_owned())));
+    // What was granted is not sent again, also by a gateway that has forgotten it.
+    assert!(!claim(3).await);
+    settle(3, None).await;
+    assert_eq!(there().await, Some((2, "granted".to_owned())));
+    // Where the claim was lost, what became of it is kept all the same.
+    admin.batch_execute("DELETE FROM grantgate.idempotency_key").await.unwrap();
+    settle(4, Some("unknown")).await;
+    assert_eq!(there().await, Some((4, "unknown".to_owned())));
 }

@@ -14,6 +14,7 @@ mod retention;
 mod search;
 mod shipping;
 mod trust;
+mod witness;
 
 use std::process::Command;
 use std::time::Duration;

@@ -133,7 +133,7 @@ async fn who_hears_of_no_orders_for_too_long_refuses_grants() {
     let seam = Seam::start(&authors.site, Behaviour::confirm()).await;
     let most = ("GRANTGATE__POLICY__BUNDLE__ISOLATION_MAX_S", "5");
     let gateway = authors.site.start(&seam, &[most]).await;
-    until_said(&gateway, "[+] database").await;
+    until_said(&gateway, "[+] orders").await;
     assert_eq!(status_of(&authors.site, &gateway, LOBBY).await, 200);
     authors.server.kill();
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -142,6 +142,10 @@ async fn who_hears_of_no_orders_for_too_long_refuses_grants() {
         .await;
     assert_eq!(status_of(&authors.site, &gateway, LOBBY).await, 503);
     assert_eq!(gateway.admin("/readyz").await.0, 503);
+    // Starting it anew gives it no more time.
+    gateway.stop().await;
+    let gateway = authors.site.start(&seam, &[most]).await;
+    assert_eq!(status_of(&authors.site, &gateway, LOBBY).await, 503);
     authors.server.run().await;
     until_said(&gateway, "[+] orders").await;
     assert_eq!(status_of(&authors.site, &gateway, LOBBY).await, 200);

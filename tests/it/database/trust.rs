@@ -244,20 +244,21 @@ confirmed bigint, clock timestamp with time zone, in_force bigint, refused bigin
 followed bigint, followed_digest bytea, unfollowed text)
 bundle_file_1(wanted bytea)
 bundle_note_1(wanted bytea)
-claim_key_1(replica uuid, token bytea, key_digest bytea, key_asked bytea, window_s bigint, \
-sending_s double precision)
+claim_key_1(replica uuid, token bytea, key_digest bytea, key_asked bytea, own_attempt bigint, \
+window_s bigint, sending_s double precision)
 directives_1(behind bigint)
 gap_1(log integer, token bytea, first bigint, last bigint)
-gateways_1()
+gateways_1(own uuid)
 give_back_1(replica uuid, token bytea, called text, of_day date, unused bigint)
 head_1(log integer, token bytea, tree_size bigint, note text)
+heads_1(own uuid)
 hello_1(replica uuid, called text, log_origin text, log_key text, token bytea)
 lease_1(replica uuid, token bytea, called text, had_day date, had bigint, wanted bigint, \
 grants_most bigint, door uuid, doors_most bigint)
 newest_bundle_1(called text)
 resolve_key_1(replica uuid, token bytea, seq bigint, became text)
-settle_key_1(replica uuid, token bytea, key_digest bytea, key_asked bytea, window_s bigint, became text, \
-seq bigint)";
+settle_key_1(replica uuid, token bytea, key_digest bytea, key_asked bytea, own_attempt bigint, \
+window_s bigint, became text, seq bigint)";
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn gateways_may_call_what_they_ask_for_and_nothing_else() {

@@ -94,10 +94,13 @@ pub(super) fn outcome(entry: &OutcomeEntry, time: Timestamp, out: &mut Vec<u8>) 
     if let Some(seq) = entry.same_as {
         line.key("same_as").number(seq);
     }
-    if let Some(replica) = entry.same_as_replica {
+    if let Some((replica, seq)) = entry.same_as_replica {
         line.key("same_as_replica").quoted(|out| {
             let _ = write!(out, "{replica}");
         });
+        if let Some(seq) = seq {
+            line.key("same_as_replica_seq").number(seq);
+        }
     }
     line.out.push(b'}');
 }

@@ -33,6 +33,8 @@ pub(super) struct OutcomeLine<'a> {
     pub(super) same_as: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) same_as_replica: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) same_as_replica_seq: Option<u64>,
     #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub(super) recovered: bool,
 }
@@ -162,6 +164,13 @@ pub(super) struct CheckpointLine<'a> {
     pub(super) open_from: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) checkpoint: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+pub(super) struct WitnessLine<'a> {
+    #[serde(flatten)]
+    pub(super) head: Head,
+    pub(super) checkpoints: &'a [String],
 }
 
 #[derive(Serialize)]

@@ -111,7 +111,8 @@ impl Draft {
             seam_request_id: entry.seam_request_id.as_deref(),
             upstream_ms: entry.upstream_ms,
             same_as: entry.same_as,
-            same_as_replica: entry.same_as_replica.map(|replica| replica.to_string()),
+            same_as_replica: entry.same_as_replica.map(|(replica, _)| replica.to_string()),
+            same_as_replica_seq: entry.same_as_replica.and_then(|(_, seq)| seq),
             recovered: false,
         });
         draft.closing(entry.decision_seq)
@@ -224,7 +225,7 @@ proptest! {
         (outcome, reason) in (one_of(&Outcome::ALL), one_of(Reason::ALL)),
         (decision_seq, entrances) in (any::<u64>(), any::<Option<usize>>()),
         (status, upstream_ms) in (any::<Option<u16>>(), any::<Option<u64>>()),
-        (same_as, same_as_replica) in (any::<Option<u64>>(), proptest::option::of(uuid())),
+        (same_as, same_as_replica) in (any::<Option<u64>>(), proptest::option::of((uuid(), any::<Option<u64>>()))),
         seam_request_id in proptest::option::of(text()),
         at in time(),
     ) {

@@ -81,8 +81,7 @@ fn every_kind() -> Vec<Draft> {
         DecisionEntry { operation: Operation::GetEntrance, grantee: None, ..decision(false) };
     let keyed = DecisionEntry { idempotency_key: Some("visit \"7\""), ..decision(false) };
     let elsewhere = OutcomeEntry {
-        same_as: Some(7),
-        same_as_replica: Some(uuid::Uuid::from_u128(7)),
+        same_as_replica: Some((uuid::Uuid::from_u128(7), Some(7))),
         ..outcome(None, false)
     };
     let answered = |what| OutcomeEntry {
@@ -202,6 +201,7 @@ fn every_kind() -> Vec<Draft> {
         Draft::order(&given(&of_all), time()),
         Draft::decision(&DecisionEntry { is_key_unconfirmed: true, ..keyed }, None),
         Draft::outcome(&elsewhere, time()),
+        Draft::witness(&["south\n7\nAAAA\n\n\u{2014} south BBBB\n".to_owned()], time()),
     ]
 }
 
