@@ -124,13 +124,24 @@ impl Duplicates {
 
     /// Frees a place and tells who waits, who are not told while others wait for the table.
     fn finish(&self, grant: &Grant, outcome: Outcome, told: impl FnOnce(Option<u64>) -> Told) {
+        self.finish_as(grant, (outcome, None), told);
+    }
+
+    /// The same, and other gateways are told something else than this outcome.
+    fn finish_as(
+        &self,
+        grant: &Grant,
+        (outcome, became): (Outcome, Option<Became>),
+        told: impl FnOnce(Option<u64>) -> Told,
+    ) {
         let (seq, waiting) = {
             let mut table = self.table.lock();
             let seq = table.seq(grant);
             let Ended { waiting, keys, state } = table.finish(grant, outcome, Instant::now());
             // Before anybody begins anew with one of them.
             if let Some(shared) = &self.keys {
-                let settle = |key| shared.settle(digest_of(grant, key), state.became(), seq);
+                let became = became.or(state.became());
+                let settle = |key| shared.settle(digest_of(grant, key), became, seq);
                 keys.iter().for_each(settle);
             }
             (seq, waiting)
@@ -172,7 +183,15 @@ impl Place<'_> {
     /// Another gateway sent it. What that is to whoever asks next, the database says.
     pub(super) fn known(mut self, told: &Told) {
         if let Some(grant) = self.grant.take() {
-            self.duplicates.finish(&grant, Outcome::NotSent, |_| told.clone());
+            // Who waited has other keys, of which nobody else knows.
+            let became = match told.outcome {
+                Outcome::Granted | Outcome::Answered => Became::Granted,
+                Outcome::Rejected | Outcome::Unknown | Outcome::Unanswered | Outcome::NotSent => {
+                    Became::Unknown
+                }
+            };
+            let ended = (Outcome::NotSent, Some(became));
+            self.duplicates.finish_as(&grant, ended, |_| told.clone());
         }
     }
 
