@@ -232,13 +232,20 @@ impl Link {
         Ok(Some(Heads { bundle, directive }))
     }
 
-    /// The newest checkpoint of each other gateway's log, as it was signed.
+    /// The newest checkpoint of each other gateway's log, as it was signed, with the log's name and how
+    /// many records it covers.
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn heads_of_others(&self, log: &Log) -> Result<Vec<String>, DatabaseError> {
-        let rows = self.all("SELECT checkpoint FROM heads_1($1)", &[&log.replica]).await?;
-        rows.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    pub async fn heads_of_others(
+        &self,
+        log: &Log,
+    ) -> Result<Vec<(String, u64, String)>, DatabaseError> {
+        let heads = "SELECT origin, size, checkpoint FROM heads_1($1)";
+        let rows = self.all(heads, &[&log.replica]).await?;
+        let head =
+            |row: &Answered| Ok((row.try_get(0)?, unsigned(row.try_get(1)?), row.try_get(2)?));
+        rows.iter().map(head).collect()
     }
 
     /// One question with one answer.

@@ -5,14 +5,14 @@ use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::{Mutex, Notify};
-use tokio::time::timeout;
+use tokio::time::{sleep, timeout};
 use tokio_postgres::config::{ChannelBinding, SslMode, TargetSessionAttrs};
 use tokio_postgres::{AsyncMessage, Client, Config, Connection, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 
 use super::address::{Address, CONNECT_TIMEOUT, Files};
 use super::error::DatabaseError;
-use crate::domain::{Problem, Secret};
+use crate::domain::{Backoff, Problem, Secret};
 use crate::files::{read_plain, read_secret};
 use crate::tls::{ClientTls, PemFile, Roots};
 
@@ -176,7 +176,28 @@ pub struct Link {
     access: Arc<parking_lot::Mutex<Arc<Access>>>,
     client: Mutex<Option<Arc<Client>>>,
     told: Arc<Notify>,
+    /// Where somebody keeps it connected. Who asks does not connect then: it may have no time for that.
+    kept: Option<Kept>,
 }
+
+/// Of a connection that is kept.
+#[derive(Default)]
+struct Kept {
+    /// Told when there is none, and somebody asks.
+    wanted: Notify,
+    /// Tells who waits that there is one.
+    made: Notify,
+}
+
+/// A connection that is kept is looked at this often.
+const KEPT_EVERY: Duration = Duration::from_secs(2);
+
+/// And has so long to answer.
+const KEPT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Without one, another is tried for after this, doubled each time.
+const KEPT_AGAIN_FIRST: Duration = Duration::from_millis(250);
+const KEPT_AGAIN_LONGEST: Duration = Duration::from_secs(10);
 
 impl Link {
     /// Connects when it is first needed.
@@ -186,15 +207,66 @@ impl Link {
             access: Arc::new(parking_lot::Mutex::new(Arc::new(access))),
             client: Mutex::new(None),
             told: Arc::default(),
+            kept: None,
         }
     }
 
     /// A connection of its own to the same place: what is asked on it waits for nothing that is asked
-    /// on this one.
+    /// on this one, nor for a connection, while somebody [keeps](Self::keep) it.
     #[must_use]
     pub fn beside(&self) -> Self {
-        let access = self.access.clone();
-        Self { access, client: Mutex::new(None), told: Arc::default() }
+        let (access, kept) = (self.access.clone(), Some(Kept::default()));
+        Self { access, client: Mutex::new(None), told: Arc::default(), kept }
+    }
+
+    /// Connects, if that can be done in this time: what is asked from then on waits for less.
+    pub async fn begin(&self, at_most: Duration) {
+        if !matches!(timeout(at_most, self.look()).await, Ok(Ok(()))) {
+            tracing::warn!("there is no connection to the database yet");
+        }
+    }
+
+    /// Keeps it connected, without end.
+    pub async fn keep(self: Arc<Self>) {
+        let Some(Kept { wanted, .. }) = &self.kept else { return };
+        let mut backoff = Backoff::default();
+        loop {
+            match self.look().await {
+                Ok(()) => {
+                    backoff.reset();
+                    tokio::select! {
+                        () = sleep(KEPT_EVERY) => {}
+                        () = wanted.notified() => {}
+                    }
+                }
+                Err(error) => {
+                    tracing::debug!(%error, "there is no connection to the database");
+                    sleep(backoff.wait(KEPT_AGAIN_FIRST, KEPT_AGAIN_LONGEST)).await;
+                }
+            }
+        }
+    }
+
+    /// Whether it answers; a new one where there is none.
+    async fn look(&self) -> Result<(), DatabaseError> {
+        let known = self.client.lock().await.clone().filter(|client| !client.is_closed());
+        let client = match known {
+            Some(client) => client,
+            None => {
+                let access = self.access.lock().clone();
+                let made = Arc::new(access.connect(Some(STATEMENT_TIMEOUT)).await?);
+                *self.client.lock().await = Some(made.clone());
+                self.kept.iter().for_each(|kept| kept.made.notify_waiters());
+                made
+            }
+        };
+        let failed = match timeout(KEPT_TIMEOUT, client.batch_execute("SELECT 1")).await {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(error)) => error.into(),
+            Err(_) => DatabaseError::Timeout(KEPT_TIMEOUT.as_secs()),
+        };
+        self.give_up(&client).await;
+        Err(failed)
     }
 
     /// Connects anew, with what the files hold now.
@@ -219,6 +291,16 @@ impl Link {
         let mut kept = self.client.lock().await;
         if let Some(client) = kept.as_ref().filter(|client| !client.is_closed()) {
             return Ok(client.clone());
+        }
+        if let Some(Kept { wanted, made }) = &self.kept {
+            // Before the lock is free: it cannot be made in between.
+            let made = made.notified();
+            drop(kept);
+            wanted.notify_one();
+            let waited = timeout(CONNECT_TIMEOUT, made).await;
+            let client = self.client.lock().await.clone().filter(|_| waited.is_ok());
+            let none = || DatabaseError::Connection("there is no connection".into());
+            return client.ok_or_else(none);
         }
         let access = self.access.lock().clone();
         let client = access.connect_to_hear(Some(STATEMENT_TIMEOUT), &self.told).await?;

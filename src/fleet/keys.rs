@@ -36,6 +36,9 @@ const SETTLE_FIRST: Duration = Duration::from_millis(250);
 const SETTLE_LONGEST: Duration = Duration::from_secs(10);
 const SETTLE_TRIES: u32 = 60;
 
+/// The database has heard by then what it was to be told.
+const FRESH: Duration = Duration::from_secs(5);
+
 /// What is remembered of what the database has said of other gateways' keys, for when it says nothing.
 const TOLD_MAX: usize = 100_000;
 
@@ -86,7 +89,16 @@ struct Shared {
     /// No two of one gateway have the same number.
     next: i64,
     /// What other gateways have, by the database's word, and until when that counts.
-    told: HashMap<[u8; 32], (OtherClaim, Instant)>,
+    told: HashMap<[u8; 32], Told>,
+}
+
+#[derive(Clone, Copy)]
+struct Told {
+    other: OtherClaim,
+    /// The database is still to hear of it.
+    is_on_its_way: bool,
+    at: Instant,
+    until: Instant,
 }
 
 impl Shared {
@@ -98,14 +110,35 @@ impl Shared {
         })
     }
 
-    fn tell(&mut self, digest: &KeyDigest, other: OtherClaim, until: Instant) {
+    fn tell(
+        &mut self,
+        digest: &KeyDigest,
+        (other, is_on_its_way): (OtherClaim, bool),
+        window: Duration,
+    ) {
+        let at = Instant::now();
         if self.told.len() >= TOLD_MAX {
-            let now = Instant::now();
-            self.told.retain(|_, (_, until)| *until > now);
+            self.told.retain(|_, told| told.until > at);
         }
         if self.told.len() < TOLD_MAX {
-            self.told.insert(digest.key, (other, until));
+            self.told.insert(digest.key, Told { other, is_on_its_way, at, until: at + window });
         }
+    }
+
+    /// What is known of another gateway's key; what was in flight is unknown by now.
+    fn told(&self, digest: &KeyDigest) -> Option<OtherClaim> {
+        let Told { other, until, .. } = *self.told.get(&digest.key)?;
+        let became = match other.became {
+            Became::Granted => Became::Granted,
+            Became::Sending | Became::Unknown => Became::Unknown,
+        };
+        (until > Instant::now()).then_some(OtherClaim { became, ..other })
+    }
+
+    /// What the database may not know yet.
+    fn on_its_way(&self, digest: &KeyDigest) -> Option<OtherClaim> {
+        let told = self.told.get(&digest.key)?;
+        self.told(digest).filter(|_| told.is_on_its_way && told.at.elapsed() < FRESH)
     }
 }
 
@@ -150,8 +183,14 @@ impl Keys {
 
     /// Claims a key. What is in flight at another gateway is waited for, until then.
     pub async fn claim(&self, digest: &KeyDigest, deadline: Instant) -> Claimed {
-        let attempt = self.shared.lock().attempt(digest);
-        let mut claimed = self.ask(digest, attempt).await;
+        let (attempt, told) = {
+            let mut shared = self.shared.lock();
+            (shared.attempt(digest), shared.on_its_way(digest))
+        };
+        let mut claimed = match told {
+            Some(other) => Claimed::Other(other),
+            None => self.ask(digest, attempt).await,
+        };
         while let Claimed::Other(other @ OtherClaim { became: Became::Sending, .. }) = claimed {
             let unknown = Claimed::Other(OtherClaim { became: Became::Unknown, ..other });
             if Instant::now() + AGAIN >= deadline {
@@ -166,7 +205,7 @@ impl Keys {
             };
         }
         if let Claimed::Other(other) = claimed {
-            self.shared.lock().tell(digest, other, Instant::now() + self.times.window);
+            self.shared.lock().tell(digest, (other, false), self.times.window);
         }
         let result = match claimed {
             Claimed::Own => ClaimResult::Own,
@@ -198,14 +237,8 @@ impl Keys {
 
     /// What another gateway had once is not sent here for want of an answer.
     fn without_answer(&self, digest: &KeyDigest) -> Claimed {
-        let told = self.shared.lock().told.get(&digest.key).copied();
-        match told.filter(|(_, until)| *until > Instant::now()) {
-            Some((other, _)) if other.became == Became::Sending => {
-                Claimed::Other(OtherClaim { became: Became::Unknown, ..other })
-            }
-            Some((other, _)) => Claimed::Other(other),
-            None => Claimed::Unconfirmed,
-        }
+        let told = self.shared.lock().told(digest);
+        told.map_or(Claimed::Unconfirmed, Claimed::Other)
     }
 
     /// A request with this key waits for what another one of this gateway's brings: others are to
@@ -213,6 +246,18 @@ impl Keys {
     pub fn joined(&self, digest: KeyDigest) {
         let attempt = self.shared.lock().attempt(&digest);
         self.later(Settle::Joined(digest, attempt));
+    }
+
+    /// Another gateway's grant was this one's, too, which came with another key: whoever comes with that
+    /// key is told the same.
+    pub fn known(&self, digest: KeyDigest, other: OtherClaim) {
+        self.shared.lock().tell(&digest, (other, true), self.times.window);
+        self.settle(digest, Some(other.became), None);
+    }
+
+    /// The try with this key is over, and is another gateway's.
+    pub fn forget(&self, digest: &KeyDigest) {
+        self.shared.lock().attempts.remove(&digest.key);
     }
 
     /// What became of a request with this key; none where nothing was changed. It is over: what comes

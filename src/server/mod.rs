@@ -271,7 +271,7 @@ impl Server {
         let reloading = tokio::spawn(reloader.run(requests));
         let keeping = tokio::spawn(self.keeper.run());
         let following = self.following.map(Following::start).into_iter().flatten();
-        let asking = self.sharing.start();
+        let asking = self.sharing.start().await;
         let resolving = self.resolving.map(|(resolving, log)| tokio::spawn(resolving.run(log)));
         let services = workers.each().map(|(handle, worker)| {
             let shared = shared.clone();

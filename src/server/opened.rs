@@ -185,6 +185,8 @@ pub(super) struct Asking {
     keys: Option<Settling>,
     /// Writes down how the logs of the others were.
     witness: Option<Witness>,
+    /// What grants may wait for.
+    link: Option<Arc<Link>>,
 }
 
 impl Sharing {
@@ -213,6 +215,9 @@ impl Sharing {
             let counting = Counting { link, log, gateways, directory, metrics };
             own.asking.limits = Some((counting, lender));
         }
+        if settings.limits.shared.is_some() || settings.idempotency.shared {
+            own.asking.link = Some(asking.clone());
+        }
         let isolation_max = settings.policy_bundle.as_ref().and_then(|one| one.isolation_max);
         own.isolation = isolation_max.map(|most| {
             Arc::new(Isolation::new(
@@ -234,11 +239,19 @@ impl Sharing {
     }
 }
 
+/// A start waits so long for a connection, where what is shared needs one.
+const FIRST_CONNECTION: Duration = Duration::from_secs(1);
+
 impl Asking {
-    pub(super) fn start(self) -> Asked {
+    pub(super) async fn start(self) -> Asked {
+        if let Some(link) = &self.link {
+            link.begin(FIRST_CONNECTION).await;
+        }
         let limits = self.limits.map(|(counting, lender)| lender.start(counting));
         let witness = self.witness.map(|witness| tokio::spawn(witness.run()));
-        Asked { limits, keys: self.keys.map(Settling::start), witness }
+        let link = self.link.map(|link| tokio::spawn(link.keep()));
+        let tasks = witness.into_iter().chain(link).collect();
+        Asked { limits, keys: self.keys.map(Settling::start), tasks }
     }
 }
 
@@ -246,16 +259,14 @@ impl Asking {
 pub(super) struct Asked {
     limits: Option<Lending>,
     keys: Option<Settled>,
-    witness: Option<JoinHandle<()>>,
+    tasks: Vec<JoinHandle<()>>,
 }
 
 impl Asked {
     /// Says what is left to be said, for at most so long.
     pub(super) async fn finish(self, at_most: Duration) {
-        if let Some(witness) = self.witness {
-            witness.abort();
-        }
         tokio::join!(Lending::finish(self.limits, at_most), Settled::finish(self.keys, at_most));
+        self.tasks.iter().for_each(JoinHandle::abort);
     }
 }
 

@@ -229,12 +229,14 @@ impl Journal {
         }
     }
 
-    /// Records checkpoints of other logs, without waiting: nothing depends on it.
-    pub fn note_witnessed(&self, checkpoints: &[String]) {
-        let draft = Draft::witness(checkpoints, self.queue.clock.now());
-        if let Err(error) = self.note(&draft) {
+    /// Records checkpoints of other logs, without waiting: nothing depends on it. False where they are
+    /// not recorded.
+    pub fn note_witnessed(&self, checkpoints: &[String]) -> bool {
+        let noted = self.note(&Draft::witness(checkpoints, self.queue.clock.now()));
+        if let Err(error) = &noted {
             tracing::warn!(%error, "checkpoints of other logs were not recorded");
         }
+        noted.is_ok()
     }
 
     /// The same journal for one worker: what is recorded through it goes to the writer in

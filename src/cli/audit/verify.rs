@@ -1,5 +1,6 @@
 //! `grantgate audit verify`: is the log what it was?
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args;
@@ -7,7 +8,7 @@ use clap::Args;
 use super::search::printable;
 use super::source::{Log, Source, Wanted};
 use super::{checkpoints, key};
-use crate::audit::proof::{self, VerifyReport};
+use crate::audit::proof::{self, AnchorFinding, VerifyReport};
 use crate::audit::{Checkpoint, ReadError};
 use crate::cli::progress::progress;
 use crate::cli::{Exit, Format, fail, note, say, say_json};
@@ -59,13 +60,13 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     };
     let several = arguments.source.is_database();
     // What the logs of others have of it, which nobody has changed who has not their keys as well.
-    let mut witnessed: Vec<Checkpoint> = Vec::new();
+    let mut texts: BTreeSet<String> = BTreeSet::new();
     for log in logs.iter().filter(|_| several) {
         // What cannot be read is told below.
-        let texts = proof::witnessed(&log.reader).unwrap_or_default();
-        let signed = |text: &String| keys.iter().find_map(|key| Checkpoint::verify(text, key).ok());
-        witnessed.extend(texts.iter().filter_map(signed));
+        texts.extend(proof::witnessed(&log.reader).unwrap_or_default());
     }
+    let signed = |text: &String| keys.iter().find_map(|key| Checkpoint::verify(text, key).ok());
+    let witnessed: Vec<Checkpoint> = texts.iter().filter_map(signed).collect();
     let mut exits: Vec<Exit> = Vec::new();
     for log in &logs {
         let Some(origin) = &log.origin else {
@@ -115,6 +116,7 @@ fn one(
     let heads = log.heads.iter();
     let kept =
         heads.filter_map(|text| keys.iter().find_map(|key| Checkpoint::verify(text, key).ok()));
+    let seen: BTreeSet<u64> = witnessed.iter().map(|kept| kept.size).collect();
     let anchored: Vec<Checkpoint> = given.iter().cloned().chain(kept).chain(witnessed).collect();
     let report = match proof::verify(&log.reader, keys, &anchored, progress()) {
         Ok(report) => report,
@@ -131,6 +133,8 @@ fn one(
         }
         Err(error) => return fail(error),
     };
+    let mut differing = report.anchors.iter().filter(|(_, found)| *found != AnchorFinding::Agrees);
+    let differs_from_witnessed = differing.any(|(size, _)| seen.contains(size));
     let mut exit = judge(&report);
     if log.differing.0 > 0 && exit != Exit::Newer {
         exit = Exit::Damaged;
@@ -147,6 +151,12 @@ fn one(
                 ));
             }
             print(&named, &report, exit);
+            if differs_from_witnessed {
+                note(
+                    "note: another gateway's log has a checkpoint that this one does not agree with: it was \
+                     told anew, or the database has lost records that it had",
+                );
+            }
             // A directory has its newest checkpoint beside it; a mirror's own prove nothing of its end.
             let lacks = match log.origin {
                 Some(_) => given.is_empty(),

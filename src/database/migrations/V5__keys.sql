@@ -43,8 +43,8 @@ BEGIN
         ON CONFLICT (digest) DO UPDATE
             SET asked = excluded.asked, replica_id = excluded.replica_id, attempt = excluded.attempt,
                 state = excluded.state, decision_seq = NULL, claimed = now(), until = excluded.until
-            -- What was granted stays so, also where its gateway has forgotten it.
-            WHERE (k.replica_id = replica AND k.state <> 'granted') OR k.until <= now();
+            -- What became of it stays, also where its gateway has forgotten it.
+            WHERE (k.replica_id = replica AND k.state = 'sending') OR k.until <= now();
     SELECT * INTO known FROM idempotency_key k WHERE k.digest = key_digest;
     RETURN QUERY SELECT known.replica_id = replica AND known.attempt = own_attempt, known.asked = key_asked, known.replica_id,
         CASE WHEN known.state = 'sending' AND known.claimed < now() - sending_s * interval '1 s'

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use parking_lot::Mutex;
+use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -26,6 +27,9 @@ use table::{Expense, Pay, Table};
 
 /// A grant waits so long for the database, and no longer.
 const ANSWER_WAIT: Duration = Duration::from_millis(250);
+
+/// And so much longer to hear that there was none.
+const GRACE: Duration = Duration::from_millis(50);
 
 /// After no answer, nobody waits for one for so long.
 const UNREACHABLE_FOR: Duration = Duration::from_secs(1);
@@ -106,8 +110,8 @@ impl Leases {
         let Self(shared) = self;
         let expense = Expense { caller: caller.clone(), door, budget };
         let mut pay = shared.table.lock().pay(&expense, Instant::now());
-        if pay == Pay::Ask {
-            let asked = timeout(ANSWER_WAIT, shared.clone().ask(&expense)).await;
+        if pay == Pay::Ask && !shared.is_unreachable() {
+            let asked = timeout(ANSWER_WAIT + GRACE, shared.clone().ask(&expense)).await;
             pay = asked.unwrap_or(Pay::Ask);
         }
         match pay {
@@ -116,6 +120,8 @@ impl Leases {
                 Ok(paid)
             }
             Pay::UsedUp => Err(Reason::BudgetExhausted),
+            // The database answers, and not all who ask at once have their turn in time.
+            Pay::Ask if !shared.is_unreachable() => Err(Reason::BudgetUnconfirmed),
             Pay::Ask => {
                 let (table, gateways) = (&shared.table, shared.gateways.count());
                 let alone = table.lock().pay_alone(&expense, shared.when_alone, (gateways, day));
@@ -140,26 +146,36 @@ impl Shared {
         self.turns.lock().entry(caller.clone()).or_default().clone()
     }
 
+    fn is_unreachable(&self) -> bool {
+        self.unreachable.lock().is_some_and(|until| until > Instant::now())
+    }
+
     /// Asks the database, and pays; [`Pay::Ask`] where there was no answer.
     async fn ask(self: Arc<Self>, expense: &Expense) -> Pay {
         let mut turn = self.turn(&expense.caller).lock_owned().await;
-        // Twice: what is taken for one may be spent by others before it comes back.
+        // Twice: what there was for an entrance that is new may be spent by others meanwhile.
         for _ in 0..2 {
             // Whoever came before may have taken enough for this one, too.
             let known = self.table.lock().pay(expense, Instant::now());
             if known != Pay::Ask {
                 return known;
             }
-            let (shared, asked) = (self.clone(), expense.clone());
+            let (shared, asked, (reply, told)) =
+                (self.clone(), expense.clone(), oneshot::channel());
             // A task of its own: what comes too late for this grant is there for the next one.
-            let question = tokio::spawn(async move { (shared.take(&asked, false).await, turn) });
-            match question.await {
-                Ok((Some(true), back)) => turn = back,
-                Ok((Some(false), _)) => return Pay::UsedUp,
+            tokio::spawn(async move {
+                let pay = shared.take(&asked, false).await;
+                if let Err((Some(Pay::Paid(paid)), _)) = reply.send((pay, turn)) {
+                    shared.table.lock().give_back(&asked.caller, paid);
+                }
+            });
+            match told.await {
+                Ok((Some(Pay::Ask), back)) => turn = back,
+                Ok((Some(pay), _)) => return pay,
                 Ok((None, _)) | Err(_) => return Pay::Ask,
             }
         }
-        self.table.lock().pay(expense, Instant::now())
+        Pay::Ask
     }
 
     /// Asks for some more before it is needed; nobody waits for it.
@@ -181,12 +197,12 @@ impl Shared {
         }
     }
 
-    /// Takes some more. Whether there is any; none where there was no answer.
-    async fn take(&self, expense: &Expense, is_ahead: bool) -> Option<bool> {
+    /// Takes some more, and pays, where it is not only to be ready; none where there was no answer.
+    async fn take(&self, expense: &Expense, is_ahead: bool) -> Option<Pay> {
         let count =
             |result: LeaseResult| self.metrics.asked.with_label_values(&[result.as_str()]).inc();
         let (caller, now) = (&expense.caller, Instant::now());
-        if self.unreachable.lock().is_some_and(|until| until > now) {
+        if self.is_unreachable() {
             self.table.lock().unanswered(caller, 0);
             return None;
         }
@@ -203,9 +219,14 @@ impl Shared {
         match leased {
             Ok(leased) => {
                 *self.unreachable.lock() = None;
-                let has_more = self.table.lock().take(caller, (&wanted, &leased), Instant::now());
+                let mut table = self.table.lock();
+                let has_more = table.take(caller, (&wanted, &leased), (now, Instant::now()));
                 count(if has_more { LeaseResult::Taken } else { LeaseResult::UsedUp });
-                Some(has_more)
+                Some(match (has_more, is_ahead) {
+                    (true, false) => table.pay(expense, Instant::now()),
+                    (true, true) => Pay::Ask,
+                    (false, _) => Pay::UsedUp,
+                })
             }
             Err(error) => {
                 // It may be another database by now, which never heard of this gateway.

@@ -141,7 +141,7 @@ impl Table {
         (gateways, now, is_ahead): (u32, Instant, bool),
     ) -> Wanted {
         let Expense { caller, door, budget } = expense;
-        let had = self.leases.get(caller).map(|lease| (lease.day, lease.had));
+        let had = self.leases.get(caller).map(|lease| (lease.day, lease.before + lease.had));
         let has_some = self.lease(caller, now).is_some_and(|lease| lease.left > 0);
         let is_limited = budget.grants.is_some() && (is_ahead || !has_some);
         Wanted {
@@ -158,7 +158,7 @@ impl Table {
         &mut self,
         caller: &CallerId,
         (wanted, leased): (&Wanted, &Leased),
-        now: Instant,
+        (asked, now): (Instant, Instant),
     ) -> bool {
         let grants = leased.grants.min(wanted.grants);
         let before = leased.taken.saturating_sub(grants);
@@ -168,7 +168,7 @@ impl Table {
         let back = before.saturating_sub(lease.before).saturating_sub(lease.had).min(lease.lost);
         lease.lost = 0;
         let grants = grants + back;
-        lease.until = now + leased.lasts.min(DAY);
+        lease.until = asked + leased.lasts.min(DAY);
         lease.had = lease.had.saturating_add(grants);
         lease.left = lease.left.saturating_add(grants);
         lease.is_asked = false;

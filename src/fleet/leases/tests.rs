@@ -161,7 +161,7 @@ impl World {
             if answers == Answers::IsLost {
                 table.unanswered(&caller(), wanted.grants);
             } else {
-                pay = match table.take(&caller(), (&wanted, &leased), now) {
+                pay = match table.take(&caller(), (&wanted, &leased), (now, now)) {
                     true => table.pay(&expense, now),
                     false => Pay::UsedUp,
                 };
@@ -238,7 +238,7 @@ fn a_lease_ends_with_its_day_and_is_asked_for_before_it_is_needed() {
     let (mut table, expense, now) = (Table::default(), expense(Some(800), None), Instant::now());
     let wanted = table.wanted(&expense, (2, now, false));
     assert_eq!((wanted.grants, wanted.had), (20, None));
-    assert!(table.take(&caller(), (&wanted, &answer(20, 1, 0)), now));
+    assert!(table.take(&caller(), (&wanted, &answer(20, 1, 0)), (now, now)));
     for left in (0..20).rev() {
         assert_eq!(table.pay(&expense, now), Pay::Paid(Paid::Leased(1)));
         // Once, when it has come to less than half.
@@ -247,11 +247,11 @@ fn a_lease_ends_with_its_day_and_is_asked_for_before_it_is_needed() {
     assert_eq!(table.pay(&expense, now), Pay::Ask);
     let wanted = table.wanted(&expense, (2, now, false));
     assert_eq!(wanted.had, Some((1, 20)));
-    assert!(table.take(&caller(), (&wanted, &answer(20, 1, 20)), now));
+    assert!(table.take(&caller(), (&wanted, &answer(20, 1, 20)), (now, now)));
     let tomorrow = now + Duration::from_secs(61);
     assert_eq!(table.pay(&expense, tomorrow), Pay::Ask, "it was of yesterday");
     let wanted = table.wanted(&expense, (2, tomorrow, false));
-    assert!(table.take(&caller(), (&wanted, &answer(20, 2, 0)), tomorrow));
+    assert!(table.take(&caller(), (&wanted, &answer(20, 2, 0)), (tomorrow, tomorrow)));
     table.give_back(&caller(), Paid::Leased(1));
     assert_eq!(
         table.unused(tomorrow),
@@ -267,9 +267,9 @@ fn a_database_is_believed_so_far() {
     let wanted = table.wanted(&expense, (1, now, false));
     let lasts = Duration::MAX;
     let lies = Leased { lasts, ..answer(u64::MAX / 2, 1, 0) };
-    assert!(table.take(&caller(), (&wanted, &lies), now));
+    assert!(table.take(&caller(), (&wanted, &lies), (now, now)));
     assert_eq!(table.unused(now + Duration::from_secs(1)), [(caller(), (1, 2))]);
-    assert!(table.take(&caller(), (&wanted, &lies), now));
+    assert!(table.take(&caller(), (&wanted, &lies), (now, now)));
     assert!(table.unused(now + Duration::from_secs(86_400)).is_empty());
 }
 
@@ -277,7 +277,7 @@ fn a_database_is_believed_so_far() {
 fn what_is_used_up_is_asked_for_again_after_a_second() {
     let (mut table, expense, now) = (Table::default(), expense(Some(5), None), Instant::now());
     let wanted = table.wanted(&expense, (1, now, false));
-    assert!(!table.take(&caller(), (&wanted, &answer(0, 1, 5)), now));
+    assert!(!table.take(&caller(), (&wanted, &answer(0, 1, 5)), (now, now)));
     assert_eq!(table.pay(&expense, now), Pay::UsedUp);
     assert!(!table.is_low(&expense, 1, now));
     assert_eq!(table.pay(&expense, now + Duration::from_secs(1)), Pay::Ask);
@@ -289,14 +289,14 @@ fn an_entrance_is_asked_for_once_a_day_and_no_grants_with_it_where_there_are_som
     let mut expense = expense(Some(40), Some(2));
     let wanted = table.wanted(&expense, (1, now, false));
     assert_eq!((wanted.grants, wanted.door), (2, Some(door(1))));
-    assert!(table.take(&caller(), (&wanted, &answer(2, 1, 0)), now));
+    assert!(table.take(&caller(), (&wanted, &answer(2, 1, 0)), (now, now)));
     assert_eq!(table.pay(&expense, now), Pay::Paid(Paid::Leased(1)));
     expense.door = door(2);
     assert_eq!(table.pay(&expense, now), Pay::Ask);
     let wanted = table.wanted(&expense, (1, now, false));
     assert_eq!((wanted.grants, wanted.door), (0, Some(door(2))));
     let no = Leased { door: false, ..answer(0, 1, 2) };
-    assert!(!table.take(&caller(), (&wanted, &no), now));
+    assert!(!table.take(&caller(), (&wanted, &no), (now, now)));
     assert_eq!(table.pay(&expense, now), Pay::Ask, "another gateway may have had it");
     expense.door = door(1);
     assert_eq!(table.pay(&expense, now), Pay::Paid(Paid::Leased(1)));
@@ -308,7 +308,10 @@ fn an_entrance_is_asked_for_once_a_day_and_no_grants_with_it_where_there_are_som
 fn what_was_taken_without_an_answer_is_found_again() {
     let (mut table, expense, now) = (Table::default(), expense(Some(40), None), Instant::now());
     let wanted = table.wanted(&expense, (1, now, false));
-    assert!(table.take(&caller(), (&wanted, &answer(2, 1, 6)), now), "six by an earlier process");
+    assert!(
+        table.take(&caller(), (&wanted, &answer(2, 1, 6)), (now, now)),
+        "six by an earlier process"
+    );
     for _ in 0..2 {
         assert_eq!(table.pay(&expense, now), Pay::Paid(Paid::Leased(1)));
     }
@@ -317,7 +320,7 @@ fn what_was_taken_without_an_answer_is_found_again() {
     }
     // Two of the three had come to the database.
     let wanted = table.wanted(&expense, (1, now, false));
-    assert!(table.take(&caller(), (&wanted, &answer(2, 1, 12)), now));
+    assert!(table.take(&caller(), (&wanted, &answer(2, 1, 12)), (now, now)));
     assert_eq!(table.unused(now + Duration::from_secs(1)), [(caller(), (1, 6))]);
 }
 
@@ -327,12 +330,12 @@ fn an_entrance_that_is_refused_uses_nothing_up() {
     let (mut table, now) = (Table::default(), Instant::now());
     let mut expense = expense(Some(40), Some(1));
     let wanted = table.wanted(&expense, (1, now, false));
-    assert!(table.take(&caller(), (&wanted, &answer(1, 1, 0)), now));
+    assert!(table.take(&caller(), (&wanted, &answer(1, 1, 0)), (now, now)));
     assert_eq!(table.pay(&expense, now), Pay::Paid(Paid::Leased(1)));
     expense.door = door(2);
     let wanted = table.wanted(&expense, (1, now, false));
     let no = Leased { door: false, ..answer(0, 1, 1) };
-    assert!(!table.take(&caller(), (&wanted, &no), now));
+    assert!(!table.take(&caller(), (&wanted, &no), (now, now)));
     expense.door = door(1);
     assert_eq!(table.pay(&expense, now), Pay::Ask);
 }

@@ -127,11 +127,11 @@ impl Duplicates {
         self.finish_as(grant, (outcome, None), told);
     }
 
-    /// The same, and other gateways are told something else than this outcome.
+    /// The same, where another gateway sent it.
     fn finish_as(
         &self,
         grant: &Grant,
-        (outcome, became): (Outcome, Option<Became>),
+        (outcome, other): (Outcome, Option<OtherClaim>),
         told: impl FnOnce(Option<u64>) -> Told,
     ) {
         let (seq, waiting) = {
@@ -140,9 +140,17 @@ impl Duplicates {
             let Ended { waiting, keys, state } = table.finish(grant, outcome, Instant::now());
             // Before anybody begins anew with one of them.
             if let Some(shared) = &self.keys {
-                let became = became.or(state.became());
-                let settle = |key| shared.settle(digest_of(grant, key), became, seq);
-                keys.iter().for_each(settle);
+                let mut digests = keys.iter().map(|key| digest_of(grant, key));
+                match other {
+                    None => digests.for_each(|own| shared.settle(own, state.became(), seq)),
+                    Some(other) => {
+                        // The first is the one that is the other gateway's.
+                        if let Some(own) = digests.next() {
+                            shared.forget(&own);
+                        }
+                        digests.for_each(|joined| shared.known(joined, other));
+                    }
+                }
             }
             (seq, waiting)
         };
@@ -181,17 +189,10 @@ impl Place<'_> {
     }
 
     /// Another gateway sent it. What that is to whoever asks next, the database says.
-    pub(super) fn known(mut self, told: &Told) {
+    pub(super) fn known(mut self, other: OtherClaim) {
         if let Some(grant) = self.grant.take() {
-            // Who waited has other keys, of which nobody else knows.
-            let became = match told.outcome {
-                Outcome::Granted | Outcome::Answered => Became::Granted,
-                Outcome::Rejected | Outcome::Unknown | Outcome::Unanswered | Outcome::NotSent => {
-                    Became::Unknown
-                }
-            };
-            let ended = (Outcome::NotSent, Some(became));
-            self.duplicates.finish_as(&grant, ended, |_| told.clone());
+            let told = |_| Told::elsewhere(other);
+            self.duplicates.finish_as(&grant, (Outcome::NotSent, Some(other)), told);
         }
     }
 

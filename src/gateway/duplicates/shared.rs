@@ -30,14 +30,14 @@ pub(super) async fn claim<'d>(
             (Decision::Permit(permit.with_unconfirmed_key()), Turn::Own(Some(place)))
         }
         Claimed::Reused => {
-            let reason = Reason::IdempotencyKeyReused;
-            place.refused(reason);
-            (Decision::Denial(permit.refuse(reason)), Turn::Own(None))
+            // Who waits has another key, or none: it may try again.
+            place.refused(Reason::PermitExpired);
+            (Decision::Denial(permit.refuse(Reason::IdempotencyKeyReused)), Turn::Own(None))
         }
         Claimed::Other(other) => {
-            let told = Told::elsewhere(other);
-            place.known(&told);
-            (Decision::Permit(permit), Turn::Again(Again::Known(Box::new(told))))
+            place.known(other);
+            let told = Box::new(Told::elsewhere(other));
+            (Decision::Permit(permit), Turn::Again(Again::Known(told)))
         }
     }
 }

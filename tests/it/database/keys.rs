@@ -207,6 +207,36 @@ async fn what_was_found_out_is_known_to_all() {
     two.stop().await;
 }
 
+/// Who waited at one gateway for what another one sent, and was told that nobody knows, is told so again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_that_waited_for_what_nobody_knows_is_not_sent_either() {
+    let site = Site::new();
+    let Some(server) = database(&site).await else { return };
+    let other = another(&site, &server);
+    let seam = Seam::start(&site, Behaviour::Slow(Duration::from_secs(6))).await;
+    let second = Seam::start(&other, Behaviour::confirm()).await;
+    let more = [SHARED, NO_BREAK, DEADLINE, SHORT];
+    let one = site.start(&seam, &[SHARED, NO_BREAK]).await;
+    let two = other.start(&second, &more).await;
+    until_beating(&site).await;
+    let [first, again] = [Asking::of(&site, &one), Asking::of(&other, &two)];
+    let flying = tokio::spawn(async move { first.status(1, "a").await });
+    until_there_are(&server, "sending", 1).await;
+    let (leads, joins) = tokio::join!(again.status(1, "a"), async {
+        tokio::time::sleep(Duration::from_millis(200)).await;
+        again.status(1, "b").await
+    });
+    assert_eq!((leads, joins), (504, 504));
+    // At once, and when the database has heard of it.
+    assert_eq!(again.status(1, "b").await, 504);
+    until_there_are(&server, "unknown", 1).await;
+    assert_eq!((again.status(1, "b").await, sent(&second)), (504, 0));
+    assert_eq!(again.status(1, "c").await, 200, "a new key sends it");
+    flying.await.unwrap();
+    one.stop().await;
+    two.stop().await;
+}
+
 /// A database that goes away while somebody waits takes back nothing of what it said.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_known_to_be_in_flight_is_not_sent_when_the_database_goes() {
