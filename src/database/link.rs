@@ -241,7 +241,15 @@ impl Link {
                 }
                 Err(error) => {
                     tracing::debug!(%error, "there is no connection to the database");
-                    sleep(backoff.wait(KEPT_AGAIN_FIRST, KEPT_AGAIN_LONGEST)).await;
+                    // Sooner where somebody asks.
+                    let asked = async {
+                        sleep(KEPT_AGAIN_FIRST).await;
+                        wanted.notified().await;
+                    };
+                    tokio::select! {
+                        () = sleep(backoff.wait(KEPT_AGAIN_FIRST, KEPT_AGAIN_LONGEST)) => {}
+                        () = asked => {}
+                    }
                 }
             }
         }
