@@ -145,7 +145,7 @@ async fn without_the_database_budgets_are_refused_or_shared_out() {
     // A gateway that starts now does not know what it had, and has no more than that.
     two.stop().await;
     let two = other.start(&second, &shares).await;
-    assert!(two.admin("/metrics").await.1.contains("grantgate_limits_gateways 2\n"));
+    until_known(&[&two], 2).await;
     assert_eq!(grant(&other, &two, LOBBY).await, 503);
     server.run().await;
     for round in 0.. {
