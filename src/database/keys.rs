@@ -48,6 +48,18 @@ pub struct OtherClaim {
     pub became: Became,
 }
 
+impl OtherClaim {
+    /// What was in flight when this was said is unknown by now.
+    #[must_use]
+    pub const fn by_now(self) -> Self {
+        let became = match self.became {
+            Became::Granted => Became::Granted,
+            Became::Sending | Became::Unknown => Became::Unknown,
+        };
+        Self { became, ..self }
+    }
+}
+
 /// What became of a key's request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Became {

@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use parking_lot::Mutex;
@@ -52,8 +52,6 @@ struct Seen {
     missing: Option<u64>,
     /// Why none is followed for now.
     failure: Option<String>,
-    /// Since when some are not that could be.
-    behind: Option<Instant>,
 }
 
 impl Followed {
@@ -64,14 +62,16 @@ impl Followed {
         (seen.place, seen.digest)
     }
 
-    /// Since when some are not followed that the database has, or should have.
-    pub(super) fn behind_since(&self) -> Option<Instant> {
-        self.0.lock().behind
+    /// Whether all up to the newest are followed, and none is missing.
+    pub(super) fn is_at(&self, newest: Offer) -> bool {
+        let seen = self.0.lock();
+        seen.place == newest.number && seen.digest == Some(newest.digest) && seen.missing.is_none()
     }
 
     #[cfg(test)]
-    pub(super) fn behind(&self, since: Option<Instant>) {
-        self.0.lock().behind = since;
+    pub(super) fn at(&self, newest: Offer, missing: Option<u64>) {
+        let mut seen = self.0.lock();
+        (seen.place, seen.digest, seen.missing) = (newest.number, Some(newest.digest), missing);
     }
 
     /// Why some are not followed, the newest first.
@@ -136,12 +136,7 @@ impl Directives {
                 Some(why) => tracing::error!("signed orders are not followed: {why}"),
                 None => backoff.reset(),
             }
-            {
-                let mut seen = self.followed.0.lock();
-                let is_behind = failure.is_some() || missing.is_some();
-                seen.behind = is_behind.then(|| seen.behind.unwrap_or_else(Instant::now));
-                seen.failure = failure;
-            }
+            self.followed.0.lock().failure = failure;
             if self.followed.place() != before {
                 // Somebody waits for it.
                 self.link.tell_soon();
@@ -161,11 +156,11 @@ impl Directives {
 
     /// Follows all up to the newest.
     async fn catch_up(&mut self, newest: Offer) -> Result<(), String> {
-        let (place, digest) = self.followed.place();
-        let missing = self.followed.0.lock().missing;
-        if place == newest.number && digest == Some(newest.digest) && missing.is_none() {
+        if self.followed.is_at(newest) {
             return Ok(());
         }
+        let (place, digest) = self.followed.place();
+        let missing = self.followed.0.lock().missing;
         let is_other = match place.checked_sub(1) {
             None => false,
             // It was put back from before, and has others at these places by now.

@@ -40,16 +40,14 @@ impl Isolation {
     #[must_use]
     pub fn is_too_long(&self) -> Option<Duration> {
         let Some(heard) = *self.heard.borrow() else { return Some(self.began.elapsed()) };
-        let all = [self.followed.behind_since(), self.behind_since()];
-        let since = all.into_iter().flatten().fold(heard, Instant::min);
+        let since = self.behind_since().map_or(heard, |behind| behind.min(heard));
         Some(since.elapsed()).filter(|lasts| *lasts > self.most)
     }
 
-    /// Also where whoever follows them does nothing any more.
+    /// Whatever is the reason: also where whoever follows them does nothing any more.
     fn behind_since(&self) -> Option<Instant> {
         let newest = (*self.heads.borrow()).and_then(|heads| heads.directive);
-        let is_behind = newest
-            .is_some_and(|newest| self.followed.place() != (newest.number, Some(newest.digest)));
+        let is_behind = newest.is_some_and(|newest| !self.followed.is_at(newest));
         let mut behind = self.behind.lock();
         *behind = is_behind.then(|| behind.unwrap_or_else(Instant::now));
         *behind
@@ -71,17 +69,21 @@ mod tests {
         assert!(isolation.is_too_long().is_some(), "nothing was heard since the start");
         said.send_replace(Some(ago(30)));
         assert!(isolation.is_too_long().is_none());
-        followed.behind(Some(ago(61)));
-        assert!(isolation.is_too_long().is_some(), "what it hears it does not follow");
-        followed.behind(None);
-        assert!(isolation.is_too_long().is_none());
-        let directive = Some(Offer { number: 3, digest: Digest::of(b"a freeze") });
-        offered.send_replace(Some(Heads { bundle: None, directive }));
+        let newest = Offer { number: 3, digest: Digest::of(b"a freeze") };
+        offered.send_replace(Some(Heads { bundle: None, directive: Some(newest) }));
         assert!(isolation.is_too_long().is_none(), "it has a moment for that");
         *isolation.behind.lock() = Some(ago(61));
         assert!(isolation.is_too_long().is_some(), "nobody follows any more");
-        offered.send_replace(Some(Heads { bundle: None, directive: None }));
+        followed.at(newest, Some(2));
+        assert!(isolation.is_too_long().is_some(), "one before it is missing");
+        followed.at(newest, None);
         assert!(isolation.is_too_long().is_none());
+        *isolation.behind.lock() = None;
+        let other = Offer { number: 3, digest: Digest::of(b"another") };
+        offered.send_replace(Some(Heads { bundle: None, directive: Some(other) }));
+        assert!(isolation.is_too_long().is_none() && isolation.behind.lock().is_some());
+        offered.send_replace(Some(Heads { bundle: None, directive: None }));
+        assert!(isolation.is_too_long().is_none() && isolation.behind.lock().is_none());
         said.send_replace(Some(ago(61)));
         assert!(isolation.is_too_long().is_some());
     }

@@ -14,15 +14,13 @@ use tokio::task::JoinHandle;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
 
-use crate::database::{Became, Claim, KeyDigest, KeyTimes, Link, Log, OtherClaim};
+use super::silence::Silence;
+use crate::database::{Became, Claim, DatabaseError, KeyDigest, KeyTimes, Link, Log, OtherClaim};
 use crate::domain::{Backoff, Resolution, closed_set};
 use crate::telemetry::DuplicateMetrics;
 
 /// A request waits so long for the database, and no longer.
 const ANSWER_WAIT: Duration = Duration::from_millis(100);
-
-/// After no answer, nobody waits for one for so long.
-const UNREACHABLE_FOR: Duration = Duration::from_secs(1);
 
 /// What is in flight at another gateway is asked for again after this.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -56,19 +54,6 @@ closed_set! {
     }
 }
 
-/// Whose a key is, as far as is known.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Claimed {
-    /// This gateway may send it.
-    Own,
-    /// It was used for something else.
-    Reused,
-    /// Another gateway has it, and this became of it.
-    Other(OtherClaim),
-    /// Nobody could be asked.
-    Unconfirmed,
-}
-
 /// Claims and settles keys.
 #[derive(Clone)]
 pub struct Keys {
@@ -76,14 +61,13 @@ pub struct Keys {
     log: Arc<Log>,
     times: KeyTimes,
     shared: Arc<Mutex<Shared>>,
+    silence: Arc<Silence>,
     settling: mpsc::Sender<Settle>,
     metrics: DuplicateMetrics,
 }
 
 /// What is known without asking.
 struct Shared {
-    /// Nobody is asked before.
-    unreachable: Option<Instant>,
     /// The tries that are in flight here, so that what is said of one is not taken for another.
     attempts: HashMap<[u8; 32], i64>,
     /// No two of one gateway have the same number.
@@ -125,14 +109,10 @@ impl Shared {
         }
     }
 
-    /// What is known of another gateway's key; what was in flight is unknown by now.
+    /// What is known of another gateway's key.
     fn told(&self, digest: &KeyDigest) -> Option<OtherClaim> {
         let Told { other, until, .. } = *self.told.get(&digest.key)?;
-        let became = match other.became {
-            Became::Granted => Became::Granted,
-            Became::Sending | Became::Unknown => Became::Unknown,
-        };
-        (until > Instant::now()).then_some(OtherClaim { became, ..other })
+        (until > Instant::now()).then_some(other.by_now())
     }
 
     /// What the database may not know yet.
@@ -170,7 +150,6 @@ impl Keys {
         let (settling, settled) = mpsc::channel(SETTLING_MAX);
         let since = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         let shared = Shared {
-            unreachable: None,
             attempts: HashMap::new(),
             // From one start to the next it rises.
             next: i64::try_from(since.as_micros()).unwrap_or_default(),
@@ -178,67 +157,67 @@ impl Keys {
         };
         let later = Settling { link: link.clone(), log: log.clone(), times, settled };
         let shared = Arc::new(Mutex::new(shared));
-        (Self { link, log, times, shared, settling, metrics }, later)
+        (Self { link, log, times, shared, silence: Arc::default(), settling, metrics }, later)
     }
 
-    /// Claims a key. What is in flight at another gateway is waited for, until then.
-    pub async fn claim(&self, digest: &KeyDigest, deadline: Instant) -> Claimed {
+    /// Claims a key; none where nobody could be asked. What is in flight at another gateway is waited
+    /// for, until then.
+    pub async fn claim(&self, digest: &KeyDigest, deadline: Instant) -> Option<Claim> {
         let (attempt, told) = {
             let mut shared = self.shared.lock();
             (shared.attempt(digest), shared.on_its_way(digest))
         };
-        let mut claimed = match told {
-            Some(other) => Claimed::Other(other),
-            None => self.ask(digest, attempt).await,
+        let claimed = match told {
+            Some(other) => Some(Claim::Other(other)),
+            None => self.ask_until(digest, attempt, deadline).await,
         };
-        while let Claimed::Other(other @ OtherClaim { became: Became::Sending, .. }) = claimed {
-            let unknown = Claimed::Other(OtherClaim { became: Became::Unknown, ..other });
-            if Instant::now() + AGAIN >= deadline {
-                claimed = unknown;
-                break;
-            }
-            sleep(AGAIN).await;
-            claimed = match self.ask(digest, attempt).await {
-                // It is known that somebody is sending it.
-                Claimed::Unconfirmed => unknown,
-                answered @ (Claimed::Own | Claimed::Reused | Claimed::Other(_)) => answered,
-            };
-        }
-        if let Claimed::Other(other) = claimed {
-            self.shared.lock().tell(digest, (other, false), self.times.window);
-        }
         let result = match claimed {
-            Claimed::Own => ClaimResult::Own,
-            Claimed::Reused => ClaimResult::Reused,
-            Claimed::Other(_) => ClaimResult::Other,
-            Claimed::Unconfirmed => ClaimResult::NoAnswer,
+            Some(Claim::Own) => ClaimResult::Own,
+            Some(Claim::Reused) => ClaimResult::Reused,
+            Some(Claim::Other(_)) => ClaimResult::Other,
+            None => ClaimResult::NoAnswer,
         };
         self.metrics.claims.with_label_values(&[result.as_str()]).inc();
         claimed
     }
 
-    async fn ask(&self, digest: &KeyDigest, attempt: i64) -> Claimed {
-        let now = Instant::now();
-        if self.shared.lock().unreachable.is_some_and(|until| until > now) {
-            return self.without_answer(digest);
+    async fn ask_until(
+        &self,
+        digest: &KeyDigest,
+        attempt: i64,
+        deadline: Instant,
+    ) -> Option<Claim> {
+        // What another gateway had once is not sent here for want of an answer.
+        let mut known = self.shared.lock().told(digest);
+        loop {
+            let other = match self.ask(digest, attempt).await {
+                Some(Claim::Other(other)) => other,
+                Some(own @ (Claim::Own | Claim::Reused)) => return Some(own),
+                None => return known.map(Claim::Other),
+            };
+            self.shared.lock().tell(digest, (other, false), self.times.window);
+            known = Some(other.by_now());
+            if other.became != Became::Sending || Instant::now() + AGAIN >= deadline {
+                return known.map(Claim::Other);
+            }
+            sleep(AGAIN).await;
+        }
+    }
+
+    /// None without an answer.
+    async fn ask(&self, digest: &KeyDigest, attempt: i64) -> Option<Claim> {
+        if self.silence.lasts() {
+            return None;
         }
         let asked = self.link.claim_key(&self.log, (digest, attempt), &self.times);
         let why = match timeout(ANSWER_WAIT, asked).await {
-            Ok(Ok(Claim::Own)) => return Claimed::Own,
-            Ok(Ok(Claim::Reused)) => return Claimed::Reused,
-            Ok(Ok(Claim::Other(other))) => return Claimed::Other(other),
+            Ok(Ok(claimed)) => return Some(claimed),
             Ok(Err(error)) => error.to_string(),
             Err(_) => format!("no answer within {} ms", ANSWER_WAIT.as_millis()),
         };
         tracing::warn!("the database does not say whether another gateway knows a key: {why}");
-        self.shared.lock().unreachable = Some(Instant::now() + UNREACHABLE_FOR);
-        self.without_answer(digest)
-    }
-
-    /// What another gateway had once is not sent here for want of an answer.
-    fn without_answer(&self, digest: &KeyDigest) -> Claimed {
-        let told = self.shared.lock().told(digest);
-        told.map_or(Claimed::Unconfirmed, Claimed::Other)
+        self.silence.begins();
+        None
     }
 
     /// A request with this key waits for what another one of this gateway's brings: others are to
@@ -332,7 +311,7 @@ impl Settling {
         }
     }
 
-    async fn say(&self, settle: &Settle) -> Result<(), crate::database::DatabaseError> {
+    async fn say(&self, settle: &Settle) -> Result<(), DatabaseError> {
         match settle {
             Settle::Joined(digest, attempt) => {
                 let claimed = self.link.claim_key(&self.log, (digest, *attempt), &self.times);

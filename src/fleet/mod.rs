@@ -10,6 +10,7 @@ mod gateways;
 mod isolation;
 mod keys;
 mod leases;
+mod silence;
 
 use crate::bundle::{Contents, Offer, Signed, Trust};
 use crate::config::{BundleSettings, DatabaseSettings, Settings};
@@ -20,7 +21,7 @@ pub use directives::{Directives, Followed};
 pub use follower::Follower;
 pub use gateways::{Counting, Gateways};
 pub use isolation::Isolation;
-pub use keys::{ClaimResult, Claimed, Keys, Settled, Settling};
+pub use keys::{ClaimResult, Keys, Settled, Settling};
 pub use leases::{LeaseResult, Leases, Lender, Lending, Paid};
 
 /// Why a bundle that the database offers is not there.

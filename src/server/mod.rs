@@ -13,6 +13,7 @@ mod otlp;
 mod prepared;
 mod running;
 pub mod service_manager;
+mod sharing;
 mod stack;
 mod workers;
 
@@ -39,9 +40,10 @@ use crate::telemetry::{ClosedSets, Metrics};
 use admin::Admin;
 use health::Health;
 pub use identity::IdentityError;
-use opened::{Asking, Following, Mirror};
+use opened::{Following, Mirror};
 use prepared::Fixed;
 pub use prepared::{Found, Prepared};
+use sharing::Asking;
 use stack::Shared;
 use workers::Workers;
 

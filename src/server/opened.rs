@@ -1,7 +1,7 @@
 //! What a gateway works with, opened or set up one by one.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use arc_swap::ArcSwap;
 use tokio::net::TcpListener;
@@ -10,21 +10,19 @@ use tokio::task::JoinHandle;
 use super::StartError;
 use super::identity::Identity;
 use super::observe::AuditObserver;
+use super::sharing::Sharing;
 use crate::audit::follow;
 use crate::audit::search::attempts;
 use crate::audit::{FileStore, Journal, JournalSettings, LogReader, OpenError, ReadError, Started};
 use crate::config::{ReplicaSettings, Settings};
-use crate::database::{Access, KeyTimes, Link, Log};
+use crate::database::{Access, Link, Log};
 use crate::domain::{CallerId, Clock as _, SystemClock};
-use crate::fleet::{
-    Counting, Directives, Followed, Follower, Gateways, Isolation, Keys, Leases, Lender, Lending,
-    Settled, Settling,
-};
+use crate::fleet::{Directives, Followed, Follower};
 use crate::gateway::{Budgets, Duplicates, Gateway, midnight};
 use crate::listener::Listener;
 use crate::orders::{Keeper, OrdersFile, Place};
 use crate::resolver::{self, Resolver, Resolving};
-use crate::shipping::{Beats, MirrorSink, OtlpSink, Shipper, Witness};
+use crate::shipping::{Beats, MirrorSink, OtlpSink, Shipper};
 use crate::snapshot::{ReloadHandle, Reloader, Snapshot};
 use crate::telemetry::Metrics;
 
@@ -161,113 +159,9 @@ pub(super) struct Mirror {
     pub(super) shipper: Shipper,
     /// Says there how this gateway is, and hears which bundle it is to have.
     pub(super) beats: Beats,
-    link: Arc<Link>,
-    log: Arc<Log>,
-    followed: Arc<Followed>,
-}
-
-/// Limits that hold for all gateways together.
-#[derive(Default)]
-pub(super) struct Sharing {
-    /// None of it where each gateway has its own.
-    pub(super) asking: Asking,
-    pub(super) leases: Option<Leases>,
-    pub(super) gateways: Arc<Gateways>,
-    pub(super) keys: Option<Keys>,
-    /// Where a gateway that hears of no orders stops.
-    pub(super) isolation: Option<Arc<Isolation>>,
-}
-
-/// What asks the database for it.
-#[derive(Default)]
-pub(super) struct Asking {
-    limits: Option<(Counting, Lender)>,
-    keys: Option<Settling>,
-    /// Writes down how the logs of the others were.
-    witness: Option<Witness>,
-    /// What grants may wait for.
-    link: Option<Arc<Link>>,
-}
-
-impl Sharing {
-    fn new(
-        settings: &Settings,
-        mirror: Option<&Mirror>,
-        journal: &Journal,
-        metrics: &Metrics,
-    ) -> Self {
-        metrics.leases.gateways.set(1);
-        let mut own = Self::default();
-        let Some(mirror) = mirror else { return own };
-        // What grants wait for does not wait behind records that are sent.
-        let (asking, log) = (Arc::new(mirror.link.beside()), &mirror.log);
-        own.asking.witness = settings
-            .database
-            .as_ref()
-            .map(|database| mirror.beats.witness(journal.clone(), database.witness_interval));
-        if let Some(when_alone) = settings.limits.shared {
-            let (directory, metrics) = (settings.audit.directory.clone(), metrics.leases.clone());
-            own.gateways = Gateways::kept_in(&directory);
-            let (at, gateways) = ((asking.clone(), log.clone()), own.gateways.clone());
-            let (leases, lender) = Leases::new(at, gateways.clone(), when_alone, metrics.clone());
-            own.leases = Some(leases);
-            let (link, log) = (asking.clone(), log.clone());
-            let counting = Counting { link, log, gateways, directory, metrics };
-            own.asking.limits = Some((counting, lender));
-        }
-        if settings.limits.shared.is_some() || settings.idempotency.shared {
-            own.asking.link = Some(asking.clone());
-        }
-        let isolation_max = settings.policy_bundle.as_ref().and_then(|one| one.isolation_max);
-        own.isolation = isolation_max.map(|most| {
-            Arc::new(Isolation::new(
-                mirror.beats.heard(),
-                mirror.beats.heads(),
-                mirror.followed.clone(),
-                most,
-            ))
-        });
-        if settings.idempotency.shared {
-            let (window, sending) =
-                (settings.idempotency.window, 2 * settings.limits.answer_deadline);
-            let times = KeyTimes { window, sending };
-            let (keys, settling) =
-                Keys::new(asking, log.clone(), times, metrics.duplicates.clone());
-            (own.keys, own.asking.keys) = (Some(keys), Some(settling));
-        }
-        own
-    }
-}
-
-/// A start waits so long for a connection, where what is shared needs one.
-const FIRST_CONNECTION: Duration = Duration::from_secs(1);
-
-impl Asking {
-    pub(super) async fn start(self) -> Asked {
-        if let Some(link) = &self.link {
-            link.begin(FIRST_CONNECTION).await;
-        }
-        let limits = self.limits.map(|(counting, lender)| lender.start(counting));
-        let witness = self.witness.map(|witness| tokio::spawn(witness.run()));
-        let link = self.link.map(|link| tokio::spawn(link.keep()));
-        let tasks = witness.into_iter().chain(link).collect();
-        Asked { limits, keys: self.keys.map(Settling::start), tasks }
-    }
-}
-
-/// Asks it.
-pub(super) struct Asked {
-    limits: Option<Lending>,
-    keys: Option<Settled>,
-    tasks: Vec<JoinHandle<()>>,
-}
-
-impl Asked {
-    /// Says what is left to be said, for at most so long.
-    pub(super) async fn finish(self, at_most: Duration) {
-        tokio::join!(Lending::finish(self.limits, at_most), Settled::finish(self.keys, at_most));
-        self.tasks.iter().for_each(JoinHandle::abort);
-    }
+    pub(super) link: Arc<Link>,
+    pub(super) log: Arc<Log>,
+    pub(super) followed: Arc<Followed>,
 }
 
 impl Mirror {

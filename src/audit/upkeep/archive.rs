@@ -4,7 +4,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::path::Path;
 
-use super::retain::{RetainError, ZSTD_LEVEL, lock};
+use super::retain::{RetainError, lock, write_compressed};
 use crate::audit::log::directory::LogReader;
 use crate::audit::log::segment::Segment;
 use crate::audit::proof::pruned;
@@ -39,7 +39,6 @@ pub fn archive(log: &Path, to: &Path) -> Result<(), RetainError> {
     for segment in segments {
         let name = segment.compressed_path();
         let Some(place) = name.file_name().map(|name| to.join(name)) else { continue };
-        let making = place.with_extension("making");
         if place.exists() {
             match compared(&place, &segment).map_err(failed(&place))? {
                 Kept::Whole => continue,
@@ -47,24 +46,12 @@ pub fn archive(log: &Path, to: &Path) -> Result<(), RetainError> {
                 Kept::Other => return Err(RetainError::Archived(place)),
             }
         }
-        let written = install(&making, &place, |out| {
-            let mut encoder = zstd::Encoder::new(out, ZSTD_LEVEL)?;
-            encoder.include_checksum(true)?;
-            encoder.set_pledged_src_size(Some(segment.stored_bytes()))?;
-            io::copy(&mut File::open(&segment.path)?, &mut encoder)?;
-            encoder.finish()?;
-            match compared(&making, &segment)? == Kept::Whole {
-                true => Ok(()),
-                false => Err(io::Error::other("what was written reads differently")),
-            }
-        });
-        written.map_err(failed(&place))?;
+        write_compressed(&segment, &place)?;
     }
     Ok(())
 }
 
 /// What is in the archive of a segment.
-#[derive(PartialEq, Eq)]
 enum Kept {
     Whole,
     Beginning,

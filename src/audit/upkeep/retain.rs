@@ -24,7 +24,7 @@ use crate::audit::tree::{Frontier, Hash, RangeHashes, consistency_ranges};
 use crate::files::{install, sync_directory};
 
 /// A level that costs little time and saves nearly all that can be saved.
-pub(super) const ZSTD_LEVEL: i32 = 3;
+const ZSTD_LEVEL: i32 = 3;
 
 const LOCK: &str = "maintenance.lock";
 
@@ -113,12 +113,19 @@ pub fn compress(directory: &Path) -> Result<Retained, RetainError> {
 
 /// The plain file goes when the compressed one is durable and reads the same.
 fn compress_one(directory: &Path, segment: &Segment) -> Result<PathBuf, RetainError> {
-    let failed = |error| RetainError::Io(segment.path.clone(), error);
-    let name = segment.path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
-    let (to, making) =
-        (directory.join(format!("{name}.zst")), directory.join(format!("{name}.zst.making")));
+    let to = segment.compressed_path();
     // If the process dies between the two, both are there, and the plain one counts.
-    let written = install(&making, &to, |out| {
+    write_compressed(segment, &to)?;
+    std::fs::remove_file(&segment.path)
+        .and_then(|()| sync_directory(directory))
+        .map_err(|error| RetainError::Io(segment.path.clone(), error))?;
+    Ok(to)
+}
+
+/// Writes a segment compressed, durably, and reads it once more.
+pub(super) fn write_compressed(segment: &Segment, to: &Path) -> Result<(), RetainError> {
+    let making = to.with_extension("zst.making");
+    let written = install(&making, to, |out| {
         let mut encoder = zstd::Encoder::new(out, ZSTD_LEVEL)?;
         // So that damage shows when it is read.
         encoder.include_checksum(true)?;
@@ -133,11 +140,9 @@ fn compress_one(directory: &Path, segment: &Segment) -> Result<PathBuf, RetainEr
         if error.kind() == io::ErrorKind::InvalidData {
             RetainError::Differs(segment.path.clone())
         } else {
-            failed(error)
+            RetainError::Io(to.to_owned(), error)
         }
-    })?;
-    std::fs::remove_file(&segment.path).and_then(|()| sync_directory(directory)).map_err(failed)?;
-    Ok(to)
+    })
 }
 
 fn copy_hashed(from: &mut impl io::Read, to: &mut impl io::Write) -> io::Result<Vec<u8>> {

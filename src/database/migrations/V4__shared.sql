@@ -26,6 +26,16 @@ CREATE TABLE budget_door (
     FOREIGN KEY (day, caller) REFERENCES budget_day ON DELETE CASCADE
 );
 
+-- Refuses who is not the gateway that it says it is.
+CREATE FUNCTION check_token(replica uuid, token bytea) RETURNS void
+LANGUAGE plpgsql SET search_path = grantgate, pg_temp AS $$
+BEGIN
+    PERFORM FROM replica r WHERE r.replica_id = replica AND r.token_sha256 = sha256(token);
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'no gateway has this id and this token' USING ERRCODE = 'GG001';
+    END IF;
+END $$;
+
 -- How many gateways speak, with the one that asks.
 CREATE FUNCTION gateways_1(own uuid) RETURNS integer
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = grantgate, pg_temp AS $$
@@ -49,10 +59,7 @@ DECLARE
     -- No budget is larger.
     most CONSTANT bigint := 10000000;
 BEGIN
-    PERFORM FROM replica r WHERE r.replica_id = replica AND r.token_sha256 = sha256(token);
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'no gateway has this id and this token' USING ERRCODE = 'GG001';
-    END IF;
+    PERFORM check_token(replica, token);
     INSERT INTO budget_day (day, caller) VALUES (today, called) ON CONFLICT DO NOTHING;
     -- One after the other.
     PERFORM FROM budget_day b WHERE b.day = today AND b.caller = called FOR UPDATE;
@@ -91,14 +98,11 @@ CREATE FUNCTION give_back_1(replica uuid, token bytea, called text, of_day date,
 RETURNS void
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = grantgate, pg_temp AS $$
 BEGIN
-    PERFORM FROM replica r WHERE r.replica_id = replica AND r.token_sha256 = sha256(token);
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'no gateway has this id and this token' USING ERRCODE = 'GG001';
-    END IF;
+    PERFORM check_token(replica, token);
     UPDATE budget_lease l SET grants = greatest(0, l.grants - greatest(0, unused))
         WHERE l.day = of_day AND l.caller = called AND l.replica_id = replica;
 END $$;
 
-REVOKE ALL ON FUNCTION gateways_1, lease_1, give_back_1 FROM PUBLIC;
+REVOKE ALL ON FUNCTION check_token, gateways_1, lease_1, give_back_1 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION gateways_1, lease_1, give_back_1 TO grantgate_gateway;
 GRANT SELECT ON budget_day, budget_lease, budget_door TO grantgate_reader;

@@ -16,15 +16,6 @@ CREATE TABLE idempotency_key (
 CREATE INDEX ON idempotency_key (replica_id, decision_seq);
 CREATE INDEX ON idempotency_key (until);
 
-CREATE FUNCTION check_token(replica uuid, token bytea) RETURNS void
-LANGUAGE plpgsql SET search_path = grantgate, pg_temp AS $$
-BEGIN
-    PERFORM FROM replica r WHERE r.replica_id = replica AND r.token_sha256 = sha256(token);
-    IF NOT FOUND THEN
-        RAISE EXCEPTION 'no gateway has this id and this token' USING ERRCODE = 'GG001';
-    END IF;
-END $$;
-
 -- Claims a key for one gateway, unless another one has it: then tells what became of it there. One that
 -- is not settled after `sending_s` seconds is unknown: its gateway was killed, or is cut off.
 CREATE FUNCTION claim_key_1(
@@ -88,6 +79,6 @@ BEGIN
     END IF;
 END $$;
 
-REVOKE ALL ON FUNCTION check_token, claim_key_1, settle_key_1, resolve_key_1 FROM PUBLIC;
+REVOKE ALL ON FUNCTION claim_key_1, settle_key_1, resolve_key_1 FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION claim_key_1, settle_key_1, resolve_key_1 TO grantgate_gateway;
 GRANT SELECT ON idempotency_key TO grantgate_reader;

@@ -18,6 +18,7 @@ use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
+use super::silence::Silence;
 use super::{Counting, Gateways};
 use crate::database::{DatabaseError, Leased, Link, Log, Wanted};
 use crate::domain::{Budget, CallerId, EntranceId, Reason, WhenAlone, closed_set};
@@ -30,9 +31,6 @@ const ANSWER_WAIT: Duration = Duration::from_millis(250);
 
 /// And so much longer to hear that there was none.
 const GRACE: Duration = Duration::from_millis(50);
-
-/// After no answer, nobody waits for one for so long.
-const UNREACHABLE_FOR: Duration = Duration::from_secs(1);
 
 closed_set! {
     /// What comes of asking for some of a budget.
@@ -55,8 +53,7 @@ struct Shared {
     table: Mutex<Table>,
     /// One question about each caller at a time.
     turns: Mutex<HashMap<CallerId, Arc<tokio::sync::Mutex<()>>>>,
-    /// Nobody is asked before.
-    unreachable: Mutex<Option<Instant>>,
+    silence: Silence,
     /// The database knows this gateway.
     is_known: AtomicBool,
     gateways: Arc<Gateways>,
@@ -87,7 +84,7 @@ impl Leases {
             log,
             table: Mutex::default(),
             turns: Mutex::default(),
-            unreachable: Mutex::default(),
+            silence: Silence::default(),
             is_known: AtomicBool::new(false),
             gateways,
             when_alone,
@@ -110,7 +107,7 @@ impl Leases {
         let Self(shared) = self;
         let expense = Expense { caller: caller.clone(), door, budget };
         let mut pay = shared.table.lock().pay(&expense, Instant::now());
-        if pay == Pay::Ask && !shared.is_unreachable() {
+        if pay == Pay::Ask && !shared.silence.lasts() {
             let asked = timeout(ANSWER_WAIT + GRACE, shared.clone().ask(&expense)).await;
             pay = asked.unwrap_or(Pay::Ask);
         }
@@ -121,7 +118,7 @@ impl Leases {
             }
             Pay::UsedUp => Err(Reason::BudgetExhausted),
             // The database answers, and not all who ask at once have their turn in time.
-            Pay::Ask if !shared.is_unreachable() => Err(Reason::BudgetUnconfirmed),
+            Pay::Ask if !shared.silence.lasts() => Err(Reason::BudgetUnconfirmed),
             Pay::Ask => {
                 let (table, gateways) = (&shared.table, shared.gateways.count());
                 let alone = table.lock().pay_alone(&expense, shared.when_alone, (gateways, day));
@@ -144,10 +141,6 @@ impl Leases {
 impl Shared {
     fn turn(&self, caller: &CallerId) -> Arc<tokio::sync::Mutex<()>> {
         self.turns.lock().entry(caller.clone()).or_default().clone()
-    }
-
-    fn is_unreachable(&self) -> bool {
-        self.unreachable.lock().is_some_and(|until| until > Instant::now())
     }
 
     /// Asks the database, and pays; [`Pay::Ask`] where there was no answer.
@@ -202,7 +195,7 @@ impl Shared {
         let count =
             |result: LeaseResult| self.metrics.asked.with_label_values(&[result.as_str()]).inc();
         let (caller, now) = (&expense.caller, Instant::now());
-        if self.is_unreachable() {
+        if self.silence.lasts() {
             self.table.lock().unanswered(caller, 0);
             return None;
         }
@@ -211,14 +204,17 @@ impl Shared {
         let leased = match timeout(ANSWER_WAIT, &mut asked).await {
             Ok(leased) => leased,
             Err(_) => {
-                self.silent(caller, &format!("no answer within {} ms", ANSWER_WAIT.as_millis()));
+                self.fall_silent(
+                    caller,
+                    &format!("no answer within {} ms", ANSWER_WAIT.as_millis()),
+                );
                 count(LeaseResult::NoAnswer);
                 asked.await
             }
         };
         match leased {
             Ok(leased) => {
-                *self.unreachable.lock() = None;
+                self.silence.ends();
                 let mut table = self.table.lock();
                 let has_more = table.take(caller, (&wanted, &leased), (now, Instant::now()));
                 count(if has_more { LeaseResult::Taken } else { LeaseResult::UsedUp });
@@ -231,7 +227,7 @@ impl Shared {
             Err(error) => {
                 // It may be another database by now, which never heard of this gateway.
                 self.is_known.store(false, Ordering::Relaxed);
-                self.silent(caller, &error.to_string());
+                self.fall_silent(caller, &error.to_string());
                 self.table.lock().unanswered(caller, wanted.grants);
                 count(LeaseResult::NoAnswer);
                 None
@@ -247,9 +243,9 @@ impl Shared {
         self.link.lease(&self.log, caller.as_str(), wanted).await
     }
 
-    fn silent(&self, caller: &CallerId, why: &str) {
+    fn fall_silent(&self, caller: &CallerId, why: &str) {
         tracing::warn!(%caller, "no part of the budget was taken from the database: {why}");
-        *self.unreachable.lock() = Some(Instant::now() + UNREACHABLE_FOR);
+        self.silence.begins();
     }
 }
 

@@ -7,9 +7,9 @@ use aws_lc_rs::digest::{Context, SHA256};
 use super::repeat::{Again, Turn};
 use super::table::{Asked, Grant, State};
 use super::{Place, Told};
-use crate::database::{Became, KeyDigest};
+use crate::database::{Became, Claim, KeyDigest};
 use crate::domain::{IdempotencyKey, Reason};
-use crate::fleet::{Claimed, Keys};
+use crate::fleet::Keys;
 use crate::policy::{Decision, Permit};
 
 /// Claims the key of what has its place here; where another gateway has it, it is answered as that
@@ -22,19 +22,17 @@ pub(super) async fn claim<'d>(
 ) -> (Decision, Turn<'d>) {
     let claimed = match &place.grant {
         Some(grant) => keys.claim(&digest_of(grant, key), deadline).await,
-        None => Claimed::Own,
+        None => Some(Claim::Own),
     };
     match claimed {
-        Claimed::Own => (Decision::Permit(permit), Turn::Own(Some(place))),
-        Claimed::Unconfirmed => {
-            (Decision::Permit(permit.with_unconfirmed_key()), Turn::Own(Some(place)))
-        }
-        Claimed::Reused => {
+        Some(Claim::Own) => (Decision::Permit(permit), Turn::Own(Some(place))),
+        None => (Decision::Permit(permit.with_unconfirmed_key()), Turn::Own(Some(place))),
+        Some(Claim::Reused) => {
             // Who waits has another key, or none: it may try again.
             place.refused(Reason::PermitExpired);
             (Decision::Denial(permit.refuse(Reason::IdempotencyKeyReused)), Turn::Own(None))
         }
-        Claimed::Other(other) => {
+        Some(Claim::Other(other)) => {
             place.known(other);
             let told = Box::new(Told::elsewhere(other));
             (Decision::Permit(permit), Turn::Again(Again::Known(told)))

@@ -227,8 +227,10 @@ async fn a_key_that_waited_for_what_nobody_knows_is_not_sent_either() {
         again.status(1, "b").await
     });
     assert_eq!((leads, joins), (504, 504));
-    // At once, and when the database has heard of it.
-    assert_eq!(again.status(1, "b").await, 504);
+    // At once, however often, and when the database has heard of it.
+    for _ in 0..3 {
+        assert_eq!(again.status(1, "b").await, 504);
+    }
     until_there_are(&server, "unknown", 1).await;
     assert_eq!((again.status(1, "b").await, sent(&second)), (504, 0));
     assert_eq!(again.status(1, "c").await, 200, "a new key sends it");
