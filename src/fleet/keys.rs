@@ -325,3 +325,42 @@ impl Settling {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::database::{Access, Address, Files};
+    use crate::domain::Secret;
+    use crate::telemetry::{ClosedSets, Metrics};
+
+    /// What this gateway has said of a key may be on its way to the database, which knows less.
+    #[tokio::test]
+    async fn what_was_said_a_moment_ago_is_not_asked_for() {
+        let address = Address::parse("postgresql://gate@/grantgate?host=/nowhere").unwrap();
+        let files = Files { address, password_file: None, ca_file: None };
+        let link = Arc::new(Link::new(Access::load(&files).unwrap()));
+        let log = Log {
+            replica: uuid::Uuid::nil(),
+            name: "north".into(),
+            origin: "north".into(),
+            verifier_key: String::new(),
+            token: Secret::new(String::new()),
+        };
+        let times = KeyTimes { window: Duration::from_secs(60), sending: Duration::from_secs(9) };
+        let metrics = Metrics::new(&ClosedSets::default()).unwrap().duplicates;
+        let (keys, _settling) = Keys::new(link, Arc::new(log), times, metrics);
+        let digest = KeyDigest { key: [1; 32], asked: [2; 32] };
+        let (replica, became) = (uuid::Uuid::max(), Became::Unknown);
+        let other = OtherClaim { replica, seq: None, became };
+        keys.joined(digest);
+        keys.known(digest, other);
+        let deadline = Instant::now() + Duration::from_secs(5);
+        for _ in 0..3 {
+            assert_eq!(keys.claim(&digest, deadline).await, Some(Claim::Other(other)));
+            assert!(!keys.silence.lasts(), "the database was asked");
+        }
+        let new = KeyDigest { key: [3; 32], ..digest };
+        assert_eq!(keys.claim(&new, deadline).await, None);
+        assert!(keys.silence.lasts());
+    }
+}

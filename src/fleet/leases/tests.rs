@@ -6,7 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use proptest::prelude::*;
 
 use super::*;
-use crate::database::{Leased, Wanted};
+use crate::database::{Access, Address, Files, Leased, Wanted};
+use crate::domain::Secret;
+use crate::telemetry::{ClosedSets, Metrics};
 
 const GATEWAYS: usize = 3;
 
@@ -320,6 +322,7 @@ fn what_was_taken_without_an_answer_is_found_again() {
     }
     // Two of the three had come to the database.
     let wanted = table.wanted(&expense, (1, now, false));
+    assert_eq!(wanted.had, Some((1, 8)), "a database that fell back is to hear of all of it");
     assert!(table.take(&caller(), (&wanted, &answer(2, 1, 12)), (now, now)));
     assert_eq!(table.unused(now + Duration::from_secs(1)), [(caller(), (1, 6))]);
 }
@@ -338,4 +341,46 @@ fn an_entrance_that_is_refused_uses_nothing_up() {
     assert!(!table.take(&caller(), (&wanted, &no), (now, now)));
     expense.door = door(1);
     assert_eq!(table.pay(&expense, now), Pay::Ask);
+}
+
+/// A day ends when it does, however late the answer came that says so.
+#[test]
+fn an_answer_that_comes_late_lengthens_no_day() {
+    let (mut table, expense, asked) = (Table::default(), expense(Some(40), None), Instant::now());
+    let wanted = table.wanted(&expense, (1, asked, false));
+    let now = asked + Duration::from_secs(15);
+    assert!(table.take(&caller(), (&wanted, &answer(2, 1, 0)), (asked, now)));
+    assert_eq!(table.pay(&expense, now), Pay::Paid(Paid::Leased(1)));
+    assert_eq!(table.pay(&expense, asked + Duration::from_secs(60)), Pay::Ask);
+}
+
+/// A database that nobody listens for.
+fn leases(when_alone: WhenAlone) -> Leases {
+    let address = Address::parse("postgresql://gate@/grantgate?host=/nowhere").unwrap();
+    let files = Files { address, password_file: None, ca_file: None };
+    let link = Arc::new(Link::new(Access::load(&files).unwrap()));
+    let log = Log {
+        replica: uuid::Uuid::nil(),
+        name: "north".into(),
+        origin: "north".into(),
+        verifier_key: String::new(),
+        token: Secret::new(String::new()),
+    };
+    let metrics = Metrics::new(&ClosedSets::default()).unwrap().leases;
+    Leases::new((link, Arc::new(log)), Arc::default(), when_alone, metrics).0
+}
+
+/// While the database answers, nobody spends by itself who only has not had its turn.
+#[tokio::test]
+async fn who_waits_for_its_turn_in_vain_is_not_alone() {
+    let (leases, budget) = (leases(WhenAlone::Share), Budget { grants: Some(4), doors: None });
+    let turn = leases.0.turn(&caller()).lock_owned().await;
+    let waited = leases.pay(&caller(), door(1), (budget, 1)).await;
+    assert_eq!(waited, Err(Reason::BudgetUnconfirmed));
+    drop(turn);
+    for _ in 0..4 {
+        assert_eq!(leases.pay(&caller(), door(1), (budget, 1)).await, Ok(Paid::Alone(1)));
+    }
+    let beyond = leases.pay(&caller(), door(1), (budget, 1)).await;
+    assert_eq!(beyond, Err(Reason::BudgetUnconfirmed));
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::duplicates::{Asking, body, outcomes, sent};
 use crate::support::process::Process;
+use crate::support::wire::Wire;
 use crate::support::{of_event, until};
 
 const SHARED: (&str, &str) = ("GRANTGATE__IDEMPOTENCY__SHARED", "on");
@@ -305,4 +306,45 @@ async fn what_is_said_late_of_a_try_leaves_the_next_alone() {
     admin.batch_execute("DELETE FROM grantgate.idempotency_key").await.unwrap();
     settle(4, Some("unknown")).await;
     assert_eq!(there().await, Some((4, "unknown".to_owned())));
+}
+
+/// However short the time is for which keys are remembered: not while they are sent.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_is_nobody_elses_while_it_is_sent() {
+    let site = Site::new();
+    let Some(server) = database(&site).await else { return };
+    let other = another(&site, &server);
+    let seam = Seam::start(&site, Behaviour::Slow(Duration::from_secs(4))).await;
+    let second = Seam::start(&other, Behaviour::confirm()).await;
+    let more = [SHARED, ("GRANTGATE__IDEMPOTENCY__WINDOW_S", "1")];
+    let [one, two] = [site.start(&seam, &more).await, other.start(&second, &more).await];
+    until_beating(&site).await;
+    let [first, again] = [Asking::of(&site, &one), Asking::of(&other, &two)];
+    let flying = tokio::spawn(async move { first.status(1, "a").await });
+    until_there_are(&server, "sending", 1).await;
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    assert_eq!((again.status(1, "a").await, flying.await.unwrap()), (200, 200));
+    assert_eq!((sent(&seam), sent(&second)), (1, 0));
+    one.stop().await;
+    two.stop().await;
+}
+
+/// Connecting takes longer than a grant waits: a start does it before, so that the first retry after
+/// one is not taken for a new grant.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn the_first_request_after_a_start_finds_a_connection() {
+    let site = Site::new();
+    let Some(server) = database(&site).await else { return };
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    site.start(&seam, &[]).await.stop().await;
+    let wire = Wire::to(server.port()).await;
+    wire.delay(Duration::from_millis(12));
+    let url =
+        server.url("gateway").replace(&format!(":{}/", server.port()), &format!(":{}/", wire.port));
+    let gateway = site.start(&seam, &[SHARED, ("GRANTGATE__DATABASE__URL", &url)]).await;
+    assert_eq!(Asking::of(&site, &gateway).status(1, "a").await, 200);
+    gateway.stop().await;
+    let records = site.records();
+    let decided = of_event(&records, "grant.decision");
+    assert!(decided.len() == 1 && decided[0]["idempotency_scope"].is_null(), "{decided:?}");
 }

@@ -143,6 +143,7 @@ async fn what_is_dropped_can_be_kept_as_an_ordinary_log() {
     let oldest = "SELECT min(seq) FROM grantgate.audit_record";
     let oldest: i64 = admin.query_one(oldest, &[]).await.unwrap().get(0);
     let newest = log.join(format!("{oldest:020}.jsonl.zst"));
+    assert!(!newest.exists(), "it is still there, and goes on");
     let other = zstd::encode_all(&b"{\"another\":\"log\"}\n"[..], 3).unwrap();
     std::fs::write(&newest, &other).unwrap();
     grants(&site, &gateway, 20).await;
