@@ -142,10 +142,10 @@ async fn who_joined_what_was_not_sent_is_refused_too() {
     let site = Site::new();
     let seam = Seam::start(&site, Behaviour::confirm()).await;
     let store = MemoryStore::default();
-    let (gateway, closer) = gateway(&site, &seam, &store, Duration::from_millis(50));
+    let (gateway, closer) = gateway(&site, &seam, &store, Duration::from_millis(400));
     let gate = store.hold();
     let both = [0, 1].map(|_| tokio::spawn(ask(gateway.clone(), site.token.clone(), LOBBY)));
-    tokio::time::sleep(Duration::from_millis(200)).await;
+    tokio::time::sleep(Duration::from_millis(800)).await;
     drop(gate);
     let [leads, joins] = both;
     assert_eq!(leads.await.unwrap(), (503, "permit-expired"));

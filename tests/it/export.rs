@@ -9,6 +9,7 @@ use tokio::net::TcpListener;
 
 use crate::seam::{Behaviour, Seam};
 use crate::support::collector::{Collector, OK, Says, body, records, seq, text, value};
+use crate::support::metrics::{metric, until_metric};
 use crate::support::process::{Process, signal};
 use crate::support::{
     Gateway, LOBBY, SERVER_ROOM, Site, grant_body, grantgate, of_event, post, until,
@@ -30,26 +31,6 @@ fn position(site: &Site) -> Option<String> {
 /// `1, 2, …` to the last of the log: each once.
 pub fn all_of(lines: &[String]) -> Vec<i64> {
     (1..=i64::try_from(lines.len()).unwrap()).collect()
-}
-
-async fn metric(gateway: &Gateway, name: &str) -> f64 {
-    let (_, text) = gateway.admin("/metrics").await;
-    let name = format!("grantgate_audit_export{name} ");
-    let line = text.lines().find_map(|line| line.strip_prefix(name.as_str()));
-    line.unwrap_or_else(|| panic!("{name} in {text}")).parse().unwrap()
-}
-
-/// Waits until a metric is what it should be, for at most ten seconds.
-pub async fn until_metric(gateway: &Gateway, name: &str, is: impl Fn(f64) -> bool) {
-    let mut last = 0.0;
-    for _ in 0..500 {
-        last = metric(gateway, name).await;
-        if is(last) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("{name} is {last}");
 }
 
 /// Waits until the admin listener says something, for at most ten seconds.
@@ -99,7 +80,7 @@ async fn every_record_arrives_in_order_and_as_it_is_stored() {
     {
         post(&site.client(), &gateway, token, grant_body(entrance)).await;
     }
-    until_metric(&gateway, "_lag_records", |lag| lag == 0.0).await;
+    until_metric(&gateway, "grantgate_audit_export_lag_records", |lag| lag == 0.0).await;
     let all = "[+] export: the collector has every record\n";
     until_said(&gateway, "/readyz?verbose", all).await;
     let status: serde_json::Value =
@@ -164,7 +145,7 @@ async fn a_collector_that_recovers_gets_everything_from_where_it_failed() {
         let kept = position(&site).map_or(1, |text| text.trim_end().parse::<usize>().unwrap());
         assert!(kept <= collector.taken_seqs().len() + 1, "not before it was taken");
         collector.say(OK);
-        until_metric(&gateway, "_lag_records", |lag| lag == 0.0).await;
+        until_metric(&gateway, "grantgate_audit_export_lag_records", |lag| lag == 0.0).await;
         let tries = collector.requests(|r| (r.at, records(&r.request)));
         let (first, second) = (&tries[seen], &tries[seen + 1]);
         assert_eq!(first.1, second.1, "the same once more");
@@ -172,7 +153,10 @@ async fn a_collector_that_recovers_gets_everything_from_where_it_failed() {
         let least = if status == 429 { 1_000 } else { 200 };
         assert!(waited >= Duration::from_millis(least), "{status}: {waited:?}");
     }
-    assert!(metric(&gateway, "_failures_total{kind=\"unavailable\"}").await >= 4.0);
+    assert!(
+        metric(&gateway, "grantgate_audit_export_failures_total{kind=\"unavailable\"}").await
+            >= 4.0
+    );
     assert!(gateway.admin("/status").await.1.contains("\"failure\": null"));
     gateway.stop().await;
     assert_eq!(collector.taken_seqs(), all_of(&lines(&site)), "each once");
@@ -186,14 +170,20 @@ async fn a_collector_that_is_down_keeps_no_grant_waiting() {
     for (url, kind) in [(nobody().await, "connection"), (silent.url(), "timeout")] {
         let timeout = ("GRANTGATE__AUDIT__EXPORT__TIMEOUT_MS", "300");
         let gateway = site.start(&seam, &[(URL, &url), timeout]).await;
-        until_metric(&gateway, &format!("_failures_total{{kind=\"{kind}\"}}"), |n| n > 0.0).await;
+        until_metric(
+            &gateway,
+            &format!("grantgate_audit_export_failures_total{{kind=\"{kind}\"}}"),
+            |n| n > 0.0,
+        )
+        .await;
         grants(&site, &gateway, 20).await;
         assert_eq!(gateway.admin("/readyz").await.0, 200);
         let (_, verbose) = gateway.admin("/readyz?verbose").await;
         assert!(verbose.contains("nothing was sent since"), "{verbose}");
         assert_eq!(verbose.contains("Connection refused"), kind == "connection", "{verbose}");
-        until_metric(&gateway, "_lag_records", |records| records >= 40.0).await;
-        assert!(metric(&gateway, "_lag_seconds").await > 0.0);
+        until_metric(&gateway, "grantgate_audit_export_lag_records", |records| records >= 40.0)
+            .await;
+        assert!(metric(&gateway, "grantgate_audit_export_lag_seconds").await > 0.0);
         let since = Instant::now();
         gateway.stop().await;
         assert!(since.elapsed() < Duration::from_secs(8), "the end does not wait for it either");
@@ -290,13 +280,18 @@ async fn a_refusal_is_shown_and_nothing_is_dropped_for_it() {
     // Records that are rejected one by one are counted, and the rest goes on.
     collector.say(Says::Rejects(2));
     let gateway = site.start(&seam, &[(URL, &collector.url())]).await;
-    until_metric(&gateway, "_failures_total{kind=\"rejected\"}", |n| n > 0.0).await;
+    until_metric(&gateway, "grantgate_audit_export_failures_total{kind=\"rejected\"}", |n| n > 0.0)
+        .await;
     collector.say(OK);
-    until_metric(&gateway, "_lag_records", |lag| lag == 0.0).await;
-    let lost = metric(&gateway, "_lost_records_total").await;
-    let failures = metric(&gateway, "_failures_total{kind=\"rejected\"}").await;
+    until_metric(&gateway, "grantgate_audit_export_lag_records", |lag| lag == 0.0).await;
+    let lost = metric(&gateway, "grantgate_audit_export_lost_records_total").await;
+    let failures =
+        metric(&gateway, "grantgate_audit_export_failures_total{kind=\"rejected\"}").await;
     assert_eq!(lost, 2.0 * failures);
-    assert_eq!(metric(&gateway, "ed_records_total").await, collector.taken().len() as f64 - lost);
+    assert_eq!(
+        metric(&gateway, "grantgate_audit_exported_records_total").await,
+        collector.taken().len() as f64 - lost
+    );
     gateway.stop().await;
     assert_eq!(collector.taken_seqs(), all_of(&lines(&site)));
 }
@@ -341,7 +336,7 @@ async fn segments_are_followed_and_what_was_removed_is_counted() {
     })
     .await;
     collector.say(OK);
-    until_metric(&gateway, "_lag_records", |lag| lag == 0.0).await;
+    until_metric(&gateway, "grantgate_audit_export_lag_records", |lag| lag == 0.0).await;
     gateway.stop().await;
     let taken = collector.taken();
     assert_eq!(taken.iter().map(body).collect::<Vec<_>>(), lines(&site));
@@ -355,8 +350,8 @@ async fn segments_are_followed_and_what_was_removed_is_counted() {
     std::fs::write(site.path("audit/export.position"), "1\n").unwrap();
     let collector = Collector::start(OK).await;
     let gateway = site.start(&seam, &[(URL, &collector.url())]).await;
-    until_metric(&gateway, "_lag_records", |lag| lag == 0.0).await;
-    assert_eq!(metric(&gateway, "_lost_records_total").await, gone as f64);
+    until_metric(&gateway, "grantgate_audit_export_lag_records", |lag| lag == 0.0).await;
+    assert_eq!(metric(&gateway, "grantgate_audit_export_lost_records_total").await, gone as f64);
     gateway.stop().await;
     let bodies: Vec<String> = collector.taken().iter().map(body).collect();
     assert_eq!(bodies[..taken.len() - gone], taken.iter().map(body).collect::<Vec<_>>()[gone..]);

@@ -3,9 +3,10 @@
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Command;
 
-use crate::export::{URL, all_of, lines, until_metric, until_said};
+use crate::export::{URL, all_of, lines, until_said};
 use crate::seam::{Behaviour, Seam};
 use crate::support::collector::{Collector, Says};
+use crate::support::metrics::until_metric;
 use crate::support::{Site, until};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -19,11 +20,12 @@ async fn a_new_credential_is_taken_without_a_restart() {
     let url = collector.url();
     let headers = ("GRANTGATE__AUDIT__EXPORT__HEADERS_FILE", "secrets/collector");
     let gateway = site.start(&seam, &[(URL, &url), headers]).await;
-    until_metric(&gateway, "_failures_total{kind=\"refused\"}", |n| n > 0.0).await;
+    until_metric(&gateway, "grantgate_audit_export_failures_total{kind=\"refused\"}", |n| n > 0.0)
+        .await;
     let cause = "401 Unauthorized; look at `audit.export.headers_file`";
     until_said(&gateway, "/readyz?verbose", cause).await;
     std::fs::write(&file, "authorization: Bearer new\n").unwrap();
-    until_metric(&gateway, "_lag_records", |lag| lag == 0.0).await;
+    until_metric(&gateway, "grantgate_audit_export_lag_records", |lag| lag == 0.0).await;
     gateway.stop().await;
     assert_eq!(collector.taken_seqs(), all_of(&lines(&site)));
 }
@@ -43,7 +45,12 @@ async fn a_collector_is_verified() {
         if trusted {
             until("it is sent", || !collector.requests().is_empty()).await;
         } else {
-            until_metric(&gateway, "_failures_total{kind=\"connection\"}", |n| n > 0.0).await;
+            until_metric(
+                &gateway,
+                "grantgate_audit_export_failures_total{kind=\"connection\"}",
+                |n| n > 0.0,
+            )
+            .await;
         }
         gateway.stop().await;
         assert_eq!(collector.requests().is_empty(), !trusted);

@@ -9,6 +9,7 @@ use crate::export::until_said;
 use crate::seam::{Behaviour, NoTls, Seam};
 use crate::support::authority::Authority;
 use crate::support::issuer::{AUD, ISS, Issuer, append, claims, with};
+use crate::support::metrics::{metric, sample, until_metric};
 use crate::support::minter::{Signer, b64, from_now, jwks};
 use crate::support::{Gateway, LOBBY, Site, check, grant_body, of_event, post, until};
 use crate::tls::client_config;
@@ -25,38 +26,16 @@ async fn status(site: &Site, gateway: &Gateway, token: &str) -> u16 {
     post(&site.client(), gateway, token, grant_body(LOBBY)).await.status().as_u16()
 }
 
-/// A sample of `/metrics`.
-async fn metric(gateway: &Gateway, name: &str) -> f64 {
-    let (_, text) = gateway.admin("/metrics").await;
-    let line =
-        text.lines().find_map(|line| line.strip_prefix(&format!("{name} "))).map(str::to_owned);
-    line.unwrap_or_else(|| panic!("no {name}")).parse().unwrap()
-}
-
-/// Waits until a sample is what it should be, for at most twenty seconds.
-async fn until_metric(gateway: &Gateway, name: &str, is: impl Fn(f64) -> bool) {
-    let mut last = 0.0;
-    for _ in 0..1_000 {
-        last = metric(gateway, name).await;
-        if is(last) {
-            return;
-        }
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
-    panic!("{name} is {last}");
-}
-
 fn fetches(result: &str) -> String {
     format!("grantgate_issuer_fetches_total{{issuer=\"main\",result=\"{result}\"}}")
 }
 
 /// Refused for this reason: counted, recorded as an attempt of nobody's, and not sent on.
 async fn refusals(gateway: &Gateway, reason: &str) -> f64 {
-    let (_, text) = gateway.admin("/metrics").await;
     let name = format!(
-        "grantgate_requests_total{{caller=\"other\",decision=\"deny\",reason=\"{reason}\"}} "
+        "grantgate_requests_total{{caller=\"other\",decision=\"deny\",reason=\"{reason}\"}}"
     );
-    text.lines().find_map(|line| line.strip_prefix(&name)).map_or(0.0, |n| n.parse().unwrap())
+    sample(gateway, &name).await.unwrap_or_default()
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use tokio_rustls::client::TlsStream;
 
 use crate::seam::{Behaviour, Seam};
 use crate::support::http1::{connect, exchange};
+use crate::support::metrics::until_metric;
 use crate::support::process::{self, Process, signal};
 use crate::support::{
     Gateway, LOBBY, PATH, Site, admin, grant_body, grantgate, of_event, post, until,
@@ -235,9 +236,8 @@ async fn connections_beyond_the_limit_of_an_address_are_closed() {
     let _second = connect(&site, gateway.address).await;
     let config = || client_config(&site, rustls::DEFAULT_VERSIONS, &["http/1.1"], None);
     assert!(connect_with(&gateway, config()).await.is_err());
-    let (_, metrics) = gateway.admin("/metrics").await;
-    let line = "grantgate_refused_connections_total{reason=\"address-limit\"} 1";
-    assert!(metrics.contains(line), "{metrics}");
+    let refused = "grantgate_refused_connections_total{reason=\"address-limit\"}";
+    until_metric(&gateway, refused, |count| count == 1.0).await;
     drop(first);
     for attempt in 0.. {
         if connect_with(&gateway, config()).await.is_ok() {

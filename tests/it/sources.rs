@@ -13,6 +13,7 @@ use crate::reload::grant;
 use crate::seam::{Behaviour, Seam};
 use crate::support::authority::Authority;
 use crate::support::http1::{self, exchange};
+use crate::support::metrics::{metric, until_metric};
 use crate::support::{Gateway, LOBBY, Site, grant_body, of_event, process};
 use crate::tls::{client_config, connect_to};
 
@@ -47,13 +48,6 @@ fn peers(site: &Site) -> Vec<String> {
     let records = site.records();
     let decisions = of_event(&records, "grant.decision");
     decisions.iter().map(|record| record["peer"].as_str().unwrap().to_owned()).collect()
-}
-
-/// The value of a series.
-pub async fn series(gateway: &Gateway, name: &str) -> u64 {
-    let (_, metrics) = gateway.admin("/metrics").await;
-    let line = metrics.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
-    line.map_or(0, |value| value.parse().unwrap())
 }
 
 fn refused_for(reason: &str) -> String {
@@ -93,8 +87,8 @@ async fn a_listed_proxy_must_say_it_as_the_protocol_wants() {
     let config = || client_config(&site, rustls::DEFAULT_VERSIONS, &["http/1.1"], None);
     let plain = TcpStream::connect(gateway.address).await.unwrap();
     assert!(connect_to(plain, config()).await.is_err(), "a client that is no proxy");
-    assert_eq!(series(&gateway, &refused_for("missing")).await, 1);
-    for (number, header) in (1..).zip([
+    until_metric(&gateway, &refused_for("missing"), |count| count == 1.0).await;
+    for (number, header) in (1_u8..).zip([
         b"PROXY TCP4 192.0.2.7 10.0.0.1 056324 443\r\n".to_vec(),
         b"PROXY TCP4 192.0.2.7 10.0.0.1 56324 443\n\n".to_vec(),
         [&b"PROXY "[..], &[b'x'; 200]].concat(),
@@ -104,7 +98,7 @@ async fn a_listed_proxy_must_say_it_as_the_protocol_wants() {
     ]) {
         let tcp = announced(&gateway, &header).await;
         assert!(connect_to(tcp, config()).await.is_err(), "{header:?}");
-        assert_eq!(series(&gateway, &refused_for("malformed")).await, number, "{header:?}");
+        until_metric(&gateway, &refused_for("malformed"), |count| count == f64::from(number)).await;
     }
     // The time for it is that of the handshake.
     for header in [&b""[..], b"PROXY TCP4", &binary_of_client()[..20]] {
@@ -113,13 +107,13 @@ async fn a_listed_proxy_must_say_it_as_the_protocol_wants() {
         let closed = tokio::time::timeout(Duration::from_secs(5), tcp.read_to_end(&mut rest)).await;
         assert!(closed.is_ok() && rest.is_empty(), "{header:?}: {rest:?}");
     }
-    assert_eq!(series(&gateway, &refused_for("incomplete")).await, 3);
+    until_metric(&gateway, &refused_for("incomplete"), |count| count == 3.0).await;
     let mut slow = announced(&gateway, &binary_of_client()).await;
     let mut rest = Vec::new();
     let closed = tokio::time::timeout(Duration::from_secs(5), slow.read_to_end(&mut rest)).await;
     assert!(closed.is_ok(), "header and handshake have one time");
     let timeouts = "grantgate_tls_handshake_failures_total{reason=\"timeout\"}";
-    assert_eq!(series(&gateway, timeouts).await, 1);
+    until_metric(&gateway, timeouts, |count| count == 1.0).await;
     gateway.stop().await;
     assert_eq!(seam.requests(), Vec::<String>::new());
 }
@@ -143,7 +137,7 @@ async fn a_peer_that_is_not_listed_is_not_believed() {
     let more = "x-forwarded-for: 192.0.2.7\r\nforwarded: for=192.0.2.7\r\n";
     let answer = exchange(&mut stream, request(&site.token, more).as_bytes()).await;
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
-    assert_eq!(series(&gateway, &refused_for("missing")).await, 0, "none is looked for");
+    assert_eq!(metric(&gateway, &refused_for("missing")).await, 0.0, "none is looked for");
     gateway.stop().await;
     assert_eq!(peers(&site), [own]);
 }
@@ -174,7 +168,7 @@ async fn the_limit_of_an_address_is_about_where_connections_come_from() {
     let tcp = announced(&gateway, &line_of("192.0.2.1")).await;
     assert!(connect_to(tcp, config()).await.is_err(), "the third of one source");
     let limit = "grantgate_refused_connections_total{reason=\"address-limit\"}";
-    assert_eq!(series(&gateway, limit).await, 1);
+    until_metric(&gateway, limit, |count| count == 1.0).await;
     drop(open);
     for attempt in 0.. {
         let tcp = announced(&gateway, &line_of("192.0.2.1")).await;
@@ -250,7 +244,7 @@ async fn a_listed_proxy_says_where_each_request_comes_from() {
             assert!(answer.starts_with("HTTP/1.1 200 "), "{lines}: {answer}");
             expected.push(source.map_or(own.clone(), str::to_owned));
         }
-        assert_eq!(series(&gateway, "grantgate_forwarded_malformed_total").await, 1, "{header}");
+        assert_eq!(metric(&gateway, "grantgate_forwarded_malformed_total").await, 1.0, "{header}");
         gateway.stop().await;
         assert_eq!(peers(&site)[before..], expected, "{header}");
     }

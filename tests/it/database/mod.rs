@@ -23,7 +23,7 @@ use serde_json::Value;
 
 use crate::seam::{Behaviour, Seam};
 use crate::support::postgres::Postgres;
-use crate::support::{Gateway, LOBBY, Site, fresh_grant, grantgate, post};
+use crate::support::{Gateway, LOBBY, Site, fresh_grant, grantgate, of_event, post};
 
 /// The schema is there, and the site is to send its records.
 async fn database(site: &Site) -> Option<Postgres> {
@@ -93,13 +93,6 @@ async fn until_all_is_there(site: &Site, gateway: &Gateway) {
         tokio::time::sleep(Duration::from_millis(10)).await;
     }
     panic!("records still wait: {}", gateway.admin("/readyz?verbose").await.1);
-}
-
-async fn metric(gateway: &Gateway, name: &str) -> u64 {
-    let (_, text) = gateway.admin("/metrics").await;
-    let name = format!("grantgate_database_{name} ");
-    let line = text.lines().find(|line| line.starts_with(&name)).unwrap();
-    line.rsplit_once(' ').unwrap().1.parse().unwrap()
 }
 
 fn run(arguments: &[&str]) -> (i32, String, String) {

@@ -3,6 +3,7 @@
 use rustix::process::Signal;
 
 use super::*;
+use crate::support::metrics::metric;
 use crate::support::wire::Wire;
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -105,7 +106,7 @@ async fn a_database_that_lost_its_newest_records_gets_them_again() {
     client.batch_execute(lose).await.unwrap();
     grants(&site, &gateway, 10).await;
     until_all_is_there(&site, &gateway).await;
-    assert!(metric(&gateway, "fell_back_records_total").await >= 60);
+    assert!(metric(&gateway, "grantgate_database_fell_back_records_total").await >= 60.0);
     gateway.stop().await;
     assert_eq!(mirrored(&server).await, lines(&site));
 }
@@ -141,7 +142,7 @@ async fn nothing_is_removed_that_the_database_lacks() {
         }
     }
     assert!(bytes() < 1_300_000, "{}", bytes());
-    assert_eq!(metric(&gateway, "lost_records_total").await, 0);
+    assert_eq!(metric(&gateway, "grantgate_database_lost_records_total").await, 0.0);
     gateway.stop().await;
 }
 
@@ -188,7 +189,7 @@ async fn a_damaged_record_is_a_gap_with_a_name() {
     server.run().await;
     let gateway = site.start(&seam, &more).await;
     until_all_is_there(&site, &gateway).await;
-    assert_eq!(metric(&gateway, "lost_records_total").await, 1);
+    assert_eq!(metric(&gateway, "grantgate_database_lost_records_total").await, 1.0);
     gateway.stop().await;
     let admin = server.admin("grantgate").await;
     let gaps = "SELECT first_seq, last_seq FROM grantgate.audit_gap";
@@ -310,7 +311,7 @@ async fn a_standby_that_takes_over_gets_what_it_lacks() {
     assert!(had < 400, "{had}");
     grants(&site, &gateway, 20).await;
     until_all_is_there(&site, &gateway).await;
-    assert!(metric(&gateway, "fell_back_records_total").await >= 200);
+    assert!(metric(&gateway, "grantgate_database_fell_back_records_total").await >= 200.0);
     gateway.stop().await;
     assert_eq!(mirrored(&standby).await, lines(&site));
 }

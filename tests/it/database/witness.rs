@@ -1,7 +1,6 @@
 //! Gateways write down how each other's logs were.
 
 use super::*;
-use crate::support::of_event;
 
 fn verify(site: &Site, keys: &[&Site], more: &[&str]) -> (i32, String) {
     let reader = site.path("reader.toml");

@@ -6,6 +6,7 @@ pub mod frames;
 pub mod http1;
 pub mod http2;
 pub mod issuer;
+pub mod metrics;
 pub mod minter;
 pub mod postgres;
 pub mod process;
