@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use super::problems::printable;
 use super::{Exit, Format, fail, note, report, runtime, say, say_json};
 use crate::bundle::Trust;
-use crate::config::{Desk, load_database};
+use crate::config::{Desk, DirectFiles, load_desk};
 use crate::database::{
     self, Access, CopyError, DatabaseError, Dropped, Old, RETIRED, ReplicaState, RetentionError,
     Schema,
@@ -282,13 +282,14 @@ fn access(at: &At) -> Result<Access, Vec<Problem>> {
     Access::load(&read(at)?.files)
 }
 
-/// The same, and whose signatures count there; what is wrong was printed.
-pub(super) fn desk(at: &At) -> Result<(Access, Trust), Exit> {
-    let loaded = read(at).and_then(|Desk { files, trust }| {
+/// The same, whose signatures count there, and which gateways are told directly; what is wrong was
+/// printed.
+pub(super) fn desk(at: &At) -> Result<(Access, Trust, Option<DirectFiles>), Exit> {
+    let loaded = read(at).and_then(|Desk { files, trust, direct }| {
         let name = at.database.display().to_string();
         let text = "names no `[bundle]`: `name`, `keys` and `signatures_min` as gateways have them";
         let trust = trust.ok_or_else(|| vec![Problem::of_file(name, text)])?;
-        Ok((Access::load(&files)?, trust))
+        Ok((Access::load(&files)?, trust, direct))
     });
     loaded.map_err(|problems| {
         report("error", &problems);
@@ -300,5 +301,5 @@ fn read(at: &At) -> Result<Desk, Vec<Problem>> {
     let bytes = read_plain(&at.database).map_err(|problem| vec![problem])?;
     let text = std::str::from_utf8(&bytes)
         .map_err(|_| vec![Problem::of_file(at.database.display().to_string(), "is not UTF-8")])?;
-    load_database(&at.database, text)
+    load_desk(&at.database, text)
 }

@@ -12,6 +12,7 @@ mod demo;
 mod desk;
 mod duration;
 mod entrances;
+mod https;
 mod init;
 mod orders;
 mod output;
@@ -79,6 +80,8 @@ enum Command {
     Withdraw(orders::WithdrawArguments),
     /// Sign an order for all gateways that somebody else made
     Countersign(orders::CountersignArguments),
+    /// Give gateways a signed order that is in a file
+    Deliver(orders::DeliverArguments),
     /// List freezes and exceptions
     Orders(orders::ListArguments),
     /// Look up and fetch the names of entrances
@@ -151,6 +154,7 @@ pub fn run() -> ExitCode {
         Command::Allow(arguments) => orders::allow(&arguments),
         Command::Withdraw(arguments) => orders::withdraw(&arguments),
         Command::Countersign(arguments) => orders::countersign(&arguments),
+        Command::Deliver(arguments) => orders::deliver(&arguments),
         Command::Orders(arguments) => orders::list(&arguments),
         Command::Entrances(command) => entrances::run(&command),
         Command::Audit(command) => audit::run(&command),

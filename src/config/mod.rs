@@ -22,7 +22,8 @@ use crate::listener::ListenerLimits;
 use crate::telemetry::LogFormat;
 use crate::upstream::BreakerSettings;
 pub use read::{
-    Desk, Environment, all_settings, environment_of, in_force, load, load_database, log_format,
+    Desk, DirectFiles, Environment, all_settings, environment_of, in_force, load, load_desk,
+    log_format,
 };
 
 /// All settings, checked.

@@ -17,7 +17,7 @@ use crate::config::{BundleSettings, DatabaseSettings, Settings};
 use crate::database::{Access, DatabaseError, Link};
 use crate::domain::Problem;
 use crate::snapshot::Bundles;
-pub use directives::{Directives, Followed};
+pub use directives::{Directives, Followed, NotTaken, SignedOrders};
 pub use follower::Follower;
 pub use gateways::{Counting, Gateways};
 pub use isolation::Isolation;

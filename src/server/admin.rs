@@ -8,6 +8,7 @@
 //! | `/readyz` | 200 when grants can be decided and recorded, else 503 with the cause |
 //! | `/readyz?verbose` | the same with every check |
 //! | `/status` | everything in JSON |
+//! | `POST /orders` | takes a signed order |
 
 use std::convert::Infallible;
 use std::io;
@@ -25,7 +26,7 @@ use tokio::net::TcpListener;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::health::Health;
-use super::{StartError, handshakes};
+use super::{StartError, brought, handshakes};
 use crate::config::AdminSettings;
 use crate::listener::{HttpService, Listener, ListenerLimits, Loopback, Stop};
 use crate::seam::JSON;
@@ -134,15 +135,30 @@ async fn serve(tcp: TcpListener, health: Arc<Health>, stop: Stop) {
 fn service(health: &Arc<Health>) -> impl HttpService + use<> {
     let health = health.clone();
     tower::service_fn(move |request: Request<Incoming>| {
-        let response = answer(&request, &health);
-        std::future::ready(Ok::<_, Infallible>(response))
+        let health = health.clone();
+        Box::pin(async move {
+            Ok::<_, Infallible>(match (request.method(), request.uri().path()) {
+                (&Method::POST, ORDERS) => {
+                    let (status, said) = brought::take(request, health.orders.as_deref()).await;
+                    text(status, &said)
+                }
+                _ => answer(&request, &health),
+            })
+        })
     })
 }
+
+const ORDERS: &str = "/orders";
 
 fn answer(request: &Request<Incoming>, health: &Health) -> Response<Full<Bytes>> {
     if request.method() != Method::GET && request.method() != Method::HEAD {
         let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only GET is accepted\n");
         response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
+        return response;
+    }
+    if request.uri().path() == ORDERS {
+        let mut response = text(StatusCode::METHOD_NOT_ALLOWED, "only POST is accepted\n");
+        response.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
         return response;
     }
     match request.uri().path() {

@@ -10,7 +10,7 @@ use crate::audit::upkeep::Anchors;
 use crate::authn::jwt::{self, IssuerKeys};
 use crate::database::{Beat, BundleState, LEAVING};
 use crate::domain::{COMMIT, Order, Problem, VERSION, WorkspaceName};
-use crate::fleet::Followed;
+use crate::fleet::SignedOrders;
 use crate::gateway::Gateway;
 use crate::listener::{Listener, Stop};
 use crate::orders::Keeper;
@@ -32,7 +32,7 @@ pub(super) struct Health {
     pub(super) started: Timestamp,
     pub(super) anchors: Arc<Anchors>,
     /// Where signed orders are followed.
-    pub(super) directives: Option<Arc<Followed>>,
+    pub(super) orders: Option<Arc<SignedOrders>>,
     /// Where records are sent to a collector.
     pub(super) export: Option<Arc<ShippingState>>,
     /// And to the database.
@@ -87,8 +87,8 @@ impl Health {
         BundleState {
             in_force: self.gateway.snapshot.load().bundle.as_ref().map(|one| one.offer.number),
             refused: self.refused(),
-            directives: self.directives.as_ref().map(|followed| followed.place()),
-            directive_problem: self.directives.as_ref().and_then(|followed| followed.problem()),
+            directives: self.orders.as_ref().map(|orders| orders.followed().place()),
+            directive_problem: self.orders.as_ref().and_then(|orders| orders.followed().problem()),
         }
     }
 
@@ -269,7 +269,7 @@ impl Health {
         let (status, now) = (self.keeper.status(), self.gateway.clock.now());
         let in_force = self.gateway.orders.load();
         let held: Vec<String> = in_force.holding(now).map(orders::in_words).collect();
-        let unfollowed = self.directives.as_ref().and_then(|followed| followed.problem());
+        let unfollowed = self.orders.as_ref().and_then(|orders| orders.followed().problem());
         if let Some(lasts) = self.gateway.isolation.as_ref().and_then(|it| it.is_too_long()) {
             let text = format!(
                 "grants are refused: nothing was heard of signed orders for {} s",

@@ -3,6 +3,7 @@
 //! `serve`, the demo and the tests all start a gateway here, so there is one path.
 
 mod admin;
+mod brought;
 mod handshakes;
 mod health;
 mod identity;
@@ -257,7 +258,7 @@ impl Server {
         let database = mirror.as_ref().map(Shipper::state);
         let mirroring = mirror.map(Shipper::start);
         let health = Arc::new(Health {
-            directives: self.following.as_ref().map(Following::followed),
+            orders: self.following.as_ref().map(Following::orders),
             export,
             database,
             started: gateway.clock.now(),

@@ -17,7 +17,7 @@ use crate::audit::{FileStore, Journal, JournalSettings, LogReader, OpenError, Re
 use crate::config::{ReplicaSettings, Settings};
 use crate::database::{Access, Link, Log};
 use crate::domain::{CallerId, Clock as _, SystemClock};
-use crate::fleet::{Directives, Followed, Follower};
+use crate::fleet::{Directives, Followed, Follower, SignedOrders};
 use crate::gateway::{Budgets, Duplicates, Gateway, midnight};
 use crate::listener::Listener;
 use crate::orders::{Keeper, OrdersFile, Place};
@@ -173,9 +173,10 @@ impl Mirror {
         keeper: &Arc<Keeper>,
     ) -> Result<Option<Following>, StartError> {
         let Some(bundles) = reloader.bundles() else { return Ok(None) };
-        let (link, trust) = (self.link.clone(), bundles.trust().clone());
-        let (heads, followed) = (self.beats.heads(), self.followed.clone());
-        let directives = Directives::new(link, heads, trust, keeper.clone(), followed);
+        let trust = bundles.trust().clone();
+        let orders = SignedOrders::new(trust, keeper.clone(), self.followed.clone());
+        let orders = Arc::new(orders.map_err(StartError::Orders)?);
+        let directives = Directives::new(self.link.clone(), self.beats.heads(), orders.clone());
         let follower = Follower {
             link: self.link.clone(),
             heads: self.beats.heads(),
@@ -184,8 +185,7 @@ impl Mirror {
             reload: (handle.clone(), reloader.clone()),
             metrics: gateway.metrics.bundles.clone(),
         };
-        let directives = directives.map_err(StartError::Orders)?;
-        Ok(Some(Following { follower, directives, followed: self.followed.clone() }))
+        Ok(Some(Following { follower, directives, orders }))
     }
 }
 
@@ -193,13 +193,13 @@ impl Mirror {
 pub(super) struct Following {
     follower: Follower,
     directives: Directives,
-    followed: Arc<Followed>,
+    orders: Arc<SignedOrders>,
 }
 
 impl Following {
-    /// How far signed orders are followed.
-    pub(super) fn followed(&self) -> Arc<Followed> {
-        self.followed.clone()
+    /// Signed orders, as they are taken here.
+    pub(super) fn orders(&self) -> Arc<SignedOrders> {
+        self.orders.clone()
     }
 
     pub(super) fn start(self) -> [JoinHandle<()>; 2] {

@@ -14,11 +14,11 @@ use serde_json::{Value, json};
 use zeroize::Zeroizing;
 
 use crate::authn::{TokenForm, jwt};
+use crate::cli::https::{self, Known};
 use crate::cli::problems::printable;
 use crate::cli::{Exit, Format, fail, note, report, runtime, say, say_json};
 use crate::domain::{Problem, Secret, WorkspaceId, innermost};
-use crate::files::{read_plain, read_secret};
-use crate::tls::{ClientTls, Identity, PemFile, Roots, TlsError};
+use crate::files::read_secret;
 
 const PATH: &str = "/grantgate/whoami";
 
@@ -200,40 +200,8 @@ fn token(arguments: &Arguments) -> Result<Option<Secret>, Exit> {
 }
 
 fn client(arguments: &Arguments) -> Result<reqwest::Client, Vec<Problem>> {
-    let tls = match &arguments.ca {
-        None => ClientTls::new(&Roots::System),
-        Some(path) => {
-            let bytes = read_plain(path).map_err(|problem| vec![problem])?;
-            let name = path.display().to_string();
-            ClientTls::new(&Roots::Only(PemFile { name: &name, bytes: &bytes }))
-        }
-    };
-    let mut tls = tls.map_err(|error: TlsError| vec![error.into_problem("--ca")])?;
-    if let (Some(certificate), Some(key)) = (&arguments.certificate, &arguments.key) {
-        let (chain, secret) = match (read_plain(certificate), read_secret(key)) {
-            (Ok(chain), Ok(secret)) => (chain, secret),
-            (chain, secret) => return Err(chain.err().into_iter().chain(secret.err()).collect()),
-        };
-        let names = [certificate, key].map(|path| path.display().to_string());
-        let [chain_name, key_name] = &names;
-        let identity = Identity::from_pem(
-            PemFile { name: chain_name, bytes: &chain },
-            PemFile { name: key_name, bytes: &secret },
-        )?;
-        tls = tls.presenting(&identity);
-    }
-    let client = reqwest::Client::builder()
-        .tls_backend_preconfigured(tls.into_config())
-        .https_only(true)
-        .http1_only()
-        .no_proxy()
-        // The token is for this gateway only.
-        .redirect(reqwest::redirect::Policy::none())
-        .referer(false)
-        .retry(reqwest::retry::never())
-        .timeout(PATIENCE)
-        .build();
-    client.map_err(|error| vec![Problem::of_file("TLS", innermost(&error))])
+    let identity = arguments.certificate.as_deref().zip(arguments.key.as_deref());
+    https::client(&Known { ca: arguments.ca.as_deref(), ca_place: "--ca", identity }, PATIENCE)
 }
 
 async fn exchange(

@@ -1,6 +1,7 @@
 //! Commands that sign, and put what is signed into a database.
 
 mod signer;
+mod ways;
 
 use std::fmt::Display;
 
@@ -10,6 +11,7 @@ use super::{Exit, fail};
 use crate::bundle::Trust;
 use crate::database::{DatabaseError, Desk};
 pub(super) use signer::{Signer, SignerArguments};
+pub(super) use ways::{Ways, with_ways};
 
 /// Why a command ended: everything else was said already.
 pub(super) enum Ended {
@@ -53,7 +55,7 @@ pub(super) struct Open {
 
 /// Does something with bundles in a database.
 pub(super) fn with(at: &At, work: impl AsyncFnOnce(&Open) -> Result<Exit, Ended>) -> Exit {
-    let (access, trust) = match desk(at) {
+    let (access, trust, _) = match desk(at) {
         Ok(desk) => desk,
         Err(exit) => return exit,
     };

@@ -17,7 +17,7 @@ use crate::config::Settings;
 use crate::domain::{CallerId, Order, OrderKind, Scope, Signature};
 use crate::orders::{EditError, edit};
 use crate::view::orders::in_words;
-pub(super) use for_all::{CountersignArguments, countersign};
+pub(super) use for_all::{CountersignArguments, DeliverArguments, countersign, deliver};
 use for_all::{ForAll, given};
 pub(super) use list::{ListArguments, list};
 use looked_up::LookedUp;

@@ -1,17 +1,12 @@
 //! `[database]` and `[replica]`.
 
-use std::path::Path;
 use std::time::Duration;
 
 use super::Reader;
-use super::environment::Environment;
-use super::policy::read_trust;
 use super::values::Use;
-use crate::bundle::Trust;
 use crate::config::{DatabaseSettings, ReplicaSettings};
 use crate::database::{Address, Files};
-use crate::domain::Problem;
-use crate::toml_source::{Section, TomlSource};
+use crate::toml_source::Section;
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -41,7 +36,7 @@ impl<'a> Reader<'a> {
     }
 
     /// Where the database is and how to be known there; `url` is known to be a setting.
-    fn database_files(&mut self, section: &Section<'a>) -> Option<Files> {
+    pub(super) fn database_files(&mut self, section: &Section<'a>) -> Option<Files> {
         let password_file = self.optional_path(section, "password_file", Use::Alone);
         let ca_file = self.optional_path(section, "ca_file", Use::Pem);
         let place = section.value("url")?;
@@ -90,37 +85,4 @@ impl<'a> Reader<'a> {
 fn is_name(text: &str) -> bool {
     let is_part = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-');
     (1..=NAME_MAX).contains(&text.len()) && text.chars().all(is_part)
-}
-
-/// What a file for the command line says of a database.
-#[derive(Debug)]
-pub struct Desk {
-    /// Where it is, and how to be known there.
-    pub files: Files,
-    /// Whose signatures count on bundles, where the file says so.
-    pub trust: Option<Trust>,
-}
-
-/// Reads a file that says where a database is, for the command line: what `[database]` has, on
-/// its own, and `[bundle]` with what `[policy.bundle]` has about signatures.
-///
-/// # Errors
-/// Every problem, in the order of the file.
-pub fn load_database(file: &Path, text: &str) -> Result<Desk, Vec<Problem>> {
-    let name = file.display().to_string();
-    let source = TomlSource::parse(name, text.to_owned()).map_err(|problem| vec![problem])?;
-    let (base, environment) = (file.parent().unwrap_or(Path::new("")), Environment::new());
-    let mut reader = Reader::new(&source, base, &environment);
-    let root = source.root();
-    reader.known_as(&root, "url", None, true);
-    let files = reader.database_files(&root);
-    let bundle = root.section("bundle");
-    let trust = read_trust(&mut reader, &bundle, false);
-    bundle.finish();
-    root.finish();
-    let problems = source.into_problems();
-    match (files, trust) {
-        (Some(files), Some(trust)) if problems.is_empty() => Ok(Desk { files, trust }),
-        _ => Err(problems),
-    }
 }

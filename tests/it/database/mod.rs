@@ -5,6 +5,7 @@ mod bundles;
 mod chaos;
 mod clocks;
 mod demo;
+mod direct;
 mod full;
 mod keys;
 mod lies;

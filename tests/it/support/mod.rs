@@ -142,10 +142,11 @@ impl Site {
         }
         let server = started.unwrap();
         let (address, admin) = (server.address().unwrap(), server.admin_address().unwrap());
+        let remote_admin = server.remote_admin_address().unwrap();
         let reload = server.reload_handle();
         let stop = Stop::default();
         let serving = tokio::spawn(server.serve(stop.clone()));
-        Gateway { address, admin, reload, stop, serving }
+        Gateway { address, admin, remote_admin, reload, stop, serving }
     }
 
     /// A client that trusts the development authority, without client certificate.
@@ -169,6 +170,7 @@ impl Site {
 pub struct Gateway {
     pub address: SocketAddr,
     pub admin: SocketAddr,
+    pub remote_admin: Option<SocketAddr>,
     pub reload: ReloadHandle,
     pub stop: Stop,
     serving: JoinHandle<()>,

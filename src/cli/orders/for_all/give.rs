@@ -1,4 +1,4 @@
-//! Gives a signed order to gateways, and waits until they follow it.
+//! Gives a signed order to gateways, by all ways there are, and waits until they follow it.
 
 use std::time::Duration;
 
@@ -7,9 +7,9 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::known::proposed_id;
 use crate::bundle::{Digest, Offer, SignedDirective};
-use crate::cli::desk::{Ended, Open};
+use crate::cli::desk::{Ended, Open, Ways, failed};
 use crate::cli::problems::printable;
-use crate::cli::{Exit, note};
+use crate::cli::{Exit, note, say};
 use crate::database::{DatabaseError, ReplicaState};
 
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -17,16 +17,22 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// An answer of the database is waited for so long.
 const ANSWER_MAX: Duration = Duration::from_secs(3);
 
-/// Gives it to gateways, where enough have signed it.
+/// Gives it to gateways, where enough have signed it; else to those who are to sign it.
 pub(super) async fn give(
-    open: &Open,
+    ways: &Ways,
     signed: &SignedDirective,
     line: &str,
     wait: SignedDuration,
 ) -> Result<Exit, Ended> {
     let SignedDirective { directive, signers, .. } = signed;
-    let (has, takes) = (signers.len(), open.trust.signatures_of(directive));
+    let (has, takes) = (signers.len(), ways.trust.signatures_of(directive));
     if has < takes {
+        let open = ways.database.as_ref().map_err(|why| {
+            failed(format_args!(
+                "it takes {takes} signatures, which are gathered in the database, and that cannot be \
+                 reached: {why}. Until it can, order it on each gateway, with --config"
+            ))
+        })?;
         open.desk.sign_directive(&directive.to_string(), line).await?;
         let by = signers.join(", ");
         note(format_args!("signed by {by} ({has} of {takes}): it is not in force"));
@@ -36,7 +42,32 @@ pub(super) async fn give(
         ));
         return Ok(Exit::Different);
     }
-    let place = open.desk.direct(signed).await?;
+    deliver(ways, signed, wait).await
+}
+
+/// Gives one to gateways that enough have signed.
+pub(super) async fn deliver(
+    ways: &Ways,
+    signed: &SignedDirective,
+    wait: SignedDuration,
+) -> Result<Exit, Ended> {
+    tell(ways, signed).await;
+    let given = match &ways.database {
+        Err(why) => Err(why.clone()),
+        Ok(open) => match timeout(ANSWER_MAX, open.desk.direct(signed)).await {
+            Ok(Ok(place)) => Ok((open, place)),
+            Ok(Err(error)) if ways.direct.is_none() => return Err(error.into()),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err(DatabaseError::Timeout(ANSWER_MAX.as_secs()).to_string()),
+        },
+    };
+    let (open, place) = match given {
+        Ok(given) => given,
+        Err(why) => {
+            lacks(signed, &why);
+            return Ok(Exit::Different);
+        }
+    };
     let own = Offer { number: place, digest: Digest::of(signed.note.as_bytes()) };
     match confirmed(open, own, wait).await {
         Ok(exit) => Ok(exit),
@@ -46,6 +77,33 @@ pub(super) async fn give(
             Ok(Exit::Different)
         }
     }
+}
+
+/// Tells gateways themselves, where some are named.
+async fn tell(ways: &Ways, signed: &SignedDirective) {
+    let Some(direct) = &ways.direct else { return };
+    let since = Instant::now();
+    let told = direct.tell(signed).await;
+    let follow = told.iter().filter(|one| one.why.is_none()).count();
+    let after = since.elapsed().as_secs_f64();
+    note(format_args!("{follow} gateway(s) follow it, told directly, after {after:.2} s"));
+    for one in told {
+        if let Some(why) = one.why {
+            note(format_args!("WARNING: {} was not told directly: {why}", one.gateway));
+        }
+    }
+}
+
+/// What the database lacks is kept by who ordered it.
+fn lacks(signed: &SignedDirective, why: &str) {
+    let why = printable(why);
+    note(format_args!("WARNING: the database does not say that it has it: {why}"));
+    note(
+        "Gateways that were not told directly do not follow it. Keep the lines below in a file; once the \
+         database is back, `grantgate deliver FILE --database …` gives it to all:",
+    );
+    say("");
+    say(signed.note.trim_end());
 }
 
 /// Waits until every gateway follows it that speaks; those that do not are named.

@@ -13,12 +13,13 @@ use jiff::{SignedDuration, Timestamp, Unit};
 use super::looked_up::LookedUp;
 use crate::bundle::{Directed, Directive, SignedDirective};
 use crate::cli::database::At;
-use crate::cli::desk::{Ended, Open, Signer, failed, with};
+use crate::cli::desk::{Ended, Signer, Ways, failed, with_ways};
 use crate::cli::duration::argument;
 use crate::cli::policy::newest_bundle;
-use crate::cli::{Exit, fail, say};
+use crate::cli::{Exit, fail, note, say};
 use crate::domain::{DirectiveId, OrderKind};
-use give::give;
+use crate::files::read_plain;
+use give::{deliver as deliver_by, give};
 use known::{all, digest, lifted, one, unfinished};
 pub(super) use list::list;
 
@@ -28,7 +29,7 @@ const LOOK_UP_MAX: Duration = Duration::from_secs(3);
 #[derive(Args)]
 pub(super) struct ForAll {
     /// Order it on all gateways, by this database: a TOML file with `url`, `[bundle]`, and as needed
-    /// `password_file` and `ca_file`
+    /// `password_file`, `ca_file` and `[direct]`
     #[arg(long, value_name = "FILE", conflicts_with_all = ["config", "by"], requires = "key")]
     database: Option<PathBuf>,
     /// The file of your private key, which signs it
@@ -78,34 +79,46 @@ impl ForAll {
 
     /// Orders something; looked up, where that is wanted, in the newest bundle.
     pub(super) fn order(&self, why: &str, lookup: bool, what: Wanted<'_>) -> Exit {
-        with(&self.at(), async |open| {
+        with_ways(&self.at(), async |ways| {
             let signer = Signer::of_key(&self.key.clone().unwrap_or_default())?;
-            let looked_up = LookedUp::of_bundle(match lookup {
-                true => in_time(newest_bundle(open)).await,
-                false => Err("nothing was looked up".into()),
+            let looked_up = LookedUp::of_bundle(match (&ways.database, lookup) {
+                (Ok(open), true) => in_time(newest_bundle(open)).await,
+                (Err(why), true) => Err(why.clone()),
+                (_, false) => Err("nothing was looked up".into()),
             });
             let now = Timestamp::now();
             let made = now.round(Unit::Second).unwrap_or(now);
             let what = what(&looked_up, made).map_err(failed)?;
-            sign(open, &signer, (what, why, made), self.wait).await
+            sign(ways, &signer, (what, why, made), self.wait).await
         })
     }
 
     /// Takes something back.
     pub(super) fn lift(&self, id: &str, why: &str) -> Exit {
-        with(&self.at(), async |open| {
+        with_ways(&self.at(), async |ways| {
             let signer = Signer::of_key(&self.key.clone().unwrap_or_default())?;
-            let all = all(open).await?;
-            let found = one(&all, id)?;
-            if let Some((by, _)) = lifted(&all, &found.directive.id) {
-                return Err(failed(format_args!("it was taken back by `{by}` before")));
-            }
+            let id = match &ways.database {
+                Ok(open) => {
+                    let all = all(open).await?;
+                    let found = one(&all, id)?;
+                    if let Some((by, _)) = lifted(&all, &found.directive.id) {
+                        return Err(failed(format_args!("it was taken back by `{by}` before")));
+                    }
+                    say(found.directive.to_string().trim_end());
+                    say("");
+                    found.directive.id.clone()
+                }
+                Err(why) => DirectiveId::parse(id).ok_or_else(|| {
+                    failed(format_args!(
+                        "the database cannot be reached, which knows the signed order by its first \
+                         digits: write all 32. {why}"
+                    ))
+                })?,
+            };
             let now = Timestamp::now();
             let made = now.round(Unit::Second).unwrap_or(now);
-            let what = Directed::Lifted(found.directive.id.clone());
-            say(found.directive.to_string().trim_end());
-            say("");
-            sign(open, &signer, (what, why, made), self.wait).await
+            let what = Directed::Lifted(id);
+            sign(ways, &signer, (what, why, made), self.wait).await
         })
     }
 }
@@ -117,7 +130,7 @@ async fn in_time<T>(asked: impl Future<Output = Result<T, String>>) -> Result<T,
 }
 
 async fn sign(
-    open: &Open,
+    ways: &Ways,
     signer: &Signer,
     (what, why, made): (Directed, &str, Timestamp),
     wait: SignedDuration,
@@ -125,7 +138,7 @@ async fn sign(
     let mut bytes = [0; 16];
     aws_lc_rs::rand::fill(&mut bytes).map_err(|_| failed("there are no random bytes"))?;
     let directive = Directive {
-        name: open.trust.name().to_owned(),
+        name: ways.trust.name().to_owned(),
         id: DirectiveId::of(bytes),
         made,
         by: signer.name().to_owned(),
@@ -135,10 +148,10 @@ async fn sign(
     let text = directive.to_string();
     Directive::parse(&text)
         .map_err(|error| failed(format_args!("it cannot be written: {error}")))?;
-    let line = signer.sign(&text, &open.trust)?;
-    let signed = open.trust.gather_directive(&text, std::slice::from_ref(&line)).map_err(failed)?;
+    let line = signer.sign(&text, &ways.trust)?;
+    let signed = ways.trust.gather_directive(&text, std::slice::from_ref(&line)).map_err(failed)?;
     say(text.trim_end());
-    give(open, &signed, &line, wait).await
+    give(ways, &signed, &line, wait).await
 }
 
 pub(in crate::cli) fn countersign(arguments: &CountersignArguments) -> Exit {
@@ -148,7 +161,8 @@ pub(in crate::cli) fn countersign(arguments: &CountersignArguments) -> Exit {
         return fail(text);
     };
     let at = At { database: arguments.database.clone() };
-    with(&at, async |open| {
+    with_ways(&at, async |ways| {
+        let open = ways.database.as_ref().map_err(failed)?;
         let signer = Signer::of_key(&arguments.key)?;
         let given = all(open).await?;
         let of_text = |one: &SignedDirective| digest(one).begins(digits);
@@ -172,7 +186,41 @@ pub(in crate::cli) fn countersign(arguments: &CountersignArguments) -> Exit {
         let mut proposed = unfinished(open, &given).await?;
         proposed.retain(of_text);
         let signed = one(&proposed, found.directive.id.as_str())?;
-        give(open, signed, &line, arguments.wait).await
+        give(ways, signed, &line, arguments.wait).await
+    })
+}
+
+#[derive(Args)]
+#[command(after_help = "Example: grantgate deliver freeze.note --database publisher.toml\n\n\
+    `freeze` and its like print such an order where the database could not be reached. What gateways \
+    follow already is not done twice.\n\n\
+    Exit codes: 0 all gateways follow it, 2 a gateway does not follow yet, 1 not given, 3 invalid file.")]
+pub(in crate::cli) struct DeliverArguments {
+    /// The file that holds it: its text and signatures
+    #[arg(value_name = "FILE")]
+    file: PathBuf,
+    /// A TOML file with `url`, `[bundle]`, and as needed `password_file`, `ca_file` and `[direct]`
+    #[arg(long, value_name = "FILE")]
+    database: PathBuf,
+    /// Wait so long at most until all gateways that speak follow it
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = argument)]
+    wait: SignedDuration,
+}
+
+pub(in crate::cli) fn deliver(arguments: &DeliverArguments) -> Exit {
+    let at = At { database: arguments.database.clone() };
+    with_ways(&at, async |ways| {
+        let bytes = read_plain(&arguments.file).map_err(failed)?;
+        let name = arguments.file.display();
+        let text = std::str::from_utf8(&bytes)
+            .map_err(|_| failed(format_args!("`{name}` is no signed order: it is not UTF-8")))?;
+        // As it is printed, with what the shell or an editor puts around it.
+        let text = format!("{}\n", text.trim());
+        let signed = ways.trust.accept_directive(&text);
+        let signed = signed.map_err(|error| failed(format_args!("`{name}`: {error}")))?;
+        say(signed.directive.to_string().trim_end());
+        note(format_args!("signed by {}", signed.signers.join(", ")));
+        deliver_by(ways, &signed, arguments.wait).await
     })
 }
 

@@ -2,28 +2,20 @@
 //! put in force, recorded and kept over restarts as one that was given here.
 
 mod apply;
+mod signed;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::io::{self, Write as _};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use jiff::Timestamp;
 use parking_lot::Mutex;
 use tokio::sync::watch;
-use tokio::task::spawn_blocking;
 use tokio::time::sleep;
 
-use crate::bundle::{Digest, Directed, Offer, SignedDirective, Trust};
+use crate::bundle::{Digest, Offer, SignedDirective};
 use crate::database::{Heads, Link, Placed, refused_at};
-use crate::domain::{Backoff, DirectiveId, Problem};
-use crate::files::{install, read_plain};
-use crate::orders::{Keeper, edit};
-use apply::{apply, freezes};
-
-/// Beside the log's segments: what was taken back.
-const NAME: &str = "directives-lifted";
+use crate::domain::Backoff;
+pub use signed::{NotTaken, SignedOrders};
 
 /// What failed is tried again after this, doubled each time: a freeze may wait for it.
 const AGAIN_FIRST: Duration = Duration::from_millis(250);
@@ -88,45 +80,37 @@ impl Followed {
     }
 }
 
-/// Follows signed orders.
+/// Follows the signed orders of the database.
 pub struct Directives {
     link: Arc<Link>,
     heads: watch::Receiver<Option<Heads>>,
-    trust: Trust,
-    keeper: Arc<Keeper>,
-    /// What was taken back, also where the order itself never came, or is forgotten.
-    lifted: BTreeSet<DirectiveId>,
-    followed: Arc<Followed>,
+    orders: Arc<SignedOrders>,
 }
 
 impl Directives {
     /// Looks at all of them anew: what is known here is not done twice.
-    ///
-    /// # Errors
-    /// It cannot be read what was taken back.
-    pub fn new(
+    #[must_use]
+    pub const fn new(
         link: Arc<Link>,
         heads: watch::Receiver<Option<Heads>>,
-        trust: Trust,
-        keeper: Arc<Keeper>,
-        followed: Arc<Followed>,
-    ) -> Result<Self, Problem> {
-        let lifted = load(&keeper.place().log)?;
-        Ok(Self { link, heads, trust, keeper, lifted, followed })
+        orders: Arc<SignedOrders>,
+    ) -> Self {
+        Self { link, heads, orders }
     }
 
     /// Follows until nobody says any more that there are some.
     pub async fn run(mut self) {
         let mut backoff = Backoff::default();
         loop {
-            let before = self.followed.place();
+            let before = self.orders.followed().place();
             let newest = self.heads.borrow_and_update().and_then(|heads| heads.directive);
-            let failure = match newest {
+            let failure = match (self.orders.try_again().await, newest) {
+                (Err(why), _) => Some(why),
                 // Nothing is known yet, or there is nothing.
-                None => None,
-                Some(newest) => self.catch_up(newest).await.err(),
+                (Ok(()), None) => None,
+                (Ok(()), Some(newest)) => self.catch_up(newest).await.err(),
             };
-            let missing = self.followed.0.lock().missing;
+            let missing = self.orders.followed().0.lock().missing;
             let wait = match (&failure, missing) {
                 (Some(_), _) => Some(backoff.wait(AGAIN_FIRST, AGAIN_LONGEST)),
                 (None, Some(_)) => Some(MISSING_AGAIN),
@@ -136,8 +120,8 @@ impl Directives {
                 Some(why) => tracing::error!("signed orders are not followed: {why}"),
                 None => backoff.reset(),
             }
-            self.followed.0.lock().failure = failure;
-            if self.followed.place() != before {
+            self.orders.followed().0.lock().failure = failure;
+            if self.orders.followed().place() != before {
                 // Somebody waits for it.
                 self.link.tell_soon();
             }
@@ -149,6 +133,7 @@ impl Directives {
             };
             tokio::select! {
                 changed = self.heads.changed() => if changed.is_err() { return },
+                () = self.orders.unwritten() => sleep(AGAIN_FIRST).await,
                 () = again => {}
             }
         }
@@ -156,11 +141,11 @@ impl Directives {
 
     /// Follows all up to the newest.
     async fn catch_up(&mut self, newest: Offer) -> Result<(), String> {
-        if self.followed.is_at(newest) {
+        if self.orders.followed().is_at(newest) {
             return Ok(());
         }
-        let (place, digest) = self.followed.place();
-        let missing = self.followed.0.lock().missing;
+        let (place, digest) = self.orders.followed().place();
+        let missing = self.orders.followed().0.lock().missing;
         let is_other = match place.checked_sub(1) {
             None => false,
             // It was put back from before, and has others at these places by now.
@@ -173,7 +158,7 @@ impl Directives {
             }
         };
         if is_other {
-            *self.followed.0.lock() = Seen::default();
+            *self.orders.followed().0.lock() = Seen::default();
         }
         let from = match is_other {
             true => 0,
@@ -186,7 +171,7 @@ impl Directives {
         // All in one go: what is given and taken back is never in force between.
         self.follow(&all).await?;
         if let Some(last) = all.last() {
-            let mut seen = self.followed.0.lock();
+            let mut seen = self.orders.followed().0.lock();
             (seen.place, seen.digest) = (last.place, Some(Digest::of(last.note.as_bytes())));
             // Those behind it are followed all the same.
             seen.missing = missing;
@@ -211,51 +196,17 @@ impl Directives {
     }
 
     /// Follows some, in their order; those that are not good are told and passed over.
-    async fn follow(&mut self, all: &[Placed]) -> Result<(), String> {
+    async fn follow(&self, all: &[Placed]) -> Result<(), String> {
         let mut good: Vec<(u64, SignedDirective)> = Vec::new();
         let mut refused = BTreeMap::new();
         for Placed { place, note } in all {
-            match self.trust.accept_directive(note) {
+            match self.orders.trust().accept_directive(note) {
                 Ok(signed) => good.push((*place, signed)),
                 Err(error) => drop(refused.insert(*place, error.to_string())),
             }
         }
-        let taken_back = good.iter().filter_map(|(_, signed)| match &signed.directive.what {
-            Directed::Lifted(id) => Some(id.clone()),
-            Directed::Given(..) => None,
-        });
-        let before = self.lifted.len();
-        self.lifted.extend(taken_back);
-        let (place, lifted) = (self.keeper.place().clone(), self.lifted.clone());
-        let is_new = lifted.len() > before;
-        let shared = Arc::new(good);
-        let (good, now) = (shared.clone(), Timestamp::now());
-        let edited = spawn_blocking(move || {
-            if is_new {
-                save(&place.log, &lifted).map_err(|error| error.to_string())?;
-            }
-            let most = place.exception_max;
-            let edited = edit(&place, |file| Ok(apply(file, &good, &lifted, (most, now))));
-            edited.map_err(|error| error.to_string())
-        });
-        let edited = edited.await.map_err(|error| error.to_string())?;
-        let taken = match edited {
-            // In force, where they make grants fewer, before anybody is told that they are followed.
-            Ok(problems) if self.keeper.look().await => Ok(problems),
-            Ok(_) => Err("the file of orders is not what is in force".to_owned()),
-            Err(error) => Err(error),
-        };
-        match taken {
-            Ok(problems) => {
-                self.keeper.hold(Vec::new());
-                refused.extend(problems);
-            }
-            Err(error) => {
-                self.keeper.hold(freezes(&shared, &self.lifted));
-                return Err(error);
-            }
-        }
-        let mut seen = self.followed.0.lock();
+        refused.extend(self.orders.follow(good).await?);
+        let mut seen = self.orders.followed().0.lock();
         for (place, why) in &refused {
             if seen.refused.get(place) != Some(why) {
                 tracing::error!(place, "a signed order is not followed: {why}");
@@ -264,28 +215,4 @@ impl Directives {
         seen.refused.extend(refused);
         Ok(())
     }
-}
-
-fn path(directory: &Path) -> PathBuf {
-    directory.join(NAME)
-}
-
-fn load(directory: &Path) -> Result<BTreeSet<DirectiveId>, Problem> {
-    let path = path(directory);
-    if matches!(path.try_exists(), Ok(false)) {
-        return Ok(BTreeSet::new());
-    }
-    let bytes = read_plain(&path)?;
-    let text = Problem::or_text(&path.display().to_string(), &bytes)?.to_owned();
-    let ids: Option<BTreeSet<DirectiveId>> = text.lines().map(DirectiveId::parse).collect();
-    ids.ok_or_else(|| {
-        let text = "does not say which signed orders were taken back; bring it back from a backup";
-        Problem::of_file(path.display().to_string(), text)
-    })
-}
-
-fn save(directory: &Path, lifted: &BTreeSet<DirectiveId>) -> io::Result<()> {
-    let place = path(directory);
-    let text: String = lifted.iter().map(|id| format!("{id}\n")).collect();
-    install(&place.with_extension("new"), &place, |file| file.write_all(text.as_bytes()))
 }
