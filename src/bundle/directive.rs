@@ -7,8 +7,8 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use super::text::{is_name, is_why};
-use super::{Malformed, Trust, Untrusted};
+use super::text::{is_name, is_plain, is_why};
+use super::{Malformed, NOTE_BYTES_MAX, Trust, Untrusted};
 use crate::domain::{CallerId, DirectiveId, EntranceId, OrderKind, Scope, WorkspaceName};
 
 const FIRST: &str = "grantgate order 1";
@@ -72,7 +72,7 @@ impl Directive {
             lines.next().flatten().ok_or(Malformed::Line(at, form))
         };
         if next(FIRST)? != FIRST {
-            return Err(Malformed::Kind);
+            return Err(Malformed::Kind(FIRST));
         }
         let name = next("NAME")?.to_owned();
         let id = next("id ID")?.strip_prefix("id ").and_then(DirectiveId::parse);
@@ -111,11 +111,6 @@ impl Directive {
             false => Err(Malformed::Form),
         }
     }
-}
-
-/// Whole seconds of the years 1970 to 9999: what every file and every reader of these has.
-fn is_plain(time: Timestamp) -> bool {
-    time.subsec_nanosecond() == 0 && (0..253_402_300_800).contains(&time.as_second())
 }
 
 fn kind(text: &str) -> Option<OrderKind> {
@@ -194,7 +189,7 @@ impl Trust {
     /// # Errors
     /// [`Untrusted`]
     pub fn read_directive(&self, note: &str) -> Result<SignedDirective, Untrusted> {
-        let (text, signers) = self.text(note)?;
+        let (text, signers) = self.text(note, NOTE_BYTES_MAX)?;
         let directive = Directive::parse(text)?;
         self.check(&directive.name, &directive.by, &signers)?;
         Ok(SignedDirective { directive, signers, note: note.to_owned() })

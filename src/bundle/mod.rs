@@ -7,6 +7,7 @@
 mod digest;
 mod directive;
 mod offer;
+mod roster;
 mod text;
 mod trust;
 
@@ -15,6 +16,7 @@ use std::collections::BTreeMap;
 pub use digest::Digest;
 pub use directive::{Directed, Directive, SignedDirective};
 pub use offer::{Offer, Offered};
+pub use roster::{Roster, SignedRoster};
 pub use text::{Bundle, Entry, FileName, Malformed, Needs, is_confusing, is_name, is_why};
 pub use trust::{Signed, Trust, TrustError, Untrusted};
 

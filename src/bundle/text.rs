@@ -122,12 +122,12 @@ pub struct Bundle {
     pub files: Vec<Entry>,
 }
 
-/// What is wrong with a bundle's text.
+/// What is wrong with a text that is signed.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Malformed {
     /// It is of another kind, or of a newer version of this one.
-    #[error("its first line is not `{FIRST}`")]
-    Kind,
+    #[error("its first line is not `{0}`")]
+    Kind(&'static str),
     /// A line is not what it should be.
     #[error("its line {0} is not `{1}`")]
     Line(usize, &'static str),
@@ -161,7 +161,7 @@ impl Bundle {
             (at, lines.next().flatten())
         };
         if next().1 != Some(FIRST) {
-            return Err(Malformed::Kind);
+            return Err(Malformed::Kind(FIRST));
         }
         let name = of(next(), "NAME", |line| is_name(line).then(|| line.to_owned()))?;
         let number = of(next(), "number N", |line| number(line.strip_prefix("number ")?))?;
@@ -241,7 +241,12 @@ pub fn is_name(name: &str) -> bool {
     (1..=200).contains(&name.len()) && name.chars().all(allowed)
 }
 
-fn of<T>(
+/// Whole seconds of the years 1970 to 9999: what every file and every reader of these has.
+pub(super) fn is_plain(time: Timestamp) -> bool {
+    time.subsec_nanosecond() == 0 && (0..253_402_300_800).contains(&time.as_second())
+}
+
+pub(super) fn of<T>(
     (at, line): (usize, Option<&str>),
     form: &'static str,
     read: impl FnOnce(&str) -> Option<T>,
@@ -250,7 +255,7 @@ fn of<T>(
 }
 
 /// From 1 on, without zeros in front.
-fn number(text: &str) -> Option<u64> {
+pub(super) fn number(text: &str) -> Option<u64> {
     let plain = text.bytes().all(|b| b.is_ascii_digit()) && !text.starts_with('0');
     let number = text.parse().ok()?;
     (plain && number <= NUMBER_MAX).then_some(number)

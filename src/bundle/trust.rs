@@ -37,17 +37,17 @@ pub struct Signed {
     pub note: String,
 }
 
-/// Why a bundle is not taken.
+/// Why what is signed is not taken.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Untrusted {
     /// It is too long.
-    #[error("it is longer than {NOTE_BYTES_MAX} bytes")]
-    Long,
+    #[error("it is longer than {0} bytes")]
+    Long(usize),
     /// The note, or a signature.
     #[error("{0}")]
     Note(#[from] NoteError),
     /// Its text.
-    #[error("it is no bundle: {0}")]
+    #[error("it cannot be read: {0}")]
     Malformed(#[from] Malformed),
     /// It is of somebody else.
     #[error("it is of `{0}`, not of `{1}`")]
@@ -110,16 +110,20 @@ impl Trust {
     /// # Errors
     /// [`Untrusted`]
     pub fn read(&self, note: &str) -> Result<Signed, Untrusted> {
-        let (text, signers) = self.text(note)?;
+        let (text, signers) = self.text(note, NOTE_BYTES_MAX)?;
         let bundle = Bundle::parse(text)?;
         self.check(&bundle.name, &bundle.by, &signers)?;
         Ok(Signed { digest: Digest::of(text.as_bytes()), bundle, signers, note: note.to_owned() })
     }
 
-    /// The text of a note, and the names of the keys that have signed it.
-    pub(super) fn text<'n>(&self, note: &'n str) -> Result<(&'n str, Vec<String>), Untrusted> {
-        if note.len() > NOTE_BYTES_MAX {
-            return Err(Untrusted::Long);
+    /// The text of a note of at most so many bytes, and the names of the keys that have signed it.
+    pub(super) fn text<'n>(
+        &self,
+        note: &'n str,
+        bytes_max: usize,
+    ) -> Result<(&'n str, Vec<String>), Untrusted> {
+        if note.len() > bytes_max {
+            return Err(Untrusted::Long(bytes_max));
         }
         let (text, signers) = note::signers(note, &self.keys)?;
         Ok((text, signers.iter().map(|key| key.name().to_owned()).collect()))

@@ -285,13 +285,25 @@ fn access(at: &At) -> Result<Access, Vec<Problem>> {
 /// The same, whose signatures count there, and which gateways are told directly; what is wrong was
 /// printed.
 pub(super) fn desk(at: &At) -> Result<(Access, Trust, Option<DirectFiles>), Exit> {
-    let loaded = read(at).and_then(|Desk { files, trust, direct }| {
-        let name = at.database.display().to_string();
-        let text = "names no `[bundle]`: `name`, `keys` and `signatures_min` as gateways have them";
-        let trust = trust.ok_or_else(|| vec![Problem::of_file(name, text)])?;
+    told(read(at).and_then(|Desk { files, trust, direct }| {
+        let trust = named(at, trust)?;
         Ok((Access::load(&files)?, trust, direct))
-    });
-    loaded.map_err(|problems| {
+    }))
+}
+
+/// Whose signatures count, by the file alone; what is wrong was printed.
+pub(super) fn trust(at: &At) -> Result<Trust, Exit> {
+    told(read(at).and_then(|desk| named(at, desk.trust)))
+}
+
+fn named(at: &At, trust: Option<Trust>) -> Result<Trust, Vec<Problem>> {
+    let name = at.database.display().to_string();
+    let text = "names no `[bundle]`: `name`, `keys` and `signatures_min` as gateways have them";
+    trust.ok_or_else(|| vec![Problem::of_file(name, text)])
+}
+
+fn told<T>(found: Result<T, Vec<Problem>>) -> Result<T, Exit> {
+    found.map_err(|problems| {
         report("error", &problems);
         Exit::Invalid
     })

@@ -64,7 +64,11 @@ fn is_name(name: &str) -> bool {
 }
 
 impl VerifierKey {
-    fn new(name: &str, public: [u8; 32]) -> Result<Self, NoteError> {
+    /// A public key under a name.
+    ///
+    /// # Errors
+    /// [`NoteError::NameInvalid`]
+    pub fn of(name: &str, public: [u8; 32]) -> Result<Self, NoteError> {
         if !is_name(name) {
             return Err(NoteError::NameInvalid);
         }
@@ -81,7 +85,7 @@ impl VerifierKey {
         let (Some(name), Some(id), Some(key)) = (parts.next(), parts.next(), parts.next()) else {
             return Err(WHAT);
         };
-        let key = Self::new(name, typed_key(key).ok_or(WHAT)?).map_err(|_| WHAT)?;
+        let key = Self::of(name, typed_key(key).ok_or(WHAT)?).map_err(|_| WHAT)?;
         (hex(key.id()) == id).then_some(key).ok_or(WHAT)
     }
 
@@ -89,6 +93,18 @@ impl VerifierKey {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// The key without its name.
+    #[must_use]
+    pub const fn public(&self) -> [u8; 32] {
+        self.public
+    }
+
+    /// Whether both are one key, under one name or two.
+    #[must_use]
+    pub fn is_same_key(&self, other: &Self) -> bool {
+        self.public == other.public
     }
 
     /// Whether both have one name, or are one key under two.
@@ -154,7 +170,7 @@ impl SigningKey {
             .map_err(|_| NoteError::KeyMalformed("a private key"))?;
         let public = pair.public_key().as_ref().try_into();
         let public = public.map_err(|_| NoteError::KeyMalformed("a private key"))?;
-        Ok(Self { verifier: VerifierKey::new(name, public)?, pair })
+        Ok(Self { verifier: VerifierKey::of(name, public)?, pair })
     }
 
     /// Its public half.

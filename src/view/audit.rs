@@ -126,6 +126,21 @@ pub fn verified<'a>(
     }
 }
 
+/// A log of which nothing was verified, and why.
+#[must_use]
+pub const fn unverified<'a>(log: &'a str, why: &'a str, exit_code: u8) -> Unverified<'a> {
+    Unverified { log, verified: false, exit_code, why }
+}
+
+/// The same in JSON.
+#[derive(Debug, Serialize)]
+pub struct Unverified<'a> {
+    log: &'a str,
+    verified: bool,
+    exit_code: u8,
+    why: &'a str,
+}
+
 fn damage(finding: &Finding) -> Damage<'_> {
     Damage {
         damage: finding.damage.as_str(),

@@ -48,6 +48,7 @@ fn every_command_has_help_with_an_example() {
         &["audit", "compress"],
         &["audit", "prune"],
         &["audit", "pseudonym"],
+        &["audit", "endorse"],
         &["audit", "query"],
         &["audit", "tail"],
         &["audit", "stats"],

@@ -1,5 +1,6 @@
 //! `grantgate audit`: read, search, verify and keep the audit log.
 
+mod endorse;
 mod keygen;
 mod plot;
 mod prove;
@@ -31,6 +32,8 @@ pub(super) enum Command {
     Show(show::Arguments),
     /// Make the key that signs checkpoints
     Keygen(keygen::Arguments),
+    /// Say which logs count as evidence: their keys, signed by those who sign policies
+    Endorse(endorse::Arguments),
     /// Check that no record was altered, removed, moved or added
     Verify(verify::Arguments),
     /// Prove that a record is in the log, without showing the others
@@ -57,6 +60,7 @@ pub(super) fn run(command: &Command) -> Exit {
     match command {
         Command::Show(arguments) => show::run(arguments),
         Command::Keygen(arguments) => keygen::run(arguments),
+        Command::Endorse(arguments) => endorse::run(arguments),
         Command::Verify(arguments) => verify::run(arguments),
         Command::Prove(arguments) => prove::run(arguments),
         Command::CheckProof(arguments) => prove::check(arguments),

@@ -60,6 +60,11 @@ impl Source {
         self.database.is_some()
     }
 
+    /// Whether one log of several is meant.
+    pub(super) const fn is_narrowed(&self) -> bool {
+        self.replica.is_some()
+    }
+
     /// Every log that is meant; what is wrong was printed.
     pub(super) fn logs(&self, wanted: Wanted<'_>) -> Result<Vec<Log>, Exit> {
         let Some(file) = &self.database else {

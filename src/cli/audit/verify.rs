@@ -1,19 +1,22 @@
 //! `grantgate audit verify`: is the log what it was?
 
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 
+use super::endorse::accepted;
 use super::search::printable;
 use super::source::{Log, Source, Wanted};
 use super::{checkpoints, key};
 use crate::audit::proof::{self, AnchorFinding, VerifyReport};
 use crate::audit::{Checkpoint, ReadError};
+use crate::bundle::{Roster, SignedRoster};
+use crate::cli::database::trust;
 use crate::cli::progress::progress;
 use crate::cli::{Exit, Format, fail, note, say, say_json};
 use crate::note::VerifierKey;
-use crate::view::audit::verified;
+use crate::view::audit::{unverified, verified};
 
 /// Findings beyond this number are counted and not printed.
 const SHOWN_MAX: usize = 50;
@@ -25,16 +28,20 @@ const SHOWN_MAX: usize = 50;
     Reads the files only: nothing of the gateway is needed, and it may go on writing. Without a \
     key the log is compared with itself, which shows accidents and no intent.\n\n\
     Exit codes: 0 verified, 1 cannot be read, 4 damaged or not the anchored log, 5 no checkpoint \
-    is signed by the key, or not an audit log, 6 no records, 7 a newer version wrote it."
+    is signed by the key, unendorsed, or not an audit log, 6 no records, 7 a newer version wrote it."
 )]
 pub(in crate::cli) struct Arguments {
     #[command(flatten)]
     source: Source,
     /// The log's public key, or the file that holds it; several after a change of keys
-    #[arg(long, value_name = "KEY")]
+    #[arg(long, value_name = "KEY", group = "keys")]
     key: Vec<String>,
+    /// Which logs count, with their keys: a file that `audit endorse` wrote, signed by enough of the keys
+    /// in the `[bundle]` of the file that names the database
+    #[arg(long, value_name = "FILE", requires = "database", group = "keys")]
+    roster: Option<PathBuf>,
     /// A file of checkpoints that were kept elsewhere; they must be part of the log
-    #[arg(long, value_name = "FILE", requires = "key")]
+    #[arg(long, value_name = "FILE", requires = "keys")]
     checkpoint: Vec<PathBuf>,
     /// How the result is printed
     #[arg(long, value_enum, default_value_t = Format::Human)]
@@ -43,7 +50,10 @@ pub(in crate::cli) struct Arguments {
 
 pub(super) fn run(arguments: &Arguments) -> Exit {
     let inputs = || -> Result<(Vec<VerifierKey>, Vec<Checkpoint>), Exit> {
-        let keys = arguments.key.iter().map(|text| key(text)).collect::<Result<Vec<_>, _>>()?;
+        let keys = match &arguments.roster {
+            None => arguments.key.iter().map(|text| key(text)).collect::<Result<Vec<_>, _>>()?,
+            Some(roster) => endorsed(arguments, roster)?,
+        };
         let mut anchored = Vec::new();
         for file in &arguments.checkpoint {
             anchored.extend(checkpoints(file, &keys)?);
@@ -79,20 +89,44 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         let kept: Vec<Checkpoint> =
             anchored.iter().filter(|kept| kept.origin == *origin).cloned().collect();
         let seen = witnessed.iter().filter(|kept| kept.origin == *origin).cloned().collect();
-        exits.push(if own.is_empty() && !keys.is_empty() {
-            say(format_args!("{origin}: none of the given keys is this log's"));
-            Exit::Foreign
+        let is_unendorsed = arguments.roster.is_some() && own.is_empty();
+        exits.push(if is_unendorsed || own.is_empty() && !keys.is_empty() {
+            let why = match is_unendorsed {
+                true => "unendorsed: the roster does not have it",
+                false => "none of the given keys is this log's",
+            };
+            not_verified(arguments.format, origin, (why, Exit::Foreign))
         } else {
             one(arguments, log, &own, (&kept, seen))
         });
     }
-    for key in keys.iter().filter(|_| several) {
-        if !logs.iter().any(|log| log.origin.as_deref() == Some(key.name())) {
-            say(format_args!("{}: the database has no such log", key.name()));
-            exits.push(Exit::Damaged);
-        }
+    // Of a roster all are looked for, unless only one log was asked for.
+    let is_one_of_many = arguments.roster.is_some() && arguments.source.is_narrowed();
+    let mut names: BTreeSet<&str> = keys.iter().map(VerifierKey::name).collect();
+    names.retain(|name| !logs.iter().any(|log| log.origin.as_deref() == Some(*name)));
+    for name in names.into_iter().filter(|_| several && !is_one_of_many) {
+        let why = "the database has no such log";
+        exits.push(not_verified(arguments.format, name, (why, Exit::Damaged)));
     }
     worst(exits)
+}
+
+/// The keys of the logs that count.
+fn endorsed(arguments: &Arguments, roster: &Path) -> Result<Vec<VerifierKey>, Exit> {
+    let Some((at, _)) = arguments.source.mirror() else { return Err(Exit::Usage) };
+    let SignedRoster { roster, signers } = accepted(roster, &trust(&at)?)?;
+    let Roster { number, made, logs, .. } = roster;
+    let by = signers.join(", ");
+    note(format_args!("roster {number} of {made}, signed by {by}: {} log(s)", logs.len()));
+    Ok(logs)
+}
+
+fn not_verified(format: Format, log: &str, (why, exit): (&str, Exit)) -> Exit {
+    match format {
+        Format::Human => say(format_args!("{}: {why}", printable(log))),
+        Format::Json => say_json(&unverified(log, why, exit as u8)),
+    }
+    exit
 }
 
 /// Of several logs each is told of; what is worst is told in the end.

@@ -12,6 +12,7 @@ mod lies;
 mod limits;
 mod orders;
 mod retention;
+mod roster;
 mod search;
 mod shipping;
 mod trust;
