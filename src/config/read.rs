@@ -127,7 +127,9 @@ impl<'a> Reader<'a> {
         let policy = self.policy(root.section("policy"), root.section("callers"));
         let issuers = self.issuers(root.sections("issuer"));
         let orders = self.orders(root.section("orders"));
-        let audit = self.audit(root.section("audit"), answer_deadline);
+        // A gateway with a name makes a key of its own.
+        let has_key = root.section("replica").value("name").is_some();
+        let audit = self.audit(root.section("audit"), answer_deadline, has_key);
         let kept = audit.as_ref().and_then(|audit| audit.retention_age_max);
         let idempotency = self.idempotency(root.section("idempotency"), kept);
         let database = self.database(root.section("database"));

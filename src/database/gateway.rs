@@ -160,6 +160,23 @@ impl Link {
         Ok(unsigned(row.try_get(0)?))
     }
 
+    /// Hands over what vouches for the beginning of a log of which nothing is there yet, and which begins
+    /// with this record.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn base(
+        &self,
+        number: i32,
+        token: &Secret,
+        (first, vouching): (u64, &str),
+    ) -> Result<(), DatabaseError> {
+        let token = token.expose().as_bytes();
+        self.one("SELECT base_1($1, $2, $3, $4)", &[&number, &token, &signed(first), &vouching])
+            .await?;
+        Ok(())
+    }
+
     /// Hands over a signed checkpoint.
     ///
     /// # Errors

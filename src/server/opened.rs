@@ -143,7 +143,7 @@ pub(super) fn shippers(
     let files = settings.database.as_ref().map(|database| database.files.clone());
     let mirror = files.zip(database).zip(own).map(|((files, access), own)| {
         let log = Arc::new(own);
-        let sink = MirrorSink::new(files, access, log.clone());
+        let sink = MirrorSink::new(files, access, log.clone(), directory.clone());
         let (beats, link) = (sink.beats(), sink.link());
         let place = (directory.as_path(), follow::OF_DATABASE);
         let shipper = Shipper::new(sink, place, journal, &metrics.sinks.database);

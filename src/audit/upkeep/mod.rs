@@ -12,7 +12,7 @@ use std::sync::Arc;
 use crate::domain::closed_set;
 pub use anchor::{AnchorSettings, Anchors};
 pub use archive::archive;
-pub use elsewhere::{let_go, vouch};
+pub use elsewhere::{let_go, vouch, vouching};
 pub use retain::{RetainError, Retained, Retention, compress, prune};
 pub use thread::{Upkeep, UpkeepSettings, lacked};
 

@@ -23,6 +23,7 @@ impl<'a> Reader<'a> {
         &mut self,
         section: Section<'a>,
         answer_deadline: Option<Duration>,
+        has_key: bool,
     ) -> Option<AuditSettings> {
         let directory = self.path(&section, "directory", None, Use::Alone);
         let queue = self.number(&section, "queue_records_max", 1..=1_000_000, 4_096);
@@ -43,10 +44,10 @@ impl<'a> Reader<'a> {
         let reads = self.choice(&section, "reads", &READS);
         let pseudonym_key_file = self.pseudonym_key(&section);
         let anchors = anchor_file.is_some() || command.as_ref().is_some_and(|c| !c.is_empty());
-        if anchors && signing_key_file.is_none() {
+        if anchors && signing_key_file.is_none() && !has_key {
             section.refuse(
-                "anchors need `audit.signing_key_file`: an unsigned checkpoint proves nothing; \
-                 `grantgate audit keygen` makes a key",
+                "anchors need `audit.signing_key_file`, or a `replica.name` with which a key is made: an \
+                 unsigned checkpoint proves nothing; `grantgate audit keygen` makes a key",
             );
         }
         if let (Some(file), Some(directory), Some(place)) =

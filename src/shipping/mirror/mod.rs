@@ -6,6 +6,8 @@
 mod beat;
 mod witness;
 
+use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,12 +17,16 @@ use tokio::task::spawn_blocking;
 use super::resume::resume;
 use super::sink::{Answer, Batch, Cause, Place, Sink};
 use crate::audit::Row;
+use crate::audit::upkeep::vouching;
 use crate::database::{Access, DatabaseError, Files, Known, Link, Log};
 pub use beat::{Beating, Beats, Condition};
 pub use witness::Witness;
 
 /// How far behind it may be while all is well.
 const EVERY: Duration = Duration::from_millis(200);
+
+/// The checkpoints of what was pruned, which a database takes.
+const VOUCHING_BYTES_MAX: u64 = 64 << 20;
 
 /// Records in one statement.
 const RECORDS_MAX: usize = 500;
@@ -36,16 +42,17 @@ pub struct MirrorSink {
 struct Shared {
     link: Arc<Link>,
     log: Arc<Log>,
+    directory: PathBuf,
     known: Mutex<Option<Known>>,
 }
 
 impl MirrorSink {
-    /// For this log; connects to nothing yet.
+    /// For the log in this directory; connects to nothing yet.
     #[must_use]
-    pub fn new(files: Files, access: Access, log: Arc<Log>) -> Self {
+    pub fn new(files: Files, access: Access, log: Arc<Log>, directory: PathBuf) -> Self {
         let host = access.host();
         let (link, known) = (Arc::new(Link::new(access)), Mutex::new(None));
-        Self { files, host, shared: Arc::new(Shared { link, log, known }) }
+        Self { files, host, shared: Arc::new(Shared { link, log, directory, known }) }
     }
 
     /// What says each second that this gateway is there.
@@ -67,6 +74,9 @@ impl MirrorSink {
             let (Some(first), Some(last)) = (run.first(), run.last()) else { continue };
             let next = self.shared.next().unwrap_or(first.seq);
             if next < first.seq {
+                if next == 1 {
+                    self.shared.vouch(known, first.seq).await?;
+                }
                 // Those between are in this log no more.
                 let there = link.gap(known.number, &log.token, (next, first.seq - 1)).await?;
                 self.shared.move_to(there);
@@ -105,6 +115,21 @@ impl Shared {
         match known {
             Some(known) => Ok(known),
             None => self.hello().await,
+        }
+    }
+
+    /// A log that was pruned before anything of it was there has checkpoints that vouch for what is gone.
+    async fn vouch(&self, known: Known, first: u64) -> Result<(), DatabaseError> {
+        let directory = self.directory.clone();
+        let read = spawn_blocking(move || vouching(&directory, VOUCHING_BYTES_MAX)).await;
+        match read.map_err(io::Error::other).flatten() {
+            Ok(Some(text)) => self.link.base(known.number, &self.log.token, (first, &text)).await,
+            Ok(None) => Ok(()),
+            Err(error) => {
+                // The records go on all the same; whoever verifies is told that their beginning is missing.
+                tracing::warn!(%error, "what vouches for pruned records cannot be read");
+                Ok(())
+            }
         }
     }
 

@@ -162,3 +162,55 @@ async fn what_is_dropped_can_be_kept_as_an_ordinary_log() {
     assert!(code == 1 && !out.contains("dropped") && error.contains("is not archived"), "{error}");
     gateway.stop().await;
 }
+
+/// A log that was pruned before it ever came to the database is vouched for there as in its directory;
+/// once it is there, nobody replaces what vouches for it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_was_pruned_before_it_came_verifies() {
+    let site = Site::new();
+    let Some(mut server) = database(&site).await else { return };
+    server.kill();
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let head = site.path("head").to_str().unwrap().to_owned();
+    let small = [
+        ("GRANTGATE__AUDIT__ANCHOR_FILE", head.as_str()),
+        ("GRANTGATE__AUDIT__SEGMENT_BYTES_MAX", "65536"),
+        ("GRANTGATE__AUDIT__CHECKPOINT_RECORDS_MAX", "20"),
+    ];
+    let gateway = site.start(&seam, &small).await;
+    grants(&site, &gateway, 200).await;
+    gateway.stop().await;
+    let audit = site.path("audit");
+    let prune = ["audit", "prune", audit.to_str().unwrap(), "--before", "0s", "--unsent"];
+    let pruned = grantgate(&prune);
+    let left = lines(&site).len();
+    assert!(left < 300, "{pruned}");
+
+    server.run().await;
+    let gateway = site.start(&seam, &[]).await;
+    for _ in 0..1_000 {
+        if status(&site).1["replicas"][0]["confirmed_seq"].as_u64() >= Some(400) {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    gateway.stop().await;
+    assert_eq!(mirrored(&server).await, lines(&site));
+    for checkpoint in [None, Some(head.as_str())] {
+        let (code, out) = verify(&site, checkpoint);
+        assert!(code == 0 && out.contains("record(s) were pruned; "), "{out}");
+    }
+    // The gateway, or who has its token, cannot make another beginning of it.
+    let token = std::fs::read_to_string(site.path("audit/replica.json")).unwrap();
+    let token: Value = serde_json::from_str(&token).unwrap();
+    let other =
+        format!("SELECT grantgate.base_1(1, '{}', 2, 'x')", token["token"].as_str().unwrap());
+    server.admin("grantgate").await.batch_execute(&other).await.unwrap();
+    assert_eq!(verify(&site, Some(&head)).0, 0);
+    // Weeks that are dropped later continue it.
+    later(&server, 4).await;
+    let (code, out, error) = maintain(&site, &[]);
+    assert!(code == 0 && out.contains("dropped audit_record_"), "{out}{error}");
+    let (code, out) = verify(&site, Some(&head));
+    assert_eq!(code, 0, "{out}");
+}

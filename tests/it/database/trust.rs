@@ -92,6 +92,7 @@ async fn a_log_is_of_one_data_directory_and_a_role_sees_no_table() {
         format!("SELECT beat_1('{replica}', 'x', '1', '', 'ready', '', 9, 9, now())"),
         "SELECT gap_1(1, 'x', 1, 2)".to_owned(),
         "SELECT head_1(1, 'x', 1, 'forged')".to_owned(),
+        "SELECT base_1(1, 'x', 7, 'forged')".to_owned(),
     ] {
         let refused = admin.batch_execute(&statement).await.unwrap_err();
         assert_eq!(refused.code().map(|code| code.code()), Some("GG001"), "{statement}");
@@ -237,6 +238,7 @@ append_1(log integer, token bytea, first bigint, times timestamp with time zone[
 request_ids text[], callers text[], workspaces text[], entrances uuid[], grantees text[], decisions text[], \
 reasons text[], outcomes text[], decision_seqs bigint[], seam_request_ids text[], idempotency_keys text[], \
 lines text[])
+base_1(log integer, token bytea, first bigint, vouching text)
 beat_1(replica uuid, token bytea, version text, address text, state text, revision text, durable bigint, \
 confirmed bigint, clock timestamp with time zone)
 beat_2(replica uuid, token bytea, version text, address text, state text, revision text, durable bigint, \
