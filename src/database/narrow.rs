@@ -24,25 +24,35 @@ impl Narrowed {
     /// Of one log.
     pub(super) fn new(log: i32, filter: &Filter, take: Take) -> Self {
         let mut made = Self { statement: String::new(), values: vec![Box::new(log)] };
-        let singles = made.singles(filter);
         let decided = match filter.events.is_empty() || filter.events.contains(&Event::Decision) {
             true => made.decided(filter, take),
-            false => "false".to_owned(),
+            false => vec!["false".to_owned()],
         };
+        let decided: Vec<String> = decided
+            .iter()
+            .map(|what| format!("SELECT seq, line FROM audit_record WHERE log_id = $1 AND {what}"))
+            .collect();
+        let decided = decided.join(" UNION ");
+        // Each by itself, so that each goes by its own index.
+        let others: String = made
+            .others(filter)
+            .iter()
+            .map(|what| {
+                format!("UNION SELECT seq, line FROM audit_record r WHERE log_id = $1 AND {what} ")
+            })
+            .collect();
         made.statement = format!(
-            "WITH decided AS MATERIALIZED (SELECT seq, line FROM audit_record WHERE log_id = $1 AND \
-             {decided}) \
+            "WITH decided AS MATERIALIZED ({decided}) \
              SELECT seq, line FROM decided \
              UNION SELECT r.seq, r.line FROM decided d JOIN audit_record r \
                    ON r.log_id = $1 AND r.decision_seq = d.seq \
-             UNION SELECT seq, line FROM audit_record r WHERE log_id = $1 AND ({singles}) \
-             ORDER BY seq"
+             {others}ORDER BY seq"
         );
         made
     }
 
-    /// Decisions, by themselves and by their outcomes.
-    fn decided(&mut self, filter: &Filter, take: Take) -> String {
+    /// Decisions, by themselves and by their outcomes: each of these finds some.
+    fn decided(&mut self, filter: &Filter, take: Take) -> Vec<String> {
         let mut decided = self.decisions(filter);
         // A decision is known by its outcome too, where that is searched for.
         let of_outcomes = |what: &str| {
@@ -52,12 +62,13 @@ impl Narrowed {
             decided += &format!(" AND {}", of_outcomes(&outcomes));
         }
         if let Some(reason) = filter.reason {
-            let reason = self.value(reason.as_str().to_owned());
-            let event = Event::Outcome.as_str();
-            let by_outcome = of_outcomes(&format!("event = '{event}' AND reason = {reason}"));
-            decided += &format!(" AND (reason = {reason} OR {by_outcome})");
+            let reason = format!("reason = '{}'", reason.as_str());
+            let outcome = is_of(Event::Outcome);
+            let by_outcome = of_outcomes(&format!("{outcome} AND {reason}"));
+            // Apart: together no index finds them.
+            return [reason, by_outcome].map(|what| format!("{decided} AND {what}")).into();
         }
-        let is_exact = filter.act.is_none() && filter.reason.is_none() && filter.events.is_empty();
+        let is_exact = filter.act.is_none() && filter.events.is_empty();
         // A few more, for what is of the same microsecond as the end.
         let limit = |most: usize| most.saturating_add(16);
         match take {
@@ -69,7 +80,7 @@ impl Narrowed {
             }
             Take::All | Take::First(_) | Take::Last(_) => {}
         }
-        decided
+        vec![decided]
     }
 
     pub(super) fn values(&self) -> impl ExactSizeIterator<Item = &(dyn ToSql + Sync)> {
@@ -83,7 +94,7 @@ impl Narrowed {
     }
 
     fn decisions(&mut self, filter: &Filter) -> String {
-        let mut all = format!("event = '{}'", Event::Decision.as_str());
+        let mut all = is_of(Event::Decision);
         let mut and = |text: String| all += &format!(" AND {text}");
         if let Some(caller) = &filter.caller {
             and(format!("caller = {}", self.value(caller.to_string())));
@@ -99,8 +110,7 @@ impl Narrowed {
             and(format!("grantee = ANY({})", self.value(filter.grantees.clone())));
         }
         if let Some(allowed) = filter.allowed {
-            let decision = if allowed { "allow" } else { "deny" };
-            and(format!("decision = {}", self.value(decision.to_owned())));
+            and(format!("decision = '{}'", if allowed { "allow" } else { "deny" }));
         }
         if let Some(id) = &filter.request_id {
             and(format!("request_id = {}", self.value(id.clone())));
@@ -114,12 +124,12 @@ impl Narrowed {
 
     /// What an outcome must be, where any must be something.
     fn outcomes(&mut self, filter: &Filter) -> Option<String> {
-        let mut all = format!("event = '{}'", Event::Outcome.as_str());
+        let mut all = is_of(Event::Outcome);
         if filter.outcome.is_none() && filter.seam_request_id.is_none() {
             return None;
         }
         if let Some(outcome) = filter.outcome {
-            all += &format!(" AND outcome = {}", self.value(outcome.as_str().to_owned()));
+            all += &format!(" AND {}", is_outcome(outcome));
         }
         if let Some(id) = &filter.seam_request_id {
             all += &format!(" AND seam_request_id = {}", self.value(id.clone()));
@@ -128,46 +138,43 @@ impl Narrowed {
     }
 
     /// Records that are rows of their own, and outcomes whose decisions are not there any more.
-    fn singles(&mut self, filter: &Filter) -> String {
-        let events: Vec<String> = match filter.events.as_slice() {
-            [] => [Event::Resolved, Event::Stranger, Event::Suppressed]
-                .map(|e| e.as_str().to_owned())
-                .into(),
-            events => events.iter().map(|event| event.as_str().to_owned()).collect(),
+    fn others(&mut self, filter: &Filter) -> Vec<String> {
+        let mut all = Vec::new();
+        let events: &[Event] = match filter.events.as_slice() {
+            [] => &[Event::Resolved, Event::Stranger, Event::Suppressed],
+            events => events,
         };
         let wants = !filter.events.is_empty()
             || filter.caller.is_some()
             || filter.reason.is_some()
             || filter.request_id.is_some();
-        // A value that is not used is refused.
-        let mut all = "false".to_owned();
-        if wants {
-            all = format!("event = ANY({})", self.value(events));
+        // Decisions are looked for apart. An index has all events but those of grants.
+        for event in events.iter().filter(|event| wants && **event != Event::Decision) {
+            let mut what = is_of(*event);
             if let Some(caller) = &filter.caller {
-                all += &format!(" AND caller = {}", self.value(caller.to_string()));
+                what += &format!(" AND caller = {}", self.value(caller.to_string()));
             }
-            all.push_str(&self.times(filter));
+            if let Some(id) = &filter.request_id {
+                what += &format!(" AND request_id = {}", self.value(id.clone()));
+            }
+            what += &self.times(filter);
+            all.push(what);
         }
         // Outcomes whose decisions are not there any more.
         let orphan = format!(
-            "event = '{}' AND NOT EXISTS (SELECT FROM audit_record d WHERE d.log_id = $1 AND d.seq = \
-             r.decision_seq)",
-            Event::Outcome.as_str()
+            "{} AND NOT EXISTS (SELECT FROM audit_record d WHERE d.log_id = $1 AND d.seq = r.decision_seq)",
+            is_of(Event::Outcome)
         );
         if let Some(id) = &filter.request_id {
-            let id = self.value(id.clone());
-            all = format!("({all} OR {orphan}) AND request_id = {id}");
+            all.push(format!("{orphan} AND request_id = {}", self.value(id.clone())));
         } else if let Some(id) = &filter.seam_request_id {
-            let id = self.value(id.clone());
-            all = format!("({all}) OR ({orphan} AND seam_request_id = {id})");
+            all.push(format!("{orphan} AND seam_request_id = {}", self.value(id.clone())));
         } else if let Some(of) = filter.outcome {
-            let of = self.value(of.as_str().to_owned());
-            let times = self.times(filter);
-            all = format!("({all}) OR ({orphan} AND outcome = {of}{times})");
+            all.push(format!("{orphan} AND {}{}", is_outcome(of), self.times(filter)));
         }
         // What was found out of another decision's outcome is that of its duplicates too.
         if filter.outcome == Some(Outcome::Unknown) {
-            all = format!("({all}) OR event = '{}'", Event::Resolved.as_str());
+            all.push(is_of(Event::Resolved));
         }
         all
     }
@@ -185,4 +192,13 @@ impl Narrowed {
         }
         all
     }
+}
+
+/// Written out, as the conditions of indexes are: a value that comes later may be any.
+fn is_of(event: Event) -> String {
+    format!("event = '{}'", event.as_str())
+}
+
+fn is_outcome(outcome: Outcome) -> String {
+    format!("outcome = '{}'", outcome.as_str())
 }

@@ -67,6 +67,11 @@ CREATE INDEX ON audit_record (grantee, time) WHERE grantee IS NOT NULL;
 CREATE INDEX ON audit_record (seam_request_id) WHERE seam_request_id IS NOT NULL;
 CREATE INDEX ON audit_record (log_id, decision_seq) WHERE decision_seq IS NOT NULL;
 CREATE INDEX ON audit_record (time) WHERE outcome = 'unknown';
+-- Few, and what is asked for most.
+CREATE INDEX ON audit_record (log_id, seq) WHERE decision = 'deny';
+CREATE INDEX ON audit_record (log_id, reason, seq) WHERE reason <> 'allowed-by-rule';
+-- What is neither a request nor what became of one: few, and searched for beside them.
+CREATE INDEX ON audit_record (log_id, event, time) WHERE event NOT IN ('grant.decision', 'grant.outcome');
 -- Small, and enough to pass over a partition that has nothing of a range of times.
 CREATE INDEX ON audit_record USING brin (time);
 
