@@ -19,7 +19,10 @@ pub const ROLES: &str = include_str!("roles.sql");
 const LOCK: i64 = 0x6772_616e_7467;
 
 /// How often a lock is asked for that somebody else has.
-const TRIES: u32 = 10;
+pub(super) const TRIES: u32 = 10;
+
+/// How long those go first who wait behind it.
+pub(super) const AGAIN: Duration = Duration::from_secs(3);
 
 /// Which schema there is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,6 +40,8 @@ pub struct Schema {
 pub async fn migrate(access: &Access) -> Result<Vec<String>, DatabaseError> {
     let mut client = access.connect(None).await?;
     client.execute("SELECT pg_advisory_lock($1)", &[&LOCK]).await?;
+    // All who add records wait behind whoever waits for a table.
+    client.batch_execute("SET lock_timeout = '5s'").await?;
     client.batch_execute("CREATE SCHEMA IF NOT EXISTS grantgate").await?;
     let runner = embedded::migrations::runner().set_grouped(true);
     let report = runner.run_async(&mut client).await;
@@ -93,7 +98,7 @@ pub async fn maintain(access: &Access, weeks: i32) -> Result<i32, DatabaseError>
                 return Ok(made.try_get(0)?);
             }
             Err(DatabaseError::Unavailable(_)) if tries > 0 => {
-                tokio::time::sleep(Duration::from_secs(3)).await;
+                tokio::time::sleep(AGAIN).await;
             }
             Err(error) => return Err(error),
         }

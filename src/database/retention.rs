@@ -20,6 +20,7 @@ use super::copy::CopyError;
 use super::error::DatabaseError;
 use super::gateway::{signed, unsigned};
 use super::link::Access;
+use super::migrate::{AGAIN, TRIES};
 use crate::audit::upkeep::{RetainError, archive, let_go, vouch};
 use crate::audit::{Event, ScratchLog};
 
@@ -128,8 +129,20 @@ pub async fn drop_oldest(
             done.map_err(|error| RetentionError::Archive { log, error })?;
         }
     }
-    let records = apply(&mut client, &name, &until, &cuts).await?;
-    Ok(Some(Dropped { name, records }))
+    let mut tries = TRIES;
+    loop {
+        tries -= 1;
+        match apply(&mut client, &name, &until, &cuts).await {
+            Ok(records) => return Ok(Some(Dropped { name, records })),
+            // Somebody reads, or whoever adds records was faster.
+            Err(RetentionError::Copy(CopyError::Database(DatabaseError::Unavailable(_))))
+                if tries > 0 =>
+            {
+                tokio::time::sleep(AGAIN).await;
+            }
+            Err(error) => return Err(error),
+        }
+    }
 }
 
 /// What the archive of a log is called. The database's word for a name leads nowhere else.

@@ -214,3 +214,41 @@ async fn a_log_that_was_pruned_before_it_came_verifies() {
     let (code, out) = verify(&site, Some(&head));
     assert_eq!(code, 0, "{out}");
 }
+
+/// Somebody reads for a long time while old weeks are to go: that waits, again and again and never for
+/// long, and neither grants nor records wait behind it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_reads_for_long_delays_maintenance_and_nobody_else() {
+    let site = Site::new();
+    let Some(server) = database(&site).await else { return };
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let settings = [("GRANTGATE__AUDIT__CHECKPOINT_RECORDS_MAX", "7")];
+    let gateway = site.start(&seam, &settings).await;
+    grants(&site, &gateway, 20).await;
+    until_all_is_there(&site, &gateway).await;
+    later(&server, 4).await;
+    let reader = server.admin("grantgate").await;
+    reader
+        .batch_execute("BEGIN; LOCK TABLE grantgate.audit_record IN ACCESS SHARE MODE")
+        .await
+        .unwrap();
+    let place = site.path("owner.toml").to_str().unwrap().to_owned();
+    let maintaining = tokio::task::spawn_blocking(move || {
+        run(&["database", "maintain", "--keep-weeks", "2", "--database", &place])
+    });
+    // It has had to give way at least once by then.
+    let until = std::time::Instant::now() + Duration::from_secs(6);
+    while std::time::Instant::now() < until {
+        let since = std::time::Instant::now();
+        grants(&site, &gateway, 1).await;
+        assert!(since.elapsed() < Duration::from_secs(2), "no grant waits for a database");
+    }
+    until_all_is_there(&site, &gateway).await;
+    assert!(!maintaining.is_finished(), "somebody still reads");
+    reader.batch_execute("COMMIT").await.unwrap();
+    let (code, out, error) = maintaining.await.unwrap();
+    assert!(code == 0 && out.contains("dropped audit_record_"), "{code} {out}{error}");
+    until_all_is_there(&site, &gateway).await;
+    gateway.stop().await;
+    assert_eq!(verify(&site, None).0, 0);
+}
