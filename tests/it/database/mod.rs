@@ -16,6 +16,7 @@ mod roster;
 mod search;
 mod shipping;
 mod trust;
+mod versions;
 mod witness;
 
 use std::process::Command;

@@ -1,5 +1,6 @@
 //! A gateway in a process of its own.
 
+use std::ffi::OsStr;
 use std::io::{BufRead as _, BufReader};
 use std::net::{SocketAddr, TcpListener};
 use std::process::{Child, Command, Stdio};
@@ -131,6 +132,11 @@ impl Drop for Process {
 
 /// The command for [`Process::start`].
 pub fn serve(site: &Site, seam: &Seam, more: &[(&str, &str)]) -> Command {
+    serve_by(env!("CARGO_BIN_EXE_grantgate").as_ref(), site, seam, more)
+}
+
+/// The same with a program of another version.
+pub fn serve_by(program: &OsStr, site: &Site, seam: &Seam, more: &[(&str, &str)]) -> Command {
     let fixed = [("GRANTGATE__LOG__FORMAT", "json"), ("GRANTGATE__LIMITS__STOP_DELAY_MS", "0")];
     let settings = [&fixed[..], more].concat();
     // A write beyond a limit of file size is then an error, not the end. With INHERIT,
@@ -148,7 +154,7 @@ pub fn serve(site: &Site, seam: &Seam, more: &[(&str, &str)]) -> Command {
         exec $UNDER "$0" serve "$@""#;
     let mut command = Command::new("sh");
     command
-        .args(["-c", script, env!("CARGO_BIN_EXE_grantgate"), "--config"])
+        .args(["-c".as_ref(), script.as_ref(), program, "--config".as_ref()])
         .arg(site.path("grantgate.toml"))
         .envs(site.environment(seam, &settings))
         .stderr(Stdio::piped());
