@@ -28,7 +28,7 @@ pub struct DevelopmentPki {
     pub callers_ca: String,
     /// The gateway's own certificate, for `localhost`, `127.0.0.1` and `::1`.
     pub server: IssuedPem,
-    /// The sandbox's certificate, for the same names.
+    /// The sandbox's certificate, for the same names and `sandbox`, as other containers know it.
     pub sandbox: IssuedPem,
     /// A client certificate for the SPIFFE id given to [`DevelopmentPki::generate`].
     pub caller: IssuedPem,
@@ -43,9 +43,11 @@ impl DevelopmentPki {
         let servers = Authority::new("grantgate development servers")?;
         let callers = Authority::new("grantgate development callers")?;
         let uri = SanType::URI(caller_spiffe_id.try_into()?);
+        let mut sandbox = loopback_names()?;
+        sandbox.push(SanType::DnsName("sandbox".try_into()?));
         Ok(Self {
             server: servers.issue("grantgate", loopback_names()?, SERVER)?,
-            sandbox: servers.issue("grantgate sandbox", loopback_names()?, SERVER)?,
+            sandbox: servers.issue("grantgate sandbox", sandbox, SERVER)?,
             caller: callers.issue("grantgate caller", vec![uri], CLIENT)?,
             servers_ca: servers.pem,
             callers_ca: callers.pem,
