@@ -8,7 +8,7 @@ use std::fmt;
 use jiff::Timestamp;
 
 use super::text::{is_name, is_plain, is_why};
-use super::{Malformed, NOTE_BYTES_MAX, Trust, Untrusted};
+use super::{Digest, Malformed, NOTE_BYTES_MAX, Trust, Untrusted};
 use crate::domain::{CallerId, DirectiveId, EntranceId, OrderKind, Scope, WorkspaceName};
 
 const FIRST: &str = "grantgate order 1";
@@ -18,7 +18,8 @@ const FIRST: &str = "grantgate order 1";
 pub struct Directive {
     /// Whose gateways it is for.
     pub name: String,
-    /// What tells it from every other.
+    /// What tells it from every other: the beginning of the digest of all else that it says, so that
+    /// nobody can give its name to something else.
     pub id: DirectiveId,
     /// When it was made, by the clock of who made it.
     pub made: Timestamp,
@@ -51,6 +52,25 @@ pub struct SignedDirective {
 }
 
 impl Directive {
+    /// With the name that such an order has.
+    #[must_use]
+    pub fn new(name: String, (made, by): (Timestamp, String), what: Directed, why: String) -> Self {
+        let id = DirectiveId::of([0; 16]);
+        let mut own = Self { name, id, made, by, what, why };
+        own.id = own.own_id();
+        own
+    }
+
+    fn own_id(&self) -> DirectiveId {
+        let Self { name, made, by, what, why, .. } = self;
+        let text = format!("{FIRST}\n{name}\nmade {made} by {by}\n{what}\nwhy {why}\n");
+        let mut id = [0; 16];
+        for (to, from) in id.iter_mut().zip(Digest::of(text.as_bytes()).as_bytes()) {
+            *to = *from;
+        }
+        DirectiveId::of(id)
+    }
+
     /// Whether something may be granted for it that may not be granted without.
     #[must_use]
     pub const fn allows(&self) -> bool {
@@ -106,7 +126,7 @@ impl Directive {
             && is_name(&directive.by)
             && is_why(&directive.why)
             && [Some(made), until].into_iter().flatten().all(is_plain);
-        match is_fit && directive.to_string() == text {
+        match is_fit && directive.id == directive.own_id() && directive.to_string() == text {
             true => Ok(directive),
             false => Err(Malformed::Form),
         }

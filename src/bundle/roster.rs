@@ -73,8 +73,11 @@ impl Roster {
             if line.is_none() {
                 break;
             }
-            let key =
-                of((at, line), LOG, |line| VerifierKey::parse(line.strip_prefix("log ")?).ok());
+            let key = of((at, line), LOG, |line| {
+                VerifierKey::parse(line.strip_prefix("log ")?)
+                    .ok()
+                    .filter(|key| is_name(key.name()))
+            });
             logs.push(key?);
         }
         let roster = Self { name, number, made, by, why, logs };

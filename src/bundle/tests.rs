@@ -175,14 +175,19 @@ fn files_are_those_that_were_signed() {
 }
 
 fn directive(what: Directed) -> Directive {
-    Directive {
-        name: "example.org/doors".into(),
-        id: DirectiveId::of([7; 16]),
-        made: "2026-11-28T09:00:00Z".parse().unwrap(),
-        by: "alice@example.org".into(),
-        what,
-        why: "token of visitor-desk stolen".into(),
-    }
+    let made = ("2026-11-28T09:00:00Z".parse().unwrap(), "alice@example.org".into());
+    Directive::new("example.org/doors".into(), made, what, "token of visitor-desk stolen".into())
+}
+
+/// Whoever has one key cannot say something else under the name of an order of another's.
+#[test]
+fn an_order_has_the_name_of_what_it_says() {
+    let freeze = directive(Directed::Given(OrderKind::Freeze(Scope::Everything), None));
+    let drill = directive(Directed::Given(OrderKind::Drill(Scope::Everything), None));
+    assert_ne!(freeze.id, drill.id);
+    let other = Directive { id: freeze.id.clone(), ..drill };
+    assert_eq!(Directive::parse(&other.to_string()), Err(Malformed::Form));
+    assert_eq!(Directive::parse(&freeze.to_string()), Ok(freeze));
 }
 
 fn directives() -> Vec<Directed> {
@@ -251,7 +256,8 @@ fn what_allows_something_takes_as_many_as_a_bundle() {
         assert_eq!(signed(&[&alice]).is_ok(), !allows, "{text}");
         assert!(signed(&[&bob]).is_err(), "not by who made it");
         assert!(signed(&[&eve]).is_err());
-        let other = Directive { name: "example.org/staging".into(), ..own };
+        let Directive { made, by, what, why, .. } = own;
+        let other = Directive::new("example.org/staging".into(), (made, by), what, why);
         assert!(trust.accept_directive(&note(&other.to_string(), &[&alice, &bob])).is_err());
     }
 }

@@ -106,6 +106,15 @@ impl Reader {
         Ok(files.finish()?)
     }
 
+    /// The logs that have anything of a request.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn having_request(&self, id: &str) -> Result<Vec<i32>, DatabaseError> {
+        let all = "SELECT DISTINCT log_id FROM audit_record WHERE request_id = $1";
+        self.0.query(all, &[&id]).await?.iter().map(|row| Ok(row.try_get(0)?)).collect()
+    }
+
     /// Every checkpoint that was handed over, as it was signed.
     ///
     /// # Errors

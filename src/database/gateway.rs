@@ -15,6 +15,9 @@ use crate::audit::Row;
 use crate::bundle::{Digest, Offer};
 use crate::domain::Secret;
 
+/// For at most 64 MiB.
+const BASE_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// A log, as its gateway introduces it.
 #[derive(Debug)]
 pub struct Log {
@@ -161,7 +164,7 @@ impl Link {
     }
 
     /// Hands over what vouches for the beginning of a log of which nothing is there yet, and which begins
-    /// with this record.
+    /// with this record. It may be long: it has a connection and a time of its own.
     ///
     /// # Errors
     /// [`DatabaseError`].
@@ -172,9 +175,14 @@ impl Link {
         (first, vouching): (u64, &str),
     ) -> Result<(), DatabaseError> {
         let token = token.expose().as_bytes();
-        self.one("SELECT base_1($1, $2, $3, $4)", &[&number, &token, &signed(first), &vouching])
-            .await?;
-        Ok(())
+        let first = signed(first);
+        let client = self.another().await?;
+        let values: [&(dyn ToSql + Sync); 4] = [&number, &token, &first, &vouching];
+        let asked = client.query_one("SELECT base_1($1, $2, $3, $4)", &values);
+        match tokio::time::timeout(BASE_TIMEOUT, asked).await {
+            Ok(answer) => Ok(answer.map(drop)?),
+            Err(_) => Err(DatabaseError::Timeout(BASE_TIMEOUT.as_secs())),
+        }
     }
 
     /// Hands over a signed checkpoint.

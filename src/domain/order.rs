@@ -22,7 +22,7 @@ pub struct Order {
     pub directive: Option<DirectiveId>,
 }
 
-/// What a signed order for all gateways is called: 32 digits of its own.
+/// What a signed order for all gateways is called: 32 digits of the digest of what it says.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DirectiveId(String);
 
@@ -34,7 +34,7 @@ impl DirectiveId {
         (text.len() == 32 && text.bytes().all(is_digit)).then(|| Self(text.to_owned()))
     }
 
-    /// Of random bytes.
+    /// Of 16 bytes.
     #[must_use]
     pub fn of(bytes: [u8; 16]) -> Self {
         Self(format!("{:032x}", u128::from_be_bytes(bytes)))

@@ -74,6 +74,9 @@ pub fn edit<T>(
         let before = place.read().map_err(EditError::Invalid)?;
         let mut file = before.clone();
         let changed = change(&mut file)?;
+        if file == before && load(path).is_ok_and(|there| there == before) {
+            return Ok(changed);
+        }
         if file.id.is_empty() {
             file.id = RequestId::generate().to_string();
         }
@@ -232,7 +235,7 @@ impl OrdersFile {
         };
         // One of all gateways may be told again, for as long as it would hold.
         let may_come = |order: &Order| {
-            order.directive.is_some() && order.until.is_some_and(|until| until > now)
+            order.directive.is_some() && order.until.is_none_or(|until| until > now)
         };
         self.orders.retain(|order| {
             may_come(order) || ended(order).is_none_or(|at| now.duration_since(at) < KEPT)

@@ -14,7 +14,7 @@ use tokio::time::sleep;
 use super::told::{self, Told};
 use super::{OrdersFile, Place, load};
 use crate::audit::Journal;
-use crate::domain::{Clock, Order, OrderKind, Problem};
+use crate::domain::{Clock, DirectiveId, Order, OrderKind, Problem};
 use crate::policy::Orders;
 use crate::telemetry::OrderMetrics;
 
@@ -148,6 +148,20 @@ impl Keeper {
         let mut known = self.known.lock();
         known.held = freezes;
         self.put_in_force(&known);
+    }
+
+    /// Whether a signed order was given here, in force or over.
+    #[must_use]
+    pub fn has_directive(&self, id: &DirectiveId) -> bool {
+        self.known.lock().told.file().number_of(id).is_some()
+    }
+
+    /// Whether it was given here, and was not taken back.
+    #[must_use]
+    pub fn follows(&self, id: &DirectiveId) -> bool {
+        let known = self.known.lock();
+        let is_it = |order: &&Order| order.directive.as_ref() == Some(id);
+        known.told.file().orders().iter().find(is_it).is_some_and(|order| order.lifted.is_none())
     }
 
     /// Reads the file, and puts in force what makes grants fewer. Tells whether it is what is in force.

@@ -139,7 +139,7 @@ fn service(health: &Arc<Health>) -> impl HttpService + use<> {
         Box::pin(async move {
             Ok::<_, Infallible>(match (request.method(), request.uri().path()) {
                 (&Method::POST, ORDERS) => {
-                    let (status, said) = brought::take(request, health.orders.as_deref()).await;
+                    let (status, said) = brought::take(request, health.orders.as_ref()).await;
                     text(status, &said)
                 }
                 _ => answer(&request, &health),

@@ -3,6 +3,7 @@
 //!
 //! Who brings it need not be believed: its signatures decide, as of one that the database has.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -20,7 +21,7 @@ const AT_MOST: Duration = Duration::from_secs(3);
 /// Takes it, and says what became of it.
 pub(super) async fn take(
     request: Request<Incoming>,
-    orders: Option<&SignedOrders>,
+    orders: Option<&Arc<SignedOrders>>,
 ) -> (StatusCode, String) {
     let Some(orders) = orders else {
         let text = "this gateway follows no signed orders, for want of [policy.bundle]: order it here, \
@@ -49,7 +50,10 @@ pub(super) async fn take(
             );
             (StatusCode::SERVICE_UNAVAILABLE, text)
         }
-        Err(_) => (StatusCode::SERVICE_UNAVAILABLE, "it is not known in time\n".into()),
+        Err(_) => {
+            let text = "it is not written down yet; a freeze holds all the same\n";
+            (StatusCode::SERVICE_UNAVAILABLE, text.into())
+        }
     }
 }
 

@@ -11,7 +11,7 @@ use crate::bundle::{Digest, Roster, SignedRoster, Trust};
 use crate::cli::database::{At, trust};
 use crate::cli::desk::{Ended, Signer, SignerArguments, failed};
 use crate::cli::problems::printable;
-use crate::cli::{Exit, fail, note, say};
+use crate::cli::{Exit, fail, note as note_of, say};
 use crate::files::{read_plain, replace};
 use crate::note::{self, VerifierKey};
 
@@ -21,7 +21,7 @@ use crate::note::{self, VerifierKey};
     --why \"the first two gateways\" --key alice.key --database publisher.toml\n\n\
     Each gateway with a name has such a key in its audit directory, `signing.pub`: take it from there, by a way \
     that you trust. With keys, or --remove, the file is written anew with your signature alone; without, it is \
-    shown and your signature is added. `audit verify --roster` goes by it once as many have signed as for a \
+    shown, and with --digest your signature is added. `audit verify --roster` goes by it once as many have signed as for a \
     policy. The file is no secret. Keep it where policies are kept.\n\n\
     Exit codes: 0 signed by enough, 2 more signatures are needed, 1 not signed, 3 invalid file."
 )]
@@ -38,8 +38,8 @@ pub(in crate::cli) struct Arguments {
     /// Why, for those who sign and read it; needed for a change
     #[arg(long, value_name = "TEXT")]
     why: Option<String>,
-    /// What was looked at before, as it was shown: nothing else is signed then
-    #[arg(long, value_name = "DIGITS")]
+    /// Sign what was looked at before: the digits that were shown with it
+    #[arg(long, value_name = "DIGITS", conflicts_with_all = ["logs", "remove"])]
     digest: Option<String>,
     #[command(flatten)]
     signer: SignerArguments,
@@ -60,33 +60,47 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
 }
 
 fn endorse(arguments: &Arguments, trust: &Trust) -> Result<Exit, Ended> {
-    let path = &arguments.roster;
     let signer = Signer::new(&arguments.signer)?;
-    let before = read(path, trust)?;
-    let (text, mut lines) = match (&before, changed(arguments, trust, &signer, before.as_ref())?) {
-        (_, Some(roster)) => (roster.to_string(), Vec::new()),
-        (None, None) => {
-            let name = path.display();
-            return Err(failed(format_args!(
-                "there is no `{name}`: name the keys of its first logs"
-            )));
-        }
-        (Some((signed, text)), None) => {
-            if signed.signers.iter().any(|name| name == signer.name()) {
-                let name = signer.name();
-                return Err(failed(format_args!(
-                    "`{name}` has signed it already: it takes another key"
-                )));
-            }
-            (signed.roster.to_string(), signatures(text))
-        }
-    };
-    Roster::parse(&text).map_err(|error| failed(format_args!("it cannot be written: {error}")))?;
-    let digest = Digest::of(text.as_bytes()).short();
-    say(text.trim_end());
-    if arguments.digest.as_ref().is_some_and(|wanted| *wanted != digest) {
-        return Err(failed(format_args!("this is `{digest}`, and not what was looked at")));
+    let before = read(&arguments.roster, trust)?;
+    if let Some(roster) = changed(arguments, trust, &signer, before.as_ref())? {
+        let text = roster.to_string();
+        Roster::parse(&text)
+            .map_err(|error| failed(format_args!("it cannot be written: {error}")))?;
+        say(text.trim_end());
+        return sign(arguments, trust, &signer, (text, Vec::new()));
     }
+    let Some((SignedRoster { roster, signers }, note)) = &before else {
+        let name = arguments.roster.display();
+        return Err(failed(format_args!("there is no `{name}`: name the keys of its first logs")));
+    };
+    let text = roster.to_string();
+    say(text.trim_end());
+    let digest = Digest::of(text.as_bytes()).short();
+    match &arguments.digest {
+        None => {
+            let by = signers.join(", ");
+            note_of(format_args!("signed by {by}; to sign it, once looked at: --digest {digest}"));
+            Ok(Exit::Different)
+        }
+        Some(looked_at) if *looked_at != digest => {
+            Err(failed(format_args!("this is `{digest}`, and not what was looked at")))
+        }
+        Some(_) if signers.iter().any(|name| name == signer.name()) => {
+            let name = signer.name();
+            Err(failed(format_args!("`{name}` has signed it already: it takes another key")))
+        }
+        Some(_) => sign(arguments, trust, &signer, (text, signatures(note))),
+    }
+}
+
+/// Adds a signature, and writes the roster.
+fn sign(
+    arguments: &Arguments,
+    trust: &Trust,
+    signer: &Signer,
+    (text, mut lines): (String, Vec<String>),
+) -> Result<Exit, Ended> {
+    let path = &arguments.roster;
     lines.push(signer.sign(&text, trust)?);
     let written = note::join(&text, &lines);
     let signed = trust.read_roster(&written).map_err(failed)?;
@@ -94,13 +108,14 @@ fn endorse(arguments: &Arguments, trust: &Trust) -> Result<Exit, Ended> {
         .map_err(|error| failed(format_args!("`{}` cannot be written: {error}", path.display())))?;
     let (has, takes) = (signed.signers.len(), trust.signatures_min());
     let by = signed.signers.join(", ");
-    note(format_args!("signed by {by} ({has} of {takes}), {} log(s)", signed.roster.logs.len()));
+    note_of(format_args!("signed by {by} ({has} of {takes}), {} log(s)", signed.roster.logs.len()));
     if has >= takes {
         return Ok(Exit::Done);
     }
-    note(format_args!(
-        "next: `grantgate audit endorse --roster {} --digest {digest}`, with another key",
-        path.display()
+    note_of(format_args!(
+        "next: `grantgate audit endorse --roster {} --digest {}`, with another key",
+        path.display(),
+        Digest::of(text.as_bytes()).short()
     ));
     Ok(Exit::Different)
 }
@@ -148,6 +163,16 @@ fn changed(
     if logs.is_empty() && remove.is_empty() {
         return Ok(None);
     }
+    if let Some((signed, _)) = before {
+        // Whoever has one key alone could have put logs of their own there.
+        let (has, takes) = (signed.signers.len(), trust.signatures_min());
+        if has < takes {
+            return Err(failed(format_args!(
+                "the roster has {has} of {takes} signatures: have it signed before it is changed, or put \
+                 back the one before"
+            )));
+        }
+    }
     let Some(why) = &arguments.why else {
         return Err(failed("say why it is changed, with --why"));
     };
@@ -176,11 +201,11 @@ fn changed(
     }
     for log in &roster.logs {
         if old.is_none_or(|old| !old.logs.contains(log)) {
-            note(format_args!("new: {}", log.name()));
+            note_of(format_args!("new: {}", log.name()));
         }
     }
     for log in old.iter().flat_map(|old| &old.logs).filter(|log| !roster.logs.contains(log)) {
-        note(format_args!("gone: {}", log.name()));
+        note_of(format_args!("gone: {}", log.name()));
     }
     Ok(Some(roster))
 }

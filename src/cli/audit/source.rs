@@ -121,6 +121,14 @@ impl Source {
             all.retain(|log| log.name == *name || log.origin == *name);
         }
         let reader = Reader::connect(access).await?;
+        if let Wanted::Found(Filter { request_id: Some(id), .. }, _) = wanted {
+            // Of the others nothing can be found; where it is of none, one says so.
+            let having = reader.having_request(id).await?;
+            match having.is_empty() {
+                true => all.truncate(1),
+                false => all.retain(|log| having.contains(&log.number)),
+            }
+        }
         let mut copied = Vec::new();
         for log in all {
             copied.push(copy(&reader, log, wanted).await?);

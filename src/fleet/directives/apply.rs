@@ -11,15 +11,15 @@ use crate::orders::{BY_CHARS_MAX, EditError, OrdersFile, WHY_BYTES_MAX};
 /// Freezes that ended before this are not written down any more.
 const KEPT: SignedDuration = SignedDuration::from_hours(30 * 24);
 
-/// Gives and takes back, each by its place; what cannot be done is told.
+/// Gives and takes back; what cannot be done is told by its name.
 pub(super) fn apply(
     file: &mut OrdersFile,
-    good: &[(u64, SignedDirective)],
+    good: &[SignedDirective],
     lifted: &BTreeSet<DirectiveId>,
     (exception_max, now): (SignedDuration, Timestamp),
-) -> Vec<(u64, String)> {
+) -> Vec<(DirectiveId, String)> {
     let mut problems = Vec::new();
-    for (place, SignedDirective { directive, .. }) in good {
+    for SignedDirective { directive, .. } in good {
         let Directive { id, what, .. } = directive;
         let done = match what {
             // Taken back already; where it is known here, by the order that did it.
@@ -32,7 +32,7 @@ pub(super) fn apply(
             Directed::Lifted(id) => lift(file, id, (directive, now)),
         };
         if let Err(error) = done {
-            problems.push((*place, error.to_string()));
+            problems.push((directive.id.clone(), error.to_string()));
         }
     }
     problems
@@ -61,11 +61,8 @@ fn lift(
 }
 
 /// Freezes that hold although they cannot be written down.
-pub(super) fn freezes(
-    good: &[(u64, SignedDirective)],
-    lifted: &BTreeSet<DirectiveId>,
-) -> Vec<Order> {
-    let freeze = |(_, SignedDirective { directive, .. }): &(u64, SignedDirective)| {
+pub(super) fn freezes(good: &[SignedDirective], lifted: &BTreeSet<DirectiveId>) -> Vec<Order> {
+    let freeze = |SignedDirective { directive, .. }: &SignedDirective| {
         let Directed::Given(kind @ OrderKind::Freeze(_), until) = &directive.what else {
             return None;
         };
@@ -111,7 +108,7 @@ mod tests {
         DirectiveId::of([number; 16])
     }
 
-    fn signed(number: u8, made: &str, what: Directed) -> (u64, SignedDirective) {
+    fn signed(number: u8, made: &str, what: Directed) -> SignedDirective {
         let directive = Directive {
             name: "doors".into(),
             id: id(number),
@@ -120,7 +117,7 @@ mod tests {
             what,
             why: "\u{e4}".repeat(400),
         };
-        (number.into(), SignedDirective { directive, signers: Vec::new(), note: String::new() })
+        SignedDirective { directive, signers: Vec::new(), note: String::new() }
     }
 
     fn freeze(until: Option<&str>) -> Directed {
@@ -133,8 +130,8 @@ mod tests {
         Directed::Given(OrderKind::Exception(desk, lobby), Some(at(until)))
     }
 
-    fn done(file: &mut OrdersFile, good: &[(u64, SignedDirective)]) -> Vec<(u64, String)> {
-        let lifted = good.iter().filter_map(|(_, signed)| match &signed.directive.what {
+    fn done(file: &mut OrdersFile, good: &[SignedDirective]) -> Vec<(DirectiveId, String)> {
+        let lifted = good.iter().filter_map(|signed| match &signed.directive.what {
             Directed::Lifted(id) => Some(id.clone()),
             Directed::Given(..) => None,
         });
@@ -206,7 +203,7 @@ mod tests {
             signed(2, "2026-11-29T11:00:00Z", freeze(None)),
         ];
         let problems = done(&mut file, &all);
-        assert_eq!(problems.iter().map(|(place, _)| *place).collect::<Vec<_>>(), [1]);
+        assert_eq!(problems.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>(), [id(1)]);
         assert_eq!(holding(&file), 1);
         assert_eq!(freezes(&all, &BTreeSet::new()).len(), 1);
         assert!(freezes(&all, &[id(2)].into()).is_empty());

@@ -7,39 +7,61 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use tokio::sync::{Mutex, Notify};
+use tokio::sync::{Mutex, Notify, Semaphore};
 use tokio::task::spawn_blocking;
 
 use super::Followed;
 use super::apply::{apply, freezes};
-use crate::bundle::{Directed, SignedDirective, Trust};
-use crate::domain::{DirectiveId, Problem};
+use crate::bundle::{Directed, Directive, SignedDirective, Trust};
+use crate::domain::{DirectiveId, OrderKind, Problem};
 use crate::files::{install, read_plain};
 use crate::orders::{Keeper, edit};
 
 /// Beside the log's segments: what was taken back.
 const NAME: &str = "directives-lifted";
 
-/// In the database places begin with 1.
-const BROUGHT_HERE: u64 = 0;
+/// So many are brought here at a time.
+const BROUGHT_MAX: usize = 16;
 
 /// Signed orders, as this gateway takes them.
 pub struct SignedOrders {
     trust: Trust,
     keeper: Arc<Keeper>,
     followed: Arc<Followed>,
-    /// One at a time: of two that change the file, the second knows of the first.
-    taken: Mutex<Taken>,
+    known: parking_lot::Mutex<Known>,
+    /// One writes at a time.
+    writing: Mutex<()>,
+    brought: Semaphore,
     /// Something waits to be written.
     again: Notify,
 }
 
-struct Taken {
+struct Known {
     /// What was taken back, also where the order itself never came, or is forgotten.
     lifted: BTreeSet<DirectiveId>,
-    /// What could not be written yet; of these, freezes are in force.
-    unwritten: Vec<(u64, SignedDirective)>,
+    /// As much of it as is on the disk.
+    saved: BTreeSet<DirectiveId>,
+    /// What is not written yet, or cannot be; of these, freezes are in force.
+    unwritten: Vec<SignedDirective>,
 }
+
+impl Known {
+    /// From this moment on what it takes back is, and a freeze holds, whatever becomes of it.
+    fn take(&mut self, all: impl IntoIterator<Item = SignedDirective>, keeper: &Keeper) {
+        for one in all {
+            if let Directed::Lifted(id) = &one.directive.what {
+                self.lifted.insert(id.clone());
+            }
+            if !self.unwritten.iter().any(|other| other.directive.id == one.directive.id) {
+                self.unwritten.push(one);
+            }
+        }
+        keeper.hold(freezes(&self.unwritten, &self.lifted));
+    }
+}
+
+/// Why those of these names cannot be followed here.
+type Problems = BTreeMap<DirectiveId, String>;
 
 /// Why one that was brought here is not followed.
 #[derive(Debug, thiserror::Error)]
@@ -47,7 +69,7 @@ pub enum NotTaken {
     /// It is not signed by enough, or cannot be followed here.
     #[error("{0}")]
     Refused(String),
-    /// It cannot be written down. A freeze holds all the same, until this gateway restarts.
+    /// It is not written down. A freeze holds all the same, until this gateway restarts.
     #[error("{0}")]
     Unwritten(String),
 }
@@ -63,8 +85,16 @@ impl SignedOrders {
         followed: Arc<Followed>,
     ) -> Result<Self, Problem> {
         let lifted = load(&keeper.place().log)?;
-        let taken = Mutex::new(Taken { lifted, unwritten: Vec::new() });
-        Ok(Self { trust, keeper, followed, taken, again: Notify::new() })
+        let known = Known { saved: lifted.clone(), lifted, unwritten: Vec::new() };
+        Ok(Self {
+            trust,
+            keeper,
+            followed,
+            known: parking_lot::Mutex::new(known),
+            writing: Mutex::default(),
+            brought: Semaphore::new(BROUGHT_MAX),
+            again: Notify::new(),
+        })
     }
 
     /// How far those of the database are followed.
@@ -78,40 +108,58 @@ impl SignedOrders {
         &self.trust
     }
 
-    /// Takes one that was brought here. What is known already is not done twice.
+    /// Takes one that was brought here. What is known already is not done twice. Whoever stops waiting
+    /// for it changes nothing: it is taken all the same.
     ///
     /// # Errors
     /// [`NotTaken`]
-    pub async fn bring(&self, note: &str) -> Result<(), NotTaken> {
+    pub async fn bring(self: &Arc<Self>, note: &str) -> Result<(), NotTaken> {
         let signed = self.trust.accept_directive(note);
         let signed = signed.map_err(|error| NotTaken::Refused(error.to_string()))?;
-        let (id, what) = (signed.directive.id.clone(), signed.directive.what.clone());
+        let Directive { id, what, .. } = signed.directive.clone();
+        if self.has(&signed.directive) {
+            return Ok(());
+        }
         tracing::info!(%id, ?what, "a signed order was brought here");
-        let mut taken = self.taken.lock().await;
-        match self.take(&mut taken, vec![(BROUGHT_HERE, signed)]).await {
-            Ok(mut problems) => match problems.remove(&BROUGHT_HERE) {
-                None => Ok(()),
-                Some(why) => Err(NotTaken::Refused(why)),
-            },
-            Err(why) => {
-                self.again.notify_one();
-                Err(NotTaken::Unwritten(why))
-            }
+        self.known.lock().take([signed], &self.keeper);
+        // It is tried again, with all others, whether or not it has a place now.
+        self.again.notify_one();
+        let busy = || NotTaken::Unwritten("too many are brought here at once".into());
+        let _place = self.brought.try_acquire().map_err(|_| busy())?;
+        let own = self.clone();
+        let written = tokio::spawn(async move { own.write().await }).await;
+        let mut problems =
+            written.unwrap_or_else(|error| Err(error.to_string())).map_err(NotTaken::Unwritten)?;
+        match (problems.remove(&id), what) {
+            (None, _) => Ok(()),
+            (Some(why), Directed::Given(OrderKind::Freeze(_), _)) => Err(NotTaken::Unwritten(why)),
+            (Some(why), _) => Err(NotTaken::Refused(why)),
         }
     }
 
-    /// Something was brought that has to be tried again.
+    /// Whether nothing is to be done for it any more.
+    fn has(&self, directive: &Directive) -> bool {
+        let known = self.known.lock();
+        let waits = known.unwritten.iter().any(|other| other.directive.id == directive.id);
+        !waits
+            && match &directive.what {
+                Directed::Given(..) if known.lifted.contains(&directive.id) => true,
+                Directed::Given(..) => self.keeper.has_directive(&directive.id),
+                Directed::Lifted(id) => known.saved.contains(id) && !self.keeper.follows(id),
+            }
+    }
+
+    /// Something was brought that may have to be tried again.
     pub(super) async fn unwritten(&self) {
         self.again.notified().await;
     }
 
     /// Tries again what could not be written.
     pub(super) async fn try_again(&self) -> Result<(), String> {
-        let mut taken = self.taken.lock().await;
-        if taken.unwritten.is_empty() {
-            return Ok(());
+        for (id, why) in self.write().await? {
+            tracing::error!(%id, "a signed order that was brought here is not followed: {why}");
         }
-        self.take(&mut taken, Vec::new()).await.map(drop)
+        Ok(())
     }
 
     /// Takes some of the database, in their order; why some cannot be followed is told by their place.
@@ -119,55 +167,68 @@ impl SignedOrders {
         &self,
         good: Vec<(u64, SignedDirective)>,
     ) -> Result<BTreeMap<u64, String>, String> {
-        let mut taken = self.taken.lock().await;
-        self.take(&mut taken, good).await
+        let places: Vec<(u64, DirectiveId)> =
+            good.iter().map(|(place, one)| (*place, one.directive.id.clone())).collect();
+        let new = good.into_iter().map(|(_, one)| one).filter(|one| !self.has(&one.directive));
+        let new: Vec<SignedDirective> = new.collect();
+        self.known.lock().take(new, &self.keeper);
+        let problems = self.write().await?;
+        let told = places
+            .into_iter()
+            .filter_map(|(place, id)| problems.get(&id).map(|why| (place, why.clone())));
+        Ok(told.collect())
     }
 
-    async fn take(
-        &self,
-        taken: &mut Taken,
-        good: Vec<(u64, SignedDirective)>,
-    ) -> Result<BTreeMap<u64, String>, String> {
-        let mut all = taken.unwritten.clone();
-        all.retain(|(_, old)| good.iter().all(|(_, new)| new.directive.id != old.directive.id));
-        all.extend(good);
-        let taken_back = all.iter().filter_map(|(_, signed)| match &signed.directive.what {
-            Directed::Lifted(id) => Some(id.clone()),
-            Directed::Given(..) => None,
-        });
-        let before = taken.lifted.len();
-        taken.lifted.extend(taken_back);
-        let (place, lifted) = (self.keeper.place().clone(), taken.lifted.clone());
-        let is_new = lifted.len() > before;
-        let shared = Arc::new(all);
-        let (all, now) = (shared.clone(), Timestamp::now());
-        let edited = spawn_blocking(move || {
-            if is_new {
-                save(&place.log, &lifted).map_err(|error| error.to_string())?;
-            }
-            let most = place.exception_max;
-            let edited = edit(&place, |file| Ok(apply(file, &all, &lifted, (most, now))));
-            edited.map_err(|error| error.to_string())
-        });
-        let edited = edited.await.map_err(|error| error.to_string())?;
-        let done = match edited {
-            // In force, where they make grants fewer, before anybody is told that they are followed.
-            Ok(problems) if self.keeper.look().await => Ok(problems),
-            Ok(_) => Err("the file of orders is not what is in force".to_owned()),
-            Err(error) => Err(error),
+    /// Writes all that is not written, and looks that it is in force.
+    async fn write(&self) -> Result<Problems, String> {
+        let _one = self.writing.lock().await;
+        let (all, lifted, is_new) = {
+            let known = self.known.lock();
+            let is_new = known.lifted != known.saved;
+            (Arc::new(known.unwritten.clone()), known.lifted.clone(), is_new)
         };
-        match done {
-            Ok(problems) => {
-                self.keeper.hold(Vec::new());
-                taken.unwritten.clear();
-                Ok(problems.into_iter().collect())
-            }
-            Err(error) => {
-                self.keeper.hold(freezes(&shared, &taken.lifted));
-                taken.unwritten.clone_from(&shared);
-                Err(error)
-            }
+        if all.is_empty() && !is_new {
+            return Ok(Problems::new());
         }
+        let (place, now, these) = (self.keeper.place().clone(), Timestamp::now(), all.clone());
+        let taken_back = lifted.clone();
+        let written = spawn_blocking(move || {
+            let saved = if is_new { save(&place.log, &taken_back) } else { Ok(()) };
+            // What cannot be saved is done all the same, as far as it is known here.
+            let most = place.exception_max;
+            let edited = edit(&place, |file| Ok(apply(file, &these, &taken_back, (most, now))));
+            (saved, edited)
+        });
+        let (saved, edited) = written.await.map_err(|error| error.to_string())?;
+        let saved = saved.map_err(|error| {
+            format!("`{}` cannot be written: {error}", path(&self.keeper.place().log).display())
+        });
+        let problems: Problems = match edited {
+            // In force, where they make grants fewer, before anybody is told that they are followed.
+            Ok(problems) if self.keeper.look().await => problems.into_iter().collect(),
+            Ok(_) => return Err("the file of orders is not what is in force".to_owned()),
+            Err(error) => return Err(error.to_string()),
+        };
+        let mut known = self.known.lock();
+        let is_saved = saved.is_ok();
+        if is_saved {
+            known.saved = lifted;
+        }
+        let is_done = |one: &SignedDirective| {
+            let was_tried = all.iter().any(|other| other.directive.id == one.directive.id);
+            let stays = match &one.directive.what {
+                // One that there is no room for holds without.
+                Directed::Given(OrderKind::Freeze(_), _) => {
+                    problems.contains_key(&one.directive.id)
+                }
+                Directed::Given(..) => false,
+                Directed::Lifted(_) => !is_saved,
+            };
+            was_tried && !stays
+        };
+        known.unwritten.retain(|one| !is_done(one));
+        self.keeper.hold(freezes(&known.unwritten, &known.lifted));
+        saved.map(|()| problems)
     }
 }
 

@@ -9,6 +9,7 @@ mod witness;
 use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -28,6 +29,9 @@ const EVERY: Duration = Duration::from_millis(200);
 /// The checkpoints of what was pruned, which a database takes.
 const VOUCHING_BYTES_MAX: u64 = 64 << 20;
 
+/// Records wait for these no longer than so many tries.
+const VOUCH_TRIES: u32 = 3;
+
 /// Records in one statement.
 const RECORDS_MAX: usize = 500;
 
@@ -44,6 +48,8 @@ struct Shared {
     log: Arc<Log>,
     directory: PathBuf,
     known: Mutex<Option<Known>>,
+    /// How often what vouches for pruned records was not taken.
+    vouched: AtomicU32,
 }
 
 impl MirrorSink {
@@ -52,7 +58,8 @@ impl MirrorSink {
     pub fn new(files: Files, access: Access, log: Arc<Log>, directory: PathBuf) -> Self {
         let host = access.host();
         let (link, known) = (Arc::new(Link::new(access)), Mutex::new(None));
-        Self { files, host, shared: Arc::new(Shared { link, log, directory, known }) }
+        let vouched = AtomicU32::new(0);
+        Self { files, host, shared: Arc::new(Shared { link, log, directory, known, vouched }) }
     }
 
     /// What says each second that this gateway is there.
@@ -123,14 +130,19 @@ impl Shared {
         let directory = self.directory.clone();
         let read = spawn_blocking(move || vouching(&directory, VOUCHING_BYTES_MAX)).await;
         match read.map_err(io::Error::other).flatten() {
-            Ok(Some(text)) => self.link.base(known.number, &self.log.token, (first, &text)).await,
-            Ok(None) => Ok(()),
-            Err(error) => {
-                // The records go on all the same; whoever verifies is told that their beginning is missing.
-                tracing::warn!(%error, "what vouches for pruned records cannot be read");
-                Ok(())
+            Ok(Some(text)) => {
+                let told = self.link.base(known.number, &self.log.token, (first, &text)).await;
+                let Err(error) = told else { return Ok(()) };
+                let tries = self.vouched.fetch_add(1, Ordering::Relaxed) + 1;
+                if tries < VOUCH_TRIES && !matches!(error, DatabaseError::Older(_)) {
+                    return Err(error);
+                }
+                unvouched(&error);
             }
+            Ok(None) => {}
+            Err(error) => unvouched(&error),
         }
+        Ok(())
     }
 
     async fn hello(&self) -> Result<Known, DatabaseError> {
@@ -208,6 +220,11 @@ fn answer(error: DatabaseError) -> Answer {
         }
     };
     Answer::TryAgain { cause, text, after: None }
+}
+
+/// Records go on all the same; whoever verifies is told that their beginning is missing.
+fn unvouched(why: &dyn std::error::Error) {
+    tracing::warn!("the database does not get what vouches for pruned records: {why}");
 }
 
 /// Those that follow one another without a gap.

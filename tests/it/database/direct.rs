@@ -4,7 +4,10 @@ use std::os::unix::fs::PermissionsExt as _;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
-use super::authors::{Authors, status_of};
+use grantgate::bundle::{Directed, Directive};
+use grantgate::domain::OrderKind;
+
+use super::authors::{Authors, OFFICE, status_of};
 use super::*;
 use crate::support::authority::Authority;
 use crate::support::until;
@@ -291,7 +294,7 @@ async fn a_freeze_that_cannot_be_written_holds_all_the_same() {
         assert!(error.contains("it is not written down, and tried again"), "{code} {error}");
         id_of(&out)
     };
-    let frozen = [freeze(LOBBY), freeze(super::authors::OFFICE)];
+    let frozen = [freeze(LOBBY), freeze(OFFICE)];
     assert_eq!(two.statuses(&gateways).await, [403, 403]);
     std::fs::remove_dir(&orders).unwrap();
     until("it is written", || {
@@ -300,6 +303,66 @@ async fn a_freeze_that_cannot_be_written_holds_all_the_same() {
     })
     .await;
     assert_eq!(two.statuses(&gateways).await, [403, 403]);
+    for gateway in gateways {
+        gateway.stop().await;
+    }
+}
+
+/// What was taken back stays so, although that could not be written at first, and nobody but the one who
+/// brought it ever told of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_lifting_that_cannot_be_written_is_not_forgotten() {
+    let Some(mut two) = Two::new().await else { return };
+    two.authors.server.kill();
+    let gateways = two.start(&[]).await;
+    two.name(&gateways);
+    let note = |what: Directed| {
+        let now = jiff::Timestamp::now().round(jiff::Unit::Second).unwrap();
+        let name = "example.org/doors".to_owned();
+        let directive = Directive::new(name, (now, "alice".into()), what, "a test".into());
+        let text = directive.to_string();
+        let line = |key: &str| {
+            let key = String::from_utf8(two.authors.site.read(key)).unwrap();
+            grantgate::note::SigningKey::parse(&key).unwrap().signature(&text)
+        };
+        let lines = ["alice.key", "bob.key"].map(line);
+        (directive.id, grantgate::note::join(&text, &lines))
+    };
+    let desk = grantgate::domain::CallerId::parse("visitor-desk").unwrap();
+    let office = grantgate::domain::EntranceId::parse(OFFICE).unwrap();
+    let end = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
+    let end = end.round(jiff::Unit::Second).unwrap();
+    let given = Directed::Given(OrderKind::Exception(desk, office), Some(end));
+    let (id, exception) = note(given);
+    let (_, lifting) = note(Directed::Lifted(id.clone()));
+    // Nothing can be put into its place.
+    let audit = two.authors.site.path("audit");
+    let full = audit.join("directives-lifted.new");
+    std::fs::create_dir(&full).unwrap();
+    let bring = |name: &str, text: &str| {
+        let file = two.authors.path(name);
+        std::fs::write(&file, text).unwrap();
+        two.order(&["deliver", &file]).2
+    };
+    let told = bring("lift.note", &lifting);
+    assert!(
+        told.contains("1 gateway(s) follow it") && told.contains("directives-lifted"),
+        "{told}"
+    );
+    std::fs::remove_dir(&full).unwrap();
+    until("it is written", || {
+        let text = std::fs::read_to_string(audit.join("directives-lifted")).unwrap_or_default();
+        text.contains(id.as_str())
+    })
+    .await;
+    let [north, south] = gateways;
+    north.stop().await;
+    south.stop().await;
+    let gateways = two.start(&[]).await;
+    two.name(&gateways);
+    let told = bring("exception.note", &exception);
+    assert!(told.contains("2 gateway(s) follow it"), "{told}");
+    assert_eq!(status_of(&two.authors.site, &gateways[0], OFFICE).await, 403);
     for gateway in gateways {
         gateway.stop().await;
     }

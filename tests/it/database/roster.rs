@@ -24,6 +24,11 @@ impl Endorsing {
     }
 }
 
+/// The digits with which it is signed.
+fn shown(said: &str) -> String {
+    said.split("--digest ").nth(1).unwrap()[..32].to_owned()
+}
+
 /// Some grants of a gateway that is there no longer, all of them in the database, and its log's key.
 async fn granted(site: &Site) -> String {
     let seam = Seam::start(site, Behaviour::confirm()).await;
@@ -57,13 +62,18 @@ async fn only_logs_that_enough_have_endorsed_count() {
     assert!(said.contains(&format!("new: {}", name(&south))), "{said}");
     let (code, _, error) = on.verify(&[]);
     assert!(code == 1 && error.contains("signed by 1 of the keys that are trusted"), "{error}");
-    assert!(on.endorse("alice", &[]).1.contains("has signed it already"));
+    let digest = shown(&on.endorse("bob", &[]).1);
+    assert!(on.endorse("alice", &["--digest", &digest]).1.contains("has signed it already"));
     let (code, said) = on.endorse("bob", &["--digest", "0123456789abcdef0123456789abcdef"]);
     assert!(code == 1 && said.contains("not what was looked at"), "{said}");
+    let (code, said) = on.endorse("bob", &[]);
+    assert!(code == 2 && shown(&said) == digest, "it is shown and not signed: {said}");
+    let (code, said) = on.endorse("bob", &["--remove", &name(&south), "--why", "x"]);
+    assert!(code == 1 && said.contains("has 1 of 2 signatures: have it signed before"), "{said}");
     // Behind a link, as where policies are checked out.
     std::fs::rename(&on.roster, on.authors.path("checked-out")).unwrap();
     std::os::unix::fs::symlink("checked-out", &on.roster).unwrap();
-    let (code, said) = on.endorse("bob", &[]);
+    let (code, said) = on.endorse("bob", &["--digest", &digest]);
     assert!(code == 0 && said.contains("signed by alice, bob (2 of 2)"), "{said}");
     assert!(std::fs::symlink_metadata(&on.roster).unwrap().is_symlink(), "the file behind it");
     let (code, out, error) = on.verify(&[]);
@@ -89,7 +99,7 @@ async fn only_logs_that_enough_have_endorsed_count() {
     let change = [hidden.trim(), "--remove", &name(&south), "--why", "one more, and one less"];
     let (code, said) = on.endorse("bob", &change);
     assert!(code == 2 && said.contains("number 2\n") && said.contains("gone: south/"), "{said}");
-    assert_eq!(on.endorse("carol", &[]).0, 0);
+    assert_eq!(on.endorse("carol", &["--digest", &shown(&said)]).0, 0);
     let (code, out, _) = on.verify(&[]);
     assert!(code == 4 && out.contains("west/1: the database has no such log"), "{out}");
     assert!(out.contains(&format!("{}: unendorsed", name(&south))), "{out}");

@@ -135,16 +135,8 @@ async fn sign(
     (what, why, made): (Directed, &str, Timestamp),
     wait: SignedDuration,
 ) -> Result<Exit, Ended> {
-    let mut bytes = [0; 16];
-    aws_lc_rs::rand::fill(&mut bytes).map_err(|_| failed("there are no random bytes"))?;
-    let directive = Directive {
-        name: ways.trust.name().to_owned(),
-        id: DirectiveId::of(bytes),
-        made,
-        by: signer.name().to_owned(),
-        what,
-        why: why.to_owned(),
-    };
+    let name = ways.trust.name().to_owned();
+    let directive = Directive::new(name, (made, signer.name().to_owned()), what, why.to_owned());
     let text = directive.to_string();
     Directive::parse(&text)
         .map_err(|error| failed(format_args!("it cannot be written: {error}")))?;
