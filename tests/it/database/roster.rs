@@ -75,6 +75,7 @@ async fn only_logs_that_enough_have_endorsed_count() {
     std::os::unix::fs::symlink("checked-out", &on.roster).unwrap();
     let (code, said) = on.endorse("bob", &["--digest", &digest]);
     assert!(code == 0 && said.contains("signed by alice, bob (2 of 2)"), "{said}");
+    assert_eq!(on.endorse("carol", &[]).0, 0, "signed by enough, and shown");
     assert!(std::fs::symlink_metadata(&on.roster).unwrap().is_symlink(), "the file behind it");
     let (code, out, error) = on.verify(&[]);
     assert_eq!((code, out.matches("\nverified: ").count()), (0, 2), "{out}{error}");
