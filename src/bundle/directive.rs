@@ -7,7 +7,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use super::text::{is_name, is_plain, is_why};
+use super::text::{Lines, is_name, is_plain, is_why};
 use super::{Digest, Malformed, NOTE_BYTES_MAX, Trust, Untrusted};
 use crate::domain::{CallerId, DirectiveId, EntranceId, OrderKind, Scope, WorkspaceName};
 
@@ -85,38 +85,27 @@ impl Directive {
     /// # Errors
     /// [`Malformed`]
     pub fn parse(text: &str) -> Result<Self, Malformed> {
-        let mut lines = text.split_inclusive('\n').map(|line| line.strip_suffix('\n'));
-        let mut at = 0;
-        let mut next = |form: &'static str| {
-            at += 1;
-            lines.next().flatten().ok_or(Malformed::Line(at, form))
-        };
-        if next(FIRST)? != FIRST {
-            return Err(Malformed::Kind(FIRST));
-        }
-        let name = next("NAME")?.to_owned();
-        let id = next("id ID")?.strip_prefix("id ").and_then(DirectiveId::parse);
-        let id = id.ok_or(Malformed::Line(3, "id ID"))?;
-        let made = next("made TIME by NAME")?.strip_prefix("made ");
-        let made = made.and_then(|line| line.split_once(" by "));
-        let (made, by) = made
-            .and_then(|(time, by)| Some((time.parse::<Timestamp>().ok()?, by.to_owned())))
-            .ok_or(Malformed::Line(4, "made TIME by NAME"))?;
-        let what = next("freeze …, drill …, allow … or lift ID")?;
-        let what = match what.strip_prefix("lift ") {
-            Some(id) => DirectiveId::parse(id).map(Directed::Lifted),
-            None => {
-                let until = match next("until TIME")?.strip_prefix("until ") {
-                    Some("lifted") => Ok(None),
-                    Some(time) => time.parse().map(Some).map_err(|_| ()),
-                    None => Err(()),
-                };
-                let until = until.map_err(|()| Malformed::Line(6, "until TIME"))?;
-                kind(what).map(|kind| Directed::Given(kind, until))
+        let mut lines = Lines::of(text, FIRST)?;
+        let name = lines.next("NAME", |line| Some(line.to_owned()))?;
+        let id = lines.next("id ID", |line| DirectiveId::parse(line.strip_prefix("id ")?))?;
+        let (made, by) = lines.made()?;
+        const WHAT: &str = "freeze …, drill …, allow … or lift ID";
+        let what = lines.next(WHAT, |line| match line.strip_prefix("lift ") {
+            Some(id) => DirectiveId::parse(id).map(Ok),
+            None => kind(line).map(Err),
+        })?;
+        let what = match what {
+            Ok(id) => Directed::Lifted(id),
+            Err(kind) => {
+                let until =
+                    lines.next("until TIME", |line| match line.strip_prefix("until ")? {
+                        "lifted" => Some(None),
+                        time => time.parse().ok().map(Some),
+                    })?;
+                Directed::Given(kind, until)
             }
         };
-        let what = what.ok_or(Malformed::Line(5, "freeze …, drill …, allow … or lift ID"))?;
-        let why = next("why TEXT")?.strip_prefix("why ").unwrap_or_default().to_owned();
+        let why = lines.why()?;
         let directive = Self { name, id, made, by, what, why };
         let until = match directive.what {
             Directed::Given(_, until) => until,

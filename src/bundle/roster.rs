@@ -3,11 +3,12 @@
 //! A gateway that introduces itself to the database brings its key itself, and whoever has the gateways'
 //! password can introduce one of their own. Only people can say which keys are those of their gateways.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::Timestamp;
 
-use super::text::{is_name, is_plain, is_why, number, of};
+use super::text::{Lines, is_name, is_plain, is_why, number};
 use super::{Malformed, Trust, Untrusted};
 use crate::note::VerifierKey;
 
@@ -48,40 +49,21 @@ impl Roster {
     /// # Errors
     /// [`Malformed`]
     pub fn parse(text: &str) -> Result<Self, Malformed> {
-        let mut lines = text.split_inclusive('\n').map(|line| line.strip_suffix('\n'));
-        let mut at = 0;
-        let mut next = || {
-            at += 1;
-            (at, lines.next().flatten())
-        };
-        if next().1 != Some(FIRST) {
-            return Err(Malformed::Kind(FIRST));
-        }
-        let name = of(next(), "NAME", |line| is_name(line).then(|| line.to_owned()))?;
-        let number = of(next(), "number N", |line| number(line.strip_prefix("number ")?))?;
-        let (made, by) = of(next(), "made TIME by NAME", |line| {
-            let (time, by) = line.strip_prefix("made ")?.split_once(" by ")?;
-            let time = time.parse::<Timestamp>().ok().filter(|time| is_plain(*time))?;
-            is_name(by).then(|| (time, by.to_owned()))
-        })?;
-        let why = of(next(), "why TEXT", |line| {
-            line.strip_prefix("why ").filter(|why| is_why(why)).map(str::to_owned)
-        })?;
+        let mut lines = Lines::of(text, FIRST)?;
+        let name = lines.next("NAME", |line| is_name(line).then(|| line.to_owned()))?;
+        let number = lines.next("number N", |line| number(line.strip_prefix("number ")?))?;
+        let (made, by) = lines.made()?;
+        let why = lines.why()?;
         let mut logs = Vec::new();
-        loop {
-            let (at, line) = next();
-            if line.is_none() {
-                break;
-            }
-            let key = of((at, line), LOG, |line| {
-                VerifierKey::parse(line.strip_prefix("log ")?)
-                    .ok()
-                    .filter(|key| is_name(key.name()))
-            });
-            logs.push(key?);
+        while !lines.is_over() {
+            logs.push(lines.next("log NAME+ID+KEY", |line| {
+                let key = VerifierKey::parse(line.strip_prefix("log ")?).ok();
+                key.filter(|key| is_name(key.name()))
+            })?);
         }
         let roster = Self { name, number, made, by, why, logs };
-        match is_in_order(&roster.logs) && roster.to_string() == text {
+        let is_fit = is_name(&roster.by) && is_plain(made) && is_why(&roster.why);
+        match is_fit && is_in_order(&roster.logs) && roster.to_string() == text {
             true => Ok(roster),
             false => Err(Malformed::Form),
         }
@@ -95,14 +77,7 @@ impl Roster {
         self.logs.extend_from_slice(logs);
         self.logs.sort_by_cached_key(ToString::to_string);
         self.logs.dedup();
-        let all = &self.logs;
-        let twice = all.iter().enumerate().find_map(|(place, one)| {
-            all.iter()
-                .skip(place + 1)
-                .find(|other| one.is_same_key(other))
-                .map(|other| (one, other))
-        });
-        match twice {
+        match twice(&self.logs) {
             None => Ok(()),
             Some((one, other)) => {
                 let (one, other) = (one.name(), other.name());
@@ -112,15 +87,15 @@ impl Roster {
     }
 }
 
-const LOG: &str = "log NAME+ID+KEY";
-
-/// By their texts, each once, and each key of one log only.
+/// By their texts, and each key of one log only.
 fn is_in_order(logs: &[VerifierKey]) -> bool {
-    let texts: Vec<String> = logs.iter().map(ToString::to_string).collect();
-    let rises = texts.windows(2).all(|two| matches!(two, [one, other] if one < other));
-    let mut keys: Vec<[u8; 32]> = logs.iter().map(VerifierKey::public).collect();
-    keys.sort_unstable();
-    rises && keys.windows(2).all(|two| matches!(two, [one, other] if one != other))
+    logs.is_sorted_by_key(ToString::to_string) && twice(logs).is_none()
+}
+
+/// Two that are one key.
+fn twice(logs: &[VerifierKey]) -> Option<(&VerifierKey, &VerifierKey)> {
+    let mut seen = BTreeMap::new();
+    logs.iter().find_map(|log| Some((seen.insert(log.public(), log)?, log)))
 }
 
 impl fmt::Display for Roster {
@@ -186,6 +161,8 @@ mod tests {
         let roster = roster(&[&south, &north, &south]);
         let text = roster.to_string();
         assert_eq!(Roster::parse(&text), Ok(roster.clone()));
+        // A name that nobody can see the end of.
+        let hidden = key("south/2\u{202e}").verifier().clone();
         let (first, second) = (north.verifier(), south.verifier());
         let (first, second) = (format!("log {first}\n"), format!("log {second}\n"));
         for (from, to) in [
@@ -202,6 +179,8 @@ mod tests {
             (&second, second.trim_end()),
             (&second, &format!("{second}\n")),
             (&first, &first.replace("north/1+", "north/2+")),
+            (&second, &format!("log {hidden}\n")),
+            ("by alice", "by a\u{200b}lice"),
         ] {
             let other = text.replacen(from, to, 1);
             assert_ne!(other, text, "{from}");

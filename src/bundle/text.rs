@@ -154,34 +154,23 @@ impl Bundle {
     /// # Errors
     /// [`Malformed`]
     pub fn parse(text: &str) -> Result<Self, Malformed> {
-        let mut lines = text.split_inclusive('\n').map(|line| line.strip_suffix('\n'));
-        let mut at = 0;
-        let mut next = || {
-            at += 1;
-            (at, lines.next().flatten())
-        };
-        if next().1 != Some(FIRST) {
-            return Err(Malformed::Kind(FIRST));
-        }
-        let name = of(next(), "NAME", |line| is_name(line).then(|| line.to_owned()))?;
-        let number = of(next(), "number N", |line| number(line.strip_prefix("number ")?))?;
+        let mut lines = Lines::of(text, FIRST)?;
+        let name = lines.next("NAME", |line| is_name(line).then(|| line.to_owned()))?;
+        let number = lines.next("number N", |line| number(line.strip_prefix("number ")?))?;
         let parent =
-            of(next(), "parent sha256:…", |line| match line.strip_prefix("parent ")? {
+            lines.next("parent sha256:…", |line| match line.strip_prefix("parent ")? {
                 "none" => Some(None),
                 digest => Digest::parse(digest).map(Some),
             })?;
-        let needs = of(next(), "needs VERSION", |line| Needs::parse(line.strip_prefix("needs ")?))?;
-        let (made, by) = of(next(), "made TIME by NAME", |line| {
-            let (time, by) = line.strip_prefix("made ")?.split_once(" by ")?;
-            Some((time.parse::<Timestamp>().ok()?, by.to_owned()))
-        })?;
-        let why = of(next(), "why TEXT", |line| Some(line.strip_prefix("why ")?.to_owned()))?;
+        let needs =
+            lines.next("needs VERSION", |line| Needs::parse(line.strip_prefix("needs ")?))?;
+        let (made, by) = lines.made()?;
+        let why = lines.why()?;
         let mut files: Vec<Entry> = Vec::new();
-        loop {
-            let (at, line) = next();
-            let Some(line) = line else { break };
-            let entry = entry(line).filter(|new| files.last().is_none_or(|l| l.name < new.name));
-            files.push(entry.ok_or(Malformed::File(at))?);
+        while !lines.is_over() {
+            let entry = lines.next("", entry);
+            let rises = |new: &Entry| files.last().is_none_or(|last| last.name < new.name);
+            files.push(entry.ok().filter(rises).ok_or(Malformed::File(lines.at))?);
         }
         let bundle = Self { name, number, parent, needs, made, by, why, files };
         bundle.check_fields()?;
@@ -246,12 +235,46 @@ pub(super) fn is_plain(time: Timestamp) -> bool {
     time.subsec_nanosecond() == 0 && (0..253_402_300_800).contains(&time.as_second())
 }
 
-pub(super) fn of<T>(
-    (at, line): (usize, Option<&str>),
-    form: &'static str,
-    read: impl FnOnce(&str) -> Option<T>,
-) -> Result<T, Malformed> {
-    line.and_then(read).ok_or(Malformed::Line(at, form))
+/// The lines of a text that is signed, one after the other.
+pub(super) struct Lines<'t> {
+    rest: &'t str,
+    /// The number of the line that was read last.
+    at: usize,
+}
+
+impl<'t> Lines<'t> {
+    /// Those behind the first, which says what kind of text it is.
+    pub(super) fn of(text: &'t str, first: &'static str) -> Result<Self, Malformed> {
+        let rest = text.strip_prefix(first).and_then(|rest| rest.strip_prefix('\n'));
+        Ok(Self { rest: rest.ok_or(Malformed::Kind(first))?, at: 1 })
+    }
+
+    pub(super) const fn is_over(&self) -> bool {
+        self.rest.is_empty()
+    }
+
+    /// The next line, which is to be of this form.
+    pub(super) fn next<T>(
+        &mut self,
+        form: &'static str,
+        read: impl FnOnce(&str) -> Option<T>,
+    ) -> Result<T, Malformed> {
+        self.at += 1;
+        let (line, rest) = self.rest.split_once('\n').ok_or(Malformed::Line(self.at, form))?;
+        self.rest = rest;
+        read(line).ok_or(Malformed::Line(self.at, form))
+    }
+
+    pub(super) fn made(&mut self) -> Result<(Timestamp, String), Malformed> {
+        self.next("made TIME by NAME", |line| {
+            let (time, by) = line.strip_prefix("made ")?.split_once(" by ")?;
+            Some((time.parse::<Timestamp>().ok()?, by.to_owned()))
+        })
+    }
+
+    pub(super) fn why(&mut self) -> Result<String, Malformed> {
+        self.next("why TEXT", |line| Some(line.strip_prefix("why ")?.to_owned()))
+    }
 }
 
 /// From 1 on, without zeros in front.

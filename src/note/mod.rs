@@ -101,12 +101,6 @@ impl VerifierKey {
         self.public
     }
 
-    /// Whether both are one key, under one name or two.
-    #[must_use]
-    pub fn is_same_key(&self, other: &Self) -> bool {
-        self.public == other.public
-    }
-
     /// Whether both have one name, or are one key under two.
     #[must_use]
     pub fn is_alike(&self, other: &Self) -> bool {

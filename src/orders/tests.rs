@@ -6,7 +6,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::*;
 use crate::audit::{Journal, JournalSettings, MemoryStore, NoObserver, Stage, Started};
 use crate::domain::{
-    CallerId, EntranceId, FixedClock, Order, OrderKind, Revision, Scope, Signature, SystemClock,
+    CallerId, DirectiveId, EntranceId, FixedClock, Order, OrderKind, Revision, Scope, Signature,
+    SystemClock,
 };
 use crate::telemetry::{ClosedSets, Metrics};
 
@@ -413,4 +414,39 @@ fn a_setting_that_was_lowered_ends_what_is_in_force() {
     assert!(keeper.has_recorded(&other));
     other.given.by = "grace".into();
     assert!(!keeper.has_recorded(&other));
+}
+
+/// A freeze without end holds again if it is told again: that it was taken back here is not forgotten.
+#[test]
+fn what_may_be_told_again_is_not_forgotten() {
+    let now: Timestamp = "2026-11-28T10:00:00Z".parse().unwrap();
+    let mut file = OrdersFile::default();
+    let [endless, over] = [[1; 16], [2; 16]].map(DirectiveId::of);
+    for (id, until) in [(&endless, None), (&over, Some(after(now, 1)))] {
+        let freeze = (OrderKind::Freeze(Scope::Everything), until, signature(now));
+        file.give_directed(id, freeze, (DAY, now)).unwrap();
+    }
+    file.lift(1, signature(now)).unwrap();
+    let later = after(now, 24 * 40);
+    file.give(OrderKind::Freeze(Scope::Everything), None, signature(later), DAY).unwrap();
+    assert_eq!((file.number_of(&endless), file.number_of(&over)), (Some(1), None));
+}
+
+/// Who asks for what is there already makes nobody write.
+#[test]
+fn an_edit_that_changes_nothing_writes_nothing() {
+    use std::os::unix::fs::MetadataExt as _;
+    let directory = tempfile::tempdir().unwrap();
+    let file = directory.path().join("orders.json");
+    let place = Place { file: file.clone(), log: directory.path().into(), exception_max: DAY };
+    let give = |file: &mut OrdersFile| {
+        file.give(OrderKind::Freeze(Scope::Everything), None, signature(Timestamp::now()), DAY)
+    };
+    edit(&place, give).unwrap();
+    let which = || file.metadata().unwrap().ino();
+    let before = which();
+    edit(&place, |_| Ok(())).unwrap();
+    assert_eq!(which(), before);
+    edit(&place, give).unwrap();
+    assert_ne!(which(), before);
 }

@@ -6,7 +6,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::{Request, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
@@ -35,9 +34,9 @@ pub(super) async fn take(
             let text = format!("a signed order has at most {NOTE_BYTES_MAX} bytes\n");
             return (StatusCode::PAYLOAD_TOO_LARGE, text);
         }
-        Ok(Ok(body)) => text_of(&body.to_bytes()),
+        Ok(Ok(body)) => String::from_utf8(body.to_bytes().to_vec()),
     };
-    let Some(note) = note else {
+    let Ok(note) = note else {
         return (StatusCode::UNPROCESSABLE_ENTITY, "a signed order is text in UTF-8\n".into());
     };
     match timeout(AT_MOST, orders.bring(&note)).await {
@@ -55,8 +54,4 @@ pub(super) async fn take(
             (StatusCode::SERVICE_UNAVAILABLE, text.into())
         }
     }
-}
-
-fn text_of(body: &Bytes) -> Option<String> {
-    String::from_utf8(body.to_vec()).ok()
 }

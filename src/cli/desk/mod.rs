@@ -9,7 +9,7 @@ use super::database::{At, block_on, desk};
 use super::problems::printable;
 use super::{Exit, fail};
 use crate::bundle::Trust;
-use crate::database::{DatabaseError, Desk};
+use crate::database::{Access, DatabaseError, Desk};
 pub(super) use signer::{Signer, SignerArguments};
 pub(super) use ways::{Ways, with_ways};
 
@@ -63,9 +63,14 @@ pub(super) fn with(at: &At, work: impl AsyncFnOnce(&Open) -> Result<Exit, Ended>
         let desk = Desk::connect(&access).await?;
         work(&Open { desk, trust }).await
     });
+    exit(&access, ended)
+}
+
+/// How it ended, which is printed where it was not.
+fn exit(access: &Access, ended: Result<Result<Exit, Ended>, Exit>) -> Exit {
     match ended {
         Ok(Ok(exit) | Err(Ended::With(exit))) | Err(exit) => exit,
         Ok(Err(Ended::Failed(text))) => fail(printable(&text)),
-        Ok(Err(Ended::Database(error))) => super::database::failed(&access, error),
+        Ok(Err(Ended::Database(error))) => super::database::failed(access, error),
     }
 }

@@ -7,12 +7,12 @@ use reqwest::Url;
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use super::{Ended, Open};
+use super::{Ended, Open, exit};
 use crate::bundle::{SignedDirective, Trust};
-use crate::cli::database::{At, block_on, desk, failed as of_database};
+use crate::cli::database::{At, block_on, desk};
 use crate::cli::https::{self, Known};
 use crate::cli::problems::printable;
-use crate::cli::{Exit, fail, report};
+use crate::cli::{Exit, report};
 use crate::config::DirectFiles;
 use crate::database::Desk;
 use crate::domain::{Problem, innermost};
@@ -63,11 +63,7 @@ pub(in crate::cli) fn with_ways(
         let database = database.map(|desk| Open { desk, trust: trust.clone() });
         work(&Ways { trust, database, direct }).await
     });
-    match ended {
-        Ok(Ok(exit) | Err(Ended::With(exit))) | Err(exit) => exit,
-        Ok(Err(Ended::Failed(text))) => fail(printable(&text)),
-        Ok(Err(Ended::Database(error))) => of_database(&access, error),
-    }
+    exit(&access, ended)
 }
 
 /// Gateways that are told themselves.

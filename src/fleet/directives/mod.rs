@@ -104,7 +104,7 @@ impl Directives {
         loop {
             let before = self.orders.followed().place();
             let newest = self.heads.borrow_and_update().and_then(|heads| heads.directive);
-            let failure = match (self.orders.try_again().await, newest) {
+            let failure = match (self.orders.write().await, newest) {
                 (Err(why), _) => Some(why),
                 // Nothing is known yet, or there is nothing.
                 (Ok(()), None) => None,
@@ -205,14 +205,14 @@ impl Directives {
                 Err(error) => drop(refused.insert(*place, error.to_string())),
             }
         }
-        refused.extend(self.orders.follow(good).await?);
-        let mut seen = self.orders.followed().0.lock();
+        let seen = &self.orders.followed().0;
         for (place, why) in &refused {
-            if seen.refused.get(place) != Some(why) {
+            if seen.lock().refused.get(place) != Some(why) {
                 tracing::error!(place, "a signed order is not followed: {why}");
             }
         }
-        seen.refused.extend(refused);
+        refused.extend(self.orders.follow(good).await?);
+        seen.lock().refused.extend(refused);
         Ok(())
     }
 }

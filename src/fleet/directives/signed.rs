@@ -31,7 +31,7 @@ pub struct SignedOrders {
     known: parking_lot::Mutex<Known>,
     /// One writes at a time.
     writing: Mutex<()>,
-    brought: Semaphore,
+    brought: Arc<Semaphore>,
     /// Something waits to be written.
     again: Notify,
 }
@@ -43,6 +43,8 @@ struct Known {
     saved: BTreeSet<DirectiveId>,
     /// What is not written yet, or cannot be; of these, freezes are in force.
     unwritten: Vec<SignedDirective>,
+    /// Why those of these names cannot be followed here, whoever wrote them.
+    refused: BTreeMap<DirectiveId, String>,
 }
 
 impl Known {
@@ -59,9 +61,6 @@ impl Known {
         keeper.hold(freezes(&self.unwritten, &self.lifted));
     }
 }
-
-/// Why those of these names cannot be followed here.
-type Problems = BTreeMap<DirectiveId, String>;
 
 /// Why one that was brought here is not followed.
 #[derive(Debug, thiserror::Error)]
@@ -85,14 +84,15 @@ impl SignedOrders {
         followed: Arc<Followed>,
     ) -> Result<Self, Problem> {
         let lifted = load(&keeper.place().log)?;
-        let known = Known { saved: lifted.clone(), lifted, unwritten: Vec::new() };
+        let (saved, refused) = (lifted.clone(), BTreeMap::new());
+        let known = Known { lifted, saved, unwritten: Vec::new(), refused };
         Ok(Self {
             trust,
             keeper,
             followed,
             known: parking_lot::Mutex::new(known),
             writing: Mutex::default(),
-            brought: Semaphore::new(BROUGHT_MAX),
+            brought: Arc::new(Semaphore::new(BROUGHT_MAX)),
             again: Notify::new(),
         })
     }
@@ -125,12 +125,17 @@ impl SignedOrders {
         // It is tried again, with all others, whether or not it has a place now.
         self.again.notify_one();
         let busy = || NotTaken::Unwritten("too many are brought here at once".into());
-        let _place = self.brought.try_acquire().map_err(|_| busy())?;
+        let place = self.brought.clone().try_acquire_owned().map_err(|_| busy())?;
         let own = self.clone();
-        let written = tokio::spawn(async move { own.write().await }).await;
-        let mut problems =
-            written.unwrap_or_else(|error| Err(error.to_string())).map_err(NotTaken::Unwritten)?;
-        match (problems.remove(&id), what) {
+        let written = tokio::spawn(async move {
+            // Also when nobody waits any more.
+            let _place = place;
+            own.write().await
+        });
+        let written = written.await.unwrap_or_else(|error| Err(error.to_string()));
+        written.map_err(NotTaken::Unwritten)?;
+        let refused = self.known.lock().refused.get(&id).cloned();
+        match (refused, what) {
             (None, _) => Ok(()),
             (Some(why), Directed::Given(OrderKind::Freeze(_), _)) => Err(NotTaken::Unwritten(why)),
             (Some(why), _) => Err(NotTaken::Refused(why)),
@@ -154,14 +159,6 @@ impl SignedOrders {
         self.again.notified().await;
     }
 
-    /// Tries again what could not be written.
-    pub(super) async fn try_again(&self) -> Result<(), String> {
-        for (id, why) in self.write().await? {
-            tracing::error!(%id, "a signed order that was brought here is not followed: {why}");
-        }
-        Ok(())
-    }
-
     /// Takes some of the database, in their order; why some cannot be followed is told by their place.
     pub(super) async fn follow(
         &self,
@@ -172,15 +169,14 @@ impl SignedOrders {
         let new = good.into_iter().map(|(_, one)| one).filter(|one| !self.has(&one.directive));
         let new: Vec<SignedDirective> = new.collect();
         self.known.lock().take(new, &self.keeper);
-        let problems = self.write().await?;
-        let told = places
-            .into_iter()
-            .filter_map(|(place, id)| problems.get(&id).map(|why| (place, why.clone())));
+        self.write().await?;
+        let refused = &self.known.lock().refused;
+        let told = places.iter().filter_map(|(place, id)| Some((*place, refused.get(id)?.clone())));
         Ok(told.collect())
     }
 
     /// Writes all that is not written, and looks that it is in force.
-    async fn write(&self) -> Result<Problems, String> {
+    pub(super) async fn write(&self) -> Result<(), String> {
         let _one = self.writing.lock().await;
         let (all, lifted, is_new) = {
             let known = self.known.lock();
@@ -188,7 +184,7 @@ impl SignedOrders {
             (Arc::new(known.unwritten.clone()), known.lifted.clone(), is_new)
         };
         if all.is_empty() && !is_new {
-            return Ok(Problems::new());
+            return Ok(());
         }
         let (place, now, these) = (self.keeper.place().clone(), Timestamp::now(), all.clone());
         let taken_back = lifted.clone();
@@ -203,7 +199,7 @@ impl SignedOrders {
         let saved = saved.map_err(|error| {
             format!("`{}` cannot be written: {error}", path(&self.keeper.place().log).display())
         });
-        let problems: Problems = match edited {
+        let problems: BTreeMap<_, _> = match edited {
             // In force, where they make grants fewer, before anybody is told that they are followed.
             Ok(problems) if self.keeper.look().await => problems.into_iter().collect(),
             Ok(_) => return Err("the file of orders is not what is in force".to_owned()),
@@ -228,7 +224,12 @@ impl SignedOrders {
         };
         known.unwritten.retain(|one| !is_done(one));
         self.keeper.hold(freezes(&known.unwritten, &known.lifted));
-        saved.map(|()| problems)
+        known.refused.retain(|id, _| all.iter().all(|tried| tried.directive.id != *id));
+        for (id, why) in &problems {
+            tracing::error!(%id, "a signed order is not followed: {why}");
+        }
+        known.refused.extend(problems);
+        saved
     }
 }
 

@@ -134,7 +134,8 @@ impl Shared {
                 let told = self.link.base(known.number, &self.log.token, (first, &text)).await;
                 let Err(error) = told else { return Ok(()) };
                 let tries = self.vouched.fetch_add(1, Ordering::Relaxed) + 1;
-                if tries < VOUCH_TRIES && !matches!(error, DatabaseError::Older(_)) {
+                let passes = !matches!(error, DatabaseError::Older(_) | DatabaseError::Refused(_));
+                if passes && tries < VOUCH_TRIES {
                     return Err(error);
                 }
                 unvouched(&error);

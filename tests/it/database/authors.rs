@@ -128,6 +128,14 @@ impl Authors {
         std::fs::write(&file, if allow { format!("{text}{rule}") } else { text }).unwrap();
     }
 
+    /// Sites that take bundles from now on, and begin with the newest.
+    pub fn lead(&self, sites: &[&Site]) {
+        for site in sites {
+            self.follow(site);
+            self.seed(site);
+        }
+    }
+
     /// A bundle that the gateway has before it first speaks to the database.
     pub fn seed(&self, site: &Site) {
         let seed = site.path("seed");

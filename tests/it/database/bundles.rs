@@ -12,8 +12,7 @@ async fn a_bundle_is_in_force_once_two_have_signed_it() {
     authors.allow_office(false);
     let first = authors.publish();
     assert!(first.starts_with("1@"), "{first}");
-    authors.follow(site);
-    authors.seed(site);
+    authors.lead(&[site]);
     let seam = Seam::start(site, Behaviour::confirm()).await;
     let gateway = site.start(&seam, &[]).await;
     assert_eq!(status_of(site, &gateway, LOBBY).await, 200);
@@ -190,10 +189,7 @@ async fn a_canary_goes_first_and_a_bundle_that_does_not_load_changes_nothing() {
     let other = another(site, &authors.server);
     authors.allow_office(false);
     authors.publish();
-    for one in [site, &other] {
-        authors.follow(one);
-        authors.seed(one);
-    }
+    authors.lead(&[site, &other]);
     let seams = [
         Seam::start(site, Behaviour::confirm()).await,
         Seam::start(&other, Behaviour::confirm()).await,

@@ -34,10 +34,7 @@ impl Two {
         let other = another(&authors.site, &authors.server);
         let operators = Authority::new_in(&authors.site, "certs/monitoring-ca.pem");
         let (chain, key) = operators.issue(7);
-        for site in [&authors.site, &other] {
-            authors.follow(site);
-            authors.seed(site);
-        }
+        authors.lead(&[&authors.site, &other]);
         let both = [&authors.site, &other].map(|site| site.read("certs/servers-ca.pem")).concat();
         std::fs::write(authors.site.path("servers-ca.pem"), both).unwrap();
         std::fs::write(other.path("certs/monitoring-ca.pem"), operators.pem()).unwrap();

@@ -12,8 +12,7 @@ async fn a_database_that_lies_changes_no_policy() {
     let site = &authors.site;
     authors.allow_office(false);
     authors.publish();
-    authors.follow(site);
-    authors.seed(site);
+    authors.lead(&[site]);
     let seam = Seam::start(site, Behaviour::confirm()).await;
     let gateway = site.start(&seam, &[]).await;
     authors.allow_office(true);
@@ -135,8 +134,7 @@ async fn a_bundle_of_another_branch_is_not_the_next_one() {
     let site = &authors.site;
     authors.allow_office(true);
     authors.publish();
-    authors.follow(site);
-    authors.seed(site);
+    authors.lead(&[site]);
     let seam = Seam::start(site, Behaviour::confirm()).await;
     let gateway = site.start(&seam, &[]).await;
     authors.allow_office(false);
@@ -177,8 +175,7 @@ async fn a_database_that_lies_gives_no_order() {
     let site = &authors.site;
     authors.allow_office(false);
     authors.publish();
-    authors.follow(site);
-    authors.seed(site);
+    authors.lead(&[site]);
     let seam = Seam::start(site, Behaviour::confirm()).await;
     let gateway = site.start(&seam, &[]).await;
     let admin = authors.server.admin("grantgate").await;

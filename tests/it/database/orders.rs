@@ -23,10 +23,7 @@ async fn one_stops_all_gateways_and_two_let_go() {
     authors.allow_office(false);
     authors.publish();
     let other = another(site, &authors.server);
-    for one in [site, &other] {
-        authors.follow(one);
-        authors.seed(one);
-    }
+    authors.lead(&[site, &other]);
     let seams = [
         Seam::start(site, Behaviour::confirm()).await,
         Seam::start(&other, Behaviour::confirm()).await,
@@ -128,8 +125,7 @@ async fn until_ready(gateway: &Gateway) {
 async fn who_hears_of_no_orders_for_too_long_refuses_grants() {
     let Some(mut authors) = Authors::new().await else { return };
     authors.publish();
-    authors.follow(&authors.site);
-    authors.seed(&authors.site);
+    authors.lead(&[&authors.site]);
     let seam = Seam::start(&authors.site, Behaviour::confirm()).await;
     let most = ("GRANTGATE__POLICY__BUNDLE__ISOLATION_MAX_S", "5");
     let gateway = authors.site.start(&seam, &[most]).await;

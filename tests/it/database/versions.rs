@@ -84,10 +84,7 @@ async fn an_older_program_goes_on_beside_this_one() {
     authors.publish();
     let site = &authors.site;
     let other = another(site, &authors.server);
-    for one in [site, &other] {
-        authors.follow(one);
-        authors.seed(one);
-    }
+    authors.lead(&[site, &other]);
     let seams = [
         Seam::start(site, Behaviour::confirm()).await,
         Seam::start(&other, Behaviour::confirm()).await,
