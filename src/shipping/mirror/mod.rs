@@ -134,8 +134,7 @@ impl Shared {
                 let told = self.link.base(known.number, &self.log.token, (first, &text)).await;
                 let Err(error) = told else { return Ok(()) };
                 let tries = self.vouched.fetch_add(1, Ordering::Relaxed) + 1;
-                let passes = !matches!(error, DatabaseError::Older(_) | DatabaseError::Refused(_));
-                if passes && tries < VOUCH_TRIES {
+                if tries < VOUCH_TRIES {
                     return Err(error);
                 }
                 unvouched(&error);

@@ -5,7 +5,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use grantgate::bundle::{Directed, Directive};
-use grantgate::domain::OrderKind;
+use grantgate::domain::{CallerId, DirectiveId, EntranceId, OrderKind};
 
 use super::authors::{Authors, OFFICE, status_of};
 use super::*;
@@ -81,6 +81,28 @@ impl Two {
     fn order(&self, arguments: &[&str]) -> (i32, String, String) {
         self.authors.order(arguments)
     }
+
+    /// An order that Alice and Bob have signed.
+    fn note(&self, what: Directed) -> (DirectiveId, String) {
+        let now = jiff::Timestamp::now().round(jiff::Unit::Second).unwrap();
+        let name = "example.org/doors".to_owned();
+        let directive = Directive::new(name, (now, "alice".into()), what, "a test".into());
+        let text = directive.to_string();
+        let line = |key: &str| {
+            let key = String::from_utf8(self.authors.site.read(key)).unwrap();
+            grantgate::note::SigningKey::parse(&key).unwrap().signature(&text)
+        };
+        let lines = ["alice.key", "bob.key"].map(line);
+        (directive.id, grantgate::note::join(&text, &lines))
+    }
+}
+
+/// That the visitor desk may grant the office, for so many hours.
+fn exception(hours: i64) -> Directed {
+    let desk = CallerId::parse("visitor-desk").unwrap();
+    let end = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(hours);
+    let end = end.round(jiff::Unit::Second).unwrap();
+    Directed::Given(OrderKind::Exception(desk, EntranceId::parse(OFFICE).unwrap()), Some(end))
 }
 
 /// The signed order that the command prints to be kept.
@@ -246,6 +268,8 @@ async fn nobody_is_believed_who_only_brings_an_order() {
         (text.clone().into_bytes(), 422, "not a signed note"),
         (note(&line("mallory.key")), 422, "alice"),
         (note(&line("alice.key").repeat(2)), 422, ""),
+        // By enough, and more than may be here.
+        (two.note(exception(24 * 365)).1.into_bytes(), 422, "an exception may last"),
         (vec![0xff; 40], 422, "text in UTF-8"),
         (vec![b'a'; 65 << 10], 413, "at most 65536 bytes"),
     ] {
@@ -313,25 +337,8 @@ async fn a_lifting_that_cannot_be_written_is_not_forgotten() {
     two.authors.server.kill();
     let gateways = two.start(&[]).await;
     two.name(&gateways);
-    let note = |what: Directed| {
-        let now = jiff::Timestamp::now().round(jiff::Unit::Second).unwrap();
-        let name = "example.org/doors".to_owned();
-        let directive = Directive::new(name, (now, "alice".into()), what, "a test".into());
-        let text = directive.to_string();
-        let line = |key: &str| {
-            let key = String::from_utf8(two.authors.site.read(key)).unwrap();
-            grantgate::note::SigningKey::parse(&key).unwrap().signature(&text)
-        };
-        let lines = ["alice.key", "bob.key"].map(line);
-        (directive.id, grantgate::note::join(&text, &lines))
-    };
-    let desk = grantgate::domain::CallerId::parse("visitor-desk").unwrap();
-    let office = grantgate::domain::EntranceId::parse(OFFICE).unwrap();
-    let end = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1);
-    let end = end.round(jiff::Unit::Second).unwrap();
-    let given = Directed::Given(OrderKind::Exception(desk, office), Some(end));
-    let (id, exception) = note(given);
-    let (_, lifting) = note(Directed::Lifted(id.clone()));
+    let (id, exception) = two.note(exception(1));
+    let (_, lifting) = two.note(Directed::Lifted(id.clone()));
     // Nothing can be put into its place.
     let audit = two.authors.site.path("audit");
     let full = audit.join("directives-lifted.new");
