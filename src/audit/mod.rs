@@ -50,7 +50,7 @@ pub use record::entry::{
 };
 pub use record::event::Event;
 pub use record::mark::GranteeMark;
-pub use record::parse::Record;
+pub use record::parse::{Record, SaidByCandidate};
 pub use record::pseudonym::PseudonymKey;
 pub use record::row::Row;
 pub use tree::checkpoint::Checkpoint;

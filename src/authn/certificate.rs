@@ -38,6 +38,16 @@ impl PeerCertificate {
         Self { names: Names::read(der), sha256 }
     }
 
+    /// The names in it, as the callers file has them; none where it has none that count.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let (spiffe, dns): (Option<&str>, &[String]) = match &self.names {
+            Names::Spiffe(id) => (Some(id), &[]),
+            Names::Dns(names) => (None, names),
+            Names::Malformed => (None, &[]),
+        };
+        spiffe.into_iter().chain(dns.iter().map(String::as_str))
+    }
+
     /// The digest by which a token can be bound to it (RFC 8705, section 3.1).
     pub(super) fn sha256(&self) -> &[u8; 32] {
         &self.sha256

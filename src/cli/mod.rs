@@ -10,7 +10,6 @@ mod completions;
 mod database;
 mod demo;
 mod desk;
-mod duration;
 mod entrances;
 mod https;
 mod init;

@@ -33,6 +33,8 @@ pub struct Settings {
     pub listener: ListenerSettings,
     /// `[admin]`
     pub admin: AdminSettings,
+    /// `[console]`
+    pub console: ConsoleSettings,
     /// `[upstream]`
     pub upstream: UpstreamSettings,
     /// `policy.model_file`
@@ -161,6 +163,31 @@ pub struct RemoteAdminSettings {
     pub private_key_file: PathBuf,
     /// The authorities of those who may ask, PEM.
     pub client_ca_file: PathBuf,
+}
+
+/// `[console]`: who looks at policy, decisions and evidence in a browser.
+#[derive(Debug, Clone, Default)]
+pub struct ConsoleSettings {
+    /// Whether everybody on this machine may look, through `admin.address`.
+    pub local: bool,
+    /// Who may look, through `admin.remote`: names of certificates, as the callers file has them, and
+    /// `jwt:` with what a token says of a person.
+    pub viewers: Vec<String>,
+    /// Who may freeze and except as well.
+    pub operators: Vec<String>,
+    /// Whose tokens say who a person is, behind a proxy that authenticates people.
+    pub people: Option<PeopleSettings>,
+}
+
+/// People that an authenticating proxy has let in.
+#[derive(Debug, Clone)]
+pub struct PeopleSettings {
+    /// The name of an `[[issuer]]`.
+    pub issuer: String,
+    /// The header that has the token.
+    pub header: http::HeaderName,
+    /// The claim that says who it is.
+    pub claim: String,
 }
 
 /// Client certificates.

@@ -18,6 +18,7 @@ use values::Use;
 
 mod audit;
 mod conflicts;
+mod console;
 mod database;
 mod desk;
 mod environment;
@@ -126,6 +127,9 @@ impl<'a> Reader<'a> {
         let upstream = self.upstream(root.section("upstream"), workspaces, answer_deadline);
         let policy = self.policy(root.section("policy"), root.section("callers"));
         let issuers = self.issuers(root.sections("issuer"));
+        let has_remote = matches!(&admin, Some(admin) if admin.remote.is_some());
+        let named = issuers.iter().flatten().map(|issuer| issuer.name.as_str());
+        let console = self.console(root.section("console"), has_remote, &named.collect::<Vec<_>>());
         let orders = self.orders(root.section("orders"));
         // A gateway with a name makes a key of its own.
         let has_key = root.section("replica").value("name").is_some();
@@ -156,6 +160,7 @@ impl<'a> Reader<'a> {
             listener: listener?,
             connection_limits,
             admin: admin?,
+            console: console?,
             upstream: upstream?,
             policy_model_file: policy.model,
             policy_rules_file: policy.rules,

@@ -150,6 +150,23 @@ fn is_number(label: &str) -> bool {
         || hexadecimal.is_some_and(|rest| rest.bytes().all(|b| b.is_ascii_hexdigit()))
 }
 
+/// Whether it is a DNS name that a certificate can have, written as it is compared.
+///
+/// # Errors
+/// Why it is none.
+pub fn check_dns_name(written: &str) -> Result<(), String> {
+    let host = Host::parse(written).map_err(|error| error.to_string())?;
+    if host.address().is_some() {
+        return Err("is an address, which a certificate does not have among its DNS names".into());
+    }
+    if host.as_str() != written {
+        return Err(format!(
+            "is compared in lower case and without a dot at its end; write `dns:{host}`"
+        ));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

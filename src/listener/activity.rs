@@ -7,10 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
 use http::header::CONNECTION;
 use http::{HeaderValue, Request, Response};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
@@ -197,7 +195,7 @@ impl<S> Watched<S> {
 }
 
 impl<S: HttpService> tower::Service<Request<Incoming>> for Watched<S> {
-    type Response = Response<Full<Bytes>>;
+    type Response = Response<S::Body>;
     type Error = Infallible;
     type Future = WatchedAnswer<S::Future>;
 
@@ -217,9 +215,9 @@ pub(super) struct WatchedAnswer<F> {
     in_flight: InFlight,
 }
 
-impl<F> Future for WatchedAnswer<F>
+impl<F, B> Future for WatchedAnswer<F>
 where
-    F: Future<Output = Result<Response<Full<Bytes>>, Infallible>> + Unpin,
+    F: Future<Output = Result<Response<B>, Infallible>> + Unpin,
 {
     type Output = F::Output;
 

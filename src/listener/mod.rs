@@ -24,7 +24,6 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::Full;
 use hyper::body::Incoming;
 use rustls::ServerConfig;
 use rustls::pki_types::CertificateDer;
@@ -103,25 +102,30 @@ pub struct Peer {
 pub trait HttpService:
     tower::Service<
         Request<Incoming>,
-        Response = Response<Full<Bytes>>,
+        Response = Response<Self::Body>,
         Error = Infallible,
         Future: Send + Unpin + 'static,
     > + Clone
     + Send
     + 'static
 {
+    /// What its answers have to say: all at once, or as it happens.
+    type Body: http_body::Body<Data = Bytes, Error = Infallible> + Send + 'static;
 }
 
-impl<S> HttpService for S where
+impl<S, B> HttpService for S
+where
     S: tower::Service<
             Request<Incoming>,
-            Response = Response<Full<Bytes>>,
+            Response = Response<B>,
             Error = Infallible,
             Future: Send + Unpin + 'static,
         > + Clone
         + Send
-        + 'static
+        + 'static,
+    B: http_body::Body<Data = Bytes, Error = Infallible> + Send + 'static,
 {
+    type Body = B;
 }
 
 /// A bound listener.

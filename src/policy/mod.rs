@@ -63,7 +63,7 @@ pub struct PolicySource {
 }
 
 /// A file that was read once and whole.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct SourceFile {
     /// Its name in problems and audit records.
     pub name: String,
@@ -91,6 +91,8 @@ pub struct Policy {
     engine: Engine,
     /// The workspaces that there are, where that is known.
     workspaces: Option<Vec<WorkspaceName>>,
+    /// The model, as it was read.
+    model: SourceFile,
     /// Where the rules stand.
     file: Arc<str>,
     revision: Revision,
@@ -150,9 +152,27 @@ impl Policy {
         now: Timestamp,
     ) -> Result<Loaded, Vec<Problem>> {
         let policy = Self::load_quietly(source, callers)?;
-        let Self { rules, graph, indexes, .. } = &policy;
-        let warnings = lint::warnings(rules, graph, indexes, callers, now);
+        let warnings = policy.warnings(callers, now);
         Ok(Loaded { policy, warnings })
+    }
+
+    /// Other rules by the same model, for these callers.
+    ///
+    /// # Errors
+    /// Every problem of the rules, with their line.
+    pub fn draft(
+        &self,
+        rules: SourceFile,
+        callers: &Callers,
+        now: Timestamp,
+    ) -> Result<Loaded, Vec<Problem>> {
+        Self::load(&PolicySource { model: self.model.clone(), rules }, callers, now)
+    }
+
+    /// What deserves a second look in it, in the order of the file.
+    #[must_use]
+    pub fn warnings(&self, callers: &Callers, now: Timestamp) -> Vec<Problem> {
+        lint::warnings(&self.rules, &self.graph, &self.indexes, callers, now)
     }
 
     /// The same without looking for what deserves a second look.
@@ -193,6 +213,7 @@ impl Policy {
             members,
             engine,
             workspaces,
+            model: source.model.clone(),
             file,
             revision,
         })

@@ -9,6 +9,7 @@
 //! | `/readyz?verbose` | the same with every check |
 //! | `/status` | everything in JSON |
 //! | `POST /orders` | takes a signed order |
+//! | `/console` | pages for people: [`crate::console`] |
 
 use std::convert::Infallible;
 use std::io;
@@ -27,8 +28,10 @@ use tokio_util::task::AbortOnDropHandle;
 
 use super::health::Health;
 use super::{StartError, brought, handshakes};
+use crate::authn::PeerCertificate;
 use crate::config::AdminSettings;
-use crate::listener::{HttpService, Listener, ListenerLimits, Loopback, Stop};
+use crate::console::{Body, Console, Place};
+use crate::listener::{HttpService, Listener, ListenerLimits, Loopback, Peer, Stop};
 use crate::seam::JSON;
 use crate::snapshot::Snapshot;
 use crate::telemetry::ListenerMetrics;
@@ -75,15 +78,19 @@ impl Admin {
     }
 
     /// Serves until the future is dropped: health is asked for while the gateway drains too.
-    pub(super) async fn serve(self, health: Arc<Health>) {
+    pub(super) async fn serve(self, health: Arc<Health>, console: Arc<Console>) {
         let stop = Stop::default();
         let _cut = CutOff(stop.clone());
         if let Some(remote) = self.remote {
             let remote = remote.around_handshakes(handshakes::of_admin(&health.gateway));
-            let service = service(&health);
-            tokio::spawn(remote.serve(move |_| service.clone(), stop.clone()));
+            let (health, console) = (health.clone(), console.clone());
+            let service = move |peer: &Peer| {
+                let certificate = peer.certificates.first().map(PeerCertificate::read);
+                service(&health, &console, Place::Remote(certificate.map(Arc::new)))
+            };
+            tokio::spawn(remote.serve(service, stop.clone()));
         }
-        serve(self.local, health, stop).await;
+        serve(self.local, health, console, stop).await;
     }
 }
 
@@ -110,7 +117,7 @@ fn limits() -> ListenerLimits {
 
 const CONNECTIONS_MAX: usize = 64;
 
-async fn serve(tcp: TcpListener, health: Arc<Health>, stop: Stop) {
+async fn serve(tcp: TcpListener, health: Arc<Health>, console: Arc<Console>, stop: Stop) {
     let loopback = Arc::new(Loopback::new(limits()));
     let mut connections = tokio::task::JoinSet::new();
     let _sweeping = {
@@ -126,23 +133,25 @@ async fn serve(tcp: TcpListener, health: Arc<Health>, stop: Stop) {
         if connections.len() >= CONNECTIONS_MAX {
             continue;
         }
-        let (loopback, stop, service) = (loopback.clone(), stop.clone(), service(&health));
+        let service = service(&health, &console, Place::Local);
+        let (loopback, stop) = (loopback.clone(), stop.clone());
         connections.spawn(async move { loopback.connection(stream, address, stop, service).await });
     }
 }
 
 /// The same for both listeners.
-fn service(health: &Arc<Health>) -> impl HttpService + use<> {
-    let health = health.clone();
+fn service(health: &Arc<Health>, console: &Arc<Console>, place: Place) -> impl HttpService + use<> {
+    let (health, console) = (health.clone(), console.clone());
     tower::service_fn(move |request: Request<Incoming>| {
-        let health = health.clone();
+        let (health, console, place) = (health.clone(), console.clone(), place.clone());
         Box::pin(async move {
             Ok::<_, Infallible>(match (request.method(), request.uri().path()) {
                 (&Method::POST, ORDERS) => {
                     let (status, said) = brought::take(request, health.orders.as_ref()).await;
-                    text(status, &said)
+                    text(status, &said).map(Body::Whole)
                 }
-                _ => answer(&request, &health),
+                (_, path) if Console::has(path) => console.answer(request, place).await,
+                _ => answer(&request, &health).map(Body::Whole),
             })
         })
     })
@@ -176,7 +185,10 @@ fn answer(request: &Request<Incoming>, health: &Health) -> Response<Full<Bytes>>
             response.headers_mut().insert(CONTENT_TYPE, JSON);
             response
         }
-        _ => text(StatusCode::NOT_FOUND, "try /metrics, /livez, /readyz?verbose or /status\n"),
+        _ => text(
+            StatusCode::NOT_FOUND,
+            "try /console, /metrics, /livez, /readyz?verbose or /status\n",
+        ),
     }
 }
 

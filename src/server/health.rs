@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use crate::audit::JournalHealth;
 use crate::audit::upkeep::Anchors;
 use crate::authn::jwt::{self, IssuerKeys};
+use crate::console;
 use crate::database::{Beat, BundleState, LEAVING};
 use crate::domain::{COMMIT, Order, Problem, VERSION, WorkspaceName};
 use crate::fleet::SignedOrders;
@@ -80,6 +81,29 @@ fn shipping(name: &'static str, of: Option<&Arc<ShippingState>>) -> Check {
         Some((true, text)) => (State::Warning, text),
     };
     Check { name, state, text }
+}
+
+impl console::State for Health {
+    fn checks(&self) -> (bool, Vec<view::Check>) {
+        let checks = Self::checks(self);
+        let ready = checks.iter().all(|check| check.state != State::Failed);
+        let shown = |Check { name, state, text }| view::Check { name, state: state.as_str(), text };
+        (ready, checks.into_iter().map(shown).collect())
+    }
+
+    fn status(&self) -> Status {
+        Self::status(self)
+    }
+}
+
+impl State {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Warning => "warning",
+            Self::Failed => "failed",
+        }
+    }
 }
 
 impl Health {

@@ -127,6 +127,8 @@ pub struct Server {
     sharing: Asking,
     /// Fetches the keys of issuers.
     fetching: JoinSet<()>,
+    /// What people look at in a browser.
+    console: opened::Shown,
 }
 
 impl Server {
@@ -150,8 +152,8 @@ impl Server {
         let admin = Admin::bind(&settings.admin, &snapshot).await?;
 
         let observer = opened::observer(&settings, &metrics)?;
-        let opened = opened::log(&settings, journal, &snapshot.load(), observer.clone());
-        let (Started { journal, closer, recovery }, own) = opened?;
+        let (Started { journal, closer, recovery }, console, own) =
+            opened::log(&settings, journal, &snapshot.load(), observer.clone())?;
         let keeper = opened::keeper(&settings, orders, &journal, &metrics)?;
         let (shipper, mirror, mut sharing) =
             opened::shippers(&settings, sink, (database, own), &journal, &metrics);
@@ -207,6 +209,7 @@ impl Server {
             following: following.transpose()?.flatten(),
             sharing: sharing.asking,
             fetching,
+            console,
         })
     }
 
@@ -252,8 +255,7 @@ impl Server {
     pub async fn serve(self, stop: Stop) {
         let Self { gateway, listener, admin, shared, workers, closer, .. } = self;
         let (reloader, reloading, anchors) = (self.reloader, self.reloading, self.anchors);
-        let export = self.shipper.as_ref().map(Shipper::state);
-        let shipping = self.shipper.map(Shipper::start);
+        let (export, shipping) = self.shipper.map(|own| (own.state(), own.start())).unzip();
         let (mirror, beats) = self.mirror.map(|own| (own.shipper, own.beats)).unzip();
         let database = mirror.as_ref().map(Shipper::state);
         let mirroring = mirror.map(Shipper::start);
@@ -269,7 +271,7 @@ impl Server {
             anchors: anchors.clone(),
         });
         let beating = beats.map(|beats| beats.start(health::condition(health.clone(), &listener)));
-        let admin = tokio::spawn(admin.serve(health));
+        let admin = tokio::spawn(admin.serve(health.clone(), self.console.over(&health)));
         let (handle, requests) = reloading;
         let reloading = tokio::spawn(reloader.run(requests));
         let keeping = tokio::spawn(self.keeper.run());

@@ -1,5 +1,6 @@
 //! What a gateway works with, opened or set up one by one.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,18 +9,21 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
 use super::StartError;
+use super::health::Health;
 use super::identity::Identity;
 use super::observe::AuditObserver;
 use super::sharing::Sharing;
 use crate::audit::follow;
 use crate::audit::search::attempts;
 use crate::audit::{FileStore, Journal, JournalSettings, LogReader, OpenError, ReadError, Started};
-use crate::config::{ReplicaSettings, Settings};
+use crate::config::{ConsoleSettings, ReplicaSettings, Settings};
+use crate::console::{self, Console};
 use crate::database::{Access, Link, Log};
 use crate::domain::{CallerId, Clock as _, SystemClock};
 use crate::fleet::{Directives, Followed, Follower, SignedOrders};
 use crate::gateway::{Budgets, Duplicates, Gateway, midnight};
 use crate::listener::Listener;
+use crate::note::VerifierKey;
 use crate::orders::{Keeper, OrdersFile, Place};
 use crate::resolver::{self, Resolver, Resolving};
 use crate::shipping::{Beats, MirrorSink, OtlpSink, Shipper};
@@ -88,13 +92,13 @@ fn no_log(settings: &Settings, error: OpenError) -> StartError {
     StartError::Audit(settings.audit.directory.clone(), error)
 }
 
-/// The log; and who this gateway is, where it is one of several.
+/// The log, and what the console shows of it; and who this gateway is, where it is one of several.
 pub(super) fn log(
     settings: &Settings,
     mut journal: JournalSettings,
     snapshot: &Snapshot,
     observer: Arc<AuditObserver>,
-) -> Result<(Started, Option<Log>), StartError> {
+) -> Result<(Started, Shown, Option<Log>), StartError> {
     let directory = &settings.audit.directory;
     let store = FileStore::open(directory).map_err(|error| no_log(settings, error))?;
     let store = store.with_wal(settings.audit.wal_bytes);
@@ -122,10 +126,11 @@ pub(super) fn log(
     }
     let revision = snapshot.policy.revision();
     let clock = Arc::new(SystemClock);
+    let key = journal.signing_key.as_ref().map(|key| key.verifier().clone());
     let started = Journal::open(store, journal, revision, clock, observer.clone());
     let started = started.map_err(|error| no_log(settings, error))?;
     observer.opened();
-    Ok((started, own))
+    Ok((started, Shown::of(settings, key), own))
 }
 
 /// What sends every record to a sink, and what is shared by way of the database.
@@ -242,4 +247,32 @@ pub(super) fn keeper(
         Arc::new(SystemClock),
     );
     keeper.map(Arc::new).map_err(StartError::Orders)
+}
+
+/// What the console shows of what was opened here.
+pub(super) struct Shown {
+    settings: ConsoleSettings,
+    log: PathBuf,
+    keys: Vec<VerifierKey>,
+}
+
+impl Shown {
+    /// With the key that verifies the log's checkpoints.
+    fn of(settings: &Settings, key: Option<VerifierKey>) -> Self {
+        let keys = key.into_iter().collect();
+        Self { settings: settings.console.clone(), log: settings.audit.directory.clone(), keys }
+    }
+
+    /// The console of a gateway that runs.
+    pub(super) fn over(self, health: &Arc<Health>) -> Arc<Console> {
+        Arc::new(Console {
+            gateway: health.gateway.clone(),
+            keeper: health.keeper.clone(),
+            state: health.clone(),
+            settings: self.settings,
+            log: self.log,
+            keys: self.keys,
+            work: console::Work::default(),
+        })
+    }
 }

@@ -64,6 +64,12 @@ impl Snapshot {
         self.trial.as_ref()?.get()
     }
 
+    /// What people call entrances.
+    #[must_use]
+    pub fn names(&self) -> &Catalogue {
+        &self.names
+    }
+
     /// What people call an entrance.
     #[must_use]
     pub fn name_of(&self, entrance: EntranceId) -> Option<&str> {

@@ -6,9 +6,9 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::audit::proof::{Finding, VerifyReport};
-use crate::audit::search::{By, Counts, Series, Stats, StatsRequest};
+use crate::audit::search::{By, Counts, Found, Series, Stats, StatsRequest};
 use crate::catalogue::Catalogue;
-use crate::domain::EntranceId;
+use crate::domain::{EntranceId, csv_cell};
 
 /// Whether a log is what it was.
 #[derive(Debug, Serialize)]
@@ -200,4 +200,56 @@ pub fn counted<'a>(stats: &'a Stats, request: &StatsRequest, names: &'a Catalogu
 
 fn over((span, counts): (&Timestamp, &Counts)) -> Over {
     Over { from: span.to_string(), allow: counts.allow, deny: counts.deny }
+}
+
+/// The columns of what was found, for spreadsheets.
+pub const CSV_COLUMNS: [&str; 19] = [
+    "seq",
+    "time",
+    "event",
+    "request_id",
+    "caller",
+    "entrance_id",
+    "entrance_name",
+    "grantee",
+    "decision",
+    "reason",
+    "outcome",
+    "outcome_reason",
+    "seam_request_id",
+    "operation",
+    "resolution",
+    "workspace",
+    "idempotency_key",
+    "same_as",
+    "same_as_replica",
+];
+
+/// What was found, in these columns, with what was found out of it later.
+#[must_use]
+pub fn csv_row(found: &Found, resolution: &str, catalogue: &Catalogue) -> [String; 19] {
+    let same_as = found.same_as.map(|seq| seq.to_string()).unwrap_or_default();
+    let name = EntranceId::parse(&found.entrance_id).ok().and_then(|id| catalogue.name_of(id));
+    [
+        found.seq.to_string().as_str(),
+        &found.time,
+        &found.event,
+        &found.request_id,
+        &found.caller,
+        &found.entrance_id,
+        name.unwrap_or_default(),
+        &found.grantee,
+        &found.decision,
+        &found.reason,
+        &found.outcome,
+        &found.outcome_reason,
+        &found.seam_request_id,
+        &found.operation,
+        resolution,
+        &found.workspace,
+        &found.idempotency_key,
+        &same_as,
+        found.same_as_replica.as_deref().unwrap_or_default(),
+    ]
+    .map(csv_cell)
 }

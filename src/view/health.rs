@@ -52,6 +52,17 @@ pub struct Status {
     pub certificate_findings: Vec<CertificateFinding>,
 }
 
+/// One thing that was looked at.
+#[derive(Debug, Clone, Serialize)]
+pub struct Check {
+    /// What.
+    pub name: &'static str,
+    /// `ok`, `warning` (shown; grants are still decided and recorded) or `failed` (no grant can go through).
+    pub state: &'static str,
+    /// What there is to say.
+    pub text: String,
+}
+
 /// One workspace of Seam's.
 #[derive(Debug, Serialize)]
 pub struct Workspace {

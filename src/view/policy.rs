@@ -262,3 +262,27 @@ pub fn hours_a_week(access: &Access, kind: GranteeKind) -> Option<String> {
 pub fn hours(access: &Access, span: Span, kind: GranteeKind) -> String {
     format!("{:.1}", access.time(span, kind).as_secs_f64() / 3600.0)
 }
+
+/// When, in words.
+#[must_use]
+pub fn when(access: &Access, conditions: &[String], span: Span) -> String {
+    match access {
+        Access::Never => "never".to_owned(),
+        Access::Always => "always".to_owned(),
+        Access::Sometimes(_) => format!("{} ({})", conditions.join("; "), share(access, span)),
+    }
+}
+
+/// How many hours a week, or in all where less than a week is looked at, for each form of grantee.
+fn share(access: &Access, span: Span) -> String {
+    let of = |kind| match hours_a_week(access, kind) {
+        Some(hours) => format!("{hours} h a week"),
+        None => format!("{} h in all", hours(access, span, kind)),
+    };
+    let [acs_user, user_identity] = GranteeKind::ALL.map(of);
+    if acs_user == user_identity {
+        acs_user
+    } else {
+        format!("{acs_user} to an acs_user, {user_identity} to a user_identity")
+    }
+}

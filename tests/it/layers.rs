@@ -29,6 +29,7 @@ const LAYERS: &[(&str, u8, &[&str])] = &[
     ("upstream", 4, &[]),
     ("orders", 4, &[]),
     ("view", 4, &[]),
+    ("inquiry", 4, &[]),
     ("config", 5, &[]),
     ("snapshot", 6, &[]),
     ("shipping", 6, &[]),
@@ -36,9 +37,10 @@ const LAYERS: &[(&str, u8, &[&str])] = &[
     ("resolver", 7, &[]),
     ("fleet", 7, &[]),
     ("gateway", 8, &[]),
-    ("server", 9, &[]),
-    ("sandbox", 9, &[]),
-    ("cli", 10, &[]),
+    ("console", 9, &[]),
+    ("server", 10, &[]),
+    ("sandbox", 10, &[]),
+    ("cli", 11, &[]),
 ];
 
 /// Modules that must not import these although their layer would allow it.
@@ -98,8 +100,13 @@ const FORBIDDEN: &[(&str, &[&str])] = &[
         "issuers",
         &["audit", "catalogue", "policy", "listener", "seam", "upstream", "toml_source", "pki"],
     ),
+    (
+        "inquiry",
+        &["audit", "database", "seam", "tls", "pki", "telemetry", "listener", "toml_source"],
+    ),
     // A name decides nothing.
     ("gateway", &["catalogue"]),
+    ("console", &["pki", "seam", "tls", "toml_source", "upstream"]),
     ("sandbox", &["audit", "authn", "policy", "gateway", "upstream", "snapshot", "config"]),
 ];
 
@@ -110,7 +117,9 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("anstream", &["cli"]),
     ("anstyle", &["cli"]),
     ("foldhash", &["policy"]),
-    ("csv", &["catalogue", "cli"]),
+    ("maud", &["console"]),
+    ("form_urlencoded", &["console"]),
+    ("csv", &["catalogue", "console", "cli"]),
     ("strsim", &["catalogue", "cli"]),
     ("reqwest", &["upstream", "config", "server", "shipping", "issuers", "cli"]),
     ("opentelemetry", &["telemetry", "server"]),
@@ -134,7 +143,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("listenfd", &["server"]),
     ("sd_notify", &["server"]),
     ("tokio_rustls", &["listener", "upstream"]),
-    ("hyper", &["listener", "server", "sandbox", "upstream"]),
+    ("hyper", &["listener", "console", "server", "sandbox", "upstream"]),
     ("hyper_util", &["listener", "upstream"]),
     ("tower", &["listener", "server", "sandbox", "upstream"]),
     ("clap", &["cli"]),
@@ -143,7 +152,10 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("rustix", &["audit", "cli", "files", "server"]),
     ("webpki", &["authn", "tls"]),
     ("tracing_subscriber", &["telemetry"]),
-    ("serde_json", &["json", "seam", "audit", "orders", "upstream", "server", "sandbox", "cli"]),
+    (
+        "serde_json",
+        &["json", "seam", "audit", "orders", "upstream", "console", "server", "sandbox", "cli"],
+    ),
     ("arc_swap", &["authn", "fleet", "gateway", "orders", "resolver", "snapshot", "server"]),
 ];
 

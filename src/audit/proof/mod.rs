@@ -6,5 +6,5 @@ pub(in crate::audit) mod verify;
 mod witness;
 
 pub use prove::{ConsistencyProof, InclusionProof, ProofError, consistency, prove};
-pub use verify::{AnchorFinding, Damage, Finding, VerifyReport, verify};
+pub use verify::{AnchorFinding, Damage, Finding, Verdict, VerifyReport, verify};
 pub use witness::witnessed;

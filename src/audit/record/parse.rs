@@ -78,6 +78,16 @@ struct Seldom {
     same_as: Option<u64>,
     same_as_replica: Option<String>,
     checkpoints: Option<Vec<String>>,
+    candidate: Option<SaidByCandidate>,
+}
+
+/// What a policy on trial said of a request.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+pub struct SaidByCandidate {
+    /// Its revision.
+    pub revision: String,
+    /// `allow`, `deny`, `failed` or `skipped`.
+    pub decision: String,
 }
 
 /// What a whole line is.
@@ -122,6 +132,12 @@ impl<'a> Record<'a> {
         let mut record: Self = serde_json::from_slice(line).ok()?;
         record.line = line;
         (record.v <= FORMAT && (1..=SEQ_MAX).contains(&record.seq)).then_some(record)
+    }
+
+    /// Its number.
+    #[must_use]
+    pub const fn seq(&self) -> u64 {
+        self.seq
     }
 
     /// When it was made; none where that is no time.
@@ -228,8 +244,15 @@ impl<'a> Record<'a> {
         self.seldom()?.revision
     }
 
+    /// What a policy on trial said of it.
+    #[must_use]
+    pub fn candidate(&self) -> Option<SaidByCandidate> {
+        self.rare(b"\"candidate\"")?.candidate
+    }
+
     /// What became of a grant.
-    pub(in crate::audit) fn outcome(&self) -> Option<&str> {
+    #[must_use]
+    pub fn outcome(&self) -> Option<&str> {
         text(&self.outcome)
     }
 

@@ -2,8 +2,10 @@
 
 pub(in crate::audit) mod attempts;
 pub(in crate::audit) mod decisions;
+mod one;
 pub(in crate::audit) mod query;
 mod recent;
+mod resolutions;
 pub(in crate::audit) mod show;
 pub(in crate::audit) mod stats;
 pub(in crate::audit) mod tail;
@@ -11,7 +13,9 @@ pub(in crate::audit) mod unresolved;
 
 pub use attempts::{AttemptNews, GrantAttempt, attempts};
 pub use decisions::{AuditedDecision, DecisionsSummary, decision_about, decisions};
+pub use one::record;
 pub use query::{Filter, Found, Hit, Indexes, Making, QuerySummary, Take, query};
+pub use resolutions::{Resolutions, resolutions};
 pub use show::{ShowFormat, ShowSummary, show};
 pub use stats::{By, Counts, Every, Series, Stats, StatsRequest, stats, stats_of};
 pub use tail::{Chosen, Tail, TailFilter, Tailed};

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use super::jwt::{self, Jwt};
 use super::{Caller, Configured, Suspension, Token};
 use crate::authn::{TokenDigest, TokenForm};
-use crate::domain::{Budget, CallerId, Host, Problem, WorkspaceName, trust_domain_of};
+use crate::domain::{Budget, CallerId, Problem, WorkspaceName, check_dns_name, trust_domain_of};
 use crate::toml_source::{Place, Section, TomlSource};
 
 /// What was seen already, to refuse a second one.
@@ -209,7 +209,7 @@ fn certificate(
     seen: &mut Seen<'_>,
 ) -> Option<String> {
     if let Some(host) = name.strip_prefix("dns:") {
-        if let Err(text) = dns_name(host) {
+        if let Err(text) = check_dns_name(host) {
             place.refuse(format!("`{name}` {text}"));
             return None;
         }
@@ -224,18 +224,4 @@ fn certificate(
         place.refuse(format!("caller `{first}` has the certificate name `{name}` already"));
     }
     Some(name)
-}
-
-/// A name that a certificate can have, as it is compared.
-fn dns_name(written: &str) -> Result<(), String> {
-    let host = Host::parse(written).map_err(|error| error.to_string())?;
-    if host.address().is_some() {
-        return Err("is an address, which a certificate does not have among its DNS names".into());
-    }
-    if host.as_str() != written {
-        return Err(format!(
-            "is compared in lower case and without a dot at its end; write `dns:{host}`"
-        ));
-    }
-    Ok(())
 }

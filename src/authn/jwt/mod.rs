@@ -34,6 +34,7 @@ pub use discovery::jwks_uri;
 pub use held::{ASK_AGAIN, FetchedKeys, Held};
 pub use key_set::{JWKS_BYTES_MAX, KeySet, LeftOut};
 pub(super) use verify::Jwts;
+pub use verify::person;
 
 /// The largest token that is looked at, in bytes.
 pub(super) const JWT_BYTES_MAX: usize = 8 * 1024;

@@ -87,6 +87,36 @@ impl Jwts<'_> {
     }
 }
 
+/// Who a token of one issuer is about, as this claim of it says: for people, who are no callers.
+///
+/// # Errors
+/// Why the token is not believed.
+pub fn person(
+    issuers: &Issuers,
+    (issuer, claim): (&str, &str),
+    token: &str,
+    certificate: Option<&PeerCertificate>,
+    now: Timestamp,
+) -> Result<String, Reason> {
+    let compact = Compact::read(token)?;
+    let (_, known) = issuers.of(&compact).ok_or(Reason::JwtIssuerUnknown)?;
+    if *known.rules.name != *issuer {
+        return Err(Reason::JwtIssuerUnknown);
+    }
+    signer(known, &compact)?;
+    let checked = claims::check(&compact.claims, &known.rules, seconds(now))?;
+    let is_bound = |bound| certificate.is_some_and(|shown| *shown.sha256() == bound);
+    if !checked.certificate.is_none_or(is_bound) {
+        return Err(Reason::JwtBinding);
+    }
+    // An address that nobody has looked at may be anybody's (OpenID Connect Core, section 5.7).
+    if claim == "email" && compact.claims.get("email_verified") != Some(&Json::Bool(true)) {
+        return Err(Reason::JwtClaims);
+    }
+    let named = compact.claims.get(claim).and_then(Json::text).filter(|text| !text.is_empty());
+    named.map(str::to_owned).ok_or(Reason::JwtClaims)
+}
+
 /// The key that signed the token. Its algorithm must be one of the issuer's and of the key's
 /// (RFC 8725, sections 3.1 and 3.2); what the header says only chooses among those.
 fn signer(issuer: &Issuer, compact: &Compact<'_>) -> Result<Arc<Key>, Reason> {

@@ -14,7 +14,6 @@ mod stats;
 mod table;
 mod tail;
 mod verify;
-mod when;
 
 use std::path::Path;
 
@@ -22,8 +21,11 @@ use clap::Subcommand;
 
 use super::entrances::{self, DEFAULT_CATALOGUE};
 use super::{Exit, fail, note, report};
+use jiff::Timestamp;
+
 use crate::audit::Checkpoint;
 use crate::catalogue::Catalogue;
+use crate::domain::parse_time;
 use crate::note::VerifierKey;
 
 #[derive(Subcommand)]
@@ -133,4 +135,9 @@ fn names(file: Option<&Path>) -> Catalogue {
             Catalogue::default()
         }
     }
+}
+
+/// A time of the arguments.
+fn time(text: &str) -> Result<Timestamp, String> {
+    parse_time(text, Timestamp::now())
 }

@@ -1,6 +1,5 @@
 //! `grantgate audit query`: the decisions that are searched for, with what became of them.
 
-use std::collections::BTreeMap;
 use std::io::{self, IsTerminal as _, Write as _};
 use std::path::PathBuf;
 use std::time::Instant;
@@ -12,9 +11,8 @@ use jiff::Timestamp;
 use super::rows::{RowFormat, Rows};
 use super::search::{Common, reason, shown, tell_damage, usage};
 use super::source::{Log, Source, Wanted};
-use super::when::time;
 use crate::audit::search::{self, Filter, Hit, Indexes, QuerySummary, Take};
-use crate::audit::{Event, LogReader, PseudonymKey, ReadError, Record};
+use crate::audit::{Event, PseudonymKey, ReadError};
 use crate::catalogue::Catalogue;
 use crate::cli::{Exit, fail, note};
 use crate::domain::{Act, Outcome, Reason, UserIdentityId};
@@ -51,10 +49,10 @@ pub(in crate::cli) struct Arguments {
     #[arg(long, value_parser = PossibleValuesParser::new(Outcome::ALL.map(Outcome::as_str)))]
     outcome: Option<String>,
     /// From this time on: RFC 3339, a date (UTC), or how long ago (`2h`, `7d`)
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = super::time)]
     since: Option<Timestamp>,
     /// Before this time
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = super::time)]
     until: Option<Timestamp>,
     /// The request with this id, as in the answer's `seam-request-id`
     #[arg(long, value_name = "ID")]
@@ -158,24 +156,6 @@ fn filter(arguments: &Arguments, catalogue: &Catalogue) -> Result<Filter, Exit> 
     })
 }
 
-/// What was found out of unknown outcomes, by the number of the decision: the lines of the log.
-type Resolutions = BTreeMap<u64, Vec<u8>>;
-
-/// Those of the outcomes that are searched for; they come long after their decisions.
-fn resolutions(log: &LogReader, filter: &Filter) -> Result<Resolutions, ReadError> {
-    let mut found = Resolutions::new();
-    if filter.outcome == Some(Outcome::Unknown) {
-        let events = vec![Event::Resolved];
-        let wanted = Filter { events, since: filter.since, ..Filter::default() };
-        search::query(log, &wanted, Take::All, Indexes::Kept(&|_, _| {}), &mut |hit| {
-            let resolution = Record::parse(hit.line()).and_then(|record| record.resolution());
-            found.extend(resolution.map(|(decision, _)| (decision, hit.line().to_vec())));
-            Ok(())
-        })?;
-    }
-    Ok(found)
-}
-
 /// Takes a hit, and the line that tells what was found out of it later.
 type Each<'e> = &'e mut dyn FnMut(Hit, Option<&[u8]>) -> io::Result<()>;
 
@@ -192,7 +172,7 @@ fn search(
             let _ = write!(io::stderr(), "\r{made} of {of} segments indexed\r");
         }
     };
-    let known = resolutions(&log.reader, filter)?;
+    let known = search::resolutions(&log.reader, filter)?;
     search::query(&log.reader, filter, take, Indexes::Kept(&indexing), &mut |hit| {
         let later = known.get(&hit.fields().sent_as()).map(Vec::as_slice);
         each(hit, later)

@@ -5,7 +5,6 @@ use std::path::PathBuf;
 use clap::Args;
 use jiff::Timestamp;
 
-use super::when::time;
 use crate::audit::upkeep::{self, RetainError, Retained, Retention};
 use crate::cli::{Exit, fail, say};
 
@@ -36,7 +35,7 @@ pub(in crate::cli) struct PruneArguments {
     directory: PathBuf,
     /// Remove segments whose last record is before this time: RFC 3339, a date (UTC), or how
     /// long ago (`90d`)
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = super::time)]
     before: Timestamp,
     /// Also what the collector or the database does not have yet, and will then never have
     #[arg(long)]

@@ -4,11 +4,12 @@ use std::io::{self, BufWriter, IsTerminal as _, Write};
 
 use clap::ValueEnum;
 
-use super::search::{csv_cell, csv_writer, door, io_error, is_unfit, name, printable};
+use super::search::{csv_cell, csv_writer, door, io_error, is_unfit, printable};
 use super::table::Table;
 use crate::audit::Record;
 use crate::audit::search::{Found, Hit};
 use crate::catalogue::Catalogue;
+use crate::view::audit::{CSV_COLUMNS, csv_row};
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(super) enum RowFormat {
@@ -57,7 +58,7 @@ impl<'c> Rows<'c> {
         if let To::Csv(writer) = &mut self.to {
             let more = self.of_several.then_some("replica");
             // What cannot be written is told with the first row, or at the end.
-            let _ = writer.write_record(CSV.into_iter().chain(more));
+            let _ = writer.write_record(CSV_COLUMNS.into_iter().chain(more));
         }
         self
     }
@@ -147,54 +148,6 @@ fn human(found: &Found, resolution: Option<&str>, catalogue: &Catalogue) -> Vec<
         outcome,
         shown(&found.request_id),
     ]
-}
-
-const CSV: [&str; 19] = [
-    "seq",
-    "time",
-    "event",
-    "request_id",
-    "caller",
-    "entrance_id",
-    "entrance_name",
-    "grantee",
-    "decision",
-    "reason",
-    "outcome",
-    "outcome_reason",
-    "seam_request_id",
-    "operation",
-    "resolution",
-    "workspace",
-    "idempotency_key",
-    "same_as",
-    "same_as_replica",
-];
-
-fn csv_row(found: &Found, resolution: &str, catalogue: &Catalogue) -> [String; 19] {
-    let same_as = found.same_as.map(|seq| seq.to_string()).unwrap_or_default();
-    [
-        found.seq.to_string().as_str(),
-        &found.time,
-        &found.event,
-        &found.request_id,
-        &found.caller,
-        &found.entrance_id,
-        name(catalogue, &found.entrance_id).unwrap_or_default(),
-        &found.grantee,
-        &found.decision,
-        &found.reason,
-        &found.outcome,
-        &found.outcome_reason,
-        &found.seam_request_id,
-        &found.operation,
-        resolution,
-        &found.workspace,
-        &found.idempotency_key,
-        &same_as,
-        found.same_as_replica.as_deref().unwrap_or_default(),
-    ]
-    .map(csv_cell)
 }
 
 #[cfg(test)]

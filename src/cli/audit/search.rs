@@ -9,6 +9,7 @@ use super::names;
 use crate::catalogue::Catalogue;
 use crate::cli::{Exit, note};
 use crate::domain::{CallerId, EntranceId, Problem, Reason, WorkspaceName};
+pub(super) use crate::domain::{csv_cell, is_unfit, printable};
 
 /// Below this likeness (0 to 1) a code is no help as a suggestion.
 const LIKENESS_MIN: f64 = 0.7;
@@ -102,21 +103,6 @@ pub(super) fn tell_damage(damaged: &[Problem], lines: u64, torn: Option<&Problem
     }
 }
 
-/// A text on one line that does nothing to a terminal: control characters, and those that
-/// turn the direction of writing, are shown as escapes.
-pub(super) fn printable(text: &str) -> String {
-    let one = |c: char| match c {
-        c if is_unfit(c) => c.escape_unicode().to_string(),
-        c => c.to_string(),
-    };
-    text.chars().map(one).collect()
-}
-
-pub(super) fn is_unfit(c: char) -> bool {
-    c.is_control()
-        || matches!(c, '\u{2028}' | '\u{2029}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
-}
-
 /// What people call an entrance, else its id.
 pub(super) fn door(catalogue: &Catalogue, id: &str) -> String {
     match name(catalogue, id) {
@@ -129,14 +115,6 @@ pub(super) fn door(catalogue: &Catalogue, id: &str) -> String {
 /// What people call an entrance.
 pub(super) fn name<'c>(catalogue: &'c Catalogue, id: &str) -> Option<&'c str> {
     EntranceId::parse(id).ok().and_then(|id| catalogue.name_of(id))
-}
-
-/// A cell of a CSV file. What a spreadsheet would take for a formula begins with an
-/// apostrophe.
-pub(super) fn csv_cell(text: &str) -> String {
-    let text = printable(text);
-    let formula = text.starts_with(['=', '+', '-', '@']);
-    if formula { format!("'{text}") } else { text }
 }
 
 /// Writes CSV as RFC 4180 has it.
@@ -171,18 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_that_is_printed_moves_a_cursor_or_is_a_formula() {
-        assert_eq!(printable("a\u{1b}[2J\n\u{202e}é"), "a\\u{1b}[2J\\u{a}\\u{202e}é");
-        for (text, cell) in [
-            ("desk", "desk"),
-            ("=1+1", "'=1+1"),
-            ("@x", "'@x"),
-            ("\t=x", "\\u{9}=x"),
-            ("+\u{7}", "'+\\u{7}"),
-            ("", ""),
-        ] {
-            assert_eq!(csv_cell(text), cell);
-        }
+    fn a_comma_is_in_quotes() {
         let mut out = Vec::new();
         let mut writer = csv_writer(&mut out);
         writer.write_record(["a,b", "say \"x\""]).unwrap();

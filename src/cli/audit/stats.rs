@@ -11,7 +11,6 @@ use super::plot::{Ink, bar, line};
 use super::search::{csv_cell, csv_writer, door, io_error, name, printable, tell_damage, usage};
 use super::source::{Source, Wanted};
 use super::table::Table;
-use super::when::time;
 use crate::audit::ReadError;
 use crate::audit::search::{self, By, Counts, Every, Series, Stats, StatsRequest};
 use crate::catalogue::Catalogue;
@@ -37,10 +36,10 @@ pub(in crate::cli) struct Arguments {
     #[command(flatten)]
     source: Source,
     /// From this time on: RFC 3339, a date (UTC), or how long ago (`2h`, `7d`)
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = super::time)]
     since: Option<Timestamp>,
     /// Before this time
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = super::time)]
     until: Option<Timestamp>,
     /// What to tell apart; several with commas between them
     #[arg(long, value_enum, value_delimiter = ',', default_value = "caller,entrance")]

@@ -9,7 +9,7 @@ use super::endorse::accepted;
 use super::search::printable;
 use super::source::{Log, Source, Wanted};
 use super::{checkpoints, key};
-use crate::audit::proof::{self, AnchorFinding, VerifyReport};
+use crate::audit::proof::{self, AnchorFinding, Verdict, VerifyReport};
 use crate::audit::{Checkpoint, ReadError};
 use crate::bundle::{Roster, SignedRoster};
 use crate::cli::database::trust;
@@ -212,16 +212,12 @@ fn one(
 }
 
 fn judge(report: &VerifyReport) -> Exit {
-    if report.newer.is_some() {
-        Exit::Newer
-    } else if report.records == 0 {
-        if report.foreign_lines > 0 { Exit::Foreign } else { Exit::Empty }
-    } else if report.is_damaged() {
-        Exit::Damaged
-    } else if report.is_not_vouched_for() {
-        Exit::Foreign
-    } else {
-        Exit::Done
+    match report.verdict() {
+        Verdict::Whole => Exit::Done,
+        Verdict::Damaged => Exit::Damaged,
+        Verdict::NotVouchedFor | Verdict::NoLog => Exit::Foreign,
+        Verdict::Empty => Exit::Empty,
+        Verdict::Newer => Exit::Newer,
     }
 }
 

@@ -6,7 +6,8 @@ use serde_json::{Value, json};
 
 use super::{FileArgument, read};
 use crate::authn::callers::{Caller, Token};
-use crate::cli::{Exit, Format, duration, fail, note, say};
+use crate::cli::{Exit, Format, fail, note, say};
+use crate::domain::parse_length;
 
 #[derive(Args)]
 #[command(after_help = "Example: grantgate caller expiring --within 30d\n\n\
@@ -16,7 +17,7 @@ use crate::cli::{Exit, Format, duration, fail, note, say};
     ones, 1 failed, 3 invalid callers file.")]
 pub(in crate::cli) struct Arguments {
     /// How far to look ahead
-    #[arg(long, value_name = "TIME", default_value = "30d", value_parser = duration::argument)]
+    #[arg(long, value_name = "TIME", default_value = "30d", value_parser = parse_length)]
     within: SignedDuration,
     /// How to print the list
     #[arg(long, value_enum, default_value_t = Format::Human)]

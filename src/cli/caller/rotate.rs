@@ -9,8 +9,8 @@ use super::{
 };
 use crate::authn::callers::{NewToken, Rotation, Token, rotate};
 use crate::authn::{Callers, TokenForm};
-use crate::cli::{Exit, duration, fail, note};
-use crate::domain::{CallerId, rfc3339};
+use crate::cli::{Exit, fail, note};
+use crate::domain::{CallerId, parse_length, rfc3339};
 
 #[derive(Args)]
 #[command(after_help = "Example: grantgate caller rotate visitor-desk --overlap 7d")]
@@ -22,7 +22,7 @@ pub(in crate::cli) struct Arguments {
     #[arg(long, value_name = "NAME")]
     token: Option<String>,
     /// How long old tokens are still accepted, at most; 0 ends them at once
-    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = duration::argument)]
+    #[arg(long, value_name = "TIME", default_value = "7d", value_parser = parse_length)]
     overlap: SignedDuration,
     /// The new token's name [default: today's date, with a number if that is taken]
     #[arg(long, value_name = "NAME", value_parser = caller_id)]

@@ -12,9 +12,9 @@ use clap::Args;
 use jiff::{SignedDuration, Timestamp};
 
 use super::policy::caller_id;
-use super::{Exit, default_config, duration, fail, note, say, settings};
+use super::{Exit, default_config, fail, note, say, settings};
 use crate::config::Settings;
-use crate::domain::{CallerId, Order, OrderKind, Scope, Signature};
+use crate::domain::{CallerId, Order, OrderKind, Scope, Signature, parse_length};
 use crate::orders::{EditError, edit};
 use crate::view::orders::in_words;
 pub(super) use for_all::{CountersignArguments, DeliverArguments, countersign, deliver};
@@ -114,7 +114,7 @@ struct Common {
 
 /// How long an order holds.
 fn length(text: &str) -> Result<SignedDuration, String> {
-    let length = duration::argument(text)?;
+    let length = parse_length(text)?;
     if length.is_positive() { Ok(length) } else { Err("must be longer than nothing".into()) }
 }
 

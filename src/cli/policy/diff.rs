@@ -7,12 +7,12 @@ use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
 use super::sources::{Files, Ready, SpanArguments};
-use super::who::when;
 use crate::cli::problems::report_in;
 use crate::cli::{Exit, note, say, say_json};
 use crate::domain::{Act, CallerId};
 use crate::policy::review::{Change, Diff, Effect, InWorkspace, diff};
 use crate::view;
+use crate::view::policy::when;
 
 /// Callers and entrances of one change that are listed for people.
 const LISTED_MAX: usize = 10;

@@ -93,7 +93,7 @@ pub(super) fn run(arguments: &Arguments, now: Timestamp) -> Exit {
     match arguments.format {
         Format::Json => {
             let names = ready.names();
-            let suspended = ready.is_suspended(question.caller);
+            let suspended = ready.known(&orders).is_suspended(question.caller);
             let (policy, explanation) = (&ready.policy, &explanation);
             say_json(&view::policy::explained(policy, names, question, explanation, suspended));
         }

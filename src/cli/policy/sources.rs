@@ -98,11 +98,6 @@ pub(in crate::cli) struct Ready {
 }
 
 impl Ready {
-    /// Whether a caller is refused for now, whatever policy says.
-    pub(super) fn is_suspended(&self, caller: &CallerId) -> bool {
-        self.callers.suspension(caller).is_some()
-    }
-
     /// Tells those who read what policy says of a caller that is suspended.
     pub(super) fn note_suspension(&self, caller: &CallerId) {
         if let Some(Suspension { since, reason }) = self.callers.suspension(caller) {
@@ -259,6 +254,11 @@ impl Sources {
         ready.warnings.extend(ready.sources.damage.clone());
         ready.warnings.extend(ready.unknown_entrances());
         ready
+    }
+
+    /// What people call entrances.
+    pub(super) const fn names(&self) -> &Catalogue {
+        &self.catalogue
     }
 
     /// The text of the file of this name.

@@ -8,12 +8,13 @@ use super::explain::{act, caller_id};
 use super::sources::{Files, OrdersArgument, Ready, SpanArguments};
 use super::workspace::WorkspaceArgument;
 use crate::cli::{Exit, Format, fail, note, say, say_json};
-use crate::domain::{Act, CallerId, EntranceId, GranteeKind, Order, OrderKind, WorkspaceName};
-use crate::policy::review::{Access, Allowed, Doors, Span, doors as find_doors, who as find_who};
-use crate::policy::{Orders, RuleRef};
+use crate::domain::{Act, CallerId, EntranceId, Order, WorkspaceName};
+use crate::inquiry::{Doing, is_exception};
+use crate::policy::RuleRef;
+use crate::policy::review::{Access, Allowed, Doors, Span};
 use crate::view;
 use crate::view::orders::in_words;
-use crate::view::policy::{hours, hours_a_week};
+use crate::view::policy::when;
 
 /// Entrances of one group that are listed for people.
 const LISTED_MAX: usize = 20;
@@ -84,14 +85,12 @@ pub(super) fn who(arguments: &WhoArguments, now: Timestamp) -> Exit {
     };
     let workspace = workspace.as_ref();
     let (span, act) = (arguments.span.span(now), arguments.act);
-    let orders = about(&ready, &orders, act, (None, Some(entrance), workspace), now);
-    let mut found = find_who(&ready.policy, act, (entrance, workspace), span);
-    // Who may not ask there is refused before policy is asked.
-    found.retain(|one| ready.is_within(&one.caller, workspace));
+    let known = ready.known(&orders);
+    let (found, orders) = known.who(entrance, Doing { act, workspace, span, now });
     match arguments.format {
         Format::Json => {
             let (policy, names) = (&ready.policy, ready.names());
-            let suspended = |caller: &CallerId| ready.is_suspended(caller);
+            let suspended = |caller: &CallerId| known.is_suspended(caller);
             let found = (&found[..], &orders[..]);
             let entrance = (entrance, workspace);
             say_json(&view::policy::who(policy, names, act, entrance, found, span, suspended));
@@ -102,7 +101,11 @@ pub(super) fn who(arguments: &WhoArguments, now: Timestamp) -> Exit {
         }
     }
     found.iter().for_each(|one| ready.note_suspension(&one.caller));
-    if found.is_empty() && !orders.iter().any(is_exception) { Exit::Different } else { Exit::Done }
+    if found.is_empty() && !orders.iter().any(|order| is_exception(order)) {
+        Exit::Different
+    } else {
+        Exit::Done
+    }
 }
 
 fn who_human(
@@ -150,18 +153,13 @@ pub(super) fn doors(arguments: &DoorsArguments, now: Timestamp) -> Exit {
         Ok(workspaces) => workspaces,
         Err(error) => return fail(error),
     };
-    let only = match workspaces.as_slice() {
-        [only] => only.as_ref(),
-        _ => None,
-    };
-    let orders = about(&ready, &orders, arguments.act, (Some(caller), None, only), now);
-    let of = |workspace| find_doors(&ready.policy, arguments.act, (caller, workspace), span);
-    let mut found: Vec<Doors> = workspaces.iter().flat_map(|one| of(one.as_ref())).collect();
-    keep_own_entrances(&ready, &mut found);
+    let (known, act) = (ready.known(&orders), arguments.act);
+    let doing = Doing { act, workspace: None, span, now };
+    let (found, orders) = known.doors(caller, &workspaces, doing);
     match arguments.format {
         Format::Json => {
-            let (policy, names, act) = (&ready.policy, ready.names(), arguments.act);
-            let suspended = ready.is_suspended(caller);
+            let (policy, names) = (&ready.policy, ready.names());
+            let suspended = known.is_suspended(caller);
             let found = (&found[..], &orders[..]);
             say_json(&view::policy::doors(policy, names, act, caller, found, span, suspended));
         }
@@ -172,19 +170,11 @@ pub(super) fn doors(arguments: &DoorsArguments, now: Timestamp) -> Exit {
     }
     workspaces.iter().for_each(|one| ready.note_workspace(caller, one.as_ref()));
     ready.note_suspension(caller);
-    if found.is_empty() && !orders.iter().any(is_exception) { Exit::Different } else { Exit::Done }
-}
-
-/// What the catalogue knows to be in another workspace is not listed in this one.
-fn keep_own_entrances(ready: &Ready, found: &mut Vec<Doors>) {
-    for group in &mut *found {
-        let Some(workspace) = &group.workspace else { continue };
-        let is_here = |id: &EntranceId| {
-            ready.names().workspace_of(*id).is_none_or(|known| known == workspace)
-        };
-        group.entrances.retain(is_here);
+    if found.is_empty() && !orders.iter().any(|order| is_exception(order)) {
+        Exit::Different
+    } else {
+        Exit::Done
     }
-    found.retain(|group| group.and_every_other || !group.entrances.is_empty());
 }
 
 fn in_workspace(workspace: Option<&WorkspaceName>) -> String {
@@ -217,24 +207,6 @@ fn doors_human(ready: &Ready, arguments: &DoorsArguments, found: &[Doors], span:
     note(format_args!("{entrances} entrance(s) by name"));
 }
 
-/// The orders that change what the rules say here.
-fn about<'o>(
-    ready: &Ready,
-    orders: &'o Orders,
-    act: Act,
-    (caller, entrance, workspace): (Option<&CallerId>, Option<EntranceId>, Option<&WorkspaceName>),
-    now: Timestamp,
-) -> Vec<&'o Order> {
-    if !act.gives_access() {
-        return Vec::new();
-    }
-    ready.policy.orders_about(orders, (caller, entrance), workspace, now)
-}
-
-fn is_exception(order: &&Order) -> bool {
-    matches!(order.kind, OrderKind::Exception(..))
-}
-
 fn say_orders(orders: &[&Order]) {
     for (index, order) in orders.iter().enumerate() {
         if index == 0 {
@@ -249,28 +221,5 @@ fn refs(rules: &[RuleRef]) -> String {
     match rules.len() {
         0..=5 => shown.join(", "),
         more => format!("{} and {} more", shown.join(", "), more - 5),
-    }
-}
-
-/// When, in words.
-pub(super) fn when(access: &Access, conditions: &[String], span: Span) -> String {
-    match access {
-        Access::Never => "never".to_owned(),
-        Access::Always => "always".to_owned(),
-        Access::Sometimes(_) => format!("{} ({})", conditions.join("; "), share(access, span)),
-    }
-}
-
-/// How many hours a week, or in all where less than a week is looked at, for each form of grantee.
-fn share(access: &Access, span: Span) -> String {
-    let of = |kind| match hours_a_week(access, kind) {
-        Some(hours) => format!("{hours} h a week"),
-        None => format!("{} h in all", hours(access, span, kind)),
-    };
-    let [acs_user, user_identity] = GranteeKind::ALL.map(of);
-    if acs_user == user_identity {
-        acs_user
-    } else {
-        format!("{acs_user} to an acs_user, {user_identity} to a user_identity")
     }
 }

@@ -1,16 +1,12 @@
 //! In which workspace a question to the policy is meant: it matters where rules name workspaces.
 
-use std::collections::BTreeSet;
-
 use clap::Args;
 
 use super::sources::Ready;
 use crate::cli::note;
 use crate::domain::{CallerId, EntranceId, WorkspaceName};
+use crate::inquiry::{Known, WorkspaceError};
 use crate::policy::Orders;
-
-/// Workspaces that an error names.
-const NAMED_MAX: usize = 10;
 
 /// In which workspace a question is meant.
 #[derive(Args)]
@@ -33,15 +29,7 @@ impl WorkspaceArgument {
         orders: &Orders,
         entrance: EntranceId,
     ) -> Result<Option<WorkspaceName>, String> {
-        let known = ready.names().workspace_of(entrance);
-        match (&self.workspace, known) {
-            (Some(given), Some(known)) if given != known => Err(format!(
-                "`{entrance}` is in workspace `{known}`, says `{}`, not in `{given}`",
-                ready.sources.catalogue_file
-            )),
-            (Some(named), _) | (None, Some(named)) => Ok(Some(named.clone())),
-            (None, None) => ready.none_needed(orders),
-        }
+        ready.known(orders).workspace_of(entrance, self.workspace.as_ref()).map_err(in_words)
     }
 
     /// The workspaces of questions about this caller: what it may differs from one to the other.
@@ -51,54 +39,39 @@ impl WorkspaceArgument {
         orders: &Orders,
         caller: &CallerId,
     ) -> Result<Vec<Option<WorkspaceName>>, String> {
-        let own = ready.callers.workspaces(caller);
-        match &self.workspace {
-            Some(named) => Ok(vec![Some(named.clone())]),
-            None => match ready.none_needed(orders) {
-                Ok(none) => Ok(vec![none]),
-                Err(_) if !own.is_empty() => Ok(own.iter().cloned().map(Some).collect()),
-                Err(error) => Err(error),
-            },
-        }
+        ready.known(orders).workspaces_of(caller, self.workspace.as_ref()).map_err(in_words)
+    }
+}
+
+/// With what to do here.
+fn in_words(error: WorkspaceError) -> String {
+    match error {
+        WorkspaceError::Needed(_) => format!(
+            "{error} with --workspace, or have `grantgate entrances pull` write which entrance is where"
+        ),
+        WorkspaceError::Other { .. } => error.to_string(),
     }
 }
 
 impl Ready {
+    /// What questions are answered from.
+    pub(super) const fn known<'a>(&'a self, orders: &'a Orders) -> Known<'a> {
+        let Self { policy, callers, sources, .. } = self;
+        Known { policy, callers, names: sources.names(), orders }
+    }
+
     /// The workspace of an entrance in the catalogue; none where it makes no difference.
     pub(super) fn workspace_of(
         &self,
         entrance: EntranceId,
     ) -> Result<Option<WorkspaceName>, String> {
-        match self.names().workspace_of(entrance) {
-            Some(known) => Ok(Some(known.clone())),
-            None => self.none_needed(&Orders::default()),
-        }
-    }
-
-    /// No workspace, where neither the rules nor these orders tell them apart.
-    fn none_needed(&self, orders: &Orders) -> Result<Option<WorkspaceName>, String> {
-        let of_orders = orders.all().iter().filter_map(|order| order.kind.workspace());
-        let named = self.policy.named_workspaces().chain(of_orders).map(WorkspaceName::as_str);
-        let named: BTreeSet<&str> = named.collect();
-        match named.is_empty() {
-            true => Ok(None),
-            false => Err(format!(
-                "rules or orders tell workspaces apart ({}): say in which with --workspace, or have \
-                 `grantgate entrances pull` write which entrance is where",
-                named.into_iter().take(NAMED_MAX).collect::<Vec<_>>().join(", ")
-            )),
-        }
-    }
-
-    /// Whether a caller may ask in a workspace, as far as the callers file says it.
-    pub(super) fn is_within(&self, caller: &CallerId, workspace: Option<&WorkspaceName>) -> bool {
-        let own = self.callers.workspaces(caller);
-        own.is_empty() || workspace.is_none_or(|workspace| own.contains(workspace))
+        self.known(&Orders::default()).workspace_of(entrance, None).map_err(in_words)
     }
 
     /// Tells those who read what policy says that the caller may not ask there.
     pub(super) fn note_workspace(&self, caller: &CallerId, workspace: Option<&WorkspaceName>) {
-        if let Some(workspace) = workspace.filter(|_| !self.is_within(caller, workspace)) {
+        let is_within = |workspace| self.known(&Orders::default()).is_within(caller, workspace);
+        if let Some(workspace) = workspace.filter(|one| !is_within(Some(*one))) {
             note(format_args!(
                 "caller `{caller}` is not in workspace `{workspace}`: every request of it there is \
                  refused, whatever policy says"

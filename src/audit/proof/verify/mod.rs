@@ -23,7 +23,7 @@ use crate::audit::tree::checkpoint::Checkpoint;
 use crate::audit::tree::{Frontier, Hash};
 use crate::note::VerifierKey;
 use range::Range;
-pub use report::{AnchorFinding, Damage, Finding, VerifyReport};
+pub use report::{AnchorFinding, Damage, Finding, Verdict, VerifyReport};
 use trust::{Keys, Trust};
 
 /// Verifies a log. With keys, only checkpoints that one of them has signed

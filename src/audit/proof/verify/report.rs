@@ -140,7 +140,40 @@ pub struct VerifyReport {
     pub newer: Option<u64>,
 }
 
+/// What a verification comes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// The log is what it was, as far as a key has signed it; or, without one, agrees with itself.
+    Whole,
+    /// Records are not what they were, or it is not the anchored log.
+    Damaged,
+    /// No given key has signed anything of it.
+    NotVouchedFor,
+    /// No line of it is a record.
+    NoLog,
+    /// It has no records.
+    Empty,
+    /// A newer version wrote some of it.
+    Newer,
+}
+
 impl VerifyReport {
+    /// What it comes to.
+    #[must_use]
+    pub fn verdict(&self) -> Verdict {
+        if self.newer.is_some() {
+            Verdict::Newer
+        } else if self.records == 0 {
+            if self.foreign_lines > 0 { Verdict::NoLog } else { Verdict::Empty }
+        } else if self.is_damaged() {
+            Verdict::Damaged
+        } else if self.is_not_vouched_for() {
+            Verdict::NotVouchedFor
+        } else {
+            Verdict::Whole
+        }
+    }
+
     pub(super) fn find(&mut self, finding: Finding) {
         self.findings_total += 1;
         if self.findings.len() < NAMED_MAX {

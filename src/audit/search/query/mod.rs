@@ -93,6 +93,12 @@ impl Found {
 }
 
 impl Hit {
+    /// A line alone.
+    #[must_use]
+    pub fn of_line(line: &[u8]) -> Self {
+        Self { line: line.to_vec(), outcome: None }
+    }
+
     /// The line of the decision, or of whatever else was found, without its newline.
     #[must_use]
     pub fn line(&self) -> &[u8] {

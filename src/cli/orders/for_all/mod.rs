@@ -14,10 +14,9 @@ use super::looked_up::LookedUp;
 use crate::bundle::{Directed, Directive, SignedDirective};
 use crate::cli::database::At;
 use crate::cli::desk::{Ended, Signer, Ways, failed, with_ways};
-use crate::cli::duration::argument;
 use crate::cli::policy::newest_bundle;
 use crate::cli::{Exit, fail, note, say};
-use crate::domain::{DirectiveId, OrderKind};
+use crate::domain::{DirectiveId, OrderKind, parse_length};
 use crate::files::read_plain;
 use give::{deliver as deliver_by, give};
 use known::{all, digest, lifted, one, unfinished};
@@ -36,7 +35,7 @@ pub(super) struct ForAll {
     #[arg(long, value_name = "FILE", requires = "database")]
     key: Option<PathBuf>,
     /// Wait so long at most until all gateways that speak follow it
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = argument, requires = "database")]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_length, requires = "database")]
     wait: SignedDuration,
 }
 
@@ -60,7 +59,7 @@ pub(in crate::cli) struct CountersignArguments {
     #[arg(long, value_name = "FILE")]
     key: PathBuf,
     /// Wait so long at most until all gateways that speak follow it
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = argument)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_length)]
     wait: SignedDuration,
 }
 
@@ -195,7 +194,7 @@ pub(in crate::cli) struct DeliverArguments {
     #[arg(long, value_name = "FILE")]
     database: PathBuf,
     /// Wait so long at most until all gateways that speak follow it
-    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = argument)]
+    #[arg(long, value_name = "TIME", default_value = "10s", value_parser = parse_length)]
     wait: SignedDuration,
 }
 

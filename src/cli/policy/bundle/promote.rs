@@ -10,10 +10,10 @@ use super::fetched::Heads;
 use crate::bundle::{Needs, Signed};
 use crate::cli::database::At;
 use crate::cli::desk::{Ended, Open, failed, with};
-use crate::cli::duration::argument;
 use crate::cli::problems::printable;
 use crate::cli::{Exit, note, say};
 use crate::database::ReplicaState;
+use crate::domain::parse_length;
 
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
@@ -27,7 +27,7 @@ pub(in crate::cli) struct BundleArguments {
     #[arg(long, value_name = "NAME", value_delimiter = ',', requires = "database")]
     replicas: Vec<String>,
     /// Wait so long at most until all of them have it in force
-    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = argument, requires = "database")]
+    #[arg(long, value_name = "TIME", default_value = "30s", value_parser = parse_length, requires = "database")]
     wait: jiff::SignedDuration,
 }
 

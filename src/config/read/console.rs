@@ -1,0 +1,115 @@
+//! `[console]`: who looks with a browser.
+
+use super::Reader;
+use crate::config::{ConsoleSettings, PeopleSettings};
+use crate::domain::{check_dns_name, trust_domain_of};
+use crate::toml_source::Section;
+
+/// The longest of what a token says of a person, in bytes.
+const PERSON_BYTES_MAX: usize = 256;
+
+/// What says who a person is, unless something else is set.
+const CLAIM: &str = "sub";
+
+/// Headers of requests that are something else.
+const OTHER_HEADERS: [&str; 6] =
+    ["host", "origin", "cookie", "content-type", "content-length", "sec-fetch-site"];
+
+impl<'a> Reader<'a> {
+    /// `has_remote` says whether other machines can reach it; `issuers` are those of the settings.
+    pub(super) fn console(
+        &mut self,
+        section: Section<'a>,
+        has_remote: bool,
+        issuers: &[&str],
+    ) -> Option<ConsoleSettings> {
+        let local = self.choice(&section, "local", &[("off", false), ("on", true)]);
+        let people = self.people(&section, issuers);
+        let has_people = matches!(people, Some(Some(_)));
+        let viewers = self.who(&section, "viewers", has_people);
+        let operators = self.who(&section, "operators", has_people);
+        let (viewers, operators) = (viewers?, operators?);
+        let text = "is for nobody: the console serves other machines through `admin.remote` only, \
+                    which is not set";
+        for (key, named) in [("viewers", &viewers), ("operators", &operators)] {
+            self.warn(&section, key, !has_remote && !named.is_empty(), text);
+        }
+        section.finish();
+        Some(ConsoleSettings { local: local?, viewers, operators, people: people? })
+    }
+
+    /// All of it or none of it.
+    fn people(
+        &mut self,
+        section: &Section<'a>,
+        issuers: &[&str],
+    ) -> Option<Option<PeopleSettings>> {
+        let issuer = self.known(section, "issuer");
+        let header = self.known(section, "token_header");
+        let claim = self.known_as(section, "claim", Some(CLAIM.to_owned()), false);
+        let Some(issuer) = issuer else {
+            for place in [header, claim].into_iter().flatten() {
+                place.refuse("needs `console.issuer`, whose tokens say who a person is");
+            }
+            return Some(None);
+        };
+        let name = issuer.string()?;
+        if !issuers.contains(&name) {
+            issuer.refuse(format!("`{name}` is no [[issuer]] of this file"));
+            return None;
+        }
+        let Some(place) = header else {
+            issuer
+                .refuse("needs `console.token_header`: in which header the proxy sends the token");
+            return None;
+        };
+        let text = place.string()?;
+        let named = text.parse::<http::HeaderName>().ok();
+        let named = named.filter(|name| !OTHER_HEADERS.contains(&name.as_str()));
+        let Some(header) = named else {
+            place.refuse(format!("`{text}` is not the name of a header that has a token"));
+            return None;
+        };
+        let claim = match claim {
+            None => CLAIM,
+            Some(place) => match place.string()? {
+                "" => {
+                    place.refuse("must name a claim, such as `sub` or `email`");
+                    return None;
+                }
+                text => text,
+            },
+        };
+        let (issuer, claim) = (name.to_owned(), claim.to_owned());
+        Some(Some(PeopleSettings { issuer, header, claim }))
+    }
+
+    fn who(&mut self, section: &Section<'a>, key: &str, has_people: bool) -> Option<Vec<String>> {
+        let written = self.list(section, key)?;
+        let mut named: Vec<String> = Vec::new();
+        for (place, text) in &written {
+            let person = text.strip_prefix("jwt:");
+            let name = text.strip_prefix("dns:");
+            if person.is_some_and(|who| who.is_empty() || who.len() > PERSON_BYTES_MAX) {
+                place.refuse(format!(
+                    "`{text}` must say who behind `jwt:`, in at most {PERSON_BYTES_MAX} bytes"
+                ));
+            } else if person.is_some() && !has_people {
+                place.refuse(format!("`{text}` needs `console.issuer`, whose tokens say so"));
+            } else if person.is_none()
+                && trust_domain_of(text).is_none()
+                && name.is_none_or(|name| check_dns_name(name).is_err())
+            {
+                place.refuse(format!(
+                    "`{text}` is not the name of anybody: write `spiffe://trust-domain/path` or \
+                     `dns:name` of a client certificate, or `jwt:` and what a token says of a person"
+                ));
+            } else if named.contains(text) {
+                place.refuse(format!("`{text}` is in `console.{key}` twice"));
+            } else {
+                named.push(text.clone());
+            }
+        }
+        Some(named)
+    }
+}

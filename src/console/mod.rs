@@ -1,0 +1,172 @@
+//! The console: policy, decisions and evidence in a browser, on the admin listeners.
+//!
+//! It is for people who would rather look; the command line says the same, and what is shown here has
+//! the same shapes (`?format=json`). Nothing in force changes from here but freezes and exceptions, by
+//! an operator who says why: for everything else a page shows the command. Pages are made here, whole,
+//! and work without script but for the live tail; nothing is fetched from anywhere else.
+//!
+//! Who may look is decided in [`guard`] before anything else is; what is asked for is read in
+//! [`asked`]; a page is a function of that in `views`.
+
+mod asked;
+mod assets;
+mod chart;
+mod guard;
+mod heavy;
+mod live;
+mod page;
+mod reply;
+mod views;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, Limited};
+use hyper::body::Incoming;
+use tokio::time::timeout;
+
+use crate::audit::LogReader;
+use crate::config::ConsoleSettings;
+use crate::gateway::Gateway;
+use crate::note::VerifierKey;
+use crate::orders::Keeper;
+use crate::view::health::{Check, Status};
+use asked::{Asked, Query};
+pub use guard::Place;
+use heavy::Heavy;
+use page::Page;
+use reply::Reply;
+pub use reply::{Answer, Body};
+use views::VIEWS;
+
+/// Where its pages are.
+pub const ROOT: &str = "/console";
+
+/// The largest form, in bytes: a draft of a policy is in it, percent-encoded.
+const FORM_BYTES_MAX: usize = 48 << 20;
+
+/// How long a form may be on its way.
+const FORM_TIME: std::time::Duration = std::time::Duration::from_secs(20);
+
+/// How the gateway is, as it says under `/readyz` and `/status`.
+pub trait State: Send + Sync {
+    /// Whether grants can be decided and recorded, and every check.
+    fn checks(&self) -> (bool, Vec<Check>);
+    /// Everything, for programs.
+    fn status(&self) -> Status;
+}
+
+/// What the console shows, and to whom.
+pub struct Console {
+    /// What is in force, and what is recorded.
+    pub gateway: Arc<Gateway>,
+    /// Where freezes and exceptions are given.
+    pub keeper: Arc<Keeper>,
+    /// How the gateway is.
+    pub state: Arc<dyn State>,
+    /// Who may look.
+    pub settings: ConsoleSettings,
+    /// The directory of the audit log.
+    pub log: PathBuf,
+    /// With which its checkpoints are verified.
+    pub keys: Vec<VerifierKey>,
+    /// What several look for at a time.
+    pub work: Work,
+}
+
+/// Work that is bounded, whoever asks.
+#[derive(Default)]
+pub struct Work {
+    heavy: Heavy,
+    live: live::Viewers,
+    verifying: views::verification::Verifying,
+    hour: views::overview::LastHour,
+    warnings: views::policy::KnownWarnings,
+}
+
+impl Console {
+    /// Whether the console answers requests for this path.
+    #[must_use]
+    pub fn has(path: &str) -> bool {
+        path == "/"
+            || path
+                .strip_prefix(ROOT)
+                .is_some_and(|rest| matches!(rest.as_bytes().first(), None | Some(b'/')))
+    }
+
+    /// Answers a request for one of its pages.
+    pub async fn answer(self: Arc<Self>, request: Request<Incoming>, place: Place) -> Answer {
+        let (head, body) = request.into_parts();
+        let path = head.uri.path();
+        if path == "/" {
+            return Reply::moved(ROOT).into();
+        }
+        let person = match guard::admit(&self, &head, &place) {
+            Ok(person) => person,
+            Err(refused) => return (*refused).into(),
+        };
+        let rest = path.strip_prefix(ROOT).unwrap_or_default().trim_start_matches('/');
+        if let Some(asset) = rest.strip_prefix("assets/") {
+            return assets::get(asset, &head).into();
+        }
+        let Some(view) = VIEWS.iter().find(|view| view.path == rest) else {
+            return Page::refusal(StatusCode::NOT_FOUND, "There is no such page.").into();
+        };
+        let form = match (&head.method, view.takes_forms) {
+            (&Method::GET | &Method::HEAD, _) => None,
+            (&Method::POST, true) => {
+                if let Err(refused) = guard::is_of_our_own_pages(&head, &place) {
+                    return (*refused).into();
+                }
+                match read_form(body).await {
+                    Ok(form) => Some(form),
+                    Err(refused) => return refused.into(),
+                }
+            }
+            _ => {
+                let text = "Pages are read with GET; only forms are sent with POST.";
+                return Page::refusal(StatusCode::METHOD_NOT_ALLOWED, text).into();
+            }
+        };
+        let query = Query::parse(head.uri.query().unwrap_or_default());
+        if view.shows_grantees {
+            tracing::info!(
+                by = person.name,
+                page = view.path,
+                query = head.uri.query(),
+                "looked at decisions"
+            );
+        }
+        let asked = Asked::new(self.clone(), view, query, form, person);
+        if view.is_live {
+            return live::stream(asked, head.headers.get("last-event-id"));
+        }
+        match view.later {
+            Some(later) => later(asked).await.into(),
+            None => self.work.heavy.run(asked, view.show).await.into(),
+        }
+    }
+
+    fn reader(&self) -> LogReader {
+        LogReader::new(&self.log)
+    }
+}
+
+async fn read_form(body: Incoming) -> Result<Query, Reply> {
+    let body = Limited::new(body, FORM_BYTES_MAX).collect();
+    match timeout(FORM_TIME, body).await {
+        Err(_) => Err(Page::refusal(StatusCode::REQUEST_TIMEOUT, "The form did not come in time.")),
+        Ok(Err(_)) => {
+            let text = format!("The form has more than {} MiB.", FORM_BYTES_MAX >> 20);
+            Err(Page::refusal(StatusCode::PAYLOAD_TOO_LARGE, &text))
+        }
+        Ok(Ok(body)) => {
+            let bytes = body.to_bytes();
+            match std::str::from_utf8(&bytes) {
+                Ok(text) => Ok(Query::parse(text)),
+                Err(_) => Err(Page::refusal(StatusCode::BAD_REQUEST, "The form is not UTF-8.")),
+            }
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! What is answered: pages, JSON, files, or lines as they come.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http::header::{
+    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION,
+    REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
+use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
+use http_body::{Frame, SizeHint};
+use http_body_util::Full;
+use serde::Serialize;
+use tokio::sync::mpsc;
+
+/// The body of an answer: whole, or what comes as it happens.
+pub enum Body {
+    /// All that there is.
+    Whole(Full<Bytes>),
+    /// What somebody sends, until they hang up.
+    Live(mpsc::Receiver<Bytes>),
+}
+
+/// An answer.
+pub type Answer = Response<Body>;
+
+impl http_body::Body for Body {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        match &mut *self {
+            Self::Whole(whole) => Pin::new(whole).poll_frame(context),
+            Self::Live(lines) => {
+                lines.poll_recv(context).map(|some| some.map(|some| Ok(Frame::data(some))))
+            }
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Whole(whole) => whole.is_end_stream(),
+            Self::Live(_) => false,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Whole(whole) => whole.size_hint(),
+            Self::Live(_) => SizeHint::default(),
+        }
+    }
+}
+
+/// Nothing is fetched from elsewhere, nothing is framed, and no text becomes script: Content Security
+/// Policy Level 3, and Trusted Types (W3C), of which no page of ours makes any.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; \
+    connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'; \
+    require-trusted-types-for 'script'; trusted-types 'none'";
+
+/// What every answer says.
+pub(super) fn secured(headers: &mut HeaderMap) {
+    let own = |name: &'static str| HeaderName::from_static(name);
+    for (name, value) in [
+        (CONTENT_SECURITY_POLICY, POLICY),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (REFERRER_POLICY, "no-referrer"),
+        (own("cross-origin-opener-policy"), "same-origin"),
+        (own("cross-origin-resource-policy"), "same-origin"),
+        (own("permissions-policy"), "camera=(), geolocation=(), microphone=()"),
+    ] {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
+}
+
+/// An answer that is whole.
+pub(super) struct Reply(Response<Full<Bytes>>);
+
+impl Reply {
+    pub(super) fn new(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Self {
+        let mut response = Response::new(Full::new(body.into()));
+        *response.status_mut() = status;
+        response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
+        Self(response)
+    }
+
+    /// A value, as the command line prints it.
+    pub(super) fn json(value: &impl Serialize) -> Self {
+        match serde_json::to_value(value) {
+            // Its keys in the order of the alphabet.
+            Ok(value) => Self::new(StatusCode::OK, "application/json", format!("{value:#}\n")),
+            Err(error) => {
+                tracing::error!(%error, "a page has no JSON");
+                Self::new(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "text/plain; charset=utf-8",
+                    "no JSON\n",
+                )
+            }
+        }
+    }
+
+    /// A file to keep, of this name.
+    pub(super) fn file(kind: &'static str, name: &str, body: impl Into<Bytes>) -> Self {
+        let mut reply = Self::new(StatusCode::OK, kind, body);
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+        let name: String = name.chars().filter(|c| is_plain(*c)).collect();
+        let value = HeaderValue::from_str(&format!("attachment; filename=\"{name}\""));
+        if let Ok(value) = value {
+            reply.0.headers_mut().insert(CONTENT_DISPOSITION, value);
+        }
+        reply
+    }
+
+    /// What is asked for is there.
+    pub(super) fn moved(to: &str) -> Self {
+        let mut reply = Self::new(StatusCode::SEE_OTHER, "text/plain; charset=utf-8", "");
+        if let Ok(to) = HeaderValue::from_str(to) {
+            reply.0.headers_mut().insert(LOCATION, to);
+        }
+        reply
+    }
+
+    pub(super) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.0.headers_mut().insert(name, value);
+        self
+    }
+}
+
+impl From<Reply> for Answer {
+    fn from(Reply(response): Reply) -> Self {
+        let mut response = response.map(Body::Whole);
+        secured(response.headers_mut());
+        response
+    }
+}

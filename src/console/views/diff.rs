@@ -1,0 +1,217 @@
+//! What an edit changes, in services and doors, before anybody loads it.
+
+use std::io;
+
+use maud::{Markup, html};
+
+use crate::audit::ReadError;
+use crate::audit::search::{AuditedDecision, decisions};
+use crate::console::asked::{Asked, Format, link};
+use crate::console::page::{Page, caller, command, door, rules, time, wrong};
+use crate::console::reply::Reply;
+use crate::domain::{CallerId, Problem, RuleRef};
+use crate::policy::review::{Change, Diff, Effect, Past, Replay, Turn, diff};
+use crate::policy::{Policy, SourceFile};
+use crate::view;
+use crate::view::policy::when;
+
+const TITLE: &str = "What an edit changes";
+
+/// What the draft is called in its problems.
+const DRAFT: &str = "draft";
+
+/// Callers and doors of one change that are shown at once.
+const SHOWN_MAX: usize = 100;
+
+pub(in crate::console) fn show(asked: &Asked) -> Reply {
+    let Some(draft) = asked.form.as_ref().and_then(|form| form.raw("rules")) else {
+        return Page::of(asked, TITLE, &form(asked, None));
+    };
+    // A browser sends every end of a line as CR LF (HTML Standard, section 4.10.21.8).
+    let text = draft.replace("\r\n", "\n");
+    let rules = SourceFile { name: DRAFT.into(), bytes: text.clone().into_bytes() };
+    let (in_force, callers) = (&asked.snapshot.policy, &asked.snapshot.callers);
+    let loaded = match in_force.draft(rules, callers, asked.now) {
+        Ok(loaded) => loaded,
+        Err(problems) => return broken(asked, &text, &problems),
+    };
+    let span = match asked.span() {
+        Ok(span) => span,
+        Err(text) => return wrong(asked, TITLE, &form(asked, Some(draft)), &text),
+    };
+    let found = diff(in_force, &loaded.policy, span);
+    if asked.format() != Format::Page {
+        let names = asked.snapshot.names();
+        return Reply::json(&view::changes::diff(in_force, &loaded.policy, names, &found));
+    }
+    let wants_replay = asked.form.as_ref().is_some_and(|form| form.get("replay").is_some());
+    let replayed = wants_replay.then(|| replay(asked, &loaded.policy));
+    let content = html! {
+        (form(asked, Some(&text)))
+        (summary(&found))
+        @for change in &found.changes { (one(asked, change, &found)) }
+        @if !loaded.warnings.is_empty() {
+            h2 { "What deserves a second look" }
+            ul { @for warning in &loaded.warnings { li { (warning.to_string()) } } }
+        }
+        @if let Some(replayed) = &replayed { (replayed_page(asked, replayed)) }
+        h2 { "To put it in force" }
+        p { "Nothing has changed yet. Save the draft over " code { (in_force.file()) } ", then:" }
+        (command("grantgate policy check\ngrantgate policy diff HEAD .\nkill -HUP \"$(pidof grantgate)\""))
+    };
+    Page::of(asked, TITLE, &content)
+}
+
+fn form(asked: &Asked, draft: Option<&str>) -> Markup {
+    let current = || {
+        let lines = asked.snapshot.policy.rule_count();
+        html! { p { "Paste the whole rules file with the edit in it. In force: " (lines) " rules of " code { (asked.snapshot.policy.file()) } ". Nothing in force changes." } }
+    };
+    html! {
+        (current())
+        form .draft method="post" action=(link("diff", &[])) {
+            label { span { "Rules" } textarea name="rules" rows="14" spellcheck="false" autocomplete="off" required { (draft.unwrap_or_default()) } }
+            label .file hidden { span { "or a file" } input type="file" accept=".csv,text/csv,text/plain" data-into="rules"; }
+            label .check { input type="checkbox" name="replay" value="1" checked[asked.form.as_ref().is_some_and(|form| form.get("replay").is_some())]; " and judge the decisions of the log again by it" }
+            button type="submit" { "Show what it changes" }
+        }
+    }
+}
+
+fn broken(asked: &Asked, draft: &str, problems: &[Problem]) -> Reply {
+    if asked.format() != Format::Page {
+        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+        let text = serde_json::json!({ "error": "the draft is no policy", "problems": problems });
+        return Reply::new(
+            http::StatusCode::UNPROCESSABLE_ENTITY,
+            "application/json",
+            format!("{text}\n"),
+        );
+    }
+    let lines: Vec<&str> = draft.lines().collect();
+    let line = |problem: &Problem| {
+        let place = problem.line.and_then(|line| usize::try_from(line).ok())?.checked_sub(1)?;
+        lines.get(place).copied()
+    };
+    let content = html! {
+        (form(asked, Some(draft)))
+        section #problems .problem role="alert" {
+            p { strong { "The draft is no policy: " (problems.len()) " problem(s). Nothing has changed." } }
+            ul { @for problem in problems.iter().take(SHOWN_MAX) {
+                li { (problem.to_string()) @if let Some(text) = line(problem) { pre { (text) } } }
+            } }
+        }
+    };
+    Page::with_status(asked, http::StatusCode::UNPROCESSABLE_ENTITY, TITLE, &content)
+}
+
+fn summary(found: &Diff) -> Markup {
+    html! {
+        section .answer.bad[found.is_widening()].good[!found.is_widening()] #changes {
+            p .headline {
+                @if found.changes.is_empty() { "No service gains or loses a door." }
+                @else if found.is_widening() { "More is allowed than before." }
+                @else { "Nothing is allowed that was not." }
+            }
+            @if !found.changes.is_empty() {
+                p { (found.changes.len()) " change(s), over the hours from " (time(&found.span.from.to_string())) " until " (time(&found.span.until.to_string())) "." }
+            }
+        }
+    }
+}
+
+fn one(asked: &Asked, change: &Change, found: &Diff) -> Markup {
+    let names = asked.snapshot.names();
+    let [before, after] =
+        [(&change.before, &change.conditions_before), (&change.after, &change.conditions_after)]
+            .map(|(access, conditions)| when(access, conditions, found.span));
+    html! {
+        section .change.bad[change.is_widening()].good[!change.is_widening()] {
+            h2 { span .tag.bad[change.is_widening()].good[!change.is_widening()] { (change.effect.as_str()) } " " (change.act.as_str()) }
+            p {
+                @for (place, id) in change.callers.iter().take(SHOWN_MAX).enumerate() { @if place > 0 { ", " } (caller(id.as_str())) }
+                @if change.callers.len() > SHOWN_MAX { " and " (change.callers.len() - SHOWN_MAX) " more" }
+                @if !change.roles.is_empty() { " (" (change.roles.join(", ")) ")" }
+                ": " (before) " → " strong { (after) }
+                @if change.differs_later || change.effect == Effect::DiffersLater { ". Its conditions differ at times that these days do not show." }
+            }
+            ul .doors {
+                @for id in change.entrances.iter().take(SHOWN_MAX) { li { (door(names, *id)) } }
+                @if change.entrances.len() > SHOWN_MAX { li { "and " (change.entrances.len() - SHOWN_MAX) " more" } }
+                @if change.and_every_other { li { "every door that neither policy names" } }
+            }
+            @if !change.zones.is_empty() { p .none { (change.zones.join(", ")) } }
+        }
+    }
+}
+
+/// Decisions of the log, judged again; and whether all of them were.
+fn replay(asked: &Asked, policy: &Policy) -> Result<(Replay, bool), String> {
+    let mut replay = Replay::default();
+    let mut whole = true;
+    let read = decisions(
+        &asked.console.reader(),
+        |_, _| {},
+        |decision| {
+            if asked.is_late() {
+                whole = false;
+            } else {
+                replay.add(policy, past(decision));
+            }
+        },
+    );
+    match read {
+        Ok(_) | Err(ReadError::Empty(_)) => Ok((replay, whole)),
+        Err(ReadError::Output(error)) if error.kind() == io::ErrorKind::TimedOut => {
+            Ok((replay, false))
+        }
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn past(decision: AuditedDecision) -> Past {
+    let AuditedDecision {
+        seq,
+        time,
+        caller,
+        operation,
+        workspace,
+        entrance,
+        grantee,
+        allowed,
+        reason,
+        ..
+    } = decision;
+    Past { seq, caller, operation, workspace, entrance, grantee, at: time, allowed, reason }
+}
+
+fn replayed_page(asked: &Asked, replayed: &Result<(Replay, bool), String>) -> Markup {
+    let (replay, whole) = match replayed {
+        Ok(replayed) => replayed,
+        Err(text) => return html! { h2 { "Decisions of the log" } p .problem { (text) } },
+    };
+    let names = asked.snapshot.names();
+    html! {
+        h2 { "Decisions of the log, judged again" }
+        @if !whole { p .notice { "Only the oldest of them were judged in the time of this page; " code { "grantgate policy replay" } " judges all." } }
+        p #replayed {
+            (replay.unchanged) " stay, " (replay.count(Turn::DenyToAllow)) " denied ones would be allowed, "
+            (replay.count(Turn::AllowToDeny)) " allowed ones would be denied."
+        }
+        @for turn in [Turn::DenyToAllow, Turn::AllowToDeny] {
+            @let pairs = replay.pairs(turn);
+            @if !pairs.is_empty() {
+                table {
+                    caption { (turn.as_str()) }
+                    thead { tr { th scope="col" { "Service" } th scope="col" { "Door" } th scope="col" .number { "Decisions" } } }
+                    tbody { @for pair in pairs.iter().take(SHOWN_MAX) {
+                        tr { th scope="row" { (caller(CallerId::as_str(pair.caller))) } td { (door(names, pair.entrance)) } td .number { (pair.decisions) } }
+                    } }
+                }
+                @for example in replay.examples.get(&turn).into_iter().flatten().take(1) {
+                    p { "First: record " (example.past.seq) " at " (time(&example.past.at.to_string())) ", then " code { (example.past.reason) } ", now " code { (example.reason.as_str()) } " " (rules(&example.rules.iter().map(RuleRef::to_string).collect::<Vec<_>>())) }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,224 @@
+//! Freezes and exceptions: those in force, and new ones by an operator who says why.
+
+use jiff::{SignedDuration, Timestamp};
+use maud::{Markup, html};
+
+use super::what_if::{callers, doors};
+use crate::console::asked::{Asked, Format, Query, Wrong, link};
+use crate::console::page::{Page, command, formats, suggestions, time, wrong};
+use crate::console::reply::Reply;
+use crate::domain::{CallerId, Order, OrderKind, Scope, Signature, WorkspaceName, parse_length};
+use crate::orders::{BY_CHARS_MAX, OrdersFile, WHY_BYTES_MAX, edit};
+use crate::view::orders::{ListedOrder, in_words};
+
+const TITLE: &str = "Freeze and exceptions";
+
+/// What has to be typed to freeze everything.
+const EVERYTHING: &str = "everything";
+
+pub(in crate::console) fn show(asked: &Asked) -> Reply {
+    if let Some(form) = &asked.form {
+        return match order(asked, form) {
+            Ok(number) => Reply::moved(&link("orders", &[("given", &number.to_string())])),
+            Err(text) => wrong(asked, TITLE, &forms(asked), &text),
+        };
+    }
+    let file = match asked.console.keeper.place().read() {
+        Ok(file) => file,
+        Err(problem) => return wrong(asked, TITLE, &html! {}, &problem.to_string()),
+    };
+    match asked.format() {
+        Format::Json | Format::Csv => {
+            let listed = file.orders().iter().map(|order| ListedOrder::of(order, asked.now));
+            Reply::json(&listed.collect::<Vec<_>>())
+        }
+        Format::Page => Page::of(asked, TITLE, &page(asked, &file)),
+    }
+}
+
+/// Gives or takes back an order, and returns its number.
+fn order(asked: &Asked, form: &Query) -> Result<u32, Wrong> {
+    if !asked.person.may_order {
+        return Err("Only operators give orders: the settings name them under `[console]`.".into());
+    }
+    let why = form.get("why").ok_or("Say why: the audit log has it.")?.to_owned();
+    if why.len() > WHY_BYTES_MAX {
+        return Err(format!("The reason may have {WHY_BYTES_MAX} bytes."));
+    }
+    // As the file has it.
+    let at = Timestamp::from_microsecond(asked.now.as_microsecond()).unwrap_or(asked.now);
+    let by: String = format!("console:{}", asked.person.name).chars().take(BY_CHARS_MAX).collect();
+    let signature = Signature { at, by, why };
+    let place = asked.console.keeper.place();
+    let given = match form.get("do") {
+        Some("freeze") => {
+            give(asked, OrderKind::Freeze(scope(asked, form)?), length(form, false)?, signature)
+        }
+        Some("allow") => {
+            let kind = OrderKind::Exception(caller(asked, form)?, entrance(asked, form)?);
+            give(asked, kind, length(form, true)?, signature)
+        }
+        Some("lift") => {
+            let number = form.get("order").and_then(|text| text.parse().ok());
+            let number: u32 = number.ok_or("Which order is to be taken back?")?;
+            edit(place, |file| {
+                let order = file.lift(number, signature.clone())?;
+                Ok(order.number)
+            })
+        }
+        _ => return Err("What is to be done: `freeze`, `allow` or `lift`?".into()),
+    };
+    let number = given.map_err(|error| format!("{error}."))?;
+    tracing::warn!(number, by = asked.person.name, "an order came from the console");
+    Ok(number)
+}
+
+fn give(
+    asked: &Asked,
+    kind: OrderKind,
+    length: Option<SignedDuration>,
+    signature: Signature,
+) -> Result<u32, crate::orders::EditError> {
+    let place = asked.console.keeper.place();
+    let until = length.and_then(|length| signature.at.checked_add(length).ok());
+    edit(place, |file| file.give(kind.clone(), until, signature.clone(), place.exception_max))
+}
+
+fn length(form: &Query, needed: bool) -> Result<Option<SignedDuration>, Wrong> {
+    match form.get("for") {
+        None if needed => Err("For how long, such as `2h`?".into()),
+        None => Ok(None),
+        Some(text) => match parse_length(text) {
+            Ok(length) if length.is_positive() => Ok(Some(length)),
+            Ok(_) => Err("The time must be longer than nothing.".into()),
+            Err(error) => Err(format!("The time `{text}` {error}.")),
+        },
+    }
+}
+
+fn scope(asked: &Asked, form: &Query) -> Result<Scope, Wrong> {
+    match form.get("scope") {
+        Some("everything") if form.get("typed") == Some(EVERYTHING) => Ok(Scope::Everything),
+        Some("everything") => Err(format!("To freeze every grant, type `{EVERYTHING}` beside it.")),
+        Some("caller") => Ok(Scope::Caller(caller(asked, form)?)),
+        Some("zone") => {
+            let zone = form.get("zone").ok_or("Which zone?")?;
+            let is_known = asked.snapshot.policy.zones().contains(&zone);
+            is_known
+                .then(|| Scope::Zone(zone.to_owned()))
+                .ok_or(format!("The policy names no zone `{zone}`."))
+        }
+        Some("entrance") => Ok(Scope::Entrance(entrance(asked, form)?)),
+        Some("workspace") => {
+            let text = form.get("workspace").ok_or("Which workspace?")?;
+            let name = WorkspaceName::parse(text)
+                .map_err(|error| format!("The workspace `{text}` {error}."))?;
+            let is_known = asked.snapshot.workspaces.named().any(|(known, _)| *known == name);
+            is_known
+                .then_some(Scope::Workspace(name))
+                .ok_or(format!("There is no workspace `{text}`."))
+        }
+        _ => Err("What is to be frozen?".into()),
+    }
+}
+
+fn caller(asked: &Asked, form: &Query) -> Result<CallerId, Wrong> {
+    let text = form.get("caller").ok_or("Which service?")?;
+    let caller = CallerId::parse(text).map_err(|error| format!("The service `{text}` {error}."))?;
+    let is_known = asked.snapshot.callers.contains(&caller);
+    is_known.then_some(caller).ok_or(format!("`{text}` is not in the callers file."))
+}
+
+fn entrance(asked: &Asked, form: &Query) -> Result<crate::domain::EntranceId, Wrong> {
+    let text = form.get("entrance").ok_or("Which door?")?;
+    asked.snapshot.names().find(text).map_err(|error| format!("{error}."))
+}
+
+fn page(asked: &Asked, file: &OrdersFile) -> Markup {
+    let holding: Vec<&Order> =
+        file.orders().iter().filter(|order| order.holds(asked.now)).collect();
+    let past: Vec<&Order> =
+        file.orders().iter().rev().filter(|order| !order.holds(asked.now)).collect();
+    html! {
+        @if let Some(given) = asked.query.get("given") { p .notice role="status" { "Order " (given) " is written. A freeze holds at once, an exception once it is recorded." } }
+        p #count { (holding.len()) " order(s) in force." }
+        @for order in &holding { (in_force(asked, order)) }
+        (forms(asked))
+        h2 { "Before" }
+        @if past.is_empty() { p .none { "None." } } @else {
+            ul { @for order in past { li { (in_words(order)) @if let Some(lifted) = &order.lifted { ". Taken back at " (time(&lifted.at.to_string())) " by " (lifted.by) ": " (lifted.why) } } } }
+        }
+        (formats(asked, &["json"]))
+    }
+}
+
+fn in_force(asked: &Asked, order: &Order) -> Markup {
+    let recorded = asked.console.keeper.has_recorded(order);
+    let (number, is_of_all) = (order.number.to_string(), order.directive.is_some());
+    let verb = if order.kind.as_str() == "exception" { "withdraw" } else { "unfreeze" };
+    html! {
+        section .change {
+            p { (in_words(order)) }
+            p .none { (if recorded { "In the audit log." } else { "Not in the audit log yet." }) }
+            @if is_of_all {
+                p { "It was given to all gateways, signed; so it is taken back:" }
+                (command(&format!("grantgate {verb} {} --reason TEXT --database desk.toml", order.directive.as_ref().map(ToString::to_string).unwrap_or_default())))
+            } @else if asked.person.may_order {
+                form .ask method="post" action=(link("orders", &[])) {
+                    input type="hidden" name="do" value="lift";
+                    input type="hidden" name="order" value=(number);
+                    label { span { "Why" } input name="why" required maxlength=(WHY_BYTES_MAX) autocomplete="off"; }
+                    button type="submit" { "Take back order " (number) }
+                }
+            } @else { (command(&format!("grantgate {verb} {number} --reason TEXT"))) }
+        }
+    }
+}
+
+fn forms(asked: &Asked) -> Markup {
+    if !asked.person.may_order {
+        return html! {
+            h2 { "To give one" }
+            p { "You may look. An operator freezes from here, or anybody on the gateway's machine who may:" }
+            (command("grantgate freeze --caller visitor-desk --reason TEXT\ngrantgate allow visitor-desk ENTRANCE --for 2h --reason TEXT"))
+        };
+    }
+    let value = |name: &str| {
+        asked.form.as_ref().and_then(|form| form.get(name)).unwrap_or_default().to_owned()
+    };
+    let scopes = [
+        ("caller", "one service"),
+        ("zone", "a zone"),
+        ("entrance", "one door"),
+        ("workspace", "a workspace"),
+        ("everything", "every grant"),
+    ];
+    html! {
+        h2 { "Freeze" }
+        form #freeze .ask method="post" action=(link("orders", &[])) {
+            input type="hidden" name="do" value="freeze";
+            label { span { "What" } select name="scope" { @for (word, text) in scopes { option value=(word) selected[value("scope") == word] { (text) } } } }
+            label { span { "Service" } input name="caller" list="callers" value=(value("caller")) autocomplete="off" spellcheck="false"; }
+            label { span { "Zone" } input name="zone" list="zones" value=(value("zone")) autocomplete="off" spellcheck="false"; }
+            label { span { "Door" } input name="entrance" list="doors" value=(value("entrance")) autocomplete="off" spellcheck="false"; }
+            @if asked.snapshot.workspaces.named().next().is_some() { label { span { "Workspace" } input name="workspace" value=(value("workspace")) autocomplete="off" spellcheck="false"; } }
+            label { span { "For every grant, type “everything”" } input name="typed" autocomplete="off" spellcheck="false"; }
+            label { span { "For how long" } input name="for" placeholder="until it is lifted, or 2h" value=(value("for")) autocomplete="off"; }
+            label { span { "Why" } input name="why" required maxlength=(WHY_BYTES_MAX) value=(value("why")) autocomplete="off"; }
+            button .danger type="submit" { "Freeze" }
+        }
+        h2 { "Allow for a time" }
+        form #allow .ask method="post" action=(link("orders", &[])) {
+            input type="hidden" name="do" value="allow";
+            label { span { "Service" } input name="caller" list="callers" required value=(value("caller")) autocomplete="off" spellcheck="false"; }
+            label { span { "Door" } input name="entrance" list="doors" required value=(value("entrance")) autocomplete="off" spellcheck="false"; }
+            label { span { "For how long" } input name="for" placeholder="2h" required value=(value("for")) autocomplete="off"; }
+            label { span { "Why" } input name="why" required maxlength=(WHY_BYTES_MAX) value=(value("why")) autocomplete="off"; }
+            button type="submit" { "Allow" }
+        }
+        p .none { "These hold on this gateway. For all gateways an order is signed, with a key that is in no browser:" }
+        (command("grantgate freeze --caller visitor-desk --reason TEXT --database desk.toml --key FILE"))
+        (callers(asked)) (doors(asked))
+        (suggestions("zones", asked.snapshot.policy.zones().into_iter()))
+    }
+}

@@ -1,0 +1,223 @@
+//! How the gateway is, and what it has decided in the last hour.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::time::{Duration, Instant};
+
+use jiff::{SignedDuration, Timestamp};
+use maud::{Markup, html};
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use crate::audit::ReadError;
+use crate::audit::search::{Filter, Indexes, Take, query};
+use crate::console::asked::{Asked, Format, link};
+use crate::console::chart::{Bar, Kinds, bars};
+use crate::console::page::{Page, formats, short, time};
+use crate::console::reply::Reply;
+use crate::view::health::{Check, Status};
+use crate::view::orders::in_words;
+
+/// For how long an hour that was counted is shown again.
+const FRESH: Duration = Duration::from_secs(5);
+
+const BARS: i64 = 30;
+const HOUR: SignedDuration = SignedDuration::from_hours(1);
+
+/// Decisions of the last hour.
+#[derive(Debug, Clone, Default, Serialize)]
+pub(in crate::console) struct Hour {
+    since: String,
+    allow: u64,
+    deny: u64,
+    /// By reason code.
+    denied: BTreeMap<String, u64>,
+    /// By what became of what was allowed; `open` where that is not known yet.
+    outcomes: BTreeMap<String, u64>,
+    /// Counted only in part: there were too many for this page.
+    partial: bool,
+    #[serde(skip)]
+    over_time: Vec<[u64; 2]>,
+}
+
+/// What was counted last: everybody who looks sees the same.
+#[derive(Default)]
+pub(in crate::console) struct LastHour(Mutex<Option<(Instant, Hour)>>);
+
+#[derive(Serialize)]
+struct Overview {
+    ready: bool,
+    checks: Vec<Check>,
+    last_hour: Option<Hour>,
+    status: Status,
+}
+
+pub(in crate::console) fn show(asked: &Asked) -> Reply {
+    let (ready, checks) = asked.console.state.checks();
+    let (status, last_hour) = (asked.console.state.status(), last_hour(asked));
+    match asked.format() {
+        Format::Json | Format::Csv => {
+            let last_hour = last_hour.ok();
+            Reply::json(&Overview { ready, checks, last_hour, status })
+        }
+        Format::Page => {
+            Page::of(asked, "Overview", &page(asked, (ready, &checks), &status, &last_hour))
+        }
+    }
+}
+
+fn last_hour(asked: &Asked) -> Result<Hour, String> {
+    let mut known = asked.console.work.hour.0.lock();
+    if let Some((at, hour)) = &*known
+        && at.elapsed() < FRESH
+    {
+        return Ok(hour.clone());
+    }
+    let hour = count(asked)?;
+    *known = Some((Instant::now(), hour.clone()));
+    Ok(hour)
+}
+
+fn count(asked: &Asked) -> Result<Hour, String> {
+    let since = asked.now - HOUR;
+    let bars = usize::try_from(BARS).unwrap_or(1);
+    let mut hour =
+        Hour { since: since.to_string(), over_time: vec![[0, 0]; bars], ..Hour::default() };
+    let filter = Filter { since: Some(since), ..Filter::default() };
+    let late = || io::Error::from(io::ErrorKind::TimedOut);
+    let found =
+        query(&asked.console.reader(), &filter, Take::All, Indexes::Kept(&|_, _| {}), &mut |hit| {
+            let fields = hit.fields();
+            let is_allowed = fields.decision == "allow";
+            if is_allowed {
+                hour.allow += 1;
+                let outcome =
+                    if fields.outcome.is_empty() { "open".to_owned() } else { fields.outcome };
+                *hour.outcomes.entry(outcome).or_default() += 1;
+            } else {
+                hour.deny += 1;
+                *hour.denied.entry(fields.reason).or_default() += 1;
+            }
+            let place = fields.time.parse::<Timestamp>().ok().map(|at| at.duration_since(since));
+            let place = place
+                .map(|at| at.as_secs() * BARS / HOUR.as_secs())
+                .and_then(|at| usize::try_from(at).ok());
+            if let Some(bar) = place.and_then(|place| hour.over_time.get_mut(place.min(bars - 1))) {
+                let [allow, deny] = bar;
+                *(if is_allowed { allow } else { deny }) += 1;
+            }
+            if asked.is_late() { Err(late()) } else { Ok(()) }
+        });
+    match found {
+        Ok(_) | Err(ReadError::Empty(_)) => Ok(hour),
+        Err(ReadError::Output(_)) => Ok(Hour { partial: true, ..hour }),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn page(
+    asked: &Asked,
+    (ready, checks): (bool, &[Check]),
+    status: &Status,
+    hour: &Result<Hour, String>,
+) -> Markup {
+    html! {
+        @if !ready {
+            div .problem role="alert" #why {
+                p { strong { "No grant goes through." } }
+                ul { @for check in checks.iter().filter(|check| check.state == "failed") {
+                    li { strong { (check.name) } ": " (check.text) }
+                } }
+            }
+        }
+        @if !status.orders.is_empty() {
+            div .notice {
+                p { strong { "Orders in force" } " (" a href=(link("orders", &[])) { "all of them" } ")" }
+                ul { @for order in asked.orders.holding(asked.now) { li { (in_words(order)) } } }
+            }
+        }
+        @match hour {
+            Ok(hour) => (decisions(hour)),
+            Err(text) => p .problem role="alert" { "The log cannot be read: " (text) },
+        }
+        h2 { "Checks" }
+        table .checks {
+            thead { tr { th scope="col" { "What" } th scope="col" { "State" } th scope="col" { "Says" } } }
+            tbody {
+                @for check in checks {
+                    tr {
+                        th scope="row" { (check.name) }
+                        td { span .tag.good[check.state == "ok"].warn[check.state == "warning"].bad[check.state == "failed"] { (check.state) } }
+                        td { (check.text) }
+                    }
+                }
+            }
+        }
+        h2 { "In force" }
+        dl .facts {
+            dt { "Policy" }
+            dd { (status.policy.rules) " rules, " (status.policy.callers) " callers, loaded " (time(&status.policy.loaded)) ", revision " code { (short(&status.policy.revision)) } }
+            @if let Some(bundle) = &status.bundle {
+                dt { "Bundle" }
+                dd { (bundle.name) " " (bundle.number) ", signed by " (bundle.signers.join(", ")) }
+            }
+            dt { "Audit log" }
+            dd {
+                (status.audit) ", " (asked.console.gateway.journal.durable_seq()) " records"
+                @match &status.checkpoint {
+                    Some(newest) => { "; newest checkpoint covers " (newest.size) (if newest.text.is_some() { ", signed" } else { ", not signed" }) },
+                    None => "; no checkpoint yet",
+                }
+            }
+            @for (name, place) in [("Collector", &status.export), ("Database", &status.database)] {
+                @if let Some(place) = place {
+                    dt { (name) }
+                    dd {
+                        (place.host) ": " (place.lag_records) " records to send"
+                        @if let Some(failure) = &place.failure { ", failing since " (time(&failure.since)) ": " (failure.text) }
+                    }
+                }
+            }
+            dt { "Program" }
+            dd { (status.version) ", commit " (short(status.commit)) ", started " (time(&status.started)) }
+        }
+        (formats(asked, &["json"]))
+    }
+}
+
+fn decisions(hour: &Hour) -> Markup {
+    let kinds = Kinds(&[("allowed", "good"), ("denied", "bad")]);
+    let all: Vec<Bar> = hour
+        .over_time
+        .iter()
+        .zip((1..=BARS).rev())
+        .map(|(parts, place)| Bar {
+            label: format!("{} min ago", place * 60 / BARS),
+            parts: parts.to_vec(),
+        })
+        .collect();
+    html! {
+        h2 { "The last hour" }
+        @if hour.partial { p .notice { "More decisions than this page counts in its time: these are the oldest of the hour." } }
+        (bars("Decisions", &kinds, &all))
+        div .columns {
+            (counts("Denied, by reason", "reason", &hour.denied))
+            (counts("What became of what was allowed", "outcome", &hour.outcomes))
+        }
+    }
+}
+
+fn counts(title: &str, key: &str, all: &BTreeMap<String, u64>) -> Markup {
+    let mut sorted: Vec<(&String, &u64)> = all.iter().collect();
+    sorted.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
+    html! {
+        section {
+            h3 { (title) }
+            @if sorted.is_empty() { p .none { "None." } } @else {
+                table .counts { tbody { @for (name, count) in sorted {
+                    tr { th scope="row" { a href=(link("audit", &[(key, name), ("since", "1h")])) { (name) } } td .number { (count) } }
+                } } }
+            }
+        }
+    }
+}

@@ -1,0 +1,167 @@
+//! The rules in force, what deserves a second look in them, and where they come from.
+
+use std::sync::Arc;
+
+use maud::{Markup, html};
+use parking_lot::Mutex;
+use serde::Serialize;
+
+use crate::console::asked::{Asked, Format, link};
+use crate::console::page::{Page, ask, field, formats, short, time, wrong};
+use crate::console::reply::Reply;
+use crate::domain::Problem;
+
+const TITLE: &str = "Policy";
+
+/// Rules of one page.
+const RULES_MAX: usize = 200;
+
+/// The warnings of one policy: looking for them takes a second where there are many rules.
+#[derive(Default)]
+pub(in crate::console) struct KnownWarnings(Mutex<Option<(String, Arc<[Problem]>)>>);
+
+#[derive(Serialize)]
+struct Shown<'a> {
+    revision: &'a str,
+    file: &'a str,
+    rules: usize,
+    found: usize,
+    shown: Vec<Rule>,
+    warnings: Vec<String>,
+}
+
+#[derive(Serialize)]
+struct Rule {
+    line: u32,
+    rule: String,
+}
+
+pub(in crate::console) fn show(asked: &Asked) -> Reply {
+    let policy = &asked.snapshot.policy;
+    let total = policy.rule_count().max(1);
+    let most = u64::try_from(total).unwrap_or(u64::MAX);
+    let (line, skip) =
+        match (asked.number("line", 0, 0..=u64::from(u32::MAX)), asked.number("skip", 0, 0..=most))
+        {
+            (Ok(line), Ok(skip)) => (line, usize::try_from(skip).unwrap_or(0)),
+            (Err(text), _) | (_, Err(text)) => return wrong(asked, TITLE, &form(asked), &text),
+        };
+    let text = asked.query.get("text").unwrap_or_default().to_lowercase();
+    // An entrance is found by its name, too.
+    let named: Vec<String> = match text.as_str() {
+        "" => Vec::new(),
+        text => {
+            let entries = asked.snapshot.names().entries().iter();
+            let named = entries.filter(|entry| entry.name().to_lowercase().contains(text));
+            named.take(100).map(|entry| entry.id().to_string()).collect()
+        }
+    };
+    let is_wanted = |number: u32, rule: &str| {
+        if line > 0 {
+            return u64::from(number) == line;
+        }
+        let lower = rule.to_lowercase();
+        text.is_empty() || lower.contains(&text) || named.iter().any(|id| lower.contains(id))
+    };
+    let mut found = 0;
+    let mut rules = Vec::new();
+    for (number, rule) in policy.rule_texts() {
+        if is_wanted(number, &rule) {
+            found += 1;
+            if found > skip && rules.len() < RULES_MAX {
+                rules.push(Rule { line: number, rule });
+            }
+        }
+    }
+    let warnings = warnings(asked);
+    match asked.format() {
+        Format::Json | Format::Csv => Reply::json(&Shown {
+            revision: policy.revision().as_str(),
+            file: policy.file(),
+            rules: policy.rule_count(),
+            found,
+            shown: rules,
+            warnings: warnings.iter().map(ToString::to_string).collect(),
+        }),
+        Format::Page => Page::of(asked, TITLE, &page(asked, (found, skip), &rules, &warnings)),
+    }
+}
+
+fn warnings(asked: &Asked) -> Arc<[Problem]> {
+    let policy = &asked.snapshot.policy;
+    let revision = policy.revision().as_str();
+    let mut known = asked.console.work.warnings.0.lock();
+    match &*known {
+        Some((of, warnings)) if of == revision => warnings.clone(),
+        _ => {
+            let found: Arc<[Problem]> = policy.warnings(&asked.snapshot.callers, asked.now).into();
+            *known = Some((revision.to_owned(), found.clone()));
+            found
+        }
+    }
+}
+
+fn form(asked: &Asked) -> Markup {
+    ask(
+        asked,
+        &html! { (field(asked, "text", "Find", "a role, a zone, a door, a condition")) },
+        "Find",
+    )
+}
+
+fn page(
+    asked: &Asked,
+    (found, skip): (usize, usize),
+    rules: &[Rule],
+    warnings: &[Problem],
+) -> Markup {
+    let policy = &asked.snapshot.policy;
+    let status = asked.console.state.status();
+    let file = policy.file();
+    html! {
+        dl .facts {
+            dt { "Revision" } dd { code { (policy.revision().as_str()) } }
+            dt { "Loaded" } dd { (time(&status.policy.loaded)) " from " code { (file) } ": " (status.policy.rules) " rules for " (status.policy.callers) " callers" }
+            @if let Some(bundle) = &status.bundle {
+                dt { "Bundle" } dd { (bundle.name) " " (bundle.number) " (" code { (short(&bundle.digest)) } "), signed by " (bundle.signers.join(", ")) }
+                @if let Some(refused) = &bundle.refused { dt { "Refused" } dd .problem { "bundle " (refused.number) ": " (refused.why) } }
+            }
+            @if let Some(failure) = &status.reload_failure {
+                dt { "Reload" } dd .problem { "failed at " (time(&failure.time)) ": " (failure.problems.join("; ")) }
+            }
+        }
+        h2 { "Rules" }
+        (form(asked))
+        p #count { (found) " of " (policy.rule_count()) " rules" @if found > rules.len() { "; " (skip + 1) " to " (skip + rules.len()) " are shown" } "." }
+        ol .rules.listing {
+            @for one in rules { li { a .place href=(link("policy", &[("line", &one.line.to_string())])) { (file) ":" (one.line) } " " code { (words(asked, &one.rule)) } } }
+        }
+        nav .pages aria-label="More rules" {
+            @if skip > 0 { a href={ "?" (asked.query.with(&[("skip", &skip.saturating_sub(RULES_MAX).to_string())])) } rel="prev" { "before" } }
+            @if found > skip + rules.len() { a href={ "?" (asked.query.with(&[("skip", &(skip + rules.len()).to_string())])) } rel="next" { "more" } }
+        }
+        h2 { "What deserves a second look" }
+        @if warnings.is_empty() { p .none { "Nothing." } } @else {
+            ul { @for warning in warnings { li {
+                @if let Some(line) = warning.line { a .place href=(link("policy", &[("line", &line.to_string())])) { (warning.file) ":" (line) } ": " }
+                (warning.text)
+            } } }
+        }
+        h2 { "To change it" }
+        p { "Edit the file, look at " a href=(link("diff", &[])) { "what the edit changes" } ", and have it loaded:" }
+        (crate::console::page::command("grantgate policy check\ngrantgate policy test\nkill -HUP \"$(pidof grantgate)\""))
+        (formats(asked, &["json"]))
+    }
+}
+
+/// A rule in which entrances have their names.
+fn words(asked: &Asked, rule: &str) -> Markup {
+    let Some((before, rest)) = rule.split_once("entrance:") else { return html! { (rule) } };
+    let (id, after) = rest.split_at(rest.len().min(36));
+    let name = crate::domain::EntranceId::parse(id).ok().and_then(|id| asked.snapshot.name_of(id));
+    html! {
+        (before) "entrance:" (id)
+        @if let Some(name) = name { " " span .name { "(" (name) ")" } }
+        (after)
+    }
+}
