@@ -130,7 +130,13 @@ impl RequestId {
         // A generator in this process: no system call for each request. Should it fail,
         // ids of one millisecond are alike; nothing is decided by them.
         let _ = aws_lc_rs::rand::fill(&mut random);
-        Self(uuid::Builder::from_unix_timestamp_millis(millis, &random).into_uuid())
+        Self::of(millis, &random)
+    }
+
+    /// The id of this time, in milliseconds since 1970, with these bits.
+    #[must_use]
+    pub const fn of(millis: u64, random: &[u8; 10]) -> Self {
+        Self(uuid::Builder::from_unix_timestamp_millis(millis, random).into_uuid())
     }
 }
 
@@ -246,6 +252,13 @@ mod tests {
             (0..1000).map(|_| RequestId::generate()).collect();
         assert_eq!(ids.len(), 1000);
         assert!(ids.iter().all(|id| id.0.get_version_num() == 7));
+    }
+
+    #[test]
+    fn a_request_id_has_the_time_that_it_was_made_for() {
+        let id = RequestId::of(1_795_953_600_123, &[0xff; 10]);
+        assert_eq!(id.to_string(), "01a2272d-267b-7fff-bfff-ffffffffffff");
+        assert_eq!(id.0.get_version_num(), 7);
     }
 
     #[test]
