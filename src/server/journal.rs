@@ -12,7 +12,7 @@ use crate::note::{SigningKey, VerifierKey};
 ///
 /// # Errors
 /// A problem for each key file that is of no use.
-pub(super) fn journal_settings(audit: &AuditSettings) -> Result<JournalSettings, Vec<Problem>> {
+pub fn journal_settings(audit: &AuditSettings) -> Result<JournalSettings, Vec<Problem>> {
     let signing = audit.signing_key_file.as_deref();
     let pseudonym = audit.pseudonym_key_file.as_deref();
     let signing = signing.map(|path| key(path, signing_key));

@@ -41,6 +41,7 @@ use crate::telemetry::{ClosedSets, Metrics};
 use admin::Admin;
 use health::Health;
 pub use identity::IdentityError;
+pub use journal::journal_settings;
 use opened::{Following, Mirror};
 use prepared::Fixed;
 pub use prepared::{Found, Prepared};

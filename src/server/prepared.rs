@@ -15,7 +15,7 @@ use crate::issuers::Fetchers;
 use crate::orders::{self, OrdersFile};
 use crate::policy::Orders;
 use crate::shipping::{self, OtlpSink};
-use crate::snapshot::{self, Files, FirstLoad, TrialToLoad, Unloaded};
+use crate::snapshot::{self, Files, FirstLoad, Snapshot, TrialToLoad, Unloaded};
 use crate::telemetry::Traces;
 use crate::tls;
 
@@ -85,6 +85,12 @@ impl Prepared {
     #[must_use]
     pub fn settings(&self) -> &Settings {
         &self.settings
+    }
+
+    /// What the first request is decided with.
+    #[must_use]
+    pub fn snapshot(&self) -> &Snapshot {
+        &self.loaded.snapshot
     }
 
     /// Where traces go: they are to be shut down when everything else has ended.
