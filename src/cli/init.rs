@@ -24,7 +24,7 @@ const ENTRANCES: &str = include_str!("../../policies/entrances.csv");
 const LOG_NAME: &str = "grantgate/audit";
 
 /// The SPIFFE id in the development client certificate; the sample callers file has it.
-const CALLER_SPIFFE_ID: &str = "spiffe://example.org/front/visitor-desk";
+pub(super) const CALLER_SPIFFE_ID: &str = "spiffe://example.org/front/visitor-desk";
 
 #[derive(Args)]
 #[command(after_help = "Example: grantgate init --dev-certs gateway\n\n\

@@ -3,6 +3,7 @@
 //! Makes the files that `init --dev-certs` makes, starts the sandbox in place of Seam,
 //! and runs the very path of `serve` on them.
 
+mod month;
 mod postgres;
 mod replicas;
 
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::Args;
+use jiff::Timestamp;
 
 use super::{Exit, environment, fail, init, report, runtime, say, serve, stop_at_signals};
 use crate::authn::callers::{NewToken, add_token};
@@ -114,6 +116,8 @@ fn demonstrate(arguments: &Arguments, directory: &Path) -> Result<Exit, Failure>
                 match serve::prepare(settings, &Environment::new()) {
                     Ok(prepared) => {
                         let stop = stop_at_signals(Duration::ZERO);
+                        // Signals wait for it: what it began is not left behind.
+                        month::write(&prepared, Timestamp::now()).await?;
                         serve::serve(prepared, None, shown, stop).await
                     }
                     Err(exit) => exit,
@@ -192,7 +196,8 @@ fn show(server: &Server, directory: &Path, sandbox: &str, token: &str) {
     say(curl(token, closed.id));
     say("\nRefused (401): a token that nobody has.\n");
     say(curl("seam_gg_nobody", lobby.id));
-    say("\nThe audit log, the metrics, and what reached the sandbox:\n");
+    say("\nThe audit log begins with a month of made-up decisions.");
+    say("The audit log, the metrics, and what reached the sandbox:\n");
     say(format_args!("  {program} audit show {files}/audit"));
     say(format_args!("  {program} audit verify {files}/audit --key {files}/audit_signing_key.pub"));
     say(format_args!("  curl http://{admin}/metrics"));
