@@ -8,14 +8,13 @@ use clap::{Args, Subcommand};
 use super::problems::printable;
 use super::{Exit, Format, fail, note, report, runtime, say, say_json};
 use crate::bundle::Trust;
-use crate::config::{Desk, DirectFiles, load_desk};
+use crate::config::{Desk, DirectFiles, read_desk};
 use crate::database::{
     self, Access, CopyError, DatabaseError, Dropped, Old, RETIRED, ReplicaState, RetentionError,
     Schema,
 };
 use crate::domain::Problem;
-use crate::files::read_plain;
-use crate::view::database::{ShownLog, ShownReplica, Status};
+use crate::view::database::{ShownReplica, Status};
 
 #[derive(Subcommand)]
 pub(super) enum Command {
@@ -104,9 +103,6 @@ pub(super) struct RetireArguments {
     #[arg(long)]
     disk_lost: bool,
 }
-
-/// A log with so many records to come is behind.
-const BEHIND: u64 = 10_000;
 
 pub(super) fn run(command: &Command) -> Exit {
     match command {
@@ -209,12 +205,9 @@ async fn status(access: &Access, format: Format) -> Result<Exit, DatabaseError> 
     let Schema { made, newest } = database::schema(access).await?;
     let (logs, replicas) = (database::logs(access).await?, database::replicas(access).await?);
     let spoken = !replicas.is_empty() && made == Some(newest);
-    let is_well =
-        |one: &ReplicaState| one.is_gone() || (!one.is_silent() && one.to_come() < BEHIND);
+    let is_well = |one: &ReplicaState| one.is_gone() || !(one.is_silent() || one.is_behind());
     let well = spoken && replicas.iter().all(is_well);
-    let logs = logs.iter().map(ShownLog::of).collect();
-    let replicas = replicas.iter().map(ShownReplica::of).collect();
-    let status = Status { schema: made, schema_newest: newest, replicas, logs };
+    let status = Status::of((made, newest), &replicas, &logs);
     match format {
         Format::Json => say_json(&status),
         Format::Human => print(&status),
@@ -310,8 +303,5 @@ fn told<T>(found: Result<T, Vec<Problem>>) -> Result<T, Exit> {
 }
 
 fn read(at: &At) -> Result<Desk, Vec<Problem>> {
-    let bytes = read_plain(&at.database).map_err(|problem| vec![problem])?;
-    let text = std::str::from_utf8(&bytes)
-        .map_err(|_| vec![Problem::of_file(at.database.display().to_string(), "is not UTF-8")])?;
-    load_desk(&at.database, text)
+    read_desk(&at.database)
 }

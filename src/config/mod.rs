@@ -23,7 +23,7 @@ use crate::telemetry::LogFormat;
 use crate::upstream::BreakerSettings;
 pub use read::{
     Desk, DirectFiles, Environment, all_settings, environment_of, in_force, load, load_desk,
-    log_format,
+    log_format, read_desk,
 };
 
 /// All settings, checked.
@@ -177,6 +177,8 @@ pub struct ConsoleSettings {
     pub operators: Vec<String>,
     /// Whose tokens say who a person is, behind a proxy that authenticates people.
     pub people: Option<PeopleSettings>,
+    /// The file that names the database as a reader, to look at all gateways.
+    pub database_file: Option<PathBuf>,
 }
 
 /// People that an authenticating proxy has let in.

@@ -11,7 +11,7 @@ use crate::listener::ListenerLimits;
 use crate::telemetry::LogFormat;
 use crate::toml_source::{Place, Section, TomlSource};
 use conflicts::NamedAddress;
-pub use desk::{Desk, DirectFiles, load_desk};
+pub use desk::{Desk, DirectFiles, load_desk, read_desk};
 pub use environment::{Environment, environment_of};
 pub use policy::in_force;
 use values::Use;

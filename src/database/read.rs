@@ -72,11 +72,20 @@ pub const RETIRED: &str = "retired";
 /// A gateway that has said nothing for so many seconds is silent.
 const SILENT_S: f64 = 10.0;
 
+/// A log with so many records to come is behind.
+const BEHIND: u64 = 10_000;
+
 impl ReplicaState {
     /// Whether it has said nothing for long.
     #[must_use]
     pub fn is_silent(&self) -> bool {
         self.silent_s >= SILENT_S
+    }
+
+    /// Whether many of its records are still to come.
+    #[must_use]
+    pub const fn is_behind(&self) -> bool {
+        self.to_come() >= BEHIND
     }
 
     /// Whether it is there, and stays.

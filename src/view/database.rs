@@ -18,6 +18,20 @@ pub struct Status {
     pub logs: Vec<ShownLog>,
 }
 
+impl Status {
+    /// Of what was read: which migration was made, and which is the newest that is known.
+    #[must_use]
+    pub fn of(
+        (made, newest): (Option<i32>, i32),
+        replicas: &[ReplicaState],
+        logs: &[LogState],
+    ) -> Self {
+        let replicas = replicas.iter().map(ShownReplica::of).collect();
+        let logs = logs.iter().map(ShownLog::of).collect();
+        Self { schema: made, schema_newest: newest, replicas, logs }
+    }
+}
+
 /// A gateway, as it was when it last said so.
 #[derive(Debug, Serialize)]
 pub struct ShownReplica {

@@ -105,6 +105,8 @@ fn demonstrate(arguments: &Arguments, directory: &Path) -> Result<Exit, Failure>
         environment.insert("GRANTGATE__LISTENER__ADDRESS".into(), address);
         let admin_address = free(arguments.admin_address).to_string();
         environment.insert("GRANTGATE__ADMIN__ADDRESS".into(), admin_address);
+        // Whoever is on the machine may look at made-up data.
+        environment.insert("GRANTGATE__CONSOLE__LOCAL".into(), "on".into());
         // A demo is looked at within a minute.
         environment.insert("GRANTGATE__AUDIT__CHECKPOINT_INTERVAL_MS".into(), "500".into());
         let exit = match config::load(&file, &text, &environment) {
@@ -196,7 +198,10 @@ fn show(server: &Server, directory: &Path, sandbox: &str, token: &str) {
     say(curl(token, closed.id));
     say("\nRefused (401): a token that nobody has.\n");
     say(curl("seam_gg_nobody", lobby.id));
-    say("\nThe audit log begins with a month of made-up decisions.");
+    say(
+        "\nThe audit log begins with a month of made-up decisions. To look at them in a browser:\n",
+    );
+    say(format_args!("  http://{admin}/console"));
     say("The audit log, the metrics, and what reached the sandbox:\n");
     say(format_args!("  {program} audit show {files}/audit"));
     say(format_args!("  {program} audit verify {files}/audit --key {files}/audit_signing_key.pub"));

@@ -1,6 +1,7 @@
 //! `[console]`: who looks with a browser.
 
 use super::Reader;
+use super::values::Use;
 use crate::config::{ConsoleSettings, PeopleSettings};
 use crate::domain::{check_dns_name, trust_domain_of};
 use crate::toml_source::Section;
@@ -26,6 +27,7 @@ impl<'a> Reader<'a> {
         let local = self.choice(&section, "local", &[("off", false), ("on", true)]);
         let people = self.people(&section, issuers);
         let has_people = matches!(people, Some(Some(_)));
+        let database_file = self.optional_path(&section, "database_file", Use::Alone);
         let viewers = self.who(&section, "viewers", has_people);
         let operators = self.who(&section, "operators", has_people);
         let (viewers, operators) = (viewers?, operators?);
@@ -35,7 +37,8 @@ impl<'a> Reader<'a> {
             self.warn(&section, key, !has_remote && !named.is_empty(), text);
         }
         section.finish();
-        Some(ConsoleSettings { local: local?, viewers, operators, people: people? })
+        let (local, people) = (local?, people?);
+        Some(ConsoleSettings { local, viewers, operators, people, database_file })
     }
 
     /// All of it or none of it.
@@ -46,7 +49,7 @@ impl<'a> Reader<'a> {
     ) -> Option<Option<PeopleSettings>> {
         let issuer = self.known(section, "issuer");
         let header = self.known(section, "token_header");
-        let claim = self.known_as(section, "claim", Some(CLAIM.to_owned()), false);
+        let claim = self.known_as(section, "claim", Some(format!("\"{CLAIM}\"")), false);
         let Some(issuer) = issuer else {
             for place in [header, claim].into_iter().flatten() {
                 place.refuse("needs `console.issuer`, whose tokens say who a person is");

@@ -12,6 +12,7 @@ use super::values::Use;
 use crate::bundle::Trust;
 use crate::database::Files;
 use crate::domain::Problem;
+use crate::files::read_plain;
 use crate::toml_source::{Place, Section, TomlSource};
 
 /// What the file says.
@@ -36,6 +37,17 @@ pub struct DirectFiles {
     pub certificate_file: PathBuf,
     /// And its key.
     pub private_key_file: PathBuf,
+}
+
+/// Reads such a file.
+///
+/// # Errors
+/// Every problem, in the order of the file.
+pub fn read_desk(file: &Path) -> Result<Desk, Vec<Problem>> {
+    let bytes = read_plain(file).map_err(|problem| vec![problem])?;
+    let text = std::str::from_utf8(&bytes)
+        .map_err(|_| vec![Problem::of_file(file.display().to_string(), "is not UTF-8")])?;
+    load_desk(file, text)
 }
 
 /// Reads what `[database]` has, on its own, `[bundle]` with what `[policy.bundle]` has about

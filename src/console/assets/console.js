@@ -12,6 +12,16 @@ for (const input of document.querySelectorAll("input[type=file][data-into]")) {
   });
 }
 
+// What changes by itself is asked for again, while somebody looks and types nothing.
+const fresh = one("[data-refresh]");
+if (fresh) {
+  setInterval(() => {
+    const typing = document.activeElement?.matches("input, select, textarea");
+    const selected = String(getSelection()) !== "";
+    if (document.visibilityState === "visible" && !typing && !selected) location.reload();
+  }, 1000 * Number(fresh.dataset.refresh));
+}
+
 const live = one("#live");
 if (live) tail(live);
 

@@ -8,6 +8,7 @@ pub(super) mod live;
 pub(super) mod orders;
 pub(super) mod overview;
 pub(super) mod policy;
+pub(super) mod replicas;
 pub(super) mod verification;
 pub(super) mod what_if;
 pub(super) mod who;
@@ -55,6 +56,13 @@ const PAGE: View = View {
 /// All pages.
 pub(super) const VIEWS: &[View] = &[
     View { path: "", name: "Overview", section: Some("Now"), ..PAGE },
+    View {
+        path: "replicas",
+        name: "Replicas",
+        section: Some("Now"),
+        later: Some(replicas::show),
+        ..PAGE
+    },
     View { path: "live", name: "Live", section: Some("Now"), show: live::show, ..PAGE },
     View {
         path: "live/stream",

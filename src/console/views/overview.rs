@@ -122,6 +122,7 @@ fn page(
     hour: &Result<Hour, String>,
 ) -> Markup {
     html! {
+        div data-refresh="4" {}
         @if !ready {
             div .problem role="alert" #why {
                 p { strong { "No grant goes through." } }

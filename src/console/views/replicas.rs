@@ -1,0 +1,164 @@
+//! All gateways, as the database knows them: who is behind, and who holds a roll-out up.
+
+use std::pin::Pin;
+use std::time::Duration;
+
+use maud::{Markup, html};
+use tokio::time::timeout;
+
+use crate::config::read_desk;
+use crate::console::asked::{Asked, Format, link};
+use crate::console::page::{Page, command, formats, short, time, wrong};
+use crate::console::reply::Reply;
+use crate::database::{self, Access, DatabaseError, Desk, LogState, RETIRED, ReplicaState, Schema};
+use crate::view::database::Status;
+
+const TITLE: &str = "Replicas";
+
+/// How long the database may take.
+const AT_MOST: Duration = Duration::from_secs(5);
+
+/// A gateway speaks every second: who has said nothing for so many is marked.
+const QUIET_S: f64 = 3.0;
+
+/// A clock that is further away is marked: budgets and hours go by it.
+const SKEW_MS: u64 = 1_000;
+
+/// What the database says.
+struct Known {
+    schema: Schema,
+    replicas: Vec<ReplicaState>,
+    logs: Vec<LogState>,
+    /// Bundles that were given to gateways, the newest first: to those of which names.
+    promoted: Vec<(u64, Option<Vec<String>>)>,
+}
+
+pub(in crate::console) fn show(asked: Asked) -> Pin<Box<dyn Future<Output = Reply> + Send>> {
+    Box::pin(async move {
+        let Some(file) = asked.console.settings.database_file.clone() else { return alone(&asked) };
+        let access = match read_desk(&file).and_then(|desk| Access::load(&desk.files)) {
+            Ok(access) => access,
+            Err(problems) => {
+                let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+                return wrong(&asked, TITLE, &html! {}, &texts.join("; "));
+            }
+        };
+        match timeout(AT_MOST, known(&access)).await {
+            Err(_) => wrong(&asked, TITLE, &html! {}, &"The database does not answer.".into()),
+            Ok(Err(error)) => wrong(&asked, TITLE, &html! {}, &format!("The database: {error}.")),
+            Ok(Ok(known)) => match asked.format() {
+                Format::Json | Format::Csv => {
+                    let Schema { made, newest } = known.schema;
+                    Reply::json(&Status::of((made, newest), &known.replicas, &known.logs))
+                }
+                Format::Page => Page::of(&asked, TITLE, &page(&asked, &known)),
+            },
+        }
+    })
+}
+
+async fn known(access: &Access) -> Result<Known, DatabaseError> {
+    let schema = database::schema(access).await?;
+    let (replicas, logs) = (database::replicas(access).await?, database::logs(access).await?);
+    let promoted = Desk::connect(access).await?.promoted(20).await?;
+    let promoted = promoted.into_iter().map(|one| (one.number, one.only_for)).collect();
+    Ok(Known { schema, replicas, logs, promoted })
+}
+
+/// Where no database is named.
+fn alone(asked: &Asked) -> Reply {
+    if asked.format() != Format::Page {
+        let text = "no database is named: set `console.database_file`".to_owned();
+        return wrong(asked, TITLE, &html! {}, &text);
+    }
+    let content = html! {
+        p { "This gateway shows itself alone. Where several share a database, name the file with which the command line looks there, as a reader:" }
+        (command("[console]\ndatabase_file = \"reader.toml\""))
+    };
+    Page::of(asked, TITLE, &content)
+}
+
+/// The number of the bundle that a gateway is to have.
+fn wanted(known: &Known, replica: &ReplicaState) -> Option<u64> {
+    let is_for =
+        |names: &Option<Vec<String>>| names.as_ref().is_none_or(|all| all.contains(&replica.name));
+    known.promoted.iter().find(|(_, names)| is_for(names)).map(|(number, _)| *number)
+}
+
+/// What is wrong with a gateway, in words.
+fn marks(known: &Known, replica: &ReplicaState) -> Vec<String> {
+    let mut marks = Vec::new();
+    if replica.is_gone() {
+        return marks;
+    }
+    if replica.silent_s >= QUIET_S {
+        marks.push(format!("silent for {:.0} s", replica.silent_s));
+    } else if replica.state != "ready" {
+        marks.push(replica.state.clone());
+    }
+    if replica.skew_ms.unsigned_abs() >= SKEW_MS {
+        let way = if replica.skew_ms > 0 { "ahead" } else { "behind" };
+        marks.push(format!("its clock is {} ms {way}", replica.skew_ms.unsigned_abs()));
+    }
+    if replica.is_behind() {
+        marks.push(format!("{} records behind", replica.to_come()));
+    }
+    match (replica.bundle, wanted(known, replica), &replica.bundle_refused) {
+        (_, _, Some((number, why))) => marks.push(format!("refuses bundle {number}: {why}")),
+        (Some(has), Some(wanted), None) if has != wanted => {
+            marks.push(format!("has bundle {has}, is to have {wanted}"));
+        }
+        _ => {}
+    }
+    marks.extend(replica.directive_problem.clone());
+    marks
+}
+
+fn page(asked: &Asked, known: &Known) -> Markup {
+    let marked = known.replicas.iter().filter(|one| !marks(known, one).is_empty()).count();
+    let own = &asked.snapshot.policy.revision().to_string();
+    html! {
+        div data-refresh="3" {}
+        p #count .problem[marked > 0] {
+            (known.replicas.len()) " gateway(s); "
+            @if marked == 0 { "all of them are well." } @else { strong { (marked) " of them need a look." } }
+        }
+        div .scroll tabindex="0" role="region" aria-label="Gateways" { table #replicas {
+            thead { tr { @for name in ["Gateway", "State", "What is wrong", "Bundle", "Policy", "Records to come", "Clock ahead", "Last seen", "Version"] { th scope="col" { (name) } } } }
+            tbody { @for replica in &known.replicas { (row(known, replica, own)) } }
+        } }
+        h2 { "Logs" }
+        table {
+            thead { tr { th scope="col" { "Log" } th scope="col" { "Of" } th scope="col" .number { "Records" } th scope="col" { "The last came" } } }
+            tbody { @for log in &known.logs {
+                tr { th scope="row" { code { (log.origin) } } td { (log.name) } td .number { (log.next.saturating_sub(1)) }
+                     td { @match &log.shipped { Some(at) => (time(&at.to_string())), None => "never" } } }
+            } }
+        }
+        h2 { "To stop all of them" }
+        p { "An order for all gateways is signed, with a key that is in no browser and on no gateway: from the desk of somebody who has one. On this gateway alone " a href=(link("orders", &[])) { "an operator freezes from here" } "." }
+        (command("grantgate freeze --reason TEXT --database desk.toml --key FILE"))
+        (formats(asked, &["json"]))
+    }
+}
+
+fn row(known: &Known, replica: &ReplicaState, own: &str) -> Markup {
+    let marks = marks(known, replica);
+    let is_bad = !marks.is_empty();
+    html! {
+        tr .marked[is_bad] {
+            th scope="row" { (replica.name) @if let Some(address) = &replica.address { br; span .none { (address) } } }
+            td { span .tag.good[!is_bad && replica.state == "ready"].bad[is_bad] { (if replica.state == RETIRED { "retired" } else { replica.state.as_str() }) } }
+            td { @for mark in &marks { p { (mark) } } @if marks.is_empty() { span .none { "–" } } }
+            td {
+                @match replica.bundle { Some(number) => (number), None => "from files" }
+                @if let Some(wanted) = wanted(known, replica) { " of " (wanted) }
+            }
+            td { @if let Some(revision) = &replica.revision { code title=(revision) { (short(revision)) } @if revision != own { " (another than here)" } } }
+            td .number { (replica.to_come()) }
+            td .number { (replica.skew_ms) " ms" }
+            td .number { (format!("{:.0} s ago", replica.silent_s)) }
+            td { (replica.version) }
+        }
+    }
+}
