@@ -22,6 +22,7 @@ mod canary;
 mod candidate;
 mod certificates;
 mod cli;
+mod console;
 mod database;
 mod demo;
 mod disk;
