@@ -319,13 +319,22 @@ pub(super) fn entrance_ids(policy: &Policy, names: &[Name]) -> Vec<EntranceId> {
     ids
 }
 
-/// The roles or zones that all of these are in.
+/// The roles or zones that all of these are in, sorted.
 pub(super) fn common_groups(policy: &Policy, names: &[Name]) -> Vec<String> {
+    texts_of(policy, &common(policy, names))
+}
+
+/// The same as names.
+pub(super) fn common(policy: &Policy, names: &[Name]) -> Vec<Name> {
     let Some((first, others)) = names.split_first() else { return Vec::new() };
     let groups = policy.graph.with_ancestors(*first).skip(1);
-    let common = groups.filter(|g| others.iter().all(|name| policy.graph.contains(*name, *g)));
-    let mut texts: Vec<String> =
-        common.map(|group| policy.rules.names.text(group).to_owned()).collect();
+    groups.filter(|g| others.iter().all(|name| policy.graph.contains(*name, *g))).collect()
+}
+
+/// The texts of these names, sorted.
+pub(super) fn texts_of(policy: &Policy, names: &[Name]) -> Vec<String> {
+    let texts = names.iter().map(|name| policy.rules.names.text(*name).to_owned());
+    let mut texts: Vec<String> = texts.collect();
     texts.sort_unstable();
     texts
 }

@@ -4,21 +4,22 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use super::side::{Group, GroupsOf, Pair, Side, signature};
 use super::{Change, Effect};
-use crate::domain::CallerId;
+use crate::domain::{Act, CallerId, WorkspaceName};
+use crate::policy::Policy;
 use crate::policy::names::Name;
-use crate::policy::review::access::{Access, Span, common_groups, entrance_ids};
+use crate::policy::review::access::{Access, Span, common, entrance_ids, texts_of};
 use crate::policy::rules::RuleNo;
 
-pub(super) struct Comparison<'a> {
-    pub(super) old: Side<'a>,
-    pub(super) new: Side<'a>,
-    pub(super) span: Span,
+pub(in crate::policy::review) struct Comparison<'a> {
+    pub(in crate::policy::review) old: Side<'a>,
+    pub(in crate::policy::review) new: Side<'a>,
+    pub(in crate::policy::review) span: Span,
 }
 
 /// Two accesses that are not the same.
-struct Compared {
-    effect: Effect,
-    differs_later: bool,
+pub(in crate::policy::review) struct Compared {
+    pub(in crate::policy::review) effect: Effect,
+    pub(in crate::policy::review) differs_later: bool,
     before: Access,
     after: Access,
 }
@@ -30,8 +31,20 @@ type Manner = (Effect, bool, usize, Vec<String>);
 /// What changes for a group of callers: in each manner, for which groups of entrances.
 type Changed = BTreeMap<Manner, Vec<usize>>;
 
-impl Comparison<'_> {
-    fn groups(&self, prefix: &'static str) -> Vec<Group> {
+impl<'a> Comparison<'a> {
+    pub(in crate::policy::review) fn new(
+        (old, new): (&'a Policy, &'a Policy),
+        act: Act,
+        workspace: Option<&WorkspaceName>,
+        span: Span,
+    ) -> Self {
+        let side = |of, other| Side::new(of, other, act, workspace, span);
+        Self { old: side(old, new), new: side(new, old), span }
+    }
+
+    /// All names of one kind, in groups that no rule of either policy tells apart, each in
+    /// the order of its members' texts.
+    pub(in crate::policy::review) fn groups(&self, prefix: &'static str) -> Vec<Group> {
         let mut texts: Vec<&str> = self.old.texts(prefix).chain(self.new.texts(prefix)).collect();
         texts.sort_unstable();
         texts.dedup();
@@ -55,13 +68,13 @@ impl Comparison<'_> {
         groups
     }
 
-    fn pair(&self, text: &str) -> Pair {
+    pub(in crate::policy::review) fn pair(&self, text: &str) -> Pair {
         (self.old.policy.rules.names.find(text), self.new.policy.rules.names.find(text))
     }
 
     /// Whether a group's names are in the same roles and zones, by name, in both policies.
     fn is_same(&self, group: &Group) -> bool {
-        let pair = group.members.first().copied().unwrap_or_default();
+        let pair = group.first();
         texts(&self.old, self.old.named(pair.0)) == texts(&self.new, self.new.named(pair.1))
     }
 
@@ -81,7 +94,7 @@ impl Comparison<'_> {
             let mut changed = Changed::new();
             for place in reaching.of(self, &callers, caller) {
                 let Some(group) = entrances.get(place) else { continue };
-                let Some(compared) = self.compare(caller, group) else { continue };
+                let Some(compared) = self.compare(caller, group.first()) else { continue };
                 let known = (compared.before, compared.after);
                 let number = accesses.iter().position(|pair| *pair == known).unwrap_or_else(|| {
                     accesses.push(known);
@@ -112,8 +125,11 @@ impl Comparison<'_> {
 
     /// The same rules, by effect and condition, decide the same in both; all others are
     /// put to the engines.
-    fn compare(&self, caller: Pair, group: &Group) -> Option<Compared> {
-        let entrance = group.members.first().copied().unwrap_or_default();
+    pub(in crate::policy::review) fn compare(
+        &self,
+        caller: Pair,
+        entrance: Pair,
+    ) -> Option<Compared> {
         let old = self.old.assessor.candidates(caller.0, entrance.0);
         let new = self.new.assessor.candidates(caller.1, entrance.1);
         if signature(self.old.policy, &old) == signature(self.new.policy, &new) {
@@ -147,11 +163,18 @@ impl Comparison<'_> {
     }
 
     fn zones(&self, group: &Group) -> Vec<String> {
-        let new: Vec<Name> = group.members.iter().filter_map(|pair| pair.1).collect();
-        let old: Vec<Name> = group.members.iter().filter_map(|pair| pair.0).collect();
-        match common_groups(self.new.policy, &new) {
-            zones if zones.is_empty() => common_groups(self.old.policy, &old),
-            zones => zones,
+        let (policy, zones) = self.common(&group.members);
+        texts_of(policy, &zones)
+    }
+
+    /// The roles or zones that all of these are in: in the new policy, or where those are
+    /// none, in the old.
+    pub(in crate::policy::review) fn common(&self, members: &[Pair]) -> (&'a Policy, Vec<Name>) {
+        let new: Vec<Name> = members.iter().filter_map(|pair| pair.1).collect();
+        let old: Vec<Name> = members.iter().filter_map(|pair| pair.0).collect();
+        match common(self.new.policy, &new) {
+            groups if groups.is_empty() => (self.old.policy, common(self.old.policy, &old)),
+            groups => (self.new.policy, groups),
         }
     }
 
@@ -164,10 +187,8 @@ impl Comparison<'_> {
     ) -> Change {
         let old: Vec<Name> = callers.iter().filter_map(|pair| pair.0).collect();
         let new: Vec<Name> = callers.iter().filter_map(|pair| pair.1).collect();
-        let roles = match common_groups(self.new.policy, &new) {
-            roles if roles.is_empty() => common_groups(self.old.policy, &old),
-            roles => roles,
-        };
+        let (policy, roles) = self.common(callers);
+        let roles = texts_of(policy, &roles);
         let members = || groups.iter().flat_map(|group| &group.members);
         let mut entrances =
             entrance_ids(self.new.policy, &members().filter_map(|p| p.1).collect::<Vec<_>>());
@@ -181,8 +202,7 @@ impl Comparison<'_> {
         ids.sort_unstable();
         ids.dedup();
         let caller = callers.first().copied().unwrap_or_default();
-        let entrance = groups.first().and_then(|group| group.members.first().copied());
-        let entrance = entrance.unwrap_or_default();
+        let entrance = groups.first().map(|group| group.first()).unwrap_or_default();
         Change {
             act: self.new.assessor.act,
             workspaces: Vec::new(),
@@ -207,14 +227,14 @@ fn texts(side: &Side<'_>, names: &[Name]) -> BTreeSet<String> {
 
 /// Finds the groups of entrances that may have changed for a caller. Where neither the
 /// caller's roles nor an entrance's zones changed, only rules that did can matter.
-struct Reaching {
+pub(in crate::policy::review) struct Reaching {
     old: [GroupsOf; 2],
     new: [GroupsOf; 2],
 }
 
 impl Reaching {
     /// All groups, and those whose zones changed.
-    fn new(comparison: &Comparison<'_>, entrances: &[Group]) -> Self {
+    pub(in crate::policy::review) fn new(comparison: &Comparison<'_>, entrances: &[Group]) -> Self {
         let around = comparison.is_same_around();
         let moved = |group: &Group| !around || !comparison.is_same(group);
         let moved: Vec<bool> = entrances.iter().map(moved).collect();
@@ -227,7 +247,13 @@ impl Reaching {
         }
     }
 
-    fn of(&self, comparison: &Comparison<'_>, callers: &Group, caller: Pair) -> Vec<usize> {
+    /// The places of those groups, sorted.
+    pub(in crate::policy::review) fn of(
+        &self,
+        comparison: &Comparison<'_>,
+        callers: &Group,
+        caller: Pair,
+    ) -> Vec<usize> {
         let mut reached = Vec::new();
         let sides =
             [(&comparison.old, caller.0, &self.old), (&comparison.new, caller.1, &self.new)];

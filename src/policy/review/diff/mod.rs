@@ -10,8 +10,7 @@ mod side;
 use super::access::{Access, Span};
 use crate::domain::{Act, CallerId, EntranceId, WorkspaceName};
 use crate::policy::Policy;
-use comparison::Comparison;
-use side::Side;
+pub(super) use comparison::Comparison;
 
 /// What becomes of a caller's access to an entrance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -136,9 +135,7 @@ pub fn diff(old: &Policy, new: &Policy, span: Span) -> Diff {
     for act in Act::ALL {
         let first = changes.len();
         for place in &places {
-            let sides =
-                (Side::new(old, new, act, *place, span), Side::new(new, old, act, *place, span));
-            let found = Comparison { old: sides.0, new: sides.1, span }.changes();
+            let found = Comparison::new((old, new), act, *place, span).changes();
             let place =
                 place.map_or(InWorkspace::EveryOther, |name| InWorkspace::Named(name.clone()));
             for change in found {

@@ -9,19 +9,26 @@ use crate::policy::review::access::{Assessor, Span};
 use crate::policy::rules::RuleNo;
 
 /// Names of one text in both policies.
-pub(super) type Pair = (Option<Name>, Option<Name>);
+pub(in crate::policy::review) type Pair = (Option<Name>, Option<Name>);
 
 /// Names that no rule of either policy tells apart.
 #[derive(Debug, Default)]
-pub(super) struct Group {
-    pub(super) members: Vec<Pair>,
+pub(in crate::policy::review) struct Group {
+    pub(in crate::policy::review) members: Vec<Pair>,
     /// One of them stands for every entrance that neither policy names.
-    pub(super) and_every_other: bool,
+    pub(in crate::policy::review) and_every_other: bool,
 }
 
-pub(super) struct Side<'a> {
-    pub(super) policy: &'a Policy,
-    pub(super) assessor: Assessor<'a>,
+impl Group {
+    /// One that stands for all of them.
+    pub(in crate::policy::review) fn first(&self) -> Pair {
+        self.members.first().copied().unwrap_or_default()
+    }
+}
+
+pub(in crate::policy::review) struct Side<'a> {
+    pub(in crate::policy::review) policy: &'a Policy,
+    pub(in crate::policy::review) assessor: Assessor<'a>,
     /// The objects of the rules of each subject.
     pub(super) objects: Objects,
     /// Those of them for which the other policy has other rules.
@@ -67,7 +74,7 @@ impl<'a> Side<'a> {
         side
     }
 
-    pub(super) fn named(&self, name: Option<Name>) -> &'a [Name] {
+    pub(in crate::policy::review) fn named(&self, name: Option<Name>) -> &'a [Name] {
         name.map(|name| self.assessor.index().named(name)).unwrap_or_default()
     }
 
@@ -126,7 +133,7 @@ impl GroupsOf {
         let mut found = Self { by_object: HashMap::new(), all: Vec::new() };
         for (place, group) in groups {
             found.all.push(place);
-            for object in side.named(group.members.first().and_then(pick)) {
+            for object in side.named(pick(&group.first())) {
                 found.by_object.entry(*object).or_default().push(place);
             }
         }
