@@ -205,17 +205,27 @@ impl<'a> Assessor<'a> {
         let numbers = self.candidates(caller, entrance);
         let Some(caller) = caller.filter(|_| !numbers.is_empty()) else { return Access::Never };
         let request = self.request(Some(caller), entrance);
+        // All of these match by their names: what else decides is what is judged once. A deny
+        // decides wherever it stands, and no rule counts twice.
+        let mut signature: Signature =
+            self.rules(&numbers).map(|rule| (rule.allow, rule.when)).collect();
+        signature.sort_unstable();
+        signature.dedup();
+        // Nor does it make a difference when it is, but for which conditions hold then.
+        let conditions: Vec<&Condition> = self.conditions_in(&signature).collect();
+        let judged: RefCell<HashMap<Vec<bool>, bool>> = RefCell::default();
         let allowed = |at, kind| {
             let grantee = match self.act {
                 Act::Grant => Some(kind),
                 Act::Read => None,
             };
-            let verdict = self.policy.engine.judge(request, &numbers, Moment { at, grantee });
-            verdict.is_ok_and(|verdict| verdict.allowed)
+            let moment = Moment { at, grantee };
+            let holding = conditions.iter().map(|condition| condition.holds(moment)).collect();
+            *judged.borrow_mut().entry(holding).or_insert_with(|| {
+                let verdict = self.policy.engine.judge(request, &numbers, moment);
+                verdict.is_ok_and(|verdict| verdict.allowed)
+            })
         };
-        // All of these match by their names: what else decides is what is judged once.
-        let signature: Signature =
-            self.rules(&numbers).map(|rule| (rule.allow, rule.when)).collect();
         if let Some(known) = self.known.borrow().get(&signature) {
             return known.clone();
         }
@@ -223,7 +233,7 @@ impl<'a> Assessor<'a> {
             let always = allowed(self.span.from, GranteeKind::AcsUser);
             if always { Access::Always } else { Access::Never }
         } else {
-            let instants = self.instants(&numbers);
+            let instants = self.instants(&conditions);
             let by_kind =
                 GranteeKind::ALL.map(|kind| self.spans(&instants, |at| allowed(at, kind)));
             Times { span: self.span, zone: self.zone(&numbers), by_kind }.access()
@@ -240,10 +250,15 @@ impl<'a> Assessor<'a> {
         first.cloned().unwrap_or(TimeZone::UTC)
     }
 
-    /// Between two of these no condition of these rules changes.
-    fn instants(&self, numbers: &[RuleNo]) -> Vec<Timestamp> {
-        let conditions = self.rules(numbers).filter_map(|r| self.policy.rules.condition(r));
-        let changes = conditions.flat_map(|c| c.changes(self.span.from, self.span.until));
+    fn conditions_in(&self, signature: &Signature) -> impl Iterator<Item = &'a Condition> {
+        let numbers = signature.iter().filter_map(|(_, when)| *when);
+        numbers.filter_map(|number| self.policy.rules.conditions.get(number as usize))
+    }
+
+    /// Between two of these none of these conditions changes.
+    fn instants(&self, conditions: &[&Condition]) -> Vec<Timestamp> {
+        let changes = conditions.iter();
+        let changes = changes.flat_map(|c| c.changes(self.span.from, self.span.until));
         let mut instants: Vec<Timestamp> = std::iter::once(self.span.from).chain(changes).collect();
         instants.sort_unstable();
         instants.dedup();
