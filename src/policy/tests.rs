@@ -1,5 +1,6 @@
 mod deciding;
 mod loading;
+mod matrix;
 mod ordered;
 mod remembering;
 mod reviewing;

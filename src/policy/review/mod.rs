@@ -6,6 +6,7 @@ mod access;
 mod allowed;
 mod diff;
 mod explain;
+mod matrix;
 mod replay;
 mod weeks;
 
@@ -13,4 +14,5 @@ pub use access::{Access, Span, Times, access_of, is_conditional};
 pub use allowed::{Allowed, Doors, doors, who};
 pub use diff::{Change, Diff, Effect, InWorkspace, diff};
 pub use explain::{ExplainedRule, Explanation, Miss, Step, explain};
+pub use matrix::{Cell, Column, Frame, LeftOut, Matrix, Only, Row, Said, Unfold, matrix};
 pub use replay::{Example, Pair, Past, Replay, Turn};

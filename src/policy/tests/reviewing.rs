@@ -9,12 +9,12 @@ use crate::policy::review::{
 use proptest::prelude::*;
 
 /// One day: every condition of these tests is the same each day.
-fn day() -> Span {
+pub(super) fn day() -> Span {
     let time = |text: &str| text.parse().unwrap();
     Span { from: time("2026-11-25T00:00:00Z"), until: time("2026-11-26T00:00:00Z") }
 }
 
-fn load(small: &Small) -> Policy {
+pub(super) fn load(small: &Small) -> Policy {
     Policy::load(&source(MODEL, &small.text()), &callers(&TEAM), NOW).unwrap().policy
 }
 
@@ -29,7 +29,7 @@ fn about<'a>(
 }
 
 /// The hours in which it is allowed, in one form of grantee and the other.
-fn hours(small: &Small, caller: usize, act: Act, spot: Spot) -> [Vec<bool>; 2] {
+pub(super) fn hours(small: &Small, caller: usize, act: Act, spot: Spot) -> [Vec<bool>; 2] {
     GranteeKind::ALL.map(|kind| {
         (0..24).map(|hour| caller < 3 && small.allows(caller, act, spot, (hour, kind))).collect()
     })

@@ -10,7 +10,8 @@ mod side;
 use super::access::{Access, Span};
 use crate::domain::{Act, CallerId, EntranceId, WorkspaceName};
 use crate::policy::Policy;
-pub(super) use comparison::Comparison;
+pub(super) use comparison::{Comparison, Reaching};
+pub(super) use side::{Group, Pair};
 
 /// What becomes of a caller's access to an entrance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
