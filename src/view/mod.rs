@@ -9,5 +9,6 @@ pub mod bundle;
 pub mod changes;
 pub mod database;
 pub mod health;
+pub mod matrix;
 pub mod orders;
 pub mod policy;
