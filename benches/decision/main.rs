@@ -1,8 +1,8 @@
 //! Time of a policy decision: with the sample policy, with 100 to 1,000,000 rules, and
-//! beside casbin without the index; and what it takes to load 1,000,000 rules. Prints
-//! Markdown tables.
+//! beside casbin without the index; what it takes to load 1,000,000 rules, and to find callers
+//! by doors. Prints Markdown tables.
 //!
-//! `cargo bench --profile dist --bench decision`
+//! `cargo bench --profile dist --bench decision`; with ` -- matrix`, the last of these only.
 //!
 //! Rounds of the cases are interleaved, so that a slow moment of the machine falls on
 //! all of them; each figure is the median of its rounds. Every decision is compared with
@@ -12,6 +12,7 @@
 
 mod generated;
 mod load;
+mod matrix;
 mod plain;
 mod sample;
 mod sizes;
@@ -25,14 +26,20 @@ const MODEL: &str = include_str!("../../policies/model.conf");
 
 fn main() {
     let mut arguments = std::env::args().skip(1);
-    if arguments.next().as_deref() == Some(load::ARGUMENT) {
+    let only = arguments.next();
+    if only.as_deref() == Some(load::ARGUMENT) {
         load::child(arguments.next().unwrap().as_ref());
+        return;
+    }
+    if only.as_deref() == Some("matrix") {
+        matrix::run();
         return;
     }
     sample::run();
     sizes::run();
     load::run();
     plain::run();
+    matrix::run();
 }
 
 fn source(rules: &str) -> PolicySource {
