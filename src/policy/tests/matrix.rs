@@ -216,6 +216,14 @@ fn groups_are_unfolded_and_narrowed() {
             (every_other, every_other)
         );
     }
+    // Who leaves a role is shown with it.
+    let left = self::policy(&HOUSE.replace("g, caller:boss-1, role:boss\n", ""));
+    let role = || only(Only { role: Some("role:boss".into()), ..Only::default() });
+    for (policies, expected) in [((&policy, &left), 2), ((&left, &policy), 2), ((&left, &left), 1)]
+    {
+        let found = whole(policies.0, Some(policies.1), &role());
+        assert_eq!(found.rows.iter().map(|row| row.callers.len()).sum::<usize>(), expected);
+    }
     let stranger = Only { role: Some("role:stranger".into()), ..Only::default() };
     assert!(whole(&policy, None, &only(stranger)).rows.is_empty());
 }
@@ -234,8 +242,9 @@ fn what_is_left_out_is_counted_and_what_changes_is_kept() {
         LeftOut { rows: 3, columns: 3, cells: 21, changing_rows: 0, changing_columns: 1 };
     assert_eq!(found.left_out, left_out);
     // What was asked for stays before what changes.
-    let found = whole(&old, Some(&new), &Frame { cells_max: 9, ..unfold(&["role:desk"], &[]) });
-    assert_eq!(labels(&found).0, ["role:cleaning", "desk-1", "desk-2"]);
+    let found = whole(&old, Some(&new), &Frame { cells_max: 4, ..unfold(&["role:desk"], &[]) });
+    assert_eq!(labels(&found).0, ["desk-1", "desk-2"]);
+    assert_eq!((found.left_out.changing_rows, found.left_out.rows), (1, 4));
     for cells_max in 0..40 {
         let found = whole(&old, Some(&new), &frame(cells_max));
         let cells = found.rows.len() * found.columns.len();
