@@ -42,6 +42,13 @@ impl Query {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
+    /// With one more pair, as the end of an address.
+    pub(super) fn and(&self, name: &str, value: &str) -> String {
+        let mut pairs = self.0.clone();
+        pairs.push((name.to_owned(), value.to_owned()));
+        Self(pairs).with(&[])
+    }
+
     /// Without these names, and with these pairs, as the end of an address.
     pub(super) fn with(&self, pairs: &[(&str, &str)]) -> String {
         let mut writer = form_urlencoded::Serializer::new(String::new());

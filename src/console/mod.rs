@@ -11,6 +11,7 @@
 mod asked;
 mod assets;
 mod chart;
+mod draft;
 mod guard;
 mod heavy;
 mod live;
@@ -83,6 +84,7 @@ pub struct Work {
     verifying: views::verification::Verifying,
     hour: views::overview::LastHour,
     warnings: views::policy::KnownWarnings,
+    past: views::matrix::KnownPast,
 }
 
 impl Console {
@@ -108,7 +110,7 @@ impl Console {
         };
         let rest = path.strip_prefix(ROOT).unwrap_or_default().trim_start_matches('/');
         if let Some(asset) = rest.strip_prefix("assets/") {
-            return assets::get(asset, &head).into();
+            return assets::get(asset, &head).encoded_for(&head.headers).into();
         }
         let Some(view) = VIEWS.iter().find(|view| view.path == rest) else {
             return Page::refusal(StatusCode::NOT_FOUND, "There is no such page.").into();
@@ -142,10 +144,11 @@ impl Console {
         if view.is_live {
             return live::stream(asked, head.headers.get("last-event-id"));
         }
-        match view.later {
-            Some(later) => later(asked).await.into(),
-            None => self.work.heavy.run(asked, view.show).await.into(),
-        }
+        let reply = match view.later {
+            Some(later) => later(asked).await,
+            None => self.work.heavy.run(asked, view.show).await,
+        };
+        reply.encoded_for(&head.headers).into()
     }
 
     fn reader(&self) -> LogReader {

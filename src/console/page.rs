@@ -152,9 +152,12 @@ pub(super) fn caller(id: &str) -> Markup {
 /// A rule, as a link to its line.
 pub(super) fn rule(reference: &str) -> Markup {
     let line = reference.rsplit_once(':').map(|(_, line)| line);
+    let short = reference.rsplit_once('/').map_or(reference, |(_, name)| name);
     match line.filter(|line| line.bytes().all(|b| b.is_ascii_digit()) && !line.is_empty()) {
-        Some(line) => html! { a .rule href=(link("policy", &[("line", line)])) { (reference) } },
-        None => html! { code { (reference) } },
+        Some(line) => html! {
+            a .rule href=(link("policy", &[("line", line)])) title=(reference) { (short) }
+        },
+        None => html! { code title=(reference) { (short) } },
     }
 }
 

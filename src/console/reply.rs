@@ -6,8 +6,8 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{
-    CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION,
-    REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    ACCEPT_ENCODING, CACHE_CONTROL, CONTENT_DISPOSITION, CONTENT_ENCODING, CONTENT_SECURITY_POLICY,
+    CONTENT_TYPE, LOCATION, REFERRER_POLICY, VARY, X_CONTENT_TYPE_OPTIONS,
 };
 use http::{HeaderMap, HeaderName, HeaderValue, Response, StatusCode};
 use http_body::{Frame, SizeHint};
@@ -63,6 +63,11 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; i
     connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'; \
     require-trusted-types-for 'script'; trusted-types 'none'";
 
+/// Answers that are shorter are sent as they are.
+const ENCODED_MIN: usize = 1_024;
+
+const ENCODED_LEVEL: i32 = 3;
+
 /// What every answer says.
 pub(super) fn secured(headers: &mut HeaderMap) {
     let own = |name: &'static str| HeaderName::from_static(name);
@@ -80,11 +85,11 @@ pub(super) fn secured(headers: &mut HeaderMap) {
 }
 
 /// An answer that is whole.
-pub(super) struct Reply(Response<Full<Bytes>>);
+pub(super) struct Reply(Response<Bytes>);
 
 impl Reply {
     pub(super) fn new(status: StatusCode, kind: &'static str, body: impl Into<Bytes>) -> Self {
-        let mut response = Response::new(Full::new(body.into()));
+        let mut response = Response::new(body.into());
         *response.status_mut() = status;
         response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(kind));
         Self(response)
@@ -133,9 +138,28 @@ impl Reply {
     }
 }
 
+impl Reply {
+    /// Smaller for a client that takes it so (RFC 8878). What is asked for is in no answer, so that its
+    /// length tells nobody anything.
+    pub(super) fn encoded_for(self, client: &HeaderMap) -> Self {
+        let accepted =
+            client.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());
+        let mut codings = accepted.flat_map(|value| value.split(','));
+        let takes_it = codings.any(|one| one.trim() == "zstd");
+        if !takes_it || self.0.body().len() < ENCODED_MIN {
+            return self;
+        }
+        let Ok(smaller) = zstd::bulk::compress(self.0.body(), ENCODED_LEVEL) else { return self };
+        let mut response = self.0.map(|_| Bytes::from(smaller));
+        response.headers_mut().insert(CONTENT_ENCODING, HeaderValue::from_static("zstd"));
+        response.headers_mut().insert(VARY, HeaderValue::from_static("accept-encoding"));
+        Self(response)
+    }
+}
+
 impl From<Reply> for Answer {
     fn from(Reply(response): Reply) -> Self {
-        let mut response = response.map(Body::Whole);
+        let mut response = response.map(|bytes| Body::Whole(Full::new(bytes)));
         secured(response.headers_mut());
         response
     }

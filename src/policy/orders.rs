@@ -185,10 +185,20 @@ impl Policy {
     /// Every zone that it names, sorted.
     #[must_use]
     pub fn zones(&self) -> Vec<&str> {
+        self.named("zone:")
+    }
+
+    /// Every role, the same.
+    #[must_use]
+    pub fn roles(&self) -> Vec<&str> {
+        self.named("role:")
+    }
+
+    fn named(&self, start: &str) -> Vec<&str> {
         let names = self.rules.names.all().map(|(_, text)| text);
-        let mut zones: Vec<&str> = names.filter(|text| text.starts_with("zone:")).collect();
-        zones.sort_unstable();
-        zones
+        let mut named: Vec<&str> = names.filter(|text| text.starts_with(start)).collect();
+        named.sort_unstable();
+        named
     }
 
     /// The orders whose zone or workspace the policy does not know: nobody can tell what they are about.

@@ -6,46 +6,39 @@ use maud::{Markup, html};
 
 use crate::audit::ReadError;
 use crate::audit::search::{AuditedDecision, decisions};
-use crate::console::asked::{Asked, Format, link};
+use crate::console::asked::{Asked, Format};
+use crate::console::draft::{self, Draft};
 use crate::console::page::{Page, caller, command, door, rules, time, wrong};
 use crate::console::reply::Reply;
-use crate::domain::{CallerId, Problem, RuleRef};
+use crate::domain::{CallerId, RuleRef};
+use crate::policy::Policy;
 use crate::policy::review::{Change, Diff, Effect, Past, Replay, Turn, diff};
-use crate::policy::{Policy, SourceFile};
 use crate::view;
 use crate::view::policy::when;
 
 const TITLE: &str = "What an edit changes";
 
-/// What the draft is called in its problems.
-const DRAFT: &str = "draft";
-
 /// Callers and doors of one change that are shown at once.
 const SHOWN_MAX: usize = 100;
 
 pub(in crate::console) fn show(asked: &Asked) -> Reply {
-    let Some(draft) = asked.form.as_ref().and_then(|form| form.raw("rules")) else {
-        return Page::of(asked, TITLE, &form(asked, None));
+    let draft = match Draft::of(asked) {
+        Ok(Some(draft)) => draft,
+        Ok(None) => return Page::of(asked, TITLE, &form(asked, None)),
+        Err(broken) => return broken.reply(asked, TITLE, &html! {}),
     };
-    // A browser sends every end of a line as CR LF (HTML Standard, section 4.10.21.8).
-    let text = draft.replace("\r\n", "\n");
-    let rules = SourceFile { name: DRAFT.into(), bytes: text.clone().into_bytes() };
-    let (in_force, callers) = (&asked.snapshot.policy, &asked.snapshot.callers);
-    let loaded = match in_force.draft(rules, callers, asked.now) {
-        Ok(loaded) => loaded,
-        Err(problems) => return broken(asked, &text, &problems),
-    };
+    let Draft { text, loaded } = draft;
     let span = match asked.span() {
         Ok(span) => span,
-        Err(text) => return wrong(asked, TITLE, &form(asked, Some(draft)), &text),
+        Err(wrongly) => return wrong(asked, TITLE, &form(asked, Some(&text)), &wrongly),
     };
+    let in_force = &asked.snapshot.policy;
     let found = diff(in_force, &loaded.policy, span);
     if asked.format() != Format::Page {
         let names = asked.snapshot.names();
         return Reply::json(&view::changes::diff(in_force, &loaded.policy, names, &found));
     }
-    let wants_replay = asked.form.as_ref().is_some_and(|form| form.get("replay").is_some());
-    let replayed = wants_replay.then(|| replay(asked, &loaded.policy));
+    let replayed = wants_replay(asked).then(|| replay(asked, &loaded.policy));
     let content = html! {
         (form(asked, Some(&text)))
         (summary(&found))
@@ -62,47 +55,18 @@ pub(in crate::console) fn show(asked: &Asked) -> Reply {
     Page::of(asked, TITLE, &content)
 }
 
-fn form(asked: &Asked, draft: Option<&str>) -> Markup {
-    let current = || {
-        let lines = asked.snapshot.policy.rule_count();
-        html! { p { "Paste the whole rules file with the edit in it. In force: " (lines) " rules of " code { (asked.snapshot.policy.file()) } ". Nothing in force changes." } }
-    };
-    html! {
-        (current())
-        form .draft method="post" action=(link("diff", &[])) {
-            label { span { "Rules" } textarea name="rules" rows="14" spellcheck="false" autocomplete="off" required { (draft.unwrap_or_default()) } }
-            label .file hidden { span { "or a file" } input type="file" accept=".csv,text/csv,text/plain" data-into="rules"; }
-            label .check { input type="checkbox" name="replay" value="1" checked[asked.form.as_ref().is_some_and(|form| form.get("replay").is_some())]; " and judge the decisions of the log again by it" }
-            button type="submit" { "Show what it changes" }
-        }
-    }
+fn wants_replay(asked: &Asked) -> bool {
+    asked.form.as_ref().is_some_and(|form| form.get("replay").is_some())
 }
 
-fn broken(asked: &Asked, draft: &str, problems: &[Problem]) -> Reply {
-    if asked.format() != Format::Page {
-        let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        let text = serde_json::json!({ "error": "the draft is no policy", "problems": problems });
-        return Reply::new(
-            http::StatusCode::UNPROCESSABLE_ENTITY,
-            "application/json",
-            format!("{text}\n"),
-        );
-    }
-    let lines: Vec<&str> = draft.lines().collect();
-    let line = |problem: &Problem| {
-        let place = problem.line.and_then(|line| usize::try_from(line).ok())?.checked_sub(1)?;
-        lines.get(place).copied()
-    };
-    let content = html! {
-        (form(asked, Some(draft)))
-        section #problems .problem role="alert" {
-            p { strong { "The draft is no policy: " (problems.len()) " problem(s). Nothing has changed." } }
-            ul { @for problem in problems.iter().take(SHOWN_MAX) {
-                li { (problem.to_string()) @if let Some(text) = line(problem) { pre { (text) } } }
-            } }
-        }
-    };
-    Page::with_status(asked, http::StatusCode::UNPROCESSABLE_ENTITY, TITLE, &content)
+fn form(asked: &Asked, draft: Option<&str>) -> Markup {
+    draft::form(
+        asked,
+        draft,
+        &html! {
+            label .check { input type="checkbox" name="replay" value="1" checked[wants_replay(asked)]; " and judge the decisions of the log again by it" }
+        },
+    )
 }
 
 fn summary(found: &Diff) -> Markup {

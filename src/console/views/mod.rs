@@ -5,6 +5,7 @@ pub(super) mod candidate;
 pub(super) mod diff;
 pub(super) mod doors;
 pub(super) mod live;
+pub(super) mod matrix;
 pub(super) mod orders;
 pub(super) mod overview;
 pub(super) mod policy;
@@ -92,6 +93,14 @@ pub(super) const VIEWS: &[View] = &[
         name: "Doors of a service",
         section: Some("Who may what"),
         show: doors::show,
+        ..PAGE
+    },
+    View {
+        path: "matrix",
+        name: "Services by doors",
+        section: Some("Who may what"),
+        show: matrix::show,
+        takes_forms: true,
         ..PAGE
     },
     View {

@@ -1,0 +1,91 @@
+//! A draft of the rules, pasted into a form: read, and never put in force from here.
+
+use http::StatusCode;
+use maud::{Markup, html};
+
+use super::asked::{Asked, Format, link};
+use super::page::Page;
+use super::reply::Reply;
+use crate::domain::Problem;
+use crate::policy::{Loaded, SourceFile};
+
+/// What it is called in its problems.
+const NAME: &str = "draft";
+
+/// Problems that are shown.
+const SHOWN_MAX: usize = 100;
+
+/// The id of its form, for buttons elsewhere on the page that send it.
+pub(super) const FORM: &str = "draft";
+
+/// Where a form was sent with a draft: its text, and what it is.
+pub(super) struct Draft {
+    pub(super) text: String,
+    pub(super) loaded: Loaded,
+}
+
+impl Draft {
+    /// The draft of the form, or why it is no policy; none where there is none.
+    pub(super) fn of(asked: &Asked) -> Result<Option<Self>, Broken> {
+        let Some(sent) = asked.form.as_ref().and_then(|form| form.raw("rules")) else {
+            return Ok(None);
+        };
+        // A browser sends every end of a line as CR LF (HTML Standard, section 4.10.21.8).
+        let text = sent.replace("\r\n", "\n");
+        let rules = SourceFile { name: NAME.into(), bytes: text.clone().into_bytes() };
+        match asked.snapshot.policy.draft(rules, &asked.snapshot.callers, asked.now) {
+            Ok(loaded) => Ok(Some(Self { text, loaded })),
+            Err(problems) => Err(Broken { text, problems }),
+        }
+    }
+}
+
+/// A draft that is no policy.
+pub(super) struct Broken {
+    text: String,
+    problems: Vec<Problem>,
+}
+
+impl Broken {
+    /// Every problem with its line, below the form that has the draft.
+    pub(super) fn reply(&self, asked: &Asked, title: &str, before: &Markup) -> Reply {
+        let problems = &self.problems;
+        if asked.format() != Format::Page {
+            let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            let text =
+                serde_json::json!({ "error": "the draft is no policy", "problems": problems });
+            let (status, kind) = (StatusCode::UNPROCESSABLE_ENTITY, "application/json");
+            return Reply::new(status, kind, format!("{text}\n"));
+        }
+        let lines: Vec<&str> = self.text.lines().collect();
+        let line = |problem: &Problem| {
+            let place = problem.line.and_then(|line| usize::try_from(line).ok())?.checked_sub(1)?;
+            lines.get(place).copied()
+        };
+        let content = html! {
+            (before)
+            (form(asked, Some(&self.text), &html! {}))
+            section #problems .problem role="alert" {
+                p { strong { "The draft is no policy: " (problems.len()) " problem(s). Nothing has changed." } }
+                ul { @for problem in problems.iter().take(SHOWN_MAX) {
+                    li { (problem.to_string()) @if let Some(text) = line(problem) { pre { (text) } } }
+                } }
+            }
+        };
+        Page::with_status(asked, StatusCode::UNPROCESSABLE_ENTITY, title, &content)
+    }
+}
+
+/// The form of a page that takes a draft, with what else it asks.
+pub(super) fn form(asked: &Asked, draft: Option<&str>, more: &Markup) -> Markup {
+    let policy = &asked.snapshot.policy;
+    html! {
+        p { "Paste the whole rules file with the edit in it. In force: " (policy.rule_count()) " rules of " code { (policy.file()) } ". Nothing in force changes." }
+        form id=(FORM) .draft method="post" action={ (link(asked.view.path, &[])) "?" (asked.query.with(&[])) } {
+            label { span { "Rules" } textarea name="rules" rows="14" spellcheck="false" autocomplete="off" required { (draft.unwrap_or_default()) } }
+            label .file hidden { span { "or a file" } input type="file" accept=".csv,text/csv,text/plain" data-into="rules"; }
+            (more)
+            button type="submit" { "Show what it changes" }
+        }
+    }
+}
