@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::guard::Person;
 use super::views::View;
 use super::{Console, ROOT};
+use crate::database::Copied;
 use crate::domain::{Act, CallerId, EntranceId, GranteeKind, WorkspaceName, parse_time};
 use crate::inquiry::Known;
 use crate::policy::Orders;
@@ -83,6 +84,8 @@ pub(super) struct Asked {
     pub(super) person: Person,
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) orders: Arc<Orders>,
+    /// The logs that are meant, where they are others than the gateway's own.
+    pub(super) logs: Vec<Copied>,
     pub(super) now: Timestamp,
     /// Nobody waits for the answer any more after this.
     pub(super) until: Instant,
@@ -103,7 +106,7 @@ impl Asked {
         let orders = console.gateway.orders.load_full();
         let now = console.gateway.clock.now();
         let until = Instant::now() + super::heavy::AT_MOST;
-        Self { console, view, query, form, person, snapshot, orders, now, until }
+        Self { console, view, query, form, person, snapshot, orders, logs: Vec::new(), now, until }
     }
 
     /// What questions about the policy in force are answered from.

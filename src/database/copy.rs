@@ -36,14 +36,14 @@ impl From<tokio_postgres::Error> for CopyError {
 }
 
 /// One connection that only reads.
-pub struct Reader(Client);
+pub(super) struct Reader(Client);
 
 impl Reader {
     /// Connects.
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn connect(access: &Access) -> Result<Self, DatabaseError> {
+    pub(super) async fn connect(access: &Access) -> Result<Self, DatabaseError> {
         let client = access.connect(None).await?;
         // All that is read is of one moment.
         client.batch_execute("START TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
@@ -59,7 +59,7 @@ impl Reader {
     ///
     /// # Errors
     /// [`CopyError`].
-    pub async fn log(&self, log: i32, to: &Path) -> Result<(u64, Option<u64>), CopyError> {
+    pub(super) async fn log(&self, log: i32, to: &Path) -> Result<(u64, Option<u64>), CopyError> {
         const ALL: &str = "SELECT seq, line, time, event, request_id, caller, workspace, entrance, \
                            grantee, decision, reason, outcome, decision_seq, seam_request_id, \
                            idempotency_key FROM audit_record WHERE log_id = $1 ORDER BY seq";
@@ -89,7 +89,7 @@ impl Reader {
     ///
     /// # Errors
     /// [`CopyError`].
-    pub async fn found(
+    pub(super) async fn found(
         &self,
         log: i32,
         (filter, take): (&Filter, Take),
@@ -110,7 +110,7 @@ impl Reader {
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn having_request(&self, id: &str) -> Result<Vec<i32>, DatabaseError> {
+    pub(super) async fn having_request(&self, id: &str) -> Result<Vec<i32>, DatabaseError> {
         let all = "SELECT DISTINCT log_id FROM audit_record WHERE request_id = $1";
         self.0.query(all, &[&id]).await?.iter().map(|row| Ok(row.try_get(0)?)).collect()
     }
@@ -119,7 +119,7 @@ impl Reader {
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub async fn heads(&self, log: i32) -> Result<Vec<String>, DatabaseError> {
+    pub(super) async fn heads(&self, log: i32) -> Result<Vec<String>, DatabaseError> {
         let all = "SELECT checkpoint FROM audit_head WHERE log_id = $1 ORDER BY size";
         let rows = self.0.query(all, &[&log]).await?;
         rows.iter().map(|row| Ok(row.try_get(0)?)).collect()

@@ -6,6 +6,7 @@
 
 mod address;
 mod bundles;
+mod copies;
 mod copy;
 mod directives;
 mod error;
@@ -22,7 +23,8 @@ mod tail;
 
 pub use address::{Address, Files};
 pub use bundles::{Desk, Promoted, Proposal};
-pub use copy::{CopyError, Reader};
+pub use copies::{Copied, Part, copies};
+pub use copy::CopyError;
 pub use directives::{Placed, Unfinished};
 pub use error::DatabaseError;
 pub use gateway::{Beat, BundleState, Heads, Known, Log};

@@ -10,11 +10,12 @@ use jiff::Timestamp;
 
 use super::rows::{RowFormat, Rows};
 use super::search::{Common, reason, shown, tell_damage, usage};
-use super::source::{Log, Source, Wanted};
+use super::source::{Log, Source};
 use crate::audit::search::{self, Filter, Hit, Indexes, QuerySummary, Take};
 use crate::audit::{Event, PseudonymKey, ReadError};
 use crate::catalogue::Catalogue;
 use crate::cli::{Exit, fail, note};
+use crate::database::Part;
 use crate::domain::{Act, Outcome, Reason, UserIdentityId};
 use crate::files::read_secret;
 
@@ -101,7 +102,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         (None, None) => Take::All,
     };
     let began = Instant::now();
-    let logs = match arguments.source.logs(Wanted::Found(&filter, take)) {
+    let logs = match arguments.source.logs(Part::Found(&filter, take)) {
         Ok(logs) => logs,
         Err(exit) => return exit,
     };

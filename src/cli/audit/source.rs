@@ -3,14 +3,11 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
-use tempfile::TempDir;
-
 use crate::audit::LogReader;
-use crate::audit::search::{Filter, Take};
 use crate::cli::database::{At, with};
 use crate::cli::{Exit, fail, note};
-use crate::database::{self, Access, CopyError, LogState, Reader};
+use crate::database::{self, Copied, CopyError, Part};
+use clap::Args;
 
 #[derive(Args)]
 pub(super) struct Source {
@@ -38,16 +35,20 @@ pub(super) struct Log {
     /// Records that are kept there with something else to search for than their line has: how many,
     /// and the first.
     pub(super) differing: (u64, Option<u64>),
-    _copy: Option<TempDir>,
+    _copy: Option<Copied>,
 }
 
-/// What of a log is needed.
-#[derive(Clone, Copy)]
-pub(super) enum Wanted<'f> {
-    /// All of it.
-    Whole,
-    /// What a search may find.
-    Found(&'f Filter, Take),
+impl From<Copied> for Log {
+    fn from(mut copied: Copied) -> Self {
+        Self {
+            reader: copied.reader.clone(),
+            replica: Some(copied.replica.clone()),
+            origin: Some(copied.origin.clone()),
+            heads: std::mem::take(&mut copied.heads),
+            differing: copied.differing,
+            _copy: Some(copied),
+        }
+    }
 }
 
 impl Source {
@@ -66,7 +67,7 @@ impl Source {
     }
 
     /// Every log that is meant; what is wrong was printed.
-    pub(super) fn logs(&self, wanted: Wanted<'_>) -> Result<Vec<Log>, Exit> {
+    pub(super) fn logs(&self, wanted: Part<'_>) -> Result<Vec<Log>, Exit> {
         let Some(file) = &self.database else {
             return Ok(vec![Log {
                 reader: LogReader::new(&self.directory),
@@ -80,8 +81,8 @@ impl Source {
         let mut found = Vec::new();
         let mut failed = None;
         let exit = with(&At { database: file.clone() }, async |access| {
-            match self.copies(access, wanted).await {
-                Ok(logs) => found = logs,
+            match database::copies(access, self.replica.as_deref(), wanted).await {
+                Ok(logs) => found = logs.into_iter().map(Log::from).collect(),
                 Err(CopyError::Database(error)) => return Err(error),
                 Err(error @ CopyError::Write(_)) => failed = Some(fail(error)),
             }
@@ -96,7 +97,7 @@ impl Source {
 
     /// The one log that is meant.
     pub(super) fn log(&self) -> Result<Log, Exit> {
-        let mut logs = self.logs(Wanted::Whole)?;
+        let mut logs = self.logs(Part::Whole)?;
         if logs.len() > 1 {
             let names: Vec<&str> = logs.iter().filter_map(|log| log.origin.as_deref()).collect();
             let names = names.join("`, `");
@@ -114,48 +115,4 @@ impl Source {
             None => fail("the database has no log yet"),
         }
     }
-
-    async fn copies(&self, access: &Access, wanted: Wanted<'_>) -> Result<Vec<Log>, CopyError> {
-        let mut all = database::logs(access).await?;
-        if let Some(name) = &self.replica {
-            all.retain(|log| log.name == *name || log.origin == *name);
-        }
-        let reader = Reader::connect(access).await?;
-        if let Wanted::Found(Filter { request_id: Some(id), .. }, _) = wanted {
-            // Of the others nothing can be found; where it is of none, one says so.
-            let having = reader.having_request(id).await?;
-            match having.is_empty() {
-                true => all.truncate(1),
-                false => all.retain(|log| having.contains(&log.number)),
-            }
-        }
-        let mut copied = Vec::new();
-        for log in all {
-            copied.push(copy(&reader, log, wanted).await?);
-        }
-        Ok(copied)
-    }
-}
-
-async fn copy(from: &Reader, log: LogState, wanted: Wanted<'_>) -> Result<Log, CopyError> {
-    let directory = TempDir::with_prefix("grantgate-")?;
-    let (mut heads, mut differing) = (Vec::new(), (0, None));
-    match wanted {
-        Wanted::Whole => {
-            differing = from.log(log.number, directory.path()).await?;
-            heads = from.heads(log.number).await?;
-        }
-        Wanted::Found(filter, take) => {
-            from.found(log.number, (filter, take), directory.path()).await?;
-        }
-    }
-    let reader = LogReader::new(directory.path());
-    Ok(Log {
-        reader,
-        replica: Some(log.name),
-        origin: Some(log.origin),
-        heads,
-        differing,
-        _copy: Some(directory),
-    })
 }

@@ -9,13 +9,14 @@ use jiff::Timestamp;
 use super::names;
 use super::plot::{Ink, bar, line};
 use super::search::{csv_cell, csv_writer, door, io_error, name, printable, tell_damage, usage};
-use super::source::{Source, Wanted};
+use super::source::Source;
 use super::table::Table;
 use crate::audit::ReadError;
 use crate::audit::search::{self, By, Counts, Every, Series, Stats, StatsRequest};
 use crate::catalogue::Catalogue;
 use crate::cli::output::write_json;
 use crate::cli::{Exit, fail, note};
+use crate::database::Part;
 use crate::view::audit::{counted, other, sorted_rows};
 
 /// Rows for people, unless more are asked for.
@@ -123,7 +124,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         by: arguments.by.iter().map(|by| by.as_by()).collect(),
         every: arguments.every.map(EveryArgument::as_every),
     };
-    let logs = match arguments.source.logs(Wanted::Whole) {
+    let logs = match arguments.source.logs(Part::Whole) {
         Ok(logs) => logs,
         Err(exit) => return exit,
     };

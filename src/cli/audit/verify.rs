@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::endorse::accepted;
 use super::search::printable;
-use super::source::{Log, Source, Wanted};
+use super::source::{Log, Source};
 use super::{checkpoints, key};
 use crate::audit::proof::{self, AnchorFinding, Verdict, VerifyReport};
 use crate::audit::{Checkpoint, ReadError};
@@ -15,6 +15,7 @@ use crate::bundle::{Roster, SignedRoster};
 use crate::cli::database::trust;
 use crate::cli::progress::progress;
 use crate::cli::{Exit, Format, fail, note, say, say_json};
+use crate::database::Part;
 use crate::note::VerifierKey;
 use crate::view::audit::{unverified, verified};
 
@@ -64,7 +65,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         Ok(inputs) => inputs,
         Err(exit) => return exit,
     };
-    let logs = match arguments.source.logs(Wanted::Whole) {
+    let logs = match arguments.source.logs(Part::Whole) {
         Ok(logs) => logs,
         Err(exit) => return exit,
     };

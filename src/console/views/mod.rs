@@ -136,7 +136,7 @@ pub(super) const VIEWS: &[View] = &[
         path: "audit",
         name: "Decisions",
         section: Some("Evidence"),
-        show: audit::show,
+        later: Some(audit::show_later),
         shows_grantees: true,
         ..PAGE
     },

@@ -63,6 +63,7 @@ fn outcome(text: &str) -> Result<Outcome, Wrong> {
 /// Filters that are asked for often, and behind a fold the others.
 pub(super) fn form(asked: &Asked) -> Markup {
     let seldom = [
+        "gateway",
         "workspace",
         "act",
         "outcome",
@@ -93,7 +94,8 @@ pub(super) fn form(asked: &Asked) -> Markup {
             details open[is_open] {
                 summary { "More" }
                 div .ask {
-                    (field(asked, "workspace", "Workspace", ""))
+                    @if asked.console.settings.database_file.is_some() { (field(asked, "gateway", "Gateway", "this one, a name, or all")) }
+                (field(asked, "workspace", "Workspace", ""))
                     (choice(asked, "act", "To", &[("", "anything"), (Act::Grant.as_str(), "grant"), (Act::Read.as_str(), "read")]))
                     (choice(asked, "outcome", "Outcome", &outcomes))
                     (choice(asked, "event", "Records of", &events))

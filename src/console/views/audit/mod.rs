@@ -2,27 +2,22 @@
 
 mod filter;
 pub(in crate::console) mod record;
+mod search;
+
+use std::pin::Pin;
 
 use maud::{Markup, html};
 
-use crate::audit::ReadError;
 use crate::audit::Record;
-use crate::audit::search::{Filter, Found, Hit, Indexes, Resolutions, Take, query, resolutions};
+use crate::audit::search::Found;
 use crate::console::asked::{Asked, Format, Wrong, link};
 use crate::console::page::{Page, caller, door_of, formats, time, verdict, wrong};
 use crate::console::reply::Reply;
 use crate::domain::csv_cell;
 use crate::view::audit::{CSV_COLUMNS, csv_row};
+use search::{Row, Rows, copied, rows};
 
 const TITLE: &str = "Decisions";
-
-/// Rows of a page, and of a file.
-const ROWS: u64 = 50;
-const FILE_ROWS: u64 = 1_000;
-const ROWS_MAX: u64 = 10_000;
-
-/// Records may be of the same microsecond: so many more are looked at, and more where that is not enough.
-const SAME_TIME: usize = 64;
 
 pub(in crate::console) fn show(asked: &Asked) -> Reply {
     match find(asked) {
@@ -31,77 +26,36 @@ pub(in crate::console) fn show(asked: &Asked) -> Reply {
     }
 }
 
-/// What was found.
-struct Rows {
-    /// In the order of the log.
-    hits: Vec<Hit>,
-    later: Resolutions,
-    /// Whether there are older ones.
-    more: bool,
-    damaged: u64,
-}
-
-fn find(asked: &Asked) -> Result<Reply, Wrong> {
-    let filter = filter::filter(asked)?;
-    if let Some(fault) = filter.fault() {
-        return Err(format!("{fault}."));
-    }
-    let of_page = asked.format() == Format::Page;
-    let rows = asked.number("limit", if of_page { ROWS } else { FILE_ROWS }, 1..=ROWS_MAX)?;
-    let before = asked.number("before", u64::MAX, 1..=u64::MAX)?;
-    let before_time = asked.time("before_time")?;
-    let rows = search(asked, &filter, usize::try_from(rows).unwrap_or(1), (before, before_time))?;
-    Ok(match asked.format() {
-        Format::Page => Page::of(asked, TITLE, &page(asked, &rows)),
-        Format::Json => lines(&rows),
-        Format::Csv => csv(asked, &rows),
+/// The same, in the logs of all gateways or of one, where these are asked for: what may be found is
+/// copied out of the database first.
+pub(in crate::console) fn show_later(
+    mut asked: Asked,
+) -> Pin<Box<dyn Future<Output = Reply> + Send>> {
+    Box::pin(async move {
+        if let Some(gateway) = asked.query.get("gateway").map(str::to_owned) {
+            match copied(&asked, &gateway).await {
+                Ok(logs) => asked.logs = logs,
+                Err(text) => return wrong(&asked, TITLE, &filter::form(&asked), &text),
+            }
+        }
+        let console = asked.console.clone();
+        console.work.heavy.run(asked, show).await
     })
 }
 
-fn search(
-    asked: &Asked,
-    filter: &Filter,
-    rows: usize,
-    (before, before_time): (u64, Option<jiff::Timestamp>),
-) -> Result<Rows, Wrong> {
-    let log = asked.console.reader();
-    let mut wanted = filter.clone();
-    if let Some(time) = before_time {
-        // Of the same microsecond there may be more, which are told apart by their number.
-        let end = time.checked_add(jiff::SignedDuration::from_micros(1)).unwrap_or(time);
-        wanted.until = Some(wanted.until.map_or(end, |until| until.min(end)));
-    }
-    let mut take = rows + 1;
-    loop {
-        let mut hits: Vec<Hit> = Vec::new();
-        let mut met = 0_usize;
-        let read = query(&log, &wanted, Take::Last(take), Indexes::Kept(&|_, _| {}), &mut |hit| {
-            met += 1;
-            if hit.seq() < before {
-                hits.push(hit);
-            }
-            Ok(())
-        });
-        let damaged = match read {
-            Ok(summary) => summary.damaged_lines,
-            Err(ReadError::Empty(_)) => 0,
-            Err(error) => return Err(format!("The log cannot be read: {error}.")),
-        };
-        let is_all = met < take;
-        if hits.len() > rows || is_all {
-            let more = hits.len() > rows;
-            hits.drain(..hits.len().saturating_sub(rows));
-            let later = resolutions(&log, filter).map_err(|error| format!("{error}."))?;
-            return Ok(Rows { hits, later, more, damaged });
-        }
-        take += SAME_TIME.max(met - hits.len());
-    }
+fn find(asked: &Asked) -> Result<Reply, Wrong> {
+    let all = rows(asked)?;
+    Ok(match asked.format() {
+        Format::Page => Page::of(asked, TITLE, &page(asked, &all)),
+        Format::Json => lines(&all),
+        Format::Csv => csv(asked, &all),
+    })
 }
 
 /// Lines of decisions and outcomes as they are stored, as `audit query --format json` prints them.
 fn lines(rows: &Rows) -> Reply {
     let mut out = Vec::new();
-    for hit in &rows.hits {
+    for Row { hit, .. } in &rows.found {
         let later = rows.later.get(&hit.fields().sent_as()).map(Vec::as_slice);
         for line in [Some(hit.line()), hit.outcome_line(), later].into_iter().flatten() {
             out.extend_from_slice(line);
@@ -115,12 +69,13 @@ fn csv(asked: &Asked, rows: &Rows) -> Reply {
     let mut writer =
         csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
     // Memory takes everything.
-    let _ = writer.write_record(CSV_COLUMNS.map(csv_cell));
-    for hit in &rows.hits {
+    let several = (!asked.logs.is_empty()).then_some("replica");
+    let _ = writer.write_record(CSV_COLUMNS.into_iter().chain(several));
+    for Row { gateway, hit } in &rows.found {
         let fields = hit.fields();
         let later = resolution(rows, &fields);
         let row = csv_row(&fields, later.as_deref().unwrap_or_default(), asked.snapshot.names());
-        let _ = writer.write_record(row);
+        let _ = writer.write_record(row.into_iter().chain(gateway.as_deref().map(csv_cell)));
     }
     Reply::file("text/csv; charset=utf-8", "decisions.csv", writer.into_inner().unwrap_or_default())
 }
@@ -131,32 +86,36 @@ fn resolution(rows: &Rows, fields: &Found) -> Option<String> {
 }
 
 fn page(asked: &Asked, rows: &Rows) -> Markup {
-    let oldest = rows.hits.first().filter(|_| rows.more).map(Hit::fields);
+    let oldest = rows.found.first().filter(|_| rows.more);
+    let oldest = oldest.map(|one| (one.hit.fields(), one.gateway.as_deref().unwrap_or_default()));
+    let columns = ["Time", "Service", "Door", "For", "Decision", "Reason", "Outcome", "Record"];
+    let several = (!asked.logs.is_empty()).then_some("Gateway");
     html! {
         (filter::form(asked))
         @if rows.damaged > 0 {
             p .problem role="alert" { (rows.damaged) " line(s) of the log are no records. " a href=(link("verification", &[])) { "Is the log whole?" } }
         }
-        p #count { (rows.hits.len()) " row(s)" @if rows.more { ", the newest" } "." }
-        @if !rows.hits.is_empty() {
+        p #count { (rows.found.len()) " row(s)" @if rows.more { ", the newest" } "." }
+        @if !rows.found.is_empty() {
             div .scroll tabindex="0" role="region" aria-label="Decisions" { table .decisions {
                 thead { tr {
-                    @for name in ["Time", "Service", "Door", "For", "Decision", "Reason", "Outcome", "Record"] { th scope="col" { (name) } }
+                    @for name in columns.into_iter().chain(several) { th scope="col" { (name) } }
                 } }
-                tbody { @for hit in rows.hits.iter().rev() { (row(asked, rows, &hit.fields())) } }
+                tbody { @for one in rows.found.iter().rev() { (row(asked, rows, one)) } }
             } }
         }
         nav .pages aria-label="More decisions" {
-            @if asked.query.get("before").is_some() { a href={ "?" (asked.query.with(&[("before", ""), ("before_time", "")])) } { "newest" } }
-            @if let Some(oldest) = &oldest {
-                a href={ "?" (asked.query.with(&[("before", &oldest.seq.to_string()), ("before_time", &oldest.time)])) } rel="next" { "older" }
+            @if asked.query.get("before").is_some() { a href={ "?" (asked.query.with(&[("before", ""), ("before_time", ""), ("before_gateway", "")])) } { "newest" } }
+            @if let Some((oldest, gateway)) = &oldest {
+                a href={ "?" (asked.query.with(&[("before", &oldest.seq.to_string()), ("before_time", &oldest.time), ("before_gateway", gateway)])) } rel="next" { "older" }
             }
         }
         (formats(asked, &["json", "csv"]))
     }
 }
 
-fn row(asked: &Asked, rows: &Rows, found: &Found) -> Markup {
+fn row(asked: &Asked, rows: &Rows, one: &Row) -> Markup {
+    let found = &one.hit.fields();
     let later = resolution(rows, found);
     // Nobody is to get access where entrances are read.
     let grantee = if found.grantee.is_empty() { &found.operation } else { &found.grantee };
@@ -175,7 +134,11 @@ fn row(asked: &Asked, rows: &Rows, found: &Found) -> Markup {
                 @if let Some(later) = &later { ", then " (later) }
                 @if let Some(same) = found.same_as { ", same as " (same) }
             }
-            td .number { a href=(link("audit/record", &[("seq", &number)])) { (number) } }
+            @match &one.gateway {
+                // Its page is on its own gateway.
+                Some(gateway) => { td .number { (number) } td { (gateway) } },
+                None => td .number { a href=(link("audit/record", &[("seq", &number)])) { (number) } },
+            }
         }
     }
 }
