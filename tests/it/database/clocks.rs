@@ -7,7 +7,7 @@ use crate::support::SERVER_ROOM;
 use crate::support::process::{Process, signal};
 
 /// What shows a process another time; none where it is not installed.
-fn library() -> Option<String> {
+pub(super) fn library() -> Option<String> {
     let all = std::fs::read_dir("/usr/lib").unwrap().filter_map(Result::ok);
     let places = all.map(|one| one.path().join("faketime/libfaketimeMT.so.1"));
     let found: Option<PathBuf> = places.into_iter().find(|path| path.exists());

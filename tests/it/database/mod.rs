@@ -4,6 +4,7 @@ mod authors;
 mod bundles;
 mod chaos;
 mod clocks;
+mod console;
 mod demo;
 mod direct;
 mod full;
