@@ -68,13 +68,14 @@ const ENCODED_MIN: usize = 1_024;
 
 const ENCODED_LEVEL: i32 = 3;
 
-/// What every answer says.
+/// What every answer says. With `no-referrer` a browser would send the console's own forms with
+/// `Origin: null` (Fetch Standard, "append a request Origin header"); to other sites nothing is told.
 pub(super) fn secured(headers: &mut HeaderMap) {
     let own = |name: &'static str| HeaderName::from_static(name);
     for (name, value) in [
         (CONTENT_SECURITY_POLICY, POLICY),
         (X_CONTENT_TYPE_OPTIONS, "nosniff"),
-        (REFERRER_POLICY, "no-referrer"),
+        (REFERRER_POLICY, "same-origin"),
         (own("cross-origin-opener-policy"), "same-origin"),
         (own("cross-origin-resource-policy"), "same-origin"),
         (own("permissions-policy"), "camera=(), geolocation=(), microphone=()"),

@@ -52,7 +52,7 @@ async fn on_loopback_it_is_off_unless_it_is_turned_on_and_changes_nothing() {
         "content-security-policy: default-src 'none'; script-src 'self';",
         "trusted-types 'none'",
         "x-content-type-options: nosniff",
-        "referrer-policy: no-referrer",
+        "referrer-policy: same-origin",
         "cache-control: no-store",
         "cross-origin-opener-policy: same-origin",
         "cross-origin-resource-policy: same-origin",
