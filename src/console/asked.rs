@@ -202,9 +202,10 @@ impl Asked {
         ))
     }
 
-    /// The time over which hours are looked at, as the command line has it.
+    /// The time over which hours are looked at, as the command line has it: where a moment is asked
+    /// about, from then on, whether it is past or far away.
     pub(super) fn span(&self) -> Result<Span, Wrong> {
-        let from = self.time("from")?.unwrap_or(self.now);
+        let from = self.time("from")?.or(self.time("at")?).unwrap_or(self.now);
         let days = i64::try_from(self.number("days", 366, 1..=3_660)?).unwrap_or(366);
         let until = from.checked_add(jiff::SignedDuration::from_hours(24 * days));
         Ok(Span { from, until: until.unwrap_or(Timestamp::MAX) })
