@@ -78,7 +78,8 @@ pub(super) fn stream(asked: Asked, last: Option<&HeaderValue>) -> Answer {
     response
 }
 
-fn filter(asked: &Asked) -> Result<TailFilter, Wrong> {
+/// Which records are wanted.
+pub(super) fn filter(asked: &Asked) -> Result<TailFilter, Wrong> {
     let allowed = match asked.query.get("decision") {
         None => None,
         Some("allow") => Some(true),

@@ -1,13 +1,19 @@
 //! What happens as it happens: a page whose script reads the stream.
 
-use maud::html;
+use maud::{Markup, html};
 
 use super::what_if::{callers, doors};
 use crate::console::asked::{Asked, link};
-use crate::console::page::{Page, ask, choice, command};
+use crate::console::live::filter;
+use crate::console::page::{Page, ask, choice, command, wrong};
 use crate::console::reply::Reply;
 
+const TITLE: &str = "Live";
+
 pub(in crate::console) fn show(asked: &Asked) -> Reply {
+    if let Err(text) = filter(asked) {
+        return wrong(asked, TITLE, &form(asked), &text);
+    }
     let pairs: Vec<(&str, &str)> = ["caller", "entrance", "decision", "workspace"]
         .into_iter()
         .filter_map(|name| Some((name, asked.query.get(name)?)))
@@ -22,12 +28,7 @@ pub(in crate::console) fn show(asked: &Asked) -> Reply {
         ("seq", "Record"),
     ];
     let content = html! {
-        (ask(asked, &html! {
-            label { span { "Service" } input name="caller" list="callers" value=(asked.query.get("caller").unwrap_or_default()) autocomplete="off" spellcheck="false"; }
-            label { span { "Door" } input name="entrance" list="doors" value=(asked.query.get("entrance").unwrap_or_default()) autocomplete="off" spellcheck="false"; }
-            (choice(asked, "decision", "Decision", &[("", "any"), ("allow", "allow"), ("deny", "deny")]))
-            (callers(asked)) (doors(asked))
-        }, "Show"))
+        (form(asked))
         noscript {
             p .notice { "The live tail needs script. " a href=(link("audit", &[])) { "The newest decisions" } " do not, and neither does:" }
             (command("grantgate audit tail --follow DIR"))
@@ -51,5 +52,18 @@ pub(in crate::console) fn show(asked: &Asked) -> Reply {
             }
         }
     };
-    Page::of(asked, "Live", &content)
+    Page::of(asked, TITLE, &content)
+}
+
+fn form(asked: &Asked) -> Markup {
+    ask(
+        asked,
+        &html! {
+            label { span { "Service" } input name="caller" list="callers" value=(asked.query.get("caller").unwrap_or_default()) autocomplete="off" spellcheck="false"; }
+            label { span { "Door" } input name="entrance" list="doors" value=(asked.query.get("entrance").unwrap_or_default()) autocomplete="off" spellcheck="false"; }
+            (choice(asked, "decision", "Decision", &[("", "any"), ("allow", "allow"), ("deny", "deny")]))
+            (callers(asked)) (doors(asked))
+        },
+        "Show",
+    )
 }
