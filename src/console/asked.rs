@@ -6,6 +6,7 @@ use std::time::Instant;
 use jiff::Timestamp;
 
 use super::guard::Person;
+use super::proposals::Proposed;
 use super::views::View;
 use super::{Console, ROOT};
 use crate::database::Copied;
@@ -84,6 +85,8 @@ pub(super) struct Asked {
     pub(super) person: Person,
     pub(super) snapshot: Arc<Snapshot>,
     pub(super) orders: Arc<Orders>,
+    /// A bundle that is proposed, where one is asked about.
+    pub(super) proposed: Option<Proposed>,
     /// The logs that are meant, where they are others than the gateway's own.
     pub(super) logs: Vec<Copied>,
     pub(super) now: Timestamp,
@@ -106,7 +109,19 @@ impl Asked {
         let orders = console.gateway.orders.load_full();
         let now = console.gateway.clock.now();
         let until = Instant::now() + super::heavy::AT_MOST;
-        Self { console, view, query, form, person, snapshot, orders, logs: Vec::new(), now, until }
+        Self {
+            console,
+            view,
+            query,
+            form,
+            person,
+            snapshot,
+            orders,
+            proposed: None,
+            logs: Vec::new(),
+            now,
+            until,
+        }
     }
 
     /// What questions about the policy in force are answered from.

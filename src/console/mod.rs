@@ -16,6 +16,7 @@ mod guard;
 mod heavy;
 mod live;
 mod page;
+mod proposals;
 mod reply;
 mod views;
 

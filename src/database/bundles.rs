@@ -10,7 +10,7 @@ use tokio_postgres::types::ToSql;
 use super::error::DatabaseError;
 use super::gateway::{signed, time, unsigned};
 use super::link::{ANSWER_TIMEOUT, Access, Link};
-use crate::bundle::{Contents, Digest, Entry, FileName, Offer, Signed};
+use crate::bundle::{Contents, Digest, Entry, FileName, NotWhole, Offer, Signed};
 
 impl Link {
     /// The newest bundle for a gateway of this name.
@@ -88,6 +88,20 @@ pub struct Proposal {
     pub lines: Vec<String>,
 }
 
+/// Why there are no files of a bundle.
+#[derive(Debug, thiserror::Error)]
+pub enum ContentsError {
+    /// The database gives none.
+    #[error(transparent)]
+    Database(#[from] DatabaseError),
+    /// It does not have a file.
+    #[error("the database does not have `{0}` of bundle {1}")]
+    Missing(&'static str, String),
+    /// They are others than were signed.
+    #[error("bundle {0}: {1}")]
+    NotWhole(String, #[source] NotWhole),
+}
+
 /// A connection of somebody who publishes bundles, or looks at them.
 pub struct Desk(Client);
 
@@ -150,6 +164,23 @@ impl Desk {
         let statement = "SELECT content FROM bundle_file WHERE sha256 = $1";
         let row = self.0.query_opt(statement, &[&digest.as_bytes()]).await?;
         Ok(row.map(|row| row.try_get(0)).transpose()?)
+    }
+
+    /// The files of a bundle, as they were signed: all of them and no other.
+    ///
+    /// # Errors
+    /// [`ContentsError`]
+    pub async fn contents(&self, signed: &Signed) -> Result<Contents, ContentsError> {
+        let mut contents = Contents::new();
+        for entry in &signed.bundle.files {
+            let Some(bytes) = self.file(entry.digest).await? else {
+                return Err(ContentsError::Missing(entry.name.as_str(), signed.id()));
+            };
+            contents.insert(entry.name, bytes);
+        }
+        let whole = signed.bundle.check(&contents);
+        whole.map_err(|error| ContentsError::NotWhole(signed.id(), error))?;
+        Ok(contents)
     }
 
     /// Puts a file there.

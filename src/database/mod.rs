@@ -22,7 +22,7 @@ mod shares;
 mod tail;
 
 pub use address::{Address, Files};
-pub use bundles::{Desk, Promoted, Proposal};
+pub use bundles::{ContentsError, Desk, Promoted, Proposal};
 pub use copies::{Copied, Part, copies};
 pub use copy::CopyError;
 pub use directives::{Placed, Unfinished};

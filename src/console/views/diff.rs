@@ -1,6 +1,7 @@
 //! What an edit changes, in services and doors, before anybody loads it.
 
 use std::io;
+use std::pin::Pin;
 
 use maud::{Markup, html};
 
@@ -9,10 +10,11 @@ use crate::audit::search::{AuditedDecision, decisions};
 use crate::console::asked::{Asked, Format};
 use crate::console::draft::{self, Draft};
 use crate::console::page::{Page, caller, command, door, rules, time, wrong};
+use crate::console::proposals::Proposed;
 use crate::console::reply::Reply;
 use crate::domain::{CallerId, RuleRef};
-use crate::policy::Policy;
 use crate::policy::review::{Change, Diff, Effect, Past, Replay, Turn, diff};
+use crate::policy::{Loaded, Policy};
 use crate::view;
 use crate::view::policy::when;
 
@@ -21,16 +23,53 @@ const TITLE: &str = "What an edit changes";
 /// Callers and doors of one change that are shown at once.
 const SHOWN_MAX: usize = 100;
 
-pub(in crate::console) fn show(asked: &Asked) -> Reply {
-    let draft = match Draft::of(asked) {
+/// Of a bundle that is proposed, or of a draft.
+pub(in crate::console) fn show_later(
+    mut asked: Asked,
+) -> Pin<Box<dyn Future<Output = Reply> + Send>> {
+    Box::pin(async move {
+        let number = asked.number("proposal", 0, 1..=u64::from(u32::MAX));
+        let fetched = match number {
+            Ok(0) => Ok(None),
+            Ok(number) => Proposed::fetch(&asked, number).await.map(Some),
+            Err(text) => Err(text),
+        };
+        match fetched {
+            Ok(proposed) => asked.proposed = proposed,
+            Err(text) => return wrong(&asked, TITLE, &form(&asked, None), &text),
+        }
+        let console = asked.console.clone();
+        console.work.heavy.run(asked, show).await
+    })
+}
+
+fn show(asked: &Asked) -> Reply {
+    if let Some(proposed) = &asked.proposed {
+        return match proposed.load(asked.now) {
+            Ok(loaded) => effects(asked, &about(proposed), &loaded, &next(proposed)),
+            Err(problems) => {
+                let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+                wrong(asked, TITLE, &about(proposed), &texts.join("; "))
+            }
+        };
+    }
+    let Draft { text, loaded } = match Draft::of(asked) {
         Ok(Some(draft)) => draft,
         Ok(None) => return Page::of(asked, TITLE, &form(asked, None)),
         Err(broken) => return broken.reply(asked, TITLE, &html! {}),
     };
-    let Draft { text, loaded } = draft;
+    let next = html! {
+        p { "Nothing has changed yet. Save the draft over " code { (asked.snapshot.policy.file()) } ", then:" }
+        (command("grantgate policy check\ngrantgate policy diff HEAD .\nkill -HUP \"$(pidof grantgate)\""))
+    };
+    effects(asked, &form(asked, Some(&text)), &loaded, &next)
+}
+
+/// What a policy changes of the one in force, and what comes next.
+fn effects(asked: &Asked, before: &Markup, loaded: &Loaded, next: &Markup) -> Reply {
     let span = match asked.span() {
         Ok(span) => span,
-        Err(wrongly) => return wrong(asked, TITLE, &form(asked, Some(&text)), &wrongly),
+        Err(text) => return wrong(asked, TITLE, before, &text),
     };
     let in_force = &asked.snapshot.policy;
     let found = diff(in_force, &loaded.policy, span);
@@ -40,7 +79,7 @@ pub(in crate::console) fn show(asked: &Asked) -> Reply {
     }
     let replayed = wants_replay(asked).then(|| replay(asked, &loaded.policy));
     let content = html! {
-        (form(asked, Some(&text)))
+        (before)
         (summary(&found))
         @for change in &found.changes { (one(asked, change, &found)) }
         @if !loaded.warnings.is_empty() {
@@ -49,14 +88,37 @@ pub(in crate::console) fn show(asked: &Asked) -> Reply {
         }
         @if let Some(replayed) = &replayed { (replayed_page(asked, replayed)) }
         h2 { "To put it in force" }
-        p { "Nothing has changed yet. Save the draft over " code { (in_force.file()) } ", then:" }
-        (command("grantgate policy check\ngrantgate policy diff HEAD .\nkill -HUP \"$(pidof grantgate)\""))
+        (next)
     };
     Page::of(asked, TITLE, &content)
 }
 
+/// Whose it is, and how far it is signed.
+fn about(proposed: &Proposed) -> Markup {
+    let Proposed { signed, signatures_min, .. } = proposed;
+    html! {
+        p { "Bundle " code { (signed.id()) } ", made by " (signed.bundle.by) " at " (time(&signed.bundle.made.to_string())) ": " strong { (signed.bundle.why) } }
+        p { "Signed by " (signed.signers.join(", ")) " (" (signed.signers.len()) " of " (signatures_min) "). Compared with what is in force on this gateway." }
+    }
+}
+
+fn next(proposed: &Proposed) -> Markup {
+    let Proposed { signed, signatures_min, .. } = proposed;
+    let id = signed.id();
+    html! {
+        @if signed.signers.len() < *signatures_min {
+            p { "It takes another signature, of somebody who has looked at it:" }
+            (command(&format!("grantgate policy approve {id} --key FILE --database publisher.toml")))
+        } @else {
+            p { "It is signed by enough:" }
+            (command(&format!("grantgate policy promote {} --database publisher.toml", signed.bundle.number)))
+        }
+    }
+}
+
 fn wants_replay(asked: &Asked) -> bool {
-    asked.form.as_ref().is_some_and(|form| form.get("replay").is_some())
+    let form = asked.form.as_ref();
+    asked.query.get("replay").is_some() || form.is_some_and(|form| form.get("replay").is_some())
 }
 
 fn form(asked: &Asked, draft: Option<&str>) -> Markup {

@@ -121,7 +121,7 @@ pub(super) const VIEWS: &[View] = &[
         path: "diff",
         name: "What an edit changes",
         section: Some("Who may what"),
-        show: diff::show,
+        later: Some(diff::show_later),
         takes_forms: true,
         ..PAGE
     },

@@ -16,6 +16,10 @@ const TITLE: &str = "Policy";
 /// Rules of one page.
 const RULES_MAX: usize = 200;
 
+/// Roles or zones that are listed, and that are listed at once.
+const GROUPS_MAX: usize = 300;
+const GROUPS_OPEN: usize = 20;
+
 /// The warnings of one policy: looking for them takes a second where there are many rules.
 #[derive(Default)]
 pub(in crate::console) struct KnownWarnings(Mutex<Option<(String, Arc<[Problem]>)>>);
@@ -140,6 +144,10 @@ fn page(
             @if skip > 0 { a href={ "?" (asked.query.with(&[("skip", &skip.saturating_sub(RULES_MAX).to_string())])) } rel="prev" { "before" } }
             @if found > skip + rules.len() { a href={ "?" (asked.query.with(&[("skip", &(skip + rules.len()).to_string())])) } rel="next" { "more" } }
         }
+        div .columns {
+            (groups("By role", policy.roles()))
+            (groups("By zone", policy.zones()))
+        }
         h2 { "What deserves a second look" }
         @if warnings.is_empty() { p .none { "Nothing." } } @else {
             ul { @for warning in warnings { li {
@@ -163,5 +171,18 @@ fn words(asked: &Asked, rule: &str) -> Markup {
         (before) "entrance:" (id)
         @if let Some(name) = name { " " span .name { "(" (name) ")" } }
         (after)
+    }
+}
+
+/// Names, each as a link to the rules that have it.
+fn groups(title: &str, names: Vec<&str>) -> Markup {
+    html! {
+        @if !names.is_empty() {
+            details open[names.len() <= GROUPS_OPEN] {
+                summary { (title) " (" (names.len()) ")" }
+                ul .doors { @for name in names.iter().take(GROUPS_MAX) { li { a href=(link("policy", &[("text", name)])) { (name) } } } }
+                @if names.len() > GROUPS_MAX { p .none { "and " (names.len() - GROUPS_MAX) " more: find them by their text" } }
+            }
+        }
     }
 }

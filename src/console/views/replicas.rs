@@ -6,11 +6,15 @@ use std::time::Duration;
 use maud::{Markup, html};
 use tokio::time::timeout;
 
+use crate::bundle::{Signed, Trust};
 use crate::config::read_desk;
 use crate::console::asked::{Asked, Format, link};
 use crate::console::page::{Page, command, formats, short, time, wrong};
+use crate::console::proposals::gathered;
 use crate::console::reply::Reply;
-use crate::database::{self, Access, DatabaseError, Desk, LogState, RETIRED, ReplicaState, Schema};
+use crate::database::{
+    self, Access, DatabaseError, Desk, LogState, Promoted, RETIRED, ReplicaState, Schema,
+};
 use crate::view::database::Status;
 
 const TITLE: &str = "Replicas";
@@ -29,21 +33,24 @@ struct Known {
     schema: Schema,
     replicas: Vec<ReplicaState>,
     logs: Vec<LogState>,
-    /// Bundles that were given to gateways, the newest first: to those of which names.
-    promoted: Vec<(u64, Option<Vec<String>>)>,
+    /// Bundles that were given to gateways, the newest first.
+    promoted: Vec<Promoted>,
+    /// Those that are proposed, by signatures that count.
+    proposed: Vec<Signed>,
 }
 
 pub(in crate::console) fn show(asked: Asked) -> Pin<Box<dyn Future<Output = Reply> + Send>> {
     Box::pin(async move {
         let Some(file) = asked.console.settings.database_file.clone() else { return alone(&asked) };
-        let access = match read_desk(&file).and_then(|desk| Access::load(&desk.files)) {
-            Ok(access) => access,
+        let desk = read_desk(&file).and_then(|desk| Ok((Access::load(&desk.files)?, desk.trust)));
+        let (access, trust) = match desk {
+            Ok(desk) => desk,
             Err(problems) => {
                 let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
                 return wrong(&asked, TITLE, &html! {}, &texts.join("; "));
             }
         };
-        match timeout(AT_MOST, known(&access)).await {
+        match timeout(AT_MOST, known(&access, trust.as_ref())).await {
             Err(_) => wrong(&asked, TITLE, &html! {}, &"The database does not answer.".into()),
             Ok(Err(error)) => wrong(&asked, TITLE, &html! {}, &format!("The database: {error}.")),
             Ok(Ok(known)) => match asked.format() {
@@ -51,18 +58,25 @@ pub(in crate::console) fn show(asked: Asked) -> Pin<Box<dyn Future<Output = Repl
                     let Schema { made, newest } = known.schema;
                     Reply::json(&Status::of((made, newest), &known.replicas, &known.logs))
                 }
-                Format::Page => Page::of(&asked, TITLE, &page(&asked, &known)),
+                Format::Page => Page::of(&asked, TITLE, &page(&asked, &known, trust.as_ref())),
             },
         }
     })
 }
 
-async fn known(access: &Access) -> Result<Known, DatabaseError> {
+async fn known(access: &Access, trust: Option<&Trust>) -> Result<Known, DatabaseError> {
     let schema = database::schema(access).await?;
     let (replicas, logs) = (database::replicas(access).await?, database::logs(access).await?);
-    let promoted = Desk::connect(access).await?.promoted(20).await?;
-    let promoted = promoted.into_iter().map(|one| (one.number, one.only_for)).collect();
-    Ok(Known { schema, replicas, logs, promoted })
+    let desk = Desk::connect(access).await?;
+    let promoted = desk.promoted(20).await?;
+    let proposed = match trust {
+        None => Vec::new(),
+        Some(trust) => {
+            let next = promoted.first().map_or(1, |newest| newest.number + 1);
+            gathered(trust, desk.proposals(next).await?).collect()
+        }
+    };
+    Ok(Known { schema, replicas, logs, promoted, proposed })
 }
 
 /// Where no database is named.
@@ -82,7 +96,7 @@ fn alone(asked: &Asked) -> Reply {
 fn wanted(known: &Known, replica: &ReplicaState) -> Option<u64> {
     let is_for =
         |names: &Option<Vec<String>>| names.as_ref().is_none_or(|all| all.contains(&replica.name));
-    known.promoted.iter().find(|(_, names)| is_for(names)).map(|(number, _)| *number)
+    known.promoted.iter().find(|one| is_for(&one.only_for)).map(|one| one.number)
 }
 
 /// What is wrong with a gateway, in words.
@@ -114,7 +128,7 @@ fn marks(known: &Known, replica: &ReplicaState) -> Vec<String> {
     marks
 }
 
-fn page(asked: &Asked, known: &Known) -> Markup {
+fn page(asked: &Asked, known: &Known, trust: Option<&Trust>) -> Markup {
     let marked = known.replicas.iter().filter(|one| !marks(known, one).is_empty()).count();
     let own = &asked.snapshot.policy.revision().to_string();
     html! {
@@ -135,6 +149,7 @@ fn page(asked: &Asked, known: &Known) -> Markup {
                      td { @match &log.shipped { Some(at) => (time(&at.to_string())), None => "never" } } }
             } }
         }
+        @if !known.promoted.is_empty() || !known.proposed.is_empty() { (bundles(known, trust)) }
         h2 { "To stop all of them" }
         p { "An order for all gateways is signed, with a key that is in no browser and on no gateway: from the desk of somebody who has one. On this gateway alone " a href=(link("orders", &[])) { "an operator freezes from here" } "." }
         (command("grantgate freeze --reason TEXT --database desk.toml --key FILE"))
@@ -159,6 +174,32 @@ fn row(known: &Known, replica: &ReplicaState, own: &str) -> Markup {
             td .number { (replica.skew_ms) " ms" }
             td .number { (format!("{:.0} s ago", replica.silent_s)) }
             td { (replica.version) }
+        }
+    }
+}
+
+/// Policies for all of them: what is proposed, and what they were given.
+fn bundles(known: &Known, trust: Option<&Trust>) -> Markup {
+    html! {
+        h2 { "Bundles" }
+        @for one in &known.proposed {
+            p .notice {
+                "Proposed: " a href=(link("diff", &[("proposal", &one.bundle.number.to_string())])) { (one.id()) } ", " (one.bundle.why)
+                " (by " (one.bundle.by) ", signed by " (one.signers.join(", ")) @if let Some(trust) = trust { ": " (one.signers.len()) " of " (trust.signatures_min()) } ")"
+            }
+        }
+        table {
+            thead { tr { @for name in ["Bundle", "Given at", "To", "Why", "Signed by"] { th scope="col" { (name) } } } }
+            tbody { @for one in &known.promoted { tr {
+                th scope="row" .number { (one.number) }
+                td { (time(&one.promoted.to_string())) }
+                td { @match &one.only_for { Some(names) => (names.join(", ")), None => "all" } }
+                @match trust.map(|trust| trust.accept(&one.note)) {
+                    Some(Ok(signed)) => { td { (signed.bundle.why) } td { (signed.signers.join(", ")) } },
+                    Some(Err(error)) => td .problem colspan="2" { "not to be trusted: " (error) },
+                    None => td .none colspan="2" { "the file of the database names no " code { "[bundle]" } ": whose signatures count" },
+                }
+            } } }
         }
     }
 }

@@ -3,6 +3,7 @@
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::Instant;
 
+use super::authors::{Authors, OFFICE, status_of};
 use super::clocks::library;
 use super::*;
 use crate::support::process::{Process, signal};
@@ -69,6 +70,38 @@ async fn decisions_of_all_gateways_are_those_of_the_command_line_and_come_once()
     assert_eq!(seen.len(), count, "a row is there twice");
     north.stop().await;
     south.stop().await;
+}
+
+/// A bundle that is proposed: what it changes is what the command line says, and what it takes is said.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_proposal_is_compared_with_what_is_in_force() {
+    let Some(authors) = Authors::new().await else { return };
+    let site = &authors.site;
+    authors.allow_office(false);
+    authors.publish();
+    authors.lead(&[site]);
+    let seam = Seam::start(site, Behaviour::confirm()).await;
+    let gateway = looking(site, &seam).await;
+    authors.allow_office(true);
+    let id = authors.push();
+    let shown = page(&gateway, "replicas").await;
+    assert!(shown.contains(&format!("/console/diff?proposal=2\">{id}</a>, a test")), "{shown}");
+    assert!(shown.contains("signed by alice: 1 of 2"), "{shown}");
+    assert!(shown.contains("<td>alice, bob</td>"), "the first one has its signers: {shown}");
+
+    let from = "2026-11-25T00:00:00Z";
+    let shown = page(&gateway, "diff?proposal=2").await;
+    assert!(shown.contains("More is allowed than before.") && shown.contains("open-plan office"));
+    assert!(shown.contains(&format!("grantgate policy approve {id}")), "{shown}");
+    let shown = page(&gateway, &format!("diff?proposal=2&from={from}&format=json")).await;
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    let said = authors.done("review", &["2", "--from", from, "--format", "json"]);
+    let said: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!(shown, said["compared"][0]["diff"]);
+    authors.done("approve", &[&id, "--key", &authors.path("bob.key")]);
+    assert!(page(&gateway, "diff?proposal=2").await.contains("grantgate policy promote 2"));
+    assert_eq!(status_of(site, &gateway, OFFICE).await, 403, "nothing has changed");
+    gateway.stop().await;
 }
 
 /// The rows of gateways that need a look.

@@ -3,7 +3,7 @@
 use crate::bundle::{Contents, Signed, Trust};
 use crate::cli::desk::{Ended, Open, failed};
 use crate::cli::note;
-use crate::database::{Promoted, Proposal};
+use crate::database::{ContentsError, Promoted, Proposal};
 
 /// Bundles of before that are looked at for the one that all gateways are to have.
 const LOOKED_AT: i64 = 100;
@@ -131,20 +131,10 @@ impl Open {
 
     /// The files of a bundle, as they were signed.
     pub(super) async fn contents(&self, signed: &Signed) -> Result<Contents, Ended> {
-        let mut contents = Contents::new();
-        for entry in &signed.bundle.files {
-            let Some(bytes) = self.desk.file(entry.digest).await? else {
-                return Err(failed(format_args!(
-                    "the database does not have `{}` of bundle {}",
-                    entry.name.as_str(),
-                    signed.id()
-                )));
-            };
-            contents.insert(entry.name, bytes);
-        }
-        let whole = signed.bundle.check(&contents);
-        whole.map_err(|error| failed(format_args!("bundle {}: {error}", signed.id())))?;
-        Ok(contents)
+        self.desk.contents(signed).await.map_err(|error| match error {
+            ContentsError::Database(error) => error.into(),
+            error @ (ContentsError::Missing(..) | ContentsError::NotWhole(..)) => failed(error),
+        })
     }
 }
 

@@ -1,0 +1,76 @@
+//! Bundles that are proposed in the database: what they would change here, and who has signed them.
+
+use jiff::Timestamp;
+use tokio::time::timeout;
+
+use super::asked::{Asked, Wrong};
+use super::heavy::AT_MOST;
+use crate::authn::Callers;
+use crate::bundle::{Contents, FileName, Signed, Trust};
+use crate::config::read_desk;
+use crate::database::{Access, DatabaseError, Desk, Proposal};
+use crate::policy::{Loaded, Policy, PolicySource, SourceFile};
+
+/// A bundle that was fetched, by signatures that count.
+pub(super) struct Proposed {
+    pub(super) signed: Signed,
+    pub(super) signatures_min: usize,
+    contents: Contents,
+}
+
+impl Proposed {
+    /// The one of this number.
+    pub(super) async fn fetch(asked: &Asked, number: u64) -> Result<Self, Wrong> {
+        let file = asked.console.settings.database_file.clone();
+        let file = file.ok_or("No database is named: set `console.database_file`.")?;
+        let in_words = |problems: Vec<crate::domain::Problem>| {
+            let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+            texts.join("; ")
+        };
+        let desk = read_desk(&file).map_err(in_words)?;
+        let trust = desk.trust.ok_or_else(|| {
+            format!("`{}` names no `[bundle]`: whose signatures count.", file.display())
+        })?;
+        let access = Access::load(&desk.files).map_err(in_words)?;
+        let fetched = timeout(AT_MOST, Self::from(&access, &trust, number)).await;
+        fetched.unwrap_or_else(|_| Err("The database does not answer.".into()))
+    }
+
+    async fn from(access: &Access, trust: &Trust, number: u64) -> Result<Self, Wrong> {
+        let failed = |error: DatabaseError| format!("The database: {error}.");
+        let desk = Desk::connect(access).await.map_err(failed)?;
+        let all = desk.proposals(number).await.map_err(failed)?;
+        let mut found = gathered(trust, all).filter(|one| one.bundle.number == number);
+        let signed = match (found.next(), found.next()) {
+            (Some(signed), None) => signed,
+            (None, _) => return Err(format!("No bundle {number} is proposed.")),
+            (Some(_), Some(_)) => {
+                return Err(format!(
+                    "Several are proposed as {number}: `grantgate policy review` tells them apart."
+                ));
+            }
+        };
+        let contents = desk.contents(&signed).await.map_err(|error| format!("{error}."))?;
+        Ok(Self { signed, signatures_min: trust.signatures_min(), contents })
+    }
+
+    /// What it says, for the callers that it has.
+    pub(super) fn load(&self, now: Timestamp) -> Result<Loaded, Vec<crate::domain::Problem>> {
+        let file = |name: FileName| SourceFile {
+            name: format!("bundle {}: {}", self.signed.id(), name.as_str()),
+            bytes: self.contents.get(&name).cloned().unwrap_or_default(),
+        };
+        let callers = file(FileName::Callers);
+        let callers = Callers::parse(&callers.name, &callers.bytes)?;
+        let source = PolicySource { model: file(FileName::Model), rules: file(FileName::Rules) };
+        Policy::load(&source, &callers, now)
+    }
+}
+
+/// Those that are signed by keys that count; others anybody may have put there.
+pub(super) fn gathered(
+    trust: &Trust,
+    all: Vec<Proposal>,
+) -> impl Iterator<Item = Signed> + use<'_> {
+    all.into_iter().filter_map(|one| trust.gather(&one.text, &one.lines).ok())
+}
