@@ -151,7 +151,9 @@ pub(super) fn caller(id: &str) -> Markup {
 
 /// A rule, as a link to its line.
 pub(super) fn rule(reference: &str) -> Markup {
-    let line = reference.rsplit_once(':').map(|(_, line)| line);
+    // What is in no file of the gateway has no line to be looked at.
+    let is_elsewhere = reference.starts_with("draft:") || reference.starts_with("bundle ");
+    let line = reference.rsplit_once(':').map(|(_, line)| line).filter(|_| !is_elsewhere);
     let short = reference.rsplit_once('/').map_or(reference, |(_, name)| name);
     match line.filter(|line| line.bytes().all(|b| b.is_ascii_digit()) && !line.is_empty()) {
         Some(line) => html! {
