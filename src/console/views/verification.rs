@@ -138,7 +138,7 @@ fn page(asked: &Asked, last: &Last) -> Markup {
             dt { "Newest checkpoint" }
             dd {
                 @match &status.checkpoint {
-                    Some(newest) => { (newest.size) " records, root " code { (newest.root) } @if let Some(text) = &newest.text { details { summary { "text" } pre { (text) } } } },
+                    Some(newest) => { (newest.size) " records, root " code { (newest.root) } @if let Some(text) = &newest.text { details { summary { "text" } pre tabindex="0" { (text) } } } },
                     None => "none yet",
                 }
             }
