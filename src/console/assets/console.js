@@ -37,11 +37,11 @@ function tail(live) {
   let drawing = false;
   live.hidden = false;
 
-  let connected = false;
+  let connection = "connecting";
   let byHand = false; // paused by the button, not by scrolling
 
   const say = () => {
-    const parts = [connected ? "live" : "connecting"];
+    const parts = [connection];
     if (paused) parts[0] = `paused, ${waiting} new`;
     if (missed) parts.push(`${missed} left out: they come faster than they are shown`);
     state.textContent = parts.join("; ");
@@ -142,8 +142,13 @@ function tail(live) {
   for (const field of fields) field.addEventListener("change", hide);
 
   const source = new EventSource(live.dataset.stream);
-  source.addEventListener("open", () => { connected = true; say(); });
-  source.addEventListener("error", () => { connected = false; say(); });
+  source.addEventListener("open", () => { connection = "live"; say(); });
+  source.addEventListener("error", () => {
+    // What is refused is not asked for again by a browser.
+    const isRefused = source.readyState === EventSource.CLOSED;
+    connection = isRefused ? "no stream: the gateway refuses it; load the page again later" : "connecting";
+    say();
+  });
   source.addEventListener("message", (event) => keep(JSON.parse(event.data)));
   source.addEventListener("skipped", (event) => {
     missed += Number(event.data);
