@@ -27,7 +27,7 @@ const VIEWERS_MAX: usize = 16;
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 /// Something is said at least so often, so that it is seen who has gone.
-const SAYS_EVERY: Duration = Duration::from_secs(10);
+const SAYS_EVERY: Duration = Duration::from_secs(2);
 
 /// A stream lasts so long. Less than a connection without requests does.
 const LASTS: Duration = Duration::from_secs(45);
