@@ -105,14 +105,15 @@ impl Console {
         if path == "/" {
             return Reply::moved(ROOT).into();
         }
+        let rest = path.strip_prefix(ROOT).unwrap_or_default().trim_start_matches('/');
+        // They are the same for everybody, and what is refused is told on a page, too.
+        if let Some(asset) = rest.strip_prefix("assets/") {
+            return assets::get(asset, &head).encoded_for(&head.headers).into();
+        }
         let person = match guard::admit(&self, &head, &place) {
             Ok(person) => person,
             Err(refused) => return (*refused).into(),
         };
-        let rest = path.strip_prefix(ROOT).unwrap_or_default().trim_start_matches('/');
-        if let Some(asset) = rest.strip_prefix("assets/") {
-            return assets::get(asset, &head).encoded_for(&head.headers).into();
-        }
         let Some(view) = VIEWS.iter().find(|view| view.path == rest) else {
             return Page::refusal(StatusCode::NOT_FOUND, "There is no such page.").into();
         };
