@@ -97,7 +97,7 @@ fn page(asked: &Asked, seq: u64, record: &Record<'_>, lines: &[Vec<u8>]) -> Mark
         h2 { "As it is stored" }
         @for line in lines { pre .raw tabindex="0" { (String::from_utf8_lossy(line)) } }
         h2 { "Proof" }
-        p { a #proof href=(link("audit/proof", &[("seq", &number)])) download { "Download the proof" } " that record " (seq) " is in the log, under a signed checkpoint. Anybody with the public key can check it:" }
+        p { a #proof href=(link("audit/proof", &[("seq", &number)])) { "Download the proof" } " that record " (seq) " is in the log, under a signed checkpoint. Anybody with the public key can check it:" }
         (command(&format!("grantgate audit check-proof {seq}.tlog-proof --key audit_signing_key.pub")))
         @if let Some(id) = record.request_id() { p { "Request " code { (id) } } }
     }
