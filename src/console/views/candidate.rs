@@ -12,6 +12,7 @@ use crate::console::asked::{Asked, Format, link};
 use crate::console::chart::{Bar, Kinds, bars};
 use crate::console::page::{Page, ask, caller, command, door_of, field, formats, short, wrong};
 use crate::console::reply::Reply;
+use crate::domain::GranteeKind;
 use crate::policy::Opinion;
 use crate::snapshot::Trial;
 
@@ -50,6 +51,8 @@ struct Pair {
     /// The first of them.
     first: String,
     request_id: String,
+    #[serde(skip)]
+    asked_for: Option<GranteeKind>,
 }
 
 type Pairs = BTreeMap<(String, String), Pair>;
@@ -121,7 +124,10 @@ fn agreement(asked: &Asked, since: jiff::Timestamp) -> Result<Agreement, String>
                 let first = record.time().map(|time| time.to_string()).unwrap_or_default();
                 let (caller, entrance_id) = key.clone();
                 let request_id = owned(record.request_id());
-                pairs.insert(key, Pair { caller, entrance_id, decisions: 1, first, request_id });
+                let asked_for = hit.fields().grantee_kind;
+                let decisions = 1;
+                let pair = Pair { caller, entrance_id, decisions, first, request_id, asked_for };
+                pairs.insert(key, pair);
             } else {
                 found.partial = true;
             }
@@ -214,7 +220,7 @@ fn pairs(asked: &Asked, title: &str, id: &str, pairs: &[Pair]) -> Markup {
                         td .number { (pair.decisions) }
                         td {
                             a href=(link("audit", &[("request_id", &pair.request_id)])) { (crate::console::page::time(&pair.first)) } " "
-                            a href=(link("what-if", &[("caller", &pair.caller), ("entrance", &pair.entrance_id), ("at", &pair.first)])) { "why" }
+                            a href=(link("what-if", &[("caller", &pair.caller), ("entrance", &pair.entrance_id), ("grantee", pair.asked_for.map_or("", GranteeKind::as_str)), ("at", &pair.first)])) { "why" }
                         }
                     }
                 } }

@@ -20,7 +20,7 @@ use crate::audit::log::error::ReadError;
 use crate::audit::record::event::Event;
 use crate::audit::record::glance;
 use crate::audit::record::parse::Record;
-use crate::domain::Problem;
+use crate::domain::{GranteeKind, Problem};
 pub use filter::Filter;
 pub(in crate::audit) use index::load as load_index;
 use plan::Plan;
@@ -66,6 +66,8 @@ pub struct Found {
     pub entrance_id: String,
     /// For whom.
     pub grantee: String,
+    /// In which form that was said; none where nobody is to get access.
+    pub grantee_kind: Option<GranteeKind>,
     /// `allow` or `deny`.
     pub decision: String,
     /// Why.
@@ -139,6 +141,7 @@ impl Hit {
             workspace: owned(line.workspace()),
             entrance_id: owned(line.entrance_id()),
             grantee: owned(line.grantee()),
+            grantee_kind: line.grantee_kind(),
             decision: owned(line.decision()),
             reason: line.reason().map_or_else(|| counted.join(" "), str::to_owned),
             outcome: match line.resolution() {

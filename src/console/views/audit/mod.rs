@@ -13,7 +13,7 @@ use crate::audit::search::Found;
 use crate::console::asked::{Asked, Format, Wrong, link};
 use crate::console::page::{Page, caller, door_of, formats, time, verdict, wrong};
 use crate::console::reply::Reply;
-use crate::domain::csv_cell;
+use crate::domain::{GranteeKind, csv_cell};
 use crate::view::audit::{CSV_COLUMNS, csv_row};
 use search::{Row, Rows, copied, rows};
 
@@ -155,6 +155,7 @@ fn why(found: &Found) -> Markup {
 /// What was asked, to be asked again.
 fn question(found: &Found) -> String {
     let act = if found.operation.is_empty() { "" } else { "read" };
+    let grantee = found.grantee_kind.map_or("", GranteeKind::as_str);
     link(
         "what-if",
         &[
@@ -162,6 +163,7 @@ fn question(found: &Found) -> String {
             ("entrance", &found.entrance_id),
             ("workspace", &found.workspace),
             ("act", act),
+            ("grantee", grantee),
             ("at", &found.time),
         ],
     )
