@@ -1,5 +1,8 @@
 //! What would be decided, of whom, when, and why: any question may be put, and nothing comes of it.
 
+use std::sync::Arc;
+
+use jiff::Timestamp;
 use maud::{Markup, html};
 
 use crate::console::asked::{Asked, Format, Wrong, link};
@@ -8,8 +11,9 @@ use crate::console::page::{
 };
 use crate::console::reply::Reply;
 use crate::domain::{Act, CallerId, EntranceId, GranteeKind, Reason, WorkspaceName};
+use crate::inquiry::Known;
 use crate::policy::review::{ExplainedRule, Explanation, Step, explain};
-use crate::policy::{Moment, Question};
+use crate::policy::{Moment, Orders, Question};
 use crate::view;
 use crate::view::orders::in_words;
 
@@ -42,7 +46,11 @@ pub(in crate::console) fn show(asked: &Asked) -> Reply {
     let Put { caller, act, entrance, workspace, moment } = &put;
     let (act, entrance, moment) = (*act, *entrance, *moment);
     let question = Question { caller, act, entrance, workspace: workspace.as_ref(), moment };
-    let known = asked.known();
+    let orders = match orders(asked, moment.at) {
+        Ok(orders) => orders,
+        Err(text) => return wrong(asked, TITLE, &form(asked), &text),
+    };
+    let known = Known { orders: &orders, ..asked.known() };
     let found = explain(known.policy, question, known.orders);
     let suspended = known.is_suspended(caller);
     match asked.format() {
@@ -56,12 +64,21 @@ pub(in crate::console) fn show(asked: &Asked) -> Reply {
         Format::Page => {
             let content = html! {
                 (form(asked))
-                (answer(asked, question, &found))
+                (answer(known, question, &found))
                 (formats(asked, &["json"]))
             };
             Page::of(asked, TITLE, &content)
         }
     }
+}
+
+/// Those that the gateway follows; for what is past those that held then, though they were lifted.
+fn orders(asked: &Asked, at: Timestamp) -> Result<Arc<Orders>, Wrong> {
+    if at >= asked.now {
+        return Ok(asked.orders.clone());
+    }
+    let file = asked.console.keeper.place().read().map_err(|problem| problem.to_string())?;
+    Ok(Arc::new(Orders::of_time(file.orders(), at)))
 }
 
 fn put(asked: &Asked) -> Result<Option<Put>, Wrong> {
@@ -110,8 +127,7 @@ pub(super) fn doors(asked: &Asked) -> Markup {
     suggestions("doors", asked.snapshot.names().entries().iter().map(crate::catalogue::Entry::name))
 }
 
-fn answer(asked: &Asked, question: Question<'_>, found: &Explanation) -> Markup {
-    let known = asked.known();
+fn answer(known: Known<'_>, question: Question<'_>, found: &Explanation) -> Markup {
     let Question { caller: who, entrance, moment, workspace, .. } = question;
     let allowed = found.evaluation.is_allowed();
     let reason = found.evaluation.reason;
