@@ -3,6 +3,8 @@
 use std::net::TcpListener;
 use std::path::PathBuf;
 
+use std::time::Duration;
+
 use clap::Args;
 
 use super::{
@@ -17,6 +19,9 @@ use crate::listener::Stop;
 use crate::server::{Prepared, Server, StartError, service_manager};
 use crate::snapshot::ReloadHandle;
 use crate::telemetry::{LogFormat, start_logging};
+
+/// For questions of people who look, which end by themselves.
+const LAST_QUESTIONS: Duration = Duration::from_secs(1);
 
 #[derive(Args)]
 #[command(after_help = "Example: grantgate serve --config /etc/grantgate/grantgate.toml")]
@@ -76,7 +81,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
         ended
     });
     // Nothing ends a span after this.
-    drop(runtime);
+    runtime.shutdown_timeout(LAST_QUESTIONS);
     if let Some(traces) = traces {
         traces.shutdown();
     }

@@ -16,6 +16,9 @@ use crate::policy::Orders;
 use crate::policy::review::Span;
 use crate::snapshot::Snapshot;
 
+/// The longest time that hours are looked at: the command line looks at ten years.
+const DAYS_MAX: u64 = 366;
+
 /// Names and values, as an address or a form has them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Query(Vec<(String, String)>);
@@ -44,11 +47,21 @@ impl Query {
         self.0.iter().find(|(known, _)| known == name).map(|(_, value)| value.as_str())
     }
 
-    /// With one more pair, as the end of an address.
-    pub(super) fn and(&self, name: &str, value: &str) -> String {
+    /// With one more pair.
+    pub(super) fn and(&self, name: &str, value: &str) -> Self {
         let mut pairs = self.0.clone();
         pairs.push((name.to_owned(), value.to_owned()));
-        Self(pairs).with(&[])
+        Self(pairs)
+    }
+
+    /// Without this name.
+    pub(super) fn without(&self, name: &str) -> Self {
+        Self(self.0.iter().filter(|(known, _)| known != name).cloned().collect())
+    }
+
+    /// As the end of an address.
+    pub(super) fn written(&self) -> String {
+        self.with(&[])
     }
 
     /// Without these names, and with these pairs, as the end of an address.
@@ -221,7 +234,7 @@ impl Asked {
     /// about, from then on, whether it is past or far away.
     pub(super) fn span(&self) -> Result<Span, Wrong> {
         let from = self.time("from")?.or(self.time("at")?).unwrap_or(self.now);
-        let days = i64::try_from(self.number("days", 366, 1..=3_660)?).unwrap_or(366);
+        let days = i64::try_from(self.number("days", 366, 1..=DAYS_MAX)?).unwrap_or(366);
         let until = from.checked_add(jiff::SignedDuration::from_hours(24 * days));
         Ok(Span { from, until: until.unwrap_or(Timestamp::MAX) })
     }

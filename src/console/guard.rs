@@ -124,6 +124,20 @@ fn is_of_loopback(headers: &HeaderMap) -> bool {
     is_address || name.eq_ignore_ascii_case("localhost")
 }
 
+/// Whether somebody looks at it, and no page of another site asks for it behind their back.
+pub(super) fn is_looked_at(head: &Parts) -> Result<(), Box<Reply>> {
+    let one = |name: &str| head.headers.get(name).and_then(|value| value.to_str().ok());
+    // Of browsers only; a link that somebody follows is theirs.
+    let is_own = matches!(one("sec-fetch-site"), None | Some("same-origin" | "none"));
+    let is_link =
+        one("sec-fetch-mode") == Some("navigate") && one("sec-fetch-dest") == Some("document");
+    if is_own || is_link {
+        return Ok(());
+    }
+    let text = "A page of another site asks for this, as a browser says by `Sec-Fetch-Site`.";
+    Err(Box::new(Page::refusal(StatusCode::FORBIDDEN, text)))
+}
+
 /// Whether a form was sent from a page of the console.
 pub(super) fn is_of_our_own_pages(head: &Parts, place: &Place) -> Result<(), Box<Reply>> {
     let one = |name: &str| {
@@ -184,6 +198,26 @@ mod tests {
         assert!(!is_of_loopback(&head(&[]).headers));
         let two = head(&[("host", "localhost"), ("host", "attacker.example")]);
         assert!(!is_of_loopback(&two.headers));
+    }
+
+    #[test]
+    fn what_other_sites_ask_for_is_refused_unless_somebody_follows_a_link() {
+        let asks = |site: &str, mode: &str, dest: &str| {
+            let headers =
+                [("sec-fetch-site", site), ("sec-fetch-mode", mode), ("sec-fetch-dest", dest)];
+            is_looked_at(&head(&headers)).is_ok()
+        };
+        assert!(is_looked_at(&head(&[])).is_ok(), "a program");
+        assert!(asks("none", "navigate", "document") && asks("same-origin", "cors", "empty"));
+        assert!(asks("cross-site", "navigate", "document"));
+        for (site, mode, dest) in [
+            ("cross-site", "no-cors", "image"),
+            ("same-site", "no-cors", "image"),
+            ("cross-site", "navigate", "iframe"),
+            ("cross-site", "cors", "empty"),
+        ] {
+            assert!(!asks(site, mode, dest), "{site} {mode} {dest}");
+        }
     }
 
     #[test]

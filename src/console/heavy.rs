@@ -1,53 +1,63 @@
 //! Questions that take time: on threads of their own, two at a time, whoever asks.
 //!
-//! A grant must never wait for somebody who looks. Who waits too long is told so; the thread ends by
-//! itself, and has its place until then.
+//! A grant must never wait for somebody who looks. Who waits too long is told so; the work looks at the
+//! time itself, and has its place until it ends.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use http::StatusCode;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::timeout;
 
 use super::asked::Asked;
 use super::page::Page;
 use super::reply::Reply;
 
-/// How long an answer may take, with waiting for a place.
+/// How long an answer may take, from when it has its place; and how long a place is waited for.
 pub(super) const AT_MOST: Duration = Duration::from_secs(5);
 
 const AT_A_TIME: usize = 2;
 
-/// The places.
-pub(super) struct Heavy(Arc<Semaphore>);
+/// So many of one kind of work at a time.
+pub(super) struct Places(Arc<Semaphore>);
 
-impl Default for Heavy {
+impl Default for Places {
     fn default() -> Self {
         Self(Arc::new(Semaphore::new(AT_A_TIME)))
     }
 }
 
+impl Places {
+    /// A place, when there is one.
+    pub(super) async fn acquire(&self) -> Option<OwnedSemaphorePermit> {
+        self.0.clone().acquire_owned().await.ok()
+    }
+}
+
+/// The places of questions.
+#[derive(Default)]
+pub(super) struct Heavy(Places);
+
 impl Heavy {
     /// Answers on a thread of its own.
-    pub(super) async fn run(&self, asked: Asked, show: fn(&Asked) -> Reply) -> Reply {
+    pub(super) async fn run(&self, mut asked: Asked, show: fn(&Asked) -> Reply) -> Reply {
         let busy = || {
             let text = "This takes longer than 5 seconds, or others ask for as much: narrow it down, or \
                         ask the command line, which takes its time.";
             Page::refusal(StatusCode::SERVICE_UNAVAILABLE, text)
         };
-        let answer = async {
-            let place = self.0.clone().acquire_owned().await.ok()?;
-            let show = move || {
-                let reply = show(&asked);
-                drop(place);
-                reply
-            };
-            tokio::task::spawn_blocking(show).await.ok()
+        let Ok(place) = timeout(AT_MOST, self.0.acquire()).await else { return busy() };
+        asked.until = Instant::now() + AT_MOST;
+        let show = move || {
+            let reply = show(&asked);
+            drop(place);
+            reply
         };
-        match timeout(AT_MOST, answer).await {
-            Ok(Some(reply)) => reply,
-            Ok(None) => {
+        // A little later than the work itself looks at the time.
+        match timeout(AT_MOST + AT_MOST / 5, tokio::task::spawn_blocking(show)).await {
+            Ok(Ok(reply)) => reply,
+            Ok(Err(_)) => {
                 let text = "The page could not be made: a fault of this program.";
                 Page::refusal(StatusCode::INTERNAL_SERVER_ERROR, text)
             }

@@ -4,6 +4,7 @@
 //! keep up is told how many were left out. After a while a stream ends, as connections do, and the
 //! browser goes on from the record that it had last.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -42,6 +43,9 @@ const BEHIND_MAX: u64 = 5_000;
 /// Records that are shown before the first one that comes.
 const BEFORE: u64 = 200;
 
+/// Records before that are looked at for decisions whose outcomes may come.
+const LOOKS_BACK: u64 = 1_000;
+
 /// Chunks on their way to one viewer.
 const CHUNKS: usize = 4;
 
@@ -65,7 +69,9 @@ pub(super) fn stream(asked: Asked, last: Option<&HeaderValue>) -> Answer {
         return Page::refusal(StatusCode::SERVICE_UNAVAILABLE, &text).into();
     };
     let durable = asked.console.gateway.journal.durable_seq();
-    let last = last.and_then(|last| last.to_str().ok()).and_then(|last| last.parse::<u64>().ok());
+    // A page that had to begin anew says it in its address.
+    let last = last.and_then(|last| last.to_str().ok()).or(asked.query.get("after"));
+    let last = last.and_then(|last| last.parse::<u64>().ok());
     let next = last.filter(|last| *last <= durable).map(|last| last + 1);
     let next = next.unwrap_or_else(|| durable.saturating_sub(BEFORE).max(1));
     let (sender, receiver) = mpsc::channel(CHUNKS);
@@ -105,21 +111,24 @@ impl Watching {
         let Self { mut next, mut chosen, sender, place: _place, asked } = self;
         let journal = asked.console.gateway.journal.clone();
         let log = asked.console.reader();
-        let mut follower = Some(Follower::new(log.clone(), Some(next)));
+        // Decisions of before, whose outcomes may come: they are not shown again.
+        let first = next;
+        let mut follower =
+            Some(Follower::new(log.clone(), Some(first.saturating_sub(LOOKS_BACK).max(1))));
         let (began, mut said) = (Instant::now(), Instant::now());
         // At once again where a stream ends by itself.
         if sender.send(Bytes::from_static(b"retry: 500\n\n")).await.is_err() {
             return;
         }
         while began.elapsed() < LASTS && !sender.is_closed() {
-            let durable = journal.durable_seq();
+            let (durable, before) = (journal.durable_seq(), next);
             let mut text = String::new();
             let behind = durable.saturating_sub(next.saturating_sub(1));
             if behind > BEHIND_MAX {
                 let skipped = behind - BEFORE;
                 next += skipped;
                 follower = Some(Follower::new(log.clone(), Some(next)));
-                text.push_str(&format!("event: skipped\ndata: {skipped}\n\n"));
+                let _ = write!(text, "event: skipped\ndata: {skipped}\n\n");
             }
             if next <= durable
                 && let Some(mut own) = follower.take()
@@ -132,12 +141,23 @@ impl Watching {
                 follower = Some(own);
                 match passage {
                     Ok(passage) => {
-                        next = passage.next;
-                        if passage.lost > 0 {
-                            text.push_str(&format!("event: lost\ndata: {}\n\n", passage.lost));
+                        next = next.max(passage.next);
+                        if passage.lost > 0 && passage.next > first {
+                            let _ = write!(text, "event: lost\ndata: {}\n\n", passage.lost);
                         }
                         for record in &passage.records {
-                            event(&asked, &mut chosen, record.seq, &record.line, &mut text);
+                            let is_new = record.seq >= first;
+                            event(
+                                &asked,
+                                &mut chosen,
+                                (record.seq, is_new),
+                                &record.line,
+                                &mut text,
+                            );
+                        }
+                        // Also where nothing is shown: a stream that begins again begins here.
+                        if next > before {
+                            let _ = write!(text, "id: {}\n\n", next - 1);
                         }
                     }
                     Err(error) => {
@@ -156,7 +176,8 @@ impl Watching {
                     return;
                 }
             }
-            if journal.durable_seq() < next {
+            // What does not come although it is durable is damaged, or was removed.
+            if journal.durable_seq() < next || next == before {
                 sleep(LOOK_EVERY).await;
             }
         }
@@ -164,9 +185,15 @@ impl Watching {
 }
 
 /// A record as an event: its fields as texts, for a script that makes nothing of them but text.
-fn event(asked: &Asked, chosen: &mut Chosen, seq: u64, line: &[u8], out: &mut String) {
+fn event(
+    asked: &Asked,
+    chosen: &mut Chosen,
+    (seq, is_new): (u64, bool),
+    line: &[u8],
+    out: &mut String,
+) {
     let Some(record) = Record::parse(line) else { return };
-    if !chosen.takes(&record) {
+    if !chosen.takes(&record) || !is_new {
         return;
     }
     let found = Hit::of_line(line).fields();
@@ -185,5 +212,5 @@ fn event(asked: &Asked, chosen: &mut Chosen, seq: u64, line: &[u8], out: &mut St
         "line": String::from_utf8_lossy(line),
     });
     // JSON has no line ends of its own.
-    out.push_str(&format!("id: {seq}\ndata: {shown}\n\n"));
+    let _ = write!(out, "id: {seq}\ndata: {shown}\n\n");
 }

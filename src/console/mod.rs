@@ -29,24 +29,27 @@ use hyper::body::Incoming;
 use tokio::time::timeout;
 
 use crate::audit::LogReader;
-use crate::config::ConsoleSettings;
+use crate::bundle::Trust;
+use crate::config::{ConsoleSettings, read_desk};
+use crate::database::Access;
 use crate::gateway::Gateway;
 use crate::note::VerifierKey;
 use crate::orders::Keeper;
 use crate::view::health::{Check, Status};
-use asked::{Asked, Query};
+use asked::{Asked, Query, Wrong};
 pub use guard::Place;
-use heavy::Heavy;
+use heavy::{Heavy, Places};
 use page::Page;
 use reply::Reply;
 pub use reply::{Answer, Body};
-use views::VIEWS;
+use views::{Takes, VIEWS};
 
 /// Where its pages are.
 pub const ROOT: &str = "/console";
 
-/// The largest form, in bytes: a draft of a policy is in it, percent-encoded.
-const FORM_BYTES_MAX: usize = 48 << 20;
+/// The largest form, in bytes; and one that has a draft of a policy in it, percent-encoded.
+const FORM_BYTES_MAX: usize = 64 << 10;
+const DRAFT_BYTES_MAX: usize = 48 << 20;
 
 /// How long a form may be on its way.
 const FORM_TIME: std::time::Duration = std::time::Duration::from_secs(20);
@@ -77,10 +80,20 @@ pub struct Console {
     pub work: Work,
 }
 
+/// Where all gateways are looked at.
+struct Desk {
+    access: Access,
+    /// Whose signatures count, where the file says so.
+    trust: Option<Trust>,
+}
+
 /// Work that is bounded, whoever asks.
 #[derive(Default)]
 pub struct Work {
     heavy: Heavy,
+    /// Questions to the database, and forms that have a draft in them.
+    database: Places,
+    forms: Places,
     live: live::Viewers,
     verifying: views::verification::Verifying,
     hour: views::overview::LastHour,
@@ -110,6 +123,9 @@ impl Console {
         if let Some(asset) = rest.strip_prefix("assets/") {
             return assets::get(asset, &head).encoded_for(&head.headers).into();
         }
+        if let Err(refused) = guard::is_looked_at(&head) {
+            return (*refused).into();
+        }
         let person = match guard::admit(&self, &head, &place) {
             Ok(person) => person,
             Err(refused) => return (*refused).into(),
@@ -117,15 +133,20 @@ impl Console {
         let Some(view) = VIEWS.iter().find(|view| view.path == rest) else {
             return Page::refusal(StatusCode::NOT_FOUND, "There is no such page.").into();
         };
-        let form = match (&head.method, view.takes_forms) {
-            (&Method::GET | &Method::HEAD, _) => None,
-            (&Method::POST, true) => {
+        let (form, _form) = match (&head.method, view.takes) {
+            (&Method::GET | &Method::HEAD, _) => (None, None),
+            (&Method::POST, Takes::Form | Takes::Draft) => {
                 if let Err(refused) = guard::is_of_our_own_pages(&head, &place) {
                     return (*refused).into();
                 }
-                match read_form(body).await {
-                    Ok(form) => Some(form),
-                    Err(refused) => return refused.into(),
+                // Large forms have places, which they keep until they are answered.
+                let (most, place) = match view.takes {
+                    Takes::Draft => (DRAFT_BYTES_MAX, self.work.forms.acquire().await),
+                    Takes::Nothing | Takes::Form => (FORM_BYTES_MAX, None),
+                };
+                match read_form(body, most).await {
+                    Ok(form) => (Some(form), place),
+                    Err(refused) => return (*refused).into(),
                 }
             }
             _ => {
@@ -134,11 +155,16 @@ impl Console {
             }
         };
         let query = Query::parse(head.uri.query().unwrap_or_default());
+        let by = person.name.clone();
         if view.shows_grantees {
+            // Who is looked for, and keys of callers, are in no other log of the process either.
+            let shown = query.with(&[("for", ""), ("idempotency_key", "")]);
+            let person = query.get("for").is_some();
             tracing::info!(
-                by = person.name,
+                by = by.as_str(),
                 page = view.path,
-                query = head.uri.query(),
+                query = shown,
+                person,
                 "looked at decisions"
             );
         }
@@ -153,25 +179,35 @@ impl Console {
         reply.encoded_for(&head.headers).into()
     }
 
+    /// The database as the settings name it, or why there is none, in words.
+    fn desk(&self) -> Result<Desk, Wrong> {
+        let file = self.settings.database_file.as_ref();
+        let file = file.ok_or("No database is named: set `console.database_file`.")?;
+        let desk = read_desk(file).and_then(|desk| Ok((Access::load(&desk.files)?, desk.trust)));
+        let (access, trust) = desk.map_err(|problems| page::listed(&problems))?;
+        Ok(Desk { access, trust })
+    }
+
     fn reader(&self) -> LogReader {
         LogReader::new(&self.log)
     }
 }
 
-async fn read_form(body: Incoming) -> Result<Query, Reply> {
-    let body = Limited::new(body, FORM_BYTES_MAX).collect();
-    match timeout(FORM_TIME, body).await {
-        Err(_) => Err(Page::refusal(StatusCode::REQUEST_TIMEOUT, "The form did not come in time.")),
+async fn read_form(body: Incoming, most: usize) -> Result<Query, Box<Reply>> {
+    let refuse = |status, text: &str| Err(Box::new(Page::refusal(status, text)));
+    let body = Limited::new(body, most).collect();
+    let bytes = match timeout(FORM_TIME, body).await {
+        Err(_) => return refuse(StatusCode::REQUEST_TIMEOUT, "The form did not come in time."),
         Ok(Err(_)) => {
-            let text = format!("The form has more than {} MiB.", FORM_BYTES_MAX >> 20);
-            Err(Page::refusal(StatusCode::PAYLOAD_TOO_LARGE, &text))
+            let text = format!("The form has more than {} KiB.", most >> 10);
+            return refuse(StatusCode::PAYLOAD_TOO_LARGE, &text);
         }
-        Ok(Ok(body)) => {
-            let bytes = body.to_bytes();
-            match std::str::from_utf8(&bytes) {
-                Ok(text) => Ok(Query::parse(text)),
-                Err(_) => Err(Page::refusal(StatusCode::BAD_REQUEST, "The form is not UTF-8.")),
-            }
-        }
+        Ok(Ok(body)) => body.to_bytes(),
+    };
+    let parsed =
+        tokio::task::spawn_blocking(move || std::str::from_utf8(&bytes).ok().map(Query::parse));
+    match parsed.await {
+        Ok(Some(form)) => Ok(form),
+        Ok(None) | Err(_) => refuse(StatusCode::BAD_REQUEST, "The form is not UTF-8."),
     }
 }

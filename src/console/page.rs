@@ -9,7 +9,7 @@ use super::assets;
 use super::reply::Reply;
 use super::views::{SECTIONS, VIEWS};
 use crate::catalogue::Catalogue;
-use crate::domain::{EntranceId, VERSION};
+use crate::domain::{EntranceId, Problem, VERSION};
 
 const HTML: &str = "text/html; charset=utf-8";
 
@@ -72,7 +72,12 @@ impl Page {
         let title = status.canonical_reason().unwrap_or("Refused");
         let body = html! {
             header .top { a .brand href=(ROOT) { "grantgate" } }
-            main #content { h1 { (title) } p role="alert" .problem { (text) } }
+            main #content {
+                h1 { (title) }
+                p role="alert" .problem { (text) }
+                // Who looks at a page that asks again by itself goes on.
+                @if status == StatusCode::SERVICE_UNAVAILABLE { div data-refresh="10" {} }
+            }
         };
         Self::frame(status, title, &body)
     }
@@ -111,6 +116,12 @@ pub(super) fn wrong(asked: &Asked, title: &str, form: &Markup, text: &Wrong) -> 
             Reply::new(StatusCode::UNPROCESSABLE_ENTITY, kind, format!("{text}\n"))
         }
     }
+}
+
+/// Problems in one line.
+pub(super) fn listed(problems: &[Problem]) -> String {
+    let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
+    texts.join("; ")
 }
 
 /// A time for people, with the exact one for programs.

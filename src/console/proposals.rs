@@ -7,8 +7,8 @@ use super::asked::{Asked, Wrong};
 use super::heavy::AT_MOST;
 use crate::authn::Callers;
 use crate::bundle::{Contents, FileName, Signed, Trust};
-use crate::config::read_desk;
 use crate::database::{Access, DatabaseError, Desk, Proposal};
+use crate::domain::Problem;
 use crate::policy::{Loaded, Policy, PolicySource, SourceFile};
 
 /// A bundle that was fetched, by signatures that count.
@@ -21,24 +21,18 @@ pub(super) struct Proposed {
 impl Proposed {
     /// The one of this number.
     pub(super) async fn fetch(asked: &Asked, number: u64) -> Result<Self, Wrong> {
-        let file = asked.console.settings.database_file.clone();
-        let file = file.ok_or("No database is named: set `console.database_file`.")?;
-        let in_words = |problems: Vec<crate::domain::Problem>| {
-            let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
-            texts.join("; ")
-        };
-        let desk = read_desk(&file).map_err(in_words)?;
-        let trust = desk.trust.ok_or_else(|| {
-            format!("`{}` names no `[bundle]`: whose signatures count.", file.display())
-        })?;
-        let access = Access::load(&desk.files).map_err(in_words)?;
-        let fetched = timeout(AT_MOST, Self::from(&access, &trust, number)).await;
+        let desk = asked.console.desk()?;
+        let trust = desk
+            .trust
+            .ok_or("The file of the database names no `[bundle]`: whose signatures count.")?;
+        let _place = asked.console.work.database.acquire().await;
+        let fetched = timeout(AT_MOST, Self::from(&desk.access, &trust, number)).await;
         fetched.unwrap_or_else(|_| Err("The database does not answer.".into()))
     }
 
     async fn from(access: &Access, trust: &Trust, number: u64) -> Result<Self, Wrong> {
         let failed = |error: DatabaseError| format!("The database: {error}.");
-        let desk = Desk::connect(access).await.map_err(failed)?;
+        let desk = Desk::connect_for(access, AT_MOST).await.map_err(failed)?;
         let all = desk.proposals(number).await.map_err(failed)?;
         let mut found = gathered(trust, all).filter(|one| one.bundle.number == number);
         let signed = match (found.next(), found.next()) {
@@ -55,7 +49,7 @@ impl Proposed {
     }
 
     /// What it says, for the callers that it has.
-    pub(super) fn load(&self, now: Timestamp) -> Result<Loaded, Vec<crate::domain::Problem>> {
+    pub(super) fn load(&self, now: Timestamp) -> Result<(Loaded, Callers), Vec<Problem>> {
         let file = |name: FileName| SourceFile {
             name: format!("bundle {}: {}", self.signed.id(), name.as_str()),
             bytes: self.contents.get(&name).cloned().unwrap_or_default(),
@@ -63,7 +57,14 @@ impl Proposed {
         let callers = file(FileName::Callers);
         let callers = Callers::parse(&callers.name, &callers.bytes)?;
         let source = PolicySource { model: file(FileName::Model), rules: file(FileName::Rules) };
-        Policy::load(&source, &callers, now)
+        let loaded = Policy::load(&source, &callers, now)?;
+        Ok((loaded, callers))
+    }
+
+    /// Whether its rules are read by another model than those in force.
+    pub(super) fn changes_model(&self, asked: &Asked) -> bool {
+        let model = self.contents.get(&FileName::Model);
+        model.is_none_or(|model| !asked.snapshot.policy.has_model(model))
     }
 }
 

@@ -118,6 +118,14 @@ impl Desk {
         Ok(Self(access.connect(None).await?))
     }
 
+    /// The same for somebody who waits for no statement longer than this.
+    ///
+    /// # Errors
+    /// [`DatabaseError`].
+    pub async fn connect_for(access: &Access, most: Duration) -> Result<Self, DatabaseError> {
+        Ok(Self(access.connect(Some(most)).await?))
+    }
+
     /// The newest bundles, beginning with the newest.
     ///
     /// # Errors

@@ -1,5 +1,8 @@
 //! The logs that are meant, each copied into a directory of its own until nobody reads it any more.
 
+use std::collections::BTreeMap;
+use std::time::Duration;
+
 use tempfile::TempDir;
 
 use super::copy::{CopyError, Reader};
@@ -31,9 +34,12 @@ pub enum Part<'f> {
     Whole,
     /// What a search may find.
     Found(&'f Filter, Take),
+    /// The same, of each log before the record of this number.
+    Before(&'f Filter, Take, &'f BTreeMap<String, u64>),
 }
 
-/// Copies every log, or that of one gateway, by its name or its log's.
+/// Copies every log, or that of one gateway, by its name or its log's. A statement takes `statements` at
+/// most, or as long as it does.
 ///
 /// # Errors
 /// [`CopyError`]
@@ -41,13 +47,18 @@ pub async fn copies(
     access: &Access,
     gateway: Option<&str>,
     part: Part<'_>,
+    statements: Option<Duration>,
 ) -> Result<Vec<Copied>, CopyError> {
     let mut all = logs(access).await?;
     if let Some(name) = gateway {
         all.retain(|log| log.name == *name || log.origin == *name);
     }
-    let reader = Reader::connect(access).await?;
-    if let Part::Found(Filter { request_id: Some(id), .. }, _) = part {
+    let reader = Reader::connect(access, statements).await?;
+    let filter = match part {
+        Part::Whole => None,
+        Part::Found(filter, _) | Part::Before(filter, ..) => Some(filter),
+    };
+    if let Some(id) = filter.and_then(|filter| filter.request_id.as_ref()) {
         // Of the others nothing can be found; where it is of none, one says so.
         let having = reader.having_request(id).await?;
         match having.is_empty() {
@@ -72,6 +83,10 @@ async fn copy(from: &Reader, log: LogState, part: Part<'_>) -> Result<Copied, Co
         }
         Part::Found(filter, take) => {
             from.found(log.number, (filter, take), directory.path()).await?;
+        }
+        Part::Before(filter, take, before) => {
+            let filter = Filter { before: before.get(&log.origin).copied(), ..filter.clone() };
+            from.found(log.number, (&filter, take), directory.path()).await?;
         }
     }
     let reader = LogReader::new(directory.path());

@@ -5,6 +5,7 @@ use std::future::poll_fn;
 use std::io;
 use std::path::Path;
 use std::pin::pin;
+use std::time::Duration;
 
 use futures_core::Stream as _;
 use tokio_postgres::types::ToSql;
@@ -43,8 +44,11 @@ impl Reader {
     ///
     /// # Errors
     /// [`DatabaseError`].
-    pub(super) async fn connect(access: &Access) -> Result<Self, DatabaseError> {
-        let client = access.connect(None).await?;
+    pub(super) async fn connect(
+        access: &Access,
+        statements: Option<Duration>,
+    ) -> Result<Self, DatabaseError> {
+        let client = access.connect(statements).await?;
         // All that is read is of one moment.
         client.batch_execute("START TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY").await?;
         // Compiling a search takes longer than the search.

@@ -181,6 +181,9 @@ impl Narrowed {
 
     fn times(&mut self, filter: &Filter) -> String {
         let mut all = String::new();
+        if let Some(before) = filter.before.and_then(|before| i64::try_from(before).ok()) {
+            all += &format!(" AND seq < {}", self.value(before));
+        }
         if let Some(since) = filter.since {
             all += &format!(" AND time >= {}", self.value(there(since)));
         }

@@ -102,7 +102,10 @@ impl<'a> Known<'a> {
     }
 
     /// No workspace, where neither the rules nor the orders tell them apart.
-    fn none_needed(&self) -> Result<Option<WorkspaceName>, WorkspaceError> {
+    ///
+    /// # Errors
+    /// [`WorkspaceError::Needed`]
+    pub fn none_needed(&self) -> Result<Option<WorkspaceName>, WorkspaceError> {
         let of_orders = self.orders.all().iter().filter_map(|order| order.kind.workspace());
         let named = self.policy.named_workspaces().chain(of_orders).map(WorkspaceName::as_str);
         let named: BTreeSet<&str> = named.collect();

@@ -388,6 +388,18 @@ impl Policy {
         self.ids.workspaces()
     }
 
+    /// Whether these are the bytes of its model.
+    #[must_use]
+    pub fn has_model(&self, bytes: &[u8]) -> bool {
+        self.model.bytes == bytes
+    }
+
+    /// How many different conditions its rules have.
+    #[must_use]
+    pub fn condition_count(&self) -> usize {
+        self.rules.conditions.len()
+    }
+
     /// How many rules are in force.
     #[must_use]
     pub fn rule_count(&self) -> usize {

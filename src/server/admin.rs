@@ -103,19 +103,19 @@ impl Drop for CutOff {
     }
 }
 
-/// A handful of scrapers at most; more is a mistake or an attack. A certificate whose
-/// authority is gone serves no longer than its connection.
+/// A handful of scrapers and of people who look, perhaps all behind one proxy; more is a mistake or an
+/// attack. A certificate whose authority is gone serves no longer than its connection.
 fn limits() -> ListenerLimits {
     ListenerLimits {
         connections_max: CONNECTIONS_MAX,
-        connections_per_address_max: CONNECTIONS_MAX / 8,
+        connections_per_address_max: CONNECTIONS_MAX / 2,
         handshake_timeout: Duration::from_secs(3),
         connection_age_max: Duration::from_secs(300),
         ..ListenerLimits::default()
     }
 }
 
-const CONNECTIONS_MAX: usize = 64;
+const CONNECTIONS_MAX: usize = 128;
 
 async fn serve(tcp: TcpListener, health: Arc<Health>, console: Arc<Console>, stop: Stop) {
     let loopback = Arc::new(Loopback::new(limits()));

@@ -397,7 +397,6 @@ impl Health {
     }
 }
 
-/// What is shown of an issuer of tokens.
 /// When each kind of certificate or list expires.
 fn expiries(certificates: &Certificates) -> impl Iterator<Item = Expiry> {
     let own = certificates.expiries.iter().map(|(role, until)| ((*role).to_owned(), *until));

@@ -91,7 +91,7 @@ async fn what_is_not_understood_is_refused_with_what_to_do() {
     let gateway = site.start(&seam, &[LOCAL]).await;
     for (path, part) in [
         ("who?entrance=nowhere", "No entrance is called"),
-        ("who?entrance=main&days=0", "from 1 to 3660"),
+        ("who?entrance=main&days=0", "from 1 to 366"),
         ("doors?caller=nobody", "is not in the callers file"),
         ("doors?caller=visitor-desk&act=open", "neither `grant` nor `read`"),
         ("what-if?caller=visitor-desk&entrance=main&at=tonight", "RFC 3339"),

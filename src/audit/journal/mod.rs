@@ -133,6 +133,12 @@ impl Journal {
         GranteeMark::new(grantee, self.settings.pseudonym_key.as_ref())
     }
 
+    /// What records call the person of this id, where they do not call it so.
+    #[must_use]
+    pub fn pseudonym(&self, id: &str) -> Option<String> {
+        self.settings.pseudonym_key.as_ref().map(|key| key.pseudonym(id))
+    }
+
     /// The same of a person as a record names it; none where it names nobody that can be.
     #[must_use]
     pub fn mark_of_record(&self, kind: GranteeKind, text: &str) -> Option<GranteeMark> {

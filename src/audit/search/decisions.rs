@@ -58,6 +58,21 @@ pub fn decisions(
     progress: impl FnMut(u64, u64),
     mut each: impl FnMut(AuditedDecision),
 ) -> Result<DecisionsSummary, ReadError> {
+    decisions_while(log, progress, |decision| {
+        each(decision);
+        true
+    })
+}
+
+/// The same until `each` wants no more.
+///
+/// # Errors
+/// [`ReadError`].
+pub fn decisions_while(
+    log: &LogReader,
+    progress: impl FnMut(u64, u64),
+    mut each: impl FnMut(AuditedDecision) -> bool,
+) -> Result<DecisionsSummary, ReadError> {
     walk(log, progress, |decision, _| each(decision))
 }
 
@@ -77,6 +92,7 @@ pub fn decision_about(
             if decision.request_id == request_id {
                 found = Some((decision, record.revision().unwrap_or_default()));
             }
+            true
         },
     )?;
     Ok(found)
@@ -85,7 +101,7 @@ pub fn decision_about(
 fn walk(
     log: &LogReader,
     progress: impl FnMut(u64, u64),
-    mut each: impl FnMut(AuditedDecision, &Record<'_>),
+    mut each: impl FnMut(AuditedDecision, &Record<'_>) -> bool,
 ) -> Result<DecisionsSummary, ReadError> {
     let segments = log.segments()?;
     let mut progress = Progress::of(&segments, progress);
@@ -97,7 +113,9 @@ fn walk(
         match record.and_then(|record| Ok((decision(&record)?, record))) {
             Ok((Some(decision), record)) => {
                 summary.decisions += 1;
-                each(decision, &record);
+                if !each(decision, &record) {
+                    break;
+                }
             }
             Ok((None, _)) => {}
             // It may still be being written.

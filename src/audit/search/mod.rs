@@ -12,9 +12,11 @@ pub(in crate::audit) mod tail;
 pub(in crate::audit) mod unresolved;
 
 pub use attempts::{AttemptNews, GrantAttempt, attempts};
-pub use decisions::{AuditedDecision, DecisionsSummary, decision_about, decisions};
+pub use decisions::{
+    AuditedDecision, DecisionsSummary, decision_about, decisions, decisions_while,
+};
 pub use one::record;
-pub use query::{Filter, Found, Hit, Indexes, Making, QuerySummary, Take, query};
+pub use query::{Filter, Found, Hit, Indexes, Making, QuerySummary, Take, query, query_until};
 pub use resolutions::{Resolutions, resolutions};
 pub use show::{ShowFormat, ShowSummary, show};
 pub use stats::{By, Counts, Every, Series, Stats, StatsRequest, stats, stats_of};

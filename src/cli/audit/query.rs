@@ -150,6 +150,7 @@ fn filter(arguments: &Arguments, catalogue: &Catalogue) -> Result<Filter, Exit> 
         outcome: Outcome::ALL.into_iter().find(|known| Some(known.as_str()) == outcome),
         since: arguments.since,
         until: arguments.until,
+        before: None,
         request_id: arguments.request_id.clone(),
         seam_request_id: arguments.seam_request_id.clone(),
         idempotency_key: arguments.idempotency_key.clone(),

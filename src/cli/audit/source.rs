@@ -81,7 +81,7 @@ impl Source {
         let mut found = Vec::new();
         let mut failed = None;
         let exit = with(&At { database: file.clone() }, async |access| {
-            match database::copies(access, self.replica.as_deref(), wanted).await {
+            match database::copies(access, self.replica.as_deref(), wanted, None).await {
                 Ok(logs) => found = logs.into_iter().map(Log::from).collect(),
                 Err(CopyError::Database(error)) => return Err(error),
                 Err(error @ CopyError::Write(_)) => failed = Some(fail(error)),

@@ -119,6 +119,8 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     }
     let catalogue = names(arguments.catalogue.as_deref());
     let request = StatsRequest {
+        act: None,
+        deadline: None,
         since: arguments.since,
         until: arguments.until,
         by: arguments.by.iter().map(|by| by.as_by()).collect(),

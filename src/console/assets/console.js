@@ -141,21 +141,33 @@ function tail(live) {
   });
   for (const field of fields) field.addEventListener("change", hide);
 
-  const source = new EventSource(live.dataset.stream);
-  source.addEventListener("open", () => { connection = "live"; say(); });
-  source.addEventListener("error", () => {
-    // What is refused is not asked for again by a browser.
-    const isRefused = source.readyState === EventSource.CLOSED;
-    connection = isRefused ? "no stream: the gateway refuses it; load the page again later" : "connecting";
-    say();
-  });
-  source.addEventListener("message", (event) => keep(JSON.parse(event.data)));
-  source.addEventListener("skipped", (event) => {
-    missed += Number(event.data);
-    keep({ gap: `${event.data} records were left out here: they come faster than they are shown` });
-  });
-  source.addEventListener("lost", (event) => {
-    keep({ gap: `${event.data} records are not in the log here` });
-  });
+  const open = () => {
+    // A stream that ends goes on by itself behind the record that it had; a new one is told which that is.
+    const after = lastSeen ? `${live.dataset.stream.includes("?") ? "&" : "?"}after=${lastSeen}` : "";
+    const source = new EventSource(live.dataset.stream + after);
+    source.addEventListener("open", () => { connection = "live"; say(); });
+    source.addEventListener("error", () => {
+      connection = "connecting";
+      // What is refused is not asked for again by a browser.
+      if (source.readyState === EventSource.CLOSED) {
+        connection = "no stream: the gateway refuses it, perhaps since many look; it is tried again";
+        setTimeout(open, 3000);
+      }
+      say();
+    });
+    source.addEventListener("message", (event) => {
+      lastSeen = event.lastEventId;
+      keep(JSON.parse(event.data));
+    });
+    source.addEventListener("skipped", (event) => {
+      missed += Number(event.data);
+      keep({ gap: `${event.data} records were left out here: they come faster than they are shown` });
+    });
+    source.addEventListener("lost", (event) => {
+      keep({ gap: `${event.data} records are not in the log here` });
+    });
+  };
+  let lastSeen = "";
+  open();
   say();
 }

@@ -1,12 +1,11 @@
 //! A policy on trial beside the one in force: what it would decide otherwise.
 
 use std::collections::BTreeMap;
-use std::io;
 
 use maud::{Markup, html};
 use serde::Serialize;
 
-use crate::audit::search::{Filter, Indexes, Take, query};
+use crate::audit::search::{Filter, Indexes, Take, query_until};
 use crate::audit::{ReadError, Record};
 use crate::console::asked::{Asked, Format, link};
 use crate::console::chart::{Bar, Kinds, bars};
@@ -96,11 +95,12 @@ fn agreement(asked: &Asked, since: jiff::Timestamp) -> Result<Agreement, String>
     let length = asked.now.duration_since(since).as_secs().max(1);
     let (mut allow, mut deny) = (Pairs::new(), Pairs::new());
     let filter = Filter { since: Some(since), ..Filter::default() };
-    let read =
-        query(&asked.console.reader(), &filter, Take::All, Indexes::Kept(&|_, _| {}), &mut |hit| {
-            if asked.is_late() {
-                return Err(io::ErrorKind::TimedOut.into());
-            }
+    let read = query_until(
+        &asked.console.reader(),
+        &filter,
+        Take::All,
+        (Indexes::Present, Some(asked.until)),
+        &mut |hit| {
             let Some(record) = Record::parse(hit.line()) else { return Ok(()) };
             let Some(said) = record.candidate().filter(|said| said.revision == revision) else {
                 return Ok(());
@@ -132,7 +132,8 @@ fn agreement(asked: &Asked, since: jiff::Timestamp) -> Result<Agreement, String>
                 found.partial = true;
             }
             Ok(())
-        });
+        },
+    );
     match read {
         Ok(_) | Err(ReadError::Empty(_)) => {}
         Err(ReadError::Output(_)) => found.partial = true,

@@ -1,19 +1,19 @@
 //! What an edit changes, in services and doors, before anybody loads it.
 
-use std::io;
 use std::pin::Pin;
 
 use maud::{Markup, html};
 
 use crate::audit::ReadError;
-use crate::audit::search::{AuditedDecision, decisions};
+use crate::audit::search::{AuditedDecision, decisions_while};
+use crate::authn::callers::{CallerChange, changes};
 use crate::console::asked::{Asked, Format};
 use crate::console::draft::{self, Draft};
 use crate::console::page::{Page, caller, command, door, rules, time, wrong};
 use crate::console::proposals::Proposed;
 use crate::console::reply::Reply;
 use crate::domain::{CallerId, RuleRef};
-use crate::policy::review::{Change, Diff, Effect, Past, Replay, Turn, diff};
+use crate::policy::review::{Change, Diff, Effect, InWorkspace, Past, Replay, Turn, diff};
 use crate::policy::{Loaded, Policy};
 use crate::view;
 use crate::view::policy::when;
@@ -46,7 +46,12 @@ pub(in crate::console) fn show_later(
 fn show(asked: &Asked) -> Reply {
     if let Some(proposed) = &asked.proposed {
         return match proposed.load(asked.now) {
-            Ok(loaded) => effects(asked, &about(proposed), &loaded, &next(proposed)),
+            Ok((loaded, callers)) => {
+                let changed = changes(&asked.snapshot.callers, &callers);
+                let model = proposed.changes_model(asked);
+                let before = html! { (about(proposed)) (beside(&changed, model)) };
+                effects(asked, (&before, model || !changed.is_empty()), &loaded, &next(proposed))
+            }
             Err(problems) => {
                 let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
                 wrong(asked, TITLE, &about(proposed), &texts.join("; "))
@@ -62,11 +67,17 @@ fn show(asked: &Asked) -> Reply {
         p { "Nothing has changed yet. Save the draft over " code { (asked.snapshot.policy.file()) } ", then:" }
         (command("grantgate policy check\ngrantgate policy diff HEAD .\nkill -HUP \"$(pidof grantgate)\""))
     };
-    effects(asked, &form(asked, Some(&text)), &loaded, &next)
+    effects(asked, (&form(asked, Some(&text)), false), &loaded, &next)
 }
 
-/// What a policy changes of the one in force, and what comes next.
-fn effects(asked: &Asked, before: &Markup, loaded: &Loaded, next: &Markup) -> Reply {
+/// What a policy changes of the one in force, and what comes next; `is_more` where something else than
+/// rules changes, too.
+fn effects(
+    asked: &Asked,
+    (before, is_more): (&Markup, bool),
+    loaded: &Loaded,
+    next: &Markup,
+) -> Reply {
     let span = match asked.span() {
         Ok(span) => span,
         Err(text) => return wrong(asked, TITLE, before, &text),
@@ -80,7 +91,7 @@ fn effects(asked: &Asked, before: &Markup, loaded: &Loaded, next: &Markup) -> Re
     let replayed = wants_replay(asked).then(|| replay(asked, &loaded.policy));
     let content = html! {
         (before)
-        (summary(&found))
+        (summary(&found, is_more))
         @for change in &found.changes { (one(asked, change, &found)) }
         @if !loaded.warnings.is_empty() {
             h2 { "What deserves a second look" }
@@ -99,6 +110,24 @@ fn about(proposed: &Proposed) -> Markup {
     html! {
         p { "Bundle " code { (signed.id()) } ", made by " (signed.bundle.by) " at " (time(&signed.bundle.made.to_string())) ": " strong { (signed.bundle.why) } }
         p { "Signed by " (signed.signers.join(", ")) " (" (signed.signers.len()) " of " (signatures_min) "). Compared with what is in force on this gateway." }
+    }
+}
+
+/// What a bundle changes beside the rules: who may call, how it is proven, and what rules mean. Whoever
+/// signs it signs that, too.
+fn beside(changed: &[CallerChange], model: bool) -> Markup {
+    html! {
+        @if model { p .problem { "Its model is another one: the same rules may mean something else. " code { "grantgate policy review" } " shows the files." } }
+        @if !changed.is_empty() {
+            section .change.bad #callers {
+                h2 { "Who may call, and how it is proven" }
+                ul { @for one in changed { li {
+                    strong { (one.caller.as_str()) } ": "
+                    @for fact in &one.added { span .tag.bad { "+ " (fact) } " " }
+                    @for fact in &one.removed { span .tag.good { "− " (fact) } " " }
+                } } }
+            }
+        }
     }
 }
 
@@ -131,11 +160,13 @@ fn form(asked: &Asked, draft: Option<&str>) -> Markup {
     )
 }
 
-fn summary(found: &Diff) -> Markup {
+fn summary(found: &Diff, is_more: bool) -> Markup {
+    let is_bad = found.is_widening() || is_more;
     html! {
-        section .answer.bad[found.is_widening()].good[!found.is_widening()] #changes {
+        section .answer.bad[is_bad].good[!is_bad] #changes {
             p .headline {
-                @if found.changes.is_empty() { "No service gains or loses a door." }
+                @if found.changes.is_empty() && is_more { "No rule opens or closes a door; but see what else changes." }
+                @else if found.changes.is_empty() { "No service gains or loses a door." }
                 @else if found.is_widening() { "More is allowed than before." }
                 @else { "Nothing is allowed that was not." }
             }
@@ -158,6 +189,7 @@ fn one(asked: &Asked, change: &Change, found: &Diff) -> Markup {
                 @for (place, id) in change.callers.iter().take(SHOWN_MAX).enumerate() { @if place > 0 { ", " } (caller(id.as_str())) }
                 @if change.callers.len() > SHOWN_MAX { " and " (change.callers.len() - SHOWN_MAX) " more" }
                 @if !change.roles.is_empty() { " (" (change.roles.join(", ")) ")" }
+                @if !change.workspaces.is_empty() { " in workspace " (workspaces(&change.workspaces)) }
                 ": " (before) " → " strong { (after) }
                 @if change.differs_later || change.effect == Effect::DiffersLater { ". Its conditions differ at times that these days do not show." }
             }
@@ -171,26 +203,31 @@ fn one(asked: &Asked, change: &Change, found: &Diff) -> Markup {
     }
 }
 
+fn workspaces(all: &[InWorkspace]) -> String {
+    let names = all.iter().map(|one| match one {
+        InWorkspace::Named(name) => name.as_str(),
+        InWorkspace::EveryOther => "that no policy names",
+    });
+    names.collect::<Vec<_>>().join(", ")
+}
+
 /// Decisions of the log, judged again; and whether all of them were.
 fn replay(asked: &Asked, policy: &Policy) -> Result<(Replay, bool), String> {
     let mut replay = Replay::default();
     let mut whole = true;
-    let read = decisions(
+    let read = decisions_while(
         &asked.console.reader(),
         |_, _| {},
         |decision| {
-            if asked.is_late() {
-                whole = false;
-            } else {
+            whole = !asked.is_late();
+            if whole {
                 replay.add(policy, past(decision));
             }
+            whole
         },
     );
     match read {
         Ok(_) | Err(ReadError::Empty(_)) => Ok((replay, whole)),
-        Err(ReadError::Output(error)) if error.kind() == io::ErrorKind::TimedOut => {
-            Ok((replay, false))
-        }
         Err(error) => Err(error.to_string()),
     }
 }

@@ -57,13 +57,17 @@ fn find(asked: &Asked, caller: &CallerId) -> Result<Reply, Wrong> {
             ))
         }
         Format::Csv => {
-            let rows =
-                found.iter().flat_map(|group| group.entrances.iter().map(move |id| (group, id)));
+            let rows = found.iter().flat_map(|group| {
+                let named = group.entrances.iter().map(move |id| (group, Some(*id)));
+                named.chain(group.and_every_other.then_some((group, None)))
+            });
             let rows = rows.map(|(group, id)| {
-                let name = known.names.name_of(*id).unwrap_or_default();
+                // Every other door is `*`, as the rules have it.
+                let name = id.and_then(|id| known.names.name_of(id)).unwrap_or_default();
+                let id = id.map_or_else(|| "*".to_owned(), |id| id.to_string());
                 let rules: Vec<String> = group.allowed_by.iter().map(RuleRef::to_string).collect();
                 let when = when(&group.access, &group.conditions, span);
-                [id.to_string(), name.to_owned(), caller.to_string(), when, rules.join(" ")]
+                [id, name.to_owned(), caller.to_string(), when, rules.join(" ")]
             });
             csv("doors.csv", rows)
         }
@@ -100,6 +104,9 @@ fn page(
         h2 { (caller(who.as_str())) @if known.is_suspended(who) { " " span .tag.warn { "suspended" } } }
         @if !orders.is_empty() {
             div .notice { p { strong { "But for now" } } ul { @for order in orders { li { (in_words(order)) } } } }
+        }
+        @for workspace in found.iter().filter_map(|group| group.workspace.as_ref()).filter(|one| !known.is_within(who, Some(*one))).take(1) {
+            p .notice { "The service is not in workspace " (workspace) ": every request of it there is refused, whatever policy says." }
         }
         p #count { (count) " door(s) by name" @if let Some(at) = at { " at " (time(&at.to_string())) } "." }
         @for group in found {

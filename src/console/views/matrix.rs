@@ -14,13 +14,14 @@ use crate::audit::ReadError;
 use crate::audit::search::{By, Counts, StatsRequest, stats};
 use crate::console::asked::{Asked, Format, Wrong, link};
 use crate::console::draft::{self, Draft};
-use crate::console::page::{Page, ask, choice, formats, rules, suggestions, wrong};
+use crate::console::page::{Page, ask, choice, field, formats, rules, suggestions, wrong};
 use crate::console::reply::Reply;
-use crate::domain::{CallerId, EntranceId, RuleRef};
+use crate::domain::{Act, CallerId, EntranceId, RuleRef, WorkspaceName};
 use crate::policy::review::{
     Access, Cell, Column, Frame, Matrix, Only, Row, Said, Span, Unfold, matrix,
 };
 use crate::view;
+use crate::view::orders::in_words;
 use crate::view::policy::when;
 
 const TITLE: &str = "Services by doors";
@@ -40,12 +41,17 @@ struct Past {
     pairs: HashMap<(String, String), Counts>,
     /// What was too much to be told apart.
     other: Counts,
+    /// Not all of it was counted.
+    is_partial: bool,
     failure: Option<String>,
 }
 
 /// What was counted last: everybody who looks sees the same.
 #[derive(Default)]
-pub(in crate::console) struct KnownPast(Mutex<Option<(Instant, Arc<Past>)>>);
+pub(in crate::console) struct KnownPast {
+    counted: Mutex<HashMap<Act, (Instant, Arc<Past>)>>,
+    counting: Mutex<()>,
+}
 
 #[derive(Serialize)]
 struct Shown<'a> {
@@ -63,7 +69,7 @@ pub(in crate::console) fn show(asked: &Asked) -> Reply {
         Err(broken) => return broken.reply(asked, TITLE, &form(asked)),
     };
     let proposed = draft.as_ref().map(|draft| &draft.loaded.policy);
-    let shown = asked.workspace().and_then(|workspace| {
+    let shown = workspace(asked).and_then(|workspace| {
         let (frame, act, span) = (frame(asked, proposed.is_some())?, asked.act()?, asked.span()?);
         let policy = &asked.snapshot.policy;
         let doing = (act, workspace.as_ref());
@@ -74,7 +80,7 @@ pub(in crate::console) fn show(asked: &Asked) -> Reply {
         Ok(shown) => shown,
         Err(text) => return wrong(asked, TITLE, &form(asked), &text),
     };
-    let past = past(asked);
+    let past = past(asked, found.act);
     match asked.format() {
         Format::Json | Format::Csv => {
             let (policy, names) = (&asked.snapshot.policy, asked.snapshot.names());
@@ -86,6 +92,14 @@ pub(in crate::console) fn show(asked: &Asked) -> Reply {
             })
         }
         Format::Page => Page::of(asked, TITLE, &page(asked, &found, span, &past, draft.as_ref())),
+    }
+}
+
+/// In which workspace: it has to be said where rules tell them apart.
+fn workspace(asked: &Asked) -> Result<Option<WorkspaceName>, Wrong> {
+    match asked.workspace()? {
+        Some(given) => Ok(Some(given)),
+        None => asked.known().none_needed().map_err(|error| format!("{error}.")),
     }
 }
 
@@ -107,21 +121,35 @@ fn frame(asked: &Asked, has_draft: bool) -> Result<Frame, Wrong> {
             ));
         }
     }
+    let policy = &asked.snapshot.policy;
+    let unknown = |names: Vec<&str>, text: &Option<String>| {
+        text.clone().filter(|text| !has_draft && !names.contains(&text.as_str()))
+    };
+    let unknown = unknown(policy.roles(), &only.role).or(unknown(policy.zones(), &only.zone));
+    if let Some(text) = unknown {
+        return Err(format!("The policy names no `{text}`."));
+    }
     let unfold = Unfold { rows: all("row"), columns: all("column") };
     Ok(Frame { only, unfold, cells_max: CELLS_MAX })
 }
 
-/// Decisions of the last days.
-fn past(asked: &Asked) -> Arc<Past> {
-    let mut known = asked.console.work.past.0.lock();
-    if let Some((at, past)) = &*known
+/// Decisions of the last days; where somebody counts now, those that were counted before.
+fn past(asked: &Asked, act: Act) -> Arc<Past> {
+    let known = &asked.console.work.past;
+    let kept = || known.counted.lock().get(&act).cloned();
+    let Some(_counting) = known.counting.try_lock() else {
+        let busy = || Arc::new(Past { is_partial: true, ..Past::default() });
+        return kept().map_or_else(busy, |(_, past)| past);
+    };
+    if let Some((at, past)) = kept()
         && at.elapsed() < FRESH
     {
-        return past.clone();
+        return past;
     }
-    let since = asked.now - SignedDuration::from_hours(24 * PAST_DAYS);
+    let since = Some(asked.now - SignedDuration::from_hours(24 * PAST_DAYS));
     let by = vec![By::Caller, By::Entrance];
-    let request = StatsRequest { since: Some(since), by, ..StatsRequest::default() };
+    let (act_only, deadline) = (Some(act), Some(asked.until));
+    let request = StatsRequest { since, by, act: act_only, deadline, ..StatsRequest::default() };
     let past = Arc::new(match stats(&asked.console.reader(), &request) {
         Ok(found) => {
             let rows = found.rows.into_iter();
@@ -129,12 +157,13 @@ fn past(asked: &Asked) -> Arc<Past> {
                 [caller, entrance] => Some(((caller.clone(), entrance.clone()), series.total)),
                 _ => None,
             });
-            Past { pairs: pairs.collect(), other: found.other.total, failure: None }
+            let (pairs, other) = (pairs.collect(), found.other.total);
+            Past { pairs, other, is_partial: found.is_partial, failure: None }
         }
         Err(ReadError::Empty(_)) => Past::default(),
         Err(error) => Past { failure: Some(error.to_string()), ..Past::default() },
     });
-    *known = Some((Instant::now(), past.clone()));
+    known.counted.lock().insert(act, (Instant::now(), past.clone()));
     past
 }
 
@@ -172,6 +201,7 @@ fn form(asked: &Asked) -> Markup {
             label { span { "Zone" } input name="zone" list="zones" value=(value("zone")) placeholder="all" autocomplete="off" spellcheck="false"; }
             label { span { "Door" } input name="entrance" list="doors" value=(value("entrance")) placeholder="all" autocomplete="off" spellcheck="false"; }
             (choice(asked, "act", "To", &[("", "grant access"), ("read", "read")]))
+            @if asked.snapshot.policy.named_workspaces().next().is_some() { (field(asked, "workspace", "Workspace", "which one")) }
             (callers(asked)) (doors(asked))
             (suggestions("zones", zones.into_iter()))
             (suggestions("roles", asked.snapshot.policy.roles().into_iter()))
@@ -183,8 +213,12 @@ fn form(asked: &Asked) -> Markup {
 fn page(asked: &Asked, found: &Matrix, span: Span, past: &Past, draft: Option<&Draft>) -> Markup {
     let counts = counted(found, past);
     let left = found.left_out;
+    let mut orders = asked.orders.holding(asked.now).peekable();
     html! {
         (form(asked))
+        @if found.act.gives_access() && orders.peek().is_some() {
+            div .notice { p { strong { "But for now" } } ul { @for order in orders { li { (in_words(order)) } } } }
+        }
         @if asked.query.get("row").is_some() || asked.query.get("column").is_some() {
             p { a href={ "?" (asked.query.with(&[("row", ""), ("column", "")])) } { "Fold everything" } }
         }
@@ -196,6 +230,7 @@ fn page(asked: &Asked, found: &Matrix, span: Span, past: &Past, draft: Option<&D
                 @if left.changing_rows + left.changing_columns > 0 { " Of these " (left.changing_rows) " row(s) and " (left.changing_columns) " column(s) may change by the draft." } }
         }
         @if let Some(text) = &past.failure { p .problem role="alert" { "The log cannot be read: " (text) } }
+        @if past.is_partial { p .notice { "Not all of the last " (PAST_DAYS) " days are counted: there is more than this page counts in its time, or somebody counts right now." } }
         @if past.other.all() > 0 { p .notice { (past.other.all()) " decision(s) of the last " (PAST_DAYS) " days are of pairs that are not told apart here." } }
         p .legend {
             span .a { "●" } " at all times " span .s { "◐" } " at times " span .d { "✕" } " denied by a rule; empty: no rule says anything. Numbers: requests of the last " (PAST_DAYS) " days, denied ones in red."
@@ -227,7 +262,7 @@ fn page(asked: &Asked, found: &Matrix, span: Span, past: &Past, draft: Option<&D
 
 /// How many members a group has, as what unfolds it. Where there is a draft it is sent again.
 fn unfold(asked: &Asked, (name, key): (&str, &str), count: usize) -> Markup {
-    let address = format!("{}?{}", link("matrix", &[]), asked.query.and(name, key));
+    let address = format!("{}?{}", link("matrix", &[]), asked.query.and(name, key).written());
     html! {
         @if asked.form.is_some() {
             button .link type="submit" form=(draft::FORM) formaction=(address) title="unfold" { "(" (count) ")" }
@@ -238,7 +273,10 @@ fn unfold(asked: &Asked, (name, key): (&str, &str), count: usize) -> Markup {
 fn row_label(asked: &Asked, row: &Row) -> Markup {
     html! {
         @match row.callers.as_slice() {
-            [one] => a href=(link("doors", &[("caller", one.as_str())])) { (one.as_str()) },
+            [one] => {
+                a href=(link("doors", &[("caller", one.as_str())])) { (one.as_str()) }
+                @if asked.known().is_suspended(one) { " " span .tag.warn { "suspended" } }
+            },
             several => { (row.label) " " (unfold(asked, ("row", &row.key), several.len())) },
         }
     }

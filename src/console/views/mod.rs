@@ -22,6 +22,15 @@ use super::reply::Reply;
 /// An answer that is not computed but waited for.
 pub(super) type Later = fn(Asked) -> Pin<Box<dyn Future<Output = Reply> + Send>>;
 
+/// What may be sent to a page.
+#[derive(Clone, Copy)]
+pub(super) enum Takes {
+    Nothing,
+    Form,
+    /// A form that may have a draft of a policy in it.
+    Draft,
+}
+
 /// One page.
 pub(super) struct View {
     /// Behind the root.
@@ -32,8 +41,8 @@ pub(super) struct View {
     pub(super) show: fn(&Asked) -> Reply,
     /// Where something has to be waited for, instead.
     pub(super) later: Option<Later>,
-    /// Whether it takes a form.
-    pub(super) takes_forms: bool,
+    /// What may be sent to it.
+    pub(super) takes: Takes,
     /// Whether it tells for whom access was asked.
     pub(super) shows_grantees: bool,
     /// Whether it says what happens as it happens.
@@ -49,7 +58,7 @@ const PAGE: View = View {
     section: None,
     show: overview::show,
     later: None,
-    takes_forms: false,
+    takes: Takes::Nothing,
     shows_grantees: false,
     is_live: false,
 };
@@ -77,8 +86,8 @@ pub(super) const VIEWS: &[View] = &[
         path: "orders",
         name: "Freeze and exceptions",
         section: Some("Now"),
-        show: orders::show,
-        takes_forms: true,
+        later: Some(orders::show_later),
+        takes: Takes::Form,
         ..PAGE
     },
     View {
@@ -100,7 +109,7 @@ pub(super) const VIEWS: &[View] = &[
         name: "Services by doors",
         section: Some("Who may what"),
         show: matrix::show,
-        takes_forms: true,
+        takes: Takes::Draft,
         ..PAGE
     },
     View {
@@ -122,7 +131,7 @@ pub(super) const VIEWS: &[View] = &[
         name: "What an edit changes",
         section: Some("Who may what"),
         later: Some(diff::show_later),
-        takes_forms: true,
+        takes: Takes::Draft,
         ..PAGE
     },
     View {
@@ -159,7 +168,7 @@ pub(super) const VIEWS: &[View] = &[
         name: "Is the log whole?",
         section: Some("Evidence"),
         show: verification::show,
-        takes_forms: true,
+        takes: Takes::Form,
         ..PAGE
     },
 ];

@@ -1,5 +1,9 @@
 //! Freezes and exceptions: those in force, and new ones by an operator who says why.
 
+use std::pin::Pin;
+
+use aws_lc_rs::digest;
+use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
 
@@ -16,7 +20,19 @@ const TITLE: &str = "Freeze and exceptions";
 /// What has to be typed to freeze everything.
 const EVERYTHING: &str = "everything";
 
-pub(in crate::console) fn show(asked: &Asked) -> Reply {
+/// Apart from all questions, and waited for to its end: who freezes must not be told that it failed
+/// when it did not.
+pub(in crate::console) fn show_later(asked: Asked) -> Pin<Box<dyn Future<Output = Reply> + Send>> {
+    Box::pin(async move {
+        let shown = tokio::task::spawn_blocking(move || show(&asked)).await;
+        shown.unwrap_or_else(|_| {
+            let text = "The page could not be made: a fault of this program. Look whether the order is there.";
+            Page::refusal(StatusCode::INTERNAL_SERVER_ERROR, text)
+        })
+    })
+}
+
+fn show(asked: &Asked) -> Reply {
     if let Some(form) = &asked.form {
         return match order(asked, form) {
             Ok(number) => Reply::moved(&link("orders", &[("given", &number.to_string())])),
@@ -47,8 +63,7 @@ fn order(asked: &Asked, form: &Query) -> Result<u32, Wrong> {
     }
     // As the file has it.
     let at = Timestamp::from_microsecond(asked.now.as_microsecond()).unwrap_or(asked.now);
-    let by: String = format!("console:{}", asked.person.name).chars().take(BY_CHARS_MAX).collect();
-    let signature = Signature { at, by, why };
+    let signature = Signature { at, by: signed_by(&asked.person.name), why };
     let place = asked.console.keeper.place();
     let given = match form.get("do") {
         Some("freeze") => {
@@ -71,6 +86,19 @@ fn order(asked: &Asked, form: &Query) -> Result<u32, Wrong> {
     let number = given.map_err(|error| format!("{error}."))?;
     tracing::warn!(number, by = asked.person.name, "an order came from the console");
     Ok(number)
+}
+
+/// As whom an order is given. Of a long name, which two people may begin with, the end is a digest.
+fn signed_by(name: &str) -> String {
+    const DIGITS: usize = 16;
+    let whole = format!("console:{name}");
+    if whole.chars().count() <= BY_CHARS_MAX {
+        return whole;
+    }
+    let digest = digest::digest(&digest::SHA256, name.as_bytes());
+    let digits = digest.as_ref().iter().take(DIGITS / 2).map(|byte| format!("{byte:02x}"));
+    let start = whole.chars().take(BY_CHARS_MAX - DIGITS - 1);
+    start.chain(['~']).chain(digits.collect::<String>().chars()).collect()
 }
 
 fn give(
@@ -140,7 +168,14 @@ fn page(asked: &Asked, file: &OrdersFile) -> Markup {
     let past: Vec<&Order> =
         file.orders().iter().rev().filter(|order| !order.holds(asked.now)).collect();
     html! {
-        @if let Some(given) = asked.query.get("given") { p .notice role="status" { "Order " (given) " is written. A freeze holds at once, an exception once it is recorded." } }
+        @if let Some(order) = written(asked, file) {
+            p .notice role="status" {
+                @match &order.lifted {
+                    Some(_) => { "Order " (order.number) " is taken back. What it stopped goes through once that is recorded." },
+                    None => { "Order " (order.number) " is written. A freeze holds at once, an exception once it is recorded." },
+                }
+            }
+        }
         p #count { (holding.len()) " order(s) in force." }
         @for order in &holding { (in_force(asked, order)) }
         (forms(asked))
@@ -150,6 +185,12 @@ fn page(asked: &Asked, file: &OrdersFile) -> Markup {
         }
         (formats(asked, &["json"]))
     }
+}
+
+/// The order that was written a moment ago.
+fn written<'f>(asked: &Asked, file: &'f OrdersFile) -> Option<&'f Order> {
+    let number: u32 = asked.query.get("given")?.parse().ok()?;
+    file.orders().iter().find(|order| order.number == number)
 }
 
 fn in_force(asked: &Asked, order: &Order) -> Markup {
@@ -220,5 +261,19 @@ fn forms(asked: &Asked) -> Markup {
         (command("grantgate freeze --caller visitor-desk --reason TEXT --database desk.toml --key FILE"))
         (callers(asked)) (doors(asked))
         (suggestions("zones", asked.snapshot.policy.zones().into_iter()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_long_names_stay_two() {
+        let long = "spiffe://example.org/people/of/a/department/with/a/very/long/name/";
+        let [anna, ben] = ["anna", "ben"].map(|name| signed_by(&format!("{long}{name}")));
+        assert_ne!(anna, ben);
+        assert_eq!(anna.chars().count(), BY_CHARS_MAX);
+        assert_eq!(signed_by("dns:anna.example"), "console:dns:anna.example");
     }
 }

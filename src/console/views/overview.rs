@@ -1,7 +1,6 @@
 //! How the gateway is, and what it has decided in the last hour.
 
 use std::collections::BTreeMap;
-use std::io;
 use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
@@ -10,7 +9,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::audit::ReadError;
-use crate::audit::search::{Filter, Indexes, Take, query};
+use crate::audit::search::{Filter, Indexes, Take, query_until};
 use crate::console::asked::{Asked, Format, link};
 use crate::console::chart::{Bar, Kinds, bars};
 use crate::console::page::{Page, formats, short, time};
@@ -20,6 +19,9 @@ use crate::view::orders::in_words;
 
 /// For how long an hour that was counted is shown again.
 const FRESH: Duration = Duration::from_secs(5);
+
+/// What is allowed and has no outcome yet.
+const OPEN: &str = "open";
 
 const BARS: i64 = 30;
 const HOUR: SignedDuration = SignedDuration::from_hours(1);
@@ -42,7 +44,10 @@ pub(in crate::console) struct Hour {
 
 /// What was counted last: everybody who looks sees the same.
 #[derive(Default)]
-pub(in crate::console) struct LastHour(Mutex<Option<(Instant, Hour)>>);
+pub(in crate::console) struct LastHour {
+    counted: Mutex<Option<(Instant, Hour)>>,
+    counting: Mutex<()>,
+}
 
 #[derive(Serialize)]
 struct Overview {
@@ -66,15 +71,20 @@ pub(in crate::console) fn show(asked: &Asked) -> Reply {
     }
 }
 
+/// What was counted a moment ago, by whoever looked; where somebody counts now, what there was before.
 fn last_hour(asked: &Asked) -> Result<Hour, String> {
-    let mut known = asked.console.work.hour.0.lock();
-    if let Some((at, hour)) = &*known
+    let known = &asked.console.work.hour;
+    let Some(_counting) = known.counting.try_lock() else {
+        let shown = known.counted.lock().as_ref().map(|(_, hour)| hour.clone());
+        return Ok(shown.unwrap_or_else(|| Hour { partial: true, ..Hour::default() }));
+    };
+    if let Some((at, hour)) = &*known.counted.lock()
         && at.elapsed() < FRESH
     {
         return Ok(hour.clone());
     }
     let hour = count(asked)?;
-    *known = Some((Instant::now(), hour.clone()));
+    *known.counted.lock() = Some((Instant::now(), hour.clone()));
     Ok(hour)
 }
 
@@ -84,15 +94,18 @@ fn count(asked: &Asked) -> Result<Hour, String> {
     let mut hour =
         Hour { since: since.to_string(), over_time: vec![[0, 0]; bars], ..Hour::default() };
     let filter = Filter { since: Some(since), ..Filter::default() };
-    let late = || io::Error::from(io::ErrorKind::TimedOut);
-    let found =
-        query(&asked.console.reader(), &filter, Take::All, Indexes::Kept(&|_, _| {}), &mut |hit| {
+    let found = query_until(
+        &asked.console.reader(),
+        &filter,
+        Take::All,
+        (Indexes::Present, Some(asked.until)),
+        &mut |hit| {
             let fields = hit.fields();
             let is_allowed = fields.decision == "allow";
             if is_allowed {
                 hour.allow += 1;
                 let outcome =
-                    if fields.outcome.is_empty() { "open".to_owned() } else { fields.outcome };
+                    if fields.outcome.is_empty() { OPEN.to_owned() } else { fields.outcome };
                 *hour.outcomes.entry(outcome).or_default() += 1;
             } else {
                 hour.deny += 1;
@@ -106,8 +119,9 @@ fn count(asked: &Asked) -> Result<Hour, String> {
                 let [allow, deny] = bar;
                 *(if is_allowed { allow } else { deny }) += 1;
             }
-            if asked.is_late() { Err(late()) } else { Ok(()) }
-        });
+            Ok(())
+        },
+    );
     match found {
         Ok(_) | Err(ReadError::Empty(_)) => Ok(hour),
         Err(ReadError::Output(_)) => Ok(Hour { partial: true, ..hour }),
@@ -216,7 +230,10 @@ fn counts(title: &str, key: &str, all: &BTreeMap<String, u64>) -> Markup {
             h3 { (title) }
             @if sorted.is_empty() { p .none { "None." } } @else {
                 table .counts { tbody { @for (name, count) in sorted {
-                    tr { th scope="row" { a href=(link("audit", &[(key, name), ("since", "1h")])) { (name) } } td .number { (count) } }
+                    tr { th scope="row" {
+                        // Of what is open nothing can be searched for.
+                        @if name.as_str() == OPEN { (name) } @else { a href=(link("audit", &[(key, name), ("since", "1h")])) { (name) } }
+                    } td .number { (count) } }
                 } } }
             }
         }

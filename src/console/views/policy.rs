@@ -1,5 +1,6 @@
 //! The rules in force, what deserves a second look in them, and where they come from.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use maud::{Markup, html};
@@ -52,12 +53,12 @@ pub(in crate::console) fn show(asked: &Asked) -> Reply {
         };
     let text = asked.query.get("text").unwrap_or_default().to_lowercase();
     // An entrance is found by its name, too.
-    let named: Vec<String> = match text.as_str() {
-        "" => Vec::new(),
+    let named: HashSet<String> = match text.as_str() {
+        "" => HashSet::new(),
         text => {
             let entries = asked.snapshot.names().entries().iter();
             let named = entries.filter(|entry| entry.name().to_lowercase().contains(text));
-            named.take(100).map(|entry| entry.id().to_string()).collect()
+            named.map(|entry| entry.id().to_string()).collect()
         }
     };
     let is_wanted = |number: u32, rule: &str| {
@@ -65,7 +66,9 @@ pub(in crate::console) fn show(asked: &Asked) -> Reply {
             return u64::from(number) == line;
         }
         let lower = rule.to_lowercase();
-        text.is_empty() || lower.contains(&text) || named.iter().any(|id| lower.contains(id))
+        text.is_empty()
+            || lower.contains(&text)
+            || entrance_of(&lower).is_some_and(|id| named.contains(id))
     };
     let mut found = 0;
     let mut rules = Vec::new();
@@ -160,6 +163,11 @@ fn page(
         (crate::console::page::command("grantgate policy check\ngrantgate policy test\nkill -HUP \"$(pidof grantgate)\""))
         (formats(asked, &["json"]))
     }
+}
+
+/// The id of the entrance that a rule names.
+fn entrance_of(rule: &str) -> Option<&str> {
+    rule.split_once("entrance:")?.1.get(..36)
 }
 
 /// A rule in which entrances have their names.

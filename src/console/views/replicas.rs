@@ -1,26 +1,23 @@
 //! All gateways, as the database knows them: who is behind, and who holds a roll-out up.
 
 use std::pin::Pin;
-use std::time::Duration;
 
 use maud::{Markup, html};
 use tokio::time::timeout;
 
 use crate::bundle::{Signed, Trust};
-use crate::config::read_desk;
+use crate::console::Desk;
 use crate::console::asked::{Asked, Format, link};
+use crate::console::heavy::AT_MOST;
 use crate::console::page::{Page, command, formats, short, time, wrong};
 use crate::console::proposals::gathered;
 use crate::console::reply::Reply;
 use crate::database::{
-    self, Access, DatabaseError, Desk, LogState, Promoted, RETIRED, ReplicaState, Schema,
+    self, Access, DatabaseError, LogState, Promoted, RETIRED, ReplicaState, Schema,
 };
 use crate::view::database::Status;
 
 const TITLE: &str = "Replicas";
-
-/// How long the database may take.
-const AT_MOST: Duration = Duration::from_secs(5);
 
 /// A gateway speaks every second: who has said nothing for so many is marked.
 const QUIET_S: f64 = 3.0;
@@ -41,15 +38,14 @@ struct Known {
 
 pub(in crate::console) fn show(asked: Asked) -> Pin<Box<dyn Future<Output = Reply> + Send>> {
     Box::pin(async move {
-        let Some(file) = asked.console.settings.database_file.clone() else { return alone(&asked) };
-        let desk = read_desk(&file).and_then(|desk| Ok((Access::load(&desk.files)?, desk.trust)));
-        let (access, trust) = match desk {
+        if asked.console.settings.database_file.is_none() {
+            return alone(&asked);
+        }
+        let Desk { access, trust } = match asked.console.desk() {
             Ok(desk) => desk,
-            Err(problems) => {
-                let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
-                return wrong(&asked, TITLE, &html! {}, &texts.join("; "));
-            }
+            Err(text) => return wrong(&asked, TITLE, &html! {}, &text),
         };
+        let _place = asked.console.work.database.acquire().await;
         match timeout(AT_MOST, known(&access, trust.as_ref())).await {
             Err(_) => wrong(&asked, TITLE, &html! {}, &"The database does not answer.".into()),
             Ok(Err(error)) => wrong(&asked, TITLE, &html! {}, &format!("The database: {error}.")),
@@ -67,7 +63,7 @@ pub(in crate::console) fn show(asked: Asked) -> Pin<Box<dyn Future<Output = Repl
 async fn known(access: &Access, trust: Option<&Trust>) -> Result<Known, DatabaseError> {
     let schema = database::schema(access).await?;
     let (replicas, logs) = (database::replicas(access).await?, database::logs(access).await?);
-    let desk = Desk::connect(access).await?;
+    let desk = database::Desk::connect_for(access, AT_MOST).await?;
     let promoted = desk.promoted(20).await?;
     let proposed = match trust {
         None => Vec::new(),
@@ -131,10 +127,12 @@ fn marks(known: &Known, replica: &ReplicaState) -> Vec<String> {
 fn page(asked: &Asked, known: &Known, trust: Option<&Trust>) -> Markup {
     let marked = known.replicas.iter().filter(|one| !marks(known, one).is_empty()).count();
     let own = &asked.snapshot.policy.revision().to_string();
+    let gone = known.replicas.iter().filter(|one| one.is_gone()).count();
+    let there = known.replicas.len() - gone;
     html! {
         div data-refresh="3" {}
         p #count .problem[marked > 0] {
-            (known.replicas.len()) " gateway(s); "
+            (there) " gateway(s)" @if gone > 0 { " and " (gone) " that left" } "; "
             @if marked == 0 { "all of them are well." } @else { strong { (marked) " of them need a look." } }
         }
         div .scroll tabindex="0" role="region" aria-label="Gateways" { table #replicas {

@@ -51,6 +51,7 @@ impl Verifying {
         }
         let (log, keys, shared) = (console.reader(), console.keys.clone(), self.0.clone());
         let work = move || {
+            let ending = Ending(shared.clone());
             let progress = |read, of| *shared.lock() = Last::Runs { began: now, read, of };
             let report = match proof::verify(&log, &keys, &[], progress) {
                 Ok(report) => Ok(report),
@@ -58,6 +59,7 @@ impl Verifying {
                 Err(error) => Err(error.to_string()),
             };
             *shared.lock() = Last::Done { at: Timestamp::now(), report: Arc::new(report) };
+            drop(ending);
         };
         std::thread::Builder::new()
             .name("console-verify".into())
@@ -65,6 +67,19 @@ impl Verifying {
             .map_err(|e| e.to_string())?;
         *last = Last::Runs { began: now, read: 0, of: 0 };
         Ok(())
+    }
+}
+
+/// Whatever ends the work: the next one can begin.
+struct Ending(Arc<Mutex<Last>>);
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        let mut last = self.0.lock();
+        if matches!(*last, Last::Runs { .. }) {
+            let report = Err("it ended before it was done: a fault of this program".to_owned());
+            *last = Last::Done { at: Timestamp::now(), report: Arc::new(report) };
+        }
     }
 }
 

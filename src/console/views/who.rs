@@ -126,7 +126,7 @@ fn page(
                             (rules(&refs(&one.allowed_by)))
                             @if !one.denied_by.is_empty() { ", denied at times by " (rules(&refs(&one.denied_by))) }
                         }
-                        td { a href=(link("what-if", &[("caller", one.caller.as_str()), ("entrance", &entrance_text), ("at", asked.query.get("at").unwrap_or_default())])) { "why" } }
+                        td { a href=(link("what-if", &[("caller", one.caller.as_str()), ("entrance", &entrance_text), ("act", asked.query.get("act").unwrap_or_default()), ("workspace", asked.query.get("workspace").unwrap_or_default()), ("at", asked.query.get("at").unwrap_or_default())])) { "why" } }
                     }
                 } }
             }

@@ -153,6 +153,9 @@ fn without(these: &[Span], those: &[Span]) -> SignedDuration {
 /// and conditions of the rules that could match.
 type Signature = Vec<(bool, Option<u32>)>;
 
+/// Instants that are kept before those that are there twice are left out.
+const ROOM: usize = 64 * 1_024;
+
 /// Finds accesses for one act in one policy over one span.
 pub(super) struct Assessor<'a> {
     pub(super) policy: &'a Policy,
@@ -257,9 +260,17 @@ impl<'a> Assessor<'a> {
 
     /// Between two of these none of these conditions changes.
     fn instants(&self, conditions: &[&Condition]) -> Vec<Timestamp> {
-        let changes = conditions.iter();
-        let changes = changes.flat_map(|c| c.changes(self.span.from, self.span.until));
-        let mut instants: Vec<Timestamp> = std::iter::once(self.span.from).chain(changes).collect();
+        let mut instants: Vec<Timestamp> = vec![self.span.from];
+        let mut room = ROOM;
+        for condition in conditions {
+            instants.extend(condition.changes(self.span.from, self.span.until));
+            // Many conditions have the same hours: no more is kept than twice what differs.
+            if instants.len() > room {
+                instants.sort_unstable();
+                instants.dedup();
+                room = ROOM.max(2 * instants.len());
+            }
+        }
         instants.sort_unstable();
         instants.dedup();
         instants

@@ -35,6 +35,8 @@ pub struct Filter {
     pub since: Option<Timestamp>,
     /// Before this time.
     pub until: Option<Timestamp>,
+    /// Only records before the one of this number: where the next page of a list begins.
+    pub before: Option<u64>,
     /// The gateway's id of the request.
     pub request_id: Option<String>,
     /// Seam's id of the request.
@@ -50,6 +52,11 @@ pub struct Filter {
 pub(super) type Keys = Vec<Vec<(Kind, String)>>;
 
 impl Filter {
+    /// Whether a record of this number comes too late.
+    pub(super) fn is_behind(&self, seq: u64) -> bool {
+        self.before.is_some_and(|before| seq >= before)
+    }
+
     /// Why this finds nothing, whatever the log holds.
     #[must_use]
     pub fn fault(&self) -> Option<String> {

@@ -14,6 +14,7 @@ mod tests;
 
 use std::collections::VecDeque;
 use std::io;
+use std::time::Instant;
 
 use crate::audit::log::directory::LogReader;
 use crate::audit::log::error::ReadError;
@@ -191,14 +192,29 @@ pub fn query(
     indexes: Indexes<'_>,
     each: &mut dyn FnMut(Hit) -> io::Result<()>,
 ) -> Result<QuerySummary, ReadError> {
+    query_until(log, filter, take, (indexes, None), each)
+}
+
+/// The same for somebody who does not wait longer than until this time: then it is
+/// [`ReadError::Output`], of time that is out.
+///
+/// # Errors
+/// [`ReadError`].
+pub fn query_until(
+    log: &LogReader,
+    filter: &Filter,
+    take: Take,
+    (indexes, until): (Indexes<'_>, Option<Instant>),
+    each: &mut dyn FnMut(Hit) -> io::Result<()>,
+) -> Result<QuerySummary, ReadError> {
     let plan = Plan::new(log, filter, indexes)?;
     let mut summary = match take {
-        Take::All => Walk::new(&plan, filter, 0, u64::MAX, each).run()?,
+        Take::All => Walk::new(&plan, filter, 0, u64::MAX, each).until(until).run()?,
         Take::First(most) => {
             let most = u64::try_from(most).unwrap_or(u64::MAX);
-            Walk::new(&plan, filter, 0, most, each).run()?
+            Walk::new(&plan, filter, 0, most, each).until(until).run()?
         }
-        Take::Last(most) => newest(&plan, filter, most, each)?,
+        Take::Last(most) => newest(&plan, filter, (most, until), each)?,
     };
     summary.segments = plan.segments.len();
     let first_seqs = (plan.segments.first(), plan.segments.last());
@@ -214,10 +230,11 @@ pub fn query(
 fn newest(
     plan: &Plan<'_>,
     filter: &Filter,
-    most: usize,
+    (most, until): (usize, Option<Instant>),
     each: &mut dyn FnMut(Hit) -> io::Result<()>,
 ) -> Result<QuerySummary, ReadError> {
-    let (all, mut few) = (plan.segments.len(), 1);
+    let wanted = plan.segments.iter().take_while(|segment| !filter.is_behind(segment.first_seq));
+    let (all, mut few) = (wanted.count(), 1);
     loop {
         let from = all.saturating_sub(few);
         let mut kept = VecDeque::new();
@@ -230,7 +247,7 @@ fn newest(
             }
             Ok(())
         };
-        let mut summary = Walk::new(plan, filter, from, u64::MAX, &mut keep).run()?;
+        let mut summary = Walk::new(plan, filter, from, u64::MAX, &mut keep).until(until).run()?;
         if from == 0 || kept.len() >= most {
             summary.found = u64::try_from(kept.len()).unwrap_or(u64::MAX);
             kept.into_iter().try_for_each(each).map_err(ReadError::Output)?;

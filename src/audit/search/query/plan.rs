@@ -23,6 +23,8 @@ pub type Making<'m> = &'m (dyn Fn(usize, usize) + Sync);
 pub enum Indexes<'m> {
     /// Used, and made where one is missing and the directory can be written to.
     Kept(Making<'m>),
+    /// Used where they are there.
+    Present,
     /// Every segment is read.
     Unused,
 }
@@ -44,7 +46,8 @@ impl<'l> Plan<'l> {
         let segments = log.segments()?;
         let indexes = match indexes {
             Indexes::Kept(making) if filter.narrows() => indexes_of(log, &segments, making),
-            Indexes::Kept(_) | Indexes::Unused => vec![None; segments.len()],
+            Indexes::Present if filter.narrows() => present(&segments),
+            Indexes::Kept(_) | Indexes::Present | Indexes::Unused => vec![None; segments.len()],
         };
         let read = indexes.iter().map(|index| index.as_ref().is_none_or(|i| i.damaged > 0));
         let mut plan = Self { log, read: read.collect(), segments, indexes };
@@ -140,6 +143,11 @@ impl<'l> Plan<'l> {
         }
         decisions.into_iter().for_each(|at| self.mark(at));
     }
+}
+
+/// The indexes that there are.
+fn present(segments: &[Segment]) -> Vec<Option<Index>> {
+    segments.iter().map(|one| one.is_closed().then(|| index::load(one)).flatten()).collect()
 }
 
 /// The indexes of all closed segments, made where they are missing.

@@ -6,6 +6,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::time::Instant;
 
 use super::bloom::Kind;
 use super::filter::{Filter, Needles};
@@ -26,6 +27,9 @@ const DAMAGED_NAMED_MAX: usize = 20;
 /// Where a log has no checkpoints, so many rows wait for an outcome and no more.
 const WAITING_MAX: usize = 100_000;
 
+/// After so many lines it is looked at the time.
+const LOOK_AT_TIME: u64 = 4_096;
+
 /// Takes what is found.
 pub(super) type Each<'e> = &'e mut dyn FnMut(Hit) -> io::Result<()>;
 
@@ -44,6 +48,8 @@ pub(super) struct Walk<'q> {
     seen: Vec<bool>,
     summary: QuerySummary,
     full: bool,
+    /// Nobody waits for what is found after this.
+    until: Option<Instant>,
     /// The segment and the line that is looked at.
     place: (usize, u64),
 }
@@ -87,8 +93,14 @@ impl<'q> Walk<'q> {
             seen: vec![false; plan.segments.len()],
             summary: QuerySummary::default(),
             full: false,
+            until: None,
             place: (0, 0),
         }
+    }
+
+    /// The same, that ends with an error at this time.
+    pub(super) fn until(self, until: Option<Instant>) -> Self {
+        Self { until, ..self }
     }
 
     /// Gives what is found to `each`, in order.
@@ -96,7 +108,9 @@ impl<'q> Walk<'q> {
         self.full = self.rows_max == 0;
         for (at, segment) in self.plan.segments.iter().enumerate().skip(self.from) {
             let planned = self.plan.read.get(at).copied().unwrap_or(true);
-            if self.full || !(planned || self.is_awaited(at)) {
+            // Behind the last record that is wanted there are outcomes of those before it, at most.
+            let is_over = self.filter.is_behind(segment.first_seq) && self.queue.is_empty();
+            if self.full || is_over || !(planned || self.is_awaited(at)) {
                 continue;
             }
             if let Some(seen) = self.seen.get_mut(at) {
@@ -128,6 +142,10 @@ impl<'q> Walk<'q> {
         while let Some(line) = cursor.next()? {
             if !segment.is_closed() {
                 self.summary.newest_records += u64::from(line.whole().is_some());
+            }
+            if line.number % LOOK_AT_TIME == 1 && self.until.is_some_and(|end| Instant::now() > end)
+            {
+                return Err(ReadError::Output(io::ErrorKind::TimedOut.into()));
             }
             self.place = (at, line.number);
             self.line(&line, thorough)?;
@@ -214,6 +232,9 @@ impl<'q> Walk<'q> {
     }
 
     fn push(&mut self, seq: u64, line: &[u8], state: State) -> Result<(), ReadError> {
+        if self.filter.is_behind(seq) {
+            return Ok(());
+        }
         let hit = Hit { line: line.to_vec(), outcome: None };
         let waiting = Waiting { seq, place: self.place, hit, state };
         // Numbers that go back are damage: what waits is not mixed with it.
@@ -261,6 +282,9 @@ impl<'q> Walk<'q> {
     /// not read, or it is older than the log.
     fn lone_outcome(&mut self, seq: u64, line: &[u8]) -> Result<bool, ReadError> {
         let Some(outcome) = Record::parse(line) else { return Ok(false) };
+        if self.filter.is_behind(seq) {
+            return Ok(true);
+        }
         let Some(home) = self.plan.home(seq) else {
             if self.filter.finds_orphan(&outcome) {
                 self.push(outcome.seq, line, State::Settled)?;

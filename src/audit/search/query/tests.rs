@@ -126,7 +126,7 @@ fn record(seq: u64, oldest: u64, open: &mut Vec<u64>, dice: &mut Dice) -> String
 fn filter(dice: &mut Dice) -> Filter {
     let mut maybe = |sides| dice.roll(sides) == 0;
     let [caller, door, grantee, allowed, reason, outcome] = [(); 6].map(|()| maybe(5));
-    let [workspace, key] = [(); 2].map(|()| maybe(6));
+    let [workspace, key, before] = [(); 3].map(|()| maybe(6));
     let [since, until, request, seam, event, act] = [(); 6].map(|()| maybe(6));
     let reasons = [Reason::TokenUnknown, Reason::UpstreamTimeout, Reason::GatewayRestarted];
     let reasons = [DECISION_REASONS, reasons].concat();
@@ -141,6 +141,7 @@ fn filter(dice: &mut Dice) -> Filter {
         outcome: outcome.then(|| dice.of(&OUTCOMES).0),
         since: since.then(|| dice.time().parse().unwrap()),
         until: until.then(|| dice.time().parse().unwrap()),
+        before: before.then(|| u64::try_from(dice.roll(60)).unwrap()),
         request_id: request.then(|| format!("q{}", dice.roll(40))),
         seam_request_id: seam.then(|| dice.of(&["s1", "s\"3", "s9"]).to_owned()),
         idempotency_key: key.then(|| dice.of(&["k1", "k\"2", "k3"]).to_owned()),
@@ -179,7 +180,7 @@ fn naively(directory: &Path, filter: &Filter) -> Vec<Hit> {
             }
             _ => filter.finds_single(fields),
         };
-        if hit {
+        if hit && !filter.is_behind(fields.seq) {
             let outcome = outcome.map(|(_, line)| (*line).clone());
             found.push((fields.seq, Hit { line: line.clone(), outcome }));
         }

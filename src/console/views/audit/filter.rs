@@ -22,7 +22,11 @@ pub(super) fn filter(asked: &Asked) -> Result<Filter, Wrong> {
         act: query.get("act").map(|_| asked.act()).transpose()?,
         workspace: asked.workspace()?,
         entrance: asked.entrance("entrance")?,
-        grantees: query.get("for").map(grantee).transpose()?.into_iter().collect(),
+        grantees: query
+            .get("for")
+            .map(|text| grantees(asked, text))
+            .transpose()?
+            .unwrap_or_default(),
         allowed: match query.get("decision") {
             None => None,
             Some("allow") => Some(true),
@@ -33,6 +37,7 @@ pub(super) fn filter(asked: &Asked) -> Result<Filter, Wrong> {
         outcome: query.get("outcome").map(outcome).transpose()?,
         since: asked.time("since")?,
         until: asked.time("until")?,
+        before: None,
         request_id: owned("request_id"),
         seam_request_id: owned("seam_request_id"),
         idempotency_key: owned("idempotency_key"),
@@ -40,11 +45,14 @@ pub(super) fn filter(asked: &Asked) -> Result<Filter, Wrong> {
     })
 }
 
-fn grantee(text: &str) -> Result<String, Wrong> {
+/// An id, as it is and as the log hides it, if it does; or a pseudonym.
+fn grantees(asked: &Asked, text: &str) -> Result<Vec<String>, Wrong> {
     if let Ok(id) = UserIdentityId::parse(text) {
-        return Ok(id.to_string());
+        let id = id.to_string();
+        let hidden = asked.console.gateway.journal.pseudonym(&id);
+        return Ok([Some(id), hidden].into_iter().flatten().collect());
     }
-    let known = PseudonymKey::is_pseudonym(text).then(|| text.to_owned());
+    let known = PseudonymKey::is_pseudonym(text).then(|| vec![text.to_owned()]);
     known.ok_or(format!(
         "`{text}` is no person's id: a uuid, or `hmac-sha256:` and 32 hexadecimal digits."
     ))

@@ -86,8 +86,6 @@ fn resolution(rows: &Rows, fields: &Found) -> Option<String> {
 }
 
 fn page(asked: &Asked, rows: &Rows) -> Markup {
-    let oldest = rows.found.first().filter(|_| rows.more);
-    let oldest = oldest.map(|one| (one.hit.fields(), one.gateway.as_deref().unwrap_or_default()));
     let columns = ["Time", "Service", "Door", "For", "Decision", "Reason", "Outcome", "Record"];
     let several = (!asked.logs.is_empty()).then_some("Gateway");
     html! {
@@ -95,7 +93,7 @@ fn page(asked: &Asked, rows: &Rows) -> Markup {
         @if rows.damaged > 0 {
             p .problem role="alert" { (rows.damaged) " line(s) of the log are no records. " a href=(link("verification", &[])) { "Is the log whole?" } }
         }
-        p #count { (rows.found.len()) " row(s)" @if rows.more { ", the newest" } "." }
+        p #count { (rows.found.len()) " row(s)" @if rows.next.is_some() && asked.query.get("before").is_none() { ", the newest" } "." }
         @if !rows.found.is_empty() {
             div .scroll tabindex="0" role="region" aria-label="Decisions" { table .decisions {
                 thead { tr {
@@ -105,10 +103,8 @@ fn page(asked: &Asked, rows: &Rows) -> Markup {
             } }
         }
         nav .pages aria-label="More decisions" {
-            @if asked.query.get("before").is_some() { a href={ "?" (asked.query.with(&[("before", ""), ("before_time", ""), ("before_gateway", "")])) } { "newest" } }
-            @if let Some((oldest, gateway)) = &oldest {
-                a href={ "?" (asked.query.with(&[("before", &oldest.seq.to_string()), ("before_time", &oldest.time), ("before_gateway", gateway)])) } rel="next" { "older" }
-            }
+            @if asked.query.get("before").is_some() { a href={ "?" (asked.query.without("before").written()) } { "newest" } }
+            @if let Some(next) = &rows.next { a href={ "?" (next.address(asked)) } rel="next" { "older" } }
         }
         (formats(asked, &["json", "csv"]))
     }

@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::question;
-use crate::audit::search::{Filter, Hit, Indexes, Take, query, record};
+use crate::audit::search::{Filter, Hit, Indexes, Take, query_until, record};
 use crate::audit::{Event, ReadError, Record, proof};
 use crate::console::asked::{Asked, Format, Wrong, link};
 use crate::console::page::{Page, caller, command, door_of, time, verdict, wrong};
@@ -49,7 +49,7 @@ fn find(asked: &Asked, seq: u64) -> Result<Reply, Wrong> {
             );
             Ok(())
         };
-        match query(&log, &filter, Take::All, Indexes::Kept(&|_, _| {}), each) {
+        match query_until(&log, &filter, Take::All, (Indexes::Present, Some(asked.until)), each) {
             Ok(_) | Err(ReadError::Empty(_)) => {}
             Err(error) => return Err(format!("{error}.")),
         }

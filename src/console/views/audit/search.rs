@@ -1,43 +1,37 @@
 //! What of which log is shown: the rows of a page, and where the next one begins.
 
-use jiff::{SignedDuration, Timestamp};
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
 use tokio::time::timeout;
 
 use super::filter;
-use crate::audit::search::{Filter, Hit, Indexes, Resolutions, Take, query, resolutions};
+use crate::audit::search::{Filter, Hit, Indexes, Resolutions, Take, query_until, resolutions};
 use crate::audit::{LogReader, ReadError};
-use crate::config::read_desk;
 use crate::console::asked::{Asked, Format, Wrong};
 use crate::console::heavy::AT_MOST;
-use crate::database::{Access, Copied, Part, copies};
+use crate::database::{Copied, Part, copies};
 
 /// Rows of a page, and of a file.
 const ROWS: u64 = 50;
 const FILE_ROWS: u64 = 1_000;
 const ROWS_MAX: u64 = 10_000;
 
-/// Records may be of the same microsecond: so many more are looked at, and more where that is not enough.
-const SAME_TIME: usize = 64;
-
-const MICROSECOND: SignedDuration = SignedDuration::from_micros(1);
-
 /// How all gateways are asked for.
 const ALL: &str = "all";
 
+/// What the gateway's own log is called among the places of a page.
+const OWN: &str = "";
+
 /// Copies of the logs of all gateways, or of one, as far as something may be found in them.
 pub(super) async fn copied(asked: &Asked, gateway: &str) -> Result<Vec<Copied>, Wrong> {
-    let file = asked.console.settings.database_file.clone();
-    let file = file.ok_or("No database is named: set `console.database_file`.")?;
-    let (filter, rows, cursor) = wanted(asked)?;
-    let access = read_desk(&file).and_then(|desk| Access::load(&desk.files));
-    let access = access.map_err(|problems| {
-        let texts: Vec<String> = problems.iter().map(ToString::to_string).collect();
-        texts.join("; ")
-    })?;
-    let (filter, gateway) = (cursor.narrowed(&filter), Some(gateway).filter(|name| *name != ALL));
-    let part = Part::Found(&filter, Take::Last(rows + 1 + SAME_TIME));
-    let copies = timeout(AT_MOST, copies(&access, gateway, part)).await;
-    match copies {
+    let desk = asked.console.desk()?;
+    let (filter, rows, places) = wanted(asked)?;
+    let gateway = Some(gateway).filter(|name| *name != ALL);
+    let part = Part::Before(&filter, Take::Last(rows + 1), &places.0);
+    let _place = asked.console.work.database.acquire().await;
+    let copying = copies(&desk.access, gateway, part, Some(AT_MOST));
+    match timeout(AT_MOST, copying).await {
         Err(_) => Err("The database does not answer in time: narrow it down.".into()),
         Ok(Err(error)) => Err(format!("The database: {error}.")),
         Ok(Ok(logs)) if logs.is_empty() => Err("The database has no such log.".into()),
@@ -53,122 +47,124 @@ pub(super) struct Row {
 
 /// What was found.
 pub(super) struct Rows {
-    /// In the order of time.
+    /// By time; of each log in its order.
     pub(super) found: Vec<Row>,
     /// What was found out of it later; of a log alone.
     pub(super) later: Resolutions,
-    /// Whether there are older ones.
-    pub(super) more: bool,
+    /// Where the page of older ones begins, if there are any.
+    pub(super) next: Option<Places>,
     pub(super) damaged: u64,
 }
 
-/// The oldest row that was shown: only what is before it is wanted.
-#[derive(Default)]
-struct Cursor {
-    time: Option<Timestamp>,
-    gateway: Option<String>,
-    seq: Option<u64>,
-}
+/// Of each log the oldest record that was shown: its number goes on from page to page, whatever the
+/// clocks said.
+#[derive(Clone, Default)]
+pub(super) struct Places(BTreeMap<String, u64>);
 
-impl Cursor {
+impl Places {
+    /// `before=41` of the own log; with `@` and a log's name of several.
     fn of(asked: &Asked) -> Result<Self, Wrong> {
-        let seq = asked.number("before", 0, 0..=u64::MAX)?;
-        let gateway = asked.query.get("before_gateway").map(str::to_owned);
-        Ok(Self {
-            time: asked.time("before_time")?,
-            gateway,
-            seq: Some(seq).filter(|seq| *seq > 0),
-        })
+        let one = |text: &str| -> Option<(String, u64)> {
+            let (number, log) = text.split_once('@').unwrap_or((text, OWN));
+            Some((log.to_owned(), number.parse().ok().filter(|number| *number > 0)?))
+        };
+        let read = asked.query.all("before").map(|text| {
+            one(text).ok_or(format!("`{text}` is no place in a log: write the number of a record."))
+        });
+        Ok(Self(read.collect::<Result<_, _>>()?))
     }
 
-    /// Of the same microsecond there may be more, which are told apart by their number.
-    fn narrowed(&self, filter: &Filter) -> Filter {
-        let end = self.time.map(|time| time.checked_add(MICROSECOND).unwrap_or(time));
-        let until = filter.until.into_iter().chain(end).min();
-        Filter { until, ..filter.clone() }
-    }
-
-    /// Whether this one comes before it.
-    fn is_behind(&self, gateway: Option<&str>, hit: &Hit) -> bool {
-        let Some(seq) = self.seq else { return true };
-        if self.gateway.as_deref() == gateway {
-            return hit.seq() < seq;
-        }
-        let at = hit.fields().time.parse::<Timestamp>().ok();
-        (at, gateway, hit.seq()) < (self.time, self.gateway.as_deref(), seq)
+    /// As an address has them.
+    pub(super) fn address(&self, asked: &Asked) -> String {
+        let texts = self.0.iter().map(|(log, number)| match log.as_str() {
+            OWN => number.to_string(),
+            log => format!("{number}@{log}"),
+        });
+        texts
+            .fold(asked.query.without("before"), |query, text| query.and("before", &text))
+            .written()
     }
 }
 
 /// What is wanted: by which filter, how many rows, and from where on.
-fn wanted(asked: &Asked) -> Result<(Filter, usize, Cursor), Wrong> {
+fn wanted(asked: &Asked) -> Result<(Filter, usize, Places), Wrong> {
     let filter = filter::filter(asked)?;
     if let Some(fault) = filter.fault() {
         return Err(format!("{fault}."));
     }
     let default = if asked.format() == Format::Page { ROWS } else { FILE_ROWS };
     let rows = asked.number("limit", default, 1..=ROWS_MAX)?;
-    Ok((filter, usize::try_from(rows).unwrap_or(1), Cursor::of(asked)?))
+    Ok((filter, usize::try_from(rows).unwrap_or(1), Places::of(asked)?))
+}
+
+/// One log, with what was found in it and was not shown yet.
+struct Source {
+    name: String,
+    gateway: Option<String>,
+    hits: Vec<Hit>,
+}
+
+impl Source {
+    fn newest(&self) -> Option<Timestamp> {
+        self.hits.last()?.fields().time.parse().ok()
+    }
 }
 
 /// The rows that are wanted.
 pub(super) fn rows(asked: &Asked) -> Result<Rows, Wrong> {
-    let (filter, rows, cursor) = wanted(asked)?;
+    let (filter, most, mut places) = wanted(asked)?;
     let own = asked.console.reader();
-    let mut logs: Vec<(Option<&str>, &LogReader)> = Vec::new();
-    logs.extend(asked.logs.iter().map(|log| (Some(log.replica.as_str()), &log.reader)));
+    let mut logs: Vec<(&str, Option<&str>, &LogReader)> = Vec::new();
+    logs.extend(asked.logs.iter().map(|log| (&*log.origin, Some(&*log.replica), &log.reader)));
+    let mut later = Resolutions::new();
     if logs.is_empty() {
-        logs.push((None, &own));
+        // Of several logs numbers mean nothing; there each row's own page has it.
+        later = resolutions(&own, &filter).map_err(|error| format!("{error}."))?;
+        logs.push((OWN, None, &own));
     }
-    let mut all = Rows { found: Vec::new(), later: Resolutions::new(), more: false, damaged: 0 };
-    for (gateway, log) in logs {
-        let is_wanted = |hit: &Hit| cursor.is_behind(gateway, hit);
-        let (hits, damaged) = newest(log, &cursor.narrowed(&filter), rows + 1, &is_wanted)?;
-        all.damaged += damaged;
-        let gateway = gateway.map(str::to_owned);
-        all.found.extend(hits.into_iter().map(|hit| Row { gateway: gateway.clone(), hit }));
-        // Of several logs numbers mean nothing; each row's own page has what was found out later.
-        if gateway.is_none() {
-            all.later = resolutions(log, &filter).map_err(|error| format!("{error}."))?;
-        }
+    let (mut sources, mut damaged) = (Vec::new(), 0);
+    for (name, gateway, log) in logs {
+        let before = places.0.get(name).copied();
+        let of_log = Filter { before, ..filter.clone() };
+        let (hits, lines) = newest(asked, log, &of_log, most + 1)?;
+        damaged += lines;
+        sources.push(Source { name: name.to_owned(), gateway: gateway.map(str::to_owned), hits });
     }
-    if !asked.logs.is_empty() {
-        let place = |one: &Row| {
-            let at = one.hit.fields().time.parse::<Timestamp>().ok();
-            (at, one.gateway.clone(), one.hit.seq())
-        };
-        all.found.sort_by_cached_key(place);
+    // From the end, each time of the log whose last one is the newest: of each its own order holds.
+    let mut found = Vec::new();
+    while found.len() < most {
+        let newest = sources.iter_mut().max_by_key(|source| source.newest());
+        let Some(source) = newest else { break };
+        let Some(hit) = source.hits.pop() else { break };
+        places.0.insert(source.name.clone(), hit.seq());
+        found.push(Row { gateway: source.gateway.clone(), hit });
     }
-    all.more = all.found.len() > rows;
-    all.found.drain(..all.found.len().saturating_sub(rows));
-    Ok(all)
+    found.reverse();
+    let has_more = sources.iter().any(|source| !source.hits.is_empty());
+    Ok(Rows { found, later, next: has_more.then_some(places), damaged })
 }
 
-/// The newest so many of a log that are wanted, in its order, and how many lines of it are damaged.
+/// The newest so many of a log, in its order, and how many lines of it are damaged.
 fn newest(
+    asked: &Asked,
     log: &LogReader,
     filter: &Filter,
     most: usize,
-    is_wanted: &dyn Fn(&Hit) -> bool,
 ) -> Result<(Vec<Hit>, u64), Wrong> {
-    let mut take = most;
-    loop {
-        let (mut hits, mut met) = (Vec::new(), 0_usize);
-        let each = &mut |hit: Hit| {
-            met += 1;
-            if is_wanted(&hit) {
-                hits.push(hit);
-            }
-            Ok(())
-        };
-        let damaged = match query(log, filter, Take::Last(take), Indexes::Kept(&|_, _| {}), each) {
-            Ok(summary) => summary.damaged_lines,
-            Err(ReadError::Empty(_)) => 0,
-            Err(error) => return Err(format!("The log cannot be read: {error}.")),
-        };
-        if hits.len() >= most || met < take {
-            hits.drain(..hits.len().saturating_sub(most));
-            return Ok((hits, damaged));
-        }
-        take += SAME_TIME.max(met - hits.len());
+    let mut hits = Vec::new();
+    let each = &mut |hit: Hit| {
+        hits.push(hit);
+        Ok(())
+    };
+    let bounds = (Indexes::Present, Some(asked.until));
+    match query_until(log, filter, Take::Last(most), bounds, each) {
+        Ok(summary) => Ok((hits, summary.damaged_lines)),
+        Err(ReadError::Empty(_)) => Ok((hits, 0)),
+        Err(ReadError::Output(_)) => Err(
+            "This takes too long here: narrow it down, or ask `grantgate audit query`, which also makes \
+             indexes that searches are faster by."
+                .into(),
+        ),
+        Err(error) => Err(format!("The log cannot be read: {error}.")),
     }
 }
