@@ -50,8 +50,8 @@ export const skip = (why) => {
 
 /** Addresses of pages with something on them; those of the navigation without an entry are taken bare. */
 export const FILLED = {
-  "/console/who": ["/console/who?entrance=garage", "/console/who?entrance=server+room&at=2h"],
-  "/console/doors": ["/console/doors?caller=night-crew"],
+  "/console/who": ["/console/who?entrance=garage", "/console/who?entrance=server+room&at=2026-11-25+12:00"],
+  "/console/doors": ["/console/doors?caller=night-crew", "/console/doors?caller=night-crew&at=2026-11-28+12:00"],
   "/console/what-if": [
     "/console/what-if?caller=visitor-desk&entrance=main+entrance",
     "/console/what-if?caller=visitor-desk&entrance=server+room&at=2026-11-25+20:00",

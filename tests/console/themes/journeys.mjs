@@ -36,6 +36,12 @@ export const tests = {
     await fill(page, { Door: "server room", At: `${DAY} 12:00` }, "Show");
     assert.match(await textOf(page.locator("#count")), /^No service may/);
     assert.match(await textOf(page.getByRole("row", { name: /night-crew/ })), /may not/);
+
+    // Nor does it matter how long ago or how far away the evening is.
+    for (const year of ["2021", "2049"]) {
+      await fill(page, { Door: "server room", At: `${year}-05-04 22:00` }, "Show");
+      assert.match(await textOf(page.locator("#count")), /^One service may/, year);
+    }
   },
 
   "why was this refused": async (t) => {
