@@ -180,6 +180,7 @@ fn gateway(
         .replace("signing_key_file", "# signing_key_file");
     for (section, lines) in [
         ("[replica]\n", format!("name = \"{name}\"\n")),
+        ("[console]\n", "local = \"on\"\ndatabase_file = \"reader.toml\"\n".to_owned()),
         (
             "[database]\n",
             format!(
@@ -226,7 +227,7 @@ fn show(
         let Gateway { running, address, admin } = gateway;
         let (name, id) = (running.name, running.child.id());
         say(format_args!(
-            "{name}: https://localhost:{}, metrics http://{admin}/metrics, process {id}",
+            "{name}: https://localhost:{}, console http://{admin}/console, process {id}",
             address.port()
         ));
     }

@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { openSync, readSync, closeSync, writeSync, readdirSync } from "node:fs";
 
-import { ACS_USER, LOBBY, OFFICE, PERSON, SERVER_ROOM, fill, go, skip, textOf } from "../harness.mjs";
+import { ACS_USER, LOBBY, OFFICE, PERSON, SERVER_ROOM, fill, go, textOf } from "../harness.mjs";
+import { start, stop } from "../processes.mjs";
 
 const DAY = new Date().toISOString().slice(0, 10);
 
@@ -26,7 +27,7 @@ export const tests = {
     const count = await textOf(page.locator("#count"));
     assert.equal(count, `One service may grant access to this door at ${DAY} 22:00:00 UTC.`);
     const row = page.getByRole("row", { name: /night-crew/ });
-    assert.match(await textOf(row), /may policies\/policy\.csv:\d+ why$/);
+    assert.match(await textOf(row), /may policy\.csv:\d+ why$/);
     await row.getByRole("link", { name: "why" }).click();
     await page.locator("#verdict").waitFor();
     assert.match(await textOf(page.locator("#verdict .headline")), /^allow allowed-by-rule$/);
@@ -160,13 +161,31 @@ export const tests = {
     assert.deepEqual([how, where], ["altered", `audit/${names[1]}`]);
   },
 
-  // The page of the replicas comes later: this is its place.
   "which replica is behind": async (t) => {
-    const page = await begin(t);
-    const link = page.getByRole("navigation", { name: "Pages" }).getByRole("link", { name: /Replicas/i });
-    if ((await link.count()) === 0) skip("there is no page of the replicas yet");
-    await link.click();
-    skip("TODO: three gateways with a database, of which one is behind");
+    const binary = t.site.binary;
+    const line = /^(\S+): https:\/\/localhost:\d+, console (http:\/\/\S+)\/console, process (\d+)$/gm;
+    const [[said], demo] = await start(binary, ["demo", "--replicas", "3"], /^[^]*Ctrl-C stops/);
+    let stopped;
+    try {
+      const gateways = [...said.matchAll(line)].map(([, name, admin, id]) => ({ name, admin, id: Number(id) }));
+      assert.equal(gateways.length, 3);
+      const page = await t.page({ base: gateways[0].admin });
+      await page.goto("/console");
+      await go(page, "Replicas");
+      await page.locator("#count", { hasText: "3 gateway(s); all of them are well." }).waitFor();
+      // It says nothing any more, as if it were cut off.
+      process.kill(gateways[2].id, "SIGSTOP");
+      stopped = gateways[2].id;
+      // The page asks again by itself.
+      const row = page.locator("#replicas tr.marked");
+      await row.filter({ hasText: "silent for" }).waitFor({ timeout: 10_000 });
+      assert.equal(await row.count(), 1);
+      assert.match(await textOf(row), new RegExp(`^${gateways[2].name} `));
+      assert.match(await textOf(page.locator("#count")), /1 of them need a look/);
+    } finally {
+      if (stopped) process.kill(stopped, "SIGCONT");
+      await stop(demo);
+    }
   },
 };
 
