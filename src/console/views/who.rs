@@ -16,6 +16,9 @@ use crate::view::policy::when;
 
 const TITLE: &str = "Who opens a door";
 
+/// Services that are shown at once.
+const SHOWN_MAX: usize = 500;
+
 pub(in crate::console) fn show(asked: &Asked) -> Reply {
     let entrance = match asked.entrance("entrance") {
         Ok(Some(entrance)) => entrance,
@@ -95,6 +98,10 @@ fn page(
     let entrance_text = entrance.to_string();
     let may = |one: &Allowed| at.is_none_or(|at| times(&one.access).allows(at));
     let count = found.iter().filter(|one| may(one)).count();
+    // Who may not at that moment comes last.
+    let mut shown: Vec<&Allowed> = found.iter().collect();
+    shown.sort_by_key(|one| !may(one));
+    shown.truncate(SHOWN_MAX);
     html! {
         (form(asked))
         h2 { (door(known.names, entrance)) @if let Some(workspace) = workspace { " in " (workspace) } }
@@ -114,7 +121,7 @@ fn page(
         @if !found.is_empty() {
             table {
                 thead { tr { th scope="col" { "Service" } th scope="col" { "When" } @if at.is_some() { th scope="col" { "Then" } } th scope="col" { "By" } th scope="col" { "Ask" } } }
-                tbody { @for one in found {
+                tbody { @for one in shown {
                     tr .off[!may(one)] {
                         th scope="row" {
                             (caller(one.caller.as_str()))
@@ -130,6 +137,7 @@ fn page(
                     }
                 } }
             }
+            @if found.len() > SHOWN_MAX { p .none { "and " (found.len() - SHOWN_MAX) " more; CSV has all" } }
         }
         p { a href=(link("audit", &[("entrance", &entrance_text)])) { "What happened at this door" } }
         (formats(asked, &["json", "csv"]))
