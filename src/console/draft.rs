@@ -15,6 +15,9 @@ const NAME: &str = "draft";
 /// Problems that are shown.
 const SHOWN_MAX: usize = 100;
 
+/// A longer draft is not shown in its form again: a browser takes seconds to lay out so much text.
+const EDITED_MAX: usize = 1 << 20;
+
 /// The id of its form, for buttons elsewhere on the page that send it.
 pub(super) const FORM: &str = "draft";
 
@@ -82,7 +85,13 @@ pub(super) fn form(asked: &Asked, draft: Option<&str>, more: &Markup) -> Markup 
     html! {
         p { "Paste the whole rules file with the edit in it. In force: " (policy.rule_count()) " rules of " code { (policy.file()) } ". Nothing in force changes." }
         form id=(FORM) .draft method="post" action={ (link(asked.view.path, &[])) "?" (asked.query.with(&[])) } {
-            label { span { "Rules" } textarea name="rules" rows="14" spellcheck="false" autocomplete="off" required { (draft.unwrap_or_default()) } }
+            @match draft.filter(|text| text.len() > EDITED_MAX) {
+                Some(text) => {
+                    input type="hidden" name="rules" value=(text);
+                    p #kept { "The draft has " (text.lines().count()) " lines, which are too many to be shown here. It is sent again as it is; " a href={ (link(asked.view.path, &[])) "?" (asked.query.with(&[])) } { "begin with another one" } "." }
+                }
+                None => label { span { "Rules" } textarea name="rules" rows="14" spellcheck="false" autocomplete="off" required { (draft.unwrap_or_default()) } },
+            }
             label .file hidden { span { "or a file" } input type="file" accept=".csv,text/csv,text/plain" data-into="rules"; }
             (more)
             button type="submit" { "Show what it changes" }

@@ -381,3 +381,19 @@ async fn json_is_that_of_the_command_line() {
     assert_eq!(shown("audit?limit=50").await, said);
     gateway.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_long_draft_is_kept_without_being_shown() {
+    let site = Site::new();
+    let gateway = site.start(&Seam::start(&site, Behaviour::confirm()).await, &[LOCAL]).await;
+    let rules = String::from_utf8(site.read("policies/policy.csv")).unwrap();
+    for (lines, field) in [(10, "<textarea name="), (200_000, "type=\"hidden\" name=")] {
+        let draft = rules.clone() + &"# nothing\n".repeat(lines);
+        let form: String = form_urlencoded::byte_serialize(draft.as_bytes()).collect();
+        let sent = format!("origin: http://localhost\nsec-fetch-site: same-origin\n\nrules={form}");
+        let (status, said) = local(&gateway, "POST /console/diff", "localhost", &sent).await;
+        assert!(status == 200 && said.contains("No service gains or loses a door."), "{status}");
+        assert_eq!(said.matches("name=\"rules\"").count(), said.matches(field).count());
+    }
+    gateway.stop().await;
+}
