@@ -388,7 +388,7 @@ async fn a_long_draft_is_kept_without_being_shown() {
     let gateway = site.start(&Seam::start(&site, Behaviour::confirm()).await, &[LOCAL]).await;
     let rules = String::from_utf8(site.read("policies/policy.csv")).unwrap();
     for (lines, field) in [(10, "<textarea name="), (200_000, "type=\"hidden\" name=")] {
-        let draft = rules.clone() + &"# nothing\n".repeat(lines);
+        let draft = rules.clone() + "# nothing\n".repeat(lines).as_str();
         let form: String = form_urlencoded::byte_serialize(draft.as_bytes()).collect();
         let sent = format!("origin: http://localhost\nsec-fetch-site: same-origin\n\nrules={form}");
         let (status, said) = local(&gateway, "POST /console/diff", "localhost", &sent).await;

@@ -5,7 +5,6 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::ops::AddAssign;
-use std::time::Instant;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -18,9 +17,6 @@ use crate::audit::record::glance::Glance;
 use crate::audit::record::parse::Record;
 use crate::audit::search::query::load_index;
 use crate::domain::{Act, Operation, Problem};
-
-/// After so many lines it is looked at the time.
-const LOOK_AT_TIME: u64 = 4_096;
 
 /// Different keys that are counted apart.
 const KEYS_MAX: usize = 10_000;
@@ -101,8 +97,6 @@ pub struct StatsRequest {
     pub until: Option<Timestamp>,
     /// Only of this; of anything where there is none.
     pub act: Option<Act>,
-    /// Nobody waits for it after this: what was not read by then is not counted, and that is said.
-    pub deadline: Option<Instant>,
     /// What is told apart.
     pub by: Vec<By>,
     /// Over which spans of time; none for all of it.
@@ -152,8 +146,6 @@ pub struct Stats {
     pub rows: HashMap<Vec<String>, Series>,
     /// What was too much to be told apart.
     pub other: Series,
-    /// Whether there was no time for all of it.
-    pub is_partial: bool,
     /// Lines that are no records, in all, among those that were looked into.
     pub damaged_lines: u64,
     /// The first of them.
@@ -197,11 +189,6 @@ impl Stats {
         let glance = Glance::new();
         let mut walk = log.walk(segments).over_gaps();
         while let Some(line) = walk.next()? {
-            let is_late = || request.deadline.is_some_and(|end| Instant::now() > end);
-            if line.number % LOOK_AT_TIME == 1 && is_late() {
-                self.is_partial = true;
-                break;
-            }
             if !line.is_torn() && self.line(&line, &glance, request).is_none() {
                 self.damaged(&line);
             }

@@ -3,6 +3,7 @@
 use std::io::{self, BufWriter, Write};
 use std::path::PathBuf;
 
+use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
@@ -17,6 +18,7 @@ use crate::catalogue::Catalogue;
 use crate::cli::output::write_json;
 use crate::cli::{Exit, fail, note};
 use crate::database::Part;
+use crate::domain::Act;
 use crate::view::audit::{counted, other, sorted_rows};
 
 /// Rows for people, unless more are asked for.
@@ -36,6 +38,9 @@ const SPANS_MAX: usize = 10_000;
 pub(in crate::cli) struct Arguments {
     #[command(flatten)]
     source: Source,
+    /// Only requests to do this: `grant` or `read`
+    #[arg(long, value_name = "ACT", value_parser = PossibleValuesParser::new(Act::ALL.map(Act::as_str)))]
+    act: Option<String>,
     /// From this time on: RFC 3339, a date (UTC), or how long ago (`2h`, `7d`)
     #[arg(long, value_name = "TIME", value_parser = super::time)]
     since: Option<Timestamp>,
@@ -119,8 +124,7 @@ pub(super) fn run(arguments: &Arguments) -> Exit {
     }
     let catalogue = names(arguments.catalogue.as_deref());
     let request = StatsRequest {
-        act: None,
-        deadline: None,
+        act: arguments.act.as_deref().and_then(Act::parse),
         since: arguments.since,
         until: arguments.until,
         by: arguments.by.iter().map(|by| by.as_by()).collect(),

@@ -4,14 +4,14 @@ use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use maud::{Markup, html};
-use parking_lot::Mutex;
+use parking_lot::{Condvar, Mutex, MutexGuard};
 use serde::Serialize;
 
 use super::what_if::{callers, doors};
-use crate::audit::ReadError;
 use crate::audit::search::{By, Counts, StatsRequest, stats};
+use crate::audit::{LogReader, ReadError};
 use crate::console::asked::{Asked, Format, Wrong, link};
 use crate::console::draft::{self, Draft};
 use crate::console::page::{Page, ask, choice, field, formats, rules, suggestions, wrong};
@@ -35,22 +35,38 @@ const PAST_DAYS: i64 = 30;
 /// For how long what was counted is shown again.
 const FRESH: Duration = Duration::from_secs(60);
 
+/// How long a page waits for the count, of the seconds that it has.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// Decisions of the last days, by who asked and for what.
 #[derive(Debug, Default)]
 struct Past {
     pairs: HashMap<(String, String), Counts>,
     /// What was too much to be told apart.
     other: Counts,
-    /// Not all of it was counted.
-    is_partial: bool,
     failure: Option<String>,
+    /// Somebody counts still.
+    is_pending: bool,
 }
 
-/// What was counted last: everybody who looks sees the same.
+/// What was counted last, and a sign when a count ends: everybody who looks sees the same.
 #[derive(Default)]
-pub(in crate::console) struct KnownPast {
-    counted: Mutex<HashMap<Act, (Instant, Arc<Past>)>>,
-    counting: Mutex<()>,
+pub(in crate::console) struct KnownPast(Arc<(Mutex<Counted>, Condvar)>);
+
+#[derive(Default)]
+struct Counted {
+    known: HashMap<Act, (Instant, Arc<Past>)>,
+    runs: bool,
+}
+
+/// Ends a count, however it ends.
+struct Ends(Arc<(Mutex<Counted>, Condvar)>);
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        self.0.0.lock().runs = false;
+        self.0.1.notify_all();
+    }
 }
 
 #[derive(Serialize)]
@@ -61,6 +77,8 @@ struct Shown<'a> {
     /// For each row and column how many requests were allowed and denied; null where there was none.
     past: Vec<Vec<Option<[u64; 2]>>>,
     past_of_other_pairs: u64,
+    /// They are being counted still: none of them is here yet.
+    past_is_pending: bool,
 }
 
 pub(in crate::console) fn show(asked: &Asked) -> Reply {
@@ -89,6 +107,7 @@ pub(in crate::console) fn show(asked: &Asked) -> Reply {
                 past_days: PAST_DAYS,
                 past: counted(&found, &past),
                 past_of_other_pairs: past.other.all(),
+                past_is_pending: past.is_pending,
             })
         }
         Format::Page => Page::of(asked, TITLE, &page(asked, &found, span, &past, draft.as_ref())),
@@ -133,38 +152,54 @@ fn frame(asked: &Asked, has_draft: bool) -> Result<Frame, Wrong> {
     Ok(Frame { only, unfold, cells_max: CELLS_MAX })
 }
 
-/// Decisions of the last days; where somebody counts now, those that were counted before.
+/// Decisions of the last days. Where there are very many, a page goes without them, or with those of
+/// before, and the count goes on for the next one.
 fn past(asked: &Asked, act: Act) -> Arc<Past> {
-    let known = &asked.console.work.past;
-    let kept = || known.counted.lock().get(&act).cloned();
-    let Some(_counting) = known.counting.try_lock() else {
-        let busy = || Arc::new(Past { is_partial: true, ..Past::default() });
-        return kept().map_or_else(busy, |(_, past)| past);
-    };
-    if let Some((at, past)) = kept()
+    let shared = &asked.console.work.past.0;
+    let mut counted = shared.0.lock();
+    if let Some((at, past)) = counted.known.get(&act)
         && at.elapsed() < FRESH
     {
-        return past;
+        return past.clone();
     }
-    let since = Some(asked.now - SignedDuration::from_hours(24 * PAST_DAYS));
+    let since = asked.now - SignedDuration::from_hours(24 * PAST_DAYS);
+    if !counted.runs {
+        let (log, ends) = (asked.console.reader(), Ends(shared.clone()));
+        let work = move || {
+            let past = Arc::new(count(&log, act, since));
+            ends.0.0.lock().known.insert(act, (Instant::now(), past));
+        };
+        counted.runs = true;
+        // One that does not begin takes `ends` with it.
+        let begun = MutexGuard::unlocked(&mut counted, || {
+            std::thread::Builder::new().name("console-past".into()).spawn(work)
+        });
+        if let Err(error) = begun {
+            return Arc::new(Past { failure: Some(error.to_string()), ..Past::default() });
+        }
+    }
+    let until = Instant::now() + PATIENCE;
+    while counted.runs && !shared.1.wait_until(&mut counted, until).timed_out() {}
+    let pending = || Arc::new(Past { is_pending: true, ..Past::default() });
+    counted.known.get(&act).map_or_else(pending, |(_, past)| past.clone())
+}
+
+fn count(log: &LogReader, act: Act, since: Timestamp) -> Past {
     let by = vec![By::Caller, By::Entrance];
-    let (act_only, deadline) = (Some(act), Some(asked.until));
-    let request = StatsRequest { since, by, act: act_only, deadline, ..StatsRequest::default() };
-    let past = Arc::new(match stats(&asked.console.reader(), &request) {
+    let request =
+        StatsRequest { since: Some(since), act: Some(act), by, ..StatsRequest::default() };
+    match stats(log, &request) {
         Ok(found) => {
             let rows = found.rows.into_iter();
             let pairs = rows.filter_map(|(key, series)| match key.as_slice() {
                 [caller, entrance] => Some(((caller.clone(), entrance.clone()), series.total)),
                 _ => None,
             });
-            let (pairs, other) = (pairs.collect(), found.other.total);
-            Past { pairs, other, is_partial: found.is_partial, failure: None }
+            Past { pairs: pairs.collect(), other: found.other.total, ..Past::default() }
         }
         Err(ReadError::Empty(_)) => Past::default(),
         Err(error) => Past { failure: Some(error.to_string()), ..Past::default() },
-    });
-    known.counted.lock().insert(act, (Instant::now(), past.clone()));
-    past
+    }
 }
 
 /// How many requests of each cell were allowed and denied.
@@ -230,7 +265,7 @@ fn page(asked: &Asked, found: &Matrix, span: Span, past: &Past, draft: Option<&D
                 @if left.changing_rows + left.changing_columns > 0 { " Of these " (left.changing_rows) " row(s) and " (left.changing_columns) " column(s) may change by the draft." } }
         }
         @if let Some(text) = &past.failure { p .problem role="alert" { "The log cannot be read: " (text) } }
-        @if past.is_partial { p .notice { "Not all of the last " (PAST_DAYS) " days are counted: there is more than this page counts in its time, or somebody counts right now." } }
+        @if past.is_pending { p .notice { "The decisions of the last " (PAST_DAYS) " days are being counted: load the page again to see them." } }
         @if past.other.all() > 0 { p .notice { (past.other.all()) " decision(s) of the last " (PAST_DAYS) " days are of pairs that are not told apart here." } }
         p .legend {
             span .a { "●" } " at all times " span .s { "◐" } " at times " span .d { "✕" } " denied by a rule; empty: no rule says anything. Numbers: requests of the last " (PAST_DAYS) " days, denied ones in red."
