@@ -29,7 +29,8 @@ impl WorkspaceArgument {
         orders: &Orders,
         entrance: EntranceId,
     ) -> Result<Option<WorkspaceName>, String> {
-        ready.known(orders).workspace_of(entrance, self.workspace.as_ref()).map_err(in_words)
+        let found = ready.known(orders).workspace_of(entrance, self.workspace.as_ref());
+        found.map_err(|error| in_words(ready, error))
     }
 
     /// The workspaces of questions about this caller: what it may differs from one to the other.
@@ -39,17 +40,21 @@ impl WorkspaceArgument {
         orders: &Orders,
         caller: &CallerId,
     ) -> Result<Vec<Option<WorkspaceName>>, String> {
-        ready.known(orders).workspaces_of(caller, self.workspace.as_ref()).map_err(in_words)
+        let found = ready.known(orders).workspaces_of(caller, self.workspace.as_ref());
+        found.map_err(|error| in_words(ready, error))
     }
 }
 
 /// With what to do here.
-fn in_words(error: WorkspaceError) -> String {
+fn in_words(ready: &Ready, error: WorkspaceError) -> String {
     match error {
         WorkspaceError::Needed(_) => format!(
             "{error} with --workspace, or have `grantgate entrances pull` write which entrance is where"
         ),
-        WorkspaceError::Other { .. } => error.to_string(),
+        WorkspaceError::Other { entrance, known, given } => format!(
+            "`{entrance}` is in workspace `{known}`, says `{}`, not in `{given}`",
+            ready.sources.catalogue_file
+        ),
     }
 }
 
@@ -65,7 +70,8 @@ impl Ready {
         &self,
         entrance: EntranceId,
     ) -> Result<Option<WorkspaceName>, String> {
-        self.known(&Orders::default()).workspace_of(entrance, None).map_err(in_words)
+        let found = self.known(&Orders::default()).workspace_of(entrance, None);
+        found.map_err(|error| in_words(self, error))
     }
 
     /// Tells those who read what policy says that the caller may not ask there.
