@@ -201,7 +201,7 @@ fn show(server: &Server, directory: &Path, sandbox: &str, token: &str) {
     say(
         "\nThe audit log begins with a month of made-up decisions. To look at them in a browser:\n",
     );
-    say(format_args!("  http://{admin}/console"));
+    say(format_args!("  http://{admin}/console\n"));
     say("The audit log, the metrics, and what reached the sandbox:\n");
     say(format_args!("  {program} audit show {files}/audit"));
     say(format_args!("  {program} audit verify {files}/audit --key {files}/audit_signing_key.pub"));
