@@ -42,7 +42,7 @@ use heavy::{Heavy, Places};
 use page::Page;
 use reply::Reply;
 pub use reply::{Answer, Body};
-use views::{Takes, VIEWS};
+use views::{Shows, Takes, VIEWS};
 
 /// Where its pages are.
 pub const ROOT: &str = "/console";
@@ -169,12 +169,10 @@ impl Console {
             );
         }
         let asked = Asked::new(self.clone(), view, query, form, person);
-        if view.is_live {
-            return live::stream(asked, head.headers.get("last-event-id"));
-        }
-        let reply = match view.later {
-            Some(later) => later(asked).await,
-            None => self.work.heavy.run(asked, view.show).await,
+        let reply = match view.shows {
+            Shows::Stream => return live::stream(asked, head.headers.get("last-event-id")),
+            Shows::Waited(show) => show(asked).await,
+            Shows::Computed(show) => self.work.heavy.run(asked, show).await,
         };
         reply.encoded_for(&head.headers).into()
     }

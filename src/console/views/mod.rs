@@ -22,6 +22,16 @@ use super::reply::Reply;
 /// An answer that is not computed but waited for.
 pub(super) type Later = fn(Asked) -> Pin<Box<dyn Future<Output = Reply> + Send>>;
 
+/// How a page is made.
+pub(super) enum Shows {
+    /// On a thread of its own, in a few seconds.
+    Computed(fn(&Asked) -> Reply),
+    /// After something was waited for.
+    Waited(Later),
+    /// It has no end: records as they are written.
+    Stream,
+}
+
 /// What may be sent to a page.
 #[derive(Clone, Copy)]
 pub(super) enum Takes {
@@ -38,15 +48,11 @@ pub(super) struct View {
     pub(super) name: &'static str,
     /// Under which heading it is among the others; none where it is reached from another page.
     pub(super) section: Option<&'static str>,
-    pub(super) show: fn(&Asked) -> Reply,
-    /// Where something has to be waited for, instead.
-    pub(super) later: Option<Later>,
+    pub(super) shows: Shows,
     /// What may be sent to it.
     pub(super) takes: Takes,
     /// Whether it tells for whom access was asked.
     pub(super) shows_grantees: bool,
-    /// Whether it says what happens as it happens.
-    pub(super) is_live: bool,
 }
 
 /// Headings.
@@ -56,11 +62,9 @@ const PAGE: View = View {
     path: "",
     name: "",
     section: None,
-    show: overview::show,
-    later: None,
+    shows: Shows::Computed(overview::show),
     takes: Takes::Nothing,
     shows_grantees: false,
-    is_live: false,
 };
 
 /// All pages.
@@ -70,23 +74,22 @@ pub(super) const VIEWS: &[View] = &[
         path: "replicas",
         name: "Replicas",
         section: Some("Now"),
-        later: Some(replicas::show),
+        shows: Shows::Waited(replicas::show),
         ..PAGE
     },
-    View { path: "live", name: "Live", section: Some("Now"), show: live::show, ..PAGE },
     View {
-        path: "live/stream",
+        path: "live",
         name: "Live",
-        show: live::show,
-        shows_grantees: true,
-        is_live: true,
+        section: Some("Now"),
+        shows: Shows::Computed(live::show),
         ..PAGE
     },
+    View { path: "live/stream", name: "Live", shows: Shows::Stream, shows_grantees: true, ..PAGE },
     View {
         path: "orders",
         name: "Freeze and exceptions",
         section: Some("Now"),
-        later: Some(orders::show_later),
+        shows: Shows::Waited(orders::show_later),
         takes: Takes::Form,
         ..PAGE
     },
@@ -94,21 +97,21 @@ pub(super) const VIEWS: &[View] = &[
         path: "who",
         name: "Who opens a door",
         section: Some("Who may what"),
-        show: who::show,
+        shows: Shows::Computed(who::show),
         ..PAGE
     },
     View {
         path: "doors",
         name: "Doors of a service",
         section: Some("Who may what"),
-        show: doors::show,
+        shows: Shows::Computed(doors::show),
         ..PAGE
     },
     View {
         path: "matrix",
         name: "Services by doors",
         section: Some("Who may what"),
-        show: matrix::show,
+        shows: Shows::Computed(matrix::show),
         takes: Takes::Draft,
         ..PAGE
     },
@@ -116,21 +119,21 @@ pub(super) const VIEWS: &[View] = &[
         path: "what-if",
         name: "What if",
         section: Some("Who may what"),
-        show: what_if::show,
+        shows: Shows::Computed(what_if::show),
         ..PAGE
     },
     View {
         path: "policy",
         name: "Policy",
         section: Some("Who may what"),
-        show: policy::show,
+        shows: Shows::Computed(policy::show),
         ..PAGE
     },
     View {
         path: "diff",
         name: "What an edit changes",
         section: Some("Who may what"),
-        later: Some(diff::show_later),
+        shows: Shows::Waited(diff::show_later),
         takes: Takes::Draft,
         ..PAGE
     },
@@ -138,28 +141,28 @@ pub(super) const VIEWS: &[View] = &[
         path: "candidate",
         name: "Candidate",
         section: Some("Who may what"),
-        show: candidate::show,
+        shows: Shows::Computed(candidate::show),
         ..PAGE
     },
     View {
         path: "audit",
         name: "Decisions",
         section: Some("Evidence"),
-        later: Some(audit::show_later),
+        shows: Shows::Waited(audit::show_later),
         shows_grantees: true,
         ..PAGE
     },
     View {
         path: "audit/record",
         name: "Record",
-        show: audit::record::show,
+        shows: Shows::Computed(audit::record::show),
         shows_grantees: true,
         ..PAGE
     },
     View {
         path: "audit/proof",
         name: "Proof",
-        show: audit::record::proof_of,
+        shows: Shows::Computed(audit::record::proof_of),
         shows_grantees: true,
         ..PAGE
     },
@@ -167,7 +170,7 @@ pub(super) const VIEWS: &[View] = &[
         path: "verification",
         name: "Is the log whole?",
         section: Some("Evidence"),
-        show: verification::show,
+        shows: Shows::Computed(verification::show),
         takes: Takes::Form,
         ..PAGE
     },
