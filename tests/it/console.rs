@@ -75,6 +75,18 @@ async fn on_loopback_it_is_off_unless_it_is_turned_on_and_changes_nothing() {
         assert!([403, 422].contains(&status), "{status}: {more}");
     }
     assert!(of_event(&site.records(), "order.change").is_empty());
+    // A page of another site has its visitor's browser ask for work.
+    for more in [
+        "sec-fetch-site: cross-site\nsec-fetch-mode: no-cors\nsec-fetch-dest: image",
+        "sec-fetch-site: same-site\nsec-fetch-mode: cors\nsec-fetch-dest: empty",
+    ] {
+        let asked = local(&gateway, "GET /console/audit", "localhost", more).await;
+        assert!(asked.0 == 403 && asked.1.contains("of another site"), "{}", asked.1);
+    }
+    // No form but a draft is large.
+    let long = format!("origin: {own}\nsec-fetch-site: same-origin\n\nwhy={}", "x".repeat(70_000));
+    assert_eq!(local(&gateway, "POST /console/orders", &host, &long).await.0, 413);
+    assert_eq!(local(&gateway, "POST /console/diff", &host, &long).await.0, 200);
     for path in ["/console/nothing", "/console/assets/nothing", "/consoles"] {
         assert_eq!(get(&gateway, path).await.0, 404, "{path}");
     }
@@ -334,6 +346,45 @@ async fn a_stream_goes_on_where_it_was_and_leaves_nothing_out() {
             (Some(*seq), &json!("main entrance"))
         );
     }
+    gateway.stop().await;
+}
+
+/// Where nothing is shown a stream says all the same how far it has come, so that the next one goes on there;
+/// and outcomes come whose decisions were shown before.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_stream_that_shows_nothing_goes_on_too() {
+    let site = Site::new();
+    let seam = Seam::start(&site, Behaviour::confirm()).await;
+    let gateway = site.start(&seam, &[LOCAL]).await;
+    for _ in 0..5 {
+        post(&site.client(), &gateway, &site.token, fresh_grant(LOBBY)).await;
+    }
+    let asked = async |path: &str, is_enough: &dyn Fn(&str) -> bool| {
+        let mut stream = tokio::net::TcpStream::connect(gateway.admin).await.unwrap();
+        let request = format!("GET /console/live/stream{path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let (mut text, mut buffer) = (String::new(), vec![0; 64 * 1024]);
+        while !is_enough(&text) {
+            let read = tokio::time::timeout(Duration::from_secs(10), stream.read(&mut buffer));
+            let read = read.await.unwrap().unwrap();
+            assert!(read > 0, "{text}");
+            text.push_str(std::str::from_utf8(&buffer[..read]).unwrap());
+        }
+        text
+    };
+    let all = site.records();
+    let outcome = all.iter().find(|record| record["event"] == "grant.outcome").unwrap();
+    let (decision, number) = (&outcome["decision_seq"], outcome["seq"].as_u64().unwrap());
+    let has_come = |text: &str| {
+        let ids = text.lines().filter_map(|line| line.strip_prefix("id: ")?.parse::<u64>().ok());
+        ids.max() >= Some(number)
+    };
+    let text = asked("?caller=facilities", &has_come).await;
+    assert!(!text.contains("data: "), "{text}");
+    // Begun again behind the decision.
+    let is_shown = |text: &str| text.contains(&format!("\"seq\":{number},"));
+    let text = asked(&format!("?caller=visitor-desk&after={decision}"), &is_shown).await;
+    assert!(!text.contains(&format!("\"seq\":{decision},")), "{text}");
     gateway.stop().await;
 }
 
