@@ -159,15 +159,10 @@ def log(directory, work, count, revisions):
     signer = Signer((directory / "secrets" / "audit_signing_key").read_text(), work)
     audit = directory / "audit"
     audit.mkdir(exist_ok=True)
-    tree, out, length, now, decision = Tree(), None, 0, None, None
+    tree, out, length, now, decision = Tree(), (audit / f"{1:020}.jsonl").open("wb"), 0, None, None
 
     def write(event, fields):
-        nonlocal out, length
-        if out is None or length > SEGMENT_BYTES:
-            if out:
-                out.close()
-            out = (audit / f"{tree.size + 1:020}.jsonl").open("wb")
-            length = 0
+        nonlocal length
         stamp = now.strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         record = {"v": 1, "seq": tree.size + 1, "time": stamp, "event": event, **fields}
         line = json.dumps(record, separators=(",", ":"), ensure_ascii=False).encode()
@@ -176,6 +171,11 @@ def log(directory, work, count, revisions):
         tree.add(line)
 
     def checkpoint():
+        nonlocal out, length
+        # Segments begin with one.
+        if length > SEGMENT_BYTES:
+            out.close()
+            out, length = (audit / f"{tree.size + 1:020}.jsonl").open("wb"), 0
         root = base64.b64encode(tree.root()).decode()
         text = signer.sign(f"{signer.name}\n{tree.size}\n{root}\n", work)
         heads = [base64.b64encode(head).decode() for head in tree.heads]

@@ -24,8 +24,8 @@ use crate::audit::search::{Chosen, Hit, TailFilter};
 /// Viewers at a time.
 const VIEWERS_MAX: usize = 16;
 
-/// How often the log is looked at.
-const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// How often the log is looked at: what is told at once is a little then, and delays no grant by much.
+const LOOK_EVERY: Duration = Duration::from_millis(50);
 
 /// Something is said at least so often, so that it is seen who has gone.
 const SAYS_EVERY: Duration = Duration::from_secs(2);
