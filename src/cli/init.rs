@@ -179,9 +179,17 @@ mod tests {
         let (before, _, after) = around_workspace();
         let (files, _, rest) = around_bundle(after);
         let tables = format!("{before}{files}{rest}").replace("# [[", "[[");
-        // The keys of a collector need one; an issuer and a trust domain have what they cannot be
-        // without.
-        let needed = ["url = ", "name = ", "issuer = ", "jwks_url = ", "audience = ", BUNDLE];
+        // The keys of a collector need one; an issuer, people and a trust domain have what they cannot
+        // be without.
+        let needed = [
+            "url = ",
+            "name = ",
+            "issuer = ",
+            "token_header = ",
+            "jwks_url = ",
+            "audience = ",
+            BUNDLE,
+        ];
         let with_url = needed
             .iter()
             .fold(tables.clone(), |text, key| text.replace(&format!("# example: {key}"), key));

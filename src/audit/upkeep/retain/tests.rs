@@ -5,6 +5,27 @@ use crate::audit::proof::AnchorFinding;
 use crate::audit::testing::Log;
 use crate::audit::upkeep::lacked;
 
+/// Other tests of this process start programs: between fork and exec a child has all our files, with a lock
+/// that was given back meanwhile.
+#[expect(clippy::disallowed_methods, reason = "there is no runtime around it")]
+fn patient<T>(mut act: impl FnMut() -> Result<T, RetainError>) -> Result<T, RetainError> {
+    for _ in 0..100 {
+        match act() {
+            Err(RetainError::Busy(_)) => std::thread::sleep(std::time::Duration::from_millis(10)),
+            done => return done,
+        }
+    }
+    act()
+}
+
+fn compress(directory: &Path) -> Result<Retained, RetainError> {
+    patient(|| super::compress(directory))
+}
+
+fn prune(directory: &Path, retention: &Retention) -> Result<Retained, RetainError> {
+    patient(|| super::prune(directory, retention))
+}
+
 impl Log {
     /// Every checkpoint that is in a segment now.
     fn checkpoints(&self) -> Vec<Checkpoint> {
