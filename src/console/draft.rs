@@ -12,6 +12,10 @@ use crate::policy::{Loaded, SourceFile};
 /// What it is called in its problems.
 const NAME: &str = "draft";
 
+/// A comparison asks at every time at which a condition begins or ends, so that it is as long as there
+/// are different ones.
+const CONDITIONS_MAX: usize = 1_000;
+
 /// Problems that are shown.
 const SHOWN_MAX: usize = 100;
 
@@ -28,7 +32,7 @@ pub(super) struct Draft {
 }
 
 impl Draft {
-    /// The draft of the form, or why it is no policy; none where there is none.
+    /// The draft of the form, or why it is not taken; none where there is none.
     pub(super) fn of(asked: &Asked) -> Result<Option<Self>, Broken> {
         let Some(sent) = asked.form.as_ref().and_then(|form| form.raw("rules")) else {
             return Ok(None);
@@ -36,14 +40,26 @@ impl Draft {
         // A browser sends every end of a line as CR LF (HTML Standard, section 4.10.21.8).
         let text = sent.replace("\r\n", "\n");
         let rules = SourceFile { name: NAME.into(), bytes: text.clone().into_bytes() };
-        match asked.snapshot.policy.draft(rules, &asked.snapshot.callers, asked.now) {
-            Ok(loaded) => Ok(Some(Self { text, loaded })),
+        let in_force = &asked.snapshot.policy;
+        match in_force.draft(rules, &asked.snapshot.callers, asked.now) {
             Err(problems) => Err(Broken { text, problems }),
+            Ok(loaded) => {
+                let most = CONDITIONS_MAX.max(2 * in_force.condition_count());
+                let different = loaded.policy.condition_count();
+                if different <= most {
+                    return Ok(Some(Self { text, loaded }));
+                }
+                let said = format!(
+                    "has {different} different conditions, and at most {most} are compared here: ask \
+                     `grantgate policy diff`, which takes its time"
+                );
+                Err(Broken { text, problems: vec![Problem::of_file(NAME, said)] })
+            }
         }
     }
 }
 
-/// A draft that is no policy.
+/// A draft that is no policy, or has too much in it.
 pub(super) struct Broken {
     text: String,
     problems: Vec<Problem>,
@@ -56,7 +72,7 @@ impl Broken {
         if asked.format() != Format::Page {
             let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
             let text =
-                serde_json::json!({ "error": "the draft is no policy", "problems": problems });
+                serde_json::json!({ "error": "the draft is not taken", "problems": problems });
             let (status, kind) = (StatusCode::UNPROCESSABLE_ENTITY, "application/json");
             return Reply::new(status, kind, format!("{text}\n"));
         }
@@ -69,7 +85,7 @@ impl Broken {
             (before)
             (form(asked, Some(&self.text), &html! {}))
             section #problems .problem role="alert" {
-                p { strong { "The draft is no policy: " (problems.len()) " problem(s). Nothing has changed." } }
+                p { strong { "The draft is not taken: " (problems.len()) " problem(s). Nothing has changed." } }
                 ul { @for problem in problems.iter().take(SHOWN_MAX) {
                     li { (problem.to_string()) @if let Some(text) = line(problem) { pre { (text) } } }
                 } }

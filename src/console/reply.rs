@@ -140,8 +140,8 @@ impl Reply {
 }
 
 impl Reply {
-    /// Smaller for a client that takes it so (RFC 8878). What is asked for is in no answer, so that its
-    /// length tells nobody anything.
+    /// Smaller for a client that takes it so (RFC 8878). No page has a secret in it, neither a session
+    /// nor a token, so that there is none that its length could tell.
     pub(super) fn encoded_for(self, client: &HeaderMap) -> Self {
         let accepted =
             client.get_all(ACCEPT_ENCODING).iter().filter_map(|value| value.to_str().ok());

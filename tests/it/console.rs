@@ -448,3 +448,22 @@ async fn a_long_draft_is_kept_without_being_shown() {
     }
     gateway.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_draft_of_very_many_conditions_is_left_to_the_command_line() {
+    let site = Site::new();
+    let gateway = site.start(&Seam::start(&site, Behaviour::confirm()).await, &[LOCAL]).await;
+    let rules = String::from_utf8(site.read("policies/policy.csv")).unwrap();
+    let condition = |n: usize| format!("hours UTC {:02}:{:02}-23:59", n / 60, n % 60);
+    for (conditions, status) in [(20, 200), (1_001, 422)] {
+        let rule = |n| format!("p, role:facilities, *, grant, allow, {}\n", condition(n));
+        let added: String = (0..conditions).map(rule).collect();
+        let draft = format!("{rules}{added}");
+        let form: String = form_urlencoded::byte_serialize(draft.as_bytes()).collect();
+        let sent = format!("origin: http://localhost\nsec-fetch-site: same-origin\n\nrules={form}");
+        let (answered, said) = local(&gateway, "POST /console/diff", "localhost", &sent).await;
+        assert_eq!(answered, status, "{said}");
+        assert_eq!(said.contains("1001 different conditions"), status == 422, "{said}");
+    }
+    gateway.stop().await;
+}

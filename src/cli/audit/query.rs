@@ -174,7 +174,7 @@ fn search(
             let _ = write!(io::stderr(), "\r{made} of {of} segments indexed\r");
         }
     };
-    let known = search::resolutions(&log.reader, filter)?;
+    let known = search::resolutions(&log.reader, filter, (Indexes::Kept(&indexing), None))?;
     search::query(&log.reader, filter, take, Indexes::Kept(&indexing), &mut |hit| {
         let later = known.get(&hit.fields().sent_as()).map(Vec::as_slice);
         each(hit, later)

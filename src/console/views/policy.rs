@@ -173,7 +173,7 @@ fn entrance_of(rule: &str) -> Option<&str> {
 /// A rule in which entrances have their names.
 fn words(asked: &Asked, rule: &str) -> Markup {
     let Some((before, rest)) = rule.split_once("entrance:") else { return html! { (rule) } };
-    let (id, after) = rest.split_at(rest.len().min(36));
+    let (id, after) = rest.split_at_checked(36).unwrap_or((rest, ""));
     let name = crate::domain::EntranceId::parse(id).ok().and_then(|id| asked.snapshot.name_of(id));
     html! {
         (before) "entrance:" (id)

@@ -103,7 +103,7 @@ pub(super) fn form(asked: &Asked) -> Markup {
                 summary { "More" }
                 div .ask {
                     @if asked.console.settings.database_file.is_some() { (field(asked, "gateway", "Gateway", "this one, a name, or all")) }
-                (field(asked, "workspace", "Workspace", ""))
+                    (field(asked, "workspace", "Workspace", ""))
                     (choice(asked, "act", "To", &[("", "anything"), (Act::Grant.as_str(), "grant"), (Act::Read.as_str(), "read")]))
                     (choice(asked, "outcome", "Outcome", &outcomes))
                     (choice(asked, "event", "Records of", &events))

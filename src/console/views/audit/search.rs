@@ -1,6 +1,7 @@
 //! What of which log is shown: the rows of a page, and where the next one begins.
 
 use std::collections::BTreeMap;
+use std::time::Instant;
 
 use jiff::Timestamp;
 use tokio::time::timeout;
@@ -119,7 +120,7 @@ pub(super) fn rows(asked: &Asked) -> Result<Rows, Wrong> {
     let mut later = Resolutions::new();
     if logs.is_empty() {
         // Of several logs numbers mean nothing; there each row's own page has it.
-        later = resolutions(&own, &filter).map_err(|error| format!("{error}."))?;
+        later = resolutions(&own, &filter, bounds(asked)).map_err(|error| said(&error))?;
         logs.push((OWN, None, &own));
     }
     let (mut sources, mut damaged) = (Vec::new(), 0);
@@ -156,15 +157,25 @@ fn newest(
         hits.push(hit);
         Ok(())
     };
-    let bounds = (Indexes::Present, Some(asked.until));
-    match query_until(log, filter, Take::Last(most), bounds, each) {
+    match query_until(log, filter, Take::Last(most), bounds(asked), each) {
         Ok(summary) => Ok((hits, summary.damaged_lines)),
         Err(ReadError::Empty(_)) => Ok((hits, 0)),
-        Err(ReadError::Output(_)) => Err(
+        Err(error) => Err(said(&error)),
+    }
+}
+
+/// A page makes no index, and ends in time.
+fn bounds(asked: &Asked) -> (Indexes<'static>, Option<Instant>) {
+    (Indexes::Present, Some(asked.until))
+}
+
+fn said(error: &ReadError) -> Wrong {
+    match error {
+        ReadError::Output(_) => {
             "This takes too long here: narrow it down, or ask `grantgate audit query`, which also makes \
              indexes that searches are faster by."
-                .into(),
-        ),
-        Err(error) => Err(format!("The log cannot be read: {error}.")),
+                .into()
+        }
+        ReadError::Input(_) | ReadError::Empty(_) => format!("The log cannot be read: {error}."),
     }
 }
