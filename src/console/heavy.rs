@@ -1,7 +1,7 @@
 //! Questions that take time: on threads of their own, two at a time, whoever asks.
 //!
 //! A grant must never wait for somebody who looks. Who waits too long is told so; the work looks at the
-//! time itself, and has its place until it ends.
+//! time itself, gives up, and has its place until then.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -13,11 +13,16 @@ use tokio::time::timeout;
 use super::asked::Asked;
 use super::page::Page;
 use super::reply::Reply;
+use crate::policy::review;
 
 /// How long an answer may take, from when it has its place; and how long a place is waited for.
 pub(super) const AT_MOST: Duration = Duration::from_secs(5);
 
 const AT_A_TIME: usize = 2;
+
+/// What is said where [`Places::run`] has no answer of the database.
+pub(super) const DATABASE_BUSY: &str =
+    "The database does not answer in time, or others ask it for as much.";
 
 /// So many of one kind of work at a time.
 pub(super) struct Places(Arc<Semaphore>);
@@ -29,10 +34,23 @@ impl Default for Places {
 }
 
 impl Places {
-    /// A place, when there is one.
+    /// A place, where one is free in time.
     pub(super) async fn acquire(&self) -> Option<OwnedSemaphorePermit> {
-        self.0.clone().acquire_owned().await.ok()
+        timeout(AT_MOST, self.0.clone().acquire_owned()).await.ok()?.ok()
     }
+
+    /// What this work ends in, if it has a place in time and is done in time.
+    pub(super) async fn run<T>(&self, work: impl Future<Output = T>) -> Option<T> {
+        let _place = self.acquire().await?;
+        timeout(AT_MOST, work).await.ok()
+    }
+}
+
+/// What is said to whom it takes too long.
+pub(super) fn busy() -> Reply {
+    let text = "This takes longer than 5 seconds, or others ask for as much: narrow it down, or ask the \
+                command line, which takes its time.";
+    Page::refusal(StatusCode::SERVICE_UNAVAILABLE, text)
 }
 
 /// The places of questions.
@@ -42,26 +60,21 @@ pub(super) struct Heavy(Places);
 impl Heavy {
     /// Answers on a thread of its own.
     pub(super) async fn run(&self, mut asked: Asked, show: fn(&Asked) -> Reply) -> Reply {
-        let busy = || {
-            let text = "This takes longer than 5 seconds, or others ask for as much: narrow it down, or \
-                        ask the command line, which takes its time.";
-            Page::refusal(StatusCode::SERVICE_UNAVAILABLE, text)
-        };
-        let Ok(place) = timeout(AT_MOST, self.0.acquire()).await else { return busy() };
+        let Some(place) = self.0.acquire().await else { return busy() };
         asked.until = Instant::now() + AT_MOST;
         let show = move || {
-            let reply = show(&asked);
+            let reply = review::until(asked.until, || show(&asked));
             drop(place);
             reply
         };
         // A little later than the work itself looks at the time.
         match timeout(AT_MOST + AT_MOST / 5, tokio::task::spawn_blocking(show)).await {
-            Ok(Ok(reply)) => reply,
+            Ok(Ok(Ok(reply))) => reply,
             Ok(Err(_)) => {
                 let text = "The page could not be made: a fault of this program.";
                 Page::refusal(StatusCode::INTERNAL_SERVER_ERROR, text)
             }
-            Err(_) => busy(),
+            Ok(Ok(Err(review::Late))) | Err(_) => busy(),
         }
     }
 }

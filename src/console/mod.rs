@@ -141,7 +141,10 @@ impl Console {
                 }
                 // Large forms have places, which they keep until they are answered.
                 let (most, place) = match view.takes {
-                    Takes::Draft => (DRAFT_BYTES_MAX, self.work.forms.acquire().await),
+                    Takes::Draft => match self.work.forms.acquire().await {
+                        Some(place) => (DRAFT_BYTES_MAX, Some(place)),
+                        None => return heavy::busy().into(),
+                    },
                     Takes::Nothing | Takes::Form => (FORM_BYTES_MAX, None),
                 };
                 match read_form(body, most).await {

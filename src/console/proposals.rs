@@ -1,10 +1,9 @@
 //! Bundles that are proposed in the database: what they would change here, and who has signed them.
 
 use jiff::Timestamp;
-use tokio::time::timeout;
 
 use super::asked::{Asked, Wrong};
-use super::heavy::AT_MOST;
+use super::heavy::{AT_MOST, DATABASE_BUSY};
 use crate::authn::Callers;
 use crate::bundle::{Contents, FileName, Signed, Trust};
 use crate::database::{Access, DatabaseError, Desk, Proposal};
@@ -25,9 +24,9 @@ impl Proposed {
         let trust = desk
             .trust
             .ok_or("The file of the database names no `[bundle]`: whose signatures count.")?;
-        let _place = asked.console.work.database.acquire().await;
-        let fetched = timeout(AT_MOST, Self::from(&desk.access, &trust, number)).await;
-        fetched.unwrap_or_else(|_| Err("The database does not answer.".into()))
+        let fetching = Self::from(&desk.access, &trust, number);
+        let fetched = asked.console.work.database.run(fetching).await;
+        fetched.unwrap_or_else(|| Err(DATABASE_BUSY.into()))
     }
 
     async fn from(access: &Access, trust: &Trust, number: u64) -> Result<Self, Wrong> {

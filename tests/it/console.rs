@@ -1,6 +1,9 @@
 //! The console over real sockets: who may look, who may order, and what is refused.
 //! What pages show is tested with a browser, in `tests/console`.
 
+mod drafts;
+mod stream;
+
 use std::time::{Duration, Instant};
 
 use rcgen::SanType;
@@ -291,103 +294,6 @@ async fn a_proxys_token_says_who_a_person_is() {
     gateway.stop().await;
 }
 
-/// Events of a stream, until there are so many.
-async fn events(gateway: &Gateway, last: Option<u64>, wanted: usize) -> Vec<(u64, Value)> {
-    let mut stream = tokio::net::TcpStream::connect(gateway.admin).await.unwrap();
-    let last = last.map_or_else(String::new, |last| format!("last-event-id: {last}\r\n"));
-    let request = format!("GET /console/live/stream HTTP/1.1\r\nhost: localhost\r\n{last}\r\n");
-    stream.write_all(request.as_bytes()).await.unwrap();
-    let (mut text, mut buffer) = (String::new(), vec![0; 64 * 1024]);
-    let since = Instant::now();
-    loop {
-        let found: Vec<(u64, Value)> = text
-            .split("\n\n")
-            .filter_map(|event| {
-                let id = event.lines().find_map(|line| line.strip_prefix("id: "))?;
-                let data = event.lines().find_map(|line| line.strip_prefix("data: "))?;
-                Some((id.parse().ok()?, serde_json::from_str(data).ok()?))
-            })
-            .collect();
-        if found.len() >= wanted {
-            return found;
-        }
-        assert!(since.elapsed() < Duration::from_secs(10), "{text}");
-        let read = tokio::time::timeout(Duration::from_secs(10), stream.read(&mut buffer));
-        let read = read.await.unwrap().unwrap();
-        assert!(read > 0, "{text}");
-        text.push_str(std::str::from_utf8(&buffer[..read]).unwrap());
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_goes_on_where_it_was_and_leaves_nothing_out() {
-    let site = Site::new();
-    let seam = Seam::start(&site, Behaviour::confirm()).await;
-    let gateway = site.start(&seam, &[LOCAL]).await;
-    let client = site.client();
-    for _ in 0..5 {
-        post(&client, &gateway, &site.token, fresh_grant(LOBBY)).await;
-    }
-    let first = events(&gateway, None, 10).await;
-    for _ in 0..5 {
-        post(&client, &gateway, &site.token, fresh_grant(LOBBY)).await;
-    }
-    let (last, _) = *first.last().map(|(seq, line)| (*seq, line)).as_ref().unwrap();
-    let second = events(&gateway, Some(last), 10).await;
-    let seqs: Vec<u64> = first.iter().chain(&second).map(|(seq, _)| *seq).collect();
-    let expected: Vec<u64> = (1..=*seqs.last().unwrap()).collect();
-    assert_eq!(seqs, expected);
-    let decisions = second.iter().filter(|(_, event)| event["event"] == "grant.decision");
-    assert!(decisions.clone().count() >= 4, "{second:?}");
-    for (seq, event) in decisions {
-        let line: Value = serde_json::from_str(event["line"].as_str().unwrap()).unwrap();
-        assert_eq!(
-            (line["seq"].as_u64(), &event["entrance_name"]),
-            (Some(*seq), &json!("main entrance"))
-        );
-    }
-    gateway.stop().await;
-}
-
-/// Where nothing is shown a stream says all the same how far it has come, so that the next one goes on there;
-/// and outcomes come whose decisions were shown before.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_stream_that_shows_nothing_goes_on_too() {
-    let site = Site::new();
-    let seam = Seam::start(&site, Behaviour::confirm()).await;
-    let gateway = site.start(&seam, &[LOCAL]).await;
-    for _ in 0..5 {
-        post(&site.client(), &gateway, &site.token, fresh_grant(LOBBY)).await;
-    }
-    let asked = async |path: &str, is_enough: &dyn Fn(&str) -> bool| {
-        let mut stream = tokio::net::TcpStream::connect(gateway.admin).await.unwrap();
-        let request = format!("GET /console/live/stream{path} HTTP/1.1\r\nhost: localhost\r\n\r\n");
-        stream.write_all(request.as_bytes()).await.unwrap();
-        let (mut text, mut buffer) = (String::new(), vec![0; 64 * 1024]);
-        while !is_enough(&text) {
-            let read = tokio::time::timeout(Duration::from_secs(10), stream.read(&mut buffer));
-            let read = read.await.unwrap().unwrap();
-            assert!(read > 0, "{text}");
-            text.push_str(std::str::from_utf8(&buffer[..read]).unwrap());
-        }
-        text
-    };
-    let all = site.records();
-    let outcome = all.iter().find(|record| record["event"] == "grant.outcome").unwrap();
-    let (decision, number) = (&outcome["decision_seq"], outcome["seq"].as_u64().unwrap());
-    let has_come = |text: &str| {
-        let ids = text.lines().filter_map(|line| line.strip_prefix("id: ")?.parse::<u64>().ok());
-        ids.max() >= Some(number)
-    };
-    let text = asked("?caller=facilities", &has_come).await;
-    assert!(!text.contains("data: "), "{text}");
-    // Begun again behind the decision.
-    let is_shown = |text: &str| text.contains(&format!("\"seq\":{number},"));
-    let text = asked(&format!("?caller=visitor-desk&after={decision}"), &is_shown).await;
-    assert!(!text.contains(&format!("\"seq\":{decision},")), "{text}");
-    gateway.stop().await;
-}
-
 /// What a page says is what the command line says.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn json_is_that_of_the_command_line() {
@@ -430,40 +336,5 @@ async fn json_is_that_of_the_command_line() {
     let log = path("audit");
     let said = grantgate(&["audit", "query", &log, "--last", "50", "--format", "json"]);
     assert_eq!(shown("audit?limit=50").await, said);
-    gateway.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_long_draft_is_kept_without_being_shown() {
-    let site = Site::new();
-    let gateway = site.start(&Seam::start(&site, Behaviour::confirm()).await, &[LOCAL]).await;
-    let rules = String::from_utf8(site.read("policies/policy.csv")).unwrap();
-    for (lines, field) in [(10, "<textarea name="), (200_000, "type=\"hidden\" name=")] {
-        let draft = rules.clone() + "# nothing\n".repeat(lines).as_str();
-        let form: String = form_urlencoded::byte_serialize(draft.as_bytes()).collect();
-        let sent = format!("origin: http://localhost\nsec-fetch-site: same-origin\n\nrules={form}");
-        let (status, said) = local(&gateway, "POST /console/diff", "localhost", &sent).await;
-        assert!(status == 200 && said.contains("No service gains or loses a door."), "{status}");
-        assert_eq!(said.matches("name=\"rules\"").count(), said.matches(field).count());
-    }
-    gateway.stop().await;
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_draft_of_very_many_conditions_is_left_to_the_command_line() {
-    let site = Site::new();
-    let gateway = site.start(&Seam::start(&site, Behaviour::confirm()).await, &[LOCAL]).await;
-    let rules = String::from_utf8(site.read("policies/policy.csv")).unwrap();
-    let condition = |n: usize| format!("hours UTC {:02}:{:02}-23:59", n / 60, n % 60);
-    for (conditions, status) in [(20, 200), (1_001, 422)] {
-        let rule = |n| format!("p, role:facilities, *, grant, allow, {}\n", condition(n));
-        let added: String = (0..conditions).map(rule).collect();
-        let draft = format!("{rules}{added}");
-        let form: String = form_urlencoded::byte_serialize(draft.as_bytes()).collect();
-        let sent = format!("origin: http://localhost\nsec-fetch-site: same-origin\n\nrules={form}");
-        let (answered, said) = local(&gateway, "POST /console/diff", "localhost", &sent).await;
-        assert_eq!(answered, status, "{said}");
-        assert_eq!(said.contains("1001 different conditions"), status == 422, "{said}");
-    }
     gateway.stop().await;
 }

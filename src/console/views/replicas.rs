@@ -3,12 +3,11 @@
 use std::pin::Pin;
 
 use maud::{Markup, html};
-use tokio::time::timeout;
 
 use crate::bundle::{Signed, Trust};
 use crate::console::Desk;
 use crate::console::asked::{Asked, Format, link};
-use crate::console::heavy::AT_MOST;
+use crate::console::heavy::{AT_MOST, DATABASE_BUSY};
 use crate::console::page::{Page, command, formats, short, time, wrong};
 use crate::console::proposals::gathered;
 use crate::console::reply::Reply;
@@ -45,11 +44,10 @@ pub(in crate::console) fn show(asked: Asked) -> Pin<Box<dyn Future<Output = Repl
             Ok(desk) => desk,
             Err(text) => return wrong(&asked, TITLE, &html! {}, &text),
         };
-        let _place = asked.console.work.database.acquire().await;
-        match timeout(AT_MOST, known(&access, trust.as_ref())).await {
-            Err(_) => wrong(&asked, TITLE, &html! {}, &"The database does not answer.".into()),
-            Ok(Err(error)) => wrong(&asked, TITLE, &html! {}, &format!("The database: {error}.")),
-            Ok(Ok(known)) => match asked.format() {
+        match asked.console.work.database.run(known(&access, trust.as_ref())).await {
+            None => wrong(&asked, TITLE, &html! {}, &DATABASE_BUSY.into()),
+            Some(Err(error)) => wrong(&asked, TITLE, &html! {}, &format!("The database: {error}.")),
+            Some(Ok(known)) => match asked.format() {
                 Format::Json | Format::Csv => {
                     let Schema { made, newest } = known.schema;
                     Reply::json(&Status::of((made, newest), &known.replicas, &known.logs))

@@ -7,6 +7,7 @@ mod allowed;
 mod diff;
 mod explain;
 mod matrix;
+mod patience;
 mod replay;
 mod weeks;
 
@@ -15,4 +16,5 @@ pub use allowed::{Allowed, Doors, doors, who};
 pub use diff::{Change, Diff, Effect, InWorkspace, diff};
 pub use explain::{ExplainedRule, Explanation, Miss, Step, explain};
 pub use matrix::{Cell, Column, Frame, LeftOut, Matrix, Only, Row, Said, Unfold, matrix};
+pub use patience::{Late, until};
 pub use replay::{Example, Pair, Past, Replay, Turn};

@@ -15,6 +15,13 @@ const open = async (t, path = "/console/live", options) => {
   return page;
 };
 
+/** Waits for this record, or a newer one, on a page that may have no row yet. */
+const shows = (page, seq, options) => page.waitForFunction(
+  (seq) => Number(document.querySelector("#tail tbody tr td[data-field=seq]")?.textContent ?? 0) >= seq,
+  seq,
+  options,
+);
+
 /** The newest record on the page. */
 const newest = async (page) => Number(await rows(page).first().locator("td[data-field=seq]").innerText());
 
@@ -47,7 +54,7 @@ export const tests = {
       const before = await newest(page);
       const began = Date.now();
       assert.equal((await t.gateway.grant(SERVER_ROOM)).status, 403);
-      await page.waitForFunction((before) => Number(document.querySelector("#tail tbody tr td[data-field=seq]").textContent) > before, before, { polling: 20 });
+      await shows(page, before + 1, { polling: 20 });
       took.push(Date.now() - began);
     }
     took.sort((a, b) => a - b);
@@ -71,7 +78,7 @@ export const tests = {
     await page.waitForFunction(() => /^paused, [3-9] new/.test(document.querySelector("#state").textContent));
     assert.equal(await newest(page), before, "nothing moves");
     await page.mouse.wheel(0, -4000);
-    await page.waitForFunction((before) => Number(document.querySelector("#tail tbody tr td[data-field=seq]").textContent) >= before + 3, before);
+    await shows(page, before + 3);
     assert.equal(await textOf(state(page)), "live");
 
     // By the button too, which scrolling does not take back.
@@ -113,7 +120,7 @@ export const tests = {
     const { status } = await t.gateway.json("/console?format=json");
     assert.ok(status);
     const last = JSON.parse(t.site.say(["audit", "query", "audit", "--last", "1", "--format", "json"])).seq;
-    await page.waitForFunction((last) => Number(document.querySelector("#tail tbody tr td[data-field=seq]").textContent) >= last, last);
+    await shows(page, last);
     assert.equal(await rows(page).count(), 500);
     const seqs = (await page.locator("#tail tbody td[data-field=seq]").allInnerTexts()).map(Number);
     assert.deepEqual(seqs, [...seqs].sort((a, b) => b - a), "the newest first");
@@ -127,7 +134,7 @@ export const tests = {
     await page.waitForFunction(() => document.querySelector("#tail tbody tr"));
     assert.ok((await newest(page)) >= before);
     await t.gateway.grant(SERVER_ROOM);
-    await page.waitForFunction((before) => Number(document.querySelector("#tail tbody tr td[data-field=seq]").textContent) > before, before);
+    await shows(page, before + 1);
 
     const { ids } = await stream(t.gateway, "/console/live/stream", { "last-event-id": String(before - 10) }, (ids) => ids.length);
     assert.equal(ids[0], before - 9, "from the record behind the last one");

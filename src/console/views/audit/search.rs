@@ -4,13 +4,12 @@ use std::collections::BTreeMap;
 use std::time::Instant;
 
 use jiff::Timestamp;
-use tokio::time::timeout;
 
 use super::filter;
 use crate::audit::search::{Filter, Hit, Indexes, Resolutions, Take, query_until, resolutions};
 use crate::audit::{LogReader, ReadError};
 use crate::console::asked::{Asked, Format, Wrong};
-use crate::console::heavy::AT_MOST;
+use crate::console::heavy::{AT_MOST, DATABASE_BUSY};
 use crate::database::{Copied, Part, copies};
 
 /// Rows of a page, and of a file.
@@ -30,13 +29,12 @@ pub(super) async fn copied(asked: &Asked, gateway: &str) -> Result<Vec<Copied>, 
     let (filter, rows, places) = wanted(asked)?;
     let gateway = Some(gateway).filter(|name| *name != ALL);
     let part = Part::Before(&filter, Take::Last(rows + 1), &places.0);
-    let _place = asked.console.work.database.acquire().await;
     let copying = copies(&desk.access, gateway, part, Some(AT_MOST));
-    match timeout(AT_MOST, copying).await {
-        Err(_) => Err("The database does not answer in time: narrow it down.".into()),
-        Ok(Err(error)) => Err(format!("The database: {error}.")),
-        Ok(Ok(logs)) if logs.is_empty() => Err("The database has no such log.".into()),
-        Ok(Ok(logs)) => Ok(logs),
+    match asked.console.work.database.run(copying).await {
+        None => Err(format!("{DATABASE_BUSY} Narrow it down.")),
+        Some(Err(error)) => Err(format!("The database: {error}.")),
+        Some(Ok(logs)) if logs.is_empty() => Err("The database has no such log.".into()),
+        Some(Ok(logs)) => Ok(logs),
     }
 }
 
