@@ -186,6 +186,7 @@ mod tests {
             "name = ",
             "issuer = ",
             "token_header = ",
+            "proxies = ",
             "jwks_url = ",
             "audience = ",
             BUNDLE,

@@ -168,6 +168,7 @@ fn start_failed(format: LogFormat, error: &StartError) -> Exit {
         | StartError::Identity(_)
         | StartError::Bundle(_)
         | StartError::Workers(_)
+        | StartError::Console(_)
         | StartError::Metrics(_) => exit,
     }
 }

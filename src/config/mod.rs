@@ -5,6 +5,7 @@
 //! problems, and so are values that nothing can ever match. Nothing here opens the files that
 //! the settings name.
 
+mod console;
 mod read;
 
 use std::net::SocketAddr;
@@ -21,6 +22,7 @@ use crate::domain::{
 use crate::listener::ListenerLimits;
 use crate::telemetry::LogFormat;
 use crate::upstream::BreakerSettings;
+pub use console::{ConsoleSettings, PeopleSettings};
 pub use read::{
     Desk, DirectFiles, Environment, all_settings, environment_of, in_force, load, load_desk,
     log_format, read_desk,
@@ -163,33 +165,6 @@ pub struct RemoteAdminSettings {
     pub private_key_file: PathBuf,
     /// The authorities of those who may ask, PEM.
     pub client_ca_file: PathBuf,
-}
-
-/// `[console]`: who looks at policy, decisions and evidence in a browser.
-#[derive(Debug, Clone, Default)]
-pub struct ConsoleSettings {
-    /// Whether everybody on this machine may look, through `admin.address`.
-    pub local: bool,
-    /// Who may look, through `admin.remote`: names of certificates, as the callers file has them, and
-    /// `jwt:` with what a token says of a person.
-    pub viewers: Vec<String>,
-    /// Who may freeze and except as well.
-    pub operators: Vec<String>,
-    /// Whose tokens say who a person is, behind a proxy that authenticates people.
-    pub people: Option<PeopleSettings>,
-    /// The file that names the database as a reader, to look at all gateways.
-    pub database_file: Option<PathBuf>,
-}
-
-/// People that an authenticating proxy has let in.
-#[derive(Debug, Clone)]
-pub struct PeopleSettings {
-    /// The name of an `[[issuer]]`.
-    pub issuer: String,
-    /// The header that has the token.
-    pub header: http::HeaderName,
-    /// The claim that says who it is.
-    pub claim: String,
 }
 
 /// Client certificates.

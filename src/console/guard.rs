@@ -76,8 +76,8 @@ pub(super) fn admit(console: &Console, head: &Parts, place: &Place) -> Result<Pe
     }
 }
 
-/// What a client certificate and a token say of who this is. A token goes first: the certificate is
-/// then its proxy's.
+/// What a client certificate and a token say of who this is. A token goes first: the certificate must
+/// then be its proxy's.
 fn named(
     console: &Console,
     headers: &HeaderMap,
@@ -86,6 +86,11 @@ fn named(
     if let Some(people) = &console.settings.people
         && let Some(token) = token(headers, people)?
     {
+        let names = certificate.into_iter().flat_map(PeerCertificate::names);
+        if !names.into_iter().any(|name| people.proxies.iter().any(|proxy| proxy == name)) {
+            let text = "A token is taken from a proxy only, whose certificate `proxies` of `[console]` names.";
+            return Err(text.into());
+        }
         let snapshot = console.gateway.snapshot.load();
         let by = (people.issuer.as_str(), people.claim.as_str());
         let now = console.gateway.clock.now();

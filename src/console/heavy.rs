@@ -53,6 +53,12 @@ pub(super) fn busy() -> Reply {
     Page::refusal(StatusCode::SERVICE_UNAVAILABLE, text)
 }
 
+/// What is said where a panic is.
+pub(super) fn broken() -> Reply {
+    let text = "The page could not be made: a fault of this program.";
+    Page::refusal(StatusCode::INTERNAL_SERVER_ERROR, text)
+}
+
 /// The places of questions.
 #[derive(Default)]
 pub(super) struct Heavy(Places);
@@ -70,10 +76,7 @@ impl Heavy {
         // A little later than the work itself looks at the time.
         match timeout(AT_MOST + AT_MOST / 5, tokio::task::spawn_blocking(show)).await {
             Ok(Ok(Ok(reply))) => reply,
-            Ok(Err(_)) => {
-                let text = "The page could not be made: a fault of this program.";
-                Page::refusal(StatusCode::INTERNAL_SERVER_ERROR, text)
-            }
+            Ok(Err(_)) => broken(),
             Ok(Ok(Err(review::Late))) | Err(_) => busy(),
         }
     }

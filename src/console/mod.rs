@@ -10,6 +10,7 @@
 
 mod asked;
 mod assets;
+mod background;
 mod chart;
 mod draft;
 mod guard;
@@ -37,6 +38,7 @@ use crate::note::VerifierKey;
 use crate::orders::Keeper;
 use crate::view::health::{Check, Status};
 use asked::{Asked, Query, Wrong};
+pub use background::Background;
 pub use guard::Place;
 use heavy::{Heavy, Places};
 use page::Page;
@@ -78,6 +80,8 @@ pub struct Console {
     pub keys: Vec<VerifierKey>,
     /// What several look for at a time.
     pub work: Work,
+    /// Where all of this happens.
+    pub background: Background,
 }
 
 /// Where all gateways are looked at.
@@ -113,6 +117,11 @@ impl Console {
 
     /// Answers a request for one of its pages.
     pub async fn answer(self: Arc<Self>, request: Request<Incoming>, place: Place) -> Answer {
+        let answer = self.clone().page(request, place);
+        self.background.run(answer).await.unwrap_or_else(|| heavy::broken().into())
+    }
+
+    async fn page(self: Arc<Self>, request: Request<Incoming>, place: Place) -> Answer {
         let (head, body) = request.into_parts();
         let path = head.uri.path();
         if path == "/" {

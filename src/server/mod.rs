@@ -100,6 +100,9 @@ pub enum StartError {
     /// There can be no more threads.
     #[error("the workers cannot be started: {0}")]
     Workers(#[source] std::io::Error),
+    /// Nor for people who look.
+    #[error("the threads of the console cannot be started: {0}")]
+    Console(#[source] std::io::Error),
     /// The metrics registry refused a metric: a fault of the program.
     #[error("the metrics cannot be set up: {0}")]
     Metrics(#[from] prometheus::Error),

@@ -17,7 +17,7 @@ use crate::audit::follow;
 use crate::audit::search::attempts;
 use crate::audit::{FileStore, Journal, JournalSettings, LogReader, OpenError, ReadError, Started};
 use crate::config::{ConsoleSettings, ReplicaSettings, Settings};
-use crate::console::{self, Console};
+use crate::console::{self, Background, Console};
 use crate::database::{Access, Link, Log};
 use crate::domain::{CallerId, Clock as _, SystemClock};
 use crate::fleet::{Directives, Followed, Follower, SignedOrders};
@@ -130,7 +130,7 @@ pub(super) fn log(
     let started = Journal::open(store, journal, revision, clock, observer.clone());
     let started = started.map_err(|error| no_log(settings, error))?;
     observer.opened();
-    Ok((started, Shown::of(settings, key), own))
+    Ok((started, Shown::of(settings, key)?, own))
 }
 
 /// What sends every record to a sink, and what is shared by way of the database.
@@ -254,13 +254,18 @@ pub(super) struct Shown {
     settings: ConsoleSettings,
     log: PathBuf,
     keys: Vec<VerifierKey>,
+    background: Background,
 }
 
 impl Shown {
     /// With the key that verifies the log's checkpoints.
-    fn of(settings: &Settings, key: Option<VerifierKey>) -> Self {
-        let keys = key.into_iter().collect();
-        Self { settings: settings.console.clone(), log: settings.audit.directory.clone(), keys }
+    fn of(settings: &Settings, key: Option<VerifierKey>) -> Result<Self, StartError> {
+        Ok(Self {
+            settings: settings.console.clone(),
+            log: settings.audit.directory.clone(),
+            keys: key.into_iter().collect(),
+            background: Background::start().map_err(StartError::Console)?,
+        })
     }
 
     /// The console of a gateway that runs.
@@ -273,6 +278,7 @@ impl Shown {
             log: self.log,
             keys: self.keys,
             work: console::Work::default(),
+            background: self.background,
         })
     }
 }

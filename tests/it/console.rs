@@ -243,7 +243,7 @@ async fn a_proxys_token_says_who_a_person_is() {
     let text = String::from_utf8(site.read("grantgate.toml")).unwrap();
     let text = text.replace(
         "[console]\n",
-        "[console]\nissuer = \"main\"\ntoken_header = \"x-token\"\nclaim = \"email\"\n\
+        "[console]\nissuer = \"main\"\ntoken_header = \"x-token\"\nproxies = [\"dns:proxy.example\"]\nclaim = \"email\"\n\
          viewers = [\"jwt:anna@example.org\", \"dns:listed.example\"]\n",
     );
     std::fs::write(site.path("grantgate.toml"), text).unwrap();
@@ -271,8 +271,10 @@ async fn a_proxys_token_says_who_a_person_is() {
     assert_eq!(asks(&proxy, &[]).await, 403, "a proxy is nobody by itself");
     assert_eq!(asks(&proxy, &[&good, &good]).await, 403);
     assert_eq!(asks(&listed, &[]).await, 200);
-    // A token goes before the certificate, whatever it is.
+    // A token goes before the certificate, whatever it is, and is the proxy's to bring.
     assert_eq!(asks(&listed, &["nonsense"]).await, 403);
+    assert_eq!(asks(&listed, &[&good]).await, 403);
+    assert_eq!(asks(&client(3, "scraper.example"), &[&good]).await, 403);
     let mut other = anna.clone();
     other["email"] = json!("ben@example.org");
     let unverified = with("email", json!("anna@example.org"));

@@ -4,13 +4,16 @@ use super::Reader;
 use super::values::Use;
 use crate::config::{ConsoleSettings, PeopleSettings};
 use crate::domain::{check_dns_name, trust_domain_of};
-use crate::toml_source::Section;
+use crate::toml_source::{Place, Section};
 
 /// The longest of what a token says of a person, in bytes.
 const PERSON_BYTES_MAX: usize = 256;
 
 /// What says who a person is, unless something else is set.
 const CLAIM: &str = "sub";
+
+/// How names of client certificates are written.
+const OF_CERTIFICATES: &str = "`spiffe://trust-domain/path` or `dns:name` of a client certificate";
 
 /// Headers of requests that are something else.
 const OTHER_HEADERS: [&str; 6] =
@@ -50,8 +53,9 @@ impl<'a> Reader<'a> {
         let issuer = self.known(section, "issuer");
         let header = self.known(section, "token_header");
         let claim = self.known_as(section, "claim", Some(format!("\"{CLAIM}\"")), false);
+        let written = self.known_as(section, "proxies", Some("[]".to_owned()), false);
         let Some(issuer) = issuer else {
-            for place in [header, claim].into_iter().flatten() {
+            for place in [header, claim, written].into_iter().flatten() {
                 place.refuse("needs `console.issuer`, whose tokens say who a person is");
             }
             return Some(None);
@@ -59,6 +63,18 @@ impl<'a> Reader<'a> {
         let name = issuer.string()?;
         if !issuers.contains(&name) {
             issuer.refuse(format!("`{name}` is no [[issuer]] of this file"));
+            return None;
+        }
+        let proxies = written.map_or(Some(Vec::new()), |place| place.strings());
+        let proxies = each_once("proxies", proxies?, |text| match is_of_certificate(text) {
+            true => Ok(()),
+            false => Err(format!("`{text}` is not the name of a proxy: write {OF_CERTIFICATES}")),
+        });
+        if proxies.is_empty() {
+            issuer.refuse(
+                "needs `console.proxies`: which client certificates are those of the proxy, and may \
+                 bring a token",
+            );
             return None;
         }
         let Some(place) = header else {
@@ -84,35 +100,48 @@ impl<'a> Reader<'a> {
             },
         };
         let (issuer, claim) = (name.to_owned(), claim.to_owned());
-        Some(Some(PeopleSettings { issuer, header, claim }))
+        Some(Some(PeopleSettings { proxies, issuer, header, claim }))
     }
 
     fn who(&mut self, section: &Section<'a>, key: &str, has_people: bool) -> Option<Vec<String>> {
         let written = self.list(section, key)?;
-        let mut named: Vec<String> = Vec::new();
-        for (place, text) in &written {
-            let person = text.strip_prefix("jwt:");
-            let name = text.strip_prefix("dns:");
-            if person.is_some_and(|who| who.is_empty() || who.len() > PERSON_BYTES_MAX) {
-                place.refuse(format!(
-                    "`{text}` must say who behind `jwt:`, in at most {PERSON_BYTES_MAX} bytes"
-                ));
-            } else if person.is_some() && !has_people {
-                place.refuse(format!("`{text}` needs `console.issuer`, whose tokens say so"));
-            } else if person.is_none()
-                && trust_domain_of(text).is_none()
-                && name.is_none_or(|name| check_dns_name(name).is_err())
-            {
-                place.refuse(format!(
-                    "`{text}` is not the name of anybody: write `spiffe://trust-domain/path` or \
-                     `dns:name` of a client certificate, or `jwt:` and what a token says of a person"
-                ));
-            } else if named.contains(text) {
-                place.refuse(format!("`{text}` is in `console.{key}` twice"));
-            } else {
-                named.push(text.clone());
+        Some(each_once(key, written, |text| match text.strip_prefix("jwt:") {
+            Some(who) if who.is_empty() || who.len() > PERSON_BYTES_MAX => Err(format!(
+                "`{text}` must say who behind `jwt:`, in at most {PERSON_BYTES_MAX} bytes"
+            )),
+            Some(_) if !has_people => {
+                Err(format!("`{text}` needs `console.issuer`, whose tokens say so"))
             }
-        }
-        Some(named)
+            None if !is_of_certificate(text) => Err(format!(
+                "`{text}` is not the name of anybody: write {OF_CERTIFICATES}, or `jwt:` and what a \
+                 token says of a person"
+            )),
+            Some(_) | None => Ok(()),
+        }))
     }
+}
+
+/// Names that are what they must be, and none of them twice; the others are refused.
+fn each_once(
+    key: &str,
+    written: Vec<(Place<'_>, String)>,
+    check: impl Fn(&str) -> Result<(), String>,
+) -> Vec<String> {
+    let mut named: Vec<String> = Vec::new();
+    for (place, text) in written {
+        match check(&text) {
+            Err(why) => place.refuse(why),
+            Ok(()) if named.contains(&text) => {
+                place.refuse(format!("`{text}` is in `console.{key}` twice"));
+            }
+            Ok(()) => named.push(text),
+        }
+    }
+    named
+}
+
+/// Whether a client certificate can have this name.
+fn is_of_certificate(text: &str) -> bool {
+    let name = text.strip_prefix("dns:");
+    trust_domain_of(text).is_some() || name.is_some_and(|name| check_dns_name(name).is_ok())
 }

@@ -2,6 +2,7 @@ use super::*;
 use crate::config::SecretSource;
 use crate::domain::{Host, WorkspaceId};
 
+mod console;
 mod database;
 mod matching;
 mod proxies;

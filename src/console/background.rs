@@ -1,0 +1,78 @@
+//! The threads of the console.
+//!
+//! A grant must never wait for somebody who looks. Whatever a page takes runs on a runtime of its own,
+//! whose threads have only what grants leave of the processor.
+
+use std::io;
+
+use tokio::runtime::{Builder, Runtime};
+use tokio_util::task::AbortOnDropHandle;
+
+/// How far its threads step back: the least that there is (setpriority(2)).
+const NICE: i32 = 19;
+
+/// Ends its threads when it is dropped, without waiting for them.
+pub struct Background(Option<Runtime>);
+
+impl Background {
+    /// Starts it.
+    ///
+    /// # Errors
+    /// When there can be no threads.
+    pub fn start() -> io::Result<Self> {
+        let mut builder = Builder::new_multi_thread();
+        builder.worker_threads(1).thread_name("console").on_thread_start(step_back).enable_all();
+        builder.build().map(Some).map(Self)
+    }
+
+    /// What this work ends in; none if it panics. It ends with whoever waits for it.
+    pub(super) async fn run<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = T> + Send + 'static,
+    ) -> Option<T> {
+        let runtime = self.0.as_ref()?;
+        AbortOnDropHandle::new(runtime.spawn(work)).await.ok()
+    }
+}
+
+impl Drop for Background {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// On Linux this is of one thread (setpriority(2), "C library/kernel differences"), and of those that
+/// it starts.
+fn step_back() {
+    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+        tracing::debug!(%error, "the console's threads have the priority of all others");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rustix::process::getpriority_process;
+
+    use super::*;
+
+    fn nice() -> i32 {
+        getpriority_process(None).unwrap()
+    }
+
+    #[tokio::test]
+    async fn its_threads_step_back_and_no_others() {
+        let before = nice();
+        let console = Background::start().unwrap();
+        let work = async {
+            let blocking = tokio::task::spawn_blocking(nice).await.unwrap();
+            let thread = std::thread::spawn(nice).join().unwrap();
+            [nice(), blocking, thread]
+        };
+        assert_eq!(console.run(work).await, Some([NICE; 3]));
+        assert_eq!(nice(), before);
+        assert_eq!(console.run(async { panic!("as if by a fault") }).await, None::<()>);
+        assert_eq!(console.run(async { 1 }).await, Some(1));
+    }
+}
