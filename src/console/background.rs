@@ -1,15 +1,17 @@
 //! The threads of the console.
 //!
 //! A grant must never wait for somebody who looks. Whatever a page takes runs on a runtime of its own,
-//! whose threads have only what grants leave of the processor.
+//! whose threads step back behind those of grants.
 
 use std::io;
 
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::task::AbortOnDropHandle;
 
-/// How far its threads step back: the least that there is (setpriority(2)).
-const NICE: i32 = 19;
+/// How far its threads step back (setpriority(2)). Enough for the kernel to let a grant go first; where
+/// the machine is busy they still have a third of what others have (sched(7)), so that somebody can look,
+/// and freeze.
+const NICE: i32 = 5;
 
 /// Ends its threads when it is dropped, without waiting for them.
 pub struct Background(Option<Runtime>);
