@@ -149,7 +149,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("clap", &["cli"]),
     ("clap_complete", &["cli"]),
     ("clap_mangen", &["cli"]),
-    ("rustix", &["audit", "cli", "files", "server"]),
+    ("rustix", &["audit", "cli", "console", "files", "server"]),
     ("webpki", &["authn", "tls"]),
     ("tracing_subscriber", &["telemetry"]),
     (

@@ -53,7 +53,7 @@ impl<'a> Reader<'a> {
         let issuer = self.known(section, "issuer");
         let header = self.known(section, "token_header");
         let claim = self.known_as(section, "claim", Some(format!("\"{CLAIM}\"")), false);
-        let written = self.known_as(section, "proxies", Some("[]".to_owned()), false);
+        let written = self.known(section, "proxies");
         let Some(issuer) = issuer else {
             for place in [header, claim, written].into_iter().flatten() {
                 place.refuse("needs `console.issuer`, whose tokens say who a person is");
