@@ -5,13 +5,14 @@
 
 use std::io;
 
+use rustix::process::{getpriority_process, setpriority_process};
 use tokio::runtime::{Builder, Runtime};
 use tokio_util::task::AbortOnDropHandle;
 
-/// How far its threads step back (setpriority(2)). Enough for the kernel to let a grant go first; where
+/// How far its threads step back behind those of the process (setpriority(2)). Enough for the kernel to let a grant go first; where
 /// the machine is busy they still have a third of what others have (sched(7)), so that somebody can look,
 /// and freeze.
-const NICE: i32 = 5;
+const BACK: i32 = 5;
 
 /// Ends its threads when it is dropped, without waiting for them.
 pub struct Background(Option<Runtime>);
@@ -22,8 +23,11 @@ impl Background {
     /// # Errors
     /// When there can be no threads.
     pub fn start() -> io::Result<Self> {
+        // The process may be nice itself: nobody is to come before its grants.
+        let nice = behind(getpriority_process(None).unwrap_or(0));
         let mut builder = Builder::new_multi_thread();
-        builder.worker_threads(1).thread_name("console").on_thread_start(step_back).enable_all();
+        builder.worker_threads(1).thread_name("console").enable_all();
+        builder.on_thread_start(move || step_back(nice));
         builder.build().map(Some).map(Self)
     }
 
@@ -45,22 +49,30 @@ impl Drop for Background {
     }
 }
 
+/// So far behind who is so nice; 19 is the end.
+fn behind(nice: i32) -> i32 {
+    (nice + BACK).min(19)
+}
+
 /// On Linux this is of one thread (setpriority(2), "C library/kernel differences"), and of those that
 /// it starts.
-fn step_back() {
-    if let Err(error) = rustix::process::setpriority_process(None, NICE) {
+fn step_back(nice: i32) {
+    if let Err(error) = setpriority_process(None, nice) {
         tracing::debug!(%error, "the console's threads have the priority of all others");
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use rustix::process::getpriority_process;
-
     use super::*;
 
     fn nice() -> i32 {
         getpriority_process(None).unwrap()
+    }
+
+    #[test]
+    fn nobody_comes_before_a_process_that_is_nice_itself() {
+        assert_eq!([-20, 0, 10, 17, 19].map(behind), [-15, 5, 15, 19, 19]);
     }
 
     #[tokio::test]
@@ -72,7 +84,7 @@ mod tests {
             let thread = std::thread::spawn(nice).join().unwrap();
             [nice(), blocking, thread]
         };
-        assert_eq!(console.run(work).await, Some([NICE; 3]));
+        assert_eq!(console.run(work).await, Some([behind(before); 3]));
         assert_eq!(nice(), before);
         assert_eq!(console.run(async { panic!("as if by a fault") }).await, None::<()>);
         assert_eq!(console.run(async { 1 }).await, Some(1));

@@ -86,8 +86,8 @@ fn named(
     if let Some(people) = &console.settings.people
         && let Some(token) = token(headers, people)?
     {
-        let names = certificate.into_iter().flat_map(PeerCertificate::names);
-        if !names.into_iter().any(|name| people.proxies.iter().any(|proxy| proxy == name)) {
+        let mut names = certificate.into_iter().flat_map(PeerCertificate::names);
+        if !names.any(|name| people.proxies.iter().any(|proxy| proxy == name)) {
             let text = "A token is taken from a proxy only, whose certificate `proxies` of `[console]` names.";
             return Err(text.into());
         }

@@ -81,3 +81,23 @@ impl Heavy {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    /// Takes as long as is waited for a place.
+    #[tokio::test]
+    async fn nobody_waits_without_end() {
+        let places = Places::default();
+        let (hangs, held) = tokio::join!(places.run(pending::<()>()), async {
+            let held = (places.acquire().await, ());
+            (places.acquire().await.is_none(), held)
+        });
+        assert_eq!(hangs, None, "work that does not end");
+        assert!(held.0, "there were two others");
+        assert_eq!(places.run(ready(1)).await, Some(1), "what hung has left its place");
+    }
+}

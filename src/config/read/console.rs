@@ -65,18 +65,18 @@ impl<'a> Reader<'a> {
             issuer.refuse(format!("`{name}` is no [[issuer]] of this file"));
             return None;
         }
-        let proxies = written.map_or(Some(Vec::new()), |place| place.strings());
-        let proxies = each_once("proxies", proxies?, |text| match is_of_certificate(text) {
-            true => Ok(()),
-            false => Err(format!("`{text}` is not the name of a proxy: write {OF_CERTIFICATES}")),
-        });
-        if proxies.is_empty() {
+        let written = written.map_or(Some(Vec::new()), |place| place.strings())?;
+        if written.is_empty() {
             issuer.refuse(
                 "needs `console.proxies`: which client certificates are those of the proxy, and may \
                  bring a token",
             );
             return None;
         }
+        let proxies = each_once("proxies", written, |text| match is_of_certificate(text) {
+            true => Ok(()),
+            false => Err(format!("`{text}` is not the name of a proxy: write {OF_CERTIFICATES}")),
+        });
         let Some(place) = header else {
             issuer
                 .refuse("needs `console.token_header`: in which header the proxy sends the token");
