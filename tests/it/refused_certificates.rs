@@ -158,7 +158,13 @@ async fn a_certificate_that_the_handshake_refuses_is_logged_and_recorded() {
         }
     }
     let logged = lines(&process);
-    let metrics = crate::support::admin(process.admin, "/metrics").await.1;
+    // It is counted when the handshake ends, a moment after it is logged.
+    let reason = "grantgate_tls_handshake_failures_total{reason=\"certificate\"}";
+    let counted = format!("\n{reason} {}\n", expected.len());
+    crate::reload::until("each is counted once", async || {
+        crate::support::admin(process.admin, "/metrics").await.1.contains(&counted)
+    })
+    .await;
     stop(process).await;
     let records = site.records();
     let recorded = of_event(&records, "authn.failure");
@@ -181,11 +187,6 @@ async fn a_certificate_that_the_handshake_refuses_is_logged_and_recorded() {
         // The attempt has an id of its own, and the two tell of the same.
         assert_eq!(line["request_id"], record["request_id"]);
     }
-    let counted = format!(
-        "grantgate_tls_handshake_failures_total{{reason=\"certificate\"}} {}",
-        expected.len()
-    );
-    assert!(metrics.contains(&counted), "{metrics}");
     let shown = crate::support::grantgate(&["audit", "show", site.path("audit").to_str().unwrap()]);
     let part = "certificate-refused  from 127.0.0.1:";
     assert!(shown.contains(part) && shown.contains("fault revoked  serial 0a0b  issuer CN=good"));
