@@ -17,7 +17,7 @@ use crate::files::{read_plain, read_secret};
 use crate::tls::{ClientTls, PemFile, Roots};
 
 /// No statement of a gateway's takes so long where all is well.
-const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// And its answer is not waited for longer.
 pub(super) const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);

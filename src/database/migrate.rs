@@ -5,7 +5,7 @@ use std::time::Duration;
 use tokio_postgres::Client;
 
 use super::error::DatabaseError;
-use super::link::Access;
+use super::link::{Access, STATEMENT_TIMEOUT};
 use crate::domain::innermost;
 
 mod embedded {
@@ -55,7 +55,7 @@ pub async fn migrate(access: &Access) -> Result<Vec<String>, DatabaseError> {
 /// # Errors
 /// [`DatabaseError`].
 pub async fn schema(access: &Access) -> Result<Schema, DatabaseError> {
-    let client = access.connect(None).await?;
+    let client = access.connect(Some(STATEMENT_TIMEOUT)).await?;
     let newest = embedded::migrations::runner().get_migrations().iter().map(|m| m.version()).max();
     Ok(Schema { made: made(&client).await?, newest: newest.unwrap_or_default() })
 }

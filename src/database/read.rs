@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::error::DatabaseError;
 use super::gateway::{time, unsigned};
-use super::link::Access;
+use super::link::{Access, STATEMENT_TIMEOUT};
 use crate::bundle::Digest;
 
 /// A log, as far as it was sent.
@@ -125,7 +125,7 @@ pub fn refused_at(place: u64, why: &str) -> String {
 /// # Errors
 /// [`DatabaseError`].
 pub async fn logs(access: &Access) -> Result<Vec<LogState>, DatabaseError> {
-    logs_of(&access.connect(None).await?).await
+    logs_of(&access.connect(Some(STATEMENT_TIMEOUT)).await?).await
 }
 
 /// The same on a connection that there is.
@@ -155,7 +155,7 @@ pub(super) async fn logs_of(client: &Client) -> Result<Vec<LogState>, DatabaseEr
 /// # Errors
 /// [`DatabaseError`].
 pub async fn replicas(access: &Access) -> Result<Vec<ReplicaState>, DatabaseError> {
-    replicas_of(&access.connect(None).await?).await
+    replicas_of(&access.connect(Some(STATEMENT_TIMEOUT)).await?).await
 }
 
 /// The same on a connection that there is.

@@ -7,19 +7,25 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::header::CONNECTION;
 use http::{HeaderValue, Request, Response};
+use http_body::{Body, Frame, SizeHint};
 use hyper::body::Incoming;
 use tokio::time::Instant;
 
 use super::{HttpService, Stop};
+
+/// A long answer is handed on in parts of so many bytes: each that there was room for shows that
+/// the peer reads.
+const PART_BYTES: usize = 64 * 1024;
 
 /// How long a connection is waited for.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Patience {
     /// For the rest of a head.
     pub(super) head: Duration,
-    /// For a request.
+    /// For a request, or to go on with an answer.
     pub(super) idle: Duration,
     /// For everything: no request begins after this.
     pub(super) age: Duration,
@@ -39,7 +45,7 @@ pub(super) struct Activity {
 
 struct State {
     in_flight: usize,
-    /// When the last request ended, or the connection began.
+    /// When it was used last: a request ended, the peer read of an answer, or it began.
     since: Instant,
     /// Since when a head has been arriving; on HTTP/2 any frame.
     head_since: Option<Instant>,
@@ -141,6 +147,11 @@ impl Activity {
         !self.http2 && self.stop.is_leaving()
     }
 
+    /// The peer reads an answer.
+    fn is_read(&self) {
+        self.lock().since = Instant::now();
+    }
+
     fn begin(self: &Arc<Self>) -> InFlight {
         let mut state = self.lock();
         state.in_flight += 1;
@@ -195,7 +206,7 @@ impl<S> Watched<S> {
 }
 
 impl<S: HttpService> tower::Service<Request<Incoming>> for Watched<S> {
-    type Response = Response<S::Body>;
+    type Response = Response<WatchedBody<S::Body>>;
     type Error = Infallible;
     type Future = WatchedAnswer<S::Future>;
 
@@ -219,13 +230,69 @@ impl<F, B> Future for WatchedAnswer<F>
 where
     F: Future<Output = Result<Response<B>, Infallible>> + Unpin,
 {
-    type Output = F::Output;
+    type Output = Result<Response<WatchedBody<B>>, Infallible>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut answer = ready!(Pin::new(&mut self.answer).poll(context));
-        if let (Ok(answer), true) = (&mut answer, self.in_flight.0.closes()) {
+        let Ok(mut answer) = ready!(Pin::new(&mut self.answer).poll(context));
+        let activity = &self.in_flight.0;
+        if activity.closes() {
             answer.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        Poll::Ready(answer)
+        let watched = |body| WatchedBody {
+            body,
+            rest: Bytes::new(),
+            began: false,
+            activity: activity.clone(),
+        };
+        Poll::Ready(Ok(answer.map(watched)))
+    }
+}
+
+/// What an answer says, in parts, so that a connection whose peer reads is not taken for idle.
+pub(super) struct WatchedBody<B> {
+    body: B,
+    /// Of a part that was too long.
+    rest: Bytes,
+    /// The first part goes with the head.
+    began: bool,
+    activity: Arc<Activity>,
+}
+
+impl<B: Body<Data = Bytes> + Unpin> Body for WatchedBody<B> {
+    type Data = Bytes;
+    type Error = B::Error;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+        if self.rest.is_empty() {
+            match ready!(Pin::new(&mut self.body).poll_frame(context)) {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.rest = data,
+                    Err(frame) => return Poll::Ready(Some(Ok(frame))),
+                },
+                end => return Poll::Ready(end),
+            }
+        }
+        if std::mem::replace(&mut self.began, true) {
+            self.activity.is_read();
+        }
+        let part = self.rest.len().min(PART_BYTES);
+        Poll::Ready(Some(Ok(Frame::data(self.rest.split_to(part)))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.rest.is_empty() && self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let (body, rest) = (self.body.size_hint(), self.rest.len() as u64);
+        let mut hint = SizeHint::new();
+        hint.set_lower(body.lower().saturating_add(rest));
+        if let Some(upper) = body.upper() {
+            hint.set_upper(upper.saturating_add(rest));
+        }
+        hint
     }
 }

@@ -60,11 +60,20 @@ mod tests {
 
     /// Connects to a listener that takes `peer` for the other end.
     async fn connect(loopback: &Arc<Loopback>, peer: Option<SocketAddr>) -> TcpStream {
+        connect_to(loopback, peer, Bytes::from_static(b"well")).await
+    }
+
+    /// Connects to one that says this.
+    async fn connect_to(
+        loopback: &Arc<Loopback>,
+        peer: Option<SocketAddr>,
+        says: Bytes,
+    ) -> TcpStream {
         let tcp = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(tcp.local_addr().unwrap()).await.unwrap();
         let (stream, address) = tcp.accept().await.unwrap();
-        let service = tower::service_fn(|_: Request<Incoming>| {
-            let body = Full::new(Bytes::from_static(b"well"));
+        let service = tower::service_fn(move |_: Request<Incoming>| {
+            let body = Full::new(says.clone());
             std::future::ready(Ok::<_, Infallible>(Response::new(body)))
         });
         let sweeping = loopback.clone();
@@ -109,6 +118,30 @@ mod tests {
         let limits = ListenerLimits { idle_timeout, ..ListenerLimits::default() };
         let mut silent = connect(&Arc::new(Loopback::new(limits)), None).await;
         assert_eq!(rest(&mut silent).await.as_deref(), Some(""));
+    }
+
+    #[tokio::test]
+    async fn an_answer_has_time_as_long_as_it_is_read() {
+        let idle_timeout = Duration::from_millis(500);
+        let limits = ListenerLimits { idle_timeout, ..ListenerLimits::default() };
+        let loopback = Arc::new(Loopback::new(limits));
+        // More than lies between the two ends.
+        let long = Bytes::from(vec![b'x'; 64 << 20]);
+        let request = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+        for (reads_on, whole) in [(true, true), (false, false)] {
+            let mut stream = connect_to(&loopback, None, long.clone()).await;
+            stream.write_all(request).await.unwrap();
+            // In all six times as long as it may be idle, and what its end takes.
+            let (parts, pause) = if reads_on { (64, 50) } else { (1, 3_500) };
+            let (mut part, mut read) = (vec![0; 1 << 20], 0);
+            for _ in 0..parts {
+                sleep(Duration::from_millis(pause)).await;
+                read += stream.read_exact(&mut part).await.map_or(0, |count| count);
+            }
+            let mut rest = Vec::new();
+            let _ = timeout(SOON, stream.read_to_end(&mut rest)).await.unwrap();
+            assert_eq!(read + rest.len() > long.len(), whole, "{read} and {}", rest.len());
+        }
     }
 
     #[tokio::test]

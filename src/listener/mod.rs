@@ -50,7 +50,8 @@ pub struct ListenerLimits {
     /// A request's head arrives within this, counted from its first byte; so does any HTTP/2
     /// frame but the data of a body.
     pub header_timeout: Duration,
-    /// A connection that waits for a request is closed after this.
+    /// A connection that waits for a request is closed after this; so is one whose peer does not
+    /// go on to read an answer.
     pub idle_timeout: Duration,
     /// A connection takes no further request after this.
     pub connection_age_max: Duration,
@@ -110,7 +111,7 @@ pub trait HttpService:
     + 'static
 {
     /// What its answers have to say: all at once, or as it happens.
-    type Body: http_body::Body<Data = Bytes, Error = Infallible> + Send + 'static;
+    type Body: http_body::Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static;
 }
 
 impl<S, B> HttpService for S
@@ -123,7 +124,7 @@ where
         > + Clone
         + Send
         + 'static,
-    B: http_body::Body<Data = Bytes, Error = Infallible> + Send + 'static,
+    B: http_body::Body<Data = Bytes, Error = Infallible> + Send + Unpin + 'static,
 {
     type Body = B;
 }
