@@ -30,7 +30,7 @@ const LOOK_EVERY: Duration = Duration::from_millis(50);
 /// Something is said at least so often, so that it is seen who has gone.
 const SAYS_EVERY: Duration = Duration::from_secs(2);
 
-/// A stream lasts so long. Less than a connection without requests does.
+/// A stream lasts so long. Then the browser asks again, and is asked again who it is.
 const LASTS: Duration = Duration::from_secs(45);
 
 /// Records of one look, and bytes.
