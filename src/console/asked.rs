@@ -19,6 +19,9 @@ use crate::snapshot::Snapshot;
 /// The longest time that hours are looked at: the command line looks at ten years.
 const DAYS_MAX: u64 = 366;
 
+/// What may be said several times.
+const REPEATED: [&str; 4] = ["before", "column", "event", "row"];
+
 /// Names and values, as an address or a form has them.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Query(Vec<(String, String)>);
@@ -147,6 +150,46 @@ impl Asked {
         }
     }
 
+    /// Orders at a moment: those that the gateway follows; for what is past those that held then, though
+    /// they were lifted.
+    pub(super) fn orders_at(&self, at: Timestamp) -> Result<Arc<Orders>, Wrong> {
+        if at >= self.now {
+            return Ok(self.orders.clone());
+        }
+        let file = self.console.keeper.place().read().map_err(|problem| problem.to_string())?;
+        Ok(Arc::new(Orders::of_time(file.orders(), at)))
+    }
+
+    /// What of the address is not understood: a filter that is not known would else be one that is
+    /// not there.
+    pub(super) fn fault(&self) -> Option<Wrong> {
+        let View { asks, formats, .. } = self.view;
+        for (place, (name, value)) in self.query.0.iter().enumerate() {
+            if name == "format" {
+                if !formats.contains(&value.as_str()) {
+                    let all = formats.join("` or `");
+                    return Some(match formats {
+                        [] => "The page has no other format.".to_owned(),
+                        _ => format!("The format `{value}` is not `{all}`."),
+                    });
+                }
+            } else if !asks.contains(&name.as_str()) {
+                return Some(format!("`{name}` is not asked here: {}.", said_of(asks)));
+            } else if !value.is_empty()
+                && !REPEATED.contains(&name.as_str())
+                && self
+                    .query
+                    .0
+                    .iter()
+                    .skip(place + 1)
+                    .any(|(other, more)| other == name && !more.is_empty())
+            {
+                return Some(format!("`{name}` is said twice: it has one value here."));
+            }
+        }
+        None
+    }
+
     /// Whether a program asks.
     pub(super) fn format(&self) -> Format {
         match self.query.get("format") {
@@ -240,6 +283,13 @@ impl Asked {
     }
 }
 
+fn said_of(asks: &[&str]) -> String {
+    match asks {
+        [] => "the page takes nothing but `format`".to_owned(),
+        _ => format!("the page takes `{}`", asks.join("`, `")),
+    }
+}
+
 /// A time as the command line reads it, or as a browser's field writes it: in UTC, to the minute.
 pub(super) fn moment(text: &str, now: Timestamp) -> Result<Timestamp, Wrong> {
     let joined = text.replacen(' ', "T", 1);
@@ -252,7 +302,8 @@ pub(super) fn moment(text: &str, now: Timestamp) -> Result<Timestamp, Wrong> {
         Ok(time) => return Ok(time),
         Err(error) => error,
     };
-    parse_time(&zoned, now).map_err(|_| format!("The time `{text}` {error}."))
+    parse_time(&zoned, now)
+        .map_err(|_| format!("The time `{text}` {error}; or `2026-11-25 20:00`, in UTC."))
 }
 
 /// How an answer is wanted.

@@ -67,7 +67,13 @@ pub(super) struct Broken {
 
 impl Broken {
     /// Every problem with its line, below the form that has the draft.
-    pub(super) fn reply(&self, asked: &Asked, title: &str, before: &Markup) -> Reply {
+    pub(super) fn reply(
+        &self,
+        asked: &Asked,
+        title: &str,
+        before: &Markup,
+        more: &Markup,
+    ) -> Reply {
         let problems = &self.problems;
         if asked.format() != Format::Page {
             let problems: Vec<String> = problems.iter().map(ToString::to_string).collect();
@@ -83,7 +89,7 @@ impl Broken {
         };
         let content = html! {
             (before)
-            (form(asked, Some(&self.text), &html! {}))
+            (form(asked, Some(&self.text), more))
             section #problems .problem role="alert" {
                 p { strong { "The draft is not taken: " (problems.len()) " problem(s). Nothing has changed." } }
                 ul { @for problem in problems.iter().take(SHOWN_MAX) {

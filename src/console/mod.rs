@@ -16,6 +16,7 @@ mod draft;
 mod guard;
 mod heavy;
 mod live;
+mod next;
 mod page;
 mod proposals;
 mod reply;
@@ -72,6 +73,8 @@ pub struct Console {
     pub keeper: Arc<Keeper>,
     /// How the gateway is.
     pub state: Arc<dyn State>,
+    /// What people call the gateway, where it is one of several.
+    pub name: Option<String>,
     /// Who may look.
     pub settings: ConsoleSettings,
     /// The directory of the audit log.
@@ -181,6 +184,11 @@ impl Console {
             );
         }
         let asked = Asked::new(self.clone(), view, query, form, person);
+        if let Some(text) = asked.fault() {
+            return page::wrong(&asked, view.name, &maud::html! {}, &text)
+                .encoded_for(&head.headers)
+                .into();
+        }
         let reply = match view.shows {
             Shows::Stream => return live::stream(asked, head.headers.get("last-event-id")),
             Shows::Waited(show) => show(asked).await,

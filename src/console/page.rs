@@ -9,7 +9,7 @@ use super::assets;
 use super::reply::Reply;
 use super::views::{SECTIONS, VIEWS};
 use crate::catalogue::Catalogue;
-use crate::domain::{EntranceId, Problem, VERSION};
+use crate::domain::{EntranceId, OrderKind, Problem, Scope, VERSION};
 
 const HTML: &str = "text/html; charset=utf-8";
 
@@ -33,8 +33,11 @@ impl Page {
         let body = html! {
             a .skip href="#content" { "Skip to the content" }
             header .top {
-                a .brand href=(ROOT) { "grantgate" }
+                a .brand href=(ROOT) { "grantgate" @if let Some(name) = &asked.console.name { " " (name) } }
                 span .state.good[ready].bad[!ready] { (if ready { "ready" } else { "not ready" }) }
+                @if asked.orders.holding(asked.now).any(|order| order.kind == OrderKind::Freeze(Scope::Everything)) {
+                    a .state.bad href=(link("orders", &[])) { "all frozen" }
+                }
                 span .who { (asked.person.name) @if asked.person.may_order { " · operator" } @else { " · viewer" } }
             }
             div .body {
@@ -64,7 +67,8 @@ impl Page {
                 span { "as of " (time(&asked.now.to_string())) }
             }
         };
-        Self::frame(status, title, &body)
+        let whole = asked.console.name.as_ref().map(|name| format!("{title} · {name}"));
+        Self::frame(status, whole.as_deref().unwrap_or(title), &body)
     }
 
     /// Why something is not shown.
@@ -105,15 +109,23 @@ impl Page {
 
 /// What is wrong with what was asked for, beside the form that asks: for programs as JSON.
 pub(super) fn wrong(asked: &Asked, title: &str, form: &Markup, text: &Wrong) -> Reply {
+    refused(asked, StatusCode::UNPROCESSABLE_ENTITY, title, form, text)
+}
+
+/// The same where it is not what was asked for that is wrong.
+pub(super) fn unavailable(asked: &Asked, title: &str, text: &Wrong) -> Reply {
+    refused(asked, StatusCode::SERVICE_UNAVAILABLE, title, &html! {}, text)
+}
+
+fn refused(asked: &Asked, status: StatusCode, title: &str, form: &Markup, text: &Wrong) -> Reply {
     match asked.format() {
         Format::Page => {
             let content = html! { (form) p role="alert" .problem { (text) } };
-            Page::with_status(asked, StatusCode::UNPROCESSABLE_ENTITY, title, &content)
+            Page::with_status(asked, status, title, &content)
         }
         Format::Json | Format::Csv => {
             let text = serde_json::json!({ "error": text });
-            let kind = "application/json";
-            Reply::new(StatusCode::UNPROCESSABLE_ENTITY, kind, format!("{text}\n"))
+            Reply::new(status, "application/json", format!("{text}\n"))
         }
     }
 }
@@ -230,11 +242,11 @@ pub(super) fn ask(asked: &Asked, fields: &Markup, button: &str) -> Markup {
 }
 
 /// Links to the same in other formats.
-pub(super) fn formats(asked: &Asked, all: &[&str]) -> Markup {
+pub(super) fn formats(asked: &Asked) -> Markup {
     html! {
         p .formats {
             "The same as "
-            @for (place, format) in all.iter().enumerate() {
+            @for (place, format) in asked.view.formats.iter().enumerate() {
                 @if place > 0 { ", " }
                 a href=(asked.in_format(format)) { (format.to_uppercase()) }
             }

@@ -54,6 +54,6 @@ pub use rule_ref::RuleRef;
 pub use secret::Secret;
 pub use spiffe::{BundleForm, TrustDomain, trust_domain_of};
 pub use trace::TraceContext;
-pub use typed_time::{parse_length, parse_time};
+pub use typed_time::{parse_lasting, parse_length, parse_time};
 pub use version::{COMMIT, VERSION};
 pub use workspace::{WorkspaceId, WorkspaceName};

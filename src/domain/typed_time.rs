@@ -35,6 +35,17 @@ pub fn parse_length(text: &str) -> Result<SignedDuration, String> {
     })
 }
 
+/// The same, and some time.
+///
+/// # Errors
+/// What it must be.
+pub fn parse_lasting(text: &str) -> Result<SignedDuration, String> {
+    parse_length(text).ok().filter(SignedDuration::is_positive).ok_or_else(|| {
+        "must be a number and `s`, `m`, `h`, `d` or `w` (`2h`), more than nothing and at most `366d`"
+            .to_owned()
+    })
+}
+
 /// A time. A date is its first moment in UTC; `2h` is two hours ago.
 ///
 /// # Errors
@@ -68,6 +79,15 @@ mod tests {
         }
         for wrong in ["", "7", "d", "-1d", "367d", "1y", "1.5h", "99999999999999999999w"] {
             assert!(parse_length(wrong).unwrap_err().contains("`366d`"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn what_lasts_is_longer_than_nothing() {
+        assert_eq!(parse_lasting("2h"), Ok(SignedDuration::from_hours(2)));
+        for wrong in ["0", "0s", "", "367d", "forever"] {
+            let said = parse_lasting(wrong).unwrap_err();
+            assert!(said.contains("`366d`") && !said.contains("`0`"), "{wrong}: {said}");
         }
     }
 

@@ -6,14 +6,17 @@
 //! and which orders go before the rules.
 
 use std::collections::BTreeSet;
+use std::fmt;
 
 use jiff::Timestamp;
 
 use crate::authn::Callers;
 use crate::catalogue::Catalogue;
-use crate::domain::{Act, CallerId, EntranceId, Order, OrderKind, WorkspaceName};
+use crate::domain::{
+    Act, CallerId, EntranceId, GranteeKind, Order, OrderKind, Reason, RuleRef, WorkspaceName,
+};
 use crate::policy::review::{Allowed, Doors, Span, doors, who};
-use crate::policy::{Orders, Policy};
+use crate::policy::{Moment, Orders, Policy, Question};
 
 /// Workspaces that an error names.
 const NAMED_MAX: usize = 10;
@@ -62,7 +65,75 @@ pub struct Doing<'a> {
     pub now: Timestamp,
 }
 
+/// What is said of something at one moment: of a grant for each form of its grantee.
+#[derive(Debug, Clone)]
+pub struct Then {
+    /// The caller is refused before policy is asked.
+    pub is_refused: bool,
+    /// What policy and orders say.
+    pub said: Vec<(Option<GranteeKind>, Reason)>,
+}
+
+impl Then {
+    /// Whether it is allowed, for one form of a grantee at least.
+    #[must_use]
+    pub fn is_allowed(&self) -> bool {
+        !self.is_refused && self.said.iter().any(|(_, reason)| reason.permits())
+    }
+
+    /// The one form of a grantee for which it is allowed, where it is not for all.
+    #[must_use]
+    pub fn only_for(&self) -> Option<GranteeKind> {
+        let mut allowed = self.said.iter().filter(|(_, reason)| reason.permits());
+        match (allowed.next(), allowed.next()) {
+            (Some((kind, _)), None) if self.said.len() > 1 => *kind,
+            _ => None,
+        }
+    }
+}
+
 impl<'a> Known<'a> {
+    /// What is said at a moment, by policy and orders.
+    #[must_use]
+    pub fn then(
+        &self,
+        caller: &CallerId,
+        act: Act,
+        (entrance, workspace): (EntranceId, Option<&WorkspaceName>),
+        at: Timestamp,
+    ) -> Then {
+        let grantees: &[Option<GranteeKind>] = match act {
+            Act::Grant => &GranteeKind::ALL.map(Some),
+            Act::Read => &[None],
+        };
+        let said = grantees.iter().map(|grantee| {
+            let moment = Moment { at, grantee: *grantee };
+            let question = Question { caller, act, entrance, workspace, moment };
+            (*grantee, self.policy.evaluate_under(question, self.orders).reason)
+        });
+        let is_refused = self.is_suspended(caller) || !self.is_within(caller, workspace);
+        Then { is_refused, said: said.collect() }
+    }
+
+    /// Callers who may do this at a moment by an exception alone.
+    #[must_use]
+    pub fn excepted(
+        &self,
+        act: Act,
+        (entrance, workspace): (EntranceId, Option<&WorkspaceName>),
+        at: Timestamp,
+    ) -> BTreeSet<&'a CallerId> {
+        let holding = self.orders.holding(at).filter_map(|order| match &order.kind {
+            OrderKind::Exception(caller, of) => (*of == entrance).then_some(caller),
+            OrderKind::Freeze(_) | OrderKind::Drill(_) => None,
+        });
+        let is_by_exception = |caller: &&CallerId| {
+            let said = self.then(caller, act, (entrance, workspace), at).said;
+            said.iter().any(|(_, reason)| *reason == Reason::AllowedByException)
+        };
+        holding.filter(is_by_exception).collect()
+    }
+
     /// The workspace of a question about this entrance; none where it makes no difference.
     ///
     /// # Errors
@@ -182,6 +253,46 @@ impl<'a> Known<'a> {
             return Vec::new();
         }
         self.policy.orders_about(self.orders, (caller, entrance), doing.workspace, doing.now)
+    }
+}
+
+/// What the rules say of an exception without which somebody does not grant access, if they say
+/// anything: that it is of no use, or that it is not needed.
+#[must_use]
+pub fn beside_exception(
+    (policy, names): (&Policy, &Catalogue),
+    (caller, entrance): (&CallerId, EntranceId),
+    at: Timestamp,
+) -> Option<BesideException> {
+    let moment = Moment { at, grantee: Some(GranteeKind::UserIdentity) };
+    let workspace = names.workspace_of(entrance);
+    let question = Question { caller, act: Act::Grant, entrance, workspace, moment };
+    let found = policy.evaluate(question);
+    let rule = found.rules.first()?.clone();
+    if found.reason == Reason::DeniedByRule {
+        Some(BesideException::Denied(rule))
+    } else {
+        found.is_allowed().then_some(BesideException::Allowed(rule))
+    }
+}
+
+/// What the rules say beside an exception.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum BesideException {
+    /// A rule denies it.
+    Denied(RuleRef),
+    /// A rule allows it without.
+    Allowed(RuleRef),
+}
+
+impl fmt::Display for BesideException {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Denied(rule) => {
+                write!(f, "{rule} denies it now, and a deny goes before an exception")
+            }
+            Self::Allowed(rule) => write!(f, "{rule} allows it now, without exception"),
+        }
     }
 }
 

@@ -366,6 +366,16 @@ impl Policy {
         self.rules.rules.iter().map(|rule| (rule.line, self.rule_text(rule)))
     }
 
+    /// Every line that puts a caller into a role or an entrance into a zone: its number, and the line.
+    pub fn link_texts(&self) -> impl Iterator<Item = (u32, String)> {
+        let roles = self.rules.roles.iter().map(|link| ("g", link));
+        let zones = self.rules.zones.iter().map(|link| ("g2", link));
+        roles.chain(zones).map(|(kind, link)| {
+            let [member, group] = [link.member, link.group].map(|name| self.rules.names.text(name));
+            (link.line, format!("{kind}, {member}, {group}"))
+        })
+    }
+
     /// Every entrance that the rules file names, and the first line that does.
     #[must_use]
     pub fn named_entrances(&self) -> Vec<(EntranceId, u32)> {

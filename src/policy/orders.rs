@@ -262,6 +262,14 @@ impl Policy {
         is_over.then_some(Reason::NoRuleMatches)
     }
 
+    /// Answers a question as these orders and the policy do together.
+    #[must_use]
+    pub fn evaluate_under(&self, question: Question<'_>, orders: &Orders) -> Evaluation {
+        let evaluation = self.evaluate(question);
+        let order = orders.deciding(self, question, evaluation.reason);
+        order.map_or(evaluation, Orders::evaluation)
+    }
+
     /// Decides one attempt while these orders are in force; else as [`Policy::decide_with`].
     #[must_use]
     pub fn decide_under(

@@ -251,6 +251,7 @@ pub(super) fn keeper(
 
 /// What the console shows of what was opened here.
 pub(super) struct Shown {
+    name: Option<String>,
     settings: ConsoleSettings,
     log: PathBuf,
     keys: Vec<VerifierKey>,
@@ -261,6 +262,7 @@ impl Shown {
     /// With the key that verifies the log's checkpoints.
     fn of(settings: &Settings, key: Option<VerifierKey>) -> Result<Self, StartError> {
         Ok(Self {
+            name: settings.replica.as_ref().map(|replica| replica.name.clone()),
             settings: settings.console.clone(),
             log: settings.audit.directory.clone(),
             keys: key.into_iter().collect(),
@@ -274,6 +276,7 @@ impl Shown {
             gateway: health.gateway.clone(),
             keeper: health.keeper.clone(),
             state: health.clone(),
+            name: self.name,
             settings: self.settings,
             log: self.log,
             keys: self.keys,

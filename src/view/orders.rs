@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use crate::domain::{Order, OrderKind, Scope, Signature};
+use crate::catalogue::Catalogue;
+use crate::domain::{Order, OrderKind, Scope, Signature, printable};
 
 /// An order.
 #[derive(Debug, Serialize)]
@@ -75,26 +76,35 @@ impl ListedOrder {
 /// An order in one line, for people.
 #[must_use]
 pub fn in_words(order: &Order) -> String {
+    in_words_with(order, &Catalogue::default())
+}
+
+/// The same, with what people call the entrance.
+#[must_use]
+pub fn in_words_with(order: &Order, names: &Catalogue) -> String {
     let Order { number, kind, given, until, directive, .. } = order;
+    let name = kind.entrance().and_then(|id| names.name_of(id));
+    let name = name.map_or_else(String::new, |name| format!(" ({name})"));
     let what = match kind {
-        OrderKind::Freeze(scope) => frozen(scope),
+        OrderKind::Freeze(scope) => frozen(scope, &name),
         OrderKind::Drill(_) => "a drill of a freeze, which stops nobody".to_owned(),
         OrderKind::Exception(caller, entrance) => {
-            format!("{caller} may grant {entrance} where no rule denies it")
+            format!("{caller} may grant {entrance}{name} where no rule denies it")
         }
     };
     let until = until.map_or_else(String::new, |until| format!(" until {until:.0}"));
     let all = directive.as_ref();
     let all = all.map_or_else(String::new, |id| format!(" (of all gateways: {id})"));
-    format!("order {number}{all}: {what}{until}, by {} at {:.0}: {}", given.by, given.at, given.why)
+    let (by, at, why) = (&given.by, given.at, &given.why);
+    printable(&format!("order {number}{all}: {what}{until}, by {by} at {at:.0}: {why}"))
 }
 
-fn frozen(scope: &Scope) -> String {
+fn frozen(scope: &Scope, name: &str) -> String {
     match scope {
         Scope::Everything => "every grant is frozen".to_owned(),
         Scope::Caller(caller) => format!("every grant by {caller} is frozen"),
         Scope::Zone(zone) => format!("every grant for {zone} is frozen"),
         Scope::Workspace(name) => format!("every grant in workspace {name} is frozen"),
-        Scope::Entrance(entrance) => format!("every grant for entrance {entrance} is frozen"),
+        Scope::Entrance(entrance) => format!("every grant for entrance {entrance}{name} is frozen"),
     }
 }

@@ -1,10 +1,13 @@
 //! What the policy tools found.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::orders::ShownOrder;
 use crate::catalogue::Catalogue;
-use crate::domain::{Act, CallerId, EntranceId, GranteeKind, Order, WorkspaceName};
+use crate::domain::{Act, CallerId, EntranceId, GranteeKind, Order, Reason, WorkspaceName};
+use crate::inquiry::Then;
 use crate::policy::review::{self, Access, Allowed, Explanation, Span};
 use crate::policy::{Policy, Question, RuleRef};
 
@@ -13,6 +16,26 @@ use crate::policy::{Policy, Question, RuleRef};
 pub struct Door {
     id: String,
     name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    then: Option<Said>,
+}
+
+/// What is said at a moment: reasons, by form of grantee, or of a request to read.
+type Said = BTreeMap<&'static str, &'static str>;
+
+fn said(then: &Then) -> Said {
+    let one = |(grantee, reason): &(Option<GranteeKind>, Reason)| {
+        (grantee.map_or("read", GranteeKind::as_str), reason.as_str())
+    };
+    then.said.iter().map(one).collect()
+}
+
+/// How a caller stands to a question beside the rules.
+pub struct Standing {
+    /// Every request of it is refused for now.
+    pub suspended: bool,
+    /// At a moment that is asked about.
+    pub then: Option<Then>,
 }
 
 /// When something is allowed.
@@ -57,6 +80,8 @@ struct WhoCaller<'a> {
     access: Times<'a>,
     allowed_by: Vec<String>,
     denied_at_times_by: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    then: Option<Said>,
 }
 
 /// To what a caller may do something.
@@ -123,7 +148,7 @@ struct NearestRule<'a> {
     missing: &'a str,
 }
 
-/// Who may do this to this entrance, and who of them is suspended.
+/// Who may do this to this entrance, and how they stand to it.
 #[must_use]
 pub fn who<'a>(
     policy: &'a Policy,
@@ -132,14 +157,18 @@ pub fn who<'a>(
     (entrance, workspace): (EntranceId, Option<&'a WorkspaceName>),
     (found, orders): (&'a [Allowed], &[&Order]),
     span: Span,
-    suspended: impl Fn(&CallerId) -> bool,
+    standing: impl Fn(&CallerId) -> Standing,
 ) -> Who<'a> {
-    let callers = found.iter().map(|one| WhoCaller {
-        caller: one.caller.as_str(),
-        suspended: suspended(&one.caller),
-        access: times(&one.access, &one.conditions, span),
-        allowed_by: refs(&one.allowed_by),
-        denied_at_times_by: refs(&one.denied_by),
+    let callers = found.iter().map(|one| {
+        let Standing { suspended, then } = standing(&one.caller);
+        WhoCaller {
+            caller: one.caller.as_str(),
+            suspended,
+            access: times(&one.access, &one.conditions, span),
+            allowed_by: refs(&one.allowed_by),
+            denied_at_times_by: refs(&one.denied_by),
+            then: then.as_ref().map(said),
+        }
     });
     Who {
         act: act.as_str(),
@@ -158,15 +187,20 @@ pub fn doors<'a>(
     policy: &'a Policy,
     names: &Catalogue,
     act: Act,
-    caller: &'a CallerId,
+    (caller, suspended): (&'a CallerId, bool),
     (found, orders): (&'a [review::Doors], &[&Order]),
     span: Span,
-    suspended: bool,
+    then: impl Fn(&review::Doors, EntranceId) -> Option<Then>,
 ) -> Doors<'a> {
+    let doors = |group: &review::Doors| {
+        let all = group.entrances.iter();
+        all.map(|id| Door { then: then(group, *id).as_ref().map(said), ..door(names, *id) })
+            .collect()
+    };
     let groups = found.iter().map(|group| DoorGroup {
         workspace: group.workspace.as_ref().map(WorkspaceName::as_str),
         zones: &group.zones,
-        entrances: named(names, &group.entrances),
+        entrances: doors(group),
         and_every_other: group.and_every_other,
         access: times(&group.access, &group.conditions, span),
         allowed_by: refs(&group.allowed_by),
@@ -222,9 +256,11 @@ pub fn explained<'a>(
 }
 
 pub(super) fn named(names: &Catalogue, entrances: &[EntranceId]) -> Vec<Door> {
-    let one =
-        |id: &EntranceId| Door { id: id.to_string(), name: names.name_of(*id).map(str::to_owned) };
-    entrances.iter().map(one).collect()
+    entrances.iter().map(|id| door(names, *id)).collect()
+}
+
+fn door(names: &Catalogue, id: EntranceId) -> Door {
+    Door { id: id.to_string(), name: names.name_of(id).map(str::to_owned), then: None }
 }
 
 pub(super) fn refs(rules: &[RuleRef]) -> Vec<String> {

@@ -79,6 +79,7 @@ struct Seldom {
     same_as_replica: Option<String>,
     checkpoints: Option<Vec<String>>,
     candidate: Option<SaidByCandidate>,
+    rules: Option<Vec<String>>,
 }
 
 /// What a policy on trial said of a request.
@@ -240,8 +241,15 @@ impl<'a> Record<'a> {
     }
 
     /// The policy that decided.
-    pub(in crate::audit) fn revision(&self) -> Option<String> {
+    #[must_use]
+    pub fn revision(&self) -> Option<String> {
         self.seldom()?.revision
+    }
+
+    /// The rules that decided.
+    #[must_use]
+    pub fn rules(&self) -> Vec<String> {
+        self.seldom().and_then(|seldom| seldom.rules).unwrap_or_default()
     }
 
     /// What a policy on trial said of it.

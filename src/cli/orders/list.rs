@@ -9,7 +9,7 @@ use serde_json::json;
 use super::for_all;
 use crate::cli::{Exit, Format, default_config, note, report, say, say_json, settings};
 use crate::config::Settings;
-use crate::domain::Order;
+use crate::domain::{Order, printable};
 use crate::orders::{OrdersFile, Place};
 use crate::view::orders::{ListedOrder, in_words};
 
@@ -63,7 +63,9 @@ pub(in crate::cli) fn list(arguments: &ListArguments) -> Exit {
 
 fn ended(order: &Order, now: Timestamp) -> String {
     match &order.lifted {
-        Some(lifted) => format!(" [lifted by {} at {:.0}: {}]", lifted.by, lifted.at, lifted.why),
+        Some(lifted) => {
+            printable(&format!(" [lifted by {} at {:.0}: {}]", lifted.by, lifted.at, lifted.why))
+        }
         None if order.is_over(now) => " [over]".to_owned(),
         None => String::new(),
     }

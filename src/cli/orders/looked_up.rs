@@ -6,8 +6,8 @@ use jiff::Timestamp;
 use crate::cli::note;
 use crate::cli::policy::{Files, Ready};
 use crate::config::Settings;
-use crate::domain::{Act, CallerId, EntranceId, GranteeKind, Reason, WorkspaceName};
-use crate::policy::{Moment, Question};
+use crate::domain::{CallerId, EntranceId, WorkspaceName};
+use crate::inquiry::{BesideException, beside_exception};
 
 /// Names that are shown where one is not known.
 const SHOWN_MAX: usize = 10;
@@ -109,17 +109,11 @@ impl LookedUp {
     /// An exception may be of no use.
     pub(super) fn warn_of_rules(&self, caller: &CallerId, entrance: EntranceId) {
         let Ok(ready) = &self.policy else { return };
-        let moment = Moment { at: Timestamp::now(), grantee: Some(GranteeKind::UserIdentity) };
-        let workspace = ready.names().workspace_of(entrance);
-        let question = Question { caller, act: Act::Grant, entrance, workspace, moment };
-        let found = ready.policy.evaluate(question);
-        let rule = found.rules.first().map_or_else(String::new, ToString::to_string);
-        if found.reason == Reason::DeniedByRule {
-            note(format_args!(
-                "WARNING: {rule} denies it now, and a deny goes before an exception"
-            ));
-        } else if found.is_allowed() {
-            note(format_args!("{rule} allows it now, without exception"));
+        let asked = (caller, entrance);
+        match beside_exception((&ready.policy, ready.names()), asked, Timestamp::now()) {
+            Some(denied @ BesideException::Denied(_)) => note(format_args!("WARNING: {denied}")),
+            Some(allowed) => note(allowed),
+            None => {}
         }
     }
 }

@@ -14,7 +14,7 @@ use jiff::{SignedDuration, Timestamp};
 use super::policy::caller_id;
 use super::{Exit, default_config, fail, note, say, settings};
 use crate::config::Settings;
-use crate::domain::{CallerId, Order, OrderKind, Scope, Signature, parse_length};
+use crate::domain::{CallerId, Order, OrderKind, Scope, Signature, parse_lasting};
 use crate::orders::{EditError, edit};
 use crate::view::orders::in_words;
 pub(super) use for_all::{CountersignArguments, DeliverArguments, countersign, deliver};
@@ -43,7 +43,7 @@ pub(super) struct FreezeArguments {
     #[arg(long, value_name = "ENTRANCE", group = "scope")]
     entrance: Option<String>,
     /// End by itself after this time, such as `2h` [default: only when it is lifted]
-    #[arg(long = "for", value_name = "TIME", value_parser = length)]
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_lasting)]
     length: Option<SignedDuration>,
     /// Prove that a freeze would be taken up, and stop nobody
     #[arg(long, conflicts_with = "length")]
@@ -79,7 +79,7 @@ pub(super) struct AllowArguments {
     /// The entrance: its id, or its name in the catalogue
     entrance: String,
     /// For how long, such as `2h`; `orders.exception_hours_max` is the most
-    #[arg(long = "for", value_name = "TIME", value_parser = length)]
+    #[arg(long = "for", value_name = "TIME", value_parser = parse_lasting)]
     length: SignedDuration,
     #[command(flatten)]
     common: Common,
@@ -110,12 +110,6 @@ struct Common {
     config: PathBuf,
     #[command(flatten)]
     all: ForAll,
-}
-
-/// How long an order holds.
-fn length(text: &str) -> Result<SignedDuration, String> {
-    let length = parse_length(text)?;
-    if length.is_positive() { Ok(length) } else { Err("must be longer than nothing".into()) }
 }
 
 /// The name of a user, as this machine's own list has it (passwd(5)).

@@ -18,7 +18,7 @@ use crate::domain::{
 use crate::policy::review::{ExplainedRule, Explanation, Step, explain};
 use crate::policy::{Moment, Question};
 use crate::view;
-use crate::view::orders::in_words;
+use crate::view::orders::in_words_with;
 
 #[derive(Args)]
 #[command(after_help = "Example: grantgate policy explain visitor-desk \
@@ -203,7 +203,7 @@ fn human(ready: &Ready, question: Question<'_>, found: &Explanation) {
     say(format_args!("  time      {}", moment.at));
     say(format_args!("  revision  {}", ready.policy.revision()));
     if let Some(order) = &found.order {
-        say(format_args!("\n{}", in_words(order)));
+        say(format_args!("\n{}", in_words_with(order, ready.names())));
         say(format_args!("without the order: {}", found.by_policy.as_str()));
     }
     for (index, rule) in found.deciding.iter().enumerate() {
@@ -223,7 +223,10 @@ fn human(ready: &Ready, question: Question<'_>, found: &Explanation) {
     if reason == Reason::DeniedByRule && found.misses.is_empty() {
         say("\nwithout the deny no rule would allow it either");
     } else if !allowed && found.misses.is_empty() {
-        say("\nno rule allows this caller anything, nor anyone this entrance");
+        let act = act.as_str();
+        say(format_args!(
+            "\nno rule allows this caller to {act} anywhere, nor anyone to {act} here"
+        ));
     }
 }
 

@@ -14,7 +14,7 @@ use crate::policy::RuleRef;
 use crate::policy::review::{Access, Allowed, Doors, Span};
 use crate::view;
 use crate::view::orders::in_words;
-use crate::view::policy::when;
+use crate::view::policy::{Standing, when};
 
 /// Entrances of one group that are listed for people.
 const LISTED_MAX: usize = 20;
@@ -90,10 +90,11 @@ pub(super) fn who(arguments: &WhoArguments, now: Timestamp) -> Exit {
     match arguments.format {
         Format::Json => {
             let (policy, names) = (&ready.policy, ready.names());
-            let suspended = |caller: &CallerId| known.is_suspended(caller);
+            let standing =
+                |caller: &CallerId| Standing { suspended: known.is_suspended(caller), then: None };
             let found = (&found[..], &orders[..]);
             let entrance = (entrance, workspace);
-            say_json(&view::policy::who(policy, names, act, entrance, found, span, suspended));
+            say_json(&view::policy::who(policy, names, act, entrance, found, span, standing));
         }
         Format::Human => {
             who_human(&ready, act, (entrance, workspace), &found, span);
@@ -161,7 +162,15 @@ pub(super) fn doors(arguments: &DoorsArguments, now: Timestamp) -> Exit {
             let (policy, names) = (&ready.policy, ready.names());
             let suspended = known.is_suspended(caller);
             let found = (&found[..], &orders[..]);
-            say_json(&view::policy::doors(policy, names, act, caller, found, span, suspended));
+            say_json(&view::policy::doors(
+                policy,
+                names,
+                act,
+                (caller, suspended),
+                found,
+                span,
+                |_, _| None,
+            ));
         }
         Format::Human => {
             doors_human(&ready, arguments, &found, span);

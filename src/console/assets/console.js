@@ -7,8 +7,19 @@ const one = (selector) => document.querySelector(selector);
 for (const input of document.querySelectorAll("input[type=file][data-into]")) {
   input.closest("label").hidden = false;
   input.addEventListener("change", async () => {
-    const file = input.files[0];
-    if (file) input.form.elements[input.dataset.into].value = await file.text();
+    const [file] = input.files;
+    if (!file) return;
+    const field = input.form.elements[input.dataset.into];
+    // As it is: what the gateway would not load must not look here as if it did.
+    const bytes = await file.arrayBuffer();
+    try {
+      field.value = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
+      input.setCustomValidity("");
+    } catch {
+      field.value = "";
+      input.setCustomValidity(`${file.name} is not UTF-8: save it as UTF-8 without a byte order mark.`);
+    }
+    input.reportValidity();
   });
 }
 
@@ -21,6 +32,10 @@ if (fresh) {
     if (document.visibilityState === "visible" && !typing && !selected) location.reload();
   }, 1000 * Number(fresh.dataset.refresh));
 }
+
+// On a narrow screen the pages are in one line.
+const [pages, current] = [one('nav[aria-label="Pages"]'), one('nav [aria-current="page"]')];
+if (current) pages.scrollLeft = current.getBoundingClientRect().left - pages.clientWidth / 2;
 
 const live = one("#live");
 if (live) tail(live);
@@ -52,6 +67,10 @@ function tail(live) {
     td.textContent = text ?? "";
     return td;
   };
+  const clock = (time) => {
+    const isToday = time.slice(0, 10) === new Date().toISOString().slice(0, 10);
+    return isToday ? time.slice(11, 23) : `${time.slice(0, 10)} ${time.slice(11, 19)}`;
+  };
   const row = (record) => {
     const tr = document.createElement("tr");
     if (record.gap) {
@@ -73,7 +92,7 @@ function tail(live) {
     if (record.decision) tag.className = `tag ${record.decision === "allow" ? "good" : "bad"}`;
     decision.append(tag);
     tr.append(
-      cell(record.time.slice(11, 23), "time"),
+      cell(clock(record.time), "time"),
       cell(record.caller, "caller"),
       cell(record.entrance_name ?? record.entrance_id, "door"),
       decision,

@@ -180,14 +180,17 @@ fn page(asked: &Asked, found: &Agreement) -> Markup {
             }
         };
     };
+    let since = found.since.parse().unwrap_or(asked.now);
+    let length = asked.now.duration_since(since).as_secs().max(1);
     let kinds = Kinds(&[("the same", "good"), ("otherwise", "bad")]);
     let all: Vec<Bar> = found
         .over_time
         .iter()
         .enumerate()
-        .map(|(place, parts)| Bar {
-            label: format!("part {} of {BARS}", place + 1),
-            parts: parts.to_vec(),
+        .map(|(place, parts)| {
+            let seconds = length * i64::try_from(place).unwrap_or(0) / BARS;
+            let from = since.checked_add(jiff::SignedDuration::from_secs(seconds)).unwrap_or(since);
+            Bar { label: format!("from {from:.0}"), parts: parts.to_vec() }
         })
         .collect();
     let counted = |name| found.counted.get(name).copied().unwrap_or(0);
@@ -195,20 +198,25 @@ fn page(asked: &Asked, found: &Agreement) -> Markup {
         p { "Candidate " code { (revision) } " is judged beside the policy in force, and decides nothing." }
         (form(asked))
         dl .facts #counted {
-            dt { "Since the gateway started" }
+            dt { "Counted since the gateway started" }
             dd { @for (place, name) in Opinion::AGREEMENTS.iter().enumerate() { @if place > 0 { ", " } strong { (counted(name)) } " " (name) } }
         }
         @if found.partial { p .notice { "More decisions than this page counts in its time." } }
-        (bars("Decisions of the log since then", &kinds, &all))
-        (pairs(asked, "It would allow what was denied", "would-allow", &found.would_allow))
-        (pairs(asked, "It would deny what was allowed", "would-deny", &found.would_deny))
+        (bars(&format!("Decisions of the log since {since:.0}"), &kinds, &all))
+        (pairs(asked, ("It would allow what was denied", "would-allow", "deny"), found, &found.would_allow))
+        (pairs(asked, ("It would deny what was allowed", "would-deny", "allow"), found, &found.would_deny))
         h2 { "To put it in force" }
         (command(&format!("grantgate policy promote {}", short(revision))))
-        (formats(asked, &["json"]))
+        (formats(asked))
     }
 }
 
-fn pairs(asked: &Asked, title: &str, id: &str, pairs: &[Pair]) -> Markup {
+fn pairs(
+    asked: &Asked,
+    (title, id, then): (&str, &str, &str),
+    found: &Agreement,
+    pairs: &[Pair],
+) -> Markup {
     html! {
         h2 { (title) }
         @if pairs.is_empty() { p .none { "Nothing." } } @else {
@@ -218,10 +226,10 @@ fn pairs(asked: &Asked, title: &str, id: &str, pairs: &[Pair]) -> Markup {
                     tr {
                         th scope="row" { (caller(&pair.caller)) }
                         td { (door_of(asked.snapshot.names(), &pair.entrance_id)) }
-                        td .number { (pair.decisions) }
+                        td .number { a href=(link("audit", &[("caller", &pair.caller), ("entrance", &pair.entrance_id), ("decision", then), ("since", &found.since)])) { (pair.decisions) } }
                         td {
                             a href=(link("audit", &[("request_id", &pair.request_id)])) { (crate::console::page::time(&pair.first)) } " "
-                            a href=(link("what-if", &[("caller", &pair.caller), ("entrance", &pair.entrance_id), ("grantee", pair.asked_for.map_or("", GranteeKind::as_str)), ("at", &pair.first)])) { "why" }
+                            a href=(link("what-if", &[("caller", &pair.caller), ("entrance", &pair.entrance_id), ("grantee", pair.asked_for.map_or("", GranteeKind::as_str)), ("at", &pair.first), ("policy", "candidate")])) { "why" }
                         }
                     }
                 } }

@@ -7,12 +7,14 @@ use maud::{Markup, html};
 use crate::audit::ReadError;
 use crate::audit::search::{AuditedDecision, decisions_while};
 use crate::authn::callers::{CallerChange, changes};
-use crate::console::asked::{Asked, Format};
+use crate::catalogue::Catalogue;
+use crate::console::asked::{Asked, Format, link};
 use crate::console::draft::{self, Draft};
-use crate::console::page::{Page, caller, command, door, rules, time, wrong};
+use crate::console::next;
+use crate::console::page::{Page, command, rules, time, wrong};
 use crate::console::proposals::Proposed;
 use crate::console::reply::Reply;
-use crate::domain::{CallerId, RuleRef};
+use crate::domain::{CallerId, EntranceId, RuleRef};
 use crate::policy::review::{Change, Diff, Effect, InWorkspace, Past, Replay, Turn, diff};
 use crate::policy::{Loaded, Policy};
 use crate::view;
@@ -61,11 +63,11 @@ fn show(asked: &Asked) -> Reply {
     let Draft { text, loaded } = match Draft::of(asked) {
         Ok(Some(draft)) => draft,
         Ok(None) => return Page::of(asked, TITLE, &form(asked, None)),
-        Err(broken) => return broken.reply(asked, TITLE, &html! {}),
+        Err(broken) => return broken.reply(asked, TITLE, &html! {}, &replay_too(asked)),
     };
     let next = html! {
-        p { "Nothing has changed yet. Save the draft over " code { (asked.snapshot.policy.file()) } ", then:" }
-        (command("grantgate policy check\ngrantgate policy diff HEAD .\nkill -HUP \"$(pidof grantgate)\""))
+        p { "Nothing has changed yet. " (next::text(asked)) }
+        (next::commands(asked))
     };
     effects(asked, (&form(asked, Some(&text)), false), &loaded, &next)
 }
@@ -92,6 +94,12 @@ fn effects(
     let content = html! {
         (before)
         (summary(&found, is_more))
+        @if asked.proposed.is_some() && !wants_replay(asked) {
+            p { a href={ "?" (asked.query.with(&[("replay", "1")])) } { "Judge the decisions of the log again by it" } }
+        }
+        @if asked.form.is_some() && !found.changes.is_empty() {
+            p .none { "Doors, services and records open beside this page, as they are now." }
+        }
         @for change in &found.changes { (one(asked, change, &found)) }
         @if !loaded.warnings.is_empty() {
             h2 { "What deserves a second look" }
@@ -151,13 +159,13 @@ fn wants_replay(asked: &Asked) -> bool {
 }
 
 fn form(asked: &Asked, draft: Option<&str>) -> Markup {
-    draft::form(
-        asked,
-        draft,
-        &html! {
-            label .check { input type="checkbox" name="replay" value="1" checked[wants_replay(asked)]; " and judge the decisions of the log again by it" }
-        },
-    )
+    draft::form(asked, draft, &replay_too(asked))
+}
+
+fn replay_too(asked: &Asked) -> Markup {
+    html! {
+        label .check { input type="checkbox" name="replay" value="1" checked[wants_replay(asked)]; " and judge the decisions of the log again by it" }
+    }
 }
 
 fn summary(found: &Diff, is_more: bool) -> Markup {
@@ -177,8 +185,33 @@ fn summary(found: &Diff, is_more: bool) -> Markup {
     }
 }
 
+/// Links of a page that was sent with a draft: back to it, a browser would send the draft again, and so
+/// they open beside it.
+#[derive(Clone, Copy)]
+struct Beside(bool);
+
+impl Beside {
+    fn of(asked: &Asked) -> Self {
+        Self(asked.form.is_some())
+    }
+
+    fn link(self, address: &str, title: Option<&str>, text: &str) -> Markup {
+        html! { a href=(address) title=[title] target=[self.0.then_some("_blank")] { (text) } }
+    }
+
+    fn caller(self, id: &str) -> Markup {
+        self.link(&link("doors", &[("caller", id)]), None, id)
+    }
+
+    fn door(self, names: &Catalogue, id: EntranceId) -> Markup {
+        let text = id.to_string();
+        let address = link("who", &[("entrance", &text)]);
+        self.link(&address, Some(&text), names.name_of(id).unwrap_or(&text))
+    }
+}
+
 fn one(asked: &Asked, change: &Change, found: &Diff) -> Markup {
-    let names = asked.snapshot.names();
+    let (names, beside) = (asked.snapshot.names(), Beside::of(asked));
     let [before, after] =
         [(&change.before, &change.conditions_before), (&change.after, &change.conditions_after)]
             .map(|(access, conditions)| when(access, conditions, found.span));
@@ -186,7 +219,7 @@ fn one(asked: &Asked, change: &Change, found: &Diff) -> Markup {
         section .change.bad[change.is_widening()].good[!change.is_widening()] {
             h2 { span .tag.bad[change.is_widening()].good[!change.is_widening()] { (change.effect.as_str()) } " " (change.act.as_str()) }
             p {
-                @for (place, id) in change.callers.iter().take(SHOWN_MAX).enumerate() { @if place > 0 { ", " } (caller(id.as_str())) }
+                @for (place, id) in change.callers.iter().take(SHOWN_MAX).enumerate() { @if place > 0 { ", " } (beside.caller(id.as_str())) }
                 @if change.callers.len() > SHOWN_MAX { " and " (change.callers.len() - SHOWN_MAX) " more" }
                 @if !change.roles.is_empty() { " (" (change.roles.join(", ")) ")" }
                 @if !change.workspaces.is_empty() { " in workspace " (workspaces(&change.workspaces)) }
@@ -194,7 +227,7 @@ fn one(asked: &Asked, change: &Change, found: &Diff) -> Markup {
                 @if change.differs_later || change.effect == Effect::DiffersLater { ". Its conditions differ at times that these days do not show." }
             }
             ul .doors {
-                @for id in change.entrances.iter().take(SHOWN_MAX) { li { (door(names, *id)) } }
+                @for id in change.entrances.iter().take(SHOWN_MAX) { li { (beside.door(names, *id)) } }
                 @if change.entrances.len() > SHOWN_MAX { li { "and " (change.entrances.len() - SHOWN_MAX) " more" } }
                 @if change.and_every_other { li { "every door that neither policy names" } }
             }
@@ -253,7 +286,7 @@ fn replayed_page(asked: &Asked, replayed: &Result<(Replay, bool), String>) -> Ma
         Ok(replayed) => replayed,
         Err(text) => return html! { h2 { "Decisions of the log" } p .problem { (text) } },
     };
-    let names = asked.snapshot.names();
+    let (names, beside) = (asked.snapshot.names(), Beside::of(asked));
     html! {
         h2 { "Decisions of the log, judged again" }
         @if !whole { p .notice { "Only the oldest of them were judged in the time of this page; " code { "grantgate policy replay" } " judges all." } }
@@ -261,18 +294,24 @@ fn replayed_page(asked: &Asked, replayed: &Result<(Replay, bool), String>) -> Ma
             (replay.unchanged) " stay, " (replay.count(Turn::DenyToAllow)) " denied ones would be allowed, "
             (replay.count(Turn::AllowToDeny)) " allowed ones would be denied."
         }
-        @for turn in [Turn::DenyToAllow, Turn::AllowToDeny] {
+        @for (turn, words, then) in [
+            (Turn::DenyToAllow, "Denied, and would be allowed", "deny"),
+            (Turn::AllowToDeny, "Allowed, and would be denied", "allow"),
+        ] {
             @let pairs = replay.pairs(turn);
             @if !pairs.is_empty() {
                 table {
-                    caption { (turn.as_str()) }
+                    caption { (words) }
                     thead { tr { th scope="col" { "Service" } th scope="col" { "Door" } th scope="col" .number { "Decisions" } } }
                     tbody { @for pair in pairs.iter().take(SHOWN_MAX) {
-                        tr { th scope="row" { (caller(CallerId::as_str(pair.caller))) } td { (door(names, pair.entrance)) } td .number { (pair.decisions) } }
+                        @let (who, which) = (CallerId::as_str(pair.caller), pair.entrance.to_string());
+                        @let decisions = link("audit", &[("caller", who), ("entrance", &which), ("decision", then)]);
+                        tr { th scope="row" { (beside.caller(who)) } td { (beside.door(names, pair.entrance)) } td .number { (beside.link(&decisions, None, &pair.decisions.to_string())) } }
                     } }
                 }
                 @for example in replay.examples.get(&turn).into_iter().flatten().take(1) {
-                    p { "First: record " (example.past.seq) " at " (time(&example.past.at.to_string())) ", then " code { (example.past.reason) } ", now " code { (example.reason.as_str()) } " " (rules(&example.rules.iter().map(RuleRef::to_string).collect::<Vec<_>>())) }
+                    @let (seq, now) = (example.past.seq.to_string(), rules(&example.rules.iter().map(RuleRef::to_string).collect::<Vec<_>>()));
+                    p { "First: " (beside.link(&link("audit/record", &[("seq", &seq)]), None, &format!("record {seq}"))) " at " (time(&example.past.at.to_string())) ", then " code { (example.past.reason) } ", now " code { (example.reason.as_str()) } " " (now) }
                 }
             }
         }

@@ -1,23 +1,31 @@
 //! The doors of a service, by zone and rule.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use maud::{Markup, html};
 
 use super::what_if::callers as suggested_callers;
+use crate::catalogue::Entry;
 use crate::console::asked::{Asked, Format, Wrong, link};
 use crate::console::page::{Page, ask, caller, choice, door, field, formats, rules, time, wrong};
 use crate::console::reply::Reply;
-use crate::domain::{CallerId, GranteeKind, Order, RuleRef, csv_cell};
-use crate::inquiry::Doing;
-use crate::policy::review::{Access, Doors, Span};
+use crate::domain::{
+    Act, CallerId, EntranceId, GranteeKind, Order, RuleRef, WorkspaceName, csv_cell,
+};
+use crate::inquiry::{Doing, Known, Then};
+use crate::policy::review::Doors;
 use crate::view;
-use crate::view::orders::in_words;
+use crate::view::orders::in_words_with;
 use crate::view::policy::when;
 
 const TITLE: &str = "Doors of a service";
 
 /// Doors of one group that are shown at once.
 const SHOWN_MAX: usize = 200;
+
+/// Doors of those that the policy does not name that are listed.
+const OTHERS_MAX: usize = 20;
 
 pub(in crate::console) fn show(asked: &Asked) -> Reply {
     let caller = match asked.caller("caller") {
@@ -42,6 +50,9 @@ fn find(asked: &Asked, caller: &CallerId) -> Result<Reply, Wrong> {
     let workspaces = workspaces.map_err(|error| format!("{error}."))?;
     let doing = Doing { act, workspace: None, span, now: asked.now };
     let (found, orders) = known.doors(caller, &workspaces, doing);
+    let at = asked.time("at")?;
+    let orders_then = asked.orders_at(at.unwrap_or(asked.now))?;
+    let then = At { known: Known { orders: &orders_then, ..known }, act, at };
     Ok(match asked.format() {
         Format::Json => {
             let found = (&found[..], &orders[..]);
@@ -50,10 +61,10 @@ fn find(asked: &Asked, caller: &CallerId) -> Result<Reply, Wrong> {
                 known.policy,
                 known.names,
                 act,
-                caller,
+                (caller, suspended),
                 found,
                 span,
-                suspended,
+                |group, id| then.said(caller, (id, group.workspace.as_ref())),
             ))
         }
         Format::Csv => {
@@ -64,14 +75,18 @@ fn find(asked: &Asked, caller: &CallerId) -> Result<Reply, Wrong> {
             let rows = rows.map(|(group, id)| {
                 // Every other door is `*`, as the rules have it.
                 let name = id.and_then(|id| known.names.name_of(id)).unwrap_or_default();
+                let place = id.map(|id| (id, group.workspace.as_ref()));
+                let said = place.and_then(|place| then.said(caller, place));
                 let id = id.map_or_else(|| "*".to_owned(), |id| id.to_string());
                 let rules: Vec<String> = group.allowed_by.iter().map(RuleRef::to_string).collect();
                 let when = when(&group.access, &group.conditions, span);
-                [id, name.to_owned(), caller.to_string(), when, rules.join(" ")]
+                ([id, name.to_owned(), caller.to_string(), when, rules.join(" ")], said)
             });
-            csv("doors.csv", rows)
+            csv("doors.csv", at.is_some(), rows)
         }
-        Format::Page => Page::of(asked, TITLE, &page(asked, caller, doing, &found, &orders)),
+        Format::Page => {
+            Page::of(asked, TITLE, &page(asked, (caller, &then), doing, &found, &orders))
+        }
     })
 }
 
@@ -90,72 +105,148 @@ fn form(asked: &Asked) -> Markup {
 
 fn page(
     asked: &Asked,
-    who: &CallerId,
+    (who, then): (&CallerId, &At<'_>),
     doing: Doing<'_>,
     found: &[Doors],
     orders: &[&Order],
 ) -> Markup {
-    let known = asked.known();
-    let at = asked.time("at").ok().flatten();
-    let may = |group: &&Doors| at.is_none_or(|at| times(&group.access).allows(at));
-    let count: usize = found.iter().filter(may).map(|group| group.entrances.len()).sum();
+    let (known, at) = (asked.known(), then.at);
+    // Which doors of each group, the closed ones last, and what is said of them.
+    let of_group = |group: &Doors| {
+        let place = |id| (id, group.workspace.as_ref());
+        let mut all: Vec<(EntranceId, Option<Then>)> =
+            group.entrances.iter().map(|id| (*id, then.said(who, place(*id)))).collect();
+        all.sort_by_key(|(_, said)| !may(said.as_ref()));
+        all
+    };
+    let found: Vec<_> = found.iter().map(|group| (group, of_group(group))).collect();
+    let others = unnamed(asked);
+    let all = || found.iter().flat_map(|(_, doors)| doors);
+    let count = all().filter(|(_, said)| may(said.as_ref())).count();
     html! {
         (form(asked))
         h2 { (caller(who.as_str())) @if known.is_suspended(who) { " " span .tag.warn { "suspended" } } }
         @if !orders.is_empty() {
-            div .notice { p { strong { "But for now" } } ul { @for order in orders { li { (in_words(order)) } } } }
+            div .notice { p { strong { "But for now" } } ul { @for order in orders { li { (in_words_with(order, asked.snapshot.names())) } } } }
         }
-        @for workspace in found.iter().filter_map(|group| group.workspace.as_ref()).filter(|one| !known.is_within(who, Some(*one))).take(1) {
+        @for workspace in found.iter().filter_map(|(group, _)| group.workspace.as_ref()).filter(|one| !known.is_within(who, Some(*one))).take(1) {
             p .notice { "The service is not in workspace " (workspace) ": every request of it there is refused, whatever policy says." }
         }
-        p #count { (count) " door(s) by name" @if let Some(at) = at { " at " (time(&at.to_string())) } "." }
-        @for group in found {
-            section .group.off[!may(&group)] {
+        p #count {
+            (count) " door(s) by name"
+            @if let Some(at) = at { " may be opened at " (time(&at.to_string())) ", of " (all().count()) }
+            "."
+        }
+        @for (group, doors) in &found {
+            section .group {
                 h3 {
                     @if group.zones.is_empty() { "Doors" } @else { (group.zones.join(", ")) }
                     @if let Some(workspace) = &group.workspace { " in " (workspace) }
                 }
                 p { (when(&group.access, &group.conditions, doing.span)) ", by " (rules(&group.allowed_by.iter().map(RuleRef::to_string).collect::<Vec<_>>())) }
                 ul .doors {
-                    @for id in group.entrances.iter().take(SHOWN_MAX) { li { (door(known.names, *id)) } }
-                    @if group.and_every_other { li { "every door that the policy does not name" } }
+                    @for (id, said) in doors.iter().take(SHOWN_MAX) {
+                        li .off[!may(said.as_ref())] {
+                            (door(known.names, *id))
+                            @if let Some(said) = said { " " (in_tag(said)) }
+                        }
+                    }
+                    @if group.and_every_other { li { "every door that the policy does not name" @if !others.is_empty() { ": " (listed(&others)) } } }
                 }
-                @if group.entrances.len() > SHOWN_MAX { p .none { "and " (group.entrances.len() - SHOWN_MAX) " more; CSV has all" } }
+                @if doors.len() > SHOWN_MAX { p .none { "and " (doors.len() - SHOWN_MAX) " more; CSV has all" } }
             }
         }
         p { a href=(link("audit", &[("caller", who.as_str())])) { "What this service asked for" } }
-        (formats(asked, &["json", "csv"]))
+        (formats(asked))
     }
 }
 
-/// Whether something is allowed at a moment, for either form of grantee.
-pub(super) struct At<'a>(&'a Access);
-
-pub(super) const fn times(access: &Access) -> At<'_> {
-    At(access)
+/// Doors that have a name and that no rule names.
+fn unnamed(asked: &Asked) -> Vec<&str> {
+    let named = asked.snapshot.policy.named_entrances();
+    let named: BTreeSet<EntranceId> = named.into_iter().map(|(id, _)| id).collect();
+    let all = asked.snapshot.names().entries().iter();
+    all.filter(|entry| !named.contains(&entry.id())).map(Entry::name).collect()
 }
 
-impl At<'_> {
-    pub(super) fn allows(&self, at: Timestamp) -> bool {
-        match self.0 {
-            Access::Never => false,
-            Access::Always => true,
-            Access::Sometimes(times) => {
-                let within = |span: &Span| span.from <= at && at < span.until;
-                GranteeKind::ALL.iter().any(|kind| times.of(*kind).iter().any(within))
-            }
+/// The first of these names.
+pub(super) fn listed(names: &[&str]) -> String {
+    let first = names.iter().take(OTHERS_MAX).copied().collect::<Vec<_>>().join(", ");
+    match names.len() {
+        count if count > OTHERS_MAX => format!("{first} and {} more", count - OTHERS_MAX),
+        _ => first,
+    }
+}
+
+/// A moment that may be asked about, and what is known then.
+pub(super) struct At<'a> {
+    pub(super) known: Known<'a>,
+    pub(super) act: Act,
+    pub(super) at: Option<Timestamp>,
+}
+
+impl<'a> At<'a> {
+    /// What is said at the moment; none where none is asked about.
+    pub(super) fn said(
+        &self,
+        caller: &CallerId,
+        place: (EntranceId, Option<&WorkspaceName>),
+    ) -> Option<Then> {
+        self.at.map(|at| self.known.then(caller, self.act, place, at))
+    }
+
+    /// Who may by an exception alone.
+    pub(super) fn excepted(
+        &self,
+        place: (EntranceId, Option<&WorkspaceName>),
+    ) -> BTreeSet<&'a CallerId> {
+        let excepted = self.at.map(|at| self.known.excepted(self.act, place, at));
+        excepted.unwrap_or_default()
+    }
+}
+
+/// Whether something is allowed at the moment; where none is asked about there is no difference.
+pub(super) fn may(said: Option<&Then>) -> bool {
+    said.is_none_or(Then::is_allowed)
+}
+
+/// What is said at a moment, in a word.
+pub(super) fn in_tag(then: &Then) -> Markup {
+    let reason = then.said.first().map_or("", |(_, reason)| reason.as_str());
+    html! {
+        @match (then.is_allowed(), then.only_for()) {
+            (true, None) => span .tag.good { "may" },
+            (true, Some(GranteeKind::AcsUser)) => span .tag.warn { "may, for an acs user" },
+            (true, Some(GranteeKind::UserIdentity)) => span .tag.warn { "may, for a user identity" },
+            (false, _) => { span .tag.bad { "may not" } @if !then.is_refused && !reason.is_empty() { " " code { (reason) } } },
         }
     }
 }
 
-/// A table for spreadsheets (RFC 4180); what one would take for a formula begins with an apostrophe.
-pub(super) fn csv(name: &str, rows: impl Iterator<Item = [String; 5]>) -> Reply {
+/// A table for spreadsheets (RFC 4180); what one would take for a formula begins with an apostrophe. Of
+/// a moment it has what is said then, for each form of a grantee.
+pub(super) fn csv(
+    name: &str,
+    has_moment: bool,
+    rows: impl Iterator<Item = ([String; 5], Option<Then>)>,
+) -> Reply {
     let mut writer =
         csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
+    let columns = ["entrance_id", "entrance_name", "caller", "when", "allowed_by"];
     // Memory takes everything.
-    let _ = writer.write_record(["entrance_id", "entrance_name", "caller", "when", "allowed_by"]);
-    for row in rows {
-        let _ = writer.write_record(row.map(|cell| csv_cell(&cell)));
+    let _ = writer.write_record(columns.into_iter().chain(has_moment.then_some("then")));
+    for (cells, then) in rows {
+        let said = has_moment.then(|| then.as_ref().map_or_else(String::new, in_cell));
+        let cells = cells.into_iter().chain(said).map(|cell| csv_cell(&cell));
+        let _ = writer.write_record(cells);
     }
     Reply::file("text/csv; charset=utf-8", name, writer.into_inner().unwrap_or_default())
+}
+
+fn in_cell(then: &Then) -> String {
+    match (then.is_allowed(), then.only_for()) {
+        (true, None) => "may".to_owned(),
+        (true, Some(kind)) => format!("may for {}", kind.as_str()),
+        (false, _) => "may not".to_owned(),
+    }
 }

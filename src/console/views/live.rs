@@ -19,7 +19,7 @@ pub(in crate::console) fn show(asked: &Asked) -> Reply {
         .filter_map(|name| Some((name, asked.query.get(name)?)))
         .collect();
     let columns = [
-        ("time", "Time"),
+        ("time", "Time (UTC)"),
         ("caller", "Service"),
         ("door", "Door"),
         ("decision", "Decision"),

@@ -1,6 +1,6 @@
 //! Services by doors: who may, when, by which rule, and what happened there; with a draft laid over it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -9,19 +9,22 @@ use maud::{Markup, html};
 use parking_lot::{Condvar, Mutex, MutexGuard};
 use serde::Serialize;
 
+use super::doors::listed;
 use super::what_if::{callers, doors};
 use crate::audit::search::{By, Counts, StatsRequest, stats};
 use crate::audit::{LogReader, ReadError};
+use crate::catalogue::Entry;
 use crate::console::asked::{Asked, Format, Wrong, link};
 use crate::console::draft::{self, Draft};
 use crate::console::page::{Page, ask, choice, field, formats, rules, suggestions, wrong};
 use crate::console::reply::Reply;
 use crate::domain::{Act, CallerId, EntranceId, RuleRef, WorkspaceName};
+use crate::policy::Policy;
 use crate::policy::review::{
     Access, Cell, Column, Frame, Matrix, Only, Row, Said, Span, Unfold, matrix,
 };
 use crate::view;
-use crate::view::orders::in_words;
+use crate::view::orders::in_words_with;
 use crate::view::policy::when;
 
 const TITLE: &str = "Services by doors";
@@ -84,7 +87,7 @@ struct Shown<'a> {
 pub(in crate::console) fn show(asked: &Asked) -> Reply {
     let draft = match Draft::of(asked) {
         Ok(draft) => draft,
-        Err(broken) => return broken.reply(asked, TITLE, &form(asked)),
+        Err(broken) => return broken.reply(asked, TITLE, &form(asked), &html! {}),
     };
     let proposed = draft.as_ref().map(|draft| &draft.loaded.policy);
     let shown = workspace(asked).and_then(|workspace| {
@@ -99,18 +102,21 @@ pub(in crate::console) fn show(asked: &Asked) -> Reply {
         Err(text) => return wrong(asked, TITLE, &form(asked), &text),
     };
     let past = past(asked, found.act);
+    let others = Others::of(asked, proposed);
     match asked.format() {
         Format::Json | Format::Csv => {
             let (policy, names) = (&asked.snapshot.policy, asked.snapshot.names());
             Reply::json(&Shown {
                 matrix: view::matrix::matrix(policy, proposed, names, &found, span),
                 past_days: PAST_DAYS,
-                past: counted(&found, &past),
+                past: counted(&found, &past, &others),
                 past_of_other_pairs: past.other.all(),
                 past_is_pending: past.is_pending,
             })
         }
-        Format::Page => Page::of(asked, TITLE, &page(asked, &found, span, &past, draft.as_ref())),
+        Format::Page => {
+            Page::of(asked, TITLE, &page(asked, (&found, &others), span, &past, draft.as_ref()))
+        }
     }
 }
 
@@ -144,6 +150,9 @@ fn frame(asked: &Asked, has_draft: bool) -> Result<Frame, Wrong> {
     let unknown = |names: Vec<&str>, text: &Option<String>| {
         text.clone().filter(|text| !has_draft && !names.contains(&text.as_str()))
     };
+    if let Some(caller) = only.caller.as_ref().filter(|one| !asked.snapshot.callers.contains(one)) {
+        return Err(format!("`{caller}` is not in the callers file."));
+    }
     let unknown = unknown(policy.roles(), &only.role).or(unknown(policy.zones(), &only.zone));
     if let Some(text) = unknown {
         return Err(format!("The policy names no `{text}`."));
@@ -203,21 +212,49 @@ fn count(log: &LogReader, act: Act, since: Timestamp) -> Past {
 }
 
 /// How many requests of each cell were allowed and denied.
-fn counted(found: &Matrix, past: &Past) -> Vec<Vec<Option<[u64; 2]>>> {
+fn counted(found: &Matrix, past: &Past, others: &Others) -> Vec<Vec<Option<[u64; 2]>>> {
     let mut counts = vec![vec![None; found.columns.len()]; found.rows.len()];
     let rows = places(found.rows.iter().map(|row| row.callers.iter().map(CallerId::to_string)));
     let columns = found.columns.iter().map(|one| one.entrances.iter().map(EntranceId::to_string));
     let columns = places(columns);
+    let every_other = found.columns.iter().position(|column| column.and_every_other);
     for ((caller, entrance), count) in &past.pairs {
         let Some(row) = rows.get(caller) else { continue };
-        let Some(column) = columns.get(entrance) else { continue };
-        if let Some(cell) = counts.get_mut(*row).and_then(|row| row.get_mut(*column)) {
+        let other = || every_other.filter(|_| others.has(entrance));
+        let Some(column) = columns.get(entrance).copied().or_else(other) else { continue };
+        if let Some(cell) = counts.get_mut(*row).and_then(|row| row.get_mut(column)) {
             let [allow, deny] = cell.get_or_insert([0, 0]);
             *allow += count.allow;
             *deny += count.deny;
         }
     }
     counts
+}
+
+/// Entrances that no rule names, neither in force nor in the draft: they share a column.
+struct Others {
+    named: HashSet<String>,
+    /// The one that the page is narrowed to.
+    only: Option<EntranceId>,
+}
+
+impl Others {
+    fn of(asked: &Asked, proposed: Option<&Policy>) -> Self {
+        let in_force: &Policy = &asked.snapshot.policy;
+        let all = [Some(in_force), proposed].into_iter().flatten();
+        let named = all.flat_map(Policy::named_entrances).map(|(id, _)| id.to_string()).collect();
+        Self { named, only: asked.entrance("entrance").ok().flatten() }
+    }
+
+    fn has(&self, entrance: &str) -> bool {
+        !self.named.contains(entrance) && self.only.is_none_or(|only| only.to_string() == entrance)
+    }
+
+    /// Those that have a name.
+    fn names<'a>(&self, asked: &'a Asked) -> Vec<&'a str> {
+        let all = asked.snapshot.names().entries().iter();
+        all.filter(|entry| self.has(&entry.id().to_string())).map(Entry::name).collect()
+    }
 }
 
 /// In which line each member is.
@@ -245,14 +282,21 @@ fn form(asked: &Asked) -> Markup {
     )
 }
 
-fn page(asked: &Asked, found: &Matrix, span: Span, past: &Past, draft: Option<&Draft>) -> Markup {
-    let counts = counted(found, past);
+fn page(
+    asked: &Asked,
+    (found, others): (&Matrix, &Others),
+    span: Span,
+    past: &Past,
+    draft: Option<&Draft>,
+) -> Markup {
+    let counts = counted(found, past, others);
+    let other_names = others.names(asked);
     let left = found.left_out;
     let mut orders = asked.orders.holding(asked.now).peekable();
     html! {
         (form(asked))
         @if found.act.gives_access() && orders.peek().is_some() {
-            div .notice { p { strong { "But for now" } } ul { @for order in orders { li { (in_words(order)) } } } }
+            div .notice { p { strong { "But for now" } } ul { @for order in orders { li { (in_words_with(order, asked.snapshot.names())) } } } }
         }
         @if asked.query.get("row").is_some() || asked.query.get("column").is_some() {
             p { a href={ "?" (asked.query.with(&[("row", ""), ("column", "")])) } { "Fold everything" } }
@@ -284,6 +328,9 @@ fn page(asked: &Asked, found: &Matrix, span: Span, past: &Past, draft: Option<&D
                 } }
             }
         }
+        @if found.columns.iter().any(|column| column.and_every_other) && !other_names.is_empty() {
+            p #others { "In “every other entrance”, which no rule names: " (listed(&other_names)) "." }
+        }
         h2 { "What the signs stand for" }
         @if found.kinds.is_empty() { p .none { "Nothing is allowed here." } }
         ol .kinds { @for (number, kind) in found.kinds.iter().enumerate() { li id={ "k" (number) } { (told(kind, span)) } } }
@@ -291,7 +338,7 @@ fn page(asked: &Asked, found: &Matrix, span: Span, past: &Past, draft: Option<&D
             summary { "Lay a draft over it" }
             (draft::form(asked, draft.map(|draft| draft.text.as_str()), &html! {}))
         }
-        @if draft.is_none() { (formats(asked, &["json"])) }
+        @if draft.is_none() { (formats(asked)) }
     }
 }
 

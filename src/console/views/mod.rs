@@ -53,6 +53,10 @@ pub(super) struct View {
     pub(super) takes: Takes,
     /// Whether it tells for whom access was asked.
     pub(super) shows_grantees: bool,
+    /// What its address may ask, beside the format.
+    pub(super) asks: &'static [&'static str],
+    /// In which formats programs have it.
+    pub(super) formats: &'static [&'static str],
 }
 
 /// Headings.
@@ -65,6 +69,8 @@ const PAGE: View = View {
     shows: Shows::Computed(overview::show),
     takes: Takes::Nothing,
     shows_grantees: false,
+    asks: &[],
+    formats: &["json"],
 };
 
 /// All pages.
@@ -82,15 +88,26 @@ pub(super) const VIEWS: &[View] = &[
         name: "Live",
         section: Some("Now"),
         shows: Shows::Computed(live::show),
+        asks: &["caller", "entrance", "decision", "workspace"],
+        formats: &[],
         ..PAGE
     },
-    View { path: "live/stream", name: "Live", shows: Shows::Stream, shows_grantees: true, ..PAGE },
+    View {
+        path: "live/stream",
+        name: "Live",
+        shows: Shows::Stream,
+        shows_grantees: true,
+        asks: &["caller", "entrance", "decision", "workspace", "after"],
+        formats: &[],
+        ..PAGE
+    },
     View {
         path: "orders",
         name: "Freeze and exceptions",
         section: Some("Now"),
         shows: Shows::Waited(orders::show_later),
         takes: Takes::Form,
+        asks: &["given"],
         ..PAGE
     },
     View {
@@ -98,6 +115,8 @@ pub(super) const VIEWS: &[View] = &[
         name: "Who opens a door",
         section: Some("Who may what"),
         shows: Shows::Computed(who::show),
+        asks: &["entrance", "act", "at", "from", "days", "workspace"],
+        formats: &["json", "csv"],
         ..PAGE
     },
     View {
@@ -105,6 +124,8 @@ pub(super) const VIEWS: &[View] = &[
         name: "Doors of a service",
         section: Some("Who may what"),
         shows: Shows::Computed(doors::show),
+        asks: &["caller", "act", "at", "from", "days", "workspace"],
+        formats: &["json", "csv"],
         ..PAGE
     },
     View {
@@ -113,6 +134,20 @@ pub(super) const VIEWS: &[View] = &[
         section: Some("Who may what"),
         shows: Shows::Computed(matrix::show),
         takes: Takes::Draft,
+        asks: &[
+            "role",
+            "caller",
+            "zone",
+            "entrance",
+            "act",
+            "workspace",
+            "row",
+            "column",
+            "changes",
+            "from",
+            "days",
+            "at",
+        ],
         ..PAGE
     },
     View {
@@ -120,6 +155,7 @@ pub(super) const VIEWS: &[View] = &[
         name: "What if",
         section: Some("Who may what"),
         shows: Shows::Computed(what_if::show),
+        asks: &["caller", "entrance", "act", "grantee", "at", "workspace", "policy", "record"],
         ..PAGE
     },
     View {
@@ -127,6 +163,7 @@ pub(super) const VIEWS: &[View] = &[
         name: "Policy",
         section: Some("Who may what"),
         shows: Shows::Computed(policy::show),
+        asks: &["text", "line", "skip"],
         ..PAGE
     },
     View {
@@ -135,6 +172,7 @@ pub(super) const VIEWS: &[View] = &[
         section: Some("Who may what"),
         shows: Shows::Waited(diff::show_later),
         takes: Takes::Draft,
+        asks: &["proposal", "replay", "from", "days", "at"],
         ..PAGE
     },
     View {
@@ -142,6 +180,7 @@ pub(super) const VIEWS: &[View] = &[
         name: "Candidate",
         section: Some("Who may what"),
         shows: Shows::Computed(candidate::show),
+        asks: &["since"],
         ..PAGE
     },
     View {
@@ -150,6 +189,26 @@ pub(super) const VIEWS: &[View] = &[
         section: Some("Evidence"),
         shows: Shows::Waited(audit::show_later),
         shows_grantees: true,
+        asks: &[
+            "caller",
+            "entrance",
+            "decision",
+            "reason",
+            "for",
+            "since",
+            "until",
+            "gateway",
+            "workspace",
+            "act",
+            "outcome",
+            "event",
+            "request_id",
+            "seam_request_id",
+            "idempotency_key",
+            "before",
+            "limit",
+        ],
+        formats: &["json", "csv"],
         ..PAGE
     },
     View {
@@ -157,6 +216,7 @@ pub(super) const VIEWS: &[View] = &[
         name: "Record",
         shows: Shows::Computed(audit::record::show),
         shows_grantees: true,
+        asks: &["seq"],
         ..PAGE
     },
     View {
@@ -164,6 +224,8 @@ pub(super) const VIEWS: &[View] = &[
         name: "Proof",
         shows: Shows::Computed(audit::record::proof_of),
         shows_grantees: true,
+        asks: &["seq"],
+        formats: &[],
         ..PAGE
     },
     View {

@@ -8,14 +8,15 @@ use maud::{Markup, html};
 use parking_lot::Mutex;
 use serde::Serialize;
 
-use crate::audit::ReadError;
+use super::verification::warning;
 use crate::audit::search::{Filter, Indexes, Take, query_until};
+use crate::audit::{Event, ReadError};
 use crate::console::asked::{Asked, Format, link};
 use crate::console::chart::{Bar, Kinds, bars};
 use crate::console::page::{Page, formats, short, time};
 use crate::console::reply::Reply;
 use crate::view::health::{Check, Status};
-use crate::view::orders::in_words;
+use crate::view::orders::in_words_with;
 
 /// For how long an hour that was counted is shown again.
 const FRESH: Duration = Duration::from_secs(5);
@@ -32,6 +33,8 @@ pub(in crate::console) struct Hour {
     since: String,
     allow: u64,
     deny: u64,
+    /// Requests of nobody who is known, by reason code; of very many only some have a record.
+    strangers: BTreeMap<String, u64>,
     /// By reason code.
     denied: BTreeMap<String, u64>,
     /// By what became of what was allowed; `open` where that is not known yet.
@@ -122,6 +125,15 @@ fn count(asked: &Asked) -> Result<Hour, String> {
             Ok(())
         },
     );
+    let found = found.and_then(|_| {
+        let events = vec![Event::Stranger];
+        let filter = Filter { since: Some(since), events, ..Filter::default() };
+        let bounds = (Indexes::Present, Some(asked.until));
+        query_until(&asked.console.reader(), &filter, Take::All, bounds, &mut |hit| {
+            *hour.strangers.entry(hit.fields().reason).or_default() += 1;
+            Ok(())
+        })
+    });
     match found {
         Ok(_) | Err(ReadError::Empty(_)) => Ok(hour),
         Err(ReadError::Output(_)) => Ok(Hour { partial: true, ..hour }),
@@ -145,10 +157,11 @@ fn page(
                 } }
             }
         }
+        (warning(asked, None))
         @if !status.orders.is_empty() {
             div .notice {
                 p { strong { "Orders in force" } " (" a href=(link("orders", &[])) { "all of them" } ")" }
-                ul { @for order in asked.orders.holding(asked.now) { li { (in_words(order)) } } }
+                ul { @for order in asked.orders.holding(asked.now) { li { (in_words_with(order, asked.snapshot.names())) } } }
             }
         }
         @match hour {
@@ -196,7 +209,7 @@ fn page(
             dt { "Program" }
             dd { (status.version) ", commit " (short(status.commit)) ", started " (time(&status.started)) }
         }
-        (formats(asked, &["json"]))
+        (formats(asked))
     }
 }
 
@@ -216,13 +229,14 @@ fn decisions(hour: &Hour) -> Markup {
         @if hour.partial { p .notice { "More decisions than this page counts in its time: these are the oldest of the hour." } }
         (bars("Decisions", &kinds, &all))
         div .columns {
-            (counts("Denied, by reason", "reason", &hour.denied))
-            (counts("What became of what was allowed", "outcome", &hour.outcomes))
+            (counts("Denied, by reason", ("reason", ""), &hour.denied))
+            (counts("What became of what was allowed", ("outcome", ""), &hour.outcomes))
+            (counts("Of nobody who is known, by reason", ("reason", Event::Stranger.as_str()), &hour.strangers))
         }
     }
 }
 
-fn counts(title: &str, key: &str, all: &BTreeMap<String, u64>) -> Markup {
+fn counts(title: &str, (key, event): (&str, &str), all: &BTreeMap<String, u64>) -> Markup {
     let mut sorted: Vec<(&String, &u64)> = all.iter().collect();
     sorted.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
     html! {
@@ -232,7 +246,7 @@ fn counts(title: &str, key: &str, all: &BTreeMap<String, u64>) -> Markup {
                 table .counts { tbody { @for (name, count) in sorted {
                     tr { th scope="row" {
                         // Of what is open nothing can be searched for.
-                        @if name.as_str() == OPEN { (name) } @else { a href=(link("audit", &[(key, name), ("since", "1h")])) { (name) } }
+                        @if name.as_str() == OPEN { (name) } @else { a href=(link("audit", &[(key, name), ("event", event), ("since", "1h")])) { (name) } }
                     } td .number { (count) } }
                 } } }
             }

@@ -8,6 +8,7 @@ use parking_lot::Mutex;
 use serde::Serialize;
 
 use crate::console::asked::{Asked, Format, link};
+use crate::console::next;
 use crate::console::page::{Page, ask, field, formats, short, time, wrong};
 use crate::console::reply::Reply;
 use crate::domain::Problem;
@@ -32,6 +33,9 @@ struct Shown<'a> {
     rules: usize,
     found: usize,
     shown: Vec<Rule>,
+    /// Who is in which role and which door in which zone, where something was looked for.
+    memberships_found: usize,
+    memberships: Vec<Rule>,
     warnings: Vec<String>,
 }
 
@@ -70,16 +74,24 @@ pub(in crate::console) fn show(asked: &Asked) -> Reply {
             || lower.contains(&text)
             || entrance_of(&lower).is_some_and(|id| named.contains(id))
     };
-    let mut found = 0;
-    let mut rules = Vec::new();
-    for (number, rule) in policy.rule_texts() {
-        if is_wanted(number, &rule) {
-            found += 1;
-            if found > skip && rules.len() < RULES_MAX {
-                rules.push(Rule { line: number, rule });
+    let of = |all: &mut dyn Iterator<Item = (u32, String)>, skip: usize| -> (usize, Vec<Rule>) {
+        let (mut found, mut shown) = (0, Vec::new());
+        for (number, rule) in all {
+            if is_wanted(number, &rule) {
+                found += 1;
+                if found > skip && shown.len() < RULES_MAX {
+                    shown.push(Rule { line: number, rule });
+                }
             }
         }
-    }
+        (found, shown)
+    };
+    let (found, rules) = of(&mut policy.rule_texts(), skip);
+    // All of them would be everybody and every door.
+    let (memberships_found, memberships) = match line > 0 || !text.is_empty() {
+        true => of(&mut policy.link_texts(), 0),
+        false => (0, Vec::new()),
+    };
     let warnings = warnings(asked);
     match asked.format() {
         Format::Json | Format::Csv => Reply::json(&Shown {
@@ -88,9 +100,15 @@ pub(in crate::console) fn show(asked: &Asked) -> Reply {
             rules: policy.rule_count(),
             found,
             shown: rules,
+            memberships_found,
+            memberships,
             warnings: warnings.iter().map(ToString::to_string).collect(),
         }),
-        Format::Page => Page::of(asked, TITLE, &page(asked, (found, skip), &rules, &warnings)),
+        Format::Page => {
+            let memberships = (memberships_found, &memberships[..]);
+            let content = page(asked, (found, skip), &rules, memberships, &warnings);
+            Page::of(asked, TITLE, &content)
+        }
     }
 }
 
@@ -111,7 +129,7 @@ fn warnings(asked: &Asked) -> Arc<[Problem]> {
 fn form(asked: &Asked) -> Markup {
     ask(
         asked,
-        &html! { (field(asked, "text", "Find", "a role, a zone, a door, a condition")) },
+        &html! { (field(asked, "text", "Find", "a service, a role, a zone, a door, a condition")) },
         "Find",
     )
 }
@@ -120,6 +138,7 @@ fn page(
     asked: &Asked,
     (found, skip): (usize, usize),
     rules: &[Rule],
+    (memberships_found, memberships): (usize, &[Rule]),
     warnings: &[Problem],
 ) -> Markup {
     let policy = &asked.snapshot.policy;
@@ -140,12 +159,15 @@ fn page(
         h2 { "Rules" }
         (form(asked))
         p #count { (found) " of " (policy.rule_count()) " rules" @if found > rules.len() { "; " (skip + 1) " to " (skip + rules.len()) " are shown" } "." }
-        ol .rules.listing {
-            @for one in rules { li { a .place href=(link("policy", &[("line", &one.line.to_string())])) { (file) ":" (one.line) } " " code { (words(asked, &one.rule)) } } }
-        }
+        (listing(asked, rules))
         nav .pages aria-label="More rules" {
             @if skip > 0 { a href={ "?" (asked.query.with(&[("skip", &skip.saturating_sub(RULES_MAX).to_string())])) } rel="prev" { "before" } }
             @if found > skip + rules.len() { a href={ "?" (asked.query.with(&[("skip", &(skip + rules.len()).to_string())])) } rel="next" { "more" } }
+        }
+        @if memberships_found > 0 {
+            h2 { "Who and what is in which role or zone" }
+            p { (memberships_found) " line(s)" @if memberships_found > memberships.len() { ", of which the first " (memberships.len()) " are shown" } "." }
+            (listing(asked, memberships))
         }
         div .columns {
             (groups("By role", policy.roles()))
@@ -159,9 +181,19 @@ fn page(
             } } }
         }
         h2 { "To change it" }
-        p { "Edit the file, look at " a href=(link("diff", &[])) { "what the edit changes" } ", and have it loaded:" }
-        (crate::console::page::command("grantgate policy check\ngrantgate policy test\nkill -HUP \"$(pidof grantgate)\""))
-        (formats(asked, &["json"]))
+        p { "Look at " a href=(link("diff", &[])) { "what an edit changes" } " first. " (next::text(asked)) }
+        (next::commands(asked))
+        (formats(asked))
+    }
+}
+
+/// Lines of the rules file.
+fn listing(asked: &Asked, lines: &[Rule]) -> Markup {
+    let file = asked.snapshot.policy.file();
+    html! {
+        ol .rules.listing {
+            @for one in lines { li { a .place href=(link("policy", &[("line", &one.line.to_string())])) { (file) ":" (one.line) } " " code { (words(asked, &one.rule)) } } }
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use crate::bundle::{Signed, Trust};
 use crate::console::Desk;
 use crate::console::asked::{Asked, Format, link};
 use crate::console::heavy::{AT_MOST, DATABASE_BUSY};
-use crate::console::page::{Page, command, formats, short, time, wrong};
+use crate::console::page::{Page, command, formats, short, time, unavailable, wrong};
 use crate::console::proposals::gathered;
 use crate::console::reply::Reply;
 use crate::database::{
@@ -42,11 +42,11 @@ pub(in crate::console) fn show(asked: Asked) -> Pin<Box<dyn Future<Output = Repl
         }
         let Desk { access, trust } = match asked.console.desk() {
             Ok(desk) => desk,
-            Err(text) => return wrong(&asked, TITLE, &html! {}, &text),
+            Err(text) => return unavailable(&asked, TITLE, &text),
         };
         match asked.console.work.database.run(known(&access, trust.as_ref())).await {
-            None => wrong(&asked, TITLE, &html! {}, &DATABASE_BUSY.into()),
-            Some(Err(error)) => wrong(&asked, TITLE, &html! {}, &format!("The database: {error}.")),
+            None => unavailable(&asked, TITLE, &DATABASE_BUSY.into()),
+            Some(Err(error)) => unavailable(&asked, TITLE, &format!("The database: {error}.")),
             Some(Ok(known)) => match asked.format() {
                 Format::Json | Format::Csv => {
                     let Schema { made, newest } = known.schema;
@@ -124,7 +124,6 @@ fn marks(known: &Known, replica: &ReplicaState) -> Vec<String> {
 
 fn page(asked: &Asked, known: &Known, trust: Option<&Trust>) -> Markup {
     let marked = known.replicas.iter().filter(|one| !marks(known, one).is_empty()).count();
-    let own = &asked.snapshot.policy.revision().to_string();
     let gone = known.replicas.iter().filter(|one| one.is_gone()).count();
     let there = known.replicas.len() - gone;
     html! {
@@ -135,7 +134,7 @@ fn page(asked: &Asked, known: &Known, trust: Option<&Trust>) -> Markup {
         }
         div .scroll tabindex="0" role="region" aria-label="Gateways" { table #replicas {
             thead { tr { @for name in ["Gateway", "State", "What is wrong", "Bundle", "Policy", "Records to come", "Clock ahead", "Last seen", "Version"] { th scope="col" { (name) } } } }
-            tbody { @for replica in &known.replicas { (row(known, replica, own)) } }
+            tbody { @for replica in &known.replicas { (row(asked, known, replica)) } }
         } }
         h2 { "Logs" }
         table {
@@ -148,18 +147,26 @@ fn page(asked: &Asked, known: &Known, trust: Option<&Trust>) -> Markup {
         @if !known.promoted.is_empty() || !known.proposed.is_empty() { (bundles(known, trust)) }
         h2 { "To stop all of them" }
         p { "An order for all gateways is signed, with a key that is in no browser and on no gateway: from the desk of somebody who has one. On this gateway alone " a href=(link("orders", &[])) { "an operator freezes from here" } "." }
-        (command("grantgate freeze --reason TEXT --database desk.toml --key FILE"))
-        (formats(asked, &["json"]))
+        (command("grantgate freeze --reason TEXT --key FILE --database publisher.toml"))
+        (formats(asked))
     }
 }
 
-fn row(known: &Known, replica: &ReplicaState, own: &str) -> Markup {
+fn row(asked: &Asked, known: &Known, replica: &ReplicaState) -> Markup {
+    let own = asked.snapshot.policy.revision().as_str();
+    let is_here = asked.console.name.as_ref() == Some(&replica.name);
     let marks = marks(known, replica);
     let is_bad = !marks.is_empty();
+    let state = match replica.state.as_str() {
+        RETIRED => "retired",
+        // What it said last is not so any more.
+        _ if !replica.is_gone() && replica.silent_s >= QUIET_S => "silent",
+        state => state,
+    };
     html! {
         tr .marked[is_bad] {
-            th scope="row" { (replica.name) @if let Some(address) = &replica.address { br; span .none { (address) } } }
-            td { span .tag.good[!is_bad && replica.state == "ready"].bad[is_bad] { (if replica.state == RETIRED { "retired" } else { replica.state.as_str() }) } }
+            th scope="row" { (replica.name) @if is_here { " (this one)" } @if let Some(address) = &replica.address { br; span .none { (address) } } }
+            td { span .tag.good[!is_bad && replica.state == "ready"].bad[is_bad] { (state) } }
             td { @for mark in &marks { p { (mark) } } @if marks.is_empty() { span .none { "–" } } }
             td {
                 @match replica.bundle { Some(number) => (number), None => "from files" }

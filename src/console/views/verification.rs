@@ -44,6 +44,21 @@ enum Last {
 }
 
 impl Verifying {
+    /// What the verification that ran last found, where that is not that all is well.
+    pub(in crate::console) fn failed(
+        &self,
+    ) -> Option<(Timestamp, Arc<Result<VerifyReport, String>>)> {
+        match &*self.0.lock() {
+            Last::Done { at, report } => {
+                let is_well = |report: &VerifyReport| {
+                    matches!(report.verdict(), Verdict::Whole | Verdict::Empty)
+                };
+                (!report.as_ref().as_ref().is_ok_and(is_well)).then(|| (*at, report.clone()))
+            }
+            Last::Never | Last::Runs { .. } => None,
+        }
+    }
+
     fn start(&self, console: &Console, now: Timestamp) -> Result<(), String> {
         let mut last = self.0.lock();
         if matches!(*last, Last::Runs { .. }) {
@@ -162,7 +177,25 @@ fn page(asked: &Asked, last: &Last) -> Markup {
         h2 { "With the command line" }
         p { "A gateway that was broken into would say what it likes. An auditor verifies a copy, with the key and with checkpoints that were kept elsewhere:" }
         (command("grantgate audit verify DIR --key audit_signing_key.pub --checkpoint anchored"))
-        @if matches!(last, Last::Done { .. }) { (formats(asked, &["json"])) }
+        @if matches!(last, Last::Done { .. }) { (formats(asked)) }
+    }
+}
+
+/// What a page that shows the log says where the log is not what it was: of one record, where that is
+/// within a finding.
+pub(in crate::console) fn warning(asked: &Asked, seq: Option<u64>) -> Markup {
+    let Some((at, report)) = asked.console.work.verifying.failed() else { return html! {} };
+    let is_about = |seq| {
+        let findings = report.as_ref().as_ref().map(|report| &report.findings);
+        findings.is_ok_and(|all| all.iter().any(|one| (one.from_seq..=one.to_seq).contains(&seq)))
+    };
+    html! {
+        @if seq.is_none_or(is_about) {
+            p #unverified .problem role="alert" {
+                @if seq.is_some() { "This record is among those that were not verified" } @else { "The log was not verified" }
+                " at " (time(&at.to_string())) ": " a href=(link("verification", &[])) { "what is wrong" } "."
+            }
+        }
     }
 }
 
@@ -186,6 +219,7 @@ fn done(at: Timestamp, report: &Result<VerifyReport, String>) -> Markup {
                     Verdict::Whole if report.signed => "Verified: the log is what it was.",
                     Verdict::Whole => "It agrees with itself; no key vouches for it.",
                     Verdict::Damaged => "NOT VERIFIED: the log is damaged.",
+                    Verdict::NotVouchedFor if report.checkpoints == 0 => "NOT VERIFIED yet: it has no checkpoint that could be signed by the key.",
                     Verdict::NotVouchedFor => "NOT VERIFIED: nothing of it is signed by the key.",
                     Verdict::NoLog => "NOT VERIFIED: no line is a record.",
                     Verdict::Empty => "There are no records.",
@@ -205,7 +239,7 @@ fn done(at: Timestamp, report: &Result<VerifyReport, String>) -> Markup {
                 thead { tr { th scope="col" { "Records" } th scope="col" { "How" } th scope="col" { "Where" } th scope="col" { "What" } } }
                 tbody { @for one in report.findings.iter().take(SHOWN_MAX) {
                     tr {
-                        th scope="row" { (one.from_seq) @if one.to_seq != one.from_seq { " to " (one.to_seq) } }
+                        th scope="row" { a href=(link("audit/record", &[("seq", &one.from_seq.to_string())])) { (one.from_seq) } @if one.to_seq != one.from_seq { " to " (one.to_seq) } }
                         td { span .tag.bad { (one.damage.as_str()) } }
                         td { code { (one.file) @if let Some(line) = one.line { ":" (line) } } }
                         td { (one.text) }

@@ -1,21 +1,22 @@
 //! What would be decided, of whom, when, and why: any question may be put, and nothing comes of it.
 
-use std::sync::Arc;
-
-use jiff::Timestamp;
 use maud::{Markup, html};
 
+use super::audit::record::decided_by;
+use crate::audit::Record;
+use crate::audit::search::record;
 use crate::console::asked::{Asked, Format, Wrong, link};
 use crate::console::page::{
     Page, ask, caller, choice, door, field, formats, rule, suggestions, time, verdict, wrong,
 };
 use crate::console::reply::Reply;
-use crate::domain::{Act, CallerId, EntranceId, GranteeKind, Reason, WorkspaceName};
+use crate::domain::{Act, CallerId, EntranceId, GranteeKind, Reason, RuleRef, WorkspaceName};
 use crate::inquiry::Known;
 use crate::policy::review::{ExplainedRule, Explanation, Step, explain};
-use crate::policy::{Moment, Orders, Question};
+use crate::policy::{Moment, Policy, Question};
+use crate::snapshot::Trial;
 use crate::view;
-use crate::view::orders::in_words;
+use crate::view::orders::in_words_with;
 
 const TITLE: &str = "What if";
 
@@ -43,48 +44,81 @@ pub(in crate::console) fn show(asked: &Asked) -> Reply {
         }
         Err(text) => return wrong(asked, TITLE, &form(asked), &text),
     };
-    let Put { caller, act, entrance, workspace, moment } = &put;
+    match judged(asked, &put) {
+        Ok(reply) => reply,
+        Err(text) => wrong(asked, TITLE, &form(asked), &text),
+    }
+}
+
+fn judged(asked: &Asked, put: &Put) -> Result<Reply, Wrong> {
+    let Put { caller, act, entrance, workspace, moment } = put;
     let (act, entrance, moment) = (*act, *entrance, *moment);
     let question = Question { caller, act, entrance, workspace: workspace.as_ref(), moment };
-    let orders = match orders(asked, moment.at) {
-        Ok(orders) => orders,
-        Err(text) => return wrong(asked, TITLE, &form(asked), &text),
-    };
-    let known = Known { orders: &orders, ..asked.known() };
+    let orders = asked.orders_at(moment.at)?;
+    let candidate = candidate(asked)?;
+    let policy = candidate.unwrap_or(&asked.snapshot.policy);
+    let known = Known { policy, orders: &orders, ..asked.known() };
     let found = explain(known.policy, question, known.orders);
-    let suspended = known.is_suspended(caller);
-    match asked.format() {
+    Ok(match asked.format() {
         Format::Json | Format::Csv => Reply::json(&view::policy::explained(
             known.policy,
             known.names,
             question,
             &found,
-            suspended,
+            known.is_suspended(caller),
         )),
         Format::Page => {
             let content = html! {
                 (form(asked))
-                (answer(known, question, &found))
-                (formats(asked, &["json"]))
+                (recorded(asked)?)
+                (answer(known, question, &found, candidate.is_some()))
+                (formats(asked))
             };
             Page::of(asked, TITLE, &content)
         }
+    })
+}
+
+/// The candidate, where its opinion is asked.
+fn candidate(asked: &Asked) -> Result<Option<&Policy>, Wrong> {
+    match (asked.query.get("policy"), asked.snapshot.trial()) {
+        (None, _) => Ok(None),
+        (Some("candidate"), Some(Trial::Judged(policy))) => Ok(Some(policy)),
+        (Some("candidate"), _) => Err("There is no candidate that could be asked.".into()),
+        (Some(text), _) => Err(format!("`{text}` is not `candidate`.")),
     }
 }
 
-/// Those that the gateway follows; for what is past those that held then, though they were lifted.
-fn orders(asked: &Asked, at: Timestamp) -> Result<Arc<Orders>, Wrong> {
-    if at >= asked.now {
-        return Ok(asked.orders.clone());
+/// What was decided then, where a record of the log is asked about: the policy may be another one now.
+fn recorded(asked: &Asked) -> Result<Markup, Wrong> {
+    let seq = asked.number("record", 0, 1..=u64::MAX)?;
+    if seq == 0 {
+        return Ok(html! {});
     }
-    let file = asked.console.keeper.place().read().map_err(|problem| problem.to_string())?;
-    Ok(Arc::new(Orders::of_time(file.orders(), at)))
+    let line = record(&asked.console.reader(), seq).map_err(|error| format!("{error}."))?;
+    let line = line.ok_or(format!("The log has no record {seq}."))?;
+    let decision = Record::parse(&line).filter(|one| one.decision().is_some());
+    let decision = decision.ok_or(format!("Record {seq} is no decision."))?;
+    let revision = decision.revision();
+    let is_other = revision.is_some_and(|of| of != asked.snapshot.policy.revision().as_str());
+    Ok(html! {
+        section .recorded.notice[is_other] #recorded {
+            p {
+                a href=(link("audit/record", &[("seq", &seq.to_string())])) { "Record " (seq) } ": "
+                (verdict(decision.decision().unwrap_or_default())) " " code { (decision.reason().unwrap_or_default()) } "."
+            }
+            (decided_by(asked, &decision))
+            @if is_other { p { strong { "The policy has changed since." } " What follows is what the one in force now says." } }
+        }
+    })
 }
 
 fn put(asked: &Asked) -> Result<Option<Put>, Wrong> {
-    let (Some(caller), Some(entrance)) = (asked.caller("caller")?, asked.entrance("entrance")?)
-    else {
-        return Ok(None);
+    let (caller, entrance) = match (asked.caller("caller")?, asked.entrance("entrance")?) {
+        (Some(caller), Some(entrance)) => (caller, entrance),
+        (None, None) => return Ok(None),
+        (None, Some(_)) => return Err("Which service?".into()),
+        (Some(_), None) => return Err("Which door?".into()),
     };
     let act = asked.act()?;
     let grantee = match (act, asked.grantee()?) {
@@ -111,6 +145,7 @@ fn form(asked: &Asked) -> Markup {
             (choice(asked, "grantee", "For", &grantees))
             (field(asked, "at", "When", "now, or 2026-11-25 20:00 (UTC)"))
             @if has_workspaces { (field(asked, "workspace", "Workspace", "that of the door")) }
+            @if asked.snapshot.trial().is_some() { (choice(asked, "policy", "By", &[("", "the policy in force"), ("candidate", "the candidate")])) }
             (callers(asked)) (doors(asked))
         },
         "Ask",
@@ -127,14 +162,32 @@ pub(super) fn doors(asked: &Asked) -> Markup {
     suggestions("doors", asked.snapshot.names().entries().iter().map(crate::catalogue::Entry::name))
 }
 
-fn answer(known: Known<'_>, question: Question<'_>, found: &Explanation) -> Markup {
+fn answer(
+    known: Known<'_>,
+    question: Question<'_>,
+    found: &Explanation,
+    is_candidate: bool,
+) -> Markup {
+    // What is in the candidate's file has no page.
+    let rule = |reference: &RuleRef| {
+        let text = reference.to_string();
+        if is_candidate {
+            html! { code { (text) } }
+        } else {
+            rule(&text)
+        }
+    };
     let Question { caller: who, entrance, moment, workspace, .. } = question;
-    let allowed = found.evaluation.is_allowed();
     let reason = found.evaluation.reason;
+    let is_refused = known.is_suspended(who) || !known.is_within(who, workspace);
+    let allowed = found.evaluation.is_allowed() && !is_refused;
     html! {
         section .answer.good[allowed].bad[!allowed] #verdict {
+            @if is_candidate { p { "By the candidate, which decides nothing:" } }
             p .headline {
-                (verdict(if allowed { "allow" } else { "deny" })) " " code { (reason.as_str()) }
+                (verdict(if allowed { "allow" } else { "deny" })) " "
+                @if is_refused { "before policy is asked, which would say " }
+                code { (reason.as_str()) }
             }
             p {
                 (caller(who.as_str()))
@@ -152,22 +205,22 @@ fn answer(known: Known<'_>, question: Question<'_>, found: &Explanation) -> Mark
                 p .notice { "The service is not in that workspace: every request of it there is refused, whatever policy says." }
             }
             @if let Some(order) = &found.order {
-                p .notice { (in_words(order)) ". Without the order: " code { (found.by_policy.as_str()) } "." }
+                p .notice { (in_words_with(order, known.names)) ". Without the order: " code { (found.by_policy.as_str()) } "." }
             }
         }
         @if !found.deciding.is_empty() {
             h2 { "Because of" }
-            ol .rules { @for one in &found.deciding { li { (deciding(one)) } } }
+            ol .rules { @for one in &found.deciding { li { (deciding(one, &rule)) } } }
         }
         @if !found.misses.is_empty() {
             h2 { "Nearest to an allow" }
             ol .rules { @for miss in &found.misses {
-                li { (rule(&miss.rule.to_string())) " " code { (miss.text) } p .missing { (miss.missing) } }
+                li { (rule(&miss.rule)) " " code { (miss.text) } p .missing { (miss.missing) } }
             } }
         }
         @if !found.by_policy.permits() && found.misses.is_empty() {
             p { @if found.by_policy == Reason::DeniedByRule { "Without the deny no rule would allow it either." }
-                @else { "No rule allows this service anything, nor anyone this door." } }
+                @else { "No rule allows this service to " (question.act.as_str()) " anywhere, nor anyone to " (question.act.as_str()) " here." } }
         }
         p {
             "See also: " a href=(link("who", &[("entrance", &entrance.to_string())])) { "who opens this door" } ", "
@@ -176,21 +229,21 @@ fn answer(known: Known<'_>, question: Question<'_>, found: &Explanation) -> Mark
     }
 }
 
-fn deciding(one: &ExplainedRule) -> Markup {
+fn deciding(one: &ExplainedRule, rule: &impl Fn(&RuleRef) -> Markup) -> Markup {
     html! {
-        (rule(&one.rule.to_string())) " " code { (one.text) }
+        (rule(&one.rule)) " " code { (one.text) }
         @for steps in [&one.subject, &one.object] {
-            @if steps.len() > 1 { p .chain { (chain(steps)) } }
+            @if steps.len() > 1 { p .chain { (chain(steps, rule)) } }
         }
     }
 }
 
-fn chain(steps: &[Step]) -> Markup {
+fn chain(steps: &[Step], rule: &impl Fn(&RuleRef) -> Markup) -> Markup {
     html! {
         @for (place, step) in steps.iter().enumerate() {
             @if place > 0 { " › " }
             code { (step.name) }
-            @if let Some(link) = &step.link { " (" (rule(&link.to_string())) ")" }
+            @if let Some(link) = &step.link { " (" (rule(link)) ")" }
         }
     }
 }

@@ -1,18 +1,20 @@
 //! Who may open a door.
 
+use std::collections::BTreeSet;
+
 use maud::{Markup, html};
 
-use super::doors::{csv, times};
+use super::doors::{At, csv, in_tag, may};
 use super::what_if::doors as suggested_doors;
 use crate::console::asked::{Asked, Format, Wrong, link};
-use crate::console::page::{Page, ask, caller, choice, door, field, formats, rules, wrong};
+use crate::console::page::{self, Page, ask, choice, door, field, formats, rules, wrong};
 use crate::console::reply::Reply;
-use crate::domain::{EntranceId, Order, RuleRef, WorkspaceName};
-use crate::inquiry::Doing;
-use crate::policy::review::Allowed;
+use crate::domain::{CallerId, EntranceId, Order, RuleRef, WorkspaceName};
+use crate::inquiry::{Doing, Known, Then};
+use crate::policy::review::{Allowed, Frame, Only, Span, matrix};
 use crate::view;
-use crate::view::orders::in_words;
-use crate::view::policy::when;
+use crate::view::orders::in_words_with;
+use crate::view::policy::{Standing, when};
 
 const TITLE: &str = "Who opens a door";
 
@@ -40,9 +42,16 @@ fn find(asked: &Asked, entrance: EntranceId) -> Result<Reply, Wrong> {
     let place = (entrance, workspace.as_ref());
     let doing = Doing { act, workspace: workspace.as_ref(), span, now: asked.now };
     let (found, orders) = known.who(entrance, doing);
+    let at = asked.time("at")?;
+    let orders_then = asked.orders_at(at.unwrap_or(asked.now))?;
+    let then = Known { orders: &orders_then, ..known };
+    let then = At { known: then, act, at };
     Ok(match asked.format() {
         Format::Json => {
-            let suspended = |caller: &_| known.is_suspended(caller);
+            let standing = |caller: &_| Standing {
+                suspended: known.is_suspended(caller),
+                then: then.said(caller, place),
+            };
             let found = (&found[..], &orders[..]);
             Reply::json(&view::policy::who(
                 known.policy,
@@ -51,7 +60,7 @@ fn find(asked: &Asked, entrance: EntranceId) -> Result<Reply, Wrong> {
                 place,
                 found,
                 span,
-                suspended,
+                standing,
             ))
         }
         Format::Csv => {
@@ -59,17 +68,20 @@ fn find(asked: &Asked, entrance: EntranceId) -> Result<Reply, Wrong> {
                 let name = known.names.name_of(entrance).unwrap_or_default();
                 let rules: Vec<String> = one.allowed_by.iter().map(RuleRef::to_string).collect();
                 let when = when(&one.access, &one.conditions, span);
-                [
+                let cells = [
                     entrance.to_string(),
                     name.to_owned(),
                     one.caller.to_string(),
                     when,
                     rules.join(" "),
-                ]
+                ];
+                (cells, then.said(&one.caller, place))
             });
-            csv("who.csv", rows)
+            csv("who.csv", at.is_some(), rows)
         }
-        Format::Page => Page::of(asked, TITLE, &page(asked, place, doing, &found, &orders)),
+        Format::Page => {
+            Page::of(asked, TITLE, &page(asked, place, doing, (&found, &orders), &then))
+        }
     })
 }
 
@@ -90,23 +102,25 @@ fn page(
     asked: &Asked,
     (entrance, workspace): (EntranceId, Option<&WorkspaceName>),
     doing: Doing<'_>,
-    found: &[Allowed],
-    orders: &[&Order],
+    (found, orders): (&[Allowed], &[&Order]),
+    then: &At<'_>,
 ) -> Markup {
-    let known = asked.known();
-    let at = asked.time("at").ok().flatten();
+    let (known, at, place) = (asked.known(), then.at, (entrance, workspace));
     let entrance_text = entrance.to_string();
-    let may = |one: &Allowed| at.is_none_or(|at| times(&one.access).allows(at));
-    let count = found.iter().filter(|one| may(one)).count();
     // Who may not at that moment comes last.
-    let mut shown: Vec<&Allowed> = found.iter().collect();
-    shown.sort_by_key(|one| !may(one));
+    let mut shown: Vec<(&Allowed, Option<Then>)> =
+        found.iter().map(|one| (one, then.said(&one.caller, place))).collect();
+    shown.sort_by_key(|(_, said)| !may(said.as_ref()));
+    let excepted = then.excepted(place);
+    let excepted = excepted.iter().filter(|one| !found.iter().any(|known| known.caller == ***one));
+    let excepted: Vec<&CallerId> = excepted.copied().collect();
+    let count = shown.iter().filter(|(_, said)| may(said.as_ref())).count() + excepted.len();
     shown.truncate(SHOWN_MAX);
     html! {
         (form(asked))
         h2 { (door(known.names, entrance)) @if let Some(workspace) = workspace { " in " (workspace) } }
         @if !orders.is_empty() {
-            div .notice { p { strong { "But for now" } } ul { @for order in orders { li { (in_words(order)) } } } }
+            div .notice { p { strong { "But for now" } } ul { @for order in orders { li { (in_words_with(order, asked.snapshot.names())) } } } }
         }
         p #count {
             @match (count, at) {
@@ -118,30 +132,69 @@ fn page(
             @if let Some(at) = at { " at " (crate::console::page::time(&at.to_string())) }
             "."
         }
-        @if !found.is_empty() {
+        @if !found.is_empty() || !excepted.is_empty() {
             table {
                 thead { tr { th scope="col" { "Service" } th scope="col" { "When" } @if at.is_some() { th scope="col" { "Then" } } th scope="col" { "By" } th scope="col" { "Ask" } } }
-                tbody { @for one in shown {
-                    tr .off[!may(one)] {
-                        th scope="row" {
-                            (caller(one.caller.as_str()))
-                            @if known.is_suspended(&one.caller) { " " span .tag.warn { "suspended" } }
-                        }
-                        td { (when(&one.access, &one.conditions, doing.span)) }
-                        @if at.is_some() { td { @if may(one) { span .tag.good { "may" } } @else { span .tag.bad { "may not" } } } }
-                        td {
-                            (rules(&refs(&one.allowed_by)))
-                            @if !one.denied_by.is_empty() { ", denied at times by " (rules(&refs(&one.denied_by))) }
-                        }
-                        td { a href=(link("what-if", &[("caller", one.caller.as_str()), ("entrance", &entrance_text), ("act", asked.query.get("act").unwrap_or_default()), ("workspace", asked.query.get("workspace").unwrap_or_default()), ("at", asked.query.get("at").unwrap_or_default())])) { "why" } }
-                    }
-                } }
+                tbody {
+                    @for caller in excepted { tr {
+                        th scope="row" { (page::caller(caller.as_str())) }
+                        td { "for a time" }
+                        td { span .tag.good { "may" } }
+                        td { "an exception" }
+                        td { (why(asked, caller)) }
+                    } }
+                    @for (one, said) in shown { (row(asked, one, said.as_ref(), doing.span)) }
+                }
             }
             @if found.len() > SHOWN_MAX { p .none { "and " (found.len() - SHOWN_MAX) " more; CSV has all" } }
         }
+        @if found.is_empty() {
+            @let denying = denied_by(asked, doing, entrance);
+            p #nobody {
+                @if denying.is_empty() { "No rule allows it." } @else { "Denied by " (rules(&denying)) "." }
+                " Ask " a href=(link("what-if", &[("entrance", &entrance_text)])) { "why a service may not" } "."
+            }
+        }
         p { a href=(link("audit", &[("entrance", &entrance_text)])) { "What happened at this door" } }
-        (formats(asked, &["json", "csv"]))
+        (formats(asked))
     }
+}
+
+fn row(asked: &Asked, one: &Allowed, said: Option<&Then>, span: Span) -> Markup {
+    html! {
+        tr .off[!may(said)] {
+            th scope="row" {
+                (page::caller(one.caller.as_str()))
+                @if asked.known().is_suspended(&one.caller) { " " span .tag.warn { "suspended" } }
+            }
+            td { (when(&one.access, &one.conditions, span)) }
+            @if let Some(said) = said { td { (in_tag(said)) } }
+            td {
+                (rules(&refs(&one.allowed_by)))
+                @if !one.denied_by.is_empty() { ", denied at times by " (rules(&refs(&one.denied_by))) }
+            }
+            td { (why(asked, &one.caller)) }
+        }
+    }
+}
+
+/// The same question of one service.
+fn why(asked: &Asked, caller: &CallerId) -> Markup {
+    let asks = ["entrance", "act", "workspace", "at"];
+    let asks = asks.map(|name| (name, asked.query.get(name).unwrap_or_default()));
+    let asks: Vec<(&str, &str)> = [("caller", caller.as_str())].into_iter().chain(asks).collect();
+    html! { a href=(link("what-if", &asks)) { "why" } }
+}
+
+/// Rules by which this is denied to somebody, at whatever time.
+fn denied_by(asked: &Asked, doing: Doing<'_>, entrance: EntranceId) -> Vec<String> {
+    let only = Only { entrance: Some(entrance), ..Only::default() };
+    let frame = Frame { only, ..Frame::default() };
+    let policy = &asked.snapshot.policy;
+    let found = matrix(policy, None, (doing.act, doing.workspace), &frame, doing.span);
+    let rules = found.kinds.iter().flat_map(|kind| &kind.now.denied_by);
+    let rules: BTreeSet<String> = rules.map(RuleRef::to_string).collect();
+    rules.into_iter().collect()
 }
 
 fn refs(all: &[RuleRef]) -> Vec<String> {

@@ -6,6 +6,8 @@ mod search;
 
 use std::pin::Pin;
 
+use http::HeaderValue;
+use http::header::LINK;
 use maud::{Markup, html};
 
 use crate::audit::Record;
@@ -15,7 +17,7 @@ use crate::console::page::{Page, caller, door_of, formats, time, verdict, wrong}
 use crate::console::reply::Reply;
 use crate::domain::{GranteeKind, csv_cell};
 use crate::view::audit::{CSV_COLUMNS, csv_row};
-use search::{Row, Rows, copied, rows};
+use search::{FILE_ROWS, ROWS_MAX, Row, Rows, copied, rows};
 
 const TITLE: &str = "Decisions";
 
@@ -47,9 +49,18 @@ fn find(asked: &Asked) -> Result<Reply, Wrong> {
     let all = rows(asked)?;
     Ok(match asked.format() {
         Format::Page => Page::of(asked, TITLE, &page(asked, &all)),
-        Format::Json => lines(&all),
-        Format::Csv => csv(asked, &all),
+        Format::Json => going_on(asked, &all, lines(&all)),
+        Format::Csv => going_on(asked, &all, csv(asked, &all)),
     })
+}
+
+/// A file that is not all says where it goes on (RFC 8288).
+fn going_on(asked: &Asked, rows: &Rows, file: Reply) -> Reply {
+    let next = rows.next.as_ref().map(|next| format!("<?{}>; rel=\"next\"", next.address(asked)));
+    match next.and_then(|next| HeaderValue::from_str(&next).ok()) {
+        Some(next) => file.with(LINK, next),
+        None => file,
+    }
 }
 
 /// Lines of decisions and outcomes as they are stored, as `audit query --format json` prints them.
@@ -106,7 +117,10 @@ fn page(asked: &Asked, rows: &Rows) -> Markup {
             @if asked.query.get("before").is_some() { a href={ "?" (asked.query.without("before").written()) } { "newest" } }
             @if let Some(next) = &rows.next { a href={ "?" (next.address(asked)) } rel="next" { "older" } }
         }
-        (formats(asked, &["json", "csv"]))
+        (formats(asked))
+        @if rows.next.is_some() {
+            p .none #files { "Such a file has the newest " (FILE_ROWS) "; with " code { "limit" } " in its address up to " (ROWS_MAX) ", and all of them from " code { "grantgate audit query" } "." }
+        }
     }
 }
 
@@ -123,7 +137,7 @@ fn row(asked: &Asked, rows: &Rows, one: &Row) -> Markup {
             td { (door_of(asked.snapshot.names(), &found.entrance_id)) @if !found.workspace.is_empty() { " in " (found.workspace) } }
             td .id title=(grantee) { (grantee) }
             td { @if found.decision.is_empty() { (found.event) } @else { (verdict(&found.decision)) } }
-            td { (why(found)) }
+            td { (why(found, one.gateway.is_none())) }
             td {
                 (found.outcome)
                 @if !found.outcome_reason.is_empty() && found.outcome_reason != found.reason { " (" (found.outcome_reason) ")" }
@@ -140,18 +154,19 @@ fn row(asked: &Asked, rows: &Rows, one: &Row) -> Markup {
 }
 
 /// The reason, as a link to why that is so, at the time when it was asked.
-fn why(found: &Found) -> Markup {
+fn why(found: &Found, is_own: bool) -> Markup {
     let is_question =
         !found.caller.is_empty() && !found.entrance_id.is_empty() && !found.decision.is_empty();
     html! {
-        @if is_question { a .why href=(question(found)) { (found.reason) } } @else { (found.reason) }
+        @if is_question { a .why href=(question(found, is_own)) { (found.reason) } } @else { (found.reason) }
     }
 }
 
-/// What was asked, to be asked again.
-fn question(found: &Found) -> String {
+/// What was asked, to be asked again; of the gateway's own log with what was decided.
+fn question(found: &Found, is_own: bool) -> String {
     let act = if found.operation.is_empty() { "" } else { "read" };
     let grantee = found.grantee_kind.map_or("", GranteeKind::as_str);
+    let record = if is_own { found.seq.to_string() } else { String::new() };
     link(
         "what-if",
         &[
@@ -161,6 +176,7 @@ fn question(found: &Found) -> String {
             ("act", act),
             ("grantee", grantee),
             ("at", &found.time),
+            ("record", &record),
         ],
     )
 }

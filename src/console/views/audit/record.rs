@@ -2,11 +2,12 @@
 
 use maud::{Markup, html};
 
+use super::super::verification::warning;
 use super::question;
 use crate::audit::search::{Filter, Hit, Indexes, Take, query_until, record};
 use crate::audit::{Event, ReadError, Record, proof};
 use crate::console::asked::{Asked, Format, Wrong, link};
-use crate::console::page::{Page, caller, command, door_of, time, verdict, wrong};
+use crate::console::page::{Page, caller, command, door_of, rule, short, time, verdict, wrong};
 use crate::console::reply::Reply;
 
 const TITLE: &str = "Record";
@@ -79,11 +80,13 @@ fn page(asked: &Asked, seq: u64, record: &Record<'_>, lines: &[Vec<u8>]) -> Mark
         .filter_map(|line| Record::parse(line))
         .find(|record| record.decision().is_some());
     html! {
+        (warning(asked, Some(seq)))
         @if let Some(decision) = &decision {
             p { (verdict(decision.decision().unwrap_or_default())) " " code { (decision.reason().unwrap_or_default()) } ": "
                 (caller(decision.caller().unwrap_or_default())) " for " (door_of(names, decision.entrance_id().unwrap_or_default())) }
+            (decided_by(asked, decision))
             @if decision.entrance_id().is_some() && decision.caller().is_some() {
-                p { a #why href=(question(&Hit::of_line(&decision_line(lines)).fields())) { "Why is that so?" } " (by the policy that is in force now)" }
+                p { a #why href=(question(&Hit::of_line(&decision_line(lines)).fields(), true)) { "Why is that so?" } " (by the policy that is in force now)" }
             }
         }
         h2 { "What happened when" }
@@ -100,6 +103,25 @@ fn page(asked: &Asked, seq: u64, record: &Record<'_>, lines: &[Vec<u8>]) -> Mark
         p { a #proof href=(link("audit/proof", &[("seq", &number)])) { "Download the proof" } " that record " (seq) " is in the log, under a signed checkpoint. Anybody with the public key can check it:" }
         (command(&format!("grantgate audit check-proof {seq}.tlog-proof --key audit_signing_key.pub")))
         @if let Some(id) = record.request_id() { p { "Request " code { (id) } } }
+    }
+}
+
+/// What decided: rules are linked where they are of the policy in force.
+pub(in crate::console) fn decided_by(asked: &Asked, decision: &Record<'_>) -> Markup {
+    let Some(revision) = decision.revision() else { return html! {} };
+    let is_in_force = revision == asked.snapshot.policy.revision().as_str();
+    let all = decision.rules();
+    html! {
+        p {
+            "Decided by "
+            @for (place, one) in all.iter().enumerate() {
+                @if place > 0 { ", " }
+                @if is_in_force { (rule(one)) } @else { code { (one) } }
+            }
+            @if !all.is_empty() { " of " }
+            "policy " code title=(revision) { (short(&revision)) }
+            (if is_in_force { ", which is in force." } else { ", which is not the one in force now." })
+        }
     }
 }
 

@@ -14,8 +14,8 @@ use crate::database::{Copied, Part, copies};
 
 /// Rows of a page, and of a file.
 const ROWS: u64 = 50;
-const FILE_ROWS: u64 = 1_000;
-const ROWS_MAX: u64 = 10_000;
+pub(super) const FILE_ROWS: u64 = 1_000;
+pub(super) const ROWS_MAX: u64 = 10_000;
 
 /// How all gateways are asked for.
 const ALL: &str = "all";
