@@ -7,7 +7,6 @@ use serde::Serialize;
 use super::orders::ShownOrder;
 use crate::catalogue::Catalogue;
 use crate::domain::{Act, CallerId, EntranceId, GranteeKind, Order, Reason, WorkspaceName};
-use crate::inquiry::Then;
 use crate::policy::review::{self, Access, Allowed, Explanation, Span};
 use crate::policy::{Policy, Question, RuleRef};
 
@@ -20,14 +19,17 @@ pub struct Door {
     then: Option<Said>,
 }
 
-/// What is said at a moment: reasons, by form of grantee, or of a request to read.
+/// What is said at a moment of each form of a grantee; of none of a request to read.
+pub type Then = Vec<(Option<GranteeKind>, Reason)>;
+
+/// The same: reasons by form of grantee, or `read`.
 type Said = BTreeMap<&'static str, &'static str>;
 
 fn said(then: &Then) -> Said {
     let one = |(grantee, reason): &(Option<GranteeKind>, Reason)| {
         (grantee.map_or("read", GranteeKind::as_str), reason.as_str())
     };
-    then.said.iter().map(one).collect()
+    then.iter().map(one).collect()
 }
 
 /// How a caller stands to a question beside the rules.

@@ -1,6 +1,7 @@
 //! The console over real sockets: who may look, who may order, and what is refused.
 //! What pages show is tested with a browser, in `tests/console`.
 
+mod answers;
 mod drafts;
 mod stream;
 
@@ -15,7 +16,7 @@ use crate::seam::{Behaviour, Seam};
 use crate::support::authority::Authority;
 use crate::support::issuer::{Issuer, append, claims, with};
 use crate::support::minter::{Signer, jwks};
-use crate::support::{Gateway, LOBBY, Site, fresh_grant, grantgate, of_event, post};
+use crate::support::{Gateway, LOBBY, SERVER_ROOM, Site, fresh_grant, grantgate, of_event, post};
 
 const LOCAL: (&str, &str) = ("GRANTGATE__CONSOLE__LOCAL", "on");
 
@@ -196,6 +197,9 @@ async fn an_operator_freezes_and_a_viewer_looks() {
         ("do=freeze&scope=everything&why=x", "type `everything`"),
         ("do=freeze&scope=zone&zone=zone%3Anone&why=x", "names no zone"),
         ("do=freeze&scope=caller&caller=visitor-desk&for=soon&why=x", "must be a number"),
+        ("do=freeze&scope=caller&caller=visitor-desk&for=0&why=x", "more than nothing"),
+        ("do=freeze&scope=caller&caller=visitor-desk&entrance=main&why=x", "one door is filled in"),
+        ("do=freeze&scope=zone&zone=zone%3Alobby&typed=everything&why=x", "every grant is filled"),
         ("do=allow&caller=visitor-desk&entrance=main&why=x", "For how long"),
         ("do=allow&caller=visitor-desk&entrance=main&for=99d&why=x", "at most"),
         ("do=lift&order=7&why=x", "7"),
@@ -203,7 +207,12 @@ async fn an_operator_freezes_and_a_viewer_looks() {
     ] {
         let (status, said) = send(&operator, &base, form).await;
         assert!(status == 422 && said.contains(part), "{form}: {status} {said}");
+        // One wrong click makes no exception of what was typed for a freeze, nor the other way.
+        let (freeze, allow) = said.split_once("id=\"allow\"").unwrap();
+        let other = if form.starts_with("do=freeze") { allow } else { freeze };
+        assert!(!other.contains("value=\"visitor-desk\" autocomplete"), "{form}: {said}");
     }
+    assert!(of_event(&site.records(), "order.change").is_empty());
     let callers = site.client();
     let granted = async || {
         let answer = post(&callers, &gateway, &site.token, fresh_grant(LOBBY)).await;
@@ -221,6 +230,14 @@ async fn an_operator_freezes_and_a_viewer_looks() {
     let since = Instant::now();
     while granted().await != 200 {
         assert!(since.elapsed() < Duration::from_secs(5), "the freeze still holds");
+    }
+    // What a rule denies, no exception allows.
+    let none = format!("do=allow&caller=visitor-desk&entrance={SERVER_ROOM}&for=2h&why=a%1Bfitter");
+    assert_eq!(send(&operator, &base, &none).await.0, 422, "a character that moves a cursor");
+    assert_eq!(send(&operator, &base, &none.replace("%1B", "+%E2%80%AE")).await.0, 303);
+    let (_, shown) = page(&viewer, "/console/orders").await;
+    for part in ["It is of no use: ", "a \\u{202e}fitter", "(server room)"] {
+        assert!(shown.contains(part), "{part}: {shown}");
     }
     let records = site.records();
     let orders = of_event(&records, "order.change");

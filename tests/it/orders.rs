@@ -144,7 +144,7 @@ async fn names_are_looked_up_and_a_policy_must_know_what_is_frozen() {
         ),
         (["--zone", "lobbies"], "the rules name no `zone:lobbies`; they name zone:lobby, "),
         (["--entrance", "nowhere"], "nowhere"),
-        (["--for", "0h"], "must be longer than nothing"),
+        (["--for", "0h"], "more than nothing and at most `366d`"),
         (["--for", "1 month"], "must be a number and `s`, `m`, `h`, `d` or `w`"),
         (["--reason", "two\nlines"], "the reason must be one line"),
     ] {

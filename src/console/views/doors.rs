@@ -64,7 +64,10 @@ fn find(asked: &Asked, caller: &CallerId) -> Result<Reply, Wrong> {
                 (caller, suspended),
                 found,
                 span,
-                |group, id| then.said(caller, (id, group.workspace.as_ref())),
+                |group, id| {
+                    let said = then.said(caller, (id, group.workspace.as_ref()));
+                    said.map(|then| then.said)
+                },
             ))
         }
         Format::Csv => {

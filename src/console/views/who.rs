@@ -50,7 +50,7 @@ fn find(asked: &Asked, entrance: EntranceId) -> Result<Reply, Wrong> {
         Format::Json => {
             let standing = |caller: &_| Standing {
                 suspended: known.is_suspended(caller),
-                then: then.said(caller, place),
+                then: then.said(caller, place).map(|then| then.said),
             };
             let found = (&found[..], &orders[..]);
             Reply::json(&view::policy::who(
