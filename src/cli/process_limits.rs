@@ -4,10 +4,11 @@
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::config::Settings;
+use crate::server::ADMIN_CONNECTIONS_MAX;
 
-/// For the audit log, watched and reloaded files, both admin listeners, name resolution
-/// and the runtime.
-const KEPT: u64 = 192;
+/// For the audit log, watched and reloaded files, what the console reads, name resolution and the
+/// runtime; and for both admin listeners.
+const KEPT: u64 = 192 + 2 * ADMIN_CONNECTIONS_MAX as u64;
 
 /// A core dump would hold the workspace key. A limit of 1 byte also keeps a dump from a
 /// program that the kernel pipes it to (core(5)).
@@ -65,11 +66,11 @@ mod tests {
     fn what_is_left_for_callers_is_what_the_rest_does_not_need() {
         for (descriptors, connections) in [
             (1_048_576, 10_000),
-            (11_216, 10_000),
-            (11_215, 9_999),
-            (1_024, 416),
-            (300, 54),
-            (192, 1),
+            (11_472, 10_000),
+            (11_471, 9_999),
+            (1_024, 288),
+            (500, 26),
+            (448, 1),
             (0, 1),
         ] {
             assert_eq!(

@@ -39,6 +39,7 @@ use crate::shipping::{Shipper, Shipping};
 use crate::snapshot::{FirstLoad, ReloadHandle, ReloadRequests, Reloader};
 use crate::telemetry::{ClosedSets, Metrics};
 use admin::Admin;
+pub use admin::CONNECTIONS_MAX as ADMIN_CONNECTIONS_MAX;
 use health::Health;
 pub use identity::IdentityError;
 pub use journal::journal_settings;

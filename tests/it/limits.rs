@@ -198,7 +198,7 @@ async fn connections_leave_descriptors_for_the_log_and_for_seam() {
     let site = Site::new();
     let seam = Seam::start(&site, Behaviour::confirm()).await;
     let mut command = process::serve(&site, &seam, &[]);
-    command.env("UNDER", "prlimit --nofile=300:300");
+    command.env("UNDER", "prlimit --nofile=556:556");
     let process = Process::start(command);
     let warned = |line: &String| line.contains("54 connections are taken at once");
     assert!(process.log().iter().any(warned), "{:?}", process.log());
