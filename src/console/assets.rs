@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use aws_lc_rs::digest;
 use http::header::{CACHE_CONTROL, ETAG, IF_NONE_MATCH};
 use http::request::Parts;
-use http::{HeaderValue, StatusCode};
+use http::{HeaderValue, Method, StatusCode};
 
 use super::page::Page;
 use super::reply::Reply;
@@ -14,17 +14,22 @@ const STYLE: &[u8] = include_bytes!("assets/console.css");
 const ICON: &[u8] = include_bytes!("assets/icon.svg");
 const SCRIPT: &[u8] = include_bytes!("assets/console.js");
 
-/// A part of the digest of both: a page asks for those that it was made with.
+/// A part of the digest of all: a page asks for those that it was made with.
 pub(super) static VERSION: LazyLock<String> = LazyLock::new(|| {
     let mut context = digest::Context::new(&digest::SHA256);
     context.update(STYLE);
     context.update(SCRIPT);
+    context.update(ICON);
     let digest = context.finish();
     digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 });
 
 /// One of them.
 pub(super) fn get(name: &str, head: &Parts) -> Reply {
+    if head.method != Method::GET && head.method != Method::HEAD {
+        let text = "Files are read with GET.";
+        return Page::refusal(StatusCode::METHOD_NOT_ALLOWED, text);
+    }
     let (kind, bytes) = match name {
         "console.css" => ("text/css; charset=utf-8", STYLE),
         "icon.svg" => ("image/svg+xml", ICON),

@@ -35,6 +35,8 @@ pub enum Place {
 pub(super) struct Person {
     pub(super) name: String,
     pub(super) may_order: bool,
+    /// Others have another name.
+    pub(super) is_known: bool,
 }
 
 /// Lets a person in, or says why not.
@@ -49,7 +51,9 @@ pub(super) fn admit(console: &Console, head: &Parts, place: &Place) -> Result<Pe
         Place::Local if !is_of_loopback(&head.headers) => refuse(
             "This address is for this machine only: ask for it as localhost, 127.0.0.1 or [::1].",
         ),
-        Place::Local => Ok(Person { name: "this machine".into(), may_order: false }),
+        Place::Local => {
+            Ok(Person { name: "this machine".into(), may_order: false, is_known: false })
+        }
         Place::Remote(certificate) => {
             let certificate = certificate.as_deref();
             let names = match named(console, &head.headers, certificate) {
@@ -58,10 +62,10 @@ pub(super) fn admit(console: &Console, head: &Parts, place: &Place) -> Result<Pe
             };
             let is_in = |list: &[String]| names.iter().find(|name| list.contains(name)).cloned();
             if let Some(name) = is_in(&settings.operators) {
-                return Ok(Person { name, may_order: true });
+                return Ok(Person { name, may_order: true, is_known: true });
             }
             match is_in(&settings.viewers) {
-                Some(name) => Ok(Person { name, may_order: false }),
+                Some(name) => Ok(Person { name, may_order: false, is_known: true }),
                 None => {
                     let known = match names.as_slice() {
                         [] => "Nothing says who you are".to_owned(),
@@ -99,7 +103,14 @@ fn named(
             Err(reason) => Err(format!("The token is not believed: {}.", reason.as_str())),
         };
     }
-    Ok(certificate.iter().flat_map(|known| known.names()).map(str::to_owned).collect())
+    let names: Vec<String> =
+        certificate.iter().flat_map(|known| known.names()).map(str::to_owned).collect();
+    let proxies = console.settings.people.as_ref().map_or(&[][..], |people| &people.proxies);
+    match names.iter().any(|name| proxies.contains(name)) {
+        // Whoever it is of, it is not of the proxy.
+        true => Err("The proxy sends no token that would say who asks.".into()),
+        false => Ok(names),
+    }
 }
 
 /// The one token of a request, with or without the name of its scheme.
@@ -118,7 +129,8 @@ fn token<'h>(headers: &'h HeaderMap, people: &PeopleSettings) -> Result<Option<&
 }
 
 /// Whether a request names a host of loopback: whatever its port.
-fn is_of_loopback(headers: &HeaderMap) -> bool {
+#[must_use]
+pub fn is_of_loopback(headers: &HeaderMap) -> bool {
     let mut hosts = headers.get_all(HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else { return false };
     let Ok(authority) = host.to_str().unwrap_or_default().parse::<http::uri::Authority>() else {

@@ -20,6 +20,9 @@ pub(super) const AT_MOST: Duration = Duration::from_secs(5);
 
 const AT_A_TIME: usize = 2;
 
+/// How much a comparison may find, in bytes as JSON has it: it is in memory, and then the page is, too.
+const FOUND_MAX: usize = 32 << 20;
+
 /// What is said where [`Places::run`] has no answer of the database.
 pub(super) const DATABASE_BUSY: &str =
     "The database does not answer in time, or others ask it for as much.";
@@ -46,9 +49,14 @@ impl Places {
     }
 }
 
+/// What is said where others ask for as much: who only looks asks again.
+pub(super) fn busy(asked: &Asked) -> Reply {
+    Page::later("Others ask for as much at the moment.", asked.form.is_none())
+}
+
 /// What is said to whom it takes too long.
-pub(super) fn busy() -> Reply {
-    let text = "This takes longer than 5 seconds, or others ask for as much: narrow it down, or ask the \
+fn late() -> Reply {
+    let text = "This takes longer than 5 seconds, or has more in it than a page: narrow it down, or ask the \
                 command line, which takes its time.";
     Page::refusal(StatusCode::SERVICE_UNAVAILABLE, text)
 }
@@ -66,10 +74,10 @@ pub(super) struct Heavy(Places);
 impl Heavy {
     /// Answers on a thread of its own.
     pub(super) async fn run(&self, mut asked: Asked, show: fn(&Asked) -> Reply) -> Reply {
-        let Some(place) = self.0.acquire().await else { return busy() };
+        let Some(place) = self.0.acquire().await else { return busy(&asked) };
         asked.until = Instant::now() + AT_MOST;
         let show = move || {
-            let reply = review::until(asked.until, || show(&asked));
+            let reply = review::until(asked.until, FOUND_MAX, || show(&asked));
             drop(place);
             reply
         };
@@ -77,7 +85,7 @@ impl Heavy {
         match timeout(AT_MOST + AT_MOST / 5, tokio::task::spawn_blocking(show)).await {
             Ok(Ok(Ok(reply))) => reply,
             Ok(Err(_)) => broken(),
-            Ok(Ok(Err(review::Late))) | Err(_) => busy(),
+            Ok(Ok(Err(review::Late))) | Err(_) => late(),
         }
     }
 }

@@ -5,24 +5,25 @@
 //! browser goes on from the record that it had last.
 
 use std::fmt::Write as _;
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
 use http::{HeaderValue, Response, StatusCode};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
-use tokio::time::{Instant, sleep};
+use tokio::sync::mpsc;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use super::asked::{Asked, Wrong};
 use super::page::Page;
 use super::reply::{Answer, Body, secured};
+use super::shares::{Held, Shares};
 use crate::audit::Record;
 use crate::audit::follow::Follower;
 use crate::audit::search::{Chosen, Hit, TailFilter};
 
-/// Viewers at a time.
+/// Viewers at a time, and of these one person.
 const VIEWERS_MAX: usize = 16;
+const OF_ONE_MAX: usize = 6;
 
 /// How often the log is looked at: what is told at once is a little then, and delays no grant by much.
 const LOOK_EVERY: Duration = Duration::from_millis(50);
@@ -35,7 +36,7 @@ const LASTS: Duration = Duration::from_secs(45);
 
 /// Records of one look, and bytes.
 const RECORDS_MAX: usize = 1_000;
-const BYTES_MAX: usize = 1 << 20;
+const BYTES_MAX: usize = 256 << 10;
 
 /// Who is so many records behind goes on with the newest.
 const BEHIND_MAX: u64 = 5_000;
@@ -47,14 +48,14 @@ const BEFORE: u64 = 200;
 const LOOKS_BACK: u64 = 1_000;
 
 /// Chunks on their way to one viewer.
-const CHUNKS: usize = 4;
+const CHUNKS: usize = 2;
 
 /// Places for viewers.
-pub(super) struct Viewers(Arc<Semaphore>);
+pub(super) struct Viewers(Shares);
 
 impl Default for Viewers {
     fn default() -> Self {
-        Self(Arc::new(Semaphore::new(VIEWERS_MAX)))
+        Self(Shares::new(VIEWERS_MAX, OF_ONE_MAX))
     }
 }
 
@@ -64,8 +65,10 @@ pub(super) fn stream(asked: Asked, last: Option<&HeaderValue>) -> Answer {
         Ok(filter) => filter,
         Err(text) => return Page::refusal(StatusCode::UNPROCESSABLE_ENTITY, &text).into(),
     };
-    let Ok(place) = asked.console.work.live.0.clone().try_acquire_owned() else {
-        let text = format!("{VIEWERS_MAX} viewers look already.");
+    let person = asked.person.is_known.then_some(asked.person.name.as_str());
+    let Some(place) = asked.console.work.live.0.hold(person, 1) else {
+        let text =
+            format!("{VIEWERS_MAX} viewers look already, or {OF_ONE_MAX} of the same person.");
         return Page::refusal(StatusCode::SERVICE_UNAVAILABLE, &text).into();
     };
     let durable = asked.console.gateway.journal.durable_seq();
@@ -102,7 +105,7 @@ struct Watching {
     next: u64,
     chosen: Chosen,
     sender: mpsc::Sender<Bytes>,
-    place: OwnedSemaphorePermit,
+    place: Held,
     asked: Asked,
 }
 
@@ -171,8 +174,7 @@ impl Watching {
             }
             if !text.is_empty() {
                 said = Instant::now();
-                // It waits here for a viewer that reads slowly.
-                if sender.send(Bytes::from(text)).await.is_err() {
+                if !say(&sender, text, began + LASTS).await {
                     return;
                 }
             }
@@ -182,6 +184,11 @@ impl Watching {
             }
         }
     }
+}
+
+/// Waits for a viewer that reads slowly, and not longer than its stream lasts.
+async fn say(sender: &mpsc::Sender<Bytes>, text: String, until: Instant) -> bool {
+    timeout_at(until, sender.send(Bytes::from(text))).await.is_ok_and(|sent| sent.is_ok())
 }
 
 /// A record as an event: its fields as texts, for a script that makes nothing of them but text.
@@ -213,4 +220,18 @@ fn event(
     });
     // JSON has no line ends of its own.
     let _ = write!(out, "id: {seq}\ndata: {shown}\n\n");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn who_does_not_read_keeps_no_stream_longer_than_it_lasts() {
+        let (sender, mut receiver) = mpsc::channel(1);
+        let until = Instant::now() + Duration::from_millis(50);
+        assert!(say(&sender, "first".into(), until).await);
+        assert!(!say(&sender, "nobody takes it".into(), until).await);
+        assert_eq!(receiver.recv().await.as_deref(), Some(&b"first"[..]));
+    }
 }

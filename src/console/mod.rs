@@ -13,6 +13,7 @@ mod assets;
 mod background;
 mod chart;
 mod draft;
+mod form;
 mod guard;
 mod heavy;
 mod live;
@@ -20,15 +21,14 @@ mod next;
 mod page;
 mod proposals;
 mod reply;
+mod shares;
 mod views;
 
 use std::path::PathBuf;
 use std::sync::Arc;
 
 use http::{Method, Request, StatusCode};
-use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
-use tokio::time::timeout;
 
 use crate::audit::LogReader;
 use crate::bundle::Trust;
@@ -40,7 +40,8 @@ use crate::orders::Keeper;
 use crate::view::health::{Check, Status};
 use asked::{Asked, Query, Wrong};
 pub use background::Background;
-pub use guard::Place;
+use form::Forms;
+pub use guard::{Place, is_of_loopback};
 use heavy::{Heavy, Places};
 use page::Page;
 use reply::Reply;
@@ -49,13 +50,6 @@ use views::{Shows, Takes, VIEWS};
 
 /// Where its pages are.
 pub const ROOT: &str = "/console";
-
-/// The largest form, in bytes; and one that has a draft of a policy in it, percent-encoded.
-const FORM_BYTES_MAX: usize = 64 << 10;
-const DRAFT_BYTES_MAX: usize = 48 << 20;
-
-/// How long a form may be on its way.
-const FORM_TIME: std::time::Duration = std::time::Duration::from_secs(20);
 
 /// How the gateway is, as it says under `/readyz` and `/status`.
 pub trait State: Send + Sync {
@@ -98,9 +92,12 @@ struct Desk {
 #[derive(Default)]
 pub struct Work {
     heavy: Heavy,
-    /// Questions to the database, and forms that have a draft in them.
+    /// Questions to the database.
     database: Places,
-    forms: Places,
+    /// Who looks at orders.
+    orders: Places,
+    forms: Forms,
+    unread: reply::Unread,
     live: live::Viewers,
     verifying: views::verification::Verifying,
     hour: views::overview::LastHour,
@@ -151,16 +148,12 @@ impl Console {
                 if let Err(refused) = guard::is_of_our_own_pages(&head, &place) {
                     return (*refused).into();
                 }
-                // Large forms have places, which they keep until they are answered.
-                let (most, place) = match view.takes {
-                    Takes::Draft => match self.work.forms.acquire().await {
-                        Some(place) => (DRAFT_BYTES_MAX, Some(place)),
-                        None => return heavy::busy().into(),
-                    },
-                    Takes::Nothing | Takes::Form => (FORM_BYTES_MAX, None),
+                let most = match view.takes {
+                    Takes::Draft => form::draft_bytes_max(&self),
+                    Takes::Nothing | Takes::Form => form::BYTES_MAX,
                 };
-                match read_form(body, most).await {
-                    Ok(form) => (Some(form), place),
+                match self.work.forms.read(&head.headers, body, most).await {
+                    Ok((form, held)) => (Some(form), Some(held)),
                     Err(refused) => return (*refused).into(),
                 }
             }
@@ -183,7 +176,7 @@ impl Console {
                 "looked at decisions"
             );
         }
-        let asked = Asked::new(self.clone(), view, query, form, person);
+        let asked = Asked::new(self.clone(), view, query, form, person.clone());
         if let Some(text) = asked.fault() {
             return page::wrong(&asked, view.name, &maud::html! {}, &text)
                 .encoded_for(&head.headers)
@@ -194,7 +187,7 @@ impl Console {
             Shows::Waited(show) => show(asked).await,
             Shows::Computed(show) => self.work.heavy.run(asked, show).await,
         };
-        reply.encoded_for(&head.headers).into()
+        self.work.unread.send(reply, &person, &head.headers)
     }
 
     /// The database as the settings name it, or why there is none, in words.
@@ -208,24 +201,5 @@ impl Console {
 
     fn reader(&self) -> LogReader {
         LogReader::new(&self.log)
-    }
-}
-
-async fn read_form(body: Incoming, most: usize) -> Result<Query, Box<Reply>> {
-    let refuse = |status, text: &str| Err(Box::new(Page::refusal(status, text)));
-    let body = Limited::new(body, most).collect();
-    let bytes = match timeout(FORM_TIME, body).await {
-        Err(_) => return refuse(StatusCode::REQUEST_TIMEOUT, "The form did not come in time."),
-        Ok(Err(_)) => {
-            let text = format!("The form has more than {} KiB.", most >> 10);
-            return refuse(StatusCode::PAYLOAD_TOO_LARGE, &text);
-        }
-        Ok(Ok(body)) => body.to_bytes(),
-    };
-    let parsed =
-        tokio::task::spawn_blocking(move || std::str::from_utf8(&bytes).ok().map(Query::parse));
-    match parsed.await {
-        Ok(Some(form)) => Ok(form),
-        Ok(None) | Err(_) => refuse(StatusCode::BAD_REQUEST, "The form is not UTF-8."),
     }
 }

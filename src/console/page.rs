@@ -73,14 +73,23 @@ impl Page {
 
     /// Why something is not shown.
     pub(super) fn refusal(status: StatusCode, text: &str) -> Reply {
+        Self::refusal_with(status, text, &html! {})
+    }
+
+    /// Why something is not shown for now; the page asks for it again by itself.
+    pub(super) fn later(text: &str, again: bool) -> Reply {
+        let more = html! { @if again { p { "This page asks again." } div data-refresh="10" {} } };
+        Self::refusal_with(StatusCode::SERVICE_UNAVAILABLE, text, &more)
+    }
+
+    fn refusal_with(status: StatusCode, text: &str, more: &Markup) -> Reply {
         let title = status.canonical_reason().unwrap_or("Refused");
         let body = html! {
             header .top { a .brand href=(ROOT) { "grantgate" } }
             main #content {
                 h1 { (title) }
                 p role="alert" .problem { (text) }
-                // Who looks at a page that asks again by itself goes on.
-                @if status == StatusCode::SERVICE_UNAVAILABLE { div data-refresh="10" {} }
+                (more)
             }
         };
         Self::frame(status, title, &body)
@@ -96,7 +105,7 @@ impl Page {
                     meta name="viewport" content="width=device-width, initial-scale=1";
                     meta name="color-scheme" content="light dark";
                     title { (title) " · grantgate" }
-                    link rel="icon" href={ (ROOT) "/assets/icon.svg" };
+                    link rel="icon" href={ (ROOT) "/assets/icon.svg?" (version) };
                     link rel="stylesheet" href={ (ROOT) "/assets/console.css?" (version) };
                     script type="module" src={ (ROOT) "/assets/console.js?" (version) } {}
                 }

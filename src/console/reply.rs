@@ -15,12 +15,24 @@ use http_body_util::Full;
 use serde::Serialize;
 use tokio::sync::mpsc;
 
+use super::guard::Person;
+use super::page::Page;
+use super::shares::{Held, Shares};
+
 /// The body of an answer: whole, or what comes as it happens.
 pub enum Body {
-    /// All that there is.
-    Whole(Full<Bytes>),
+    /// All that there is, and its share of what may be unread.
+    Whole(Full<Bytes>, Option<Held>),
     /// What somebody sends, until they hang up.
     Live(mpsc::Receiver<Bytes>),
+}
+
+impl Body {
+    /// What is small, and the same for everybody.
+    #[must_use]
+    pub fn whole(bytes: Full<Bytes>) -> Self {
+        Self::Whole(bytes, None)
+    }
 }
 
 /// An answer.
@@ -35,7 +47,7 @@ impl http_body::Body for Body {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         match &mut *self {
-            Self::Whole(whole) => Pin::new(whole).poll_frame(context),
+            Self::Whole(whole, _) => Pin::new(whole).poll_frame(context),
             Self::Live(lines) => {
                 lines.poll_recv(context).map(|some| some.map(|some| Ok(Frame::data(some))))
             }
@@ -44,14 +56,14 @@ impl http_body::Body for Body {
 
     fn is_end_stream(&self) -> bool {
         match self {
-            Self::Whole(whole) => whole.is_end_stream(),
+            Self::Whole(whole, _) => whole.is_end_stream(),
             Self::Live(_) => false,
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
-            Self::Whole(whole) => whole.size_hint(),
+            Self::Whole(whole, _) => whole.size_hint(),
             Self::Live(_) => SizeHint::default(),
         }
     }
@@ -98,6 +110,10 @@ impl Reply {
 
     /// A value, as the command line prints it.
     pub(super) fn json(value: &impl Serialize) -> Self {
+        // In another order it takes many times as much.
+        if serde_json::to_writer(Counter(0), value).is_err_and(|error| error.is_io()) {
+            return too_long();
+        }
         match serde_json::to_value(value) {
             // Its keys in the order of the alphabet.
             Ok(value) => Self::new(StatusCode::OK, "application/json", format!("{value:#}\n")),
@@ -160,8 +176,95 @@ impl Reply {
 
 impl From<Reply> for Answer {
     fn from(Reply(response): Reply) -> Self {
-        let mut response = response.map(|bytes| Body::Whole(Full::new(bytes)));
+        let mut response = response.map(|bytes| Body::whole(Full::new(bytes)));
         secured(response.headers_mut());
         response
+    }
+}
+
+/// The longest answer. It is in memory until it is read.
+const ANSWER_MAX: usize = 16 << 20;
+
+/// Answers that nobody has read yet: bytes in all, and of one person.
+pub(super) struct Unread(Shares);
+
+impl Default for Unread {
+    fn default() -> Self {
+        Self(Shares::new(4 * ANSWER_MAX, 2 * ANSWER_MAX))
+    }
+}
+
+impl Unread {
+    /// Sends an answer, where it is not too long, and the others were read.
+    pub(super) fn send(&self, reply: Reply, person: &Person, client: &HeaderMap) -> Answer {
+        if reply.0.body().len() > ANSWER_MAX {
+            return too_long().into();
+        }
+        let reply = reply.encoded_for(client);
+        let name = person.is_known.then_some(person.name.as_str());
+        let Some(held) = self.0.hold(name, reply.0.body().len()) else {
+            let text = "Answers of before were not read yet, and are too much together.";
+            return Page::refusal(StatusCode::SERVICE_UNAVAILABLE, text).into();
+        };
+        let mut answer = Answer::from(reply);
+        if let Body::Whole(_, place) = answer.body_mut() {
+            *place = Some(held);
+        }
+        answer
+    }
+}
+
+fn too_long() -> Reply {
+    let text = format!(
+        "The answer has more than {} MiB: narrow it down, or ask the command line.",
+        ANSWER_MAX >> 20
+    );
+    Page::refusal(StatusCode::UNPROCESSABLE_ENTITY, &text)
+}
+
+/// Counts, and keeps nothing.
+struct Counter(usize);
+
+impl std::io::Write for Counter {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        let is_too_long = self.0 > ANSWER_MAX;
+        if is_too_long { Err(std::io::ErrorKind::FileTooLarge.into()) } else { Ok(bytes.len()) }
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sent(unread: &Unread, person: &Person, bytes: usize) -> Answer {
+        let reply = Reply::new(StatusCode::OK, "text/plain", vec![b'x'; bytes]);
+        unread.send(reply, person, &HeaderMap::new())
+    }
+
+    #[test]
+    fn whoever_reads_no_answer_gets_no_more_and_others_do() {
+        let unread = Unread::default();
+        let person = |name: &str| Person { name: name.into(), may_order: false, is_known: true };
+        let (anna, ben) = (person("dns:anna.example"), person("dns:ben.example"));
+        let mut kept = vec![sent(&unread, &anna, ANSWER_MAX), sent(&unread, &anna, ANSWER_MAX)];
+        assert!(kept.iter().all(|answer| answer.status() == StatusCode::OK));
+        assert_eq!(sent(&unread, &anna, 1).status(), StatusCode::SERVICE_UNAVAILABLE);
+        assert_eq!(sent(&unread, &ben, ANSWER_MAX).status(), StatusCode::OK);
+        kept.pop();
+        assert_eq!(sent(&unread, &anna, ANSWER_MAX).status(), StatusCode::OK, "one was read");
+        let long = sent(&unread, &ben, ANSWER_MAX + 1);
+        assert_eq!(long.status(), StatusCode::UNPROCESSABLE_ENTITY);
+    }
+
+    #[test]
+    fn json_that_is_too_long_is_not_made() {
+        assert_eq!(Reply::json(&"x".repeat(1_000)).0.status(), StatusCode::OK);
+        let long = Reply::json(&vec!["x"; ANSWER_MAX / 4]);
+        assert_eq!(long.0.status(), StatusCode::UNPROCESSABLE_ENTITY);
     }
 }

@@ -96,6 +96,7 @@ pub struct Policy {
     /// Where the rules stand.
     file: Arc<str>,
     revision: Revision,
+    rules_bytes: usize,
 }
 
 impl std::fmt::Debug for Policy {
@@ -216,6 +217,7 @@ impl Policy {
             model: source.model.clone(),
             file,
             revision,
+            rules_bytes: source.rules.bytes.len(),
         })
     }
 
@@ -390,6 +392,12 @@ impl Policy {
             }
         }
         first.into_iter().collect()
+    }
+
+    /// How long the rules file is, in bytes.
+    #[must_use]
+    pub const fn rules_bytes(&self) -> usize {
+        self.rules_bytes
     }
 
     /// The workspaces that rules and zones name. Where none is named, it makes no difference in

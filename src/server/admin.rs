@@ -30,7 +30,7 @@ use super::health::Health;
 use super::{StartError, brought, handshakes};
 use crate::authn::PeerCertificate;
 use crate::config::AdminSettings;
-use crate::console::{Body, Console, Place};
+use crate::console::{Body, Console, Place, is_of_loopback};
 use crate::listener::{HttpService, Listener, ListenerLimits, Loopback, Peer, Stop};
 use crate::seam::JSON;
 use crate::snapshot::Snapshot;
@@ -115,7 +115,8 @@ fn limits() -> ListenerLimits {
     }
 }
 
-const CONNECTIONS_MAX: usize = 128;
+/// Connections of one of both.
+pub const CONNECTIONS_MAX: usize = 128;
 
 async fn serve(tcp: TcpListener, health: Arc<Health>, console: Arc<Console>, stop: Stop) {
     let loopback = Arc::new(Loopback::new(limits()));
@@ -148,10 +149,17 @@ fn service(health: &Arc<Health>, console: &Arc<Console>, place: Place) -> impl H
             Ok::<_, Infallible>(match (request.method(), request.uri().path()) {
                 (&Method::POST, ORDERS) => {
                     let (status, said) = brought::take(request, health.orders.as_ref()).await;
-                    text(status, &said).map(Body::Whole)
+                    text(status, &said).map(Body::whole)
                 }
                 (_, path) if Console::has(path) => console.answer(request, place).await,
-                _ => answer(&request, &health).map(Body::Whole),
+                // The page of another site could ask under a name of its own (DNS rebinding).
+                (_, "/metrics" | "/status")
+                    if matches!(place, Place::Local) && !is_of_loopback(request.headers()) =>
+                {
+                    let said = "ask for it as localhost, 127.0.0.1 or [::1]\n";
+                    text(StatusCode::FORBIDDEN, said).map(Body::whole)
+                }
+                _ => answer(&request, &health).map(Body::whole),
             })
         })
     })

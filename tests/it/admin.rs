@@ -28,7 +28,7 @@ async fn ask(site: &Site, to: SocketAddr, who: Option<&Certificate>, head: &str)
     let tcp = TcpStream::connect(to).await.unwrap();
     let mut stream = connect_to(tcp, config).await.ok()?;
     // With TLS 1.3 a client hears of its refused certificate only when it reads.
-    let request = format!("{head} HTTP/1.1\r\nhost: admin\r\nconnection: close\r\n\r\n");
+    let request = format!("{head} HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n");
     let answer = exchange(&mut stream, request.as_bytes()).await;
     (!answer.is_empty()).then_some(answer)
 }

@@ -67,6 +67,12 @@ async fn on_loopback_it_is_off_unless_it_is_turned_on_and_changes_nothing() {
     for host in ["attacker.example", "localhost.attacker.example", "192.0.2.1"] {
         assert_eq!(local(&gateway, "GET /console/audit", host, "").await.0, 403, "{host}");
     }
+    // It reads nothing else of the gateway either; a probe may call it what it likes.
+    for (path, status) in [("/status", 403), ("/metrics", 403), ("/readyz", 200), ("/livez", 200)] {
+        let head = format!("GET {path}");
+        assert_eq!(local(&gateway, &head, "attacker.example", "").await.0, status, "{path}");
+        assert_eq!(local(&gateway, &head, "[::1]:9464", "").await.0, 200, "{path}");
+    }
     let own = format!("http://{}", gateway.admin);
     let host = gateway.admin.to_string();
     let form = "do=freeze&scope=everything&typed=everything&why=test";
@@ -246,6 +252,36 @@ async fn an_operator_freezes_and_a_viewer_looks() {
     let by = json!("console:dns:chris.example");
     assert_eq!(orders[0], (by.clone(), json!("token <b>stolen")));
     assert_eq!(orders[1].0, by);
+    gateway.stop().await;
+}
+
+/// What enough people signed for all gateways is not one person's to take back.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_operator_takes_back_what_is_signed() {
+    let site = Site::new();
+    let people = Authority::new_in(&site, "certs/people-ca.pem");
+    let text = String::from_utf8(site.read("grantgate.toml")).unwrap();
+    let text = text.replace("[console]\n", "[console]\noperators = [\"dns:chris.example\"]\n");
+    std::fs::write(site.path("grantgate.toml"), text).unwrap();
+    let config = site.path("grantgate.toml").display().to_string();
+    let freeze = ["freeze", "--reason", "stolen", "--config", &config];
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_grantgate"))
+        .args(freeze)
+        .env("GRANTGATE__ADMIN__ADDRESS", "127.0.0.1:9")
+        .output();
+    assert_eq!(output.unwrap().status.code(), Some(2), "no gateway runs yet");
+    let mut file: Value = serde_json::from_slice(&site.read("orders.json")).unwrap();
+    file["orders"][0]["directive"] = json!("0123456789abcdef0123456789abcdef");
+    std::fs::write(site.path("orders.json"), file.to_string()).unwrap();
+
+    let gateway = site.start(&Seam::start(&site, Behaviour::confirm()).await, &REMOTE).await;
+    let base = format!("https://localhost:{}", gateway.remote_admin.unwrap().port());
+    let (chain, key) = named(&people, 1, "chris.example");
+    let operator = client_with(&site, &chain, &key);
+    let (status, said) = send(&operator, &base, "do=lift&order=1&why=me").await;
+    assert!(status == 422 && said.contains("was given to all gateways"), "{said}");
+    let answer = post(&site.client(), &gateway, &site.token, fresh_grant(LOBBY)).await;
+    assert_eq!(answer.status(), 403, "it holds");
     gateway.stop().await;
 }
 

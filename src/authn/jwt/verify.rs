@@ -5,6 +5,7 @@ use std::sync::Arc;
 use aws_lc_rs::digest;
 use jiff::{SignedDuration, Timestamp};
 
+use super::JWT_BYTES_MAX;
 use super::cache::Verified;
 use super::claims;
 use super::compact::Compact;
@@ -98,6 +99,9 @@ pub fn person(
     certificate: Option<&PeerCertificate>,
     now: Timestamp,
 ) -> Result<String, Reason> {
+    if token.len() > JWT_BYTES_MAX {
+        return Err(Reason::JwtMalformed);
+    }
     let compact = Compact::read(token)?;
     let (_, known) = issuers.of(&compact).ok_or(Reason::JwtIssuerUnknown)?;
     if *known.rules.name != *issuer {

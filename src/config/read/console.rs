@@ -29,10 +29,10 @@ impl<'a> Reader<'a> {
     ) -> Option<ConsoleSettings> {
         let local = self.choice(&section, "local", &[("off", false), ("on", true)]);
         let people = self.people(&section, issuers);
-        let has_people = matches!(people, Some(Some(_)));
+        let known = people.as_ref().and_then(Option::as_ref);
         let database_file = self.optional_path(&section, "database_file", Use::Alone);
-        let viewers = self.who(&section, "viewers", has_people);
-        let operators = self.who(&section, "operators", has_people);
+        let viewers = self.who(&section, "viewers", known);
+        let operators = self.who(&section, "operators", known);
         let (viewers, operators) = (viewers?, operators?);
         let text = "is for nobody: the console serves other machines through `admin.remote` only, \
                     which is not set";
@@ -103,15 +103,26 @@ impl<'a> Reader<'a> {
         Some(Some(PeopleSettings { proxies, issuer, header, claim }))
     }
 
-    fn who(&mut self, section: &Section<'a>, key: &str, has_people: bool) -> Option<Vec<String>> {
+    fn who(
+        &mut self,
+        section: &Section<'a>,
+        key: &str,
+        people: Option<&PeopleSettings>,
+    ) -> Option<Vec<String>> {
+        let is_proxy =
+            |text: &str| people.is_some_and(|of| of.proxies.iter().any(|proxy| proxy == text));
         let written = self.list(section, key)?;
         Some(each_once(key, written, |text| match text.strip_prefix("jwt:") {
             Some(who) if who.is_empty() || who.len() > PERSON_BYTES_MAX => Err(format!(
                 "`{text}` must say who behind `jwt:`, in at most {PERSON_BYTES_MAX} bytes"
             )),
-            Some(_) if !has_people => {
+            Some(_) if people.is_none() => {
                 Err(format!("`{text}` needs `console.issuer`, whose tokens say so"))
             }
+            None if is_proxy(text) => Err(format!(
+                "`{text}` is one of `console.proxies`: who comes through it is named by `jwt:` and what \
+                 the token says"
+            )),
             None if !is_of_certificate(text) => Err(format!(
                 "`{text}` is not the name of anybody: write {OF_CERTIFICATES}, or `jwt:` and what a \
                  token says of a person"

@@ -150,10 +150,10 @@ function tail(live) {
     draw();
   });
   one("#copy").addEventListener("click", async () => {
-    const lines = rows.filter((r) => r.line).map((r) => r.line).join("\n");
+    const lines = rows.filter((r) => r.line).map((r) => r.line);
     try {
-      await navigator.clipboard.writeText(lines);
-      state.textContent = `copied ${rows.length} lines`;
+      await navigator.clipboard.writeText(lines.join("\n"));
+      state.textContent = `copied ${lines.length} lines`;
     } catch {
       state.textContent = "this browser does not let a page copy";
     }

@@ -22,6 +22,9 @@ use crate::view::policy::when;
 
 const TITLE: &str = "What an edit changes";
 
+/// Changes that are shown.
+const CHANGES_MAX: usize = 200;
+
 /// Callers and doors of one change that are shown at once.
 const SHOWN_MAX: usize = 100;
 
@@ -100,7 +103,8 @@ fn effects(
         @if asked.form.is_some() && !found.changes.is_empty() {
             p .none { "Doors, services and records open beside this page, as they are now." }
         }
-        @for change in &found.changes { (one(asked, change, &found)) }
+        @for change in found.changes.iter().take(CHANGES_MAX) { (one(asked, change, &found)) }
+        @if found.changes.len() > CHANGES_MAX { p .notice { "and " (found.changes.len() - CHANGES_MAX) " more change(s): the command line shows all." } }
         @if !loaded.warnings.is_empty() {
             h2 { "What deserves a second look" }
             ul { @for warning in &loaded.warnings { li { (warning.to_string()) } } }

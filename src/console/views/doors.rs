@@ -75,17 +75,22 @@ fn find(asked: &Asked, caller: &CallerId) -> Result<Reply, Wrong> {
                 let named = group.entrances.iter().map(move |id| (group, Some(*id)));
                 named.chain(group.and_every_other.then_some((group, None)))
             });
+            let has_workspaces = found.iter().any(|group| group.workspace.is_some());
             let rows = rows.map(|(group, id)| {
                 // Every other door is `*`, as the rules have it.
                 let name = id.and_then(|id| known.names.name_of(id)).unwrap_or_default();
-                let place = id.map(|id| (id, group.workspace.as_ref()));
-                let said = place.and_then(|place| then.said(caller, place));
+                let workspace = group.workspace.as_ref();
+                let said = id.and_then(|id| then.said(caller, (id, workspace)));
+                let said = at.map(|_| in_cell(said.as_ref()));
                 let id = id.map_or_else(|| "*".to_owned(), |id| id.to_string());
                 let rules: Vec<String> = group.allowed_by.iter().map(RuleRef::to_string).collect();
                 let when = when(&group.access, &group.conditions, span);
-                ([id, name.to_owned(), caller.to_string(), when, rules.join(" ")], said)
+                let workspace = has_workspaces.then(|| workspace.map_or("", WorkspaceName::as_str));
+                let more = workspace.map(str::to_owned).into_iter().chain(said).collect();
+                ([id, name.to_owned(), caller.to_string(), when, rules.join(" ")], more)
             });
-            csv("doors.csv", at.is_some(), rows)
+            let more = has_workspaces.then_some("workspace").into_iter().chain(at.map(|_| "then"));
+            csv("doors.csv", &more.collect::<Vec<_>>(), rows)
         }
         Format::Page => {
             Page::of(asked, TITLE, &page(asked, (caller, &then), doing, &found, &orders))
@@ -226,27 +231,27 @@ pub(super) fn in_tag(then: &Then) -> Markup {
     }
 }
 
-/// A table for spreadsheets (RFC 4180); what one would take for a formula begins with an apostrophe. Of
-/// a moment it has what is said then, for each form of a grantee.
+/// A table for spreadsheets (RFC 4180), with these columns more; what one would take for a formula begins
+/// with an apostrophe.
 pub(super) fn csv(
     name: &str,
-    has_moment: bool,
-    rows: impl Iterator<Item = ([String; 5], Option<Then>)>,
+    more: &[&str],
+    rows: impl Iterator<Item = ([String; 5], Vec<String>)>,
 ) -> Reply {
     let mut writer =
         csv::WriterBuilder::new().terminator(csv::Terminator::CRLF).from_writer(Vec::new());
     let columns = ["entrance_id", "entrance_name", "caller", "when", "allowed_by"];
     // Memory takes everything.
-    let _ = writer.write_record(columns.into_iter().chain(has_moment.then_some("then")));
-    for (cells, then) in rows {
-        let said = has_moment.then(|| then.as_ref().map_or_else(String::new, in_cell));
-        let cells = cells.into_iter().chain(said).map(|cell| csv_cell(&cell));
-        let _ = writer.write_record(cells);
+    let _ = writer.write_record(columns.iter().chain(more));
+    for (cells, more) in rows {
+        let _ = writer.write_record(cells.iter().chain(&more).map(|cell| csv_cell(cell)));
     }
     Reply::file("text/csv; charset=utf-8", name, writer.into_inner().unwrap_or_default())
 }
 
-fn in_cell(then: &Then) -> String {
+/// What is said at a moment, for each form of a grantee; nothing of what has no name.
+pub(super) fn in_cell(then: Option<&Then>) -> String {
+    let Some(then) = then else { return String::new() };
     match (then.is_allowed(), then.only_for()) {
         (true, None) => "may".to_owned(),
         (true, Some(kind)) => format!("may for {}", kind.as_str()),

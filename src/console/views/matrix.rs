@@ -32,6 +32,9 @@ const TITLE: &str = "Services by doors";
 /// Cells of a page.
 const CELLS_MAX: usize = 6_000;
 
+/// How long the names of what is unfolded may be together: each link to unfold more has them.
+const UNFOLDED_BYTES_MAX: usize = 2_000;
+
 /// Over which time decisions are counted.
 const PAST_DAYS: i64 = 30;
 
@@ -158,39 +161,47 @@ fn frame(asked: &Asked, has_draft: bool) -> Result<Frame, Wrong> {
         return Err(format!("The policy names no `{text}`."));
     }
     let unfold = Unfold { rows: all("row"), columns: all("column") };
+    let unfolded = unfold.rows.iter().chain(&unfold.columns);
+    if unfolded.map(String::len).sum::<usize>() > UNFOLDED_BYTES_MAX {
+        return Err("So much cannot be unfolded at a time: fold something, or narrow it.".into());
+    }
     Ok(Frame { only, unfold, cells_max: CELLS_MAX })
 }
 
-/// Decisions of the last days. Where there are very many, a page goes without them, or with those of
-/// before, and the count goes on for the next one.
+/// Decisions of the last days. Where there are very many, a page goes without them, and the count goes on
+/// for the next one.
 fn past(asked: &Asked, act: Act) -> Arc<Past> {
     let shared = &asked.console.work.past.0;
+    let until = Instant::now() + PATIENCE;
     let mut counted = shared.0.lock();
-    if let Some((at, past)) = counted.known.get(&act)
-        && at.elapsed() < FRESH
-    {
-        return past.clone();
-    }
-    let since = asked.now - SignedDuration::from_hours(24 * PAST_DAYS);
-    if !counted.runs {
-        let (log, ends) = (asked.console.reader(), Ends(shared.clone()));
-        let work = move || {
-            let past = Arc::new(count(&log, act, since));
-            ends.0.0.lock().known.insert(act, (Instant::now(), past));
-        };
-        counted.runs = true;
-        // One that does not begin takes `ends` with it.
-        let begun = MutexGuard::unlocked(&mut counted, || {
-            std::thread::Builder::new().name("console-past".into()).spawn(work)
-        });
-        if let Err(error) = begun {
-            return Arc::new(Past { failure: Some(error.to_string()), ..Past::default() });
+    loop {
+        let known = counted.known.get(&act);
+        if let Some((at, past)) = known
+            && at.elapsed() < FRESH
+        {
+            return past.clone();
+        }
+        if !counted.runs {
+            counted.runs = true;
+            let since = asked.now - SignedDuration::from_hours(24 * PAST_DAYS);
+            let (log, ends) = (asked.console.reader(), Ends(shared.clone()));
+            let work = move || {
+                let past = Arc::new(count(&log, act, since));
+                ends.0.0.lock().known.insert(act, (Instant::now(), past));
+            };
+            // One that does not begin takes `ends` with it.
+            let begun = MutexGuard::unlocked(&mut counted, || {
+                std::thread::Builder::new().name("console-past".into()).spawn(work)
+            });
+            if let Err(error) = begun {
+                return Arc::new(Past { failure: Some(error.to_string()), ..Past::default() });
+            }
+        }
+        // Perhaps for another act first.
+        if shared.1.wait_until(&mut counted, until).timed_out() {
+            return Arc::new(Past { is_pending: true, ..Past::default() });
         }
     }
-    let until = Instant::now() + PATIENCE;
-    while counted.runs && !shared.1.wait_until(&mut counted, until).timed_out() {}
-    let pending = || Arc::new(Past { is_pending: true, ..Past::default() });
-    counted.known.get(&act).map_or_else(pending, |(_, past)| past.clone())
 }
 
 fn count(log: &LogReader, act: Act, since: Timestamp) -> Past {

@@ -10,13 +10,14 @@ use serde_json::json;
 
 use super::what_if::{callers, doors};
 use crate::console::asked::{Asked, Format, Query, Wrong, link};
+use crate::console::heavy::busy;
 use crate::console::page::{Page, command, formats, suggestions, time, wrong};
 use crate::console::reply::Reply;
 use crate::domain::{
     CallerId, Order, OrderKind, Scope, Signature, WorkspaceName, parse_lasting, printable,
 };
 use crate::inquiry::{BesideException, beside_exception, is_exception};
-use crate::orders::{BY_CHARS_MAX, OrdersFile, WHY_BYTES_MAX, edit};
+use crate::orders::{BY_CHARS_MAX, EditError, OrdersFile, WHY_BYTES_MAX, edit};
 use crate::view::orders::{ListedOrder, in_words_with};
 
 const TITLE: &str = "Freeze and exceptions";
@@ -28,6 +29,14 @@ const EVERYTHING: &str = "everything";
 /// when it did not.
 pub(in crate::console) fn show_later(asked: Asked) -> Pin<Box<dyn Future<Output = Reply> + Send>> {
     Box::pin(async move {
+        // An order waits for nobody who looks.
+        let _place = match asked.form {
+            Some(_) => None,
+            None => match asked.console.work.orders.acquire().await {
+                Some(place) => Some(place),
+                None => return busy(&asked),
+            },
+        };
         let shown = tokio::task::spawn_blocking(move || show(&asked)).await;
         shown.unwrap_or_else(|_| {
             let text = "The page could not be made: a fault of this program. Look whether the order is there.";
@@ -89,6 +98,13 @@ fn order(asked: &Asked, form: &Query) -> Result<u32, Wrong> {
             let number = form.get("order").and_then(|text| text.parse().ok());
             let number: u32 = number.ok_or("Which order is to be taken back?")?;
             edit(place, |file| {
+                // What enough people signed is not one person's to take back.
+                if file.orders().iter().any(|one| one.number == number && one.directive.is_some()) {
+                    let text = format!(
+                        "order {number} was given to all gateways, signed, and is taken back so"
+                    );
+                    return Err(EditError::Refused(text));
+                }
                 let order = file.lift(number, signature.clone())?;
                 Ok(order.number)
             })
@@ -118,7 +134,7 @@ fn give(
     kind: OrderKind,
     length: Option<SignedDuration>,
     signature: Signature,
-) -> Result<u32, crate::orders::EditError> {
+) -> Result<u32, EditError> {
     let place = asked.console.keeper.place();
     let until = length.and_then(|length| signature.at.checked_add(length).ok());
     edit(place, |file| file.give(kind.clone(), until, signature.clone(), place.exception_max))

@@ -21,6 +21,9 @@ use crate::view::orders::in_words_with;
 /// For how long an hour that was counted is shown again.
 const FRESH: Duration = Duration::from_secs(5);
 
+/// For how long a page waits for somebody who counts.
+const PATIENCE: Duration = Duration::from_secs(2);
+
 /// What is allowed and has no outcome yet.
 const OPEN: &str = "open";
 
@@ -65,7 +68,7 @@ pub(in crate::console) fn show(asked: &Asked) -> Reply {
     let (status, last_hour) = (asked.console.state.status(), last_hour(asked));
     match asked.format() {
         Format::Json | Format::Csv => {
-            let last_hour = last_hour.ok();
+            let last_hour = last_hour.ok().flatten();
             Reply::json(&Overview { ready, checks, last_hour, status })
         }
         Format::Page => {
@@ -74,21 +77,19 @@ pub(in crate::console) fn show(asked: &Asked) -> Reply {
     }
 }
 
-/// What was counted a moment ago, by whoever looked; where somebody counts now, what there was before.
-fn last_hour(asked: &Asked) -> Result<Hour, String> {
+/// What was counted a moment ago, by whoever looked; none where somebody counts for so long that this
+/// page is made without.
+fn last_hour(asked: &Asked) -> Result<Option<Hour>, String> {
     let known = &asked.console.work.hour;
-    let Some(_counting) = known.counting.try_lock() else {
-        let shown = known.counted.lock().as_ref().map(|(_, hour)| hour.clone());
-        return Ok(shown.unwrap_or_else(|| Hour { partial: true, ..Hour::default() }));
-    };
+    let Some(_counting) = known.counting.try_lock_for(PATIENCE) else { return Ok(None) };
     if let Some((at, hour)) = &*known.counted.lock()
         && at.elapsed() < FRESH
     {
-        return Ok(hour.clone());
+        return Ok(Some(hour.clone()));
     }
     let hour = count(asked)?;
     *known.counted.lock() = Some((Instant::now(), hour.clone()));
-    Ok(hour)
+    Ok(Some(hour))
 }
 
 fn count(asked: &Asked) -> Result<Hour, String> {
@@ -145,7 +146,7 @@ fn page(
     asked: &Asked,
     (ready, checks): (bool, &[Check]),
     status: &Status,
-    hour: &Result<Hour, String>,
+    hour: &Result<Option<Hour>, String>,
 ) -> Markup {
     html! {
         div data-refresh="4" {}
@@ -165,7 +166,8 @@ fn page(
             }
         }
         @match hour {
-            Ok(hour) => (decisions(hour)),
+            Ok(Some(hour)) => (decisions(hour)),
+            Ok(None) => p .notice { "The decisions of the last hour are being counted." },
             Err(text) => p .problem role="alert" { "The log cannot be read: " (text) },
         }
         h2 { "Checks" }

@@ -22,9 +22,15 @@ const RULES_MAX: usize = 200;
 const GROUPS_MAX: usize = 300;
 const GROUPS_OPEN: usize = 20;
 
-/// The warnings of one policy: looking for them takes a second where there are many rules.
+/// The warnings of one policy on one day: looking for them takes a second where there are many rules.
 #[derive(Default)]
-pub(in crate::console) struct KnownWarnings(Mutex<Option<(String, Arc<[Problem]>)>>);
+pub(in crate::console) struct KnownWarnings(Mutex<Option<Warnings>>);
+
+struct Warnings {
+    /// Of this policy, on this day.
+    of: (String, i64),
+    found: Arc<[Problem]>,
+}
 
 #[derive(Serialize)]
 struct Shown<'a> {
@@ -114,16 +120,15 @@ pub(in crate::console) fn show(asked: &Asked) -> Reply {
 
 fn warnings(asked: &Asked) -> Arc<[Problem]> {
     let policy = &asked.snapshot.policy;
-    let revision = policy.revision().as_str();
+    // Hours that are over, or that never come any more, are among them.
+    let of = (policy.revision().to_string(), asked.now.as_second() / 86_400);
     let mut known = asked.console.work.warnings.0.lock();
-    match &*known {
-        Some((of, warnings)) if of == revision => warnings.clone(),
-        _ => {
-            let found: Arc<[Problem]> = policy.warnings(&asked.snapshot.callers, asked.now).into();
-            *known = Some((revision.to_owned(), found.clone()));
-            found
-        }
+    if let Some(known) = known.as_ref().filter(|known| known.of == of) {
+        return known.found.clone();
     }
+    let found: Arc<[Problem]> = policy.warnings(&asked.snapshot.callers, asked.now).into();
+    *known = Some(Warnings { of, found: found.clone() });
+    found
 }
 
 fn form(asked: &Asked) -> Markup {

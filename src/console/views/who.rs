@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use maud::{Markup, html};
 
-use super::doors::{At, csv, in_tag, may};
+use super::doors::{At, csv, in_cell, in_tag, may};
 use super::what_if::doors as suggested_doors;
 use crate::console::asked::{Asked, Format, Wrong, link};
 use crate::console::page::{self, Page, ask, choice, door, field, formats, rules, wrong};
@@ -75,9 +75,10 @@ fn find(asked: &Asked, entrance: EntranceId) -> Result<Reply, Wrong> {
                     when,
                     rules.join(" "),
                 ];
-                (cells, then.said(&one.caller, place))
+                let said = then.said(&one.caller, place);
+                (cells, at.map(|_| in_cell(said.as_ref())).into_iter().collect())
             });
-            csv("who.csv", at.is_some(), rows)
+            csv("who.csv", at.map_or(&[], |_| &["then"]), rows)
         }
         Format::Page => {
             Page::of(asked, TITLE, &page(asked, place, doing, (&found, &orders), &then))

@@ -49,6 +49,8 @@ fn what_names_nobody_is_refused() {
         (with("viewers = [\"anna\"]"), "is not the name of anybody"),
         (with("viewers = [\"jwt:\"]"), "must say who behind `jwt:`"),
         (with("operators = [\"dns:a.example\", \"dns:a.example\"]"), "`console.operators` twice"),
+        (with("operators = [\"dns:proxy.example\"]"), "is one of `console.proxies`"),
+        (with("viewers = [\"dns:proxy.example\"]"), "is one of `console.proxies`"),
         ("viewers = [\"jwt:4711\"]\n".to_owned(), "needs `console.issuer`"),
     ] {
         let found = problems(&text_of(&console), &[]);

@@ -8,7 +8,12 @@ use crate::domain::{Act, CallerId, WorkspaceName};
 use crate::policy::Policy;
 use crate::policy::names::Name;
 use crate::policy::review::access::{Access, Span, common, entrance_ids, texts_of};
+use crate::policy::review::patience;
 use crate::policy::rules::RuleNo;
+
+/// About how much a place among groups is, and how long an entrance or a caller as it is shown.
+const PLACE_BYTES: usize = 16;
+const NAME_BYTES: usize = 80;
 
 pub(in crate::policy::review) struct Comparison<'a> {
     pub(in crate::policy::review) old: Side<'a>,
@@ -101,6 +106,9 @@ impl<'a> Comparison<'a> {
                     accesses.len() - 1
                 });
                 let manner = (compared.effect, compared.differs_later, number, self.zones(group));
+                if patience::found(1, PLACE_BYTES) {
+                    return Vec::new();
+                }
                 changed.entry(manner).or_default().push(place);
             }
             if !changed.is_empty() {
@@ -114,6 +122,10 @@ impl<'a> Comparison<'a> {
                 let compared = Compared { effect, differs_later, before, after };
                 let groups: Vec<&Group> =
                     places.iter().filter_map(|place| entrances.get(*place)).collect();
+                let members: usize = groups.iter().map(|group| group.members.len()).sum();
+                if patience::found(members + callers.len(), NAME_BYTES) {
+                    return Vec::new();
+                }
                 found.push(self.change(compared, &callers, &groups, zones));
             }
         }
