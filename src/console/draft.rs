@@ -22,6 +22,9 @@ const SHOWN_MAX: usize = 100;
 /// A longer draft is not shown in its form again: a browser takes seconds to lay out so much text.
 const EDITED_MAX: usize = 1 << 20;
 
+/// One that is longer than this is not sent back at all: it would be most of an answer.
+const KEPT_MAX: usize = 8 << 20;
+
 /// The id of its form, for buttons elsewhere on the page that send it.
 pub(super) const FORM: &str = "draft";
 
@@ -108,6 +111,10 @@ pub(super) fn form(asked: &Asked, draft: Option<&str>, more: &Markup) -> Markup 
         p { "Paste the whole rules file with the edit in it. In force: " (policy.rule_count()) " rules of " code { (policy.file()) } ". Nothing in force changes." }
         form id=(FORM) .draft method="post" action={ (link(asked.view.path, &[])) "?" (asked.query.with(&[])) } {
             @match draft.filter(|text| text.len() > EDITED_MAX) {
+                Some(text) if text.len() > KEPT_MAX => {
+                    p #kept { "The draft has " (text.lines().count()) " lines, which are too many to be kept here: choose the file again to change it." }
+                    label { span { "Rules" } textarea name="rules" rows="14" spellcheck="false" autocomplete="off" required {} }
+                },
                 Some(text) => {
                     input type="hidden" name="rules" value=(text);
                     p #kept { "The draft has " (text.lines().count()) " lines, which are too many to be shown here. It is sent again as it is; " a href={ (link(asked.view.path, &[])) "?" (asked.query.with(&[])) } { "begin with another one" } "." }

@@ -231,7 +231,8 @@ fn counted(found: &Matrix, past: &Past, others: &Others) -> Vec<Vec<Option<[u64;
     let every_other = found.columns.iter().position(|column| column.and_every_other);
     for ((caller, entrance), count) in &past.pairs {
         let Some(row) = rows.get(caller) else { continue };
-        let other = || every_other.filter(|_| others.has(entrance));
+        let other =
+            || every_other.filter(|_| EntranceId::parse(entrance).is_ok_and(|id| others.has(id)));
         let Some(column) = columns.get(entrance).copied().or_else(other) else { continue };
         if let Some(cell) = counts.get_mut(*row).and_then(|row| row.get_mut(column)) {
             let [allow, deny] = cell.get_or_insert([0, 0]);
@@ -244,7 +245,7 @@ fn counted(found: &Matrix, past: &Past, others: &Others) -> Vec<Vec<Option<[u64;
 
 /// Entrances that no rule names, neither in force nor in the draft: they share a column.
 struct Others {
-    named: HashSet<String>,
+    named: HashSet<EntranceId>,
     /// The one that the page is narrowed to.
     only: Option<EntranceId>,
 }
@@ -253,18 +254,18 @@ impl Others {
     fn of(asked: &Asked, proposed: Option<&Policy>) -> Self {
         let in_force: &Policy = &asked.snapshot.policy;
         let all = [Some(in_force), proposed].into_iter().flatten();
-        let named = all.flat_map(Policy::named_entrances).map(|(id, _)| id.to_string()).collect();
+        let named = all.flat_map(Policy::named_entrances).map(|(id, _)| id).collect();
         Self { named, only: asked.entrance("entrance").ok().flatten() }
     }
 
-    fn has(&self, entrance: &str) -> bool {
-        !self.named.contains(entrance) && self.only.is_none_or(|only| only.to_string() == entrance)
+    fn has(&self, entrance: EntranceId) -> bool {
+        !self.named.contains(&entrance) && self.only.is_none_or(|only| only == entrance)
     }
 
     /// Those that have a name.
     fn names<'a>(&self, asked: &'a Asked) -> Vec<&'a str> {
         let all = asked.snapshot.names().entries().iter();
-        all.filter(|entry| self.has(&entry.id().to_string())).map(Entry::name).collect()
+        all.filter(|entry| self.has(entry.id())).map(Entry::name).collect()
     }
 }
 

@@ -15,8 +15,9 @@ use crate::policy::names::Name;
 use crate::policy::rules::{Rule, RuleNo};
 use crate::policy::{Policy, Question, RuleRef};
 
-/// About how long a rule is as it is named.
+/// About how long a rule is as it is named, and a role or a zone with what keeps it.
 const REF_BYTES: usize = 40;
+const NAME_BYTES: usize = 48;
 
 /// From one time until another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -378,6 +379,9 @@ pub(super) fn common(policy: &Policy, names: &[Name]) -> Vec<Name> {
 
 /// The texts of these names, sorted.
 pub(super) fn texts_of(policy: &Policy, names: &[Name]) -> Vec<String> {
+    if patience::found(names.len(), NAME_BYTES) {
+        return Vec::new();
+    }
     let texts = names.iter().map(|name| policy.rules.names.text(*name).to_owned());
     let mut texts: Vec<String> = texts.collect();
     texts.sort_unstable();

@@ -32,6 +32,10 @@ export const tests = {
     await page.locator("#would-deny tbody a").nth(2).click();
     await page.locator("table.decisions").waitFor();
     assert.match(await textOf(page.locator("table.decisions tbody tr").first()), /visitor-desk garage .* allow allowed-by-rule granted/);
+    // Why is a question to the candidate, not to the policy in force.
+    await page.goBack();
+    await page.locator("#would-deny tbody tr").getByRole("link", { name: "why" }).click();
+    assert.match(await textOf(page.locator("#verdict")), /^By the candidate, which decides nothing: deny denied-by-rule/);
   },
 
   "one that is no policy is told so": async (t) => {

@@ -113,6 +113,12 @@ export const tests = {
     const doors = change.locator(".doors li");
     assert.deepEqual(await doors.allInnerTexts(), ["open-plan office"]);
     assert.equal(await doors.locator("a").getAttribute("title"), OFFICE);
+    // It opens beside the result, which a browser could show again only by sending the draft again.
+    const [beside] = await Promise.all([page.context().waitForEvent("page"), doors.locator("a").click()]);
+    await beside.locator("#count").waitFor();
+    assert.match(new URL(beside.url()).pathname, /\/console\/who$/);
+    await beside.close();
+    assert.equal(await textOf(page.locator("#changes .headline")), "More is allowed than before.");
     assert.deepEqual((await t.gateway.json("/status")).policy, before.policy, "in force");
     assert.equal(t.site.read("policies/policy.csv"), rules, "the file");
     assert.equal((await t.gateway.grant(OFFICE)).status, 403, "and what is decided");
@@ -130,6 +136,31 @@ export const tests = {
     assert.equal(await problems.locator("pre").first().innerText(), "p, role:front-desk, zone:ofices, grant, alow");
     // The draft is still there, to be mended.
     assert.match(await page.getByLabel("Rules").inputValue(), /ofices/);
+  },
+
+  "a file that the gateway would not load is no draft": async (t) => {
+    const rules = t.site.read("policies/policy.csv");
+    const page = await begin(t, { statuses: [422] });
+    await go(page, "What an edit changes");
+    const file = page.locator("input[type=file]");
+    const take = (bytes) => file.setInputFiles({ name: "new.csv", mimeType: "text/csv", buffer: Buffer.from(bytes) });
+    const field = page.getByLabel("Rules");
+    for (const bytes of [Buffer.from(`${rules}# café\n`, "latin1"), Buffer.from(`\ufeff${rules}`, "utf16le")]) {
+      await take(bytes);
+      await page.waitForFunction(() => document.querySelector("input[type=file]").validationMessage !== "");
+      assert.match(await file.evaluate((input) => input.validationMessage), /new\.csv is not UTF-8/);
+      assert.equal(await field.inputValue(), "");
+    }
+    // The gateway says what is wrong with a byte order mark, and nothing takes it off before.
+    await take(Buffer.from(`\ufeff${rules}`));
+    await page.waitForFunction(() => document.querySelector("textarea").value !== "");
+    await page.getByRole("button", { name: "Show what it changes" }).click();
+    assert.match(await textOf(page.locator("#problems")), /byte order mark/);
+    await take(Buffer.from(rules.replaceAll("\n", "\r\n")));
+    await page.waitForFunction(() => !document.querySelector("textarea").value.startsWith("\ufeff"));
+    await page.getByRole("button", { name: "Show what it changes" }).click();
+    await page.locator("#changes").waitFor();
+    assert.equal(await textOf(page.locator("#changes .headline")), "No service gains or loses a door.");
   },
 
   "is the log whole": async (t) => {
@@ -159,6 +190,13 @@ export const tests = {
     const [first, last = first] = records.split(" to ").map(Number);
     assert.ok(first <= seq && seq <= last, `${records} has ${seq}`);
     assert.deepEqual([how, where], ["altered", `audit/${names[1]}`]);
+    // Whoever looks elsewhere is told, too.
+    await go(page, "Overview");
+    assert.match(await textOf(page.locator("#unverified")), /^The log was not verified at /);
+    await page.goto(`/console/audit/record?seq=${seq}`);
+    assert.match(await textOf(page.locator("#unverified")), /^This record is among those that were not verified/);
+    await page.goto("/console/audit/record?seq=1");
+    assert.equal(await page.locator("#unverified").count(), 0);
   },
 
   "which replica is behind": async (t) => {
@@ -180,7 +218,10 @@ export const tests = {
       const row = page.locator("#replicas tr.marked");
       await row.filter({ hasText: "silent for" }).waitFor({ timeout: 10_000 });
       assert.equal(await row.count(), 1);
-      assert.match(await textOf(row), new RegExp(`^${gateways[2].name} `));
+      assert.match(await textOf(row), new RegExp(`^${gateways[2].name} .* silent silent for`));
+      assert.equal(await page.getByRole("rowheader", { name: "(this one)" }).count(), 1);
+      assert.match(await textOf(page.getByRole("rowheader", { name: "(this one)" })), new RegExp(`^${gateways[0].name} `));
+      assert.match(await page.title(), new RegExp(`^Replicas · ${gateways[0].name} · `));
       assert.match(await textOf(page.locator("#count")), /1 of them need a look/);
     } finally {
       if (stopped) process.kill(stopped, "SIGCONT");

@@ -1,7 +1,7 @@
 // Services by doors: what a cell says, what unfolds, and a draft laid over it.
 import assert from "node:assert/strict";
 
-import { GARAGE, LOBBY, OFFICE, fill, go, textOf } from "../harness.mjs";
+import { GARAGE, LOBBY, OFFICE, SERVER_ROOM, fill, go, textOf } from "../harness.mjs";
 
 const begin = async (t) => {
   const page = await t.page();
@@ -48,6 +48,23 @@ export const tests = {
       const { sign, text } = await cell(page, caller, column);
       assert.deepEqual(text.replace(sign, "").trim().split(/\s+/).map(Number), counts, `${caller} ${column}`);
     }
+  },
+
+  "what happened at doors that no rule names is counted, too": async (t) => {
+    const site = t.newSite();
+    const rules = site.read("policies/policy.csv").split("\n").filter((line) => !line.includes(SERVER_ROOM));
+    site.write("policies/policy.csv", rules.join("\n"));
+    const gateway = await t.serve(site);
+    const page = await t.page({ base: gateway.admin });
+    await page.goto("/console/matrix");
+    assert.match(await textOf(page.locator("#others")), /which no rule names: server room\.$/);
+    const since = new Date(Date.now() - 30 * 86_400_000).toISOString();
+    const stats = site.json(["audit", "stats", "audit", "--by", "caller,entrance", "--since", since, "--act", "grant"]);
+    const others = stats.rows.filter((row) => row.caller === "facilities" && row.entrance_id && !rules.join().includes(row.entrance_id));
+    assert.ok(others.some((row) => row.entrance_id === SERVER_ROOM && row.deny > 0));
+    const [allow, deny] = ["allow", "deny"].map((what) => others.reduce((all, row) => all + row[what], 0));
+    const { text } = await cell(page, "facilities", "every other entrance");
+    assert.equal(text.replaceAll(" ", ""), `●${allow || ""}${deny}`);
   },
 
   "a zone unfolds into its doors, and folds again": async (t) => {

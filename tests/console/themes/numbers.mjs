@@ -1,7 +1,7 @@
 // The console and the command line answer from the same: their JSON is the same.
 import assert from "node:assert/strict";
 
-import { GARAGE, LOBBY, OFFICE, SERVER_ROOM, until } from "../harness.mjs";
+import { GARAGE, LOBBY, OFFICE, SERVER_ROOM, textOf, until } from "../harness.mjs";
 
 const CALLERS = ["visitor-desk", "facilities", "cleaning-rota", "night-crew", "nobody-known"];
 const DOORS = ["main entrance", "garage", "open-plan office", "room 1", "server room"];
@@ -165,6 +165,21 @@ export const tests = {
     assert.deepEqual(lines, ready.text.split("\n").filter((line) => line.startsWith("[")));
   },
 
+  "the overview counts who is not known": async (t) => {
+    const { status } = await t.gateway.grant(LOBBY, { token: `${t.site.token.slice(0, -1)}x` });
+    assert.equal(status, 401);
+    let found;
+    await until("it is counted", async () => {
+      const { last_hour: hour } = await t.gateway.json("/console?format=json");
+      [found] = Object.keys(hour.strangers);
+      return found !== undefined;
+    }, 8_000);
+    const page = await t.page();
+    await page.goto("/console");
+    await page.getByRole("link", { name: found }).click();
+    assert.match(await textOf(page.locator("table.decisions tbody tr").first()), new RegExp(`authn\\.failure ${found}`));
+  },
+
   "the overview counts the last hour": async (t) => {
     await t.gateway.grant(LOBBY);
     await t.gateway.grant(SERVER_ROOM);
@@ -183,6 +198,12 @@ export const tests = {
     const spaced = (text) => text.replace(/\s*,\s*/g, ",").replace(/\s+/g, " ").trim();
     assert.ok(shown.rules > 10 && shown.found === shown.rules);
     for (const { line, rule } of shown.shown) assert.equal(spaced(rule), spaced(rules[line - 1]), `line ${line}`);
+    // Roles and zones, by a service and by the name of a door.
+    for (const [text, part] of [["visitor-desk", "g, caller:visitor-desk, role:front-desk"], ["garage", "g2, entrance:"]]) {
+      const { memberships } = await t.gateway.json(`/console/policy?text=${text}&format=json`);
+      assert.ok(memberships.some(({ rule }) => rule.startsWith(part)), `${text}: ${JSON.stringify(memberships)}`);
+      for (const { line, rule } of memberships) assert.equal(spaced(rule), spaced(rules[line - 1]), `line ${line}`);
+    }
   },
 
   "tables for spreadsheets have what is shown": async (t) => {

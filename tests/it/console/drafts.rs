@@ -26,7 +26,8 @@ async fn a_long_draft_is_kept_without_being_shown() {
     let site = Site::new();
     let gateway = site.start(&Seam::start(&site, Behaviour::confirm()).await, &[LOCAL]).await;
     let rules = String::from_utf8(site.read("policies/policy.csv")).unwrap();
-    for (lines, field) in [(10, "<textarea name="), (200_000, "type=\"hidden\" name=")] {
+    let (shown, kept) = ("<textarea name=", "type=\"hidden\" name=");
+    for (lines, field) in [(10, shown), (200_000, kept), (380_000, kept)] {
         let draft = rules.clone() + "# nothing\n".repeat(lines).as_str();
         let (status, said) = compared(&gateway, &draft).await;
         assert!(status == 200 && said.contains("No service gains or loses a door."), "{status}");
