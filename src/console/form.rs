@@ -1,10 +1,12 @@
 //! Forms on their way: all that are being read or answered have so many bytes together.
 
+use std::ops::RangeInclusive;
+use std::time::Duration;
+
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, StatusCode};
 use http_body_util::{BodyExt as _, Limited};
 use hyper::body::Incoming;
-use std::time::Duration;
 use tokio::time::timeout;
 
 use super::Console;
@@ -18,7 +20,7 @@ pub(super) const BYTES_MAX: usize = 64 << 10;
 
 /// A draft may have as many bytes as these, or four times as many as the rules in force: it is an edit of
 /// them, and takes about as much memory as a policy does.
-const DRAFT_BYTES: std::ops::RangeInclusive<usize> = 4 << 20..=24 << 20;
+const DRAFT_BYTES: RangeInclusive<usize> = 4 << 20..=24 << 20;
 
 /// Percent-encoding makes more of it; of rules hardly half as much again.
 const ENCODED: usize = 2;

@@ -214,6 +214,17 @@ pub(super) fn verdict(decision: &str) -> Markup {
     }
 }
 
+/// A service that is asked for and is none: a name that is misspelt finds nothing, either.
+pub(super) fn unknown_caller(asked: &Asked) -> Markup {
+    let caller = asked.caller("caller").ok().flatten();
+    let unknown = caller.filter(|one| !asked.snapshot.callers.contains(one));
+    html! {
+        @if let Some(caller) = unknown {
+            p .notice #unknown { "`" (caller) "` is not in the callers file: only what it asked for before is here." }
+        }
+    }
+}
+
 /// A command to copy.
 pub(super) fn command(text: &str) -> Markup {
     html! { pre .command tabindex="0" { code { (text) } } }

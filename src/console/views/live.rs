@@ -5,7 +5,7 @@ use maud::{Markup, html};
 use super::what_if::{callers, doors};
 use crate::console::asked::{Asked, link};
 use crate::console::live::filter;
-use crate::console::page::{Page, ask, choice, command, wrong};
+use crate::console::page::{Page, ask, choice, command, unknown_caller, wrong};
 use crate::console::reply::Reply;
 
 const TITLE: &str = "Live";
@@ -29,6 +29,7 @@ pub(in crate::console) fn show(asked: &Asked) -> Reply {
     ];
     let content = html! {
         (form(asked))
+        (unknown_caller(asked))
         noscript {
             p .notice { "The live tail needs script. " a href=(link("audit", &[])) { "The newest decisions" } " do not, and neither does:" }
             (command("grantgate audit tail --follow DIR"))

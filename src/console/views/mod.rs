@@ -6,6 +6,7 @@ pub(super) mod diff;
 pub(super) mod doors;
 pub(super) mod live;
 pub(super) mod matrix;
+mod moment;
 pub(super) mod orders;
 pub(super) mod overview;
 pub(super) mod policy;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use maud::{Markup, html};
 
-use super::doors::{At, csv, in_cell, in_tag, may};
+use super::moment::{At, csv, in_cell, in_tag, may};
 use super::what_if::doors as suggested_doors;
 use crate::console::asked::{Asked, Format, Wrong, link};
 use crate::console::page::{self, Page, ask, choice, door, field, formats, rules, wrong};

@@ -38,6 +38,12 @@ async fn an_address_is_understood_whole_or_refused() {
         let (status, answer) = get(&gateway, &format!("/console/{path}")).await;
         assert!(status == 422 && answer.contains(part), "{path}: {answer}");
     }
+    for page in ["audit", "live"] {
+        let (status, answer) = get(&gateway, &format!("/console/{page}?caller=nobody")).await;
+        assert!(status == 200 && answer.contains("id=\"unknown\""), "{page}: {answer}");
+        let (_, answer) = get(&gateway, &format!("/console/{page}?caller=visitor-desk")).await;
+        assert!(!answer.contains("id=\"unknown\""), "{page}");
+    }
     let twice = "/console/audit?event=log.start&event=log.stop&caller=&format=json";
     assert_eq!(
         get(&gateway, twice).await.0,

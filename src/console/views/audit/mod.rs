@@ -13,7 +13,7 @@ use maud::{Markup, html};
 use crate::audit::Record;
 use crate::audit::search::Found;
 use crate::console::asked::{Asked, Format, Wrong, link};
-use crate::console::page::{Page, caller, door_of, formats, time, verdict, wrong};
+use crate::console::page::{Page, caller, door_of, formats, time, unknown_caller, verdict, wrong};
 use crate::console::reply::Reply;
 use crate::domain::{GranteeKind, csv_cell};
 use crate::view::audit::{CSV_COLUMNS, csv_row};
@@ -101,6 +101,7 @@ fn page(asked: &Asked, rows: &Rows) -> Markup {
     let several = (!asked.logs.is_empty()).then_some("Gateway");
     html! {
         (filter::form(asked))
+        (unknown_caller(asked))
         @if rows.damaged > 0 {
             p .problem role="alert" { (rows.damaged) " line(s) of the log are no records. " a href=(link("verification", &[])) { "Is the log whole?" } }
         }
