@@ -233,7 +233,7 @@ fn decisions(hour: &Hour) -> Markup {
         div .columns {
             (counts("Denied, by reason", ("reason", ""), &hour.denied))
             (counts("What became of what was allowed", ("outcome", ""), &hour.outcomes))
-            (counts("Of nobody who is known, by reason", ("reason", Event::Stranger.as_str()), &hour.strangers))
+            (counts("Not authenticated, by reason", ("reason", Event::Stranger.as_str()), &hour.strangers))
         }
     }
 }
