@@ -97,7 +97,8 @@ fn count(asked: &Asked) -> Result<Hour, String> {
     let bars = usize::try_from(BARS).unwrap_or(1);
     let mut hour =
         Hour { since: since.to_string(), over_time: vec![[0, 0]; bars], ..Hour::default() };
-    let filter = Filter { since: Some(since), ..Filter::default() };
+    let events = vec![Event::Decision, Event::Stranger];
+    let filter = Filter { since: Some(since), events, ..Filter::default() };
     let found = query_until(
         &asked.console.reader(),
         &filter,
@@ -105,6 +106,10 @@ fn count(asked: &Asked) -> Result<Hour, String> {
         (Indexes::Present, Some(asked.until)),
         &mut |hit| {
             let fields = hit.fields();
+            if fields.decision.is_empty() {
+                *hour.strangers.entry(fields.reason).or_default() += 1;
+                return Ok(());
+            }
             let is_allowed = fields.decision == "allow";
             if is_allowed {
                 hour.allow += 1;
@@ -126,15 +131,6 @@ fn count(asked: &Asked) -> Result<Hour, String> {
             Ok(())
         },
     );
-    let found = found.and_then(|_| {
-        let events = vec![Event::Stranger];
-        let filter = Filter { since: Some(since), events, ..Filter::default() };
-        let bounds = (Indexes::Present, Some(asked.until));
-        query_until(&asked.console.reader(), &filter, Take::All, bounds, &mut |hit| {
-            *hour.strangers.entry(hit.fields().reason).or_default() += 1;
-            Ok(())
-        })
-    });
     match found {
         Ok(_) | Err(ReadError::Empty(_)) => Ok(hour),
         Err(ReadError::Output(_)) => Ok(Hour { partial: true, ..hour }),
