@@ -39,6 +39,13 @@ pub(super) struct Person {
     pub(super) is_known: bool,
 }
 
+impl Person {
+    /// As whom others are told apart from this person.
+    pub(super) fn told_apart(&self) -> Option<&str> {
+        self.is_known.then_some(self.name.as_str())
+    }
+}
+
 /// Lets a person in, or says why not.
 pub(super) fn admit(console: &Console, head: &Parts, place: &Place) -> Result<Person, Box<Reply>> {
     let settings = &console.settings;

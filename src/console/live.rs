@@ -65,8 +65,7 @@ pub(super) fn stream(asked: Asked, last: Option<&HeaderValue>) -> Answer {
         Ok(filter) => filter,
         Err(text) => return Page::refusal(StatusCode::UNPROCESSABLE_ENTITY, &text).into(),
     };
-    let person = asked.person.is_known.then_some(asked.person.name.as_str());
-    let Some(place) = asked.console.work.live.0.hold(person, 1) else {
+    let Some(place) = asked.console.work.live.0.hold(asked.person.told_apart(), 1) else {
         let text =
             format!("{VIEWERS_MAX} viewers look already, or {OF_ONE_MAX} of the same person.");
         return Page::refusal(StatusCode::SERVICE_UNAVAILABLE, &text).into();

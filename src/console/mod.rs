@@ -152,7 +152,7 @@ impl Console {
                     Takes::Draft => form::draft_bytes_max(&self),
                     Takes::Nothing | Takes::Form => form::BYTES_MAX,
                 };
-                match self.work.forms.read(&head.headers, body, most).await {
+                match self.work.forms.read(&person, &head.headers, body, most).await {
                     Ok((form, held)) => (Some(form), Some(held)),
                     Err(refused) => return (*refused).into(),
                 }

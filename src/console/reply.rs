@@ -112,7 +112,9 @@ impl Reply {
     pub(super) fn json(value: &impl Serialize) -> Self {
         // In another order it takes many times as much.
         if serde_json::to_writer(Counter(0), value).is_err_and(|error| error.is_io()) {
-            return too_long();
+            let text = serde_json::json!({ "error": too_long() });
+            let (status, kind) = (StatusCode::UNPROCESSABLE_ENTITY, "application/json");
+            return Self::new(status, kind, format!("{text}\n"));
         }
         match serde_json::to_value(value) {
             // Its keys in the order of the alphabet.
@@ -198,11 +200,10 @@ impl Unread {
     /// Sends an answer, where it is not too long, and the others were read.
     pub(super) fn send(&self, reply: Reply, person: &Person, client: &HeaderMap) -> Answer {
         if reply.0.body().len() > ANSWER_MAX {
-            return too_long().into();
+            return Page::refusal(StatusCode::UNPROCESSABLE_ENTITY, &too_long()).into();
         }
         let reply = reply.encoded_for(client);
-        let name = person.is_known.then_some(person.name.as_str());
-        let Some(held) = self.0.hold(name, reply.0.body().len()) else {
+        let Some(held) = self.0.hold(person.told_apart(), reply.0.body().len()) else {
             let text = "Answers of before were not read yet, and are too much together.";
             return Page::refusal(StatusCode::SERVICE_UNAVAILABLE, text).into();
         };
@@ -214,12 +215,9 @@ impl Unread {
     }
 }
 
-fn too_long() -> Reply {
-    let text = format!(
-        "The answer has more than {} MiB: narrow it down, or ask the command line.",
-        ANSWER_MAX >> 20
-    );
-    Page::refusal(StatusCode::UNPROCESSABLE_ENTITY, &text)
+fn too_long() -> String {
+    let most = ANSWER_MAX >> 20;
+    format!("The answer has more than {most} MiB: narrow it down, or ask the command line.")
 }
 
 /// Counts, and keeps nothing.

@@ -111,7 +111,9 @@ impl<'a> Known<'a> {
             let question = Question { caller, act, entrance, workspace, moment };
             (*grantee, self.policy.evaluate_under(question, self.orders).reason)
         });
-        let is_refused = self.is_suspended(caller) || !self.is_within(caller, workspace);
+        let is_refused = !self.callers.contains(caller)
+            || self.is_suspended(caller)
+            || !self.is_within(caller, workspace);
         Then { is_refused, said: said.collect() }
     }
 
@@ -128,8 +130,8 @@ impl<'a> Known<'a> {
             OrderKind::Freeze(_) | OrderKind::Drill(_) => None,
         });
         let is_by_exception = |caller: &&CallerId| {
-            let said = self.then(caller, act, (entrance, workspace), at).said;
-            said.iter().any(|(_, reason)| *reason == Reason::AllowedByException)
+            let then = self.then(caller, act, (entrance, workspace), at);
+            then.is_allowed() && then.said.iter().any(|(_, why)| *why == Reason::AllowedByException)
         };
         holding.filter(is_by_exception).collect()
     }

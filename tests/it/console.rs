@@ -97,6 +97,14 @@ async fn on_loopback_it_is_off_unless_it_is_turned_on_and_changes_nothing() {
     let long = format!("origin: {own}\nsec-fetch-site: same-origin\n\nwhy={}", "x".repeat(70_000));
     assert_eq!(local(&gateway, "POST /console/orders", &host, &long).await.0, 413);
     assert_eq!(local(&gateway, "POST /console/diff", &host, &long).await.0, 200);
+    // A draft is an edit of the rules in force, which are short here: it is refused before it comes.
+    let head = "POST /console/diff HTTP/1.1\r\nhost: localhost\r\nsec-fetch-site: same-origin\r\n\
+                origin: http://localhost\r\ncontent-length: 9000000\r\n\r\n";
+    let mut stream = tokio::net::TcpStream::connect(gateway.admin).await.unwrap();
+    stream.write_all(head.as_bytes()).await.unwrap();
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).await.unwrap();
+    assert_eq!(answer.as_slice(), b"HTTP/1.1 413");
     for path in ["/console/nothing", "/console/assets/nothing", "/consoles"] {
         assert_eq!(get(&gateway, path).await.0, 404, "{path}");
     }
@@ -328,6 +336,15 @@ async fn a_proxys_token_says_who_a_person_is() {
     assert_eq!(asks(&listed, &["nonsense"]).await, 403);
     assert_eq!(asks(&listed, &[&good]).await, 403);
     assert_eq!(asks(&client(3, "scraper.example"), &[&good]).await, 403);
+    // Nor is it somebody by another name that its certificate has, too.
+    let (chain, key) = people.issue_with(4, |params| {
+        let names = ["listed.example", "proxy.example"];
+        params.subject_alt_names =
+            names.map(|name| SanType::DnsName(name.try_into().unwrap())).into();
+    });
+    assert_eq!(asks(&client_with(&site, &chain, &key), &[]).await, 403);
+    let mut long = anna.clone();
+    long["more"] = json!("x".repeat(8 << 10));
     let mut other = anna.clone();
     other["email"] = json!("ben@example.org");
     let unverified = with("email", json!("anna@example.org"));
@@ -340,6 +357,7 @@ async fn a_proxys_token_says_who_a_person_is() {
         ("somebody else", signer.token(&other)),
         ("an address that nobody has looked at", signer.token(&unverified)),
         ("no address", signer.token(&claims())),
+        ("too long", signer.token(&long)),
         ("too late", signer.token(&late)),
         ("for somebody else", signer.token(&elsewhere)),
         ("of another key", forged.token(&anna)),

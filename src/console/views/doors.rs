@@ -1,12 +1,10 @@
 //! The doors of a service, by zone and rule.
 
-use std::collections::BTreeSet;
-
 use maud::{Markup, html};
 
 use super::moment::{At, csv, in_cell, in_tag, may};
+use super::others::{Others, listed};
 use super::what_if::callers as suggested_callers;
-use crate::catalogue::Entry;
 use crate::console::asked::{Asked, Format, Wrong, link};
 use crate::console::page::{Page, ask, caller, choice, door, field, formats, rules, time, wrong};
 use crate::console::reply::Reply;
@@ -21,9 +19,6 @@ const TITLE: &str = "Doors of a service";
 
 /// Doors of one group that are shown at once.
 const SHOWN_MAX: usize = 200;
-
-/// Doors of those that the policy does not name that are listed.
-const OTHERS_MAX: usize = 20;
 
 pub(in crate::console) fn show(asked: &Asked) -> Reply {
     let caller = match asked.caller("caller") {
@@ -126,7 +121,7 @@ fn page(
         all
     };
     let found: Vec<_> = found.iter().map(|group| (group, of_group(group))).collect();
-    let others = unnamed(asked);
+    let others = Others::of(asked, None).names(asked);
     let all = || found.iter().flat_map(|(_, doors)| doors);
     let count = all().filter(|(_, said)| may(said.as_ref())).count();
     html! {
@@ -164,22 +159,5 @@ fn page(
         }
         p { a href=(link("audit", &[("caller", who.as_str())])) { "What this service asked for" } }
         (formats(asked))
-    }
-}
-
-/// Doors that have a name and that no rule names.
-fn unnamed(asked: &Asked) -> Vec<&str> {
-    let named = asked.snapshot.policy.named_entrances();
-    let named: BTreeSet<EntranceId> = named.into_iter().map(|(id, _)| id).collect();
-    let all = asked.snapshot.names().entries().iter();
-    all.filter(|entry| !named.contains(&entry.id())).map(Entry::name).collect()
-}
-
-/// The first of these names.
-pub(super) fn listed(names: &[&str]) -> String {
-    let first = names.iter().take(OTHERS_MAX).copied().collect::<Vec<_>>().join(", ");
-    match names.len() {
-        count if count > OTHERS_MAX => format!("{first} and {} more", count - OTHERS_MAX),
-        _ => first,
     }
 }

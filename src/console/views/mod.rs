@@ -8,6 +8,7 @@ pub(super) mod live;
 pub(super) mod matrix;
 mod moment;
 pub(super) mod orders;
+mod others;
 pub(super) mod overview;
 pub(super) mod policy;
 pub(super) mod replicas;

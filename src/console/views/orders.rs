@@ -225,10 +225,10 @@ fn page(asked: &Asked, file: &OrdersFile, refused: Option<&str>) -> Markup {
     html! {
         @if !has_place { (sent.problem()) }
         @if let Some(order) = written(asked, file) {
-            div .notice role="status" {
+            p .notice role="status" {
                 @match &order.lifted {
-                    Some(_) => p { "Order " (order.number) " is taken back. What it stopped goes through once that is recorded." },
-                    None => p { "Order " (order.number) " is written. A freeze holds at once, an exception once it is recorded." },
+                    Some(_) => { "Order " (order.number) " is taken back. What it stopped goes through once that is recorded." },
+                    None => { "Order " (order.number) " is written. A freeze holds at once, an exception once it is recorded." },
                 }
             }
         }

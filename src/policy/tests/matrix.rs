@@ -6,7 +6,7 @@ use super::reviewing::day;
 use super::*;
 use crate::domain::{Act, GranteeKind};
 use crate::policy::review::{
-    Access, Column, Effect, Frame, LeftOut, Matrix, Only, Row, Said, Unfold, matrix,
+    Access, Column, Effect, Frame, LeftOut, Matrix, Only, Row, Said, Unfold, diff, matrix, until,
 };
 
 /// Two roles that have nothing in common, one that may do everything, and a caller of its own.
@@ -42,6 +42,20 @@ fn policy(rules: &str) -> Policy {
     let team =
         ["desk-1", "desk-2", "clean-1", "clean-2", "boss-1", "boss-2", "idle-1", "idle-2", "own"];
     Policy::load(&source(MODEL, rules), &callers(&team), NOW).unwrap().policy
+}
+
+/// Whoever waits in a server gets no more than there is room for.
+#[test]
+fn what_finds_too_much_gives_up() {
+    let old = policy(HOUSE);
+    let new = policy(&HOUSE.replace("zone:lobby, grant, allow", "zone:lobby, grant, deny"));
+    let end = std::time::Instant::now() + std::time::Duration::from_secs(60);
+    for (most, is_found) in [(100, false), (1 << 20, true)] {
+        let all = until(end, most, || whole(&old, None, &Frame::default()));
+        assert_eq!(all.is_ok(), is_found, "cells");
+        let changes = until(end, most, || diff(&old, &new, day()));
+        assert_eq!(changes.is_ok_and(|found| !found.changes.is_empty()), is_found, "changes");
+    }
 }
 
 fn whole(policy: &Policy, proposed: Option<&Policy>, frame: &Frame) -> Matrix {

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use super::{LOCAL, get};
 use crate::seam::{Behaviour, Seam};
 use crate::support::{
-    Gateway, LOBBY, PERSON, SERVER_ROOM, Site, fresh_grant, of_event, post, until,
+    Gateway, LOBBY, PERSON, SERVER_ROOM, Site, fresh_grant, grantgate, of_event, post, until,
 };
 
 /// A door that no rule names.
@@ -83,6 +83,13 @@ async fn a_moment_is_answered_by_policy_and_orders() {
     order(&site, &gateway, &["allow", "visitor-desk", ROOF, "--for", "2h", "--reason", "x"]);
     let said = at(&soon).await;
     assert!(said.contains(">visitor-desk</a>") && said.contains("an exception"), "{said}");
+    suspend(&site, true);
+    gateway.reload.reload().await;
+    assert!(!at(&soon).await.contains("an exception"), "who is suspended is refused before that");
+    assert!(at(&lobby).await.contains("may not"));
+    suspend(&site, false);
+    gateway.reload.reload().await;
+    assert!(at(&soon).await.contains("an exception"));
     order(&site, &gateway, &["freeze", "--reason", "x"]);
     let frozen = json!({ "acs_user": "frozen", "user_identity": "frozen" });
     assert_eq!(then().await, frozen);
@@ -95,6 +102,15 @@ async fn a_moment_is_answered_by_policy_and_orders() {
 
 fn in_an_hour() -> String {
     (jiff::Timestamp::now() + jiff::SignedDuration::from_hours(1)).to_string()
+}
+
+fn suspend(site: &Site, is_suspended: bool) {
+    let callers = site.path("callers.toml").display().to_string();
+    let what = match is_suspended {
+        true => &["suspend", "visitor-desk", "--reason", "lost"][..],
+        false => &["resume", "visitor-desk"][..],
+    };
+    grantgate(&[&["caller"], what, &["--callers", &callers]].concat());
 }
 
 /// Somebody in charge gives an order on the gateway's machine.

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use maud::{Markup, html};
 use serde::Serialize;
 
-use super::doors::listed;
+use super::others::{Others, listed};
 use super::what_if::{callers, doors};
 use crate::console::asked::{Asked, Format, Wrong, link};
 use crate::console::draft::{self, Draft};
@@ -21,7 +21,7 @@ use crate::view;
 use crate::view::orders::in_words_with;
 use crate::view::policy::when;
 pub(in crate::console) use past::KnownPast;
-use past::{Others, PAST_DAYS, Past, counted, past};
+use past::{PAST_DAYS, Past, counted, past};
 
 const TITLE: &str = "Services by doors";
 

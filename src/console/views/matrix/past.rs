@@ -1,7 +1,7 @@
 //! What happened in the last days between services and doors: counted by whoever looks first, for
 //! everybody.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -10,10 +10,9 @@ use parking_lot::{Condvar, Mutex, MutexGuard};
 
 use crate::audit::search::{By, Counts, StatsRequest, stats};
 use crate::audit::{LogReader, ReadError};
-use crate::catalogue::Entry;
 use crate::console::asked::Asked;
+use crate::console::views::others::Others;
 use crate::domain::{Act, CallerId, EntranceId};
-use crate::policy::Policy;
 use crate::policy::review::Matrix;
 
 /// Over which time decisions are counted.
@@ -129,32 +128,6 @@ pub(super) fn counted(found: &Matrix, past: &Past, others: &Others) -> Vec<Vec<O
         }
     }
     counts
-}
-
-/// Entrances that no rule names, neither in force nor in the draft: they share a column.
-pub(super) struct Others {
-    named: HashSet<EntranceId>,
-    /// The one that the page is narrowed to.
-    only: Option<EntranceId>,
-}
-
-impl Others {
-    pub(super) fn of(asked: &Asked, proposed: Option<&Policy>) -> Self {
-        let in_force: &Policy = &asked.snapshot.policy;
-        let all = [Some(in_force), proposed].into_iter().flatten();
-        let named = all.flat_map(Policy::named_entrances).map(|(id, _)| id).collect();
-        Self { named, only: asked.entrance("entrance").ok().flatten() }
-    }
-
-    fn has(&self, entrance: EntranceId) -> bool {
-        !self.named.contains(&entrance) && self.only.is_none_or(|only| only == entrance)
-    }
-
-    /// Those that have a name.
-    pub(super) fn names<'a>(&self, asked: &'a Asked) -> Vec<&'a str> {
-        let all = asked.snapshot.names().entries().iter();
-        all.filter(|entry| self.has(entry.id())).map(Entry::name).collect()
-    }
 }
 
 /// In which line each member is.
