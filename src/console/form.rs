@@ -1,5 +1,6 @@
 //! Forms on their way: all that are being read or answered have so many bytes together.
 
+use std::error::Error;
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -8,7 +9,6 @@ use http::{HeaderMap, StatusCode};
 use http_body::Body;
 use http_body_util::{BodyExt as _, Limited};
 use tokio::time::timeout;
-use tower::BoxError;
 
 use super::Console;
 use super::asked::Query;
@@ -67,7 +67,7 @@ impl Forms {
         &self,
         person: &Person,
         headers: &HeaderMap,
-        body: impl Body<Error: Into<BoxError>>,
+        body: impl Body<Error: Into<Box<dyn Error + Send + Sync>>>,
         most: usize,
     ) -> Result<(Query, Held), Box<Reply>> {
         let refuse = |status, text: &str| Box::new(Page::refusal(status, text));
